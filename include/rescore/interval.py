@@ -1,0 +1,268 @@
+"""Half-open UTC intervals and the schedule that defines them.
+
+Nothing here reads the wall clock: whoever needs "now" passes it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from rescore.errors import IntervalError
+
+__all__ = ["Interval", "Schedule", "parse_moment"]
+
+
+def parse_moment(text: str | datetime, *, name: str = "moment") -> datetime:
+    """Read an ISO 8601 moment with a zone and return it in UTC.
+
+    Parameters
+    ----------
+    text : str or datetime
+        ``2013-04-01T08:00:00Z``, ``2013-04-01T04:00:00-04:00`` or an aware datetime.
+    name : str
+        What the value is, for the error.
+
+    Raises
+    ------
+    IntervalError
+        Not a moment, or without a zone.
+    """
+    if isinstance(text, datetime):
+        moment = text
+    else:
+        try:
+            moment = datetime.fromisoformat(text.strip())
+        except ValueError:
+            raise IntervalError(
+                f"{name} {text!r} is not a moment",
+                expected="ISO 8601 with a zone, like 2013-04-01T08:00:00Z",
+                fix=f"write {name} as date, T, time and Z or an offset",
+            ) from None
+    if moment.tzinfo is None:
+        raise IntervalError(
+            f"{name} {moment.isoformat()} has no time zone",
+            expected="a moment with a zone, like 2013-04-01T08:00:00Z",
+            fix="append Z for UTC, or the offset",
+        )
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """The moments from ``start`` up to, but not including, ``end`` (both UTC).
+
+    ``Interval.parse(str(interval)) == interval``.
+
+    Raises
+    ------
+    IntervalError
+        A bound without a zone, or an end that is not after its start.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", parse_moment(self.start, name="interval start"))
+        object.__setattr__(self, "end", parse_moment(self.end, name="interval end"))
+        if self.end <= self.start:
+            raise IntervalError(
+                f"the interval ends at {_z(self.end)}, not after its start {_z(self.start)}",
+                expected="start < end",
+                fix="give the two bounds in order",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Read ``START/END`` as ISO 8601 writes intervals."""
+        start, slash, end = text.partition("/")
+        if not slash:
+            raise IntervalError(
+                f"{text!r} is not an interval",
+                expected="START/END, like 2013-04-01T08:00:00Z/2013-04-02T08:00:00Z",
+                fix="write both bounds with a slash between them",
+            )
+        return cls(parse_moment(start, name="interval start"), parse_moment(end, name="interval end"))
+
+    def __str__(self) -> str:
+        return f"{_z(self.start)}/{_z(self.end)}"
+
+    def __contains__(self, moment: object) -> bool:
+        return isinstance(moment, datetime) and self.start <= moment < self.end
+
+    @property
+    def duration(self) -> timedelta:
+        """The length; days of 23 and 25 hours occur."""
+        return self.end - self.start
+
+
+def _z(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _bound(moment: datetime | None) -> str:
+    return "any time" if moment is None else _z(moment)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A cron expression in a time zone, cut into data intervals as Airflow cuts them.
+
+    Runs are due at interval *ends*: ``start`` is the earliest, ``end`` the first moment past the
+    latest at which a run may be due. The interval of a run due at ``start`` itself begins one
+    period earlier. Boundaries equal those of Airflow's ``CronDataIntervalTimetable``, so a run
+    from the command line and one from the scheduler mean the same rows.
+
+    Parameters
+    ----------
+    cron : str
+        Five fields.
+    timezone : str
+        IANA name the fields are read in.
+    start, end : datetime, optional
+        Aware moments between which runs may be due, ``start <= due < end``.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def _every_hour(self) -> bool:
+        # Airflow steps in elapsed time for schedules that run every hour, so that the repeated
+        # hour of a clock change gets runs of its own.
+        return bool(croniter(self.cron).expanded[1] == ["*"])
+
+    def _step(self, moment: datetime, *, forward: bool) -> datetime:
+        naive = moment.astimezone(self._zone).replace(tzinfo=None, fold=0)
+        iterator = croniter(self.cron, start_time=naive)
+        scheduled: datetime = iterator.get_next(datetime) if forward else iterator.get_prev(datetime)
+        if self._every_hour:
+            return moment + (scheduled - naive)
+        return _localize(scheduled, self._zone)
+
+    def next_boundary(self, moment: datetime) -> datetime:
+        """The first boundary after ``moment``."""
+        following = self._step(moment, forward=True)
+        while following <= moment:  # a repeated wall-clock hour maps back onto its first pass
+            following = self._step(following + timedelta(hours=1), forward=True)
+        return following
+
+    def previous_boundary(self, moment: datetime) -> datetime:
+        """The last boundary before ``moment``."""
+        previous = self._step(moment, forward=False)
+        while previous >= moment:
+            previous = self._step(previous - timedelta(hours=1), forward=False)
+        return previous
+
+    def floor(self, moment: datetime) -> datetime:
+        """The last boundary at or before ``moment``."""
+        previous = self.previous_boundary(moment)
+        following = self.next_boundary(previous)
+        return following if following <= moment else previous
+
+    def interval_ending(self, end: datetime) -> Interval:
+        """The interval that ends at the boundary ``end``."""
+        return Interval(self.previous_boundary(end), end)
+
+    def intervals(self, start: datetime, end: datetime) -> Iterator[Interval]:
+        """The schedule's intervals that lie within ``[start, end)``, in order."""
+        floor = self.floor(start)
+        left = floor if floor == start else self.next_boundary(start)
+        while True:
+            right = self.next_boundary(left)
+            if right > end:
+                return
+            interval = Interval(left, right)
+            if self._within(interval):
+                yield interval
+            left = right
+
+    def last_intervals(self, until: datetime, count: int) -> list[Interval]:
+        """The last ``count`` intervals that end at or before ``until``, in order."""
+        found: list[Interval] = []
+        right = self.floor(until)
+        while len(found) < count:
+            interval = self.interval_ending(right)
+            if self.start is not None and interval.end < self.start:
+                break
+            if self._within(interval):
+                found.append(interval)
+            right = interval.start
+        return found[::-1]
+
+    def first_interval(self) -> Interval | None:
+        """The first interval whose run is due, None without a start."""
+        if self.start is None:
+            return None
+        floor = self.floor(self.start)
+        due = floor if floor == self.start else self.next_boundary(self.start)
+        return self.interval_ending(due)
+
+    def last_interval(self) -> Interval | None:
+        """The last interval whose run is due, None without an end."""
+        return None if self.end is None else self.interval_ending(self.previous_boundary(self.end))
+
+    def _within(self, interval: Interval) -> bool:
+        return (self.start is None or interval.end >= self.start) and (
+            self.end is None or interval.end < self.end
+        )
+
+    def check(self, interval: Interval, *, now: datetime) -> None:
+        """Refuse an interval that is not one of the schedule's or has not ended by ``now``.
+
+        Raises
+        ------
+        IntervalError
+            With the schedule's own intervals near the one given.
+        """
+        where = f"schedule '{self.cron}' in {self.timezone}"
+        aligned = (
+            self.floor(interval.start) == interval.start
+            and self.next_boundary(interval.start) == interval.end
+        )
+        if not aligned:
+            left = self.floor(interval.start)
+            near = Interval(left, self.next_boundary(left))
+            raise IntervalError(
+                f"{interval} is not one of the schedule's intervals",
+                where=where,
+                expected=f"one interval, like {near}",
+                fix="name an interval by both its bounds; a longer range is several runs",
+            )
+        if not self._within(interval):
+            raise IntervalError(
+                f"{interval} lies outside the schedule",
+                where=where,
+                expected=f"runs due from {_bound(self.start)} until before {_bound(self.end)}",
+                fix="choose an interval inside, or change schedule.start / schedule.end in model.yaml",
+            )
+        if interval.end > now:
+            raise IntervalError(
+                f"{interval} has not ended yet",
+                where=f"{where}; now is {_z(now)}",
+                expected="an interval of the past",
+                fix=f"run again at or after {_z(interval.end)}",
+            )
+
+
+def _localize(naive: datetime, zone: ZoneInfo) -> datetime:
+    """Attach ``zone``: a skipped wall-clock time moves forward, a repeated one is its second pass.
+
+    Both are what Airflow's ``make_aware`` does.
+    """
+    aware = naive.replace(tzinfo=zone, fold=1)
+    exists = aware.astimezone(UTC).astimezone(zone).replace(tzinfo=None, fold=0) == naive
+    if not exists:
+        aware = naive.replace(tzinfo=zone, fold=0)
+    return aware.astimezone(UTC)

@@ -1,0 +1,89 @@
+"""Where things are: read from the environment once, then passed on as a value."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rescore.errors import SettingsError
+
+__all__ = ["Settings", "sqlalchemy_url"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about a deployment that is not a model.
+
+    Attributes
+    ----------
+    home : Path
+        ``RESCORE_HOME``: local data, logs, secrets, caches. Default ``var`` in the current folder.
+    models : Path
+        ``RESCORE_MODELS``: the folder of model folders. Default ``include/models``.
+    database_url : str or None
+        ``RESCORE_DATABASE_URL``: the Postgres that holds the store. None: the local one.
+    archive : str
+        ``RESCORE_ARCHIVE``: an fsspec URL or a path for frozen inputs and packages.
+    store_schema, consumer_schema : str
+        ``RESCORE_STORE_SCHEMA`` and ``RESCORE_CONSUMER_SCHEMA``.
+    connections : mapping
+        ``RESCORE_CONNECTION_<ID>``: source connection id (lower case) to URL.
+    """
+
+    home: Path
+    models: Path
+    database_url: str | None
+    archive: str
+    store_schema: str
+    consumer_schema: str
+    connections: Mapping[str, str]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings.
+
+        Raises
+        ------
+        SettingsError
+            A schema name that is not a plain lower-case identifier.
+        """
+        env = os.environ if environ is None else environ
+        home = Path(env.get("RESCORE_HOME", "var")).absolute()
+        prefix = "RESCORE_CONNECTION_"
+        return cls(
+            home=home,
+            models=Path(env.get("RESCORE_MODELS", "include/models")).absolute(),
+            database_url=env.get("RESCORE_DATABASE_URL") or None,
+            archive=env.get("RESCORE_ARCHIVE") or str(home / "archive"),
+            store_schema=_schema(env, "RESCORE_STORE_SCHEMA", "rescore"),
+            consumer_schema=_schema(env, "RESCORE_CONSUMER_SCHEMA", "scores"),
+            connections={
+                key.removeprefix(prefix).lower(): value
+                for key, value in env.items()
+                if key.startswith(prefix) and value
+            },
+        )
+
+
+def _schema(env: Mapping[str, str], variable: str, default: str) -> str:
+    name = env.get(variable) or default
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+        raise SettingsError(
+            f"{variable}={name!r} is not a schema name",
+            where=f"environment variable {variable}",
+            expected="lower-case letters, digits and _, at most 63",
+            fix=f"set it to a name like {default}",
+        )
+    return name
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Name psycopg2 as the driver of a Postgres URL, however its scheme is spelled.
+
+    ``postgres://`` (as Airflow's hooks write it) and ``postgresql://`` (which SQLAlchemy 2.1 takes
+    for psycopg 3) become ``postgresql+psycopg2://``.
+    """
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg2://", url)

@@ -1,0 +1,453 @@
+"""What a model folder declares: ``model.yaml`` as typed values, and the folder's files.
+
+No database, no fitted model and no wall clock here. A key that is wrong gives a
+:class:`~rescore.errors.SpecError` that names the file, the key and the fix.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from croniter import croniter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ValidationError as PydanticError
+
+from rescore.errors import SpecError, UnknownModelError
+from rescore.interval import Schedule
+
+__all__ = [
+    "DriftSpec",
+    "Feature",
+    "FeatureKind",
+    "ModelFolder",
+    "ModelSpec",
+    "find_models",
+    "load_model",
+]
+
+FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
+TargetKind = Literal["binary", "multiclass", "regression"]
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str) and (match := _DURATION.match(value.strip())):
+        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("expected a duration like 90s, 30m, 24h, 7d or 2w")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _identifier(value: str) -> str:
+    # 48: Postgres cuts names at 63 bytes, and tables and views add a prefix or a suffix.
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", value):
+        raise ValueError("expected lower-case letters, digits and _, at most 48, starting with a letter")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Consumer(_Declared):
+    """Who reads the scores, by when, and what happens if they are missing."""
+
+    who: str
+    by: str = ""
+    if_missing: str = ""
+
+
+class Ready(_Declared):
+    """How it is known that an interval is fully loaded: SQL that gives one true, or an asset."""
+
+    sql: str | None = None
+    asset: str | None = None
+    timeout: Duration = timedelta(hours=6)
+    poke_interval: Duration = timedelta(minutes=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Ready:
+        if (self.sql is None) == (self.asset is None):
+            raise ValueError("expected exactly one of sql and asset")
+        return self
+
+
+class KnownBy(_Declared):
+    """Which rows were known at a past moment.
+
+    Exactly one of ``column`` (append-only or versioned rows) and ``valid_range`` (snapshots with
+    valid_from and valid_to); neither, written ``known_by: none``, says that history can't be
+    extracted again.
+    """
+
+    column: str | None = None
+    valid_range: tuple[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> KnownBy:
+        if self.column is not None and self.valid_range is not None:
+            raise ValueError("expected one of column and valid_range, not both")
+        return self
+
+    @property
+    def reproducible_from_source(self) -> bool:
+        """Whether the source can show what was known at a past moment."""
+        return self.column is not None or self.valid_range is not None
+
+
+def _known_by(value: Any) -> Any:
+    return {} if value == "none" else value
+
+
+class SourceSpec(_Declared):
+    """Where rows come from and what identifies them."""
+
+    connection: str
+    key: list[str] = Field(min_length=1)
+    event_time: str = "event_time"
+    subject: list[str] = []
+    ready: Ready | None = None
+    known_by: Annotated[KnownBy, BeforeValidator(_known_by)]
+    statement_timeout: Duration = timedelta(minutes=30)
+
+
+class Feature(_Declared):
+    """One input of the model; the order of the list is the order of the matrix.
+
+    ``required`` rows without a value are rejected, not scored. ``categories`` is only for kinds
+    that have levels.
+    """
+
+    name: str
+    kind: FeatureKind
+    required: bool = False
+    unit: str = ""
+    description: str = ""
+
+
+class TargetSpec(_Declared):
+    """What is predicted, and how long after an interval's end it is known.
+
+    ``positive`` is the value whose probability a binary model's score is.
+    """
+
+    name: str
+    kind: TargetKind
+    positive: Any = True
+    delay: Duration = timedelta(0)
+
+
+class OutputSpec(_Declared):
+    """What consumers read, in their words: a price in dollars, not its log."""
+
+    name: Name = "score"
+    unit: str
+    meaning: str
+
+
+class ScheduleSpec(_Declared):
+    """When runs are due; see :class:`rescore.interval.Schedule`."""
+
+    cron: str
+    timezone: str = "UTC"
+    start: datetime
+    end: datetime | None = None
+    empty: Literal["error", "publish"] = "error"
+
+    @model_validator(mode="after")
+    def _valid(self) -> ScheduleSpec:
+        if self.timezone not in available_timezones():
+            raise ValueError(f"unknown time zone {self.timezone!r}, expected an IANA name")
+        if len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
+            raise ValueError(f"{self.cron!r} is not a cron expression of five fields")
+        return self
+
+    def schedule(self) -> Schedule:
+        """The schedule as a value; dates without a zone are read in ``timezone``."""
+        zone = ZoneInfo(self.timezone)
+
+        def aware(moment: datetime | None) -> datetime | None:
+            if moment is None or moment.tzinfo is not None:
+                return moment
+            return moment.replace(tzinfo=zone)
+
+        return Schedule(self.cron, self.timezone, aware(self.start), aware(self.end))
+
+
+class TrainingSpec(_Declared):
+    """From what and how a package is trained; lengths count schedule intervals."""
+
+    intervals: int = Field(ge=1)
+    holdout_intervals: int = Field(default=0, ge=0)
+    folds: int = Field(default=5, ge=2)
+    seed: int = Field(ge=0, lt=2**32)
+    hyperparameters: dict[str, Any] = {}
+    source: Literal["source", "frozen_inputs"] = Field(default="source", alias="from")
+
+    @model_validator(mode="after")
+    def _holdout(self) -> TrainingSpec:
+        if self.holdout_intervals >= self.intervals:
+            raise ValueError("holdout_intervals must be smaller than intervals")
+        return self
+
+
+class ValidationSpec(_Declared):
+    """How much may be set aside before a run is stopped."""
+
+    max_quarantined_fraction: float = Field(default=0.05, ge=0, le=1)
+
+
+class DriftSpec(_Declared):
+    """What counts as drift, how often a false alarm is accepted, and what an alarm does.
+
+    ``false_alarm_rate`` is per window. ``effect_floor`` is the smallest distance worth a flag (in
+    PSI). ``strata: weekday`` compares windows of weekdays and of weekends with their own kind.
+    """
+
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
+    effect_floor: float = Field(default=0.1, ge=0)
+    strata: Literal["none", "weekday"] = "none"
+    on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"
+    on_outage: Literal["stop", "publish_flagged"] = "stop"
+
+
+class PromotionSpec(_Declared):
+    """When a challenger replaces the champion."""
+
+    metric: str | None = None
+    smallest_gain: float = Field(default=0.0, ge=0)
+    approval: Literal["required", "auto"] = "required"
+
+
+class RetentionSpec(_Declared):
+    """How long things are kept; finite by default."""
+
+    frozen_inputs: Duration = timedelta(days=400)
+    superseded_scores: Duration = timedelta(days=400)
+    abandoned_runs: Duration = timedelta(days=7)
+
+
+class AirflowSpec(_Declared):
+    """How the model's tasks run in Airflow."""
+
+    pool: str = "default_pool"
+    queue: str | None = None
+    retries: int = Field(default=2, ge=0)
+    retry_delay: Duration = timedelta(minutes=1)
+    execution_timeout: Duration = timedelta(hours=2)
+    tags: list[str] = []
+    max_active_runs: int = Field(default=4, ge=1)
+    executor_config: dict[str, Any] = {}
+
+
+class ModelSpec(_Declared):
+    """The whole of ``model.yaml``."""
+
+    name: Name
+    version: str = Field(pattern=r"^\d+\.\d+$")
+    owner: str
+    description: str = ""
+    consumers: list[Consumer] = []
+    source: SourceSpec
+    features: list[Feature] = Field(min_length=1)
+    shared_features: list[str] = []
+    target: TargetSpec
+    output: OutputSpec
+    schedule: ScheduleSpec
+    training: TrainingSpec
+    validation: ValidationSpec = ValidationSpec()
+    drift: DriftSpec = DriftSpec()
+    promotion: PromotionSpec = PromotionSpec()
+    retention: RetentionSpec = RetentionSpec()
+    airflow: AirflowSpec = AirflowSpec()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> ModelSpec:
+        seen: set[str] = set()
+        for name in [*self.source.key, self.source.event_time, *self.feature_names]:
+            if name in seen and name in self.feature_names[self.feature_names.index(name) + 1 :]:
+                raise ValueError(f"feature {name!r} is declared twice")
+            seen.add(name)
+        if len(set(self.source.key)) != len(self.source.key):
+            raise ValueError("source.key names a column twice")
+        if self.target.name in self.input_columns:
+            raise ValueError(f"target {self.target.name!r} is also an input column: that is a leak")
+        if self.training.source == "source" and not self.source.known_by.reproducible_from_source:
+            raise ValueError(
+                "known_by: none can't be trained from the source; set training.from: frozen_inputs"
+            )
+        return self
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The features in the order of the matrix."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def input_columns(self) -> list[str]:
+        """Every column of an extract, in order: key, event time, subject, features; each once."""
+        names = [*self.source.key, self.source.event_time, *self.source.subject, *self.feature_names]
+        return list(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder as read: its specification and the text of its files.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    spec : ModelSpec
+        ``model.yaml``, validated.
+    extract_sql, labels_sql : str
+        The text of the two queries.
+    shared_path : Path
+        The folder of feature code that models share (``include/features``).
+    """
+
+    path: Path
+    spec: ModelSpec
+    extract_sql: str
+    labels_sql: str
+    shared_path: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    def source_files(self) -> dict[str, bytes]:
+        """What determines a score, by relative name, sorted: the code and declarations.
+
+        ``features/NAME.py`` are the shared modules the model declares. Tests, README and caches
+        determine no score and are left out.
+
+        Raises
+        ------
+        SpecError
+            A declared shared module does not exist.
+        """
+        files = {
+            path.relative_to(self.path).as_posix(): path.read_bytes()
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file()
+            and path.suffix in {".py", ".sql", ".yaml"}
+            and not {"tests", "__pycache__"} & set(path.relative_to(self.path).parts)
+        }
+        for module in self.spec.shared_features:
+            shared = self.shared_path / f"{module}.py"
+            if not shared.is_file():
+                raise SpecError(
+                    f"shared feature module {module!r} does not exist",
+                    where=f"{self.path / 'model.yaml'}: shared_features",
+                    expected=f"a file {shared}",
+                    fix="create it, or take it out of shared_features",
+                )
+            files[f"features/{module}.py"] = shared.read_bytes()
+        return dict(sorted(files.items()))
+
+
+def find_models(models: Path) -> list[str]:
+    """The names of the model folders under ``models``, sorted; the folder's name is the model's."""
+    return sorted(path.parent.name for path in models.glob("*/model.yaml"))
+
+
+def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelFolder:
+    """Read and validate the model folder ``models/name``.
+
+    Parameters
+    ----------
+    models : Path
+        The folder of model folders.
+    name : str
+        The model.
+    shared : Path, optional
+        Shared feature code; default is ``features`` beside ``models``.
+
+    Raises
+    ------
+    UnknownModelError
+        No such folder; the error lists those there are.
+    SpecError
+        A file is missing or wrong.
+    """
+    folder = models / name
+    if not (folder / "model.yaml").is_file():
+        known = find_models(models)
+        close = difflib.get_close_matches(name, known, n=1)
+        raise UnknownModelError(
+            f"there is no model {name!r}",
+            where=str(models),
+            expected=f"one of: {', '.join(known) or '(no model folder at all)'}",
+            fix=f"did you mean {close[0]!r}?" if close else "create the folder, or check RESCORE_MODELS",
+        )
+    spec = _read_spec(folder / "model.yaml")
+    if spec.name != name:
+        raise SpecError(
+            f"model.yaml says name: {spec.name}, but its folder is {name}",
+            where=str(folder / "model.yaml"),
+            expected="the same name",
+            fix="rename one of them",
+        )
+    for needed in ("extract.sql", "labels.sql", "pipeline.py", "expectations.py"):
+        if not (folder / needed).is_file():
+            raise SpecError(
+                f"{needed} is missing",
+                where=str(folder),
+                expected="model.yaml, extract.sql, labels.sql, pipeline.py, expectations.py",
+                fix=f"write {folder / needed}",
+            )
+    return ModelFolder(
+        path=folder,
+        spec=spec,
+        extract_sql=(folder / "extract.sql").read_text(encoding="utf-8"),
+        labels_sql=(folder / "labels.sql").read_text(encoding="utf-8"),
+        shared_path=shared if shared is not None else models.parent / "features",
+    )
+
+
+def _read_spec(path: Path) -> ModelSpec:
+    try:
+        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SpecError(f"not valid YAML: {error}", where=str(path), fix="mend the syntax") from None
+    if not isinstance(declared, dict):
+        raise SpecError("model.yaml is not a mapping", where=str(path), expected="key: value lines")
+    try:
+        return ModelSpec.model_validate(declared)
+    except PydanticError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise SpecError(
+            f"model.yaml has {len(problems)} problem{'s' * (len(problems) > 1)}",
+            where=str(path),
+            examples=problems,
+            expected="the keys that the guide 'Add a model' describes",
+            fix="mend the keys named",
+            data={"problems": problems},
+        ) from None
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "model.yaml"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}"

@@ -1,0 +1,1 @@
+"""Rescore in Airflow: the DAG factory, its tasks and the UI page."""
