@@ -1,0 +1,61 @@
+"""What every test may ask for: a real Postgres, a fresh database on it, a seed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from rescore.local.postgres import LocalPostgres, postgres_binaries
+
+SEED = int(os.environ.get("RESCORE_TEST_SEED", "42"))
+
+
+def pytest_report_header() -> list[str]:
+    packages = ("numpy", "scikit-learn", "pandas", "pyarrow", "great-expectations", "apache-airflow")
+    return [
+        f"python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages),
+        f"{_postgres_version()}, seed {SEED} (RESCORE_TEST_SEED)",
+    ]
+
+
+def _postgres_version() -> str:
+    command = [str(postgres_binaries() / "postgres"), "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed for whatever a test draws; any of 0-99 has to pass."""
+    return SEED
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+    """One server for the whole session; it dies with this process, however that ends."""
+    home: Path = tmp_path_factory.mktemp("postgres-server")
+    server = LocalPostgres(
+        home,
+        tied=True,
+        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
+    )
+    server.start()
+    server.create_database("rescore_template")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def database_url(postgres_server: LocalPostgres) -> Iterator[str]:
+    """A fresh, empty database, dropped afterwards; a libpq URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield postgres_server.create_database(name, template="rescore_template")
+    postgres_server.drop_database(name)
