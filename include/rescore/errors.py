@@ -27,7 +27,8 @@
     │   ├── DigestMismatchError   a file or a table is not what was recorded
     │   ├── EnvironmentMismatchError  built with other library versions
     │   ├── GoldenRowError        a loaded package does not give its golden scores
-    │   └── RowAccountingError    extracted != scored + quarantined + rejected
+    │   ├── RowAccountingError    extracted != scored + quarantined + rejected
+    │   └── UndigestibleError     a type or a value that has no canonical form
     ├── DriftError                the reference can't carry the declared rate, or does not fit
     ├── OutageError               live features are missing or constant: nothing is published
     ├── StoreError                our own tables
@@ -78,6 +79,7 @@ __all__ = [
     "StoreSchemaError",
     "StoreUnavailableError",
     "TrainingError",
+    "UndigestibleError",
     "UnknownModelError",
     "UnseededEstimatorError",
     "ValidationError",
@@ -256,6 +258,10 @@ class GoldenRowError(IntegrityError):
 
 class RowAccountingError(IntegrityError):
     """extracted != scored + quarantined + rejected."""
+
+
+class UndigestibleError(IntegrityError):
+    """A column's type, or a value in it, has no canonical form to digest."""
 
 
 class DriftError(RescoreError):
