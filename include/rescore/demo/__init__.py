@@ -1,0 +1,1 @@
+"""Real data to try the platform on, and the guided demo."""
