@@ -1,0 +1,21 @@
+"""Drift as a calibrated statement: reference profile, comparison, verdict, performance.
+
+``build_reference`` makes the profile that a package carries; ``compare`` judges a window by it;
+``realised`` and ``estimated_performance`` say how well the model does with and without labels. Pure
+functions of tables and bytes: no database, no files, no clock.
+"""
+
+from rescore.drift.comparison import compare
+from rescore.drift.performance import auc_interval, estimated_performance, realised
+from rescore.drift.reference import build_reference
+from rescore.drift.report import DriftReport, FeatureDrift
+
+__all__ = [
+    "DriftReport",
+    "FeatureDrift",
+    "auc_interval",
+    "build_reference",
+    "compare",
+    "estimated_performance",
+    "realised",
+]

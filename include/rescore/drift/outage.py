@@ -1,0 +1,153 @@
+"""Outages: a column that is broken, as opposed to a population that moved.
+
+Missing, constant, of another scale, or with unseen levels only, in this window and in no reference
+window. These are no matter of rates: each rule asks for something that training never came near.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rescore.drift.cells import LevelCells, Tally
+from rescore.drift.reference import SCORE, FeatureReference
+
+__all__ = ["Outage", "describe", "find_outage", "join_names", "missing_rates", "percent"]
+
+#: A column is *gone* if at least this share is missing, and no reference window came to ALMOST_GONE.
+GONE, ALMOST_GONE = 0.99, 0.90
+
+#: A column is *stuck* if it holds one value only, and none had more than this share of a reference window.
+NEARLY_CONSTANT = 0.95
+
+#: With fewer rows than this, nobody can say that a value is stuck or that levels are all unseen.
+FEWEST_ROWS = 10
+
+#: Another unit: ten times beyond the largest or smallest magnitude of any reference window.
+SCALE_FACTOR = 10.0
+
+#: Scores are *collapsed* if they spread by less than this part of the narrowest reference window.
+COLLAPSE_FACTOR = 0.05
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What is broken about one column.
+
+    Attributes
+    ----------
+    what : str
+        ``missing``, ``constant``, ``scale``, ``unseen`` or ``collapsed``.
+    live, training : float
+        Missing: the share now, and the largest in a reference window. Scale: the typical magnitude now and in
+        training. Collapsed: the standard deviation now, and the smallest in a reference window.
+    examples : tuple of str
+        Unseen levels.
+    """
+
+    what: str
+    live: float = math.nan
+    training: float = math.nan
+    examples: tuple[str, ...] = ()
+
+
+def find_outage(  # noqa: PLR0911  (one return a rule reads best)
+    reference: FeatureReference, tally: Tally, magnitude: float, spread: float
+) -> Outage | None:
+    """Judge one column of a live window.
+
+    Parameters
+    ----------
+    reference : FeatureReference
+        Its reference.
+    tally : Tally
+        The live window's counts.
+    magnitude, spread : float
+        Of the live window, as in ``FeatureReference``; NaN where not known.
+    """
+    rows = int(tally.counts.sum())
+    if rows == 0:
+        return None
+    there = rows - int(tally.counts[-1])
+    missing, was_missing = 1 - there / rows, float(missing_rates(reference).max(initial=0.0))
+    if missing >= GONE and was_missing < ALMOST_GONE:
+        return Outage("missing", missing, was_missing)
+    if there < FEWEST_ROWS:
+        return None
+    if tally.constant and reference.top_share.max(initial=0.0) <= NEARLY_CONSTANT:
+        return Outage("constant")
+    if isinstance(reference.cells, LevelCells):
+        unseen = tally.counts[-2] / there
+        before = reference.counts[:, -2] / np.maximum(reference.counts[:, :-1].sum(axis=1), 1)
+        found = unseen >= GONE and before.max(initial=0.0) < 0.5
+        return Outage("unseen", unseen, examples=tally.unseen) if found else None
+    if reference.kind == SCORE:
+        narrowest = float(np.nanmin(reference.spread, initial=math.inf))
+        found = math.isfinite(narrowest) and spread < COLLAPSE_FACTOR * narrowest
+        return Outage("collapsed", spread, narrowest) if found else None
+    sizes = reference.magnitude[np.isfinite(reference.magnitude)]
+    if reference.kind == "numeric" and sizes.size and math.isfinite(magnitude):
+        found = magnitude > SCALE_FACTOR * sizes.max() or magnitude < sizes.min() / SCALE_FACTOR
+        return Outage("scale", magnitude, float(np.median(sizes))) if found else None
+    return None
+
+
+def missing_rates(reference: FeatureReference) -> npt.NDArray[np.float64]:
+    """Share of rows without a value, per reference window."""
+    rows = np.maximum(reference.counts.sum(axis=1), 1)
+    return np.asarray(reference.counts[:, -1] / rows, dtype=np.float64)
+
+
+def describe(found: list[tuple[str, Outage]]) -> str:
+    """One sentence for all outages; columns that are broken in the same way are named together.
+
+    ``weather: temp, wind_speed and 7 more are missing in 100 % of rows; in training at most 3 %``
+    """
+    parts = []
+    for what in dict.fromkeys(outage.what for _, outage in found):
+        alike = [(name, outage) for name, outage in found if outage.what == what]
+        subject = join_names([name for name, _ in alike])
+        verb = "is" if len(alike) == 1 else "are"
+        parts.append(f"{subject} {verb} {_say([outage for _, outage in alike])}")
+    return ". ".join(parts)
+
+
+def _say(alike: list[Outage]) -> str:
+    one = alike[0]
+    if one.what == "missing":
+        # Together they are missing in at least, and were missing in at most, so many rows.
+        live, training = min(o.live for o in alike), max(o.training for o in alike)
+        before = "never" if training == 0 else f"at most {percent(training)}"
+        return f"missing in {percent(live)} of rows; in training {before}"
+    if one.what == "constant":
+        return "the same in all rows; in training never"
+    if one.what == "unseen":
+        return f"of unknown levels only ({', '.join(map(repr, one.examples))}); in training hardly ever"
+    if one.what == "collapsed":
+        return (
+            f"nearly all the same: standard deviation {one.live:.2g}, in training at least {one.training:.2g}"
+        )
+    scales = [f"{o.live:.3g} for {o.training:.3g}" for o in alike[:3]]
+    return f"of another scale than in training (typically {', '.join(scales)})"
+
+
+def join_names(names: list[str]) -> str:
+    """Names as in a sentence, a prefix that all of them share told once."""
+    if len(names) == 1:
+        return names[0]
+    prefix, group = names[0].split("_", 1)[0], ""
+    if all(name.startswith(prefix + "_") and len(name) > len(prefix) + 1 for name in names):
+        group, names = f"{prefix}: ", [name[len(prefix) + 1 :] for name in names]
+    if len(names) <= 3:
+        return f"{group}{', '.join(names[:-1])} and {names[-1]}"
+    return f"{group}{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def percent(share: float) -> str:
+    """A share for people; never rounded to 0 % or 100 % unless it is that."""
+    if share in (0, 1) or 0.01 <= share < 0.99:
+        return f"{100 * share:.0f} %"
+    return f"{max(100 * share, 0.01):.2g} %" if share < 0.5 else f"{math.floor(10_000 * share) / 100:g} %"

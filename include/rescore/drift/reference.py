@@ -1,0 +1,360 @@
+"""The reference profile: what a package remembers of its training data to compare windows with.
+
+Counts, cell edges and levels with enough rows; never a row. Windows are the schedule intervals of
+the training snapshot, so they have production's rhythm.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rescore.drift.calibration import refuse_unresolvable
+from rescore.drift.cells import LevelCells, OrderedCells, moments, ordered_values
+from rescore.drift.performance import estimated_performance
+from rescore.errors import DriftError
+from rescore.spec import Feature, ModelSpec
+
+__all__ = ["FORMAT", "LEAST_ROWS", "FeatureReference", "Reference", "build_reference", "stratum_of"]
+
+#: Bumped when a reader of the old form would misread the new one; old formats stay readable.
+FORMAT = 1
+
+#: Fewer rows than this never get a level name, an edge or a mean of their own.
+LEAST_ROWS = 10
+
+#: The unit of a kind that has the same one whatever the feature.
+UNITS = {"datetime": "days", "text": "characters"}
+
+#: The name and kind of the row for the model's own scores.
+SCORE = "score"
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FeatureReference:
+    """One feature's reference.
+
+    Attributes
+    ----------
+    counts : ndarray of int, shape (n_windows, n_cells + 1)
+        Rows per cell of each window; the last cell is missing.
+    magnitude : ndarray of float, shape (n_windows,)
+        Median absolute value of what is neither zero nor missing (ordered kinds), NaN if none.
+    spread : ndarray of float, shape (n_windows,)
+        Standard deviation (ordered kinds), NaN if none.
+    top_share : ndarray of float, shape (n_windows,)
+        Share of the most frequent single value or level among those there, 0 if none.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    importance: float
+    cells: OrderedCells | LevelCells
+    counts: npt.NDArray[np.int64]
+    magnitude: Floats
+    spread: Floats
+    top_share: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-serialisable form."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "unit": self.unit,
+            "importance": self.importance,
+            "cells": self.cells.to_dict(),
+            "counts": self.counts.tolist(),
+            "magnitude": _rounded(self.magnitude),
+            "spread": _rounded(self.spread),
+            "top_share": _rounded(self.top_share),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> FeatureReference:
+        """Inverse of :meth:`to_dict`."""
+        of_levels = "levels" in stored["cells"]
+        return cls(
+            name=stored["name"],
+            kind=stored["kind"],
+            unit=stored["unit"],
+            importance=stored["importance"],
+            cells=(LevelCells if of_levels else OrderedCells).from_dict(stored["cells"]),
+            counts=np.asarray(stored["counts"], dtype=np.int64),
+            magnitude=_floats(stored["magnitude"]),
+            spread=_floats(stored["spread"]),
+            top_share=_floats(stored["top_share"]),
+        )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The whole profile; ``Reference.from_bytes(r.to_bytes())`` has the same bytes again.
+
+    Attributes
+    ----------
+    starts : tuple of str
+        Start of each reference window (ISO 8601, UTC), in order.
+    rows : ndarray of int, shape (n_windows,)
+        Rows of each.
+    strata : tuple of str
+        ``weekday`` or ``weekend`` for each, by the day most of its events are on.
+    score : FeatureReference or None
+        Out-of-fold scores, if there were any.
+    estimated_auc : ndarray of float, shape (n_windows,), or None
+        Per window, the AUC expected from the scores alone; binary models only.
+    """
+
+    model: str
+    timezone: str
+    event_time: str
+    starts: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    strata: tuple[str, ...]
+    features: tuple[FeatureReference, ...]
+    score: FeatureReference | None
+    estimated_auc: Floats | None
+
+    def to_bytes(self) -> bytes:
+        """Deterministic JSON: sorted keys, floats by repr, no NaN."""
+        stored = {
+            "format": FORMAT,
+            "model": self.model,
+            "timezone": self.timezone,
+            "event_time": self.event_time,
+            "least_rows": LEAST_ROWS,
+            "windows": [
+                {"start": start, "rows": int(rows), "stratum": stratum}
+                for start, rows, stratum in zip(self.starts, self.rows, self.strata, strict=True)
+            ],
+            "features": [feature.to_dict() for feature in self.features],
+            "score": None if self.score is None else self.score.to_dict(),
+            "estimated_auc": None if self.estimated_auc is None else _rounded(self.estimated_auc),
+        }
+        text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+        return text.encode("utf-8")
+
+    @classmethod
+    def from_bytes(cls, reference: bytes) -> Reference:
+        """Read a profile.
+
+        Raises
+        ------
+        DriftError
+            Not a reference profile, or of a format this version does not know.
+        """
+        try:
+            stored = json.loads(reference)
+            found = stored["format"]
+        except (ValueError, KeyError, TypeError):
+            raise DriftError(
+                "the reference profile can't be read",
+                expected="the bytes that build_reference gave",
+                fix="train the package again",
+            ) from None
+        if found != FORMAT:
+            raise DriftError(
+                f"the reference profile has format {found}",
+                expected=f"format {FORMAT}",
+                fix="update rescore, or train the package again",
+            )
+        return cls(
+            model=stored["model"],
+            timezone=stored["timezone"],
+            event_time=stored["event_time"],
+            starts=tuple(window["start"] for window in stored["windows"]),
+            rows=np.asarray([window["rows"] for window in stored["windows"]], dtype=np.int64),
+            strata=tuple(window["stratum"] for window in stored["windows"]),
+            features=tuple(FeatureReference.from_dict(one) for one in stored["features"]),
+            score=None if stored["score"] is None else FeatureReference.from_dict(stored["score"]),
+            estimated_auc=None if stored["estimated_auc"] is None else _floats(stored["estimated_auc"]),
+        )
+
+
+def build_reference(
+    snapshot: pa.Table,
+    spec: ModelSpec,
+    scores: npt.NDArray[np.float64] | None,
+    importance: dict[str, float],
+) -> bytes:
+    """Make the reference profile of a package.
+
+    Parameters
+    ----------
+    snapshot : pyarrow.Table
+        The training snapshot: the model's input columns and ``interval_start`` (timestamp).
+    spec : ModelSpec
+        The model.
+    scores : ndarray of float, shape (n_rows,), or None
+        Out-of-fold scores of the snapshot's rows, NaN where there is none. In-sample scores would
+        make every live window look drifted.
+    importance : dict of str to float
+        Per feature, what it is worth to the model (any unit; negative counts as nothing).
+
+    Returns
+    -------
+    bytes
+        Deterministic JSON: equal inputs give equal bytes.
+
+    Raises
+    ------
+    DriftError
+        The snapshot has no rows or lacks a column, scores are not aligned with it, or there are
+        too few windows for the declared false-alarm rate.
+    """
+    needed = ["interval_start", *spec.feature_names]
+    if missing := [name for name in needed if name not in snapshot.column_names]:
+        raise DriftError(
+            "the training snapshot lacks columns",
+            where=f"model {spec.name}",
+            expected="interval_start and every feature",
+            examples=missing,
+            fix="build the reference from the snapshot as it was frozen",
+        )
+    if snapshot.num_rows == 0:
+        raise DriftError(
+            "the training snapshot has no rows", where=f"model {spec.name}", fix="check training.intervals"
+        )
+    if scores is not None and len(scores) != snapshot.num_rows:
+        raise DriftError(
+            f"{len(scores):,} scores for {snapshot.num_rows:,} rows",
+            where=f"model {spec.name}",
+            expected="one out-of-fold score per row of the snapshot",
+            fix="pass NaN for rows without one",
+        )
+    start_micros = snapshot["interval_start"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    if (np.diff(start_micros) < 0).any():
+        order = np.argsort(start_micros, kind="stable")
+        snapshot, start_micros = snapshot.take(pa.array(order)), start_micros[order]
+        scores = None if scores is None else np.asarray(scores)[order]
+    begins = np.flatnonzero(np.r_[True, start_micros[1:] != start_micros[:-1]])
+    bounds = np.r_[begins, snapshot.num_rows].astype(np.intp)
+    refuse_unresolvable(begins.size, spec.drift.false_alarm_rate, where=f"model {spec.name}: drift")
+    event_time = None
+    if spec.source.event_time in snapshot.column_names:
+        event_time = moments(snapshot[spec.source.event_time])
+    strata = tuple(
+        stratum_of(
+            event_time[a:b] if event_time is not None else start_micros[a:b] / 86_400e6,
+            spec.schedule.timezone,
+        )
+        for a, b in pairwise(bounds)
+    )
+    features = tuple(
+        _feature(
+            feature, float(importance.get(feature.name, 0.0)), snapshot[feature.name], event_time, bounds
+        )
+        for feature in spec.features
+    )
+    score = estimated_auc = None
+    if scores is not None:
+        values = one_score(scores)
+        score = _ordered(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
+        if spec.target.kind == "binary":
+            estimated = [estimated_performance(values[a:b])["auc"] for a, b in pairwise(bounds)]
+            estimated_auc = _floats(estimated)
+    return Reference(
+        model=spec.name,
+        timezone=spec.schedule.timezone,
+        event_time=spec.source.event_time,
+        starts=tuple(_iso(int(micros)) for micros in start_micros[begins]),
+        rows=np.diff(bounds).astype(np.int64),
+        strata=strata,
+        features=features,
+        score=score,
+        estimated_auc=estimated_auc,
+    ).to_bytes()
+
+
+def one_score(scores: npt.NDArray[Any]) -> Floats:
+    """One number per row: of a matrix of class probabilities, the largest."""
+    values = np.asarray(scores, dtype=np.float64)
+    return values.max(axis=1) if values.ndim == 2 else values
+
+
+def stratum_of(days: Floats, timezone: str) -> str:
+    """``weekend`` if the middle one of these moments (days since 1970, UTC) is on one there."""
+    there = days[np.isfinite(days)]
+    if there.size == 0:
+        return "weekday"
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=float(np.sort(there)[there.size // 2]))
+    return "weekend" if moment.astimezone(ZoneInfo(timezone)).weekday() >= 5 else "weekday"
+
+
+def _feature(
+    feature: Feature,
+    importance: float,
+    column: pa.ChunkedArray,
+    event_time: Floats | None,
+    bounds: npt.NDArray[np.intp],
+) -> FeatureReference:
+    if feature.kind not in ("categorical", "boolean"):
+        values = ordered_values(column, feature.kind, event_time)
+        return _ordered(feature.name, feature.kind, feature.unit, importance, values, bounds)
+    cells, tallies = LevelCells.fit_windows(column, bounds, least_rows=LEAST_ROWS)
+    counts = np.stack([tally.counts for tally in tallies])
+    there = np.maximum(counts[:, :-1].sum(axis=1), 1)
+    # The cells "rare" and "unseen" are of many levels, unless the window holds only one.
+    top = np.where([tally.constant for tally in tallies], 1.0, counts[:, :-3].max(axis=1, initial=0) / there)
+    nothing = np.full(len(tallies), np.nan)
+    return FeatureReference(feature.name, feature.kind, "", importance, cells, counts, nothing, nothing, top)
+
+
+def _ordered(
+    name: str, kind: str, unit: str, importance: float, values: Floats, bounds: npt.NDArray[np.intp]
+) -> FeatureReference:
+    cells = OrderedCells.fit(values, least_rows=LEAST_ROWS)
+    windows = [values[a:b] for a, b in pairwise(bounds)]
+    sizes = np.asarray([magnitude_and_spread(window) for window in windows])
+    return FeatureReference(
+        name,
+        kind,
+        UNITS.get(kind, unit),
+        importance,
+        cells,
+        np.stack([cells.tally(window).counts for window in windows]),
+        magnitude=sizes[:, 0],
+        spread=sizes[:, 1],
+        top_share=np.asarray([_top_share(window) for window in windows]),
+    )
+
+
+def magnitude_and_spread(values: Floats) -> tuple[float, float]:
+    """Median absolute value of what is neither zero nor missing, and the standard deviation."""
+    there = values[np.isfinite(values)]
+    sizes = np.abs(there[there != 0])
+    return (
+        float(np.median(sizes)) if sizes.size else float("nan"),
+        float(there.std()) if there.size else float("nan"),
+    )
+
+
+def _top_share(values: Floats) -> float:
+    there = np.sort(values[~np.isnan(values)])
+    if there.size == 0:
+        return 0.0
+    ends = np.flatnonzero(np.r_[there[1:] != there[:-1], True])
+    return float(np.diff(np.r_[-1, ends]).max() / there.size)
+
+
+def _rounded(values: Floats) -> list[float | None]:
+    """Six digits are plenty, and no exact value of a row is kept."""
+    return [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
+
+
+def _floats(stored: list[float | None]) -> Floats:
+    return np.asarray([float("nan") if value is None else value for value in stored], dtype=np.float64)
+
+
+def _iso(micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()

@@ -1,0 +1,118 @@
+"""The one verdict of a run, and the sentences that go with it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rescore.drift.calibration import MIN_WINDOWS
+from rescore.drift.cells import Tally
+from rescore.drift.outage import Outage, describe, join_names, percent
+from rescore.drift.report import FeatureDrift, Method, Verdict
+from rescore.spec import DriftSpec
+
+__all__ = ["MATTERS", "judge", "say_limits", "say_note"]
+
+#: Drifted features matter if together they carry at least this share of the model's importance.
+MATTERS = 0.10
+
+#: An estimated AUC below every reference window's by at least this much is consequential.
+AUC_LOSS = 0.01
+
+#: Windows this much smaller or larger than any reference window get a warning.
+UNLIKE_SIZE = 2.0
+
+
+def judge(
+    features: tuple[FeatureDrift, ...],
+    outages: list[tuple[str, Outage]],
+    p_value: float | None,
+    method: Method,
+    drift: DriftSpec,
+    estimated: dict[str, float | None],
+) -> tuple[Verdict, str]:
+    """Join outages, drift, importance and estimated performance to one verdict and say why.
+
+    *outage* if a column is broken; *drifted* if the whole window is more unusual than the declared
+    rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides the
+    drifted features carry a tenth of the model's importance, or the scores moved, or the estimated
+    AUC fell below every reference window's.
+    """
+    if outages:
+        return "outage", describe(outages)
+    if p_value is None:
+        return "ok", "The window has no rows: there is nothing to compare"
+    chance = f"p = {p_value:.2g}, declared rate {drift.false_alarm_rate:g}"
+    if p_value > drift.false_alarm_rate + 1e-12:
+        return "ok", f"No more unlike training than training's own windows are ({chance})"
+    flagged = [one for one in features if one.flagged]
+    if not flagged:
+        return (
+            "ok",
+            f"Unlike training's windows ({chance}), but by less than the effect floor {drift.effect_floor:g}",
+        )
+    flagged.sort(key=lambda one: (one.p_value, -one.share_of_statistic, one.name))
+    what = f"{'; '.join(_say_moved(one) for one in flagged[:3])}{_more(len(flagged) - 3)} ({chance})"
+    weight = sum(one.importance for one in flagged)
+    reasons = []
+    if weight >= MATTERS:
+        reasons.append(f"{percent(weight)} of the model's importance")
+    if any(one.kind == "score" for one in flagged):
+        reasons.append("the scores themselves moved")
+    auc, low = estimated.get("auc"), estimated.get("auc_reference_low")
+    if auc is not None and low is not None and auc < low - AUC_LOSS:
+        reasons.append(f"expected AUC {auc:.3f}, in training's windows at least {low:.3f}")
+    if reasons:
+        return "consequential", f"{what}. It matters: {', '.join(reasons)}"
+    return "drifted", f"{what}. Together {percent(weight)} of the model's importance"
+
+
+def _say_moved(one: FeatureDrift) -> str:
+    if one.note.startswith("missing"):
+        return f"{one.name} is {one.note}"
+    unit = "" if one.unit == "share of rows" else f" {one.unit}" if one.unit else ""
+    size = percent(one.distance) + " of rows" if one.unit == "share of rows" else f"{one.distance:.3g}{unit}"
+    return f"{one.name} moved by {size} (PSI {one.psi:.2g})"
+
+
+def _more(count: int) -> str:
+    return f"; and {count} more" if count > 0 else ""
+
+
+def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, before: float) -> str:
+    """What there is to say of one feature besides its numbers."""
+    if outage is not None:
+        return describe([(name, outage)])
+    notes = []
+    if math.isfinite(missing) and missing >= 0.01 and missing > 1.5 * before:
+        training = "never" if before == 0 else f"at most {percent(before)}"
+        notes.append(f"missing in {percent(missing)} of rows; in training {training}")
+    if tally.unseen:
+        share = percent(int(tally.counts[-2]) / max(int(tally.counts[:-1].sum()), 1))
+        like = join_names([repr(level) for level in tally.unseen])
+        notes.append(f"{share} of rows have a level not known from training, like {like}")
+    if tally.infinite:
+        notes.append(f"infinite in {tally.infinite:,} rows")
+    return "; ".join(notes)
+
+
+def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stratum: str) -> tuple[str, ...]:
+    """What limits the statement about this window."""
+    notes = []
+    count = int(reference_rows.size)
+    kind = "" if stratum == "all" else f" {stratum}"
+    if method == "chi2_bh":
+        notes.append(
+            f"only {count}{kind} reference windows, fewer than {MIN_WINDOWS}: chi-square approximation of "
+            "PSI, which takes rows as independent"
+        )
+    if count and rows:
+        low, high = int(np.min(reference_rows)), int(np.max(reference_rows))
+        if rows < low / UNLIKE_SIZE or rows > high * UNLIKE_SIZE:
+            notes.append(
+                f"{rows:,} rows, in reference windows {low:,} to {high:,}: distances are corrected for size"
+            )
+    return tuple(notes)
