@@ -37,6 +37,7 @@
     │   ├── NotFoundError         no such run, package or pin
     │   └── StaleFenceError       another attempt claimed this interval later
     └── LocalStackError           the local Postgres or Airflow did not start
+        └── AirflowRequestError   the local Airflow refuses a request, or does not answer
 
 An error carries data, so that a page or a script can show it; ``str(error)`` is the whole
 message for a person.
@@ -48,6 +49,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 __all__ = [
+    "AirflowRequestError",
     "ConfigError",
     "DigestMismatchError",
     "DriftError",
@@ -296,3 +298,7 @@ class StaleFenceError(StoreError):
 
 class LocalStackError(RescoreError):
     """The local Postgres or the local Airflow did not start."""
+
+
+class AirflowRequestError(LocalStackError):
+    """The local Airflow refuses a request, or does not answer."""

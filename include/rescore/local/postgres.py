@@ -30,6 +30,7 @@ from rescore.errors import LocalStackError
 from rescore.local.identity import unprivileged, wrapped
 from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
 from rescore.local.processes import Process, end_process, tail
+from rescore.local.secret_file import write_secret
 
 __all__ = ["LocalPostgres", "postgres_binaries"]
 
@@ -393,14 +394,6 @@ class LocalPostgres:
             return Path(f"/proc/{pid}/cwd").samefile(self.data)
         except OSError:
             return False
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, never readable by others on the way."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
 
 
 def _environment() -> dict[str, str]:

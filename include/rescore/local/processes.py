@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "end_process", "tail"]
+__all__ = ["Process", "end_process", "tail", "zombies_below"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ def tail(file: Path, lines: int, *, since: int = 0) -> list[str]:
             return log.read().decode(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         return []
+
+
+def zombies_below(pid: int) -> list[int]:
+    """Children of a process that have ended and were not waited for."""
+    return [child for child, stat in _all_stats().items() if stat.parent == pid and stat.state == "Z"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,432 @@
+"""Airflow's REST API as far as a demo and its tests need it: unpause, trigger, backfill, wait, logs, clear.
+
+Standard library only: the API is on loopback, and what runs before Airflow is installed must not
+depend on what it brings.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from rescore.errors import AirflowRequestError
+from rescore.interval import Interval
+
+__all__ = ["AirflowClient", "DagRun", "TaskState", "get_json"]
+
+#: A proxy in the environment has no business with addresses of this machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_FINISHED = ("success", "failed")
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run as the API reports it.
+
+    Attributes
+    ----------
+    dag_id, run_id, state, run_type : str
+        State is ``queued``, ``running``, ``success`` or ``failed``.
+    logical_date, interval_start, interval_end : datetime or None
+        Aware; None for a run without a logical date.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    run_type: str
+    logical_date: datetime | None
+    interval_start: datetime | None
+    interval_end: datetime | None
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> DagRun:
+        """Read one from the API's JSON."""
+        return cls(
+            dag_id=raw["dag_id"],
+            run_id=raw["dag_run_id"],
+            state=raw["state"],
+            run_type=raw["run_type"],
+            logical_date=_instant(raw["logical_date"]),
+            interval_start=_instant(raw["data_interval_start"]),
+            interval_end=_instant(raw["data_interval_end"]),
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has succeeded or failed."""
+        return self.state in _FINISHED
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task instance: ``state`` is None while it is not scheduled yet."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class AirflowClient:
+    """A logged-in client.
+
+    Attributes
+    ----------
+    url : str
+        Address of the API server, without a path.
+    token : str
+        A token (JWT) as `log_in` gets it.
+    """
+
+    url: str
+    token: str
+
+    @classmethod
+    def log_in(cls, url: str, user: str, password: str) -> AirflowClient:
+        """Exchange user and password for a token.
+
+        Raises
+        ------
+        AirflowRequestError
+            The login is refused, or nobody answers.
+        """
+        answer = _request("POST", f"{url}/auth/token", body={"username": user, "password": password})
+        return cls(url, answer["access_token"])
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Ask for ``/api/v2/<path>`` and return the parsed answer.
+
+        Raises
+        ------
+        AirflowRequestError
+            With the status and the API's own reason in ``data``.
+        """
+        address = f"{self.url}/api/v2/{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
+        return _request(method, address, body=body, token=self.token)
+
+    # -- DAGs ---------------------------------------------------------------------------------
+
+    def wait_for_dag(self, dag_id: str, *, seconds: float = 120) -> None:
+        """Wait until the DAG processor has read this DAG.
+
+        Raises
+        ------
+        AirflowRequestError
+            It has not within ``seconds``; with the import errors there are.
+        """
+        for _ in _until(seconds):
+            try:
+                self.request("GET", f"dags/{quote(dag_id)}")
+            except AirflowRequestError as error:
+                if error.data.get("status") != 404:
+                    raise
+            else:
+                return
+        broken = self.request("GET", "importErrors")["import_errors"]
+        known = [dag["dag_id"] for dag in self.request("GET", "dags", query={"limit": 100})["dags"]]
+        raise AirflowRequestError(
+            f"Airflow has no DAG {dag_id!r} after {seconds:.0f} seconds",
+            where=self.url,
+            expected=f"one of {', '.join(known) or 'none: the DAGs folder gave nothing'}",
+            examples=[f"{item['filename']}: {item['stack_trace'].strip()[-500:]}" for item in broken],
+            fix="see the import errors above, and var/logs/dag-processor.log",
+        )
+
+    def unpause(self, dag_id: str, *, paused: bool = False) -> None:
+        """Let the scheduler run this DAG (or, with ``paused=True``, no longer)."""
+        self.request("PATCH", f"dags/{quote(dag_id)}", {"is_paused": paused})
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        interval: Interval | None = None,
+        logical_date: datetime | None = None,
+        run_id: str | None = None,
+    ) -> DagRun:
+        """Start a run.
+
+        Parameters
+        ----------
+        dag_id : str
+            The DAG.
+        conf : mapping, optional
+            Params.
+        interval : Interval, optional
+            The data interval; its start becomes the logical date.
+        logical_date : datetime, optional
+            Without both, the run has no logical date, as a plain trigger in the page has none.
+        run_id : str, optional
+            A name for it.
+        """
+        body: dict[str, Any] = {"logical_date": None, "conf": dict(conf or {})}
+        if interval is not None:
+            body["logical_date"] = interval.start.isoformat()
+            body["data_interval_start"] = interval.start.isoformat()
+            body["data_interval_end"] = interval.end.isoformat()
+        elif logical_date is not None:
+            body["logical_date"] = logical_date.isoformat()
+        if run_id is not None:
+            body["dag_run_id"] = run_id
+        return DagRun.parse(self.request("POST", f"dags/{quote(dag_id)}/dagRuns", body))
+
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        """One run as it is now."""
+        return DagRun.parse(self.request("GET", _run_path(dag_id, run_id)))
+
+    def runs(
+        self, dag_id: str, *, first: datetime | None = None, last: datetime | None = None
+    ) -> list[DagRun]:
+        """Runs of a DAG by logical date, those from ``first`` to ``last`` (both included)."""
+        query: dict[str, Any] = {"limit": 100, "order_by": "logical_date"}
+        if first is not None:
+            query["logical_date_gte"] = first.isoformat()
+        if last is not None:
+            query["logical_date_lte"] = last.isoformat()
+        found: list[DagRun] = []
+        while True:
+            page = self.request("GET", f"dags/{quote(dag_id)}/dagRuns", query={**query, "offset": len(found)})
+            found += [DagRun.parse(raw) for raw in page["dag_runs"]]
+            if not page["dag_runs"] or len(found) >= page["total_entries"]:
+                return found
+
+    def wait(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        seconds: float = 900,
+        progress: Callable[[DagRun, list[TaskState]], None] | None = None,
+    ) -> DagRun:
+        """Wait until a run has succeeded or failed, and return it.
+
+        Raises
+        ------
+        AirflowRequestError
+            It is still at it after ``seconds``; with what its tasks are at.
+        """
+        run = self.run(dag_id, run_id)
+        for _ in _until(seconds):
+            run = self.run(dag_id, run_id)
+            if progress is not None:
+                progress(run, self.tasks(dag_id, run_id))
+            if run.finished:
+                return run
+        raise AirflowRequestError(
+            f"run {run_id} of {dag_id} is still {run.state} after {seconds:.0f} seconds",
+            where=self.url,
+            examples=[f"{task.task_id} is {task.state}" for task in self.tasks(dag_id, run_id)],
+            fix="see var/logs/scheduler.log and the run in the Airflow page",
+        )
+
+    # -- backfills ----------------------------------------------------------------------------
+
+    def backfill(
+        self,
+        dag_id: str,
+        first: datetime,
+        last: datetime,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        max_active_runs: int = 4,
+        reprocess: str = "none",
+    ) -> list[DagRun]:
+        """Create the runs whose logical dates lie from ``first`` to ``last``, and return them unfinished.
+
+        Airflow allows one backfill a DAG and notices only every 30 seconds that one is complete, so
+        this waits for an earlier one.
+
+        Parameters
+        ----------
+        dag_id : str
+            The DAG.
+        first, last : datetime
+            Aware; both included. An interval's logical date is its start.
+        conf : mapping, optional
+            Params for each run.
+        max_active_runs : int
+            How many run at once.
+        reprocess : {"none", "failed", "completed"}
+            Which runs that exist are run again.
+        """
+        body = {
+            "dag_id": dag_id,
+            "from_date": first.isoformat(),
+            "to_date": last.isoformat(),
+            "dag_run_conf": dict(conf or {}),
+            "max_active_runs": max_active_runs,
+            "reprocess_behavior": reprocess,
+        }
+        for _ in _until(90):
+            try:
+                self.request("POST", "backfills", body)
+            except AirflowRequestError as error:
+                if error.data.get("status") != 409:
+                    raise
+                refusal = error
+            else:
+                return self.runs(dag_id, first=first, last=last)
+        raise refusal
+
+    def wait_all(
+        self,
+        runs: list[DagRun],
+        *,
+        seconds: float = 1800,
+        progress: Callable[[list[DagRun]], None] | None = None,
+    ) -> list[DagRun]:
+        """Wait until all these runs have finished, and return them as they ended.
+
+        Raises
+        ------
+        AirflowRequestError
+            Some are still at it after ``seconds``.
+        """
+        latest = {(run.dag_id, run.run_id): run for run in runs}
+        for _ in _until(seconds):
+            for key, run in latest.items():
+                if not run.finished:
+                    latest[key] = self.run(*key)
+            if progress is not None:
+                progress(list(latest.values()))
+            if all(run.finished for run in latest.values()):
+                return list(latest.values())
+        raise AirflowRequestError(
+            f"not all of {len(runs)} runs have finished after {seconds:.0f} seconds",
+            where=self.url,
+            examples=[f"{run.run_id} is {run.state}" for run in latest.values() if not run.finished],
+            fix="see var/logs/scheduler.log and the runs in the Airflow page",
+        )
+
+    # -- tasks --------------------------------------------------------------------------------
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """The task instances of a run."""
+        page = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances", query={"limit": 100})
+        return [
+            TaskState(raw["task_id"], raw["map_index"], raw["state"], raw["try_number"], raw["duration"])
+            for raw in page["task_instances"]
+        ]
+
+    def task_log(
+        self, dag_id: str, run_id: str, task_id: str, *, try_number: int | None = None, map_index: int = -1
+    ) -> str:
+        """What a task wrote, one event a line; of its last try unless another is given."""
+        if try_number is None:
+            numbers = [t.try_number for t in self.tasks(dag_id, run_id) if t.task_id == task_id]
+            try_number = max([1, *numbers])
+        page = self.request(
+            "GET",
+            f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}",
+            query={"full_content": "true", "map_index": map_index},
+        )
+        return "\n".join(_log_line(event) for event in page["content"])
+
+    def clear_task(self, dag_id: str, run_id: str, task_id: str, *, downstream: bool = True) -> None:
+        """Have a finished task run again, and with it what depends on it."""
+        self.request(
+            "POST",
+            f"dags/{quote(dag_id)}/clearTaskInstances",
+            {
+                "dry_run": False,
+                "dag_run_id": run_id,
+                "task_ids": [task_id],
+                "only_failed": False,
+                "include_downstream": downstream,
+            },
+        )
+
+
+def get_json(address: str, *, seconds: float = 30) -> Any:
+    """Answer to a GET without a login; `OSError` when nobody answers."""
+    with _OPENER.open(address, timeout=seconds) as answer:
+        return json.load(answer)
+
+
+def _request(
+    method: str, address: str, *, body: Mapping[str, Any] | None = None, token: str | None = None
+) -> Any:
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data=data, headers=headers, method=method)  # noqa: S310
+    attempts = 3 if method == "GET" else 1  # a POST whose answer was lost may have been carried out
+    for attempt in range(1, attempts + 1):
+        try:
+            with _OPENER.open(request, timeout=60) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            reason = _reason(error.read().decode(errors="replace"))
+            if error.code >= 500 and attempt < attempts:
+                continue
+            raise AirflowRequestError(
+                f"Airflow refused {method} {request.selector}: {error.code} {reason}",
+                where=address,
+                data={"status": error.code, "reason": reason},
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            if attempt < attempts:
+                continue
+            raise AirflowRequestError(
+                f"Airflow does not answer: {getattr(error, 'reason', error)}",
+                where=address,
+                fix="`rescore status` shows whether it runs; `make up` starts it",
+            ) from None
+    raise AssertionError  # the loop returns or raises
+
+
+def _reason(text: str) -> str:
+    try:
+        detail = json.loads(text)["detail"]
+    except (ValueError, KeyError, TypeError):
+        return text[:300]
+    return detail if isinstance(detail, str) else json.dumps(detail)
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _log_line(event: str | Mapping[str, Any]) -> str:
+    if isinstance(event, str):
+        return event
+    line = str(event.get("event", ""))
+    detail = event.get("error_detail")
+    if detail:
+        line += "\n" + "\n".join(f"{item.get('exc_type')}: {item.get('exc_value')}" for item in detail)
+    return line
+
+
+def _until(seconds: float) -> Iterator[None]:
+    """Turns of a waiting loop: at once, then every half second until the time is up."""
+    deadline = time.monotonic() + seconds
+    yield
+    while time.monotonic() < deadline:
+        time.sleep(0.5)
+        yield

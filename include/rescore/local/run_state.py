@@ -1,0 +1,114 @@
+"""What the supervisor is doing, in a file that whoever started it reads.
+
+The file is replaced as a whole, so a reader never sees half of it. Ids are recorded with start
+times and the machine's boot id: after a reboot, or once an id was given to another process, a
+record speaks of nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rescore.errors import LocalStackError
+from rescore.local.processes import Process
+
+__all__ = ["RunState", "error_record"]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The supervisor's last word.
+
+    Attributes
+    ----------
+    supervisor : Process
+        Itself.
+    boot : str
+        The boot of the machine in which it runs.
+    phase : str
+        What it is doing, for a person: ``migrating Airflow's database``.
+    answered : int
+        The serial number of the last request whose wishes are all up.
+    airflow : str or None
+        The address of the Airflow page once it is up.
+    processes : mapping
+        Component to process, each the leader of a session of its own.
+    error : mapping or None
+        The arguments of the `LocalStackError` it ends with.
+    """
+
+    supervisor: Process
+    boot: str
+    phase: str
+    answered: int = 0
+    airflow: str | None = None
+    processes: Mapping[str, Process] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+
+    @classmethod
+    def begin(cls) -> RunState:
+        """The state of a supervisor that has just started: this process."""
+        me = Process.find(os.getpid())
+        if me is None:  # /proc is not mounted
+            raise LocalStackError("this process is not in /proc", fix="mount /proc")
+        return cls(supervisor=me, boot=_boot_id(), phase="starting")
+
+    @classmethod
+    def read(cls, file: Path) -> RunState | None:
+        """The last state written, or None: never started, or stopped in order."""
+        try:
+            raw = json.loads(file.read_text())
+        except FileNotFoundError:
+            return None
+        except json.JSONDecodeError:  # a disk that filled up
+            return None
+        raw["supervisor"] = Process(**raw["supervisor"])
+        raw["processes"] = {name: Process(**process) for name, process in raw["processes"].items()}
+        return cls(**raw)
+
+    def write(self, file: Path) -> None:
+        """Replace the file."""
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        partial.replace(file)
+
+    def but(self, **changes: Any) -> RunState:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def alive(self) -> bool:
+        """Whether the supervisor runs."""
+        return self.boot == _boot_id() and self.supervisor.alive()
+
+    def leftovers(self) -> list[Process]:
+        """Processes of its components that still run, in the sessions their leaders opened."""
+        if self.boot != _boot_id():
+            return []
+        sessions = []
+        for leader in self.processes.values():
+            current = Process.find(leader.pid)
+            # Leader gone: its id can't be reused while its session has members.
+            if current is None or current == leader:
+                sessions.append(leader.pid)
+        first = min((leader.started for leader in self.processes.values()), default=0)
+        return [process for process in Process.in_sessions(sessions) if process.started >= first]
+
+
+def error_record(error: LocalStackError) -> dict[str, Any]:
+    """What it takes to raise the same error in another process."""
+    return {
+        "what": error.what,
+        "where": error.where,
+        "expected": error.expected,
+        "fix": error.fix,
+        "examples": list(error.examples),
+    }
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
