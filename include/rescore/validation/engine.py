@@ -1,0 +1,262 @@
+"""Great Expectations, held so that it leaves no trace: the only place that drives it.
+
+An in-memory context with analytics and progress bars off, no file, no network; a context that a
+notebook had set is put back. Each set of columns is converted to pandas, checked and dropped by
+itself: Great Expectations copies the frame for every check, so one wide frame costs time and
+memory in proportion to all its columns.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: Positions, not values: the values are read from Arrow, and asking Great Expectations for index
+#: columns takes time per failing row (15 s where positions take .3 s).
+_RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "include_unexpected_rows": False,
+    "exclude_unexpected_values": True,
+    "partial_unexpected_count": 0,
+    "return_unexpected_index_query": False,
+}
+
+#: Where our number of the expectation travels with it: results come back in another order.
+_NUMBER = "rescore_number"
+
+#: Integers beyond this are not exact as float64, which is what pandas makes of integers with NULLs.
+_EXACT = 2**53
+
+
+#: Cells of frames done with after which they are freed, which takes about .15 s of CPU.
+_HELD_CELLS = 8_000_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What Great Expectations said of one expectation.
+
+    Attributes
+    ----------
+    success : bool
+        Whether it was met.
+    observed : Any
+        The value looked at, None for row-level expectations.
+    positions : ndarray of int64 or None
+        Rows that fail it, ascending; None where it is not about rows.
+    error : str or None
+        Why it could not be evaluated.
+    part : str or None
+        The part of the table it was evaluated on; None for the whole.
+    """
+
+    success: bool
+    observed: Any = None
+    positions: np.ndarray | None = None
+    error: str | None = None
+    part: str | None = None
+
+
+def expectation_classes() -> Any:
+    """Great Expectations' base classes, imported when first asked for."""
+    great_expectations()
+    from great_expectations.expectations import expectation
+
+    return SimpleNamespace(
+        Expectation=expectation.Expectation,
+        row_level=(
+            expectation.ColumnMapExpectation,
+            expectation.ColumnPairMapExpectation,
+            expectation.MulticolumnMapExpectation,
+        ),
+        column_aggregate=expectation.ColumnAggregateExpectation,
+    )
+
+
+def is_row_level(expectation: Any) -> bool:
+    """Whether the expectation asks a question of every row."""
+    return isinstance(expectation, expectation_classes().row_level)
+
+
+def great_expectations() -> Any:
+    """The library itself, imported when first asked for."""
+    # On import Great Expectations sends all warnings of the process to logging.
+    showwarning = warnings.showwarning
+    import great_expectations as gx
+
+    if warnings.showwarning is not showwarning:
+        logging.captureWarnings(False)
+    return gx
+
+
+@contextmanager
+def ephemeral_context() -> Iterator[Any]:
+    """A context in memory as the current one, and the one there was before put back afterwards."""
+    great_expectations()
+    from great_expectations.data_context.data_context.context_factory import project_manager
+    from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+    from great_expectations.exceptions.exceptions import DataContextRequiredError
+
+    try:
+        earlier = project_manager.get_current_project()
+    except DataContextRequiredError:
+        earlier = None
+    # Built directly: get_context() would look for a cloud account, a project folder and make a
+    # temporary folder for a documentation site.
+    context = EphemeralDataContext(
+        DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults(), analytics_enabled=False)
+    )
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    project_manager.set_project(context)
+    try:
+        yield context
+    finally:
+        project_manager.set_project(earlier)
+
+
+def evaluate(table: pa.Table, expectations: list[tuple[Any, list[str]]]) -> list[Evaluation]:
+    """Evaluate expectations on a table.
+
+    Parameters
+    ----------
+    table : pa.Table
+        The rows.
+    expectations : list of (expectation, columns)
+        Each with the columns it needs, in the table's order; all have to exist.
+
+    Returns
+    -------
+    list of Evaluation
+        In the order given. One that could not be evaluated has an ``error`` and is not a success.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, (_, needed) in enumerate(expectations):
+        groups.setdefault(tuple(needed), []).append(number)
+    found: dict[int, Evaluation] = {}
+    held = 0
+    with ephemeral_context() as context:
+        for columns, numbers in groups.items():
+            frame = to_frame(table, list(columns))
+            try:
+                found |= _run(context, frame, {number: expectations[number][0] for number in numbers})
+            except Exception:  # one that can't even be planned takes its whole group down
+                for number in numbers:
+                    try:
+                        found |= _run(context, frame, {number: expectations[number][0]})
+                    except Exception as error:
+                        found[number] = Evaluation(False, error=f"{type(error).__name__}: {error}")
+            held += table.num_rows * len(columns)
+            del frame
+            if held > _HELD_CELLS:  # validator, engine and what they computed hold one another
+                gc.collect()
+                held = 0
+    silent = Evaluation(False, error="Great Expectations gave no result for it")
+    return [found.get(number, silent) for number in range(len(expectations))]
+
+
+def to_frame(table: pa.Table, columns: list[str]) -> pd.DataFrame:
+    """Columns of a table as a pandas frame whose index is the row position.
+
+    NULL and NaN become one in pandas. Whole numbers stay whole where NULLs would make them
+    inexact floats; text has pandas' own ``str`` dtype (measured at a third of the time that
+    objects take).
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: _to_series(table.column(name)) for name in columns},
+        index=pd.RangeIndex(table.num_rows),
+    )
+
+
+def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
+    if pa.types.is_integer(column.type):
+        # Great Expectations is fast for int64 and float64 only.
+        column = column.cast(pa.int64())
+        extremes = pc.min_max(column).as_py()
+        inexact = column.null_count and any(
+            abs(extreme) > _EXACT for extreme in extremes.values() if extreme is not None
+        )
+        return column.to_pandas(integer_object_nulls=bool(inexact))  # type: ignore[no-any-return]
+    return column.to_pandas()  # type: ignore[no-any-return]
+
+
+def _run(context: Any, frame: pd.DataFrame, expectations: dict[int, Any]) -> dict[int, Evaluation]:
+    from great_expectations.core.batch import Batch
+    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+    from great_expectations.validator.validator import Validator
+
+    # Not through a data source and a batch definition: they digest the frame twice, in more time
+    # than all expectations take, and keep every frame until the context goes.
+    data: Any = frame
+    validator = Validator(
+        execution_engine=PandasExecutionEngine(), data_context=context, batches=[Batch(data=data)]
+    )
+    numbered = [
+        expectation.copy(update={"meta": {_NUMBER: number}, "id": None}).configuration
+        for number, expectation in expectations.items()
+    ]
+    results = validator.graph_validate(
+        configurations=validator.process_expectations_for_validation(numbered, None),
+        runtime_configuration={"result_format": dict(_RESULT_FORMAT), "catch_exceptions": True},
+    )
+    found = {}
+    for result in results:
+        number = result.expectation_config.meta[_NUMBER]  # type: ignore[union-attr]
+        found[number] = _read(result, row_level=is_row_level(expectations[number]), rows=len(frame))
+    return found
+
+
+def _read(result: Any, *, row_level: bool, rows: int) -> Evaluation:
+    error = _error(result.exception_info)
+    if error is not None:
+        return Evaluation(False, error=error)
+    detail = result.result or {}
+    observed = detail.get("observed_value")
+    listed = detail.get("unexpected_index_list")
+    if not row_level or (listed is None and observed is not None):
+        # A type check on a typed column is answered for the column, not row by row.
+        return Evaluation(bool(result.success), observed=observed)
+    positions = np.array(sorted(listed or []), dtype=np.int64)
+    count = int(detail.get("unexpected_count") or 0)
+    if len(positions) != count or (count and not 0 <= positions[0] <= positions[-1] < rows):
+        return Evaluation(
+            False, error=f"{count:,} rows failed, but Great Expectations named {len(positions):,} of them"
+        )
+    return Evaluation(bool(result.success), positions=positions)
+
+
+def _error(info: Any) -> str | None:
+    """The first message in an ``exception_info``, which is one exception or several by metric."""
+    if not info:
+        return None
+    if "raised_exception" in info:
+        return _line(info["exception_message"]) if info["raised_exception"] else None
+    messages = []
+    for entry in info.values():
+        inner = entry.get("exception_info", entry)
+        messages.append(_line(inner.get("exception_message")))
+    return min(messages, default="unknown error")
+
+
+def _line(message: Any) -> str:
+    return " ".join(str(message or "unknown error").split())[:500]
