@@ -1,0 +1,57 @@
+# What a person types; each target makes .venv first if it has to. `make` alone lists them.
+SHELL := /bin/sh
+PYTHON ?=
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+# One thread per process, before numpy is loaded: numbers must not depend on the number of cores.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.PHONY: help demo test test-quick up down lint format bench requirements.txt clean venv
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+
+demo: venv ## the whole job on real flights, from source tables to published and reproduced scores
+	@$(BIN)/rescore demo
+
+test: venv ## everything that has to hold: the layers, then all tests on a real Postgres and a real Airflow
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest
+
+test-quick: venv ## the tests that start no Airflow
+	@$(BIN)/pytest -m "not airflow"
+
+up: venv ## start Postgres and Airflow and keep them running
+	@$(BIN)/rescore up
+
+down: ## stop them; the data stays
+	@if [ -x $(BIN)/rescore ]; then $(BIN)/rescore down; fi
+
+lint: venv ## format, style, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: venv ## mend format and what style can mend by itself
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+bench: venv ## measure; prints tables
+	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+requirements.txt: venv ## compile the lock anew from pyproject.toml
+	@CUSTOM_COMPILE_COMMAND="make requirements.txt" UV_CUSTOM_COMPILE_COMMAND="make requirements.txt" \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-emit-index-url --output-file requirements.txt pyproject.toml
+
+venv:
+	@PYTHON="$(PYTHON)" sh scripts/set-up.sh
+
+clean: down ## stop all and remove all that was made: .venv, var, caches
+	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+#!/bin/sh
+# Makes .venv from the lock, requirements.txt. A second call finds nothing to do and says nothing.
+# Every unsuitable machine gets one clear line with the fix.
+#   PYTHON  the Python to use (default: the first suitable one of python3, python3.13 ... python3.11)
+set -eu
+cd "$(dirname "$0")/.."
+venv=.venv
+uv_version=0.13.9
+# Bytes of .venv plus what installing needs on the way.
+needed_megabytes=3000
+
+fail() {
+  printf 'error: %s\n  fix: %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+suitable() {
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
+
+[ "$(uname -s)" = Linux ] ||
+  fail "the local stack runs on Linux; this is $(uname -s)" "use a Linux machine, a container, or docker-compose.yaml"
+
+python=${PYTHON:-}
+if [ -n "$python" ]; then
+  command -v "$python" >/dev/null 2>&1 || fail "PYTHON=$python is not a program" "name a Python 3.11, 3.12 or 3.13"
+  suitable "$python" || fail "PYTHON=$python is $("$python" --version 2>&1)" "name a Python 3.11, 3.12 or 3.13"
+else
+  for candidate in python3 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null 2>&1 && suitable "$candidate"; then
+      python=$candidate
+      break
+    fi
+  done
+  [ -n "$python" ] ||
+    fail "no Python 3.11, 3.12 or 3.13 here (python3 is: $(python3 --version 2>&1 || echo missing))" \
+      "install one, or name it: make PYTHON=/path/to/python3.12"
+fi
+
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+wanted=$(cat requirements.txt pyproject.toml scripts/set-up.sh | "$python" -c "
+import hashlib, sys
+print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest(), '$version')")
+if [ -x $venv/bin/python ] && [ "$(cat $venv/.installed 2>/dev/null)" = "$wanted" ]; then
+  exit 0
+fi
+
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+  fail "$python has no venv module" "apt-get install python$version-venv (Debian, Ubuntu), or name another Python: make PYTHON=..."
+[ -w . ] || fail "this folder can't be written to: $(pwd)" "use a checkout of your own"
+free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
+if [ ! -d $venv ] && [ "$free" -lt $needed_megabytes ]; then
+  fail "$free MB are free in $(pwd), $needed_megabytes are needed" "free some space, or clone onto another disk"
+fi
+
+# Of another Python, or its Python is gone: begin anew.
+if [ -e $venv ] && [ "$($venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" != "$version" ]; then
+  rm -rf $venv
+fi
+rm -f $venv/.installed
+echo "making .venv with Python $version: $(grep -c '^[a-z0-9].*==' requirements.txt) packages, a few minutes the first time"
+[ -x $venv/bin/pip ] || "$python" -m venv $venv || fail "python -m venv failed" "see above"
+[ "$($venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" = $uv_version ] ||
+  $venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version" ||
+  fail "uv $uv_version can't be installed with pip" "see above; is a package index reachable?"
+export VIRTUAL_ENV="$PWD/$venv"
+# Compiled now: on every start of Airflow's four components otherwise, where bytecode is not written.
+$venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.txt ||
+  fail "the packages of requirements.txt can't be installed" "see above; is a package index reachable, is the disk full?"
+$venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable . ||
+  fail "the project itself can't be installed" "see above"
+echo "$wanted" >$venv/.installed
