@@ -1,0 +1,96 @@
+"""What the UI shows beside a DAG or a task: purpose, inputs, outputs, and what to do when it fails."""
+
+from __future__ import annotations
+
+from rescore.spec import ModelSpec
+
+__all__ = ["score", "train"]
+
+READY = """\
+Checks what the run asks for, then waits until the source says that the interval is fully loaded.
+It waits without holding a worker. **Failed?** The log ends with a wrong Param or interval, or with
+how long the source was asked in vain: see why the load is late, then clear this task."""
+RETRAIN = "Starts the training DAG if the Param `retrain` says so, else it is skipped."
+EXTRACT = """\
+Freezes the interval's rows, as known by `as_of`, in one database snapshot, and returns the run's id.
+**Failed?** Duplicate keys, a changed column or an empty interval are the source's to mend; clear
+this task afterwards. A database that is down is tried again by itself."""
+VALIDATE = """\
+Runs the expectation suites on the frozen rows. Rows that fail row by row are set aside, with key and
+reason. **Failed?** The log names the expectation and its figures. Nothing has been published."""
+SCORE = """\
+Scores the rows that passed with the pinned package; the scores are staged, invisible to consumers.
+**Failed?** No package is pinned (see the training DAG), or the package is not what was pinned."""
+DRIFT = """\
+Compares rows and scores with training. **Failed?** An outage: a feature is missing or constant as
+never in training. Nothing is published. Mend the source, then clear from `extract` on."""
+PUBLISH = """\
+Makes the staged scores the current ones in one transaction, checked against counts and digests.
+**Failed?** A later attempt took the interval over, or something is not what was recorded."""
+SNAPSHOT = "Freezes the training rows, each interval as of its own scoring moment, and returns the digest."
+PACKAGE = "Fits twice in fresh processes, compares the bytes, and builds the package."
+APPROVAL = """\
+Gets the approval that the model declares. If it waits, answer under **Required Actions**; without an
+answer within seven days the package stays a challenger."""
+PIN = "Makes the package the one that scoring uses; who approved it, when and why is kept."
+CHOOSE = "Chooses the published runs that the Params name, or a sample."
+REPRODUCE_ONE = "Derives one run again. **Failed?** The log ends with the first difference."
+
+REPRODUCE = """\
+### Purpose
+Prove that published scores can be derived again, bit for bit, from their frozen input and package.
+
+### Inputs
+Params name a run, a model's interval or day, or how many runs to sample; every day a sample is taken.
+
+### Outputs
+One verdict per run, kept in the store: `identical`, `differs` or `not_re_derivable`.
+
+### Triage
+A failed task is a run that is not identical; its log ends with what differs. Until it is explained,
+its scores do not stand up."""
+
+
+def score(spec: ModelSpec) -> str:
+    """The document of ``score_<model>``."""
+    consumers = "".join(
+        f"\n- {consumer.who}"
+        + (f", by {consumer.by}" if consumer.by else "")
+        + (f"; if missing: {consumer.if_missing}" if consumer.if_missing else "")
+        for consumer in spec.consumers
+    )
+    return f"""\
+### Purpose
+{spec.description or f"Scores of {spec.name}."} One run scores one interval of `{spec.schedule.cron}`
+({spec.schedule.timezone}).
+
+### Inputs
+The source connection `{spec.source.connection}`, and the package pinned for `{spec.name}`.
+
+### Outputs
+`{spec.output.name}` ({spec.output.unit}): {spec.output.meaning}, in the view `scores.{spec.name}`.
+{f"Read by:{consumers}" if consumers else ""}
+
+### Triage
+The failed task's log ends with what is wrong, where, and what to do. Nothing is published unless
+`publish` succeeds; a cleared task takes the interval over from the attempt before. To score an
+interval of the past, run a backfill, or trigger the DAG with `interval_start` and `interval_end`.
+Owner: {spec.owner}."""
+
+
+def train(spec: ModelSpec) -> str:
+    """The document of ``train_<model>``."""
+    return f"""\
+### Purpose
+Train `{spec.name}` on {spec.training.intervals} intervals, package it, and make scoring use it.
+
+### Inputs
+The source connection `{spec.source.connection}`; Params narrow the window and the moment by which
+labels were known.
+
+### Outputs
+A package by its digest, and, once approved (`{spec.promotion.approval}`), a pin with who and why.
+
+### Triage
+`snapshot` fails on the source's data, `package` on the pipeline's code. A rejected or unanswered
+approval skips `pin`: scoring goes on with the package it has. Owner: {spec.owner}."""

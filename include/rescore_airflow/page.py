@@ -1,0 +1,71 @@
+"""The page in the Airflow UI: per model the pin, how fresh the scores are, and the last runs.
+
+Read-only, and behind Airflow's login. Airflow leaves the routes of a plugin open to everyone, so
+every route here names who may read it, and the app has no documentation routes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rescore.errors import RescoreError
+from rescore_airflow.connections import pipeline_context
+from rescore_airflow.overview import model_overview
+
+__all__ = ["create_page"]
+
+#: Runs per model on the page of all models, and on the page of one.
+FEW, MANY = 5, 50
+
+_HEADERS = {
+    # One style element of our own and nothing else: no script, no image, nothing from elsewhere.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def create_page() -> FastAPI:
+    """The app that the API server mounts at ``/rescore``."""
+    app = FastAPI(title="Rescore", docs_url=None, redoc_url=None, openapi_url=None)
+    pages = Environment(
+        loader=PackageLoader("rescore_airflow"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+    def render(name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+        text = pages.get_template(name).render(now=datetime.now(UTC), **values)
+        return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
+
+    @app.get("/", dependencies=[Depends(requires_access_dag("GET"))])
+    def all_models(user: GetUserDep) -> HTMLResponse:
+        """Every model whose scoring DAG the user may read."""
+        try:
+            ctx = pipeline_context()
+            readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+            models = [model_overview(ctx, name, FEW) for name in ctx.models() if f"score_{name}" in readable]
+        except RescoreError as error:
+            return render("problem.html", status_code=503, error=error)
+        return render("overview.html", models=models, one=False)
+
+    @app.get("/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
+    def one_model(dag_id: str) -> HTMLResponse:
+        """One model, named by its scoring DAG; the check of access reads ``dag_id`` from the path."""
+        model = dag_id.removeprefix("score_")
+        try:
+            ctx = pipeline_context()
+            if not dag_id.startswith("score_") or model not in ctx.models():
+                raise HTTPException(404, f"there is no scoring DAG {dag_id}")
+            models = [model_overview(ctx, model, MANY)]
+        except RescoreError as error:
+            return render("problem.html", status_code=503, error=error)
+        return render("overview.html", models=models, one=True)
+
+    return app

@@ -1,0 +1,105 @@
+"""Reading a DAG run's Params: typed values, or a typed error.
+
+Airflow accepts any key in a run's conf, and any text where a moment is meant; here both are checked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import Param
+
+from rescore.errors import ParameterError
+from rescore.interval import Interval, parse_moment
+
+__all__ = ["check_conf", "interval_of", "moment_of", "moment_param", "text_param"]
+
+
+def moment_param(title: str, description: str) -> Param:
+    """An optional moment; the UI shows a date picker."""
+    return Param(None, type=["null", "string"], format="date-time", title=title, description=description)
+
+
+def text_param(title: str, description: str, **schema: Any) -> Param:
+    """An optional text."""
+    return Param(None, type=["null", "string"], title=title, description=description, **schema)
+
+
+def check_conf(conf: Mapping[str, Any] | None, known: Iterable[str]) -> None:
+    """Refuse a key that is no Param: Airflow would ignore a misspelt one.
+
+    Raises
+    ------
+    ParameterError
+        Names the keys and the Params there are.
+    """
+    names = sorted(known)
+    unknown = sorted(set(conf or {}) - set(names))
+    if not unknown:
+        return
+    close = difflib.get_close_matches(unknown[0], names, n=1)
+    raise ParameterError(
+        f"unknown Param{'s' * (len(unknown) > 1)}: {', '.join(unknown)}",
+        where="the conf of this DAG run",
+        expected=f"any of: {', '.join(names)}",
+        fix=f"did you mean {close[0]!r}?" if close else "take it out",
+        data={"unknown": unknown},
+    )
+
+
+def moment_of(params: Mapping[str, Any], name: str, *, now: datetime | None = None) -> datetime | None:
+    """The moment that Param ``name`` gives, None if it is empty.
+
+    Raises
+    ------
+    IntervalError
+        Not a moment with a zone.
+    ParameterError
+        Later than ``now``, if that is given.
+    """
+    value = params.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ParameterError(
+            f"{name} is {value!r}",
+            where=f"Param {name}",
+            expected="a moment like 2013-04-01T08:00:00Z",
+            fix="write it as text",
+        )
+    moment = parse_moment(value, name=name)
+    if now is not None and moment > now:
+        raise ParameterError(
+            f"{name} {moment.isoformat()} lies in the future",
+            where=f"Param {name}",
+            expected=f"a moment up to now, {now.isoformat(timespec='seconds')}",
+            fix="leave it empty, or give an earlier one",
+        )
+    return moment
+
+
+def interval_of(params: Mapping[str, Any], start: str, end: str) -> Interval | None:
+    """The interval that two Params name, None if both are empty.
+
+    Raises
+    ------
+    IntervalError
+        Not moments with a zone, or in the wrong order.
+    ParameterError
+        One of the two is missing.
+    """
+    left, right = moment_of(params, start), moment_of(params, end)
+    if left is None and right is None:
+        return None
+    if left is None or right is None:
+        given, missing = (end, start) if left is None else (start, end)
+        raise ParameterError(
+            f"{given} is given, {missing} is not",
+            where=f"Params {start} and {end}",
+            expected="both or neither",
+            fix=f"give {missing} too: an interval is named by both its bounds",
+        )
+    return Interval(left, right)

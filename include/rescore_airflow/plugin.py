@@ -1,0 +1,55 @@
+"""What Rescore adds to Airflow: the timetable of its DAGs, and a page in the UI.
+
+Installed with pip, the package registers itself through the entry point ``airflow.plugins``. Where
+it is only on the path, a file in the plugins folder takes :func:`unless_installed`.
+
+Every component and every task loads its plugins, so the page, which needs FastAPI and Airflow's own
+API, is imported only where an API server asks for it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+from rescore_airflow.timetable import ModelTimetable
+
+__all__ = ["RescorePlugin", "unless_installed"]
+
+
+class RescorePlugin(AirflowPlugin):
+    """The timetable, the page, and its place in the navigation."""
+
+    name = "rescore"
+    timetables: ClassVar[list[Any]] = [ModelTimetable]
+    external_views: ClassVar[list[Any]] = [
+        {
+            "name": "Rescore",
+            # Relative: the UI has a <base>, so it holds below any [api] base_url.
+            "href": "rescore/",
+            "url_route": "rescore",
+            "destination": "nav",
+            "nav_top_level": True,
+        }
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+        """The page, mounted at ``/rescore``."""
+        from rescore_airflow.page import create_page
+
+        return [{"name": "Rescore", "app": create_page(), "url_prefix": "/rescore"}]
+
+
+def unless_installed() -> type[RescorePlugin] | None:
+    """The plugin for a file in the plugins folder; None where pip has registered it already.
+
+    Airflow warns about a plugin of the same name, and lists it under its import errors.
+    """
+    mine = f"{RescorePlugin.__module__}:{RescorePlugin.__qualname__}"
+    if any(entry.value == mine for entry in entry_points(group="airflow.plugins")):
+        return None
+    return RescorePlugin

@@ -1,0 +1,60 @@
+"""Airflow connections become URLs that libpq reads as they were meant."""
+
+from __future__ import annotations
+
+import psycopg2.extensions
+import pytest
+from airflow.sdk import Connection
+
+from rescore.errors import SettingsError
+from rescore_airflow.connections import connection_url, pipeline_context, postgres_url
+
+
+def test_every_part_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = Connection(
+        conn_id="source",
+        conn_type="postgres",
+        host="db.example",
+        login="ada@corp",
+        password="p/ss:w@rd?",
+        schema="sales data",
+        port=6432,
+        extra='{"sslmode": "require", "connect_timeout": 5, "cursor": "dictcursor", "iam": false}',
+    )
+    assert psycopg2.extensions.parse_dsn(postgres_url(connection)) == {
+        "host": "db.example",
+        "user": "ada@corp",
+        "password": "p/ss:w@rd?",
+        "dbname": "sales data",
+        "port": "6432",
+        "sslmode": "require",
+        "connect_timeout": "5",
+    }
+
+
+def test_a_socket_folder_and_an_ipv6_host() -> None:
+    socket = Connection(conn_id="a", conn_type="postgres", host="/var/run/postgresql", schema="db")
+    assert psycopg2.extensions.parse_dsn(postgres_url(socket)) == {
+        "host": "/var/run/postgresql",
+        "dbname": "db",
+    }
+    ipv6 = Connection(conn_id="a", conn_type="postgres", host="::1", login="u", schema="db")
+    assert psycopg2.extensions.parse_dsn(postgres_url(ipv6))["host"] == "::1"
+
+
+def test_an_airflow_connection_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESCORE_CONNECTION_HARBOUR", "postgresql://from-rescore/db")
+    assert connection_url("harbour") == "postgresql://from-rescore/db"
+    monkeypatch.setenv("AIRFLOW_CONN_HARBOUR", "postgres://from-airflow/db")
+    assert connection_url("harbour") == "postgresql://from-airflow/db"
+
+
+def test_what_is_not_configured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="'nowhere' is not configured"):
+        connection_url("nowhere")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "mysql://host/db")
+    with pytest.raises(SettingsError, match="'mysql'"):
+        connection_url("warehouse")
+    monkeypatch.setenv("RESCORE_STORE_CONN_ID", "missing_store")
+    with pytest.raises(SettingsError, match="RESCORE_STORE_CONN_ID"):
+        pipeline_context()

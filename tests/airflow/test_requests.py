@@ -1,0 +1,170 @@
+"""What a run asks for: Params and intervals become values, or an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rescore.errors import IntervalError, ParameterError
+from rescore.interval import Interval
+from rescore.spec import ModelSpec, load_model
+from rescore_airflow.reproduce_request import reproduce_params, reproduce_request
+from rescore_airflow.score_request import ScoreRequest, score_params, score_request
+from rescore_airflow.train_request import TrainRequest, train_params, train_request
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+DAY = Interval.parse("2024-02-01T00:00:00Z/2024-02-02T00:00:00Z")
+NAMED = {"interval_start": "2024-02-01T00:00:00Z", "interval_end": "2024-02-02T01:00:00+01:00"}
+
+
+@pytest.fixture
+def spec(models: Path) -> ModelSpec:
+    return load_model(models, "tides").spec
+
+
+def score(spec: ModelSpec, conf: Mapping[str, Any], *, own: Interval | None, kind: str) -> ScoreRequest:
+    defaults = {name: param.value for name, param in score_params(spec).items()}
+    run = SimpleNamespace(
+        conf=conf,
+        run_type=kind,
+        data_interval_start=own and own.start,
+        data_interval_end=own and own.end,
+    )
+    return score_request(spec, run, {**defaults, **conf}, now=NOW)
+
+
+def train(spec: ModelSpec, conf: Mapping[str, Any], *, who: str | None = "ada") -> TrainRequest:
+    defaults = {name: param.value for name, param in train_params(spec).items()}
+    run = SimpleNamespace(conf=conf, run_after=NOW, triggering_user_name=who)
+    return train_request(spec, run, {**defaults, **conf}, now=NOW)
+
+
+def reproduce(conf: Mapping[str, Any]) -> Any:
+    defaults = {name: param.value for name, param in reproduce_params(["tides"]).items()}
+    return reproduce_request(conf, {**defaults, **conf})
+
+
+# --- scoring ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["scheduled", "backfill"])
+def test_a_run_of_the_schedule_has_its_own_interval(spec: ModelSpec, kind: str) -> None:
+    assert score(spec, {}, own=DAY, kind=kind) == ScoreRequest(DAY, None)
+    assert score(spec, {}, own=DAY, kind=kind).known_by == DAY.end
+
+
+def test_params_name_the_interval_of_a_run_started_by_hand(spec: ModelSpec) -> None:
+    assert score(spec, NAMED, own=None, kind="manual").interval == DAY
+    # The UI proposes the present moment as logical date, which brings an interval nobody meant.
+    yesterday = Interval.parse("2024-02-29T00:00:00Z/2024-03-01T00:00:00Z")
+    assert score(spec, NAMED, own=yesterday, kind="manual").interval == DAY
+
+
+def test_without_a_logical_date_the_params_are_needed(spec: ModelSpec) -> None:
+    with pytest.raises(ParameterError, match="names no interval") as caught:
+        score(spec, {}, own=None, kind="manual")
+    assert "interval_start" in str(caught.value)
+
+
+def test_a_backfill_keeps_its_own_intervals(spec: ModelSpec) -> None:
+    other = Interval.parse("2024-02-05T00:00:00Z/2024-02-06T00:00:00Z")
+    with pytest.raises(ParameterError, match="this backfill run is for"):
+        score(spec, NAMED, own=other, kind="backfill")
+
+
+@pytest.mark.parametrize(
+    ("conf", "error", "says"),
+    [
+        ({"intervall_start": "2024-02-01T00:00:00Z"}, ParameterError, "did you mean 'interval_start'"),
+        ({"interval_start": "2024-02-01T00:00:00Z"}, ParameterError, "interval_end is not"),
+        ({**NAMED, "interval_start": "2024-02-01"}, IntervalError, "no time zone"),
+        ({**NAMED, "interval_start": "yesterday"}, IntervalError, "not a moment"),
+        ({**NAMED, "interval_start": "2024-02-01T06:00:00Z"}, IntervalError, "not one of the schedule's"),
+        (
+            {"interval_start": "2024-03-01T00:00:00Z", "interval_end": "2024-03-02T00:00:00Z"},
+            IntervalError,
+            "has not ended",
+        ),
+        (
+            {"interval_start": "2023-01-01T00:00:00Z", "interval_end": "2023-01-02T00:00:00Z"},
+            IntervalError,
+            "outside the schedule",
+        ),
+        ({**NAMED, "as_of": "2024-02-01T12:00:00Z"}, ParameterError, "before the interval's end"),
+        ({**NAMED, "as_of": "2024-03-02T12:00:00Z"}, ParameterError, "in the future"),
+        ({**NAMED, "as_of": 5}, ParameterError, "as_of is 5"),
+    ],
+)
+def test_what_can_not_be_scored_is_said(
+    spec: ModelSpec, conf: Mapping[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error) as caught:
+        score(spec, conf, own=None, kind="manual")
+    assert says in str(caught.value)
+
+
+def test_a_model_that_drifts_into_retraining_says_so_by_default(spec: ModelSpec) -> None:
+    assert score_params(spec)["retrain"].value == "never"
+    drifting = spec.model_copy(update={"drift": spec.drift.model_copy(update={"on_drift": "retrain"})})
+    assert score_params(drifting)["retrain"].value == "when_due"
+
+
+# --- training --------------------------------------------------------------------------------
+
+
+def test_a_training_without_params_knows_the_same_at_every_retry(spec: ModelSpec) -> None:
+    request = train(spec, {})
+    assert request == TrainRequest(None, datetime(2024, 3, 1, tzinfo=UTC), True, None, None)
+
+
+def test_starting_a_training_with_a_reason_is_that_persons_approval(spec: ModelSpec) -> None:
+    request = train(spec, {"approve": "now", "reason": " first package "})
+    assert (request.approved_by, request.reason) == ("ada", "first package")
+
+
+@pytest.mark.parametrize(
+    ("conf", "who", "says"),
+    [
+        ({"approve": "now"}, "ada", "no reason"),
+        ({"approve": "now", "reason": "because"}, None, "nobody in person"),
+        ({"approve": "now", "reason": "because", "pin": False}, "ada", "pin is off"),
+        ({"start": "2024-02-01T00:00:00Z"}, "ada", "end is not"),
+        ({"pinn": True}, "ada", "did you mean 'pin'"),
+    ],
+)
+def test_an_approval_needs_a_person_and_a_reason(
+    spec: ModelSpec, conf: Mapping[str, Any], who: str | None, says: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        train(spec, conf, who=who)
+    assert says in str(caught.value)
+
+
+def test_a_window_that_labels_can_not_cover_is_refused(spec: ModelSpec) -> None:
+    window = {"start": "2024-02-01T00:00:00Z", "end": "2024-02-20T00:00:00Z"}
+    assert train(spec, window).window == Interval.parse(f"{window['start']}/{window['end']}")
+    with pytest.raises(IntervalError, match="ends after"):
+        train(spec, {**window, "as_of": "2024-02-10T00:00:00Z"})
+
+
+# --- reproducing -----------------------------------------------------------------------------
+
+
+def test_one_way_of_naming_runs_at_a_time() -> None:
+    assert reproduce({}).sample == 5
+    assert reproduce({"model": "tides", **NAMED}).interval == DAY
+    assert reproduce({"model": "tides", "day": "2024-02-02"}).day == date(2024, 2, 2)
+    for conf, says in [
+        ({"run_id": "a", "day": "2024-02-02", "model": "tides"}, "run_id and day both name runs"),
+        ({"day": "2024-02-02"}, "without a model"),
+        ({"model": "tides", "day": "2 Feb"}, "not a date"),
+        ({"samples": 3}, "did you mean 'sample'"),
+    ]:
+        with pytest.raises(ParameterError) as caught:
+            reproduce(conf)
+        assert says in str(caught.value)
