@@ -1,0 +1,32 @@
+"""From a source database to frozen rows: consistent, in one order, known by one moment.
+
+``extract`` freezes one interval, ``snapshot`` the rows to train on, ``labels`` what became of them.
+Each opens one read-only transaction and leaves either a whole file or nothing. What follows reads the
+frozen rows through ``read_frozen``, never the source again.
+"""
+
+from rescore.source.audit import LateCommits, known_later
+from rescore.source.extract import FrozenInput, Progress, extract, probe
+from rescore.source.freeze import Freezer, read_frozen
+from rescore.source.labels import labels
+from rescore.source.readiness import is_ready
+from rescore.source.snapshot import IntervalRows, TrainingSnapshot, snapshot
+from rescore.source.sql import Rendered, render
+
+__all__ = [
+    "Freezer",
+    "FrozenInput",
+    "IntervalRows",
+    "LateCommits",
+    "Progress",
+    "Rendered",
+    "TrainingSnapshot",
+    "extract",
+    "is_ready",
+    "known_later",
+    "labels",
+    "probe",
+    "read_frozen",
+    "render",
+    "snapshot",
+]

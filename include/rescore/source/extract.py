@@ -1,0 +1,250 @@
+"""Freeze one interval: exactly the declared rows, in one order, as known by one moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from rescore.digest import TableDigest, bytes_sha256
+from rescore.errors import EmptyIntervalError, SourceSchemaError
+from rescore.interval import Interval, parse_moment
+from rescore.source.columns import TEXT_TYPES, check_columns, input_types
+from rescore.source.freeze import Freezer
+from rescore.source.rows import RowLaws, in_leaves
+from rescore.source.session import Column, Session
+from rescore.source.sql import Rendered, quote_identifier, render
+from rescore.spec import ModelFolder
+
+__all__ = ["FrozenInput", "InputQuery", "Progress", "extract", "ordered", "probe"]
+
+#: Receives one line of text per step.
+Progress = Callable[[str], None]
+
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+@dataclass(frozen=True)
+class FrozenInput:
+    """One interval's rows in a file, and what they are.
+
+    Attributes
+    ----------
+    path : Path
+        Parquet, read back by ``read_frozen``.
+    digest : TableDigest
+        Names the content.
+    rows : int
+        Row count.
+    interval : Interval
+        What was extracted.
+    as_of : datetime
+        Only what was known by then is in it.
+    query_sha256 : str
+        Of the query that was run, values included.
+    extracted_at : datetime
+        When the transaction began, by the source database's clock, UTC.
+    seconds : float
+        How long it took.
+    """
+
+    path: Path
+    digest: TableDigest
+    rows: int
+    interval: Interval
+    as_of: datetime
+    query_sha256: str
+    extracted_at: datetime
+    seconds: float
+
+
+class InputQuery:
+    """A model's ``extract.sql`` within one session: described once, then run for each interval.
+
+    Parameters
+    ----------
+    session : Session
+        Open.
+    folder : ModelFolder
+        The model.
+
+    Raises
+    ------
+    SourceSchemaError, SourceQueryError, SpecError
+        Before any row is read, at the first interval.
+    """
+
+    def __init__(self, session: Session, folder: ModelFolder) -> None:
+        self._session = session
+        self._folder = folder
+        self.where = str(folder.path / "extract.sql")
+        self._columns: list[Column] = []
+        self.schema = pa.schema([])
+
+    def render(self, interval: Interval, as_of: datetime) -> Rendered:
+        """The query for one interval; the first call compares its columns with the declared ones."""
+        query = render(self._folder.extract_sql, interval, as_of, where=self.where)
+        if not self._columns:
+            self._columns = self._session.describe(query)
+            self.schema = check_columns(self._columns, input_types(self._folder.spec), where=self.where)
+        return query
+
+    def rows(self, query: Rendered, interval: Interval, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Stream an interval's rows in leaves, ordered by key and checked."""
+        source = self._folder.spec.source
+        laws = RowLaws(source.key, interval, event_time=source.event_time, where=self.where)
+        sql = ordered(query, self._columns, self.schema.names, source.key, limit=limit)
+        for leaf in in_leaves(self._session.rows(sql, query)):
+            batch = conform(leaf, self.schema, self.where)
+            laws.check(batch)
+            yield batch
+
+
+def extract(
+    url: str,
+    folder: ModelFolder,
+    interval: Interval,
+    as_of: datetime,
+    destination: Path,
+    *,
+    progress: Progress | None = None,
+) -> FrozenInput:
+    """Freeze the rows of one interval as known by ``as_of``.
+
+    One REPEATABLE READ, READ ONLY transaction; the source is read once, memory does not grow with
+    the row count.
+
+    Parameters
+    ----------
+    url : str
+        The source database.
+    folder : ModelFolder
+        The model.
+    interval : Interval
+        Half-open, UTC.
+    as_of : datetime
+        Aware.
+    destination : Path
+        The Parquet file; there is none if anything fails.
+    progress : callable, optional
+        Receives a line about every 2 seconds.
+
+    Raises
+    ------
+    SourceUnavailableError
+        The database is down; trying again can help.
+    SourceQueryError, SourceSchemaError, SourceKeyError, SourceEventTimeError
+        What it gave can't be scored.
+    EmptyIntervalError
+        No row, and ``schedule.empty`` is ``error``.
+    SpecError, SettingsError
+        ``extract.sql`` or the connection is wrong.
+    """
+    started = time.monotonic()
+    as_of = parse_moment(as_of, name="as_of")
+    say = Ticker(progress)
+    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+        extracted_at = session.moment()
+        inputs = InputQuery(session, folder)
+        query = inputs.render(interval, as_of)
+        with Freezer(destination, inputs.schema, where=inputs.where) as freezer:
+            rows = 0
+            for batch in inputs.rows(query, interval):
+                freezer.write(batch)
+                rows += batch.num_rows
+                say.now_and_then(f"{folder.name}: {rows:,} rows extracted")
+            if rows == 0 and folder.spec.schedule.empty == "error":
+                raise _empty(folder, interval, as_of, session.where)
+            digest = freezer.keep()
+    seconds = time.monotonic() - started
+    say.line(f"{folder.name}: {rows:,} rows of {interval} extracted in {seconds:.1f} s")
+    return FrozenInput(
+        path=destination,
+        digest=digest,
+        rows=rows,
+        interval=interval,
+        as_of=as_of,
+        query_sha256=bytes_sha256(query.text.encode()),
+        extracted_at=extracted_at.astimezone(UTC),
+        seconds=seconds,
+    )
+
+
+def probe(
+    url: str, folder: ModelFolder, interval: Interval, as_of: datetime, *, limit: int = 1000
+) -> pa.Table:
+    """The first rows of an interval, by key, with all the checks; nothing is kept.
+
+    Raises
+    ------
+    SourceError, SpecError, SettingsError
+        As :func:`extract`; an empty interval is no error.
+    """
+    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+        inputs = InputQuery(session, folder)
+        query = inputs.render(interval, parse_moment(as_of, name="as_of"))
+        batches = list(inputs.rows(query, interval, limit))
+    return pa.Table.from_batches(batches, schema=inputs.schema)
+
+
+def ordered(
+    query: Rendered,
+    columns: Sequence[Column],
+    names: Sequence[str],
+    key: Sequence[str],
+    *,
+    limit: int | None = None,
+) -> str:
+    """Select the declared columns of a query in a total order.
+
+    Text sorts by its bytes (``COLLATE "C"``): other collations differ from database to database.
+    """
+    texts = {column.name for column in columns if column.postgres in TEXT_TYPES}
+    selected = ", ".join(quote_identifier(name) for name in names)
+    order = ", ".join(quote_identifier(name) + ' COLLATE "C"' * (name in texts) for name in key)
+    parts = ["SELECT", selected, "FROM (", query.text, ") AS extract ORDER BY", order]
+    return "\n".join(parts if limit is None else [*parts, "LIMIT", str(int(limit))])
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+    """Give a batch the described schema; the driver must have kept its word on types."""
+    if batch.schema.types != schema.types or batch.schema.names != schema.names:
+        raise SourceSchemaError(
+            "the database gave other columns than it described",
+            where=where,
+            expected=", ".join(f"{field.name} {field.type}" for field in schema),
+            examples=[f"{field.name} {field.type}" for field in batch.schema],
+            fix="update adbc-driver-postgresql, or report this",
+        )
+    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+class Ticker:
+    """Lines for a person who waits: not more often than every 2 seconds."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.line: Progress = progress or _silent
+        self._last = time.monotonic()
+
+    def now_and_then(self, line: str) -> None:
+        """Say it, if the last line was long enough ago."""
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            self.line(line)
+
+
+def _silent(line: str) -> None:
+    """Progress that nobody watches."""
+
+
+def _empty(folder: ModelFolder, interval: Interval, as_of: datetime, database: str) -> EmptyIntervalError:
+    return EmptyIntervalError(
+        f"{folder.name} has no row in {interval}",
+        where=f"{folder.path / 'extract.sql'}, as of {as_of.isoformat()}; {database}",
+        expected="at least one row",
+        fix="was the source loaded? If empty intervals are usual, set schedule.empty: publish in model.yaml",
+    )

@@ -1,0 +1,171 @@
+"""Frozen rows: a Parquet file that appears whole or not at all, and is read back only if unchanged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rescore.digest import TableDigest, TableHasher, table_digest
+from rescore.errors import DigestMismatchError, SourceError, SourceSchemaError, UndigestibleError
+
+__all__ = ["Freezer", "read_frozen"]
+
+_METADATA = b"rescore.digest"
+
+
+class Freezer:
+    """Write batches to a Parquet file and digest them on the way.
+
+    The file appears at ``destination`` when :meth:`keep` is called; whatever else ends the ``with``
+    block leaves nothing behind. Its bytes depend on the rows (and pyarrow's version) alone.
+
+    Parameters
+    ----------
+    destination : Path
+        Where the file shall be; its folder is made.
+    schema : pyarrow.Schema
+        Columns in order.
+    where : str
+        The query's file, for errors.
+    """
+
+    def __init__(self, destination: Path, schema: pa.Schema, *, where: str) -> None:
+        self._destination = destination
+        self._where = where
+        self._hasher = TableHasher(schema)
+        self._schema = schema
+        self._partial = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.partial")
+
+    def __enter__(self) -> Freezer:
+        strings = [field.name for field in self._schema if pa.types.is_string(field.type)]
+        try:
+            self._destination.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                self._partial,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                # A dictionary of measurements costs time and saves nothing.
+                use_dictionary=strings or False,
+                write_page_checksum=True,
+            )
+        except OSError as error:
+            raise self._disk(error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):  # a full disk is reported where it was met
+            self._writer.close()
+        self._partial.unlink(missing_ok=True)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add the next rows; each call makes one row group.
+
+        Raises
+        ------
+        SourceSchemaError
+            A value that has no canonical form: an infinite timestamp or date.
+        SourceError
+            The disk is full.
+        """
+        try:
+            self._hasher.update(batch)
+            self._writer.write_batch(batch)
+        except UndigestibleError as error:
+            raise SourceSchemaError(
+                error.what, where=f"{self._where}: {error.where}", expected=error.expected, fix=error.fix
+            ) from None
+        except OSError as error:
+            raise self._disk(error) from error
+
+    def keep(self) -> TableDigest:
+        """Put the file in its place and return the digest of its rows."""
+        digest = self._hasher.root()
+        try:
+            self._writer.add_key_value_metadata({_METADATA: json.dumps(digest.to_dict()).encode()})
+            self._writer.close()
+            self._partial.replace(self._destination)
+        except OSError as error:
+            raise self._disk(error) from error
+        return digest
+
+    def _disk(self, error: OSError) -> SourceError:
+        full = error.errno == errno.ENOSPC
+        return SourceError(
+            f"the rows can't be written: {error.strerror or error}",
+            where=str(self._destination),
+            expected="room for the frozen rows" if full else "a folder that can be written to",
+            fix="make room on this disk, or set RESCORE_HOME to another" if full else "mend the folder",
+        )
+
+
+def read_frozen(path: Path, expected: str | None) -> pa.Table:
+    """Read frozen rows and make sure that they are what was frozen.
+
+    Parameters
+    ----------
+    path : Path
+        A file that :class:`Freezer` wrote.
+    expected : str or None
+        The digest's root as recorded elsewhere. None: only the file's own record is compared.
+
+    Returns
+    -------
+    pyarrow.Table
+
+    Raises
+    ------
+    DigestMismatchError
+        Missing, unreadable, or of other content; with the rows that differ.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            recorded = _recorded(file)
+            table = file.read().replace_schema_metadata(None)
+        got = table_digest(table)
+    except FileNotFoundError:
+        raise _mismatch(path, "the file is missing", expected, []) from None
+    except (OSError, pa.ArrowException, UndigestibleError, ValueError) as error:
+        raise _mismatch(path, f"the file can't be read: {_first_line(error)}", expected, []) from None
+    wanted = expected or (recorded.root if recorded else None)
+    if wanted is None:
+        raise _mismatch(path, "the file has no digest", "a file frozen by rescore", [])
+    if got.root == wanted:
+        return table
+    if recorded is not None and recorded.root == wanted:
+        raise _mismatch(path, "its rows were changed", wanted, recorded.differences(got))
+    raise _mismatch(path, "it holds other rows", wanted, [f"got {got.root}, {got.rows:,} rows"])
+
+
+def _recorded(file: pq.ParquetFile) -> TableDigest | None:
+    # Only tells where a difference is; what is true is the digest recorded in the store.
+    metadata = file.metadata.metadata or {}
+    content = metadata.get(_METADATA)
+    try:
+        return TableDigest.from_dict(json.loads(content)) if content else None
+    except (ValueError, KeyError, TypeError, UndigestibleError):
+        return None
+
+
+def _mismatch(path: Path, problem: str, expected: str | None, differences: list[str]) -> DigestMismatchError:
+    return DigestMismatchError(
+        f"frozen rows are not what was recorded: {problem}",
+        where=os.fspath(path),
+        expected=expected,
+        examples=differences,
+        fix="restore the file from the archive or a backup; nothing is scored from it",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

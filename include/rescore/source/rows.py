@@ -1,0 +1,168 @@
+"""The laws that rows keep, checked batch by batch as they stream by: keys, event time, order.
+
+Rows arrive ordered by key, so a duplicate is a neighbour, also across a border between batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rescore.digest import LEAF_ROWS
+from rescore.errors import MAX_EXAMPLES, SourceEventTimeError, SourceKeyError
+from rescore.interval import Interval
+
+__all__ = ["RowLaws", "in_leaves", "key_text"]
+
+# Rows are held back until a leaf is full, but never more than this many bytes of them.
+_MAX_HELD_BYTES = 256 * 1024**2
+
+
+class RowLaws:
+    """Check each batch of one ordered extraction.
+
+    Parameters
+    ----------
+    key : sequence of str
+        Key columns; the rows are ordered by them.
+    event_time : str, optional
+        Column that must lie in ``interval``.
+    interval : Interval
+        What is extracted.
+    where : str
+        The query's file.
+    """
+
+    def __init__(
+        self, key: Sequence[str], interval: Interval, *, event_time: str | None = None, where: str
+    ) -> None:
+        self._key = list(key)
+        self._event_time = event_time
+        self._interval = interval
+        self._where = f"{where}, interval {interval}"
+        self._last: pa.RecordBatch | None = None
+
+    def check(self, batch: pa.RecordBatch) -> None:
+        """Look at the next rows.
+
+        Raises
+        ------
+        SourceKeyError
+            A key is NULL, or the same as its neighbour's.
+        SourceEventTimeError
+            An event time is NULL or outside the interval.
+        """
+        if batch.num_rows == 0:
+            return
+        keys = batch.select(self._key)
+        self._check_nulls(keys)
+        self._check_duplicates(keys)
+        if self._event_time is not None:
+            self._check_event_time(keys, batch.column(self._event_time))
+        self._last = keys.slice(batch.num_rows - 1, 1)
+
+    def _check_nulls(self, keys: pa.RecordBatch) -> None:
+        empty = [name for name in self._key if keys.column(name).null_count]
+        if not empty:
+            return
+        missing = np.zeros(keys.num_rows, dtype=bool)
+        for name in empty:
+            missing |= _flags(keys.column(name).is_null())
+        raise SourceKeyError(
+            f"the key is NULL in at least {int(missing.sum()):,} rows: {', '.join(empty)}",
+            where=self._where,
+            expected="every row has a key",
+            examples=key_text(keys, np.flatnonzero(missing)),
+            fix="leave such rows out in the query, or choose a key that is always there (source.key)",
+            data={"columns": empty, "rows": int(missing.sum())},
+        )
+
+    def _check_duplicates(self, keys: pa.RecordBatch) -> None:
+        if self._last is not None:
+            keys = pa.concat_batches([self._last, keys])
+        if keys.num_rows < 2:
+            return
+        same = np.ones(keys.num_rows - 1, dtype=bool)
+        for column in keys.columns:
+            same &= _flags(pc.equal(column.slice(1), column.slice(0, keys.num_rows - 1)))
+        if same.any():
+            raise SourceKeyError(
+                f"a key occurs more than once ({', '.join(self._key)}): at least {int(same.sum()):,} "
+                "rows too many",
+                where=self._where,
+                expected="one row per key within the interval",
+                examples=dict.fromkeys(key_text(keys, np.flatnonzero(same))),
+                fix="keep one row per key in the query (DISTINCT ON), or add a column to source.key",
+                data={"columns": self._key, "rows": int(same.sum())},
+            )
+
+    def _check_event_time(self, keys: pa.RecordBatch, times: pa.Array) -> None:
+        if times.null_count:
+            found = np.flatnonzero(_flags(times.is_null()))
+            self._refuse_times(f"{self._event_time} is NULL in at least {len(found):,} rows", keys, found)
+        ticks = np.asarray(times.view(pa.int64()))
+        start, end = (
+            pa.scalar(bound, times.type).value for bound in (self._interval.start, self._interval.end)
+        )
+        if ticks.min() >= start and ticks.max() < end:
+            return
+        found = np.flatnonzero((ticks < start) | (ticks >= end))
+        problem = f"{self._event_time} lies outside the interval in at least {len(found):,} rows"
+        self._refuse_times(problem, keys, found, times)
+
+    def _refuse_times(
+        self, problem: str, keys: pa.RecordBatch, found: np.ndarray, times: pa.Array | None = None
+    ) -> None:
+        examples = key_text(keys, found)
+        if times is not None:
+            shown = times.take(pa.array(found[:MAX_EXAMPLES])).cast(pa.string())
+            examples = [f"{text}: {time}" for text, time in zip(examples, shown.to_pylist(), strict=False)]
+        raise SourceEventTimeError(
+            problem,
+            where=self._where,
+            expected=f"start <= {self._event_time} < end",
+            examples=examples,
+            fix=f"filter on :interval_start <= {self._event_time} AND {self._event_time} < :interval_end",
+            data={"column": self._event_time, "rows": len(found)},
+        )
+
+
+def key_text(keys: pa.RecordBatch, positions: np.ndarray) -> list[str]:
+    """The keys at some positions in words, for an error; no more than one shows."""
+    rows = keys.take(pa.array(positions[:MAX_EXAMPLES])).to_pylist()
+    return [", ".join(f"{name}={_value(value)}" for name, value in row.items()) for row in rows]
+
+
+def in_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut a stream into batches of one digest leaf each; the last may be shorter.
+
+    The driver's batches hold whatever fits in its buffer; row groups of whole leaves make the frozen
+    file depend on its content alone. Rows of more than 4 KiB come in shorter batches.
+    """
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        start = 0
+        while start < batch.num_rows:
+            piece = batch.slice(start, LEAF_ROWS - rows)
+            held.append(piece)
+            rows += piece.num_rows
+            size += piece.nbytes
+            start += piece.num_rows
+            if rows == LEAF_ROWS or size > _MAX_HELD_BYTES:
+                yield held[0] if len(held) == 1 else pa.concat_batches(held)
+                held, rows, size = [], 0, 0
+    if held:
+        yield held[0] if len(held) == 1 else pa.concat_batches(held)
+
+
+def _flags(array: pa.Array) -> np.ndarray:
+    flags: np.ndarray = array.to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _value(value: object) -> str:
+    return "NULL" if value is None else str(value)

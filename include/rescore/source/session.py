@@ -1,0 +1,288 @@
+"""One read-only look at the source database: a transaction whose result depends on the data alone.
+
+Everything that a run reads comes through one :class:`Session`, so all of it is one snapshot (law 3).
+Here also: what an error of the driver means to a person, and whether trying again can help.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import psycopg2.extensions
+import pyarrow as pa
+
+from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
+from rescore.source.sql import Rendered
+
+__all__ = ["Column", "Session"]
+
+_BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Whatever a role, a database or a server may have set otherwise and a query's result can depend on.
+# search_path is the deployment's own business and stays.
+_FIXED = (
+    "SET LOCAL timezone TO 'UTC'",
+    "SET LOCAL datestyle TO 'ISO, YMD'",
+    "SET LOCAL intervalstyle TO 'postgres'",
+    "SET LOCAL extra_float_digits TO 1",
+    "SET LOCAL bytea_output TO 'hex'",
+    "SET LOCAL lc_numeric TO 'C'",
+    "SET LOCAL lc_monetary TO 'C'",
+    "SET LOCAL lc_time TO 'C'",
+    "SET LOCAL standard_conforming_strings TO on",
+    # float8 sums in parallel plans, and after a synchronised scan, come out differently each time.
+    "SET LOCAL max_parallel_workers_per_gather TO 0",
+    "SET LOCAL synchronize_seqscans TO off",
+    "SET LOCAL jit TO off",
+)
+_CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
+_SECRET_FREE = ("host", "port", "dbname", "user")
+# SQLSTATE classes and codes that a later attempt can survive: connection, resources, shutdown,
+# conflicts with a standby's recovery.
+_RETRYABLE = re.compile(r"08...|53...|57P0[1-5]|58...|40001|40P01")
+_RECOVERY_CONFLICT = "conflict with recovery"
+_REFUSED_US = re.compile(r"authentication failed|does not exist|no pg_hba.conf entry|not permitted to log in")
+_DRIVER_PREFIX = re.compile(r"^(?:[A-Z_]+: )?(?:\[libpq\] )?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One output column of a query, as the database describes it.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    postgres : str
+        Name of its Postgres type, like ``int4`` or ``numeric``.
+    arrow : pyarrow.DataType
+        What the driver gives for it.
+    """
+
+    name: str
+    postgres: str
+    arrow: pa.DataType
+
+
+class Session:
+    """One REPEATABLE READ, READ ONLY transaction, open between ``with`` and its end.
+
+    Parameters
+    ----------
+    url : str
+        ``postgresql://…``, also as SQLAlchemy and Airflow spell it.
+    statement_timeout : timedelta
+        After it the database gives up a statement.
+
+    Raises
+    ------
+    SettingsError
+        The URL can't be read, or the database refuses us for good (password, no such database).
+    SourceUnavailableError
+        The database can't be reached now.
+    """
+
+    def __init__(self, url: str, *, statement_timeout: timedelta) -> None:
+        parameters = _parameters(url)
+        self.where = _where(parameters)
+        self._dsn = psycopg2.extensions.make_dsn(**{**_CONNECTION, **parameters})
+        self._timeout = statement_timeout
+
+    def __enter__(self) -> Session:
+        try:
+            self._connection = adbc_driver_postgresql.dbapi.connect(self._dsn, autocommit=True)
+        except adbc_driver_manager.Error as error:
+            raise self._refused(error) from None
+        try:
+            for setting in (_BEGIN, *_FIXED, _timeout_setting(self._timeout)):
+                self._run(setting)
+        except BaseException:
+            self._connection.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Read only: nothing to commit. Closing ends the transaction, also one that was broken off.
+        with suppress(adbc_driver_manager.Error):
+            self._connection.close()
+
+    def describe(self, query: Rendered) -> list[Column]:
+        """The output columns of a query, in order, without running it.
+
+        Raises
+        ------
+        SourceQueryError
+            The database refuses the SQL; with its message and the place in the file.
+        """
+        with self._connection.cursor() as cursor:
+            try:
+                schema = cursor.adbc_execute_schema(query.text)
+            except adbc_driver_manager.Error as error:
+                raise self._failed(error, query) from None
+        return [Column(field.name, _postgres_type(field), field.type) for field in schema]
+
+    def rows(self, sql: str, query: Rendered) -> Iterator[pa.RecordBatch]:
+        """Run ``sql``, which was made from ``query``, and stream what it gives.
+
+        Raises
+        ------
+        SourceQueryError
+            The database gives up in the middle of it: division by zero, statement timeout, …
+        SourceUnavailableError
+            The connection is lost.
+        """
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.execute(sql)
+                reader = cursor.fetch_record_batch()
+            except adbc_driver_manager.Error as error:
+                raise self._failed(error, query) from None
+            while True:
+                with self._streaming(query):
+                    batch = next(reader, None)
+                if batch is None:
+                    return
+                yield batch
+
+    def moment(self) -> datetime:
+        """When this transaction began, by the database's clock, UTC."""
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT now()")
+            table = cursor.fetch_arrow_table()
+        moment: datetime = table.column(0)[0].as_py()
+        return moment
+
+    def _run(self, statement: str) -> None:
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.execute(statement)
+            except adbc_driver_manager.Error as error:
+                raise self._failed(error, None) from None
+
+    @contextmanager
+    def _streaming(self, query: Rendered) -> Iterator[None]:
+        # pyarrow turns an error in the middle of a stream into an OSError without its SQLSTATE.
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            message = _message(error)
+            if _RECOVERY_CONFLICT in message or not self._alive():
+                raise self._unavailable(message) from None
+            raise _query_error(message, "", query.where, self.where) from None
+
+    def _alive(self) -> bool:
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.adbc_execute_schema("SELECT 1")
+            except adbc_driver_manager.Error as error:
+                return bool(error.sqlstate)  # "transaction is aborted" comes from a living server
+        return True
+
+    def _failed(self, error: adbc_driver_manager.Error, query: Rendered | None) -> SourceError:
+        diagnostics = {str(key): value.decode(errors="replace") for key, value in _details(error)}
+        state = error.sqlstate or ""
+        message = diagnostics.get("PG_DIAG_MESSAGE_PRIMARY") or _message(error)
+        if not state or _RETRYABLE.fullmatch(state):
+            return self._unavailable(message)
+        hints = [
+            diagnostics[f"PG_DIAG_{part}"]
+            for part in ("MESSAGE_DETAIL", "MESSAGE_HINT")
+            if f"PG_DIAG_{part}" in diagnostics
+        ]
+        place = query.where if query else "the session's settings"
+        position = diagnostics.get("PG_DIAG_STATEMENT_POSITION")
+        if query and position:
+            place = query.locate(int(position) - 1)
+        return _query_error(message, state, place, self.where, hints)
+
+    def _refused(self, error: adbc_driver_manager.Error) -> SettingsError | SourceUnavailableError:
+        message = _message(error)
+        if "FATAL" in message and _REFUSED_US.search(message):
+            return SettingsError(
+                f"the source database refuses the connection: {message}",
+                where=self.where,
+                expected="a database and a role that exist, and its password",
+                fix="mend the connection's URL, or let the database's administrator admit the role",
+            )
+        return self._unavailable(message)
+
+    def _unavailable(self, message: str) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"the source database is not available: {message}",
+            where=self.where,
+            expected="a connection that lasts for the whole extraction",
+            fix="nothing was kept; try again when the database is up",
+        )
+
+
+def _query_error(
+    message: str, state: str, place: str, database: str, hints: list[str] | None = None
+) -> SourceQueryError:
+    fix = "mend the query; Postgres' own words are above"
+    if "statement timeout" in message:
+        fix = "add an index for the query, or raise source.statement_timeout in model.yaml"
+    elif "read-only transaction" in message:
+        fix = "a query of a model only reads"
+    elif "permission denied" in message:
+        fix = "let the database's administrator grant SELECT to the role of this connection"
+    return SourceQueryError(
+        f"the database refused the query: {message}",
+        where=f"{place}; {database}",
+        examples=hints or (),
+        fix=fix,
+        data={"sqlstate": state, "message": message},
+    )
+
+
+def _parameters(url: str) -> dict[str, str]:
+    plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+    try:
+        parameters: dict[str, str] = psycopg2.extensions.parse_dsn(plain)
+    except psycopg2.ProgrammingError as error:
+        raise SettingsError(
+            f"the source connection can't be read: {str(error).strip()}",
+            where="the URL of the source connection",
+            expected="postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+            fix="mend the URL",
+        ) from None
+    return parameters
+
+
+def _where(parameters: dict[str, str]) -> str:
+    return "database " + " ".join(
+        f"{name}={parameters[name]}" for name in _SECRET_FREE if parameters.get(name)
+    )
+
+
+def _timeout_setting(timeout: timedelta) -> str:
+    milliseconds = max(1, int(timeout.total_seconds() * 1000))
+    return "SET LOCAL statement_timeout TO " + str(milliseconds)
+
+
+def _postgres_type(field: pa.Field) -> str:
+    metadata = field.metadata or {}
+    name: bytes = metadata.get(b"POSTGRESQL:type", str(field.type).encode())
+    return name.decode()
+
+
+def _details(error: adbc_driver_manager.Error) -> list[tuple[Any, bytes]]:
+    return [
+        (key.decode() if isinstance(key, bytes) else key, value)
+        for key, value in getattr(error, "details", [])
+    ]
+
+
+def _message(error: BaseException) -> str:
+    """Return what the server or libpq said, without the driver's frame and the query's text."""
+    text = str(error).split("\nQuery was:")[0].strip()
+    text = _DRIVER_PREFIX.sub("", text)
+    return re.sub(r"\s*\n\s*", " ", re.sub(r"^Execution error \[\w+\]: ", "", text))
