@@ -1,0 +1,23 @@
+"""Deterministic fits, packages that prove themselves, and predictions of the same bits everywhere.
+
+A package is a wheel that needs neither Rescore nor Airflow. Whatever fits or predicts runs in a
+fresh interpreter of one thread; nothing heavy is imported here.
+"""
+
+from rescore.model.build import FORMAT, PackageFile, build_package, next_version
+from rescore.model.environment import numeric_environment
+from rescore.model.package import Package, open_package
+from rescore.model.train import Fitted, train, train_verified
+
+__all__ = [
+    "FORMAT",
+    "Fitted",
+    "Package",
+    "PackageFile",
+    "build_package",
+    "next_version",
+    "numeric_environment",
+    "open_package",
+    "train",
+    "train_verified",
+]

@@ -1,0 +1,225 @@
+"""The fitted pipeline as bytes that depend on nothing but the pipeline.
+
+``skops`` gives other bytes for the same pipeline each time. Why, and what is done about it:
+
+- Each object's id is its memory address, and array files are called after it. Ids matter only where
+  one object occurs twice; those are numbered from 1 in the order of the document, all others are
+  left out, so are those of immutable leaves, whose sharing is up to the interpreter. Files are
+  numbered in the order in which they are referred to.
+- ``bytes`` get a random file name: numbered likewise.
+- A set is written in hash order: it is sorted by content.
+- Padding inside records of a tree's nodes is memory as it was found: it is zeroed.
+- Zip members carry the time: it is fixed, and so are modes, order and storage (not compressed,
+  since compressed bytes differ between builds of zlib; the same holds inside ``.npz``).
+- A search (``GridSearchCV``) records how long its fits took: these are removed.
+
+What is loaded from the canonical file is what would be loaded from skops' own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rescore.errors import RefusedTypeError
+from rescore.model.runtime.artifact import walk
+from rescore.model.wheel import write_zip
+
+__all__ = ["canonical", "first_difference", "refuse_types", "serialise"]
+
+_LEAVES = frozenset({"BytesNode", "FunctionNode", "JsonNode", "TypeNode"})
+_ALLOWED_ROOTS = ("numpy.", "scipy.", "sklearn.")
+_ALLOWED = frozenset({"functools.partial"})
+
+
+def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple[bytes, list[str]]:
+    """Write a fitted pipeline in canonical form.
+
+    Parameters
+    ----------
+    fitted : estimator
+        Changed in place: durations that a search recorded are removed.
+    model : str
+        The model's name, whose own modules are allowed.
+    declared : sequence of str
+        Further types that the model folder allows (``TRUSTED_TYPES`` in pipeline.py).
+
+    Returns
+    -------
+    bytes
+        The artifact.
+    list of str
+        The types it holds beyond those that skops trusts by itself, sorted.
+
+    Raises
+    ------
+    RefusedTypeError
+        It holds something that skops can't write, or a type that is not allowed.
+    """
+    from skops.io import dumps, get_untrusted_types
+
+    _remove_durations(fitted)
+    try:
+        written = dumps(fitted)
+    except Exception as error:
+        raise RefusedTypeError(
+            f"the fitted pipeline holds something that can't be written: {error}",
+            where="the fitted pipeline",
+            expected="estimators, arrays, numbers, strings and containers of them",
+            fix="keep other objects (frames, connections, generators) out of fitted attributes",
+        ) from error
+    content = canonical(written)
+    types = get_untrusted_types(data=content)
+    refuse_types(content, types, model=model, declared=declared)
+    return content, types
+
+
+def refuse_types(content: bytes, types: Sequence[str], *, model: str, declared: Sequence[str]) -> None:
+    """Refuse types that are neither numpy's, scipy's, scikit-learn's, the model's own nor declared."""
+    roots = (*_ALLOWED_ROOTS, f"{model}.")
+    refused = [
+        one for one in types if not one.startswith(roots) and one not in _ALLOWED and one not in declared
+    ]
+    if refused:
+        places = {
+            f"{node['__module__']}.{node['__class__']}": path for path, node in _nodes(_schema(content))
+        }
+        shown = [f"{one} at {places.get(one) or 'the estimator itself'}" for one in refused]
+        raise RefusedTypeError(
+            f"the fitted pipeline holds {refused[0]}, a type outside the allow-list",
+            where=f"the fitted pipeline: {places.get(refused[0]) or 'the estimator itself'}",
+            expected="types of scikit-learn, numpy, scipy and the model folder itself",
+            fix="replace it, or name it in TRUSTED_TYPES = (...) in pipeline.py",
+            examples=shown,
+            data={"types": refused},
+        )
+
+
+def canonical(written: bytes) -> bytes:
+    """Rewrite a skops file so that its bytes depend on its content alone."""
+    with zipfile.ZipFile(io.BytesIO(written)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        _sort_sets(schema)
+        shared = _shared_ids(schema)
+        numbers: dict[Any, int] = {}
+        files: dict[str, str] = {}
+        for _, node in _nodes(schema):
+            identity = node.pop("__id__", None)
+            if identity in shared and node["__loader__"] not in _LEAVES:
+                node["__id__"] = numbers.setdefault(identity, len(numbers) + 1)
+            if "file" in node:
+                suffix = node["file"].rpartition(".")[2]
+                node["file"] = files.setdefault(node["file"], f"{len(files) + 1:06d}.{suffix}")
+        members = {new: _canonical_file(new, archive.read(old)) for old, new in files.items()}
+    members["schema.json"] = json.dumps(schema, separators=(",", ":")).encode()
+    return write_zip(members)
+
+
+def first_difference(one: bytes, other: bytes) -> str | None:
+    """Where two canonical artifacts differ first, as a path into the pipeline; None if nowhere."""
+    if one == other:
+        return None
+    # An object and the dict of its attributes have one path; the loader tells them apart.
+    left, right = (
+        {(path, node["__loader__"]): node for path, node in _nodes(_schema(side))} for side in (one, other)
+    )
+    arrays_left, arrays_right = _members(one), _members(other)
+    for (path, loader), node in left.items():
+        twin = right.get((path, loader))
+        if twin is None:
+            return f"{path or 'the estimator'}: only in one of them"
+        if _own(node, arrays_left) != _own(twin, arrays_right):
+            return path or "the estimator"
+    extra = sorted(right.keys() - left.keys())
+    return f"{extra[0][0]}: only in one of them" if extra else "the order of shared objects"
+
+
+def _own(node: dict[str, Any], files: dict[str, bytes]) -> tuple[Any, ...]:
+    content = node.get("content")
+    leaf = content if isinstance(content, str | int | float) else None
+    keys = list(content) if isinstance(content, dict) else len(content) if isinstance(content, list) else None
+    return node["__class__"], node["__module__"], leaf, keys, files.get(node.get("file", ""))
+
+
+def _members(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _schema(content: bytes) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(_members(content)["schema.json"])
+    return schema
+
+
+def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every node of a schema in document order, with its path in the pipeline."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _nodes(item, path)
+    elif isinstance(value, dict):
+        loader = value.get("__loader__")
+        if loader is not None:
+            yield path, value
+        for key, item in list(value.items()):
+            if key == "content" and isinstance(item, dict) and loader == "DictNode":
+                for name, child in item.items():
+                    yield from _nodes(child, f"{path}.{name}")
+            elif key == "content" and isinstance(item, list):
+                for index, child in enumerate(item):
+                    yield from _nodes(child, f"{path}[{index}]")
+            elif key != "key_types" or loader != "DictNode":
+                yield from _nodes(item, path)
+            else:
+                yield from _nodes(item, f"{path}<keys>")
+
+
+def _sort_sets(schema: dict[str, Any]) -> None:
+    for _, node in reversed(list(_nodes(schema))):
+        if node["__loader__"] == "SetNode":
+            node["content"].sort(key=_without_ids)
+
+
+def _without_ids(value: Any) -> str:
+    def strip(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: strip(item) for key, item in part.items() if key not in {"__id__", "file"}}
+        return [strip(item) for item in part] if isinstance(part, list) else part
+
+    return json.dumps(strip(value), sort_keys=True)
+
+
+def _shared_ids(schema: dict[str, Any]) -> set[Any]:
+    counted = Counter(node.get("__id__") for _, node in _nodes(schema))
+    return {identity for identity, times in counted.items() if identity is not None and times > 1}
+
+
+def _canonical_file(name: str, content: bytes) -> bytes:
+    if name.endswith(".npz"):
+        return write_zip({inner: _canonical_file(inner, data) for inner, data in _members(content).items()})
+    if not name.endswith(".npy"):
+        return content
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    fields = array.dtype.fields
+    if fields and sum(field[0].itemsize for field in fields.values()) < array.dtype.itemsize:
+        clean = np.zeros_like(array)
+        for field in fields:
+            clean[field] = array[field]
+        buffer = io.BytesIO()
+        np.save(buffer, clean, allow_pickle=False)
+        return buffer.getvalue()
+    return content
+
+
+def _remove_durations(fitted: Any) -> None:
+    for _, part in walk(fitted):
+        results = getattr(part, "cv_results_", None)
+        if isinstance(results, dict):
+            part.cv_results_ = {key: value for key, value in results.items() if not key.endswith("_time")}
+        if "refit_time_" in vars(part):
+            part.refit_time_ = 0.0

@@ -1,0 +1,213 @@
+"""From a training to a package: a wheel that needs neither Rescore nor Airflow.
+
+Its bytes are a function of what was trained, the version, the reference profile and the lineage:
+it holds no time and no path of the machine that built it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rescore.digest import bytes_sha256
+from rescore.errors import SpecError
+from rescore.model import requirements
+from rescore.model.stage import DATA, code_tree, sources_tree
+from rescore.model.train import Fitted
+from rescore.model.wheel import build_wheel, wheel_name
+from rescore.spec import ModelFolder
+
+__all__ = ["FORMAT", "PackageFile", "build_package", "next_version"]
+
+#: The layout of a package and its manifest. **Bump rule**: any change that an older ``_runtime`` or
+#: an older reader of the manifest would misread makes a new number; packages of every older number
+#: stay readable, since each carries the runtime that reads it.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """A built package.
+
+    Attributes
+    ----------
+    path : Path
+        The wheel.
+    sha256 : str
+        ``sha256:<hex>`` of the file.
+    manifest : dict
+        What the package says about itself.
+    """
+
+    path: Path
+    sha256: str
+    manifest: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """The package's version."""
+        return str(self.manifest["version"])
+
+
+def next_version(spec_version: str, existing: Iterable[str]) -> str:
+    """The version of the next package.
+
+    Parameters
+    ----------
+    spec_version : str
+        ``MAJOR.MINOR`` as model.yaml declares it.
+    existing : iterable of str
+        Versions that there are, of any ``MAJOR.MINOR``.
+
+    Returns
+    -------
+    str
+        ``MAJOR.MINOR.PATCH``, one patch after the greatest of the same ``MAJOR.MINOR``; from 0.
+    """
+    pattern = re.compile(re.escape(spec_version) + r"\.(\d+)")
+    patches = [int(match[1]) for version in existing if (match := pattern.fullmatch(version))]
+    return f"{spec_version}.{max(patches, default=-1) + 1}"
+
+
+def build_package(
+    fitted: Fitted,
+    folder: ModelFolder,
+    *,
+    version: str,
+    reference_profile: bytes,
+    lineage: Mapping[str, Any],
+    destination: Path,
+    lock: Path | None = None,
+) -> PackageFile:
+    """Write the wheel of a training into the folder ``destination``.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The training.
+    folder : ModelFolder
+        The model folder it was trained from, unchanged since.
+    version : str
+        See :func:`next_version`.
+    reference_profile : bytes
+        What drift compares live windows with; JSON.
+    lineage : mapping
+        Snapshot digest, window, as_of, code revision and whatever else tells where it came from;
+        JSON-serialisable, of things that are the same each time.
+    destination : Path
+        A folder; the file has the name that pip expects.
+    lock : Path, optional
+        A requirements file with hashes, from which the package's own lock is taken.
+
+    Raises
+    ------
+    SpecError
+        The model folder's code is not what was trained, or imports Rescore or Airflow.
+    """
+    name = folder.name
+    code, sources = code_tree(folder), sources_tree(folder)
+    _refuse_other_code(fitted, code, name)
+    types = fitted.final["artifact"]["types"]
+    pinned = requirements.direct(name, code, types)
+    locked = requirements.locked(pinned)
+    data = {
+        "model.skops": (fitted.results / "model.skops").read_bytes(),
+        "golden.json": (fitted.results / "golden.json").read_bytes(),
+        "reference.json": reference_profile,
+        "requirements.txt": requirements.lock_lines(locked, lock).encode(),
+    }
+    files = {**code, **sources, **{f"{name}/{DATA}/{file}": content for file, content in data.items()}}
+    manifest = {
+        **_manifest(fitted, folder, version),
+        "lineage": json.loads(json.dumps(dict(lineage), default=str)),
+        "code": _code_digest({**code, **sources}, name),
+        "requirements": {**pinned, "python": fitted.final["environment"]["python"]},
+        "locked": locked,
+        "artifact": {"types": types, "sha256": bytes_sha256(data["model.skops"])},
+        "files": {path: bytes_sha256(content) for path, content in sorted(files.items())},
+    }
+    files[f"{name}/{DATA}/manifest.json"] = _json_bytes(manifest)
+    feature_release = ".".join(fitted.final["environment"]["python"].split(".")[:2])
+    content = build_wheel(
+        name,
+        version,
+        files,
+        summary=folder.spec.description or f"Scores of the model {name}",
+        python=f"=={feature_release}.*",
+        requirements=[f"{package}=={exact}" for package, exact in pinned.items()],
+    )
+    destination.mkdir(parents=True, exist_ok=True)
+    path = destination / wheel_name(name, version)
+    partial = path.with_suffix(".part")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return PackageFile(path, bytes_sha256(content), manifest)
+
+
+def _manifest(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, Any]:
+    spec, final = folder.spec, fitted.final
+    declared = {feature.name: feature for feature in spec.features}
+    return {
+        "format": FORMAT,
+        "name": spec.name,
+        "version": version,
+        "owner": spec.owner,
+        "description": spec.description,
+        "features": [
+            {
+                **described,
+                "required": declared[described["name"]].required,
+                "unit": declared[described["name"]].unit,
+                "description": declared[described["name"]].description,
+            }
+            for described in final["features"]
+        ],
+        "target": final["target"],
+        "output": spec.output.model_dump(mode="json"),
+        "pipeline": final["pipeline"],
+        "selection": final["selection"],
+        "hyperparameters": spec.training.hyperparameters,
+        "seed": spec.training.seed,
+        "training": {
+            "rows": final["rows"],
+            "intervals": final["intervals"],
+            "holdout_intervals": spec.training.holdout_intervals,
+            "folds": len(fitted.evaluation["folds"]),
+        },
+        "metrics": fitted.metrics,
+        "evaluation": fitted.evaluation,
+        "environment": final["environment"],
+    }
+
+
+def _refuse_other_code(fitted: Fitted, code: Mapping[str, bytes], name: str) -> None:
+    staged = {
+        path.relative_to(fitted.tree).as_posix(): path.read_bytes()
+        for path in fitted.tree.rglob("*.py")
+        if path.is_file()
+    }
+    changed = sorted(path for path in staged.keys() | code.keys() if staged.get(path) != code.get(path))
+    if changed:
+        raise SpecError(
+            f"the code of {name} was changed since it was trained",
+            where=", ".join(changed),
+            expected="the code that was trained, packaged unchanged",
+            fix="train again",
+            data={"changed": changed},
+        )
+
+
+def _code_digest(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """Digests of what the model folder declares; the runtime and the shell around it are not its."""
+    shell = (f"{name}/_runtime/", f"{name}/__main__.py", f"{name}/__init__.py")
+    own = {path: bytes_sha256(content) for path, content in files.items() if not path.startswith(shell)}
+    return {"digest": bytes_sha256(_json_bytes(own)), "files": dict(sorted(own.items()))}
+
+
+def _json_bytes(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False)
+    return (text + "\n").encode()

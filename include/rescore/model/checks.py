@@ -1,0 +1,113 @@
+"""What a pipeline must not hold: chance without a seed, functions without a name, people's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+from rescore.errors import RefusedTypeError, UnseededEstimatorError
+from rescore.model.runtime.artifact import walk
+
+__all__ = ["refuse_nameless", "refuse_stored_rows", "refuse_unseeded"]
+
+# Fitted attributes in which estimators of scikit-learn keep training rows as they were.
+_STORED_ROWS = frozenset({"_fit_X", "support_vectors_", "X_fit_", "X_train_", "X_"})
+_STORES_ROWS = frozenset({"DBSCAN", "KernelDensity", "Nystroem"})
+
+
+def refuse_unseeded(estimator: Any) -> None:
+    """Refuse ``random_state=None`` anywhere in an estimator's parameters.
+
+    Splitters that do not shuffle ignore theirs and pass.
+
+    Raises
+    ------
+    UnseededEstimatorError
+        Names every such parameter as ``set_params`` would (``model__random_state``).
+    """
+    unseeded = [
+        f"{name} of {type(owner).__name__}"
+        for name, owner in _parameters(estimator)
+        if name.rpartition("__")[2] == "random_state" and owner.random_state is None
+    ]
+    if unseeded:
+        raise UnseededEstimatorError(
+            f"{unseeded[0]} is None: every fit would be another",
+            where="build() in pipeline.py",
+            expected="random_state=seed wherever there is a random_state",
+            fix="pass build's seed on to each of them",
+            examples=unseeded,
+            data={"parameters": [one.partition(" of ")[0] for one in unseeded]},
+        )
+
+
+def refuse_nameless(estimator: Any) -> None:
+    """Refuse lambdas and functions or classes defined inside functions: no package can hold them.
+
+    Raises
+    ------
+    RefusedTypeError
+        Names the parameter.
+    """
+    for name, value in _values(estimator):
+        inner = value.func if isinstance(value, partial) else value
+        defined = getattr(inner, "__qualname__", "") if isinstance(inner, FunctionType | type) else ""
+        if not defined:
+            defined = type(inner).__qualname__
+        if "<" in defined:
+            what = "a lambda" if "<lambda>" in defined else f"defined inside a function ({defined})"
+            raise RefusedTypeError(
+                f"{name or type(inner).__name__} is {what}: a package can't hold it",
+                where="build() in pipeline.py",
+                expected="functions and classes defined at the top level of a module of the model folder",
+                fix="give it a name there",
+                data={"parameter": name},
+            )
+
+
+def refuse_stored_rows(fitted: Any) -> None:
+    """Refuse a fitted estimator that keeps training rows: a package holds no person.
+
+    Raises
+    ------
+    RefusedTypeError
+        Names the part and the attribute.
+    """
+    for path, part in walk(fitted):
+        kept = sorted(_STORED_ROWS & vars(part).keys())
+        if kept or type(part).__name__ in _STORES_ROWS:
+            raise RefusedTypeError(
+                f"{type(part).__name__} keeps rows of the training data"
+                + (f" in its attribute {kept[0]}" if kept else ""),
+                where=f"the fitted pipeline: {path or 'the estimator itself'}",
+                expected="a package that holds no person",
+                fix="use another estimator, or write STORES_TRAINING_ROWS = True in pipeline.py to allow it",
+                data={"path": path, "type": type(part).__name__},
+            )
+
+
+def _parameters(estimator: Any) -> Iterator[tuple[str, Any]]:
+    """Each ``random_state`` parameter by name, with the object that has it."""
+    parts = {"": estimator, **_deep(estimator)}
+    for name, part in parts.items():
+        has_one = "random_state" in (part.get_params(deep=False) if hasattr(part, "get_params") else ())
+        shuffles = hasattr(part, "split") and getattr(part, "shuffle", True)
+        if not isinstance(part, type) and (has_one or (shuffles and hasattr(part, "random_state"))):
+            yield f"{name}__random_state" if name else "random_state", part
+
+
+def _values(estimator: Any) -> Iterator[tuple[str, Any]]:
+    waiting = [("", estimator), *_deep(estimator).items()]
+    while waiting:
+        name, value = waiting.pop(0)
+        yield name, value
+        if isinstance(value, dict):
+            waiting.extend((f"{name}[{key!r}]", item) for key, item in value.items())
+        elif isinstance(value, list | tuple):
+            waiting.extend((f"{name}[{index}]", item) for index, item in enumerate(value))
+
+
+def _deep(estimator: Any) -> dict[str, Any]:
+    return dict(estimator.get_params(deep=True))

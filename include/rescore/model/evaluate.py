@@ -1,0 +1,115 @@
+"""How good a fitted model is: metrics on rows it has not seen, and what each feature adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rescore.model.runtime.frames import Array
+from rescore.model.runtime.scoring import BLOCK_ROWS, Scorer
+
+__all__ = ["folds", "metrics", "permutation_importance"]
+
+#: How often each feature is shuffled.
+REPEATS = 3
+
+
+def folds(starts: Array, count: int) -> list[tuple[int, int]]:
+    """Cut rows ordered by interval into contiguous blocks of whole intervals.
+
+    Parameters
+    ----------
+    starts : ndarray, shape (n_rows,)
+        The interval each row belongs to, ascending.
+    count : int
+        How many blocks; fewer if there are fewer intervals, rows if there is only one.
+
+    Returns
+    -------
+    list of tuple of int
+        First row and the one after the last, of each block, in order.
+    """
+    edges = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])
+    if len(edges) == 1:
+        edges = np.arange(len(starts))
+    count = min(count, len(edges))
+    chosen = [int(edges[i * len(edges) // count]) for i in range(count)]
+    return list(zip(chosen, [*chosen[1:], len(starts)], strict=True))
+
+
+def metrics(kind: str, truth: Array, raw: Array) -> dict[str, float | None]:
+    """Metrics of predictions.
+
+    Parameters
+    ----------
+    kind : str
+        ``binary``, ``multiclass`` or ``regression``.
+    truth : ndarray, shape (n_rows,)
+        Positions of labels, or values.
+    raw : ndarray
+        What :meth:`Scorer.raw` gives.
+
+    Returns
+    -------
+    dict
+        binary: ``auc`` (area under the ROC curve; None with one class only), ``log_loss`` (nats),
+        ``brier`` (mean squared error of the probability), ``base_rate`` (share of positives).
+        multiclass: ``accuracy``, ``log_loss``. regression: ``rmse`` and ``mae`` (units of the
+        target), ``r2`` (None if the target is constant).
+    """
+    from sklearn import metrics as sk
+
+    if kind == "regression":
+        return {
+            "rmse": float(sk.root_mean_squared_error(truth, raw)),
+            "mae": float(sk.mean_absolute_error(truth, raw)),
+            "r2": float(sk.r2_score(truth, raw)) if len(np.unique(truth)) > 1 else None,
+        }
+    labels = list(range(raw.shape[1]))
+    log_loss = float(sk.log_loss(truth, raw, labels=labels))
+    if kind == "multiclass":
+        return {"accuracy": float((raw.argmax(axis=1) == truth).mean()), "log_loss": log_loss}
+    score = raw[:, 1]
+    return {
+        "auc": float(sk.roc_auc_score(truth, score)) if len(np.unique(truth)) == 2 else None,
+        "log_loss": log_loss,
+        "brier": float(np.mean((score - truth) ** 2)),
+        "base_rate": float(truth.mean()),
+    }
+
+
+def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: int) -> dict[str, float]:
+    """How much worse the model gets when one feature is shuffled between rows.
+
+    Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows.
+
+    Returns
+    -------
+    dict
+        Feature to the mean loss over three shuffles: of AUC for binary targets, of log loss (nats)
+        for multiclass, of RMSE (the target's unit) for regression. About 0 for a feature the model
+        does not use; below 0 by chance.
+    """
+    if table.num_rows > BLOCK_ROWS:
+        picked = np.linspace(0, table.num_rows - 1, BLOCK_ROWS).astype(np.int64)
+        table, truth = table.take(pa.array(picked)), truth[picked]
+    base = _loss(scorer.target.kind, truth, scorer.raw(table))
+    importance = {}
+    for position, name in enumerate(scorer.features.names):
+        random = np.random.default_rng([seed, position])
+        losses = []
+        for _ in range(REPEATS):
+            shuffled = table.column(position).take(pa.array(random.permutation(table.num_rows)))
+            changed = table.set_column(position, name, shuffled)
+            losses.append(_loss(scorer.target.kind, truth, scorer.raw(changed)) - base)
+        importance[name] = float(np.mean(losses))
+    return importance
+
+
+def _loss(kind: str, truth: Array, raw: Array) -> float:
+    measured: dict[str, Any] = metrics(kind, truth, raw)
+    if kind == "binary" and measured["auc"] is not None:
+        return -float(measured["auc"])
+    return float(measured["rmse" if kind == "regression" else "log_loss"])

@@ -1,0 +1,148 @@
+"""Child interpreters that fit and predict: started clean, heard line by line, never left behind.
+
+An Airflow task is a forked process with threads of its own; fitting in it has hung. So whatever
+fits or predicts runs in a fresh interpreter with the environment of
+:func:`rescore.model.environment.start_environment`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from rescore import errors
+from rescore.errors import ModelError, RescoreError
+from rescore.model.environment import UMASK, start_environment
+
+__all__ = ["MARK", "Child", "Progress"]
+
+#: Receives one line of text per step of long work.
+Progress = Callable[[str], None]
+
+#: As in ``runtime/command.py``, which this module must not import: it needs numpy.
+MARK = "::rescore "
+
+_TAIL_LINES = 15
+
+_MEANING: Mapping[str, type[RescoreError]] = {
+    "digest": errors.DigestMismatchError,
+    "environment": errors.EnvironmentMismatchError,
+    "threads": errors.EnvironmentMismatchError,
+    "golden": errors.GoldenRowError,
+}
+
+
+class Child:
+    """A child interpreter running one module; a context manager that ends it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows ``python``.
+    folder : Path
+        Its working folder.
+    path : sequence of Path
+        Folders to import from.
+    hash_seed : int
+        Its ``PYTHONHASHSEED``.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], *, folder: Path, path: Sequence[Path], hash_seed: int = 0
+    ) -> None:
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        # -P: the working folder must not come before what the environment names.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", *arguments],
+            cwd=folder,
+            env=start_environment(path, hash_seed=hash_seed),
+            umask=UMASK,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait()
+        self._stderr.close()
+
+    def kill(self) -> None:
+        """End the child now."""
+        self._process.kill()
+
+    def send(self, line: str) -> None:
+        """Write one line to the child's standard input; a child that is gone is noticed later."""
+        assert self._process.stdin is not None  # noqa: S101 - we asked for a pipe
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the child says, until it ends.
+
+        Raises
+        ------
+        RescoreError
+            The error that the child reported, or a ModelError with the end of its log when it
+            ended without saying why.
+        """
+        assert self._process.stdout is not None  # noqa: S101 - we asked for a pipe
+        for line in self._process.stdout:
+            if line.startswith(MARK):
+                message: dict[str, Any] = json.loads(line.removeprefix(MARK))
+                if "error" in message:
+                    raise _rebuilt(message["error"])
+                yield message
+        code = self._process.wait()
+        if code:
+            ending = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            raise ModelError(
+                f"the child interpreter {ending} without saying why",
+                where=" ".join(str(part) for part in self._process.args[1:]),  # type: ignore[index]
+                expected="a result",
+                fix="signal 9 is mostly a lack of memory; the end of its log:\n" + self._log_tail(),
+            )
+
+    def _log_tail(self) -> str:
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", "replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+
+
+def _rebuilt(described: Mapping[str, Any]) -> RescoreError:
+    """The error that a child described: one of ours by its type, or a package's by its code."""
+    kind = getattr(errors, described.get("type", ""), None) or _MEANING.get(
+        described.get("code", ""), ModelError
+    )
+    error: RescoreError = kind(
+        described["what"],
+        where=described.get("where"),
+        expected=described.get("expected") or None,
+        fix=described.get("fix") or None,
+        examples=described.get("examples", ()),
+        data=described.get("data"),
+    )
+    return error

@@ -1,0 +1,84 @@
+"""The fitted pipeline as an object: walking through it, and loading it from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .errors import ScoreError
+
+__all__ = ["force_one_job", "load_artifact", "walk"]
+
+
+def walk(estimator: Any) -> Iterator[tuple[str, Any]]:
+    """Every object with attributes that an estimator holds, itself first, with the path to it.
+
+    Yields
+    ------
+    tuple of str and object
+        A path like ``.steps[1][1].estimators_[0]``; each object once.
+    """
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("", estimator)]
+    while waiting:
+        path, value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        below: list[tuple[str, Any]] = []
+        if isinstance(value, Mapping):
+            below = [(f"{path}[{key!r}]", item) for key, item in value.items()]
+        elif isinstance(value, Sequence) and not isinstance(value, str | bytes | range):
+            below = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        elif isinstance(value, np.ndarray):
+            if value.dtype == object:
+                below = [(f"{path}[{index}]", item) for index, item in enumerate(value.ravel().tolist())]
+        elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):
+            yield path, value
+            below = [(f"{path}.{name}", item) for name, item in vars(value).items()]
+        waiting.extend(reversed([one for one in below if not isinstance(one[1], str | float | int | None)]))
+
+
+def force_one_job(estimator: Any) -> None:
+    """Set every ``n_jobs`` in an estimator to 1: its parameters, its parts, its fitted parts.
+
+    Threads that add to one sum (a forest's predictions) add in the order in which they finish.
+    """
+    for _, part in walk(estimator):
+        if "n_jobs" in vars(part):
+            part.n_jobs = 1
+
+
+def load_artifact(source: bytes | Path, types: Sequence[str]) -> Any:
+    """Load a skops file.
+
+    Parameters
+    ----------
+    source : bytes or Path
+        The file.
+    types : sequence of str
+        The types it may hold beside those skops itself trusts.
+
+    Raises
+    ------
+    ScoreError
+        It holds another type, or a type can't be imported or built.
+    """
+    from skops.io import load, loads
+
+    try:
+        loaded = (
+            loads(source, trusted=list(types)) if isinstance(source, bytes) else load(source, list(types))
+        )
+    except Exception as error:
+        raise ScoreError(
+            f"the fitted pipeline can't be loaded: {type(error).__name__}: {error}",
+            expected="an artifact of no other types than skops trusts and its manifest lists",
+            fix="define own classes and functions at the top level of pipeline.py, or restore the package",
+        ) from error
+    force_one_job(loaded)
+    return loaded

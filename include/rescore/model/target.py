@@ -1,0 +1,125 @@
+"""The target column as numbers an estimator is fitted to, and the text of its classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rescore.errors import TrainingError
+from rescore.model.runtime.frames import Array
+from rescore.model.runtime.scoring import Target
+
+__all__ = ["encode_target"]
+
+
+def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) -> tuple[Array, Target]:
+    """Encode the target.
+
+    Parameters
+    ----------
+    name, kind, positive
+        As ``model.yaml`` declares them; ``positive`` is the value whose probability is the score.
+    column : pa.ChunkedArray
+        Booleans, integers, floats or strings without NULL.
+
+    Returns
+    -------
+    ndarray
+        Shape (n_rows,): float64 for regression, else int64 positions in the target's labels.
+    Target
+        The kind and, unless it is a regression, the labels: negative then positive, or sorted.
+
+    Raises
+    ------
+    TrainingError
+        NULL or infinite values, a type that is no target, one class only, more than two classes of
+        a binary target, or a positive value that never occurs.
+    """
+    where = f"target {name!r} of the training snapshot, {len(column):,} rows"
+    if column.null_count:
+        raise TrainingError(
+            f"{column.null_count:,} rows have no {name}",
+            where=where,
+            expected="labelled rows only",
+            fix="leave rows without a known label out of labels.sql",
+        )
+    if kind == "regression":
+        return _numbers(name, column, where), Target(kind)
+    texts = pa.chunked_array([_texts(column, where)])
+    found = sorted(pc.unique(texts).to_pylist())
+    if len(found) < 2:
+        raise TrainingError(
+            f"{name} has only one value: {', '.join(found) or 'none at all'}",
+            where=where,
+            expected="at least two classes",
+            fix="take a longer training window, or look at labels.sql",
+        )
+    if kind == "binary":
+        wanted = _text(positive, column.type)
+        if len(found) != 2 or wanted not in found:
+            raise TrainingError(
+                f"{name} has the values {', '.join(found[:6])}{' …' if len(found) > 6 else ''}",
+                where=where,
+                expected=f"two values, one of them the positive one, {wanted}",
+                fix="set target.positive in model.yaml, or declare target.kind: multiclass",
+                data={"values": found[:100]},
+            )
+        found = [one for one in found if one != wanted] + [wanted]
+    codes = pc.index_in(texts, value_set=pa.array(found))
+    return codes.to_numpy().astype(np.int64), Target(kind, tuple(found))
+
+
+def _numbers(name: str, column: pa.ChunkedArray, where: str) -> Array:
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise TrainingError(
+            f"{name} is {kind}", where=where, expected="a number", fix=f"cast {name} in labels.sql"
+        )
+    values: Array = column.cast(pa.float64()).to_numpy()
+    if not np.isfinite(values).all():
+        raise TrainingError(
+            f"{name} is NaN or infinite in {int((~np.isfinite(values)).sum()):,} rows",
+            where=where,
+            expected="finite numbers",
+            fix="leave such rows out of labels.sql",
+        )
+    return values
+
+
+def _texts(column: pa.ChunkedArray, where: str) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_floating(kind) and pc.all(pc.equal(pc.round(column), column)).as_py():
+        column, kind = column.cast(pa.int64()), pa.int64()
+    if not (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+    ):
+        raise TrainingError(
+            f"the target is {kind}",
+            where=where,
+            expected="booleans, integers or text for classes",
+            fix="cast it in labels.sql, or declare target.kind: regression",
+        )
+    return column.combine_chunks().cast(pa.string())
+
+
+def _text(positive: Any, kind: pa.DataType) -> str:
+    """The positive value as the column's text: ``true`` for a boolean, ``1`` for an integer."""
+    if pa.types.is_boolean(kind) and isinstance(positive, bool | int):
+        return "true" if positive else "false"
+    if isinstance(positive, bool):
+        return (
+            str(int(positive))
+            if pa.types.is_integer(kind) or pa.types.is_floating(kind)
+            else str(positive).lower()
+        )
+    if isinstance(positive, float) and positive.is_integer():
+        return str(int(positive))
+    return str(positive)

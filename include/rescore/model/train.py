@@ -1,0 +1,333 @@
+"""Training as the platform calls it: stage the code, fit in child interpreters, keep the results.
+
+Fits run beside each other as processes of one thread each, never as threads; how many there are
+changes no result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rescore.errors import ModelError, NotDeterministicError, NotFoundError
+from rescore.model.process import Child, Progress
+from rescore.model.stage import code_tree, sources_tree, write_tree
+from rescore.spec import ModelFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Fitted", "train", "train_verified"]
+
+#: Below this many rows a second process costs more than it saves.
+_WORTH_TWO = 20_000
+#: Hash seeds of the two trainings that are compared.
+_HASH_SEEDS = (0, 4_242_424)
+_ARTIFACT = "model.skops"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model before it is packaged: a folder that may be opened again by another process.
+
+    Attributes
+    ----------
+    directory : Path
+        The build folder that was given to :func:`train`.
+    """
+
+    directory: Path
+
+    @classmethod
+    def open(cls, directory: Path) -> Fitted:
+        """The training in ``directory``.
+
+        Raises
+        ------
+        NotFoundError
+            There is none, or it did not finish.
+        """
+        if not (directory / "fitted" / "complete").is_file():
+            raise NotFoundError(
+                "there is no finished training here",
+                where=str(directory),
+                expected="the folder that train() was given",
+                fix="train again",
+            )
+        return cls(directory)
+
+    @property
+    def results(self) -> Path:
+        """The folder of what training wrote: artifact, golden rows, JSON."""
+        return self.directory / "fitted"
+
+    @property
+    def tree(self) -> Path:
+        """The folder of the staged package: the code that was trained."""
+        return self.directory / "tree"
+
+    @cached_property
+    def final(self) -> dict[str, Any]:
+        """Features with levels, target, structure, selection, numeric environment, counts."""
+        return self._read("final.json")
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """Metrics and importance on the hold-out, its bounds, and the metrics of each fold."""
+        folds = sorted(self.results.glob("fold_*.json"), key=lambda path: int(path.stem.partition("_")[2]))
+        return {**self._read("evaluation.json"), "folds": [self._read(path.name) for path in folds]}
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Metrics on the hold-out: the last intervals, scored by a fit on the earlier ones."""
+        return dict(self.evaluation["metrics"])
+
+    @property
+    def importance(self) -> dict[str, float]:
+        """Permutation importance of each feature on the hold-out."""
+        return dict(self.evaluation["importance"])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the final fit."""
+        return int(self.final["rows"])
+
+    @property
+    def out_of_fold(self) -> np.ndarray[Any, Any]:
+        """Scores by models that did not see the row's fold, float64, shape (n_rows,).
+
+        Aligned to the rows of the snapshot.
+        """
+        import numpy as np
+
+        folds = sorted(self.results.glob("fold_*.f8"), key=lambda path: int(path.stem.partition("_")[2]))
+        return np.concatenate([np.fromfile(path, dtype="<f8") for path in folds])
+
+    def _read(self, name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.results / name).read_text(encoding="utf-8"))
+        return content
+
+
+def train(
+    snapshot_path: Path,
+    folder: ModelFolder,
+    *,
+    build_dir: Path,
+    progress: Progress | None = None,
+    processes: int | None = None,
+) -> Fitted:
+    """Fit a model on a training snapshot.
+
+    Fits on all rows; on all but the hold-out, to measure it; and on all but each of
+    ``training.folds`` contiguous blocks of intervals, for out-of-fold scores.
+
+    Parameters
+    ----------
+    snapshot_path : Path
+        Parquet with ``interval_start``, the features and the target, ordered by interval.
+    folder : ModelFolder
+        The model.
+    build_dir : Path
+        A folder for the results; emptied first.
+    progress : callable, optional
+        Receives one line per step.
+    processes : int, optional
+        How many fits run beside each other; default 2 where that saves time.
+
+    Raises
+    ------
+    SpecError, ModelError
+        The code can't be imported, built, fitted or packaged.
+    """
+    _stage(folder, build_dir)
+    if processes is None:
+        import pyarrow.parquet as pq
+
+        many = pq.read_metadata(snapshot_path).num_rows >= _WORTH_TWO
+        processes = min(2, os.cpu_count() or 1) if many else 1
+    job = _job(snapshot_path, folder, build_dir, "fitted")
+    _run([(job, _Tasks(), _HASH_SEEDS[0])], build_dir, progress, beside=processes)
+    (build_dir / "fitted" / "complete").touch()
+    return Fitted(build_dir)
+
+
+def train_verified(
+    snapshot_path: Path,
+    folder: ModelFolder,
+    *,
+    build_dir: Path,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train twice, in fresh processes with different hash seeds, and compare every result.
+
+    Takes what :func:`train` takes; the two trainings run beside each other.
+
+    Raises
+    ------
+    NotDeterministicError
+        Names each result that differs and where in it.
+    SpecError, ModelError
+        As :func:`train`.
+    """
+    _stage(folder, build_dir)
+    names = ("fitted", "again")
+    jobs = [
+        (_job(snapshot_path, folder, build_dir, name), _Tasks(), hash_seed)
+        for name, hash_seed in zip(names, _HASH_SEEDS, strict=True)
+    ]
+    _run(jobs, build_dir, progress, beside=1)
+    different = _differences(*(build_dir / name for name in names))
+    if different:
+        raise NotDeterministicError(
+            f"training {folder.name} twice gave different results: {different[0]}",
+            where="the same snapshot, code, parameters and seed, in two fresh processes",
+            expected="the same bytes",
+            fix="look for sets, hashes, times, threads or unseeded chance in pipeline.py and what it uses",
+            examples=different,
+            data={"different": different},
+        )
+    shutil.rmtree(build_dir / "again")
+    (build_dir / "fitted" / "complete").touch()
+    if progress is not None:
+        progress("trained twice in fresh processes: every byte is the same")
+    return Fitted(build_dir)
+
+
+class _Tasks:
+    """The tasks of one training, taken by the children that work on it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[str] | None = None
+        self.total = 0
+        self.done = 0
+
+    def offer(self, tasks: Sequence[str]) -> None:
+        with self._lock:
+            if self._waiting is None:
+                self._waiting, self.total = deque(tasks), len(tasks)
+
+    def take(self) -> str | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def finish(self) -> int:
+        with self._lock:
+            self.done += 1
+            return self.done
+
+
+def _stage(folder: ModelFolder, build_dir: Path) -> None:
+    code = code_tree(folder)
+    shutil.rmtree(build_dir, ignore_errors=True)
+    write_tree(code, build_dir / "tree")
+    write_tree(sources_tree(folder), build_dir / "sources")
+
+
+def _job(snapshot_path: Path, folder: ModelFolder, build_dir: Path, out: str) -> Path:
+    spec = folder.spec
+    (build_dir / out).mkdir(parents=True)
+    job = {
+        "model": folder.name,
+        "features": {feature.name: feature.kind for feature in spec.features},
+        "target": {"name": spec.target.name, "kind": spec.target.kind, "positive": spec.target.positive},
+        "seed": spec.training.seed,
+        "hyperparameters": spec.training.hyperparameters,
+        "holdout_intervals": spec.training.holdout_intervals,
+        "folds": spec.training.folds,
+        "snapshot": str(snapshot_path.absolute()),
+        "out": str((build_dir / out).absolute()),
+    }
+    path = build_dir / f"{out}.job.json"
+    path.write_text(json.dumps(job, default=str), encoding="utf-8")
+    return path
+
+
+def _run(
+    jobs: Sequence[tuple[Path, _Tasks, int]], build_dir: Path, progress: Progress | None, *, beside: int
+) -> None:
+    """Work on each job with ``beside`` children at a time; the first error ends all of them."""
+    children: list[Child] = []
+
+    def drive(job: Path, tasks: _Tasks, hash_seed: int) -> None:
+        arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
+        path = [(build_dir / "tree").absolute(), *_library()]
+        with Child(arguments, folder=build_dir, path=path, hash_seed=hash_seed) as child:
+            children.append(child)
+            messages = child.messages()
+            tasks.offer(_answer(messages, "tasks"))
+            while (task := tasks.take()) is not None:
+                started = time.monotonic()
+                child.send(task)
+                _answer(messages, "done")
+                if progress is not None:
+                    seconds = time.monotonic() - started
+                    progress(f"fitted {task} ({tasks.finish()} of {tasks.total}, {seconds:.1f} s)")
+            child.send("end")
+            for _ in messages:
+                pass
+
+    with ThreadPoolExecutor(len(jobs) * beside) as pool:
+        futures = [pool.submit(drive, *job) for job in jobs for _ in range(beside)]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            for child in children:
+                child.kill()
+            raise
+
+
+def _answer(messages: Any, key: str) -> Any:
+    message = next(messages, None)
+    if message is None or key not in message:
+        raise ModelError("the fitting process ended early", expected=key, fix="train again")
+    return message[key]
+
+
+def _library() -> list[Path]:
+    """Where this library is imported from, unless that is where Python looks anyway."""
+    root = Path(__file__).parents[2]
+    return [] if root.name == "site-packages" else [root]
+
+
+def _differences(first: Path, second: Path) -> list[str]:
+    """What differs between two result folders, in words."""
+    names = sorted({path.name for side in (first, second) for path in side.iterdir()})
+    found = []
+    for name in sorted(names, key=lambda name: name != _ARTIFACT):
+        one, other = (side / name for side in (first, second))
+        if not (one.is_file() and other.is_file()):
+            found.append(f"{name} is only in one of them")
+        elif (left := one.read_bytes()) != (right := other.read_bytes()):
+            if name == _ARTIFACT:
+                from rescore.model.artifact import first_difference
+
+                found.append(f"{name} at {first_difference(left, right)}")
+            elif name.endswith(".json"):
+                found.append(f"{name} at {_first_key(json.loads(left), json.loads(right))}")
+            else:
+                found.append(f"{name} ({len(left):,} and {len(right):,} bytes)")
+    return found
+
+
+def _first_key(one: Any, other: Any, path: str = "") -> str:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            if one.get(key) != other.get(key):
+                return _first_key(one.get(key), other.get(key), f"{path}.{key}")
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            if left != right:
+                return _first_key(left, right, f"{path}[{index}]")
+    return f"{path}: {str(one)[:40]} and {str(other)[:40]}"
