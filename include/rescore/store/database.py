@@ -1,0 +1,234 @@
+"""The connection to the store's database, transactions, and what database errors mean.
+
+No table is named here but Alembic's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cached_property
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUnavailableError
+from rescore.settings import sqlalchemy_url
+from rescore.store.identifiers import checked_name, sql_template
+from rescore.store.tables import CONSUMER_SCHEMA, SCHEMA
+
+__all__ = ["KNOWN_VERSIONS", "Database"]
+
+#: The schema versions this code can work on: the last step under ``migrations/versions``.
+KNOWN_VERSIONS = ("0001",)
+
+_MIGRATE = "run: rescore store migrate"
+
+# Classes of SQLSTATE that say "not now": connection, insufficient resources, operator intervention,
+# transaction rollback (deadlock, serialisation), lock not available.
+_UNAVAILABLE = ("08", "53", "57", "40", "55P03", "28", "3D")
+_NOT_MIGRATED = {"42P01", "3F000", "42883", "42703"}
+
+
+class Database:
+    """One Postgres that holds a store.
+
+    Nothing connects before the first use. Connections are few, checked before use, and never shared
+    with a forked child (Airflow's tasks are forks).
+
+    Parameters
+    ----------
+    url : str
+        A Postgres URL of any spelling.
+    store_schema, consumer_schema : str
+        Plain lower-case identifiers, not the same.
+    """
+
+    def __init__(
+        self, url: str, *, store_schema: str = SCHEMA, consumer_schema: str = CONSUMER_SCHEMA
+    ) -> None:
+        self.url = sqlalchemy_url(url)
+        self.store_schema = checked_name(store_schema, "schema")
+        self.consumer_schema = checked_name(consumer_schema, "schema")
+        if store_schema == consumer_schema:
+            raise SettingsError(
+                f"the store and its consumers share schema {store_schema!r}",
+                expected="two schemas: consumers may use one and not the other",
+                fix="set RESCORE_STORE_SCHEMA and RESCORE_CONSUMER_SCHEMA to different names",
+            )
+        self._version_checked = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.where!r}, {self.store_schema!r}, {self.consumer_schema!r})"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine; table objects of ``tables.py`` meet the configured schemas here."""
+        engine = create_engine(self.url, pool_size=2, max_overflow=8, pool_pre_ping=True)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "checkout", _refuse_inherited)
+        names = {SCHEMA: self.store_schema, CONSUMER_SCHEMA: self.consumer_schema}
+        return engine.execution_options(schema_translate_map=names)
+
+    @property
+    def libpq_url(self) -> str:
+        """The URL as libpq and ADBC read it."""
+        return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @property
+    def where(self) -> str:
+        """Host, port, database and user, for people; no password."""
+        url = make_url(self.url)
+        return f"{url.username or ''}@{url.host or 'local socket'}:{url.port or 5432}/{url.database or ''}"
+
+    def close(self) -> None:
+        """Close idle connections."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+    @contextmanager
+    def transaction(self, *, checked: bool = True) -> Iterator[Connection]:
+        """One transaction; commits unless the block raises.
+
+        Parameters
+        ----------
+        checked : bool
+            Whether the store has to be migrated to a version this code knows.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The database is down or refuses us.
+        StoreSchemaError
+            Not migrated, or newer than this code.
+        StoreError
+            Anything else the database says.
+        """
+        with self.translated(), self.engine.begin() as connection:
+            if checked and not self._version_checked:
+                self._check_version(connection)
+                self._version_checked = True
+            yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn database errors of the block into ours."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._explained(error.orig if error.orig is not None else error) from error
+        except psycopg2.Error as error:
+            raise self._explained(error) from error
+
+    def schema_version(self) -> str | None:
+        """The schema's version, None if nothing was ever migrated here."""
+        with self.transaction(checked=False) as connection:
+            return self._read_version(connection)
+
+    def _read_version(self, connection: Connection) -> str | None:
+        known = connection.execute(
+            text("SELECT to_regclass(:name)"), {"name": f'"{self.store_schema}".alembic_version'}
+        ).scalar()
+        if known is None:
+            return None
+        query = sql_template("SELECT version_num FROM {store}.alembic_version", store=self.store_schema)
+        version: str | None = connection.execute(text(query)).scalar()
+        return version
+
+    def _check_version(self, connection: Connection) -> None:
+        version = self._read_version(connection)
+        where = f"schema {self.store_schema} of {self.where}"
+        if version is None:
+            raise StoreSchemaError(
+                "the store has not been set up",
+                where=where,
+                expected=f"version {KNOWN_VERSIONS[-1]}",
+                fix=_MIGRATE,
+            )
+        if version not in KNOWN_VERSIONS:
+            raise StoreSchemaError(
+                f"the store has version {version}, which is newer than this code",
+                where=where,
+                expected=f"version {KNOWN_VERSIONS[-1]}",
+                fix="upgrade rescore here, too; a store is never migrated back",
+                data={"version": version, "known": list(KNOWN_VERSIONS)},
+            )
+        if version != KNOWN_VERSIONS[-1]:
+            raise StoreSchemaError(
+                f"the store has version {version}, which is older than this code",
+                where=where,
+                expected=f"version {KNOWN_VERSIONS[-1]}",
+                fix=_MIGRATE,
+                data={"version": version, "known": list(KNOWN_VERSIONS)},
+            )
+
+    def _explained(self, error: BaseException) -> StoreError:
+        code = getattr(error, "pgcode", None)
+        message = str(error).strip()
+        if code is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            first = message.splitlines()[0] if message else "no reason given"
+            return StoreUnavailableError(
+                f"the store's database does not answer: {first}",
+                where=self.where,
+                expected="a Postgres that takes connections",
+                fix="start it (the local one: rescore up), or mend RESCORE_DATABASE_URL",
+            )
+        if code is not None and code.startswith(_UNAVAILABLE):
+            return StoreUnavailableError(
+                f"the store's database refuses: {message}",
+                where=self.where,
+                fix="try again later",
+                data={"sqlstate": code},
+            )
+        if code in _NOT_MIGRATED:
+            return StoreSchemaError(
+                f"something is missing in the store: {message}",
+                where=f"schema {self.store_schema} of {self.where}",
+                expected=f"version {KNOWN_VERSIONS[-1]}",
+                fix=_MIGRATE,
+                data={"sqlstate": code},
+            )
+        if code == "42501":
+            return StoreError(
+                f"not permitted: {message}",
+                where=self.where,
+                expected="the rights that rescore store roles gives",
+                fix="use the role that owns the store for set-up, and a member of rescore_run for runs",
+                data={"sqlstate": code},
+            )
+        return StoreError(f"the store's database says: {message}", where=self.where, data={"sqlstate": code})
+
+    def qualified(self, table: str) -> sql.Identifier:
+        """A quoted ``store_schema.table``."""
+        return sql.Identifier(self.store_schema, table)
+
+    def consumer(self, view: str) -> sql.Identifier:
+        """A quoted ``consumer_schema.view``."""
+        return sql.Identifier(self.consumer_schema, view)
+
+
+def run_sql(connection: Connection, statement: sql.Composable, values: Any = None) -> list[tuple[Any, ...]]:
+    """Run composed SQL (quoted identifiers, bound values) in the connection's transaction; give its rows."""
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def _prepare(raw: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["pid"] = os.getpid()
+    with raw.cursor() as cursor:
+        # Moments are read back in UTC, whatever the role's or the database's default.
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute("SET application_name = 'rescore'")
+    raw.commit()
+
+
+def _refuse_inherited(raw: Any, entry: Any, proxy: Any) -> None:
+    """Never use a connection made before a fork; the documented recipe of SQLAlchemy's pool."""
+    if entry.info["pid"] != os.getpid():
+        entry.dbapi_connection = proxy.dbapi_connection = None
+        raise exc.DisconnectionError("the connection belongs to the parent process")

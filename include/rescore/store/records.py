@@ -1,0 +1,174 @@
+"""Rows of the store as values, and the states of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from rescore.interval import Interval
+
+__all__ = [
+    "OPEN_STATES",
+    "STATES",
+    "Package",
+    "Pin",
+    "Publication",
+    "Run",
+    "RunHandle",
+    "RunReference",
+    "Snapshot",
+    "run_id_of",
+]
+
+#: What a run goes through, in order.
+OPEN_STATES = ("claimed", "extracted", "validated", "scored", "checked")
+#: All states; the last three are final, but a stopped run can be published by a person with a reason.
+STATES = (*OPEN_STATES, "published", "failed", "stopped")
+
+
+class _HasRunId(Protocol):
+    @property
+    def run_id(self) -> str: ...
+
+
+#: A run's id, or anything that has one.
+RunReference = str | _HasRunId
+
+
+def run_id_of(run: RunReference) -> str:
+    """The id of a run, however it is given."""
+    return run if isinstance(run, str) else run.run_id
+
+
+@dataclass(frozen=True)
+class RunHandle:
+    """The right to publish an interval, as long as nobody claims it later.
+
+    Attributes
+    ----------
+    run_id : str
+        UUID of the run.
+    fence : int
+        Grows with every claim of the same model and interval.
+    """
+
+    run_id: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """That a run's scores became what consumers see.
+
+    ``superseded_at`` is the moment of the successor's publication, None while it is current.
+    """
+
+    sequence: int
+    run_id: str
+    model: str
+    interval: Interval
+    fence: int
+    published_at: datetime
+    reason: str | None
+    superseded_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt to score one interval.
+
+    Attributes
+    ----------
+    states : mapping of str to datetime
+        When each state was entered (the last time, if more than once), in order.
+    input_digest, input_uri, query_sha256 : str or None
+        The frozen input: content digest, where it is, the SQL's sha256.
+    rows_extracted, rows_scored, rows_quarantined, rows_rejected : int or None
+        Row accounting.
+    score_digest : str or None
+        Content digest of the score table.
+    environment : mapping
+        The numeric environment and versions it ran in.
+    airflow : mapping or None
+        dag, run, task and try, where Airflow started it.
+    error : mapping or None
+        Why it failed or was stopped: type, message and the error's data.
+    verdict, sentence : str or None
+        Of the drift report.
+    publication : Publication or None
+        Where it was published.
+    """
+
+    run_id: str
+    model: str
+    interval: Interval
+    as_of: datetime
+    fence: int
+    state: str
+    states: Mapping[str, datetime]
+    forked_from: str | None
+    input_digest: str | None
+    input_uri: str | None
+    query_sha256: str | None
+    rows_extracted: int | None
+    rows_scored: int | None
+    rows_quarantined: int
+    rows_rejected: int
+    package_version: str | None
+    package_sha256: str | None
+    score_digest: str | None
+    code_revision: str | None
+    environment: Mapping[str, Any]
+    airflow: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    verdict: str | None
+    sentence: str | None
+    publication: Publication | None
+
+    @property
+    def claimed_at(self) -> datetime:
+        """When the run began."""
+        return self.states["claimed"]
+
+
+@dataclass(frozen=True)
+class Package:
+    """A registered model package: a wheel by the sha256 of its file."""
+
+    model: str
+    version: str
+    sha256: str
+    manifest: Mapping[str, Any]
+    uri: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The decision that a package scores, from ``pinned_at`` until the next pin."""
+
+    pin_id: int
+    model: str
+    version: str
+    sha256: str
+    who: str
+    why: str
+    evidence: Mapping[str, Any]
+    pinned_at: datetime
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A frozen table: the input of a run (kind ``input``) or a training snapshot (``training``)."""
+
+    model: str
+    kind: str
+    digest: str
+    interval: Interval
+    as_of: datetime
+    rows: int
+    uri: str
+    details: Mapping[str, Any]
+    created_at: datetime

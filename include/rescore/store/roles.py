@@ -1,0 +1,123 @@
+"""Least privilege: roles for extraction, for runs and for consumers. Optional."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2 import sql
+from sqlalchemy import Connection
+
+from rescore.store.database import Database, run_sql
+from rescore.store.identifiers import checked_name
+
+__all__ = ["Roles"]
+
+_APPENDED = (
+    "snapshot",
+    "package",
+    "pin",
+    "claim",
+    "run",
+    "run_state",
+    "publication",
+    "validation",
+    "drift",
+    "performance",
+    "reproduction",
+)
+_UPDATED = ("claim", "run", "validation", "drift")
+
+
+class Roles(Database):
+    """The part of the store that says who may do what."""
+
+    def create_roles(
+        self,
+        *,
+        extract: str = "rescore_extract",
+        run: str = "rescore_run",
+        consumer: str = "rescore_consumer",
+        source_schemas: Sequence[str] = (),
+    ) -> None:
+        """Create the roles that are missing (none can log in) and give each its rights; idempotent.
+
+        Make people and services members: ``GRANT rescore_consumer TO reader``. Models that get tables
+        later are covered, if the same role creates them. Registering a model (``ensure_model``) and
+        migrating stay with the role that calls this: the owner.
+
+        Parameters
+        ----------
+        extract : str
+            May read the source schemas, and nothing of ours.
+        run : str
+            May do all that runs do. It owns no table, and can neither change nor delete a score.
+        consumer : str
+            May read the views of the consumers' schema, and nothing else.
+        source_schemas : sequence of str
+            Schemas that ``extract`` may read.
+
+        Raises
+        ------
+        StoreError
+            The caller may not create roles; a database administrator may.
+        """
+        roles = [checked_name(name, "role") for name in (extract, run, consumer)]
+        with self.transaction() as connection:
+            for name in roles:
+                _create_role(connection, name)
+            for statement in self._grants(extract, run, consumer, source_schemas):
+                run_sql(connection, statement)
+
+    def _grants(
+        self, extract: str, run: str, consumer: str, source_schemas: Sequence[str]
+    ) -> list[sql.Composed]:
+        names = {
+            "store": sql.Identifier(self.store_schema),
+            "scores": sql.Identifier(self.consumer_schema),
+            "partition": self.qualified("ensure_partition"),
+            "run": sql.Identifier(run),
+            "consumer": sql.Identifier(consumer),
+            "appended": sql.SQL(", ").join(map(self.qualified, _APPENDED)),
+            "updated": sql.SQL(", ").join(map(self.qualified, _UPDATED)),
+        }
+        statements = [
+            "GRANT USAGE ON SCHEMA {scores} TO {consumer}, {run}",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA {scores} TO {consumer}, {run}",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {scores} GRANT SELECT ON TABLES TO {consumer}, {run}",
+            "GRANT USAGE ON SCHEMA {store} TO {run}",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA {store} TO {run}",
+            "GRANT INSERT ON {appended} TO {run}",
+            "GRANT UPDATE ON {updated} TO {run}",
+            "GRANT EXECUTE ON FUNCTION {partition}(text, date) TO {run}",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT, INSERT ON TABLES TO {run}",
+        ]
+        grants = [sql.SQL(statement).format(**names) for statement in statements]
+        # Tables of models that were there before the roles.
+        grants.append(
+            sql.SQL(
+                "DO $$ DECLARE model text; BEGIN FOR model IN SELECT name FROM {model} LOOP"
+                " EXECUTE format('GRANT INSERT ON %I.%I, %I.%I TO %I', {schema}, 'scores_' || model,"
+                " {schema}, 'excluded_' || model, {run}); END LOOP; END $$"
+            ).format(
+                model=self.qualified("model"), schema=sql.Literal(self.store_schema), run=sql.Literal(run)
+            )
+        )
+        for schema in source_schemas:
+            for statement in (
+                "GRANT USAGE ON SCHEMA {schema} TO {extract}",
+                "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {extract}",
+                "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {extract}",
+            ):
+                grants.append(
+                    sql.SQL(statement).format(schema=sql.Identifier(schema), extract=sql.Identifier(extract))
+                )
+        return grants
+
+
+def _create_role(connection: Connection, name: str) -> None:
+    # Roles belong to the whole server: another store may create the same one at the same moment.
+    statement = sql.SQL(
+        "DO $$ BEGIN CREATE ROLE {} NOLOGIN;"
+        " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    ).format(sql.Identifier(name))
+    run_sql(connection, statement)

@@ -1,0 +1,33 @@
+"""The store as one object: all its parts over one database."""
+
+from __future__ import annotations
+
+from rescore.store.migrating import Migrating
+from rescore.store.publishing import Publishing
+from rescore.store.registry import Registry
+from rescore.store.roles import Roles
+
+__all__ = ["Store"]
+
+
+class Store(Migrating, Registry, Publishing, Roles):
+    """What is scored, with what, from what, and what consumers see, in one Postgres.
+
+    Each part is a class of its own file over the same :class:`~rescore.store.database.Database`:
+    ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``models`` (typed tables, views),
+    ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging, reading back), ``evidence``
+    (reports), ``publishing`` and ``roles``.
+
+    Parameters
+    ----------
+    url : str
+        A Postgres URL of any spelling. Nothing connects before the first use.
+    store_schema, consumer_schema : str
+        Where our tables and where the consumers' views are.
+
+    Examples
+    --------
+    >>> store = Store("postgresql://localhost/rescore")  # doctest: +SKIP
+    >>> store.migrate()  # doctest: +SKIP
+    '0001'
+    """

@@ -1,0 +1,37 @@
+"""A migrated store in a database of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from store.builders import Walk
+
+from rescore.local.postgres import LocalPostgres
+from rescore.store import Store
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: LocalPostgres) -> Iterator[str]:
+    """A database that was migrated once; tests copy it."""
+    url = postgres_server.create_database("store_template")
+    store = Store(url)
+    store.migrate()
+    store.close()
+    yield "store_template"
+    postgres_server.drop_database("store_template")
+
+
+@pytest.fixture
+def store(postgres_server: LocalPostgres, migrated_template: str) -> Iterator[Store]:
+    name = f"store_{uuid.uuid4().hex[:12]}"
+    store = Store(postgres_server.create_database(name, template=migrated_template))
+    yield store
+    store.close()
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def walk(store: Store) -> Walk:
+    return Walk(store)
