@@ -1,10 +1,10 @@
-"""What the page shows of one model, as text that needs no further thought in a template."""
+"""What the page shows of one model, as text that a template needs no further thought for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from rescore.errors import RescoreError
@@ -12,52 +12,147 @@ from rescore.interval import Interval
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
+    from rescore.spec import ModelSpec
+    from rescore.store import Run
 
 __all__ = ["ModelOverview", "RunLine", "age", "model_overview"]
 
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run: counts are rows, moments are in the schedule's time zone."""
+    """One run; counts are rows."""
 
     run_id: str
     interval: str
     state: str
+    current: bool
     verdict: str
+    sentence: str
     extracted: int | None
     scored: int | None
     set_aside: int
     package: str
-    claimed: str
+    started: str
     problem: str
+
+
+@dataclass(frozen=True)
+class PinLine:
+    """The pin that scores now."""
+
+    version: str
+    sha256: str
+    who: str
+    why: str
+    since: str
 
 
 @dataclass(frozen=True)
 class ModelOverview:
     """One model.
 
-    ``pin`` is None while no package is pinned; ``scores_until`` and ``published`` while nothing is
-    published; ``problem`` says why the folder can't be read.
+    Attributes
+    ----------
+    name, dag_id, description, output, timezone : str
+        What it is; ``timezone`` is that of every moment shown.
+    pin : PinLine or None
+        None while no package is pinned.
+    scores_until, published : str or None
+        End of the latest published interval, and how long ago that was published.
+    missing : str or None
+        The latest interval that was due, if it is not published.
+    runs : list of RunLine
+        The last runs, newest first.
+    problem : str
+        Why the model can't be read, else empty.
     """
 
     name: str
     dag_id: str
-    description: str
-    output: str
-    timezone: str
-    pin: dict[str, str] | None
-    scores_until: str | None
-    published: str | None
-    late: bool
-    runs: list[RunLine]
-    problem: str
+    description: str = ""
+    output: str = ""
+    timezone: str = "UTC"
+    pin: PinLine | None = None
+    scores_until: str | None = None
+    published: str | None = None
+    missing: str | None = None
+    runs: tuple[RunLine, ...] = ()
+    problem: str = ""
 
 
-def age(since: timedelta) -> str:
+def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> ModelOverview:
+    """Read one model's pin, freshness and its last ``limit`` runs.
+
+    A model whose folder is wrong is shown with what is wrong; a store that does not answer raises.
+
+    Raises
+    ------
+    StoreError
+        The store is down or not migrated.
+    """
+    dag_id = f"score_{model}"
+    try:
+        spec = ctx.model(model).spec
+    except RescoreError as error:
+        return ModelOverview(model, dag_id, problem=str(error))
+    zone = ZoneInfo(spec.schedule.timezone)
+    published = ctx.store.published_runs(model)
+    latest = max(published, key=lambda run: run.interval.end, default=None)
+    current = {run.run_id for run in published}
+    pin = ctx.store.current_pin(model)
+    return ModelOverview(
+        name=model,
+        dag_id=dag_id,
+        description=spec.description,
+        output=f"{spec.output.meaning} ({spec.output.unit})",
+        timezone=spec.schedule.timezone,
+        pin=pin and PinLine(pin.version, pin.sha256, pin.who, pin.why, age(now - pin.pinned_at)),
+        scores_until=latest and _moment(latest.interval.end, zone),
+        published=latest.publication and age(now - latest.publication.published_at) if latest else None,
+        missing=_missing(spec, {run.interval for run in published}, now),
+        runs=tuple(_line(run, zone, now, run.run_id in current) for run in ctx.store.runs(model, limit)),
+    )
+
+
+def age(elapsed: timedelta) -> str:
     """How long ago, in the largest unit that fits."""
-    seconds = int(since.total_seconds())
+    seconds = int(elapsed.total_seconds())
     for unit, length in [("day", 86_400), ("hour", 3_600), ("minute", 60)]:
         if seconds >= length:
             count = seconds // length
             return f"{count} {unit}{'s' * (count > 1)} ago"
     return "just now"
+
+
+def _moment(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _span(interval: Interval, zone: ZoneInfo) -> str:
+    return f"{_moment(interval.start, zone)} to {_moment(interval.end, zone)}"
+
+
+def _missing(spec: ModelSpec, published: set[Interval], now: datetime) -> str | None:
+    schedule = spec.schedule.schedule()
+    due = schedule.last_intervals(min(now, schedule.end or now), 1)
+    if not due or due[0] in published:
+        return None
+    return _span(due[0], ZoneInfo(spec.schedule.timezone))
+
+
+def _line(run: Run, zone: ZoneInfo, now: datetime, current: bool) -> RunLine:
+    error = run.error or {}
+    return RunLine(
+        run_id=run.run_id,
+        interval=_span(run.interval, zone),
+        state=run.state,
+        current=current,
+        verdict=run.verdict or "",
+        sentence=run.sentence or "",
+        extracted=run.rows_extracted,
+        scored=run.rows_scored,
+        set_aside=run.rows_quarantined + run.rows_rejected,
+        package=run.package_version or "",
+        started=age(now - run.claimed_at),
+        problem=str(error.get("message", "")),
+    )

@@ -41,7 +41,7 @@ def create_page() -> FastAPI:
     )
 
     def render(name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
-        text = pages.get_template(name).render(now=datetime.now(UTC), **values)
+        text = pages.get_template(name).render(**values)
         return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
 
     @app.get("/", dependencies=[Depends(requires_access_dag("GET"))])
@@ -50,7 +50,11 @@ def create_page() -> FastAPI:
         try:
             ctx = pipeline_context()
             readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
-            models = [model_overview(ctx, name, FEW) for name in ctx.models() if f"score_{name}" in readable]
+            models = [
+                model_overview(ctx, name, FEW, now=datetime.now(UTC))
+                for name in ctx.models()
+                if f"score_{name}" in readable
+            ]
         except RescoreError as error:
             return render("problem.html", status_code=503, error=error)
         return render("overview.html", models=models, one=False)
@@ -63,7 +67,7 @@ def create_page() -> FastAPI:
             ctx = pipeline_context()
             if not dag_id.startswith("score_") or model not in ctx.models():
                 raise HTTPException(404, f"there is no scoring DAG {dag_id}")
-            models = [model_overview(ctx, model, MANY)]
+            models = [model_overview(ctx, model, MANY, now=datetime.now(UTC))]
         except RescoreError as error:
             return render("problem.html", status_code=503, error=error)
         return render("overview.html", models=models, one=True)

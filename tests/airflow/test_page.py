@@ -1,0 +1,72 @@
+"""The page in the Airflow UI: closed without a login, readable with one."""
+
+from __future__ import annotations
+
+import httpx
+import jwt
+import pytest
+from harbour import Harbour
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def url(harbour: Harbour) -> str:
+    return f"{harbour.stack.airflow().url}/rescore"
+
+
+def read(address: str, token: str | None = None, *, cookie: bool = False) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token and not cookie else {}
+    cookies = {"_token": token} if token and cookie else {}
+    with httpx.Client(headers=headers, cookies=cookies, trust_env=False) as client:
+        return client.get(address)
+
+
+def without_role(harbour: Harbour, token: str) -> str:
+    """A genuine token of somebody who may see nothing."""
+    secret = (harbour.stack.airflow().folder / "jwt_secret").read_text().strip()
+    claims = jwt.decode(token, secret, algorithms=["HS512"], options={"verify_aud": False})
+    headers = {"kid": jwt.get_unverified_header(token)["kid"]}
+    return jwt.encode({**claims, "sub": "eve", "role": None}, secret, "HS512", headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/", "/score_tides", "/score_nothing"])
+def test_every_page_is_closed(harbour: Harbour, url: str, path: str) -> None:
+    token = harbour.stack.airflow().token()
+    assert read(url + path).status_code == 401
+    assert read(url + path, without_role(harbour, token)).status_code == 403
+    assert read(url + path, token[:-6] + "AAAAAA").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"])
+def test_nothing_describes_the_app(harbour: Harbour, url: str, path: str) -> None:
+    assert read(url + path).status_code in {401, 404}
+    assert read(url + path, harbour.stack.airflow().token()).status_code == 404
+
+
+def test_it_only_reads(harbour: Harbour, url: str) -> None:
+    headers = {"Authorization": f"Bearer {harbour.stack.airflow().token()}"}
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        answer = httpx.request(method, f"{url}/", headers=headers, trust_env=False)
+        assert answer.status_code == 405, method
+
+
+def test_the_login_of_the_ui_opens_it(harbour: Harbour, url: str) -> None:
+    page = read(f"{url}/", harbour.stack.airflow().token(), cookie=True)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "tides" in page.text
+    for elsewhere in ("http://", "https://", "<script", "<link", "src="):
+        assert elsewhere not in page.text
+
+
+def test_the_ui_has_it_in_its_navigation(harbour: Harbour) -> None:
+    plugins = harbour.client.request("GET", "plugins")["plugins"]
+    mine = [plugin for plugin in plugins if plugin["name"] == "rescore"]
+    assert len(mine) == 1
+    assert mine[0]["external_views"][0]["url_route"] == "rescore"
+    assert harbour.client.request("GET", "plugins/importErrors")["import_errors"] == []
