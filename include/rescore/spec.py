@@ -190,13 +190,17 @@ class ScheduleSpec(_Declared):
 
 
 class TrainingSpec(_Declared):
-    """From what and how a package is trained; lengths count schedule intervals."""
+    """From what and how a package is trained; lengths count schedule intervals.
+
+    A package whose labels are older than ``max_age`` is due for retraining.
+    """
 
     intervals: int = Field(ge=1)
     holdout_intervals: int = Field(default=0, ge=0)
     folds: int = Field(default=5, ge=2)
     seed: int = Field(ge=0, lt=2**32)
     hyperparameters: dict[str, Any] = {}
+    max_age: Duration | None = None
     source: Literal["source", "frozen_inputs"] = Field(default="source", alias="from")
 
     @model_validator(mode="after")
@@ -222,7 +226,7 @@ class DriftSpec(_Declared):
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     effect_floor: float = Field(default=0.1, ge=0)
     strata: Literal["none", "weekday"] = "none"
-    on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"
+    on_drift: Literal["nothing", "retrain"] = "nothing"
     on_outage: Literal["stop", "publish_flagged"] = "stop"
 
 

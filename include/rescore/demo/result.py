@@ -1,0 +1,144 @@
+"""What the demo ends with: a table per day, what consumers read, and what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg2
+from rich.console import Console
+from rich.table import Table
+
+from rescore import pipeline
+from rescore.interval import Interval
+from rescore.spec import ModelFolder
+from rescore.store import Run
+
+__all__ = ["show"]
+
+#: What a consumer would run; its real output is shown.
+CONSUMER_SQL = """\
+SELECT carrier, flight, event_time, round(score::numeric, 4) AS score, package_version, verdict
+FROM scores.flight_delay
+WHERE interval_end = '2013-04-01 08:00+00'
+ORDER BY score DESC LIMIT 5"""
+
+
+NEXT = {
+    "make up": "the Airflow page, with a Rescore menu",
+    ".venv/bin/rescore status": "freshness, coverage, verdict, pin",
+    ".venv/bin/rescore score flight_delay --day 2013-04-08": "one more day",
+}
+
+
+def show(
+    out: Console,
+    say: Callable[[str], None],
+    ctx: pipeline.Context,
+    folder: ModelFolder,
+    intervals: list[Interval],
+    outage: Interval,
+) -> list[str]:
+    """Print the result and return what did not hold.
+
+    Every published run is measured against its labels and derived again here.
+    """
+    problems: list[str] = []
+    identical = published = 0
+    table = Table(
+        title="Flights of New York, April 2013: will each arrive 15 minutes late or more?",
+        title_justify="left",
+        pad_edge=False,
+    )
+    for heading in ("day", "rows", "quarantined", "scored", "package"):
+        table.add_column(heading, justify="left" if heading in {"day", "package"} else "right")
+    table.add_column("verdict")
+    table.add_column("most drifted")
+    table.add_column("AUC", justify="right")
+    table.add_column("scored again")
+
+    for interval in intervals:
+        runs = ctx.store.published_runs(folder.name, interval)
+        if not runs:
+            problems.append(f"nothing was published for {interval}")
+            continue
+        run = runs[-1]
+        published += 1
+        say(f"deriving {_day(folder, interval)} again")
+        again = pipeline.reproduce_run(ctx, run.run_id)
+        identical += again.verdict == "identical"
+        measured = pipeline.measure_run(ctx, run.run_id, interval.end + timedelta(days=2))
+        auc = measured.get("auc")
+        table.add_row(
+            *_counts(folder, run),
+            run.verdict or "",
+            _most_drifted(ctx, run),
+            "" if auc is None else f"{auc:.3f}",
+            again.verdict.replace("_", " "),
+        )
+    stopped = ctx.store.runs(folder.name, limit=1, interval=outage)[0]
+    table.add_row(
+        *_counts(folder, stopped), f"{stopped.verdict}: {stopped.state}", _most_drifted(ctx, stopped), "", ""
+    )
+    if stopped.verdict != "outage" or stopped.publication is not None:
+        problems.append(
+            f"31 December is {stopped.state} with verdict {stopped.verdict}, not a stopped outage"
+        )
+    if identical != len(intervals):
+        problems.append(f"only {identical} of {len(intervals)} runs were reproduced bit for bit")
+
+    out.print()
+    out.print(table)
+    out.print("AUC is measured with the labels known two days later. 31 December, in its own words:")
+    out.print(f"  {stopped.sentence}", soft_wrap=True, markup=False)
+    out.print(f"\nreproduced bit for bit: {identical} of {published}\n")
+    out.print("What a consumer reads:\n")
+    out.print(CONSUMER_SQL, markup=False)
+    out.print(_consumer_table(ctx))
+    out.print("Try next:")
+    for command, what in NEXT.items():
+        out.print(f"  {command:<52} {what}")
+    return problems
+
+
+def _day(folder: ModelFolder, interval: Interval) -> str:
+    """The day the run is about, as people there write it."""
+    return f"{interval.end.astimezone(ZoneInfo(folder.spec.schedule.timezone)):%d %b}"
+
+
+def _counts(folder: ModelFolder, run: Run) -> list[str]:
+    numbers = (run.rows_extracted, run.rows_quarantined + run.rows_rejected, run.rows_scored)
+    return [
+        _day(folder, run.interval),
+        *(f"{number or 0:,}" for number in numbers),
+        run.package_version or "",
+    ]
+
+
+def _most_drifted(ctx: pipeline.Context, run: Run, count: int = 2) -> str:
+    report = ctx.store.drift_of(run) or {"features": []}
+    ranked = sorted(report["features"], key=lambda feature: -(feature["share_of_statistic"] or 0))
+    shown = [f for f in ranked if f["outage"]] or ranked
+    names = ", ".join(feature["name"] for feature in shown[:count])
+    more = sum(bool(f["outage"]) for f in ranked) - count
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _consumer_table(ctx: pipeline.Context) -> Table:
+    """The query's rows, read as a plain client would."""
+    connection = psycopg2.connect(ctx.store.libpq_url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(CONSUMER_SQL)
+            names = [column.name for column in cursor.description or ()]
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+    finally:
+        connection.close()
+    table = Table(pad_edge=False)
+    for name in names:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(str(value) for value in row))
+    return table

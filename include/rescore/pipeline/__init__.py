@@ -1,0 +1,75 @@
+"""The use cases, one file each: what a DAG task, a command and a notebook call.
+
+Names load on first use, so that a readiness check does not import what a training needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rescore.pipeline.context import Context, code_revision
+    from rescore.pipeline.performance import measure_run
+    from rescore.pipeline.ready import is_ready
+    from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs, ulp_distance
+    from rescore.pipeline.retrain import when_due
+    from rescore.pipeline.score import (
+        begin_extract,
+        drift_run,
+        publish_run,
+        score_interval,
+        score_run,
+        validate_run,
+    )
+    from rescore.pipeline.train import (
+        package_rows,
+        pin,
+        train_model,
+        train_package,
+        train_snapshot,
+        training_window,
+    )
+
+_WHERE = {
+    "context": ["Context", "code_revision"],
+    "performance": ["measure_run"],
+    "ready": ["is_ready"],
+    "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs", "ulp_distance"],
+    "retrain": ["when_due"],
+    "score": ["begin_extract", "drift_run", "publish_run", "score_interval", "score_run", "validate_run"],
+    "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
+}
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "Context",
+    "Difference",
+    "Reproduction",
+    "begin_extract",
+    "code_revision",
+    "drift_run",
+    "is_ready",
+    "measure_run",
+    "package_rows",
+    "pin",
+    "publish_run",
+    "reproduce_run",
+    "sample_runs",
+    "score_interval",
+    "score_run",
+    "train_model",
+    "train_package",
+    "train_snapshot",
+    "training_window",
+    "ulp_distance",
+    "validate_run",
+    "when_due",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,172 @@
+"""What every use case needs: settings, the store, the archive, and how connection ids resolve."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rescore.errors import SettingsError
+from rescore.settings import Settings
+from rescore.spec import ModelFolder, find_models, load_model
+from rescore.store import Archive, Store
+
+__all__ = ["Context", "Progress", "code_revision"]
+
+#: Receives one line of text per step of long work.
+Progress = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a use case needs and does not decide itself.
+
+    Attributes
+    ----------
+    settings : Settings
+        Where things are.
+    store : Store
+        Our own tables.
+    archive : Archive
+        Frozen inputs and packages, by digest.
+    connection : callable
+        Source connection id to a Postgres URL.
+    progress : callable
+        Receives one line per step.
+    """
+
+    settings: Settings
+    store: Store
+    archive: Archive
+    connection: Callable[[str], str]
+    progress: Progress = _silent
+
+    @classmethod
+    def from_environment(
+        cls,
+        settings: Settings | None = None,
+        *,
+        connection: Callable[[str], str] | None = None,
+        progress: Progress = _silent,
+    ) -> Context:
+        """Build the context from the environment.
+
+        Parameters
+        ----------
+        settings : Settings, optional
+            Default: read from the environment.
+        connection : callable, optional
+            Tried first for a connection id; what it raises is final. Default: the environment's
+            ``RESCORE_CONNECTION_<ID>``.
+        progress : callable, optional
+            Receives one line per step.
+
+        Raises
+        ------
+        SettingsError
+            No database is configured.
+        """
+        settings = settings or Settings.from_environment()
+        if settings.database_url is None:
+            raise SettingsError(
+                "no database is configured",
+                where="environment variable RESCORE_DATABASE_URL",
+                expected="the URL of the Postgres that holds Rescore's tables",
+                fix="set it, or start the local one: rescore up",
+            )
+        return cls(
+            settings=settings,
+            store=Store(
+                settings.database_url,
+                store_schema=settings.store_schema,
+                consumer_schema=settings.consumer_schema,
+            ),
+            archive=Archive(settings.archive),
+            connection=connection or settings_connection(settings),
+            progress=progress,
+        )
+
+    def model(self, name: str) -> ModelFolder:
+        """The model folder ``name``; see :func:`rescore.spec.load_model`."""
+        return load_model(self.settings.models, name)
+
+    def models(self) -> list[str]:
+        """The names of all model folders."""
+        return find_models(self.settings.models)
+
+    def source_url(self, folder: ModelFolder) -> str:
+        """The URL of the model's source database."""
+        return self.connection(folder.spec.source.connection)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files on their way into the archive."""
+        path = self.settings.home / "scratch"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def cache(self) -> Path:
+        """Where packages are unpacked, by digest."""
+        path = self.settings.home / "cache"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def settings_connection(settings: Settings) -> Callable[[str], str]:
+    """Resolve connection ids from ``RESCORE_CONNECTION_<ID>``."""
+
+    def resolve(connection_id: str) -> str:
+        url = settings.connections.get(connection_id.lower())
+        if url is None:
+            known = ", ".join(sorted(settings.connections)) or "(none)"
+            raise SettingsError(
+                f"the source connection {connection_id!r} is not configured",
+                where=f"environment variable RESCORE_CONNECTION_{connection_id.upper()}",
+                expected=f"a Postgres URL; configured are: {known}",
+                fix="set the variable, or add an Airflow connection of that id",
+            )
+        return url
+
+    return resolve
+
+
+def utc_now() -> datetime:
+    """The wall clock, read only to refuse intervals that have not ended and to stamp records."""
+    return datetime.now(UTC)
+
+
+def code_revision(folder: ModelFolder) -> str:
+    """The revision of the code that runs: ``RESCORE_CODE_REVISION``, else git's, else ``unknown``.
+
+    A tree with uncommitted changes to the model gets ``+dirty``.
+    """
+    declared = os.environ.get("RESCORE_CODE_REVISION")
+    if declared:
+        return declared
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder.path), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    revision = git("rev-parse", "HEAD")
+    if not revision:
+        return "unknown"
+    changes = git("status", "--porcelain", "--", str(folder.path), str(folder.shared_path))
+    return f"{revision}+dirty" if changes else revision

@@ -1,0 +1,374 @@
+"""Score one interval: extract, validate, score, compare with training, publish.
+
+Each stage takes and returns ids only, so that a DAG task, a command and a notebook call the same
+functions. A stage that finds its run already past it (a retried or cleared task) forks the run:
+the fork inherits the frozen input and holds a newer fence, so that whatever the earlier attempt
+still does can never be published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rescore import drift, model, source, validation
+from rescore.errors import (
+    NotFoundError,
+    OutageError,
+    RescoreError,
+    SpecError,
+    StoreError,
+)
+from rescore.interval import Interval
+from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.spec import ModelFolder
+from rescore.store import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "begin_extract",
+    "drift_run",
+    "open_package",
+    "predict_run",
+    "publish_run",
+    "score_interval",
+    "score_run",
+    "validate_run",
+]
+
+
+def begin_extract(
+    ctx: Context,
+    model_name: str,
+    interval: Interval,
+    as_of: datetime | None = None,
+    *,
+    airflow: Mapping[str, Any] | None = None,
+) -> str:
+    """Claim the interval and freeze its rows as known by ``as_of``.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store, archive, connections.
+    model_name : str
+        The model.
+    interval : Interval
+        Exactly one of the schedule's intervals, ended.
+    as_of : datetime, optional
+        What had been recorded by then is seen; default is the interval's end, never now.
+    airflow : mapping, optional
+        DAG id, run id, task id and try number, for the run's record.
+
+    Returns
+    -------
+    str
+        The run's id.
+
+    Raises
+    ------
+    IntervalError
+        Not one of the schedule's intervals, or not ended.
+    SourceError
+        The database is down, or gave rows that can't be scored.
+    """
+    folder = ctx.model(model_name)
+    folder.spec.schedule.schedule().check(interval, now=utc_now())
+    as_of = as_of or interval.end
+    run = ctx.store.claim(
+        model_name,
+        interval,
+        as_of,
+        airflow=airflow,
+        code_revision=code_revision(folder),
+        environment=model.numeric_environment(),
+    )
+    with _recorded(ctx, run.run_id), TemporaryDirectory(dir=ctx.scratch) as scratch:
+        path = Path(scratch) / "input.parquet"
+        frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
+        uri = ctx.archive.put_input(frozen.path, frozen.digest.root)
+        ctx.store.add_snapshot(
+            model=model_name,
+            kind="input",
+            digest=frozen.digest.root,
+            interval=interval,
+            as_of=as_of,
+            rows=frozen.rows,
+            uri=uri,
+        )
+        ctx.store.advance(
+            run,
+            "extracted",
+            input_digest=frozen.digest.root,
+            input_uri=uri,
+            query_sha256=frozen.query_sha256,
+            rows_extracted=frozen.rows,
+        )
+    return run.run_id
+
+
+def validate_run(ctx: Context, run_id: str) -> str:
+    """Run the suites on the frozen rows; set failing rows aside, stop on critical failures.
+
+    Returns
+    -------
+    str
+        The run's id; another one if the run had to be forked.
+
+    Raises
+    ------
+    ValidationError
+        A critical expectation failed, or too many rows would be set aside.
+    """
+    run = _at(ctx, run_id, "extracted")
+    folder = ctx.model(run.model)
+    with _recorded(ctx, run.run_id):
+        rows = source.read_frozen(_input(ctx, run), run.input_digest)
+        report = validation.validate(rows, folder)
+        ctx.progress(f"{run.model}: {report.summary()}")
+        keys = [*folder.spec.source.key, folder.spec.source.event_time]
+        ctx.store.ensure_model(folder.spec, {name: rows.schema.field(name).type for name in keys})
+        excluded = report.excluded(rows, keys)
+        ctx.store.record_validation(run, report.to_dict())
+        validation.gate(report, folder.spec)
+        ctx.store.record_excluded(
+            run,
+            excluded,
+            positions=report.excluded_positions,
+            kinds=excluded["kind"].to_pylist(),
+            reasons=excluded["reason"].to_pylist(),
+        )
+        ctx.store.advance(
+            run, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)
+        )
+    return run.run_id
+
+
+def score_run(ctx: Context, run_id: str) -> str:
+    """Score the rows that passed with the pinned package, and stage the scores, invisible to readers.
+
+    Returns
+    -------
+    str
+        The run's id; another one if the run had to be forked.
+
+    Raises
+    ------
+    NotFoundError
+        No package is pinned.
+    IntegrityError
+        The package is not what was pinned, or was built in another environment.
+    """
+    run = _at(ctx, run_id, "validated")
+    with _recorded(ctx, run.run_id):
+        pinned = ctx.store.current_pin(run.model)
+        if pinned is None:
+            raise NotFoundError(
+                f"no package of {run.model} is pinned",
+                where=f"{run.model} {run.interval}",
+                expected="a package that a person or the rule has promoted",
+                fix=f"train one and pin it: rescore train {run.model}, then rescore pin {run.model}",
+            )
+        package = open_package(ctx, run.model, pinned.sha256)
+        ctx.store.update(run, package_version=package.version, package_sha256=package.sha256)
+        ctx.store.stage(run, predict_run(ctx, run, package))
+        ctx.store.advance(run, "scored")
+    return run.run_id
+
+
+def drift_run(ctx: Context, run_id: str) -> str:
+    """Compare the scored rows and their scores with training; stop on an outage.
+
+    Returns
+    -------
+    str
+        The run's id; another one if the run had to be forked and scored again.
+
+    Raises
+    ------
+    OutageError
+        Features are missing or constant as in no training window, and the model declares
+        ``drift.on_outage: stop``.
+    """
+    run = ctx.store.run(run_id)
+    if run.state in {"checked", "published"}:
+        return run_id  # the same rows and scores: the same report
+    if run.state != "scored":
+        run = ctx.store.run(score_run(ctx, run_id))
+    folder = ctx.model(run.model)
+    declared = folder.spec.drift
+    with _recorded(ctx, run.run_id):
+        package = open_package(ctx, run.model, _scored_with(run))
+        kept = _without(
+            source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded_positions(run)
+        )
+        scores = ctx.store.scores_of(run)["score"].to_numpy()
+        report = drift.compare(package.reference_profile(), kept, scores, declared)
+        ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
+        ctx.store.record_drift(run, report.to_dict())
+        if report.verdict == "outage" and declared.on_outage == "stop":
+            raise OutageError(
+                f"{run.model} {run.interval} is an outage: {report.sentence}",
+                where=f"run {run.run_id}, {kept.num_rows:,} rows, against package {package.version}",
+                expected="live features as in training; nothing was published",
+                fix="mend the source and score the interval again, or declare on_outage: publish_flagged",
+                data={"features": [feature.name for feature in report.features if feature.outage]},
+            )
+        ctx.store.advance(run, "checked")
+    return run.run_id
+
+
+def publish_run(ctx: Context, run_id: str) -> dict[str, Any]:
+    """Make the run's scores what consumers see; publishing it again changes nothing.
+
+    Returns
+    -------
+    dict
+        ``model``, ``interval``, ``run_id``, ``rows``, ``package_version``, ``package_sha256``,
+        ``verdict``, ``score_digest``, ``published_at``.
+
+    Raises
+    ------
+    StaleFenceError
+        A later attempt has claimed the interval.
+    IntegrityError
+        The staged rows are not those that were scored, or do not add up.
+    """
+    run = ctx.store.run(run_id)
+    reason = None
+    if run.verdict == "outage" and ctx.model(run.model).spec.drift.on_outage == "publish_flagged":
+        reason = "drift.on_outage: publish_flagged is declared"
+    with _recorded(ctx, run_id):
+        publication = ctx.store.publish(run, reason=reason)
+    ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
+    return {
+        "model": run.model,
+        "interval": str(run.interval),
+        "run_id": run.run_id,
+        "rows": run.rows_scored,
+        "package_version": run.package_version,
+        "package_sha256": run.package_sha256,
+        "verdict": run.verdict,
+        "score_digest": run.score_digest,
+        "published_at": publication.published_at.isoformat(),
+    }
+
+
+def score_interval(
+    ctx: Context, model_name: str, interval: Interval, as_of: datetime | None = None
+) -> dict[str, Any]:
+    """All stages of one interval, one after the other; returns what :func:`publish_run` does."""
+    run_id = begin_extract(ctx, model_name, interval, as_of)
+    for stage in (validate_run, score_run, drift_run):
+        run_id = stage(ctx, run_id)
+    return publish_run(ctx, run_id)
+
+
+def open_package(ctx: Context, model_name: str, sha256: str) -> model.Package:
+    """The verified package of a model, by its digest.
+
+    Raises
+    ------
+    NotFoundError
+        The store does not know it.
+    IntegrityError
+        Its file was changed, or it was built with other versions.
+    """
+    registered = ctx.store.find_package(model_name, sha256)
+    path = ctx.archive.get_package(registered.sha256)
+    return model.open_package(path, expected_sha256=registered.sha256, cache=ctx.cache)
+
+
+def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
+    """Score the frozen input of a run, without the rows set aside; nothing is stored.
+
+    Returns
+    -------
+    pyarrow.Table
+        Key columns, event time, ``score`` and, unless a regression, ``label``; in the input's order.
+    """
+    folder = ctx.model(run.model)
+    path = _input(ctx, run)
+    rows = source.read_frozen(path, run.input_digest)
+    excluded = ctx.store.excluded_positions(run)
+    _refuse_other_features(package, rows, folder)
+    predicted = package.predict(path, exclude=excluded, progress=ctx.progress)
+    scored = _without(rows.select([*folder.spec.source.key, folder.spec.source.event_time]), excluded)
+    for name in predicted.column_names:
+        scored = scored.append_column(name, predicted[name])
+    return scored
+
+
+def _at(ctx: Context, run_id: str, state: str) -> Run:
+    """The run in ``state``: itself, or a fork of it if an earlier attempt has gone on from there."""
+    run = ctx.store.run(run_id)
+    if run.state == state:
+        return run
+    fork = ctx.store.run(ctx.store.fork(run, until=state).run_id)
+    if fork.state != state:
+        raise StoreError(
+            f"run {run_id} never got as far as {state}",
+            where=f"{run.model} {run.interval}, state {run.state}",
+            expected=f"a run that was {state}",
+            fix="start again from the extraction",
+        )
+    return fork
+
+
+def _input(ctx: Context, run: Run) -> Path:
+    if run.input_digest is None:
+        raise NotFoundError(f"run {run.run_id} has no frozen input", fix="score the interval again")
+    return ctx.archive.get_input(run.input_digest)
+
+
+def _scored_with(run: Run) -> str:
+    if run.package_sha256 is None:
+        raise NotFoundError(f"run {run.run_id} has no package", fix="score the interval again")
+    return run.package_sha256
+
+
+def _without(rows: pa.Table, positions: list[int]) -> pa.Table:
+    if not positions:
+        return rows
+    import numpy as np
+    import pyarrow as pa
+
+    keep = np.ones(rows.num_rows, dtype=np.bool_)
+    keep[positions] = False
+    return rows.filter(pa.array(keep))
+
+
+def _refuse_other_features(package: model.Package, rows: pa.Table, folder: ModelFolder) -> None:
+    """A folder may have moved on since its package was trained."""
+    missing = [f["name"] for f in package.manifest["features"] if f["name"] not in rows.column_names]
+    if missing:
+        raise SpecError(
+            f"the extract lacks features of package {package.version}",
+            where=str(folder.path / "model.yaml"),
+            expected=", ".join(feature["name"] for feature in package.manifest["features"]),
+            examples=missing,
+            fix="train and pin a package from the folder as it is, or put the features back",
+        )
+
+
+@contextmanager
+def _recorded(ctx: Context, run_id: str) -> Iterator[None]:
+    """Keep with the run why it ended; what can be retried leaves it open."""
+    try:
+        yield
+    except OutageError as error:
+        ctx.store.stop(run_id, error)
+        raise
+    except RescoreError as error:
+        if not error.retryable:
+            ctx.store.fail(run_id, error)
+        raise
+    except Exception as error:
+        ctx.store.fail(run_id, error)
+        raise

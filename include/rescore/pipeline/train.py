@@ -1,0 +1,300 @@
+"""Train a package: snapshot, validate, fit twice, compare the bytes, keep; and pin one.
+
+The snapshot is the union of production-sized intervals, each as known at its own scoring moment,
+joined with the labels known by the training's ``as_of``. Nothing here reads the wall clock but the
+defaults of a training that names no moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rescore import drift, model, source, validation
+from rescore.errors import NotFoundError, ParameterError
+from rescore.interval import Interval, Schedule
+from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.spec import ModelFolder
+from rescore.store import Package
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"]
+
+
+def training_window(
+    folder: ModelFolder,
+    as_of: datetime,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> list[Interval]:
+    """The intervals to train on: those named, else the last declared number whose labels are due.
+
+    Raises
+    ------
+    ParameterError
+        No interval of the schedule lies there, or one has not ended by ``as_of``.
+    """
+    spec = folder.spec
+    schedule: Schedule = spec.schedule.schedule()
+    until = as_of - spec.target.delay
+    if start is not None or end is not None:
+        if start is None or end is None:
+            raise ParameterError(
+                "only one bound of the training window is named",
+                expected="both start and end, or neither",
+                fix="give both, or leave both out",
+            )
+        intervals = list(schedule.intervals(start, end))
+    else:
+        intervals = schedule.last_intervals(until, spec.training.intervals)
+    if not intervals:
+        raise ParameterError(
+            f"no interval of {folder.name} lies in the training window",
+            where=f"as of {as_of.isoformat()}, labels due {spec.target.delay} after an interval's end",
+            expected=f"intervals due from {spec.schedule.start} on",
+            fix="name a later as_of, or start and end",
+        )
+    if intervals[-1].end > as_of:
+        raise ParameterError(
+            f"the training window ends at {intervals[-1].end}, after its as_of {as_of}",
+            expected="a window that lies before as_of",
+            fix="name a later as_of or an earlier end",
+        )
+    return intervals
+
+
+def train_snapshot(
+    ctx: Context,
+    model_name: str,
+    *,
+    as_of: datetime | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> str:
+    """Freeze the training rows of ``model_name`` and return the snapshot's digest.
+
+    Rows that the model's own suite would quarantine, and rows that it could not score, are left
+    out, as they are from scoring.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store, archive, connections.
+    model_name : str
+        The model.
+    as_of : datetime, optional
+        Labels known by then are used. Default: the last boundary of the schedule before now.
+    start, end : datetime, optional
+        Bounds of the window; default the last ``training.intervals`` whose labels are due.
+
+    Raises
+    ------
+    ValidationError
+        A critical expectation failed on the training rows.
+    """
+    folder = ctx.model(model_name)
+    as_of = as_of or folder.spec.schedule.schedule().floor(utc_now())
+    intervals = training_window(folder, as_of, start, end)
+    ctx.progress(f"snapshot: {len(intervals)} intervals, {intervals[0].start} to {intervals[-1].end}")
+    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        raw = source.snapshot(
+            ctx.source_url(folder),
+            folder,
+            intervals,
+            as_of,
+            Path(scratch) / "raw.parquet",
+            progress=ctx.progress,
+        )
+        rows = source.read_frozen(raw.path, raw.digest.root)
+        report = validation.validate(rows, folder)
+        validation.gate(report, folder.spec)
+        kept = _without(rows, report.excluded_positions)
+        path = Path(scratch) / "training.parquet"
+        with source.Freezer(path, kept.schema, where=f"training rows of {model_name}") as freezer:
+            for batch in kept.to_batches():
+                freezer.write(batch)
+            digest = freezer.keep()
+        uri = ctx.archive.put_input(path, digest.root)
+    set_aside = len(report.excluded_positions)
+    ctx.progress(f"snapshot: {kept.num_rows:,} labelled rows kept, {set_aside:,} set aside")
+    ctx.store.add_snapshot(
+        digest=digest.root,
+        model=model_name,
+        kind="training",
+        interval=Interval(intervals[0].start, intervals[-1].end),
+        as_of=as_of,
+        rows=digest.rows,
+        uri=uri,
+        details={
+            "intervals": len(intervals),
+            "extracted": raw.extracted,
+            "labelled": raw.rows,
+            "set_aside": set_aside,
+            "labelled_digest": raw.digest.root,
+        },
+    )
+    return digest.root
+
+
+def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[str, Any]:
+    """Fit on a snapshot, twice, and keep the package.
+
+    Two fresh processes fit the same rows; different bytes are refused. A package that would be the
+    same file as one there is already is that one: nothing new is registered.
+
+    Returns
+    -------
+    dict
+        ``model``, ``version``, ``sha256``, ``snapshot_digest``, ``rows`` and the hold-out metrics.
+
+    Raises
+    ------
+    NotFoundError
+        No such snapshot of this model.
+    ModelError
+        The pipeline can't be fitted or packaged, or is not deterministic.
+    """
+    folder = ctx.model(model_name)
+    found = ctx.store.snapshots(model_name, kind="training", digest=snapshot_digest)
+    if not found:
+        raise NotFoundError(
+            f"{model_name} has no training snapshot {snapshot_digest}",
+            expected="a digest that a training snapshot returned",
+            fix=f"rescore train {model_name}",
+        )
+    snapshot = found[0]
+    path = ctx.archive.get_input(snapshot_digest)
+    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        fitted = model.train_verified(path, folder, build_dir=Path(scratch) / "build", progress=ctx.progress)
+        rows = source.read_frozen(path, snapshot_digest)
+        profile = drift.build_reference(rows, folder.spec, fitted.out_of_fold, fitted.importance)
+        lineage = {
+            "snapshot_digest": snapshot_digest,
+            "window": str(snapshot.interval),
+            "as_of": snapshot.as_of.isoformat(),
+            "snapshot": dict(snapshot.details),
+            "code_revision": code_revision(folder),
+        }
+        known = ctx.store.packages(model_name)
+        package = _same_or_next(
+            lambda version: model.build_package(
+                fitted,
+                folder,
+                version=version,
+                reference_profile=profile,
+                lineage=lineage,
+                destination=Path(scratch) / "dist" / version,
+            ),
+            known,
+            folder,
+        )
+        uri = ctx.archive.put_package(package.path, package.sha256)
+        ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri)
+    ctx.progress(f"{model_name} {package.version}: {package.sha256}")
+    return {
+        "model": model_name,
+        "version": package.version,
+        "sha256": package.sha256,
+        "snapshot_digest": snapshot_digest,
+        "rows": fitted.rows,
+        **{name: value for name, value in fitted.metrics.items() if value is not None},
+    }
+
+
+def train_model(
+    ctx: Context,
+    model_name: str,
+    *,
+    as_of: datetime | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> dict[str, Any]:
+    """Snapshot and train; see :func:`train_snapshot` and :func:`train_package`."""
+    digest = train_snapshot(ctx, model_name, as_of=as_of, start=start, end=end)
+    return train_package(ctx, model_name, digest)
+
+
+def pin(
+    ctx: Context,
+    model_name: str,
+    version: str,
+    *,
+    who: str,
+    why: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> int:
+    """Make a package the one that scores, after it has proved itself here.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    model_name, version : str
+        The package; its version or its sha256.
+    who, why : str
+        Stored for ever.
+    evidence : mapping, optional
+        What the decision stands on; default is the package's own metrics and lineage.
+
+    Returns
+    -------
+    int
+        The pin's id.
+
+    Raises
+    ------
+    IntegrityError
+        The file was changed, needs other versions, or does not give its golden scores.
+    """
+    package = ctx.store.find_package(model_name, version)
+    opened = model.open_package(
+        ctx.archive.get_package(package.sha256), expected_sha256=package.sha256, cache=ctx.cache
+    )
+    opened.verify()
+    default = {"metrics": package.manifest["metrics"], "lineage": package.manifest["lineage"]}
+    return ctx.store.add_pin(
+        model_name, package.version, package.sha256, who=who, why=why, evidence=evidence or default
+    )
+
+
+def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
+    """A model's packages for people, newest first: version, metrics, and which is pinned."""
+    ctx.model(model_name)
+    pinned = ctx.store.current_pin(model_name)
+    return [
+        {
+            "version": package.version,
+            "pinned": "yes" if pinned is not None and pinned.sha256 == package.sha256 else "",
+            "created_at": f"{package.created_at:%Y-%m-%d %H:%M}",
+            "rows": package.manifest["training"]["rows"],
+            **{name: value for name, value in package.manifest["metrics"].items() if value is not None},
+            "sha256": package.sha256,
+        }
+        for package in reversed(ctx.store.packages(model_name))
+    ]
+
+
+def _same_or_next(
+    build: Callable[[str], model.PackageFile], known: Sequence[Package], folder: ModelFolder
+) -> model.PackageFile:
+    """The package under the last version if it is that very file, else under the next one."""
+    same_line = [one for one in known if one.version.rpartition(".")[0] == folder.spec.version]
+    if same_line:
+        again = build(same_line[-1].version)
+        if again.sha256 == same_line[-1].sha256:
+            return again
+    return build(model.next_version(folder.spec.version, [one.version for one in known]))
+
+
+def _without(rows: pa.Table, positions: Sequence[int]) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    keep = np.ones(rows.num_rows, dtype=np.bool_)
+    keep[list(positions)] = False
+    return rows.filter(pa.array(keep))
