@@ -35,6 +35,9 @@ __all__ = [
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
 TargetKind = Literal["binary", "multiclass", "regression"]
 
+# Columns that a training snapshot puts in front of the model's own.
+_OUR_COLUMNS = {"interval_start", "interval_end"}
+
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -291,6 +294,8 @@ class ModelSpec(_Declared):
             raise ValueError("source.key names a column twice")
         if self.target.name in self.input_columns:
             raise ValueError(f"target {self.target.name!r} is also an input column: that is a leak")
+        for name in sorted(_OUR_COLUMNS & {*self.input_columns, self.target.name}):
+            raise ValueError(f"{name!r} is a name of our own: a training snapshot has that column")
         if self.training.source == "source" and not self.source.known_by.reproducible_from_source:
             raise ValueError(
                 "known_by: none can't be trained from the source; set training.from: frozen_inputs"

@@ -1,0 +1,195 @@
+"""model.yaml: what is refused, and that each refusal names the file, the key and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rescore.errors import SpecError, UnknownModelError
+from rescore.spec import ModelFolder, ModelSpec, find_models, load_model
+
+MINIMAL = """
+name: parcels
+version: "1.0"
+owner: logistics
+source:
+  connection: warehouse
+  key: [depot, parcel]
+  event_time: sent_at
+  subject: [customer]
+  known_by: {column: recorded_at}
+features:
+  - {name: weight, kind: numeric}
+  - {name: depot, kind: categorical}
+target: {name: late, kind: binary}
+output: {unit: probability, meaning: chance to arrive late}
+schedule: {cron: "0 4 * * *", timezone: America/New_York, start: 2024-01-01}
+training: {intervals: 60, seed: 1}
+"""
+
+Write = Callable[..., ModelFolder]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write the folder with ``changes`` (dotted key to value, None deletes) and load it."""
+
+    def put(changes: dict[str, Any] | None = None, text: str | None = None) -> ModelFolder:
+        declared = yaml.safe_load(MINIMAL)
+        for dotted, value in (changes or {}).items():
+            *parents, last = dotted.split(".")
+            place = declared
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place.pop(last, None) if value is None else place.__setitem__(last, value)
+        folder = tmp_path / "models" / "parcels"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.yaml").write_text(text if text is not None else yaml.safe_dump(declared))
+        for name in ("extract.sql", "labels.sql", "pipeline.py", "expectations.py"):
+            (folder / name).write_text(f"-- {name}")
+        return load_model(tmp_path / "models", "parcels")
+
+    return put
+
+
+def test_few_keys_are_required(write: Write) -> None:
+    folder = write()
+    spec = folder.spec
+    assert (folder.name, folder.extract_sql, folder.labels_sql) == (
+        "parcels",
+        "-- extract.sql",
+        "-- labels.sql",
+    )
+    assert spec.input_columns == ["depot", "parcel", "sent_at", "customer", "weight"]
+    assert spec.feature_names == ["weight", "depot"]
+    assert spec.target.positive is True
+    assert spec.schedule.empty == "error"
+    assert spec.retention.frozen_inputs == timedelta(days=400)
+    assert spec.source.known_by.reproducible_from_source
+
+
+def test_a_date_without_a_zone_is_read_in_the_schedules_zone(write: Write) -> None:
+    schedule = write({"schedule.end": "2025-01-01T00:00:00Z"}).spec.schedule.schedule()
+    assert schedule.start is not None
+    assert schedule.start.astimezone(UTC) == datetime(2024, 1, 1, 5, tzinfo=UTC)
+    assert schedule.end == datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("7d", 604_800), ("2w", 1_209_600)],
+)
+def test_durations_have_units(write: Write, written: str, meant: int) -> None:
+    spec = write({"source.statement_timeout": written}).spec
+    assert spec.source.statement_timeout == timedelta(seconds=meant)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"owner": None}, "owner: missing"),
+        ({"ownr": "x"}, "ownr: unknown key"),
+        ({"name": "Parcels"}, "name: expected lower-case letters"),
+        ({"version": "1"}, "version:"),
+        ({"source.key": []}, "source.key:"),
+        ({"source.key": ["depot", "depot"]}, "source.key names a column twice"),
+        ({"source.known_by": None}, "source.known_by: missing"),
+        ({"source.known_by": {"column": "a", "valid_range": ["b", "c"]}}, "not both"),
+        ({"source.known_by": "none"}, "set training.from: frozen_inputs"),
+        ({"source.ready": {}}, "exactly one of sql and asset"),
+        ({"source.ready": {"sql": "SELECT true", "asset": "x"}}, "exactly one of sql and asset"),
+        ({"source.statement_timeout": 30}, "expected a duration like 90s"),
+        ({"source.statement_timeout": "5 parsecs"}, "expected a duration like 90s"),
+        ({"features": []}, "features:"),
+        ({"features": [{"name": "a", "kind": "number"}]}, "features.0.kind:"),
+        ({"features": [{"name": "a", "kind": "text"}] * 2}, "feature 'a' is declared twice"),
+        ({"features": [{"name": "late", "kind": "boolean"}]}, "that is a leak"),
+        ({"features": [{"name": "interval_start", "kind": "datetime"}]}, "is a name of our own"),
+        ({"schedule.cron": "@daily"}, "not a cron expression of five fields"),
+        ({"schedule.cron": "0 25 * * *"}, "not a cron expression of five fields"),
+        ({"schedule.timezone": "New York"}, "unknown time zone"),
+        ({"training.holdout_intervals": 60}, "holdout_intervals must be smaller"),
+        ({"training.seed": None}, "training.seed: missing"),
+        ({"drift.false_alarm_rate": 0}, "drift.false_alarm_rate:"),
+        ({"validation.max_quarantined_fraction": 2}, "validation.max_quarantined_fraction:"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_file(write: Write, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        write(changes)
+    message = str(caught.value)
+    assert problem in message
+    assert "models/parcels/model.yaml" in (caught.value.where or "")
+    assert caught.value.fix
+
+
+def test_all_problems_come_at_once(write: Write) -> None:
+    with pytest.raises(SpecError, match="3 problems") as caught:
+        write({"owner": None, "ownr": "x", "schedule.timezone": "Mars"})
+    assert len(caught.value.data["problems"]) == 3
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a list", ""])
+def test_what_is_no_mapping(write: Write, text: str) -> None:
+    with pytest.raises(SpecError, match=r"YAML|mapping"):
+        write(text=text)
+
+
+def test_without_history_training_is_from_frozen_inputs(write: Write) -> None:
+    spec = write({"source.known_by": "none", "training.from": "frozen_inputs"}).spec
+    assert not spec.source.known_by.reproducible_from_source
+    assert spec.training.source == "frozen_inputs"
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(write: Write, tmp_path: Path) -> None:
+    write()
+    with pytest.raises(UnknownModelError, match="no model 'parcel'") as caught:
+        load_model(tmp_path / "models", "parcel")
+    assert "parcels" in (caught.value.expected or "")
+    assert caught.value.fix == "did you mean 'parcels'?"
+    assert find_models(tmp_path / "models") == ["parcels"]
+
+
+def test_the_folder_has_the_models_name(write: Write, tmp_path: Path) -> None:
+    write()
+    (tmp_path / "models" / "parcels").rename(tmp_path / "models" / "letters")
+    with pytest.raises(SpecError, match="its folder is letters"):
+        load_model(tmp_path / "models", "letters")
+
+
+@pytest.mark.parametrize("name", ["extract.sql", "labels.sql", "pipeline.py", "expectations.py"])
+def test_every_file_must_be_there(write: Write, tmp_path: Path, name: str) -> None:
+    write()
+    (tmp_path / "models" / "parcels" / name).unlink()
+    with pytest.raises(SpecError, match=f"{name} is missing"):
+        load_model(tmp_path / "models", "parcels")
+
+
+def test_what_determines_a_score_is_listed(write: Write, tmp_path: Path) -> None:
+    folder = write({"shared_features": ["calendar"]})
+    (folder.path / "README.md").write_text("x")
+    for other in ("tests", "__pycache__"):
+        (folder.path / other).mkdir()
+        (folder.path / other / "test_x.py").write_text("x")
+    with pytest.raises(SpecError, match="shared feature module 'calendar' does not exist"):
+        folder.source_files()
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "calendar.py").write_text("y = 1")
+    (tmp_path / "features" / "other.py").write_text("z = 1")
+    files = folder.source_files()
+    assert list(files) == sorted(files)
+    assert set(files) == {
+        "expectations.py", "extract.sql", "features/calendar.py", "labels.sql", "model.yaml", "pipeline.py"
+    }  # fmt: skip
+    assert files["features/calendar.py"] == b"y = 1"
+
+
+def test_a_specification_does_not_change(write: Write) -> None:
+    spec: ModelSpec = write().spec
+    with pytest.raises(Exception, match="frozen"):
+        spec.owner = "somebody else"
