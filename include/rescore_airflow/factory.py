@@ -186,8 +186,9 @@ def train_dag(model: str) -> DAG:
             from rescore import pipeline
 
             context: Any = get_current_context()
-            made = dict(pipeline.train_package(pipeline_context(), model, snapshot_digest))
-            context["ti"].xcom_push("evidence", evidence_text(model, made))
+            ctx = pipeline_context()
+            made = dict(pipeline.train_package(ctx, model, snapshot_digest))
+            context["ti"].xcom_push("evidence", evidence_text(ctx, model, made))
             return made
 
         approval = PromotionApproval(
@@ -201,19 +202,16 @@ def train_dag(model: str) -> DAG:
 
         @task(doc_md=documents.PIN)
         @fail_typed
-        def pin(made: dict[str, Any], decision: dict[str, Any]) -> str:
+        def pin(made: dict[str, Any], decision: dict[str, Any]) -> int:
             from rescore import pipeline
 
-            why = decision["reason"] or decision["how"]
-            return str(
-                pipeline.pin(
-                    pipeline_context(),
-                    model,
-                    made["version"],
-                    who=decision["by"],
-                    why=why,
-                    evidence={"approval": decision, "metrics": made.get("metrics")},
-                )
+            return pipeline.pin(
+                pipeline_context(),
+                model,
+                made["sha256"],
+                who=decision["by"],
+                why=decision["reason"] or decision["how"],
+                evidence={"approval": decision, "package": made},
             )
 
         made = package(snapshot())

@@ -106,9 +106,13 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         description=spec.description,
         output=f"{spec.output.meaning} ({spec.output.unit})",
         timezone=spec.schedule.timezone,
-        pin=pin and PinLine(pin.version, pin.sha256, pin.who, pin.why, age(now - pin.pinned_at)),
-        scores_until=latest and _moment(latest.interval.end, zone),
-        published=latest.publication and age(now - latest.publication.published_at) if latest else None,
+        pin=None
+        if pin is None
+        else PinLine(pin.version, pin.sha256, pin.who, pin.why, age(now - pin.pinned_at)),
+        scores_until=None if latest is None else _moment(latest.interval.end, zone),
+        published=None
+        if latest is None or latest.publication is None
+        else age(now - latest.publication.published_at),
         missing=_missing(spec, {run.interval for run in published}, now),
         runs=tuple(_line(run, zone, now, run.run_id in current) for run in ctx.store.runs(model, limit)),
     )

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from rescore.errors import RescoreError, SourceNotReadyError
 from rescore.interval import Interval
-from rescore.spec import ModelSpec
+from rescore.spec import ModelSpec, Ready
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.failures import fail_typed
 from rescore_airflow.score_request import ScoreRequest, score_request
@@ -29,23 +30,27 @@ __all__ = ["ReadinessGate", "ReadinessTrigger"]
 def _is_ready(model: str, interval: Interval, as_of: datetime) -> bool:
     from rescore import pipeline
 
-    return bool(pipeline.is_ready(pipeline_context(), model, interval, as_of))
+    return pipeline.is_ready(pipeline_context(), model, interval, as_of)
 
 
-def _not_ready(model: str, request: ScoreRequest, timeout: timedelta, last: str | None) -> str:
-    error = SourceNotReadyError(
-        f"{model}: the source has not finished loading {request.interval}",
-        where=f"source.ready in model.yaml, asked for {timeout}" + (f"; last answer: {last}" if last else ""),
-        expected="the query to give true",
-        fix="see why the load is late, then clear this task",
-    )
-    return str(error)
+def _asset_updated(asset: str, since: datetime) -> bool:
+    """Whether anything has updated the asset, by its name or its URI, ``since`` then."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.context import InletEventsAccessor
+
+    named = InletEventsAccessor(asset_uri=asset) if "://" in asset else InletEventsAccessor(asset_name=asset)
+    try:
+        return len(named.after(since.isoformat()).limit(1)) > 0
+    except AirflowRuntimeError:  # no DAG has declared it yet
+        return False
 
 
 class ReadinessGate(BaseOperator):
-    """Check what the run asks for, then wait until the source says the interval is complete.
+    """Check what the run asks for, then wait until the interval is known to be complete.
 
-    Returns the interval as ``START/END``. Nothing is retried after the timeout: it is the retry.
+    ``source.ready.sql`` is asked of the source database; ``source.ready.asset`` has to have been
+    updated at or after the interval's end. Returns the interval as ``START/END``. Nothing is retried
+    after the timeout: it is the retry.
 
     Parameters
     ----------
@@ -69,34 +74,78 @@ class ReadinessGate(BaseOperator):
         request = self._request(context)
         self.log.info("score %s for %s, as known by %s", self.model, request.interval, request.known_by)
         ready = self._spec.source.ready
-        if _is_ready(self.model, request.interval, request.known_by) or ready is None:
+        if ready is None:
             return str(request.interval)
-        self.log.info("not loaded yet; looking again every %s for %s", ready.poke_interval, ready.timeout)
-        self.defer(
-            trigger=ReadinessTrigger(
+        deadline = datetime.now(UTC) + ready.timeout
+        if ready.asset is not None:
+            return self._look_for(ready.asset, request, deadline)
+        if _is_ready(self.model, request.interval, request.known_by):
+            return str(request.interval)
+        self.log.info("not loaded yet; asking every %s for %s", ready.poke_interval, ready.timeout)
+        self._wait(
+            ReadinessTrigger(
                 model=self.model,
                 interval=str(request.interval),
                 as_of=request.known_by.isoformat(),
-                deadline=(datetime.now(UTC) + ready.timeout).isoformat(),
+                deadline=deadline.isoformat(),
                 poke_seconds=ready.poke_interval.total_seconds(),
             ),
-            method_name="resume",
-            # A net under the trigger's own deadline, for the day that no triggerer runs.
-            timeout=ready.timeout + 2 * ready.poke_interval + timedelta(minutes=5),
+            "answered",
+            deadline,
         )
-        raise AssertionError("defer raises")  # pragma: no cover
 
     @fail_typed
-    def resume(self, context: Any, event: dict[str, Any]) -> str:
-        """Go on when the trigger says so; else fail with its last answer."""
+    def answered(self, context: Any, event: dict[str, Any]) -> str:
+        """Go on when the trigger says that the source is ready; else fail with its last answer."""
         request = self._request(context)
         if event["status"] == "ready":
             return str(request.interval)
         if event["status"] == "error":
             raise AirflowFailException(event["message"])
+        raise self._timed_out(request, event.get("message"))
+
+    @fail_typed
+    def look_again(self, context: Any, event: Any, asset: str, deadline: str) -> str:
+        """Look for the asset once more."""
+        return self._look_for(asset, self._request(context), datetime.fromisoformat(deadline))
+
+    def _look_for(self, asset: str, request: ScoreRequest, deadline: datetime) -> str:
+        # Only a task can see asset events, so the trigger does nothing but wait.
+        if _asset_updated(asset, request.interval.end):
+            return str(request.interval)
+        if datetime.now(UTC) >= deadline:
+            raise self._timed_out(request, f"asset {asset} was not updated")
+        again = self._ready.poke_interval
+        self.log.info(
+            "asset %s was not updated since %s; looking again in %s", asset, request.interval.end, again
+        )
+        more = {"asset": asset, "deadline": deadline.isoformat()}
+        self._wait(TimeDeltaTrigger(again), "look_again", deadline, more)
+
+    @property
+    def _ready(self) -> Ready:
         ready = self._spec.source.ready
-        timeout = timedelta(0) if ready is None else ready.timeout
-        raise AirflowFailException(_not_ready(self.model, request, timeout, event.get("message")))
+        if ready is None:
+            raise AssertionError("nothing is waited for")
+        return ready
+
+    def _wait(
+        self, trigger: BaseTrigger, method: str, deadline: datetime, more: dict[str, Any] | None = None
+    ) -> NoReturn:
+        # A net under the trigger's own deadline, for the day that no triggerer runs.
+        slack = 2 * self._ready.poke_interval + timedelta(minutes=5)
+        timeout = max(deadline - datetime.now(UTC), timedelta(0)) + slack
+        raise TaskDeferred(trigger=trigger, method_name=method, kwargs=more or {}, timeout=timeout)
+
+    def _timed_out(self, request: ScoreRequest, last: str | None) -> AirflowFailException:
+        where = f"source.ready in model.yaml, for {self._ready.timeout}"
+        error = SourceNotReadyError(
+            f"{self.model}: the source has not finished loading {request.interval}",
+            where=where + (f"; last answer: {last}" if last else ""),
+            expected="the query to give true, or the asset to be updated",
+            fix="see why the load is late, then clear this task",
+        )
+        return AirflowFailException(str(error))
 
 
 class ReadinessTrigger(BaseTrigger):

@@ -6,7 +6,7 @@ Airflow must be able to import this wherever it schedules, so the plugin registe
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -50,7 +50,12 @@ class ModelTimetable(CronDataIntervalTimetable):
     def of(cls, schedule: Schedule) -> Self:
         """The timetable with the same intervals as ``schedule``."""
         first, last = schedule.first_interval(), schedule.last_interval()
-        return cls(schedule.cron, schedule.timezone, first and first.start, last and last.start)
+        return cls(
+            schedule.cron,
+            schedule.timezone,
+            None if first is None else first.start,
+            None if last is None else last.start,
+        )
 
     def serialize(self) -> dict[str, Any]:
         """What Airflow stores of the timetable."""
@@ -63,7 +68,7 @@ class ModelTimetable(CronDataIntervalTimetable):
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
         """The timetable that :meth:`serialize` stored."""
-        plain = CronDataIntervalTimetable.deserialize(data)
+        plain = cast("CronDataIntervalTimetable", CronDataIntervalTimetable.deserialize(data))
         first, last = (data[name] and datetime.fromisoformat(data[name]) for name in ("first", "last"))
         return cls(data["expression"], plain._timezone, first, last)
 
