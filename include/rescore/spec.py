@@ -229,7 +229,7 @@ class DriftSpec(_Declared):
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     effect_floor: float = Field(default=0.1, ge=0)
     strata: Literal["none", "weekday"] = "none"
-    on_drift: Literal["nothing", "retrain"] = "nothing"
+    on_drift: Literal["nothing", "warn", "retrain"] = "warn"
     on_outage: Literal["stop", "publish_flagged"] = "stop"
 
 

@@ -8,6 +8,7 @@ still does can never be published.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,6 +31,8 @@ from rescore.store import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "begin_extract",
@@ -220,6 +223,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
                 fix="mend the source and score the interval again, or declare on_outage: publish_flagged",
                 data={"features": [feature.name for feature in report.features if feature.outage]},
             )
+        if report.verdict in {"drifted", "consequential"} and declared.on_drift != "nothing":
+            _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
         ctx.store.advance(run, "checked")
     return run.run_id
 
