@@ -1,0 +1,197 @@
+"""Pictures of drift: features by time, and one feature in training and now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from rescore.report.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    SKY,
+    WIDTH,
+    Rows,
+    finish,
+    inline,
+    intervals,
+    legend,
+    nothing,
+    over_time,
+    records,
+    sample_sizes,
+    time_axis,
+)
+
+__all__ = ["drift_heatmap", "feature_distribution"]
+
+#: Features drawn in one heat map.
+MAX_FEATURES = 40
+
+#: Effect (PSI) from which a cell of the heat map is as dark as it gets.
+DARKEST = 0.5
+
+_VERDICTS = {"ok": GREEN, "drifted": ORANGE, "consequential": RED, "outage": BLACK}
+
+
+def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") -> Any:
+    """Draw features by time: how far each window is from training, and which were flagged.
+
+    Parameters
+    ----------
+    rows : rows
+        ``interval_start``, ``interval_end`` and ``report``, a drift report as a dict.
+    title : str
+        Above the picture.
+    timezone : str
+        Of the time axis.
+
+    Returns
+    -------
+    altair.VConcatChart
+        A strip of verdicts; features (most important first, the score last) with colour for the
+        effect (PSI beyond what the window's size makes of it), a dot where flagged, a cross at an
+        outage; a strip of window sizes.
+    """
+    placed = over_time(rows, timezone)
+    windows = [{**row, **row["report"]} for row in placed]
+    cells = [
+        {"from": row["from"], "middle": row["middle"], "to": row["to"], **feature}
+        for row in windows
+        for feature in row["features"]
+    ]
+    if not cells:
+        return finish(nothing(title, "no drift report yet"))
+    labels, total = _features_shown(cells)
+    for cell in cells:
+        cell["label"] = labels.get(cell["name"])
+        cell["mark"] = "outage" if cell["outage"] else "flagged" if cell["flagged"] else None
+    cells = [cell for cell in cells if cell["label"] is not None]
+    subtitle = "features with their share of the model's importance"
+    if total > MAX_FEATURES:
+        subtitle = f"the {MAX_FEATURES} of {total:,} {subtitle}, by largest effect"
+    bands = alt.Scale(paddingInner=0.07, paddingOuter=0)
+    labelled = alt.Y("label:N", sort=list(labels.values()), title=None, axis=_names(), scale=bands)
+    colour = alt.Color(
+        "effect:Q",
+        title=["effect (PSI", "beyond chance)"],
+        scale=alt.Scale(domain=[0, DARKEST], range=["#F1F4F7", SKY, BLUE, "#00324F"], clamp=True),
+        legend=alt.Legend(gradientLength=80, tickCount=3),
+    )
+    chart = alt.Chart(inline(cells, "from", "to", "label", "effect"), width=WIDTH, height={"step": 15})
+    heat = intervals(chart, placed).encode(x=time_axis(placed, None), x2="to:T", y=labelled, color=colour)
+    marked = [cell for cell in cells if cell["mark"]]
+    if marked:
+        size = min(42.0, max(6.0, (0.8 * WIDTH / len(placed)) ** 2))
+        shape = alt.Shape(
+            "mark:N", title=None, scale=alt.Scale(domain=["flagged", "outage"], range=["circle", "cross"])
+        )
+        points = alt.Chart(inline(marked, "middle", "label", "mark")).mark_point(
+            filled=True, fill=BLACK, stroke="white", strokeWidth=0.8, size=size, opacity=1
+        )
+        heat += points.encode(x=time_axis(placed, None, field="middle"), y=labelled, shape=shape)
+    return finish(
+        alt.vconcat(
+            _verdict_strip(windows),
+            heat,
+            sample_sizes(windows, "rows", "rows", timezone),
+            title=alt.TitleParams(title, subtitle=subtitle),
+        ).resolve_scale(color="independent", shape="independent")
+    )
+
+
+def _names() -> alt.Axis:
+    return alt.Axis(ticks=False, domain=False, labelLimit=220)
+
+
+def _features_shown(cells: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], int]:
+    """Labels of the features drawn by name, in order, and how many features there are."""
+    largest: dict[str, float] = {}
+    importance: dict[str, float] = {}
+    scores: list[str] = []
+    for cell in cells:
+        if cell["kind"] == "score":
+            scores = [cell["name"]]
+            continue
+        effect = float("inf") if cell["outage"] else float(cell["effect"] or 0.0)
+        largest[cell["name"]] = max(largest.get(cell["name"], 0.0), effect)
+        importance[cell["name"]] = float(cell["importance"] or 0.0)
+    kept = sorted(largest, key=lambda name: (-largest[name], -importance[name], name))[:MAX_FEATURES]
+    labels = {
+        name: f"{name}  {_share(importance[name])}"
+        for name in sorted(kept, key=lambda name: (-importance[name], name))
+    }
+    return labels | {name: name for name in scores}, len(largest)
+
+
+def _share(importance: float) -> str:
+    return "<1 %" if 0 < importance < 0.005 else f"{100 * importance:.0f} %"
+
+
+def _verdict_strip(windows: Sequence[Mapping[str, Any]]) -> Any:
+    rows = [{**row, "row": "verdict"} for row in windows]
+    chart = alt.Chart(inline(rows, "from", "to", "verdict", "row"), width=WIDTH, height={"step": 15})
+    return intervals(chart, rows).encode(
+        x=time_axis(rows, None),
+        x2="to:T",
+        y=alt.Y("row:N", title=None, axis=_names()),
+        color=alt.Color(
+            "verdict:N",
+            title=None,
+            scale=alt.Scale(domain=list(_VERDICTS), range=list(_VERDICTS.values())),
+            legend=legend(symbolType="square"),
+        ),
+    )
+
+
+def feature_distribution(
+    cells: Rows, *, name: str, unit: str = "", reference_rows: int, live_rows: int, title: str | None = None
+) -> Any:
+    """Draw one feature in training and now.
+
+    Parameters
+    ----------
+    cells : rows
+        ``cell`` (its name, like ``5 – 10`` or a level), ``reference`` and ``live`` (shares of rows,
+        0 to 1), in the order to draw; :func:`rescore.report.distributions.feature_cells` makes them.
+    name, unit : str
+        Of the feature.
+    reference_rows, live_rows : int
+        Rows behind each of the two.
+    title : str, optional
+        Above the picture; the feature's name otherwise.
+
+    Returns
+    -------
+    altair.Chart
+        Bars per cell: the wide pale one is training, the narrow dark one is now.
+    """
+    listed = records(cells)
+    heading = title or name
+    if not listed:
+        return finish(nothing(heading, "nothing to compare"))
+    training, now = f"training, {reference_rows:,} rows", f"this window, {live_rows:,} rows"
+    bars = [
+        {"cell": cell["cell"], "share": cell[field], "of": of}
+        for cell in listed
+        for field, of in (("reference", training), ("live", now))
+    ]
+    colour = alt.Color(
+        "of:N",
+        title=None,
+        scale=alt.Scale(domain=[training, now], range=["#BFBFBF", BLUE]),
+        legend=legend(symbolType="square"),
+    )
+    share = alt.X("share:Q", title="share of rows", axis=alt.Axis(format="~%", tickCount=6, labelFlush=False))
+    order = [cell["cell"] for cell in listed]
+    bands = alt.Y("cell:N", sort=order, title=None, axis=alt.Axis(labelLimit=180, ticks=False))
+    base = alt.Chart(inline(bars, "cell", "share", "of"), width=WIDTH * 0.6, height={"step": 20})
+    base = base.encode(x=share, y=bands, color=colour)
+    wide = base.transform_filter(alt.datum.of == training).mark_bar(height=15)
+    narrow = base.transform_filter(alt.datum.of == now).mark_bar(height=6)
+    subtitle = f"in {unit}" if unit else ""
+    return finish(alt.layer(wide, narrow, title=alt.TitleParams(heading, subtitle=subtitle)))

@@ -1,0 +1,225 @@
+"""Pictures of runs over time: scores, realised performance, and what became of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from rescore.report.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    SKY,
+    WIDTH,
+    Rows,
+    finish,
+    inline,
+    intervals,
+    legend,
+    nothing,
+    over_time,
+    sample_sizes,
+    time_axis,
+)
+
+__all__ = ["extracted_rows", "realised_performance", "score_distribution"]
+
+
+def score_distribution(
+    rows: Rows, *, meaning: str = "score", title: str = "Scores", timezone: str = "UTC"
+) -> Any:
+    """Draw how scores are spread in each interval.
+
+    Parameters
+    ----------
+    rows : rows
+        ``interval_start``, ``interval_end``, ``rows`` and the quantiles ``p05``, ``p25``, ``p50``,
+        ``p75``, ``p95``; :func:`rescore.report.distributions.score_quantiles` makes them.
+    meaning : str
+        What a score is, with its unit.
+    title : str
+        Above the picture.
+    timezone : str
+        Of the time axis.
+    """
+    placed = [row for row in over_time(rows, timezone) if row["rows"]]
+    if not placed:
+        return finish(nothing(title, "no scores yet"))
+    parts = {"middle 90 % of rows": ("p05", "p95"), "middle half": ("p25", "p75"), "median": ("p50", "p50")}
+    shades = {"middle 90 % of rows": "#C6DDEC", "middle half": SKY, "median": "#003B5C"}
+    colour = alt.Color(
+        "part:N",
+        title=None,
+        scale=alt.Scale(domain=list(parts), range=list(shades.values())),
+        legend=legend(symbolType="square"),
+    )
+    layers = []
+    for part, (low, high) in parts.items():
+        data = inline(
+            [{**row, "low": row[low], "high": row[high], "part": part} for row in placed],
+            *("from", "to", "low", "high", "part"),
+        )
+        chart = alt.Chart(data, width=WIDTH, height=180)
+        drawn = chart.mark_rule(strokeWidth=2) if low == high else intervals(chart, placed)
+        encoding = {
+            "x": time_axis(placed, None),
+            "x2": alt.X2("to:T"),
+            "y": alt.Y("low:Q", title=meaning, scale=alt.Scale(zero=False, nice=True)),
+            "color": colour,
+        }
+        if low != high:
+            encoding["y2"] = alt.Y2("high:Q")
+        layers.append(drawn.encode(**encoding))
+    return finish(
+        alt.vconcat(alt.layer(*layers), sample_sizes(placed, "rows", "rows", timezone), title=title)
+    )
+
+
+def realised_performance(
+    rows: Rows,
+    *,
+    metric: str,
+    unit: str = "",
+    expected: float | None = None,
+    title: str = "Performance",
+    timezone: str = "UTC",
+) -> Any:
+    """Draw a metric per interval once labels are known, with its 95 % interval, beside the estimate.
+
+    Parameters
+    ----------
+    rows : rows
+        ``interval_start``, ``interval_end``, ``labelled`` (rows with a label), ``value``, ``low`` and
+        ``high`` (None before labels are known), and optionally ``estimated``, the metric expected
+        from the scores alone.
+    metric, unit : str
+        Its name, and its unit if it has one.
+    expected : float, optional
+        What was measured on the hold-out in training, drawn as a line across.
+    title : str
+        Above the picture.
+    timezone : str
+        Of the time axis.
+    """
+    placed = over_time(rows, timezone)
+    for row in placed:
+        row["labelled"] = row.get("labelled") or 0
+    known = [row for row in placed if row.get("value") is not None]
+    estimated = [row for row in placed if row.get("estimated") is not None]
+    if not known and not estimated:
+        return finish(nothing(title, "no labels yet"))
+    lines = {"realised (95 % interval)": BLUE, "estimated from the scores": ORANGE, "on the hold-out": GREY}
+    drawn = [bool(known), bool(estimated), expected is not None]
+    names = [name for name, is_drawn in zip(lines, drawn, strict=True) if is_drawn]
+    colour = alt.Color(
+        "line:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=[lines[name] for name in names]),
+        legend=legend(symbolType="stroke", symbolStrokeWidth=3),
+    )
+    heading = f"{metric} ({unit})" if unit else metric
+    x, middle = time_axis(placed, None), time_axis(placed, None, field="middle")
+    scale = alt.Scale(zero=False)
+    value = alt.Y("value:Q", title=heading, scale=scale)
+    layers: list[Any] = []
+    if expected is not None:
+        across = [{"from": placed[0]["from"], "to": placed[-1]["to"], "value": expected, "line": names[-1]}]
+        layers.append(
+            alt.Chart(inline(across, "from", "to", "value", "line"))
+            .mark_rule(strokeWidth=1.5)
+            .encode(x=x, x2="to:T", y=value, color=colour)
+        )
+    if estimated:
+        label = "estimated from the scores"
+        data = [{"from": r["from"], "to": r["to"], "value": r["estimated"], "line": label} for r in estimated]
+        layers.append(
+            alt.Chart(inline(data, "from", "to", "value", "line"))
+            .mark_rule(strokeWidth=2)
+            .encode(x=x, x2="to:T", y=value, color=colour)
+        )
+    if known:
+        data = [{**row, "line": "realised (95 % interval)"} for row in known]
+        base = alt.Chart(inline(data, "middle", "value", "low", "high", "line"))
+        band = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
+            x=middle, y=alt.Y("low:Q", title=heading, scale=scale), y2="high:Q", color=colour
+        )
+        dots = base.mark_point(filled=True, size=48, opacity=1).encode(x=middle, y=value, color=colour)
+        layers += [band, dots]
+    chart = alt.layer(*layers).properties(width=WIDTH, height=180)
+    return finish(alt.vconcat(chart, sample_sizes(placed, "labelled", "labels", timezone), title=title))
+
+
+def extracted_rows(rows: Rows, *, title: str = "Extracted rows", timezone: str = "UTC") -> Any:
+    """Draw how many rows each interval had and what became of them.
+
+    Parameters
+    ----------
+    rows : rows
+        ``interval_start``, ``interval_end``, ``scored``, ``quarantined``, ``rejected`` and optionally
+        ``published`` (False: the run was stopped or failed, so all its rows are drawn as such).
+    title : str
+        Above the picture.
+    timezone : str
+        Of the time axis.
+
+    Returns
+    -------
+    altair.VConcatChart
+        Rows stacked by outcome; below it the share set aside, which a stack of thousands hides.
+    """
+    placed = over_time(rows, timezone)
+    if not placed:
+        return finish(nothing(title, "no run yet"))
+    outcomes = {"scored": BLUE, "quarantined": ORANGE, "rejected": RED, "not published": "#BDBDBD"}
+    stacks, shares = [], []
+    for row in placed:
+        counts = {name: int(row.get(name) or 0) for name in ("scored", "quarantined", "rejected")}
+        total = sum(counts.values())
+        published = row.get("published", True)
+        stacked = counts if published else {"not published": total}
+        stacks += _stack(row, stacked, 1)
+        shares += _stack(row, {name: counts[name] for name in ("quarantined", "rejected")}, total or 1)
+    used = [name for name in outcomes if any(part["outcome"] == name for part in [*stacks, *shares])]
+    colour = alt.Color(
+        "outcome:N",
+        title=None,
+        scale=alt.Scale(domain=used, range=[outcomes[name] for name in used]),
+        legend=legend(symbolType="square"),
+    )
+    counts_chart = _stacked(stacks, placed, 160, None, colour, alt.Y("low:Q", title="rows"))
+    largest = max([part["high"] for part in shares], default=0.0)
+    share_axis = alt.Y(
+        "low:Q",
+        title="set aside",
+        axis=alt.Axis(format="~%" if largest >= 0.03 else ".1~%", tickCount=3),
+        scale=alt.Scale(domain=[0, max(largest * 1.1, 0.01)]),
+    )
+    share_chart = _stacked(shares, placed, 60, timezone, colour, share_axis)
+    return finish(alt.vconcat(counts_chart, share_chart, title=title))
+
+
+def _stack(row: Mapping[str, Any], counts: Mapping[str, int], per: int) -> list[dict[str, Any]]:
+    parts, low = [], 0.0
+    for outcome, count in counts.items():
+        if count:
+            high = low + count / per
+            parts.append({"from": row["from"], "to": row["to"], "outcome": outcome, "low": low, "high": high})
+            low = high
+    return parts
+
+
+def _stacked(
+    parts: Sequence[Mapping[str, Any]],
+    placed: Sequence[Mapping[str, Any]],
+    height: int,
+    timezone: str | None,
+    colour: alt.Color,
+    y: alt.Y,
+) -> Any:
+    chart = alt.Chart(inline(parts, "from", "to", "outcome", "low", "high"), width=WIDTH, height=height)
+    return intervals(chart, placed).encode(
+        x=time_axis(placed, timezone), x2="to:T", y=y, y2="high:Q", color=colour
+    )
