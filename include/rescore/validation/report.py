@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -71,8 +71,8 @@ class ValidationReport:
     rows : int
         Rows validated.
     success : bool
-        Whether no critical expectation failed. Whether too many rows were set aside is for
-        :func:`rescore.validation.gate` to say.
+        Whether the run may go on: no critical expectation failed, and no more rows were set aside
+        than declared. Exactly then :func:`rescore.validation.gate` lets it through.
     results : tuple of ExpectationResult
         The platform's own first, then the suite's, each in the order of declaration.
     quarantined, rejected : dict of int to str
@@ -84,6 +84,21 @@ class ValidationReport:
     results: tuple[ExpectationResult, ...]
     quarantined: dict[int, str]
     rejected: dict[int, str]
+
+    @classmethod
+    def of(
+        cls,
+        rows: int,
+        results: tuple[ExpectationResult, ...],
+        *,
+        quarantined: dict[int, str],
+        rejected: dict[int, str],
+        allowed_fraction: float,
+    ) -> ValidationReport:
+        """Judge what was found: ``allowed_fraction`` of the rows (0 to 1) may be set aside."""
+        judged = cls(rows, True, results, quarantined, rejected)
+        success = not judged.failed("critical") and judged.set_aside_fraction <= allowed_fraction
+        return replace(judged, success=success)
 
     @property
     def scored(self) -> int:

@@ -96,16 +96,13 @@ def validate(table: pa.Table, folder: ModelFolder) -> ValidationReport:
             reason = f"{one.subject} {failing(one.worded_as, one.parameters)}"
             quarantined.append((evaluation.positions, reason))
     rejected = join_reasons(found.rejected)
-    return ValidationReport(
-        rows=table.num_rows,
-        success=all(result.success or result.severity != "critical" for result in results),
-        results=tuple(results),
-        quarantined={
-            position: reason
-            for position, reason in join_reasons(quarantined).items()
-            if position not in rejected
-        },
+    reasons = join_reasons(quarantined)
+    return ValidationReport.of(
+        table.num_rows,
+        tuple(results),
+        quarantined={position: reasons[position] for position in reasons if position not in rejected},
         rejected=rejected,
+        allowed_fraction=folder.spec.validation.max_quarantined_fraction,
     )
 
 
