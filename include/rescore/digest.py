@@ -42,6 +42,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rescore.errors import UndigestibleError
 
@@ -246,10 +247,10 @@ class TableHasher:
     def _leaf(self) -> bytes:
         digest = hashlib.sha256(b"rescore.leaf\0")
         digest.update(struct.pack("<Q", self._pending_rows))
-        for position, (name, kind) in enumerate(self._columns):
+        for position, (_, kind) in enumerate(self._columns):
             pieces = [arrays[position] for arrays in self._pending]
             array = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
-            for buffer in _encode(array, name, kind):
+            for buffer in _encode(array, kind):
                 digest.update(buffer)
         return digest.digest()
 
@@ -309,20 +310,22 @@ def _held(array: pa.Array, name: str, kind: str) -> pa.Array:
     held = _HELD[kind]
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if array.type == held:
-        return array
-    try:
-        return array.cast(held)
-    except pa.ArrowInvalid as error:
-        raise UndigestibleError(
-            f"column {name!r} does not fit {kind}: {error}",
-            where=f"column {name!r}",
-            expected="whole microseconds",
-            fix="round it first",
-        ) from None
+    if array.type != held:
+        try:
+            array = array.cast(held)
+        except pa.ArrowInvalid as error:
+            raise UndigestibleError(
+                f"column {name!r} does not fit {kind}: {error}",
+                where=f"column {name!r}",
+                expected="whole microseconds",
+                fix="round it first",
+            ) from None
+    if kind in _RANGE:
+        _refuse_infinite(array, name, kind)
+    return array
 
 
-def _encode(array: pa.Array, name: str, kind: str) -> list[Any]:
+def _encode(array: pa.Array, kind: str) -> list[Any]:
     """Return the buffers of one column of one leaf: validity, then values."""
     rows = len(array)
     validity = _bits(array.is_valid()) if array.null_count else _all_valid(rows)
@@ -339,8 +342,6 @@ def _encode(array: pa.Array, name: str, kind: str) -> list[Any]:
     values = np.frombuffer(array.buffers()[1], layout, count=rows, offset=array.offset * width)
     if kind == "float64":
         values = _one_nan(values)
-    elif kind in _RANGE:
-        _refuse_infinite(values, name, kind)
     return [validity, values]
 
 
@@ -363,10 +364,11 @@ def _one_nan(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return bits
 
 
-def _refuse_infinite(values: np.ndarray[Any, Any], name: str, kind: str) -> None:
+def _refuse_infinite(array: pa.Array, name: str, kind: str) -> None:
     earliest, latest = _RANGE[kind]
-    low, high = int(values.min()), int(values.max())
-    if low < earliest or high > latest:
+    bounds = pc.min_max(array.view(_LAYOUT[kind][1]))  # without NULLs; both NULL if there is no value
+    low, high = bounds["min"].as_py(), bounds["max"].as_py()
+    if low is not None and (low < earliest or high > latest):
         raise UndigestibleError(
             f"column {name!r} holds an infinite value, or one outside the years 1 to 9999",
             where=f"column {name!r}",
