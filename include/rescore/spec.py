@@ -222,12 +222,13 @@ class ValidationSpec(_Declared):
 class DriftSpec(_Declared):
     """What counts as drift, how often a false alarm is accepted, and what an alarm does.
 
-    ``false_alarm_rate`` is per window. ``effect_floor`` is the smallest distance worth a flag (in
-    PSI). ``strata: weekday`` compares windows of weekdays and of weekends with their own kind.
+    ``false_alarm_rate`` is per window. ``effect_floor`` is the smallest effect worth a flag: PSI beyond
+    what the window's size explains (.02 is a shift by a seventh of a standard deviation, and .0625
+    by a quarter). ``strata: weekday`` compares windows of weekdays and of weekends with their own kind.
     """
 
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
-    effect_floor: float = Field(default=0.1, ge=0)
+    effect_floor: float = Field(default=0.02, ge=0)
     strata: Literal["none", "weekday"] = "none"
     on_drift: Literal["nothing", "warn", "retrain"] = "warn"
     on_outage: Literal["stop", "publish_flagged"] = "stop"

@@ -1,10 +1,11 @@
 """From distances to p-values: how far is far, for a window of this model and this size.
 
-Everything is symmetric in the windows: the live window is one more row beside the reference
-windows, each compared with all others. If the live window is like the reference windows
-(exchangeable with them), its rank is uniform, whatever the features' distributions, dependence and
-tails. That is full conformal prediction (Vovk, Gammerman and Shafer, *Algorithmic Learning in a
-Random World*, 2005, chapter 2). Why this statistic and no other: docs/decisions/0005-drift-statistic.md
+The live window is one more row beside the reference windows, and all rows are treated alike: each
+is compared with the others, each is ranked among the others. If the live window is like the
+reference windows (exchangeable with them), its rank is uniform, whatever the features'
+distributions, dependence and tails. That is full conformal prediction (Vovk, Gammerman and Shafer,
+*Algorithmic Learning in a Random World*, 2005, chapter 2). Why this statistic and no other, with
+figures: docs/decisions/0005-drift-statistic.md
 """
 
 from __future__ import annotations
@@ -13,52 +14,136 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc, chndtr
+from scipy.special import chdtrc, chndtr, expit
 
 from rescore.errors import DriftError
 
 __all__ = [
     "MIN_WINDOWS",
     "benjamini_hochberg",
-    "comparable",
     "conformal_p",
+    "others_of",
     "psi_p",
     "refuse_unresolvable",
+    "same_size",
+    "unusualness",
 ]
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 #: With fewer reference windows than this, no rank is worth much: PSI's chi-square is used instead.
 MIN_WINDOWS = 20
 
-#: A feature whose distances hardly vary from window to window is not held to finer than this (natural log).
-SMALLEST_SPREAD = 0.25
+#: Two windows whose distances differ by less than about this (natural log) are equally far off.
+SMALLEST_SPREAD = 0.1
+
+#: A window's neighbours in time, up to this part of all windows on each side, are left out with it.
+NEIGHBOURHOOD = 1 / 15
+
+#: Slope that makes a logistic distribution function closest to the normal one (Johnson and Kotz 1970).
+LOGISTIC = 1.702
+
+#: Values of the kernel that are held in memory at once.
+BLOCK_VALUES = 4_000_000
 
 
-def comparable(distance: Floats, noise: Floats) -> Floats:
-    """Put one feature's distances on a scale on which features can be compared.
+def neighbourhood(windows: int) -> int:
+    """How many neighbours on each side are left out together with a reference window."""
+    return int(windows * NEIGHBOURHOOD)
 
-    The distance is taken relative to what it is expected to be at the window's size, then
-    studentised on a log scale, so that neither a heavy tail nor a small window stands out.
+
+def others_of(windows: Counts) -> Counts:
+    """For each window, the counts of all others; the last row is the live window.
+
+    A reference window's neighbours in time are left out with it. They are like it where windows
+    wander slowly, and a live window usually has no neighbour in the reference.
 
     Parameters
     ----------
-    distance : ndarray of float, shape (n_windows, n_features)
-        One distance per window and feature.
-    noise : ndarray of float, shape (n_windows, n_features)
+    windows : ndarray of int, shape (n_windows + 1, n_cells)
+        Rows per cell; reference windows in order of time, the live one last.
+    """
+    reference = windows.shape[0] - 1
+    reach = neighbourhood(reference)
+    sums = np.vstack([np.zeros_like(windows[:1]), np.cumsum(windows[:-1], axis=0)])
+    place = np.arange(reference)
+    first, last = np.maximum(place - reach, 0), np.minimum(place + reach + 1, reference)
+    near = np.vstack([sums[last] - sums[first], windows[-1:]])
+    return np.asarray(windows.sum(axis=0) - near)
+
+
+def same_size(windows: Counts, generator: np.random.Generator) -> Counts:
+    """Make a live window of unusual size comparable by drawing rows without replacement.
+
+    Sampling noise and real differences between windows shrink differently with size, so no factor
+    corrects for both. If the live window is smaller than every reference window, those are
+    thinned to its size; if it is larger than every one, it is thinned to their median.
+
+    Parameters
+    ----------
+    windows : ndarray of int, shape (n_windows + 1, n_cells)
+        Rows per cell, the live window last.
+    generator : numpy.random.Generator
+        Seeded by the caller, so that the same window gets the same answer.
+    """
+    sizes = windows.sum(axis=1)
+    reference, live = sizes[:-1][sizes[:-1] > 0], int(sizes[-1])
+    if reference.size == 0 or live == 0 or reference.min() <= live <= reference.max():
+        return windows
+    target = min(live, int(np.median(reference)))
+    remaining, left = sizes.copy(), np.minimum(sizes, target)
+    thinned = np.zeros_like(windows)
+    for cell in range(windows.shape[1]):
+        remaining = remaining - windows[:, cell]
+        thinned[:, cell] = generator.hypergeometric(windows[:, cell], remaining, left)
+        left = left - thinned[:, cell]
+    return thinned
+
+
+def unusualness(distance: Floats, noise: Floats) -> Floats:
+    """How far out each window is in one distance, on a scale that all features share.
+
+    The distance is taken relative to what it is expected to be at the window's size, then on a log
+    scale; of that, a kernel estimate of the share of *other* windows that are as far out or
+    further, as ``-ln``. A feature that is wild in some windows makes none of them stand out,
+    and no two windows tie as they would by rank. The kernel is logistic and one standard deviation
+    wide, so that beyond all other windows the estimate falls with the distance from them.
+
+    Parameters
+    ----------
+    distance : ndarray of float, shape (n_windows + 1, n_distances)
+        One distance per window and feature, the live window last.
+    noise : ndarray of float, shape (n_windows + 1, n_distances)
         What sampling alone makes of it on average at the window's size.
 
     Returns
     -------
-    ndarray of float, shape (n_windows, n_features)
-        Studentised log distances.
+    ndarray of float, shape (n_windows + 1, n_distances)
     """
     beyond = np.maximum((distance - noise).mean(axis=0), 0.0)
     expected = beyond + 2 * noise
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(expected > 0, np.log((distance + noise) / expected), 0.0)
-    spread = np.maximum(relative.std(axis=0), SMALLEST_SPREAD)
-    return np.asarray((relative - relative.mean(axis=0)) / spread)
+    scaled = relative * (LOGISTIC / np.maximum(relative.std(axis=0), SMALLEST_SPREAD))
+    windows, features = scaled.shape
+    others = _not_neighbours(windows)
+    result = np.empty_like(scaled)
+    width = max(1, BLOCK_VALUES // windows**2)
+    for start in range(0, features, width):
+        part = scaled[:, start : start + width]
+        further = expit(part[None, :, :] - part[:, None, :])
+        share = np.einsum("ij,ijk->ik", others, further) / others.sum(axis=1)[:, None]
+        result[:, start : start + width] = -np.log(np.maximum(share, 1e-300))
+    return np.asarray(result)
+
+
+def _not_neighbours(windows: int) -> Floats:
+    """1 where two windows are not neighbours; the live one, last, has none but itself."""
+    place = np.arange(windows)
+    apart = np.abs(place[:, None] - place[None, :]) > neighbourhood(windows - 1)
+    apart[-1, :-1] = apart[:-1, -1] = True
+    return np.asarray(apart, dtype=np.float64)
 
 
 def conformal_p(statistics: Floats, live: Floats) -> Floats:

@@ -7,17 +7,17 @@ outage: what follows from a verdict is the pipeline's to decide.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rescore.drift import calibration, distances
-from rescore.drift.cells import LevelCells, OrderedCells, Tally, moments, ordered_values
-from rescore.drift.outage import Outage, find_outage, missing_rates
+from rescore.drift import calibration
+from rescore.drift.cells import OrderedCells, moments
+from rescore.drift.measurement import Measured, measure, measure_score
+from rescore.drift.outage import missing_rates
 from rescore.drift.performance import estimated_performance
-from rescore.drift.reference import FeatureReference, Reference, magnitude_and_spread, one_score, stratum_of
+from rescore.drift.reference import Reference, one_score, stratum_of
 from rescore.drift.report import DriftReport, FeatureDrift, Method
 from rescore.drift.verdict import judge, say_limits, say_note
 from rescore.errors import DriftError
@@ -26,24 +26,6 @@ from rescore.spec import DriftSpec
 __all__ = ["compare"]
 
 Floats = npt.NDArray[np.float64]
-
-#: A change of scale shows as a PSI far above this; below it, magnitudes are not looked at: it costs a pass.
-SUSPICIOUS_PSI = 0.25
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """One feature, measured; distances have the reference windows first and the live one last."""
-
-    reference: FeatureReference
-    tally: Tally
-    distance: list[Floats]
-    noise: list[Floats]
-    psi: float
-    psi_noise: float
-    psi_cells: int
-    own_distance: float
-    outage: Outage | None
 
 
 def compare(
@@ -86,13 +68,11 @@ def compare(
     rows = profile.rows[chosen]
     method: Method = "conformal" if rows.size >= calibration.MIN_WINDOWS else "chi2_bh"
     calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
-    measured = [
-        _measure(one, _tally(one, window, event_time), chosen, window, event_time) for one in profile.features
-    ]
+    measured = [measure(one, window[one.name], event_time, chosen) for one in profile.features]
     estimated: dict[str, float | None] = {}
     if scores is not None and profile.score is not None:
         values = one_score(scores)
-        measured.append(_measure_score(profile.score, values, chosen))
+        measured.append(measure_score(profile.score, values, chosen))
         if profile.estimated_auc is not None:
             aucs = profile.estimated_auc[chosen][np.isfinite(profile.estimated_auc[chosen])]
             estimated = {
@@ -145,84 +125,8 @@ def _choose_windows(
     return stratum, np.flatnonzero(np.asarray(profile.strata) == stratum)
 
 
-def _tally(reference: FeatureReference, window: pa.Table, event_time: Floats | None) -> Tally:
-    column = window[reference.name]
-    if isinstance(reference.cells, LevelCells):
-        return reference.cells.tally(column)
-    return reference.cells.tally(ordered_values(column, reference.kind, event_time))
-
-
-def _measure(
-    reference: FeatureReference,
-    tally: Tally,
-    chosen: npt.NDArray[np.intp],
-    window: pa.Table,
-    event_time: Floats | None,
-) -> _Measured:
-    one = _distances(reference, tally, chosen)
-    magnitude = spread = math.nan
-    if reference.kind == "numeric" and one.psi > SUSPICIOUS_PSI:
-        values = ordered_values(window[reference.name], reference.kind, event_time)
-        magnitude, spread = magnitude_and_spread(values)
-    return _with_outage(one, find_outage(reference, tally, magnitude, spread))
-
-
-def _measure_score(reference: FeatureReference, values: Floats, chosen: npt.NDArray[np.intp]) -> _Measured:
-    assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are ordered by construction)
-    tally = reference.cells.tally(values)
-    one = _distances(reference, tally, chosen)
-    return _with_outage(one, find_outage(reference, tally, *magnitude_and_spread(values)))
-
-
-def _with_outage(one: _Measured, outage: Outage | None) -> _Measured:
-    return _Measured(**{**one.__dict__, "outage": outage})
-
-
-def _distances(reference: FeatureReference, tally: Tally, chosen: npt.NDArray[np.intp]) -> _Measured:
-    """Every window against all others: subtracting its counts from the total leaves it out."""
-    windows = np.vstack([reference.counts[chosen], tally.counts])
-    others = windows.sum(axis=0) - windows
-    there, others_there = windows[:, :-1], others[:, :-1]
-    if isinstance(reference.cells, OrderedCells):
-        groups = np.append(reference.cells.groups, reference.cells.groups.max() + 1)
-        firsts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
-        cells, others_cells = (np.add.reduceat(counts, firsts, axis=1) for counts in (windows, others))
-    else:
-        cells, others_cells = windows, others
-    psi, noise = distances.psi(cells, others_cells), distances.psi_noise(cells, others_cells)
-    gone, others_gone = (
-        np.c_[counts.sum(axis=1), missing]
-        for counts, missing in ((there, windows[:, -1]), (others_there, others[:, -1]))
-    )
-    distance = [psi, distances.psi(gone, others_gone)]
-    noises = [noise, distances.psi_noise(gone, others_gone)]
-    if isinstance(reference.cells, OrderedCells):
-        distance.append(distances.cramer_von_mises(there, others_there))
-        noises.append(distances.cramer_von_mises_noise(there, others_there))
-        own = distances.wasserstein(
-            there[-1],
-            others_there[-1],
-            reference.cells.edges,
-            low_means=(tally.low_mean, reference.cells.low_mean),
-            high_means=(tally.high_mean, reference.cells.high_mean),
-        )
-    else:
-        own = float(distances.total_variation(there[-1:], others_there[-1:])[0])
-    return _Measured(
-        reference=reference,
-        tally=tally,
-        distance=distance,
-        noise=noises,
-        psi=float(psi[-1]),
-        psi_noise=float(noise[-1]),
-        psi_cells=int((cells[-1] + others_cells[-1] > 0).sum()),
-        own_distance=own,
-        outage=None,
-    )
-
-
 def _p_values(
-    measured: list[_Measured], method: Method, rows: int, reference_rows: int, drift: DriftSpec
+    measured: list[Measured], method: Method, rows: int, reference_rows: int, drift: DriftSpec
 ) -> tuple[float | None, Floats, Floats]:
     """The window's p-value, every feature's, and every feature's share of what is unusual."""
     if method == "none" or not measured:
@@ -233,16 +137,15 @@ def _p_values(
         p = calibration.psi_p(psi, rows, reference_rows, cells, drift.effect_floor)
         adjusted = calibration.benjamini_hochberg(p)
         return float(adjusted.min()), adjusted, _shares(-np.log(np.maximum(p, 1e-300)))
-    owner = np.concatenate([np.full(len(one.distance), i) for i, one in enumerate(measured)])
-    scale = calibration.comparable(
-        np.column_stack([column for one in measured for column in one.distance]),
-        np.column_stack([column for one in measured for column in one.noise]),
+    unusual = calibration.unusualness(
+        np.hstack([one.distance for one in measured]), np.hstack([one.noise for one in measured])
     )
-    firsts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
-    per_feature = np.maximum.reduceat(scale, firsts, axis=1)
+    firsts = np.cumsum([0, *(one.distance.shape[1] for one in measured[:-1])])
+    per_feature = np.maximum.reduceat(unusual, firsts, axis=1)
     greatest = per_feature.max(axis=1)
     p = calibration.conformal_p(greatest[:-1], per_feature[-1])
-    return float(p.min()), p, _shares(np.maximum(per_feature[-1], 0.0) ** 2)
+    # A window in the middle of all others has ln 2.
+    return float(p.min()), p, _shares(np.maximum(per_feature[-1] - math.log(2), 0.0))
 
 
 def _shares(values: Floats) -> Floats:
@@ -250,7 +153,7 @@ def _shares(values: Floats) -> Floats:
     return values / total if total > 0 else np.zeros_like(values)
 
 
-def _row(one: _Measured, p: float, share: float, total_importance: float, drift: DriftSpec) -> FeatureDrift:
+def _row(one: Measured, p: float, share: float, total_importance: float, drift: DriftSpec) -> FeatureDrift:
     rows = int(one.tally.counts.sum())
     missing = float(one.tally.counts[-1] / rows) if rows else math.nan
     before = float(missing_rates(one.reference).max(initial=0.0))

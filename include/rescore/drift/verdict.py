@@ -22,9 +22,6 @@ MATTERS = 0.10
 #: An estimated AUC below every reference window's by at least this much is consequential.
 AUC_LOSS = 0.01
 
-#: Windows this much smaller or larger than any reference window get a warning.
-UNLIKE_SIZE = 2.0
-
 
 def judge(
     features: tuple[FeatureDrift, ...],
@@ -109,10 +106,12 @@ def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stra
             f"only {count}{kind} reference windows, fewer than {MIN_WINDOWS}: chi-square approximation of "
             "PSI, which takes rows as independent"
         )
-    if count and rows:
+    if method == "conformal" and count and rows:
         low, high = int(np.min(reference_rows)), int(np.max(reference_rows))
-        if rows < low / UNLIKE_SIZE or rows > high * UNLIKE_SIZE:
+        if not low <= rows <= high:
+            target = min(rows, int(np.median(reference_rows)))
             notes.append(
-                f"{rows:,} rows, in reference windows {low:,} to {high:,}: distances are corrected for size"
+                f"{rows:,} rows, in reference windows {low:,} to {high:,}: "
+                f"compared as if all had {target:,} (drawn by a fixed seed)"
             )
     return tuple(notes)

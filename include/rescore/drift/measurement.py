@@ -1,0 +1,139 @@
+"""One feature of one window, measured: its counts, its distances from the reference, its outage.
+
+Distances are of every window, past and live, from all others, because only then can the live one
+be ranked among them (``calibration``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rescore.drift import distances
+from rescore.drift.calibration import others_of, same_size
+from rescore.drift.cells import LevelCells, OrderedCells, Tally, ordered_values
+from rescore.drift.outage import Outage, find_outage
+from rescore.drift.reference import SCORE, FeatureReference, magnitude_and_spread
+
+__all__ = ["Measured", "measure", "measure_score"]
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+#: A change of scale shows as a PSI far above this; below it, magnitudes are not looked at: it costs a pass.
+SUSPICIOUS_PSI = 0.25
+
+#: Unusual sizes are made equal by drawing rows; the same window must give the same p-value again.
+THINNING_SEED = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of one feature (or the score).
+
+    Attributes
+    ----------
+    distance, noise : ndarray of float, shape (n_windows + 1, n_distances)
+        Distances to be ranked (PSI, PSI of missing or not, and Cramér-von Mises if values are
+        ordered) and what sampling alone makes of them; the live window last.
+    psi, psi_noise, psi_cells : float, float, int
+        The live window's PSI as it is, its average without drift, and over how many cells.
+    own_distance : float
+        Wasserstein-1 in the feature's unit, or total variation.
+    """
+
+    reference: FeatureReference
+    tally: Tally
+    distance: Floats
+    noise: Floats
+    psi: float
+    psi_noise: float
+    psi_cells: int
+    own_distance: float
+    outage: Outage | None
+
+
+def measure(
+    reference: FeatureReference,
+    column: pa.ChunkedArray,
+    event_time: Floats | None,
+    chosen: npt.NDArray[np.intp],
+) -> Measured:
+    """Measure a feature against the ``chosen`` reference windows."""
+    if isinstance(reference.cells, LevelCells):
+        return _measure(reference, reference.cells.tally(column), None, chosen)
+    values = ordered_values(column, reference.kind, event_time)
+    return _measure(reference, reference.cells.tally(values), values, chosen)
+
+
+def measure_score(reference: FeatureReference, values: Floats, chosen: npt.NDArray[np.intp]) -> Measured:
+    """Measure the model's scores; a missing one is no matter of distance, only of outage."""
+    tally = reference.cells.tally(values)
+    return _measure(reference, tally, values, chosen)
+
+
+def _measure(
+    reference: FeatureReference, tally: Tally, values: Floats | None, chosen: npt.NDArray[np.intp]
+) -> Measured:
+    windows = np.vstack([reference.counts[chosen], tally.counts])
+    if reference.kind == SCORE:
+        windows[:, -1] = 0
+    others = windows.sum(axis=0) - windows[-1]
+    cells, other_cells = _psi_cells(reference, windows[-1:]), _psi_cells(reference, (others)[None])
+    psi = float(distances.psi(cells, other_cells)[0])
+    magnitude = spread = math.nan
+    if values is not None and (psi > SUSPICIOUS_PSI or reference.kind == SCORE):
+        magnitude, spread = magnitude_and_spread(values)
+    distance, noise = _to_be_ranked(reference, windows)
+    return Measured(
+        reference=reference,
+        tally=tally,
+        distance=distance,
+        noise=noise,
+        psi=psi,
+        psi_noise=float(distances.psi_noise(cells, other_cells)[0]),
+        psi_cells=int((cells + other_cells > 0).sum()),
+        own_distance=_own_distance(reference, tally, windows[-1], others),
+        outage=find_outage(reference, tally, magnitude, spread),
+    )
+
+
+def _psi_cells(reference: FeatureReference, counts: Counts) -> Counts:
+    """Counts by PSI group; missing stays a group of its own."""
+    if isinstance(reference.cells, LevelCells):
+        return counts
+    groups = reference.cells.groups
+    firsts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1], True])
+    return np.asarray(np.add.reduceat(counts, firsts, axis=1))
+
+
+def _to_be_ranked(reference: FeatureReference, windows: Counts) -> tuple[Floats, Floats]:
+    windows = same_size(windows, np.random.default_rng(THINNING_SEED))
+    others = others_of(windows)
+    there, other_there = windows[:, :-1], others[:, :-1]
+    pairs = [(_psi_cells(reference, windows), _psi_cells(reference, others))]
+    if reference.kind != SCORE:
+        pairs.append(tuple(np.c_[counts[:, :-1].sum(axis=1), counts[:, -1]] for counts in (windows, others)))
+    distance = [distances.psi(window, other) for window, other in pairs]
+    noise = [distances.psi_noise(window, other) for window, other in pairs]
+    if isinstance(reference.cells, OrderedCells):
+        distance.append(distances.cramer_von_mises(there, other_there))
+        noise.append(distances.cramer_von_mises_noise(there, other_there))
+    return np.column_stack(distance), np.column_stack(noise)
+
+
+def _own_distance(reference: FeatureReference, tally: Tally, window: Counts, others: Counts) -> float:
+    there, other_there = window[:-1], others[:-1]
+    if isinstance(reference.cells, LevelCells):
+        return float(distances.total_variation(there[None], other_there[None])[0])
+    return distances.wasserstein(
+        there,
+        other_there,
+        reference.cells.edges,
+        low_means=(tally.low_mean, reference.cells.low_mean),
+        high_means=(tally.high_mean, reference.cells.high_mean),
+    )
