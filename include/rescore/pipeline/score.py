@@ -138,15 +138,17 @@ def validate_run(ctx: Context, run_id: str) -> str:
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
         ctx.store.ensure_model(folder.spec, {name: rows.schema.field(name).type for name in keys})
         excluded = report.excluded(rows, keys)
+        if report.success:
+            # Before the report: a fork inherits a validation that passed, and with it these rows.
+            ctx.store.record_excluded(
+                run,
+                excluded,
+                positions=report.excluded_positions,
+                kinds=excluded["kind"].to_pylist(),
+                reasons=excluded["reason"].to_pylist(),
+            )
         ctx.store.record_validation(run, report.to_dict())
         validation.gate(report, folder.spec)
-        ctx.store.record_excluded(
-            run,
-            excluded,
-            positions=report.excluded_positions,
-            kinds=excluded["kind"].to_pylist(),
-            reasons=excluded["reason"].to_pylist(),
-        )
         ctx.store.advance(
             run, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)
         )
