@@ -189,7 +189,9 @@ def data_folder() -> Path:
     return folder
 
 
-def load(url: str, *, schema: str = "flights", progress: Callable[[str], None] | None = None) -> LoadedFlights:
+def load(
+    url: str, *, schema: str = "flights", progress: Callable[[str], None] | None = None
+) -> LoadedFlights:
     """Load the flights into ``schema``, in one transaction: all of it or nothing.
 
     Loading twice changes nothing: tables made from the same files by the same loader, with no row
