@@ -207,7 +207,8 @@ def _canonical_file(name: str, content: bytes) -> bytes:
     array = np.load(io.BytesIO(content), allow_pickle=False)
     fields = array.dtype.fields
     if fields and sum(field[0].itemsize for field in fields.values()) < array.dtype.itemsize:
-        clean = np.zeros_like(array)
+        # Not zeros_like: it leaves the padding as the memory was.
+        clean = np.zeros(array.shape, array.dtype, order="F" if np.isfortran(array) else "C")
         for field in fields:
             clean[field] = array[field]
         buffer = io.BytesIO()

@@ -33,11 +33,11 @@ def main() -> int:
 
         job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
         trainer = Trainer(job)
-        with one_thread():
-            _say(tasks=trainer.tasks)
-            while (task := tasks.get()) is not None:
+        _say(tasks=trainer.tasks)
+        while (task := tasks.get()) is not None:
+            with one_thread():
                 trainer.run(task)
-                _say(done=task)
+            _say(done=task)
     except RescoreError as error:
         _say(error=_described(error))
         return 3

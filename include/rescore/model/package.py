@@ -111,7 +111,18 @@ class Package:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = pq.read_metadata(input_parquet).num_rows
+        with pq.ParquetFile(input_parquet) as file:
+            rows, columns = file.metadata.num_rows, file.schema_arrow.names
+        features = [feature["name"] for feature in self.manifest["features"]]
+        missing = [name for name in features if name not in columns]
+        if missing:
+            raise ModelError(
+                f"features are missing from {input_parquet.name}: {', '.join(missing)}",
+                where=f"{self.name} {self.version}",
+                expected=f"all of: {', '.join(features)}",
+                fix="extract them",
+                data={"missing": missing},
+            )
         if processes is None:
             processes = min(2, os.cpu_count() or 1) if rows >= _WORTH_TWO else 1
         positions = sorted({int(position) for position in exclude or ()})

@@ -47,9 +47,10 @@ def force_one_job(estimator: Any) -> None:
     """Set every ``n_jobs`` in an estimator to 1: its parameters, its parts, its fitted parts.
 
     Threads that add to one sum (a forest's predictions) add in the order in which they finish.
+    ``None`` means one too, and stays.
     """
     for _, part in walk(estimator):
-        if "n_jobs" in vars(part):
+        if vars(part).get("n_jobs") is not None:
             part.n_jobs = 1
 
 

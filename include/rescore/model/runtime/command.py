@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .environment import one_thread
 from .errors import InputError, PackageError
 from .package import InstalledPackage
 from .scoring import BLOCK_ROWS
@@ -95,7 +96,7 @@ def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any)
     excluded = np.fromfile(options.exclude, dtype=np.int64) if options.exclude else None
     partial = options.destination.with_name(options.destination.name + ".part")
     written = 0
-    with pa.OSFile(str(partial), "wb") as sink:
+    with one_thread(), pa.OSFile(str(partial), "wb") as sink:
         writer = None
         for step in _steps(options.source, package, start, stop, excluded):
             scores = scorer.scores(scorer.features.conform(step))

@@ -7,6 +7,7 @@ kernels. More than one thread is never used: sums split over threads change with
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -47,6 +48,9 @@ THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+# OpenMP's limit belongs to a thread, so what holds is remembered for each.
+_HELD = threading.local()
 
 
 def installed(name: str) -> str | None:
@@ -118,6 +122,9 @@ def one_thread() -> Iterator[None]:
     """
     from threadpoolctl import threadpool_info, threadpool_limits
 
+    if getattr(_HELD, "yes", False):  # looking for the libraries takes 10 ms
+        yield
+        return
     with threadpool_limits(limits=1):
         many = [info for info in threadpool_info() if info["num_threads"] != 1]
         if many:
@@ -127,7 +134,11 @@ def one_thread() -> Iterator[None]:
                 expected="1 thread in each",
                 fix=f"set {', '.join(THREAD_VARIABLES)} to 1 before the process starts",
             )
-        yield
+        _HELD.yes = True
+        try:
+            yield
+        finally:
+            _HELD.yes = False
 
 
 @cache

@@ -1,0 +1,158 @@
+"""The artifact's bytes depend on the pipeline alone, and hold nothing that a package must not."""
+
+from __future__ import annotations
+
+import functools
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+
+from rescore.errors import RefusedTypeError, UnseededEstimatorError
+from rescore.model.artifact import canonical, first_difference, serialise
+from rescore.model.checks import refuse_nameless, refuse_stored_rows, refuse_unseeded
+from rescore.model.runtime.artifact import load_artifact
+from rescore.model.wheel import write_zip
+
+
+@pytest.fixture(scope="module")
+def data(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    matrix = random.normal(size=(200, 3))
+    return matrix, (matrix[:, 0] + random.normal(size=200) > 0).astype(int)
+
+
+def forest(data: tuple[np.ndarray, np.ndarray], seed: int = 1) -> Any:
+    search = GridSearchCV(RandomForestClassifier(3, random_state=seed), {"max_depth": [2, 3]}, cv=2)
+    return make_pipeline(StandardScaler(), search).fit(*data)
+
+
+class Odd:
+    """Holds what skops writes otherwise each time."""
+
+    def __init__(self) -> None:
+        shared = np.arange(3.0)
+        self.names = {"b", "a", "c", "ä"}
+        self.content = b"some bytes"
+        self.one = self.other = shared
+        self.sparse = sparse.csr_matrix(np.eye(3))
+
+    def __sklearn_tags__(self) -> None: ...
+
+
+def test_two_fits_give_the_same_bytes_where_skops_does_not(data: tuple[np.ndarray, np.ndarray]) -> None:
+    from skops.io import dumps
+
+    one, other = forest(data), forest(data)
+    assert dumps(one) != dumps(other)
+    first, types = serialise(one, model="m")
+    second, _ = serialise(other, model="m")
+    assert first == second
+    assert "sklearn.tree._tree.Tree" in types
+
+
+def test_what_is_loaded_predicts_the_same_bits(data: tuple[np.ndarray, np.ndarray]) -> None:
+    fitted = forest(data)
+    content, types = serialise(fitted, model="m")
+    loaded = load_artifact(content, types)
+    assert loaded.predict_proba(data[0]).tobytes() == fitted.predict_proba(data[0]).tobytes()
+
+
+def test_sets_bytes_shared_and_sparse_arrays_survive() -> None:
+    content, types = serialise(Odd(), model=__name__)
+    assert content == serialise(Odd(), model=__name__)[0]
+    loaded = load_artifact(content, types)
+    assert loaded.names == {"b", "a", "c", "ä"}
+    assert loaded.content == b"some bytes"
+    assert loaded.one is loaded.other
+    assert (loaded.sparse.toarray() == np.eye(3)).all()
+    members = zipfile.ZipFile(io.BytesIO(content)).infolist()
+    assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert [member.filename for member in members][:2] == ["000001.bin", "000002.npy"]
+
+
+def test_padding_in_records_is_zeroed() -> None:
+    padded = np.dtype({"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [0, 8], "itemsize": 16})
+    files = []
+    for garbage in (0, 255):
+        raw = np.full(32, garbage, np.uint8).view(padded)
+        raw["a"], raw["b"] = 1, 2.0
+        buffer = io.BytesIO()
+        np.save(buffer, raw)
+        schema = b'{"__loader__":"NdArrayNode","__class__":"ndarray","__module__":"numpy","file":"7.npy"}'
+        files.append(canonical(write_zip({"7.npy": buffer.getvalue(), "schema.json": schema})))
+    assert files[0] == files[1]
+
+
+def test_a_difference_is_named_by_its_place(data: tuple[np.ndarray, np.ndarray]) -> None:
+    one, _ = serialise(make_pipeline(StandardScaler(), LogisticRegression()).fit(*data), model="m")
+    other, _ = serialise(make_pipeline(StandardScaler(), LogisticRegression(C=2)).fit(*data), model="m")
+    assert first_difference(one, one) is None
+    assert first_difference(one, other) == ".steps[1][1].C"
+    trees = [serialise(forest(data, seed), model="m")[0] for seed in (1, 2)]
+    assert "random_state" in str(first_difference(*trees))
+
+
+def test_a_type_outside_the_allow_list_is_refused_by_name_and_place(data: tuple[np.ndarray, Any]) -> None:
+    foreign = make_pipeline(StandardScaler(), LogisticRegression()).fit(*data)
+    foreign.steps[0][1].note_ = Odd()
+    with pytest.raises(RefusedTypeError, match=r"test_artifact\.Odd") as caught:
+        serialise(foreign, model="m")
+    assert ".steps[0][1].note_" in str(caught.value)
+    assert serialise(foreign, model="m", declared=[f"{__name__}.Odd"])
+
+
+def named(frame: Any) -> Any:
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("estimator", "parameter"),
+    [
+        (RandomForestClassifier(), "random_state"),
+        (make_pipeline(StandardScaler(), RandomForestClassifier()), "randomforestclassifier__random_state"),
+        (
+            GridSearchCV(LogisticRegression(random_state=1), {}, cv=KFold(3, shuffle=True)),
+            "cv__random_state",
+        ),
+        (GridSearchCV(LogisticRegression(random_state=1), {}, cv=ShuffleSplit(3)), "cv__random_state"),
+    ],
+)
+def test_chance_without_a_seed_is_refused_by_the_parameters_name(estimator: Any, parameter: str) -> None:
+    with pytest.raises(UnseededEstimatorError, match=parameter) as caught:
+        refuse_unseeded(estimator)
+    assert caught.value.data["parameters"] == [parameter]
+
+
+def test_what_does_not_draw_needs_no_seed() -> None:
+    refuse_unseeded(GridSearchCV(LogisticRegression(random_state=1), {}, cv=KFold(3)))
+    refuse_unseeded(make_pipeline(FunctionTransformer(named), RandomForestClassifier(random_state=0)))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda frame: frame, functools.partial(lambda frame: frame), {"f": lambda frame: frame}]
+)
+def test_nameless_functions_are_refused(function: Any) -> None:
+    step = FunctionTransformer(named, kw_args=function) if isinstance(function, dict) else function
+    step = step if isinstance(step, FunctionTransformer) else FunctionTransformer(step)
+    with pytest.raises(RefusedTypeError, match=r"functiontransformer__\w+.* is a lambda"):
+        refuse_nameless(make_pipeline(step, LogisticRegression()))
+    refuse_nameless(make_pipeline(FunctionTransformer(named), LogisticRegression()))
+
+
+@pytest.mark.parametrize("estimator", [KNeighborsClassifier(), SVC()])
+def test_estimators_that_store_people_are_refused(estimator: Any, data: tuple[Any, Any]) -> None:
+    with pytest.raises(RefusedTypeError, match="keeps rows of the training data") as caught:
+        refuse_stored_rows(make_pipeline(StandardScaler(), estimator).fit(*data))
+    assert caught.value.data["type"] == type(estimator).__name__
+    refuse_stored_rows(forest(data))

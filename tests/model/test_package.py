@@ -1,0 +1,348 @@
+"""A package: the same bytes each time, proves itself, and is refused when anything of it changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from model.parcels import Trained, table
+
+from rescore.digest import bytes_sha256
+from rescore.errors import (
+    DigestMismatchError,
+    EnvironmentMismatchError,
+    GoldenRowError,
+    ModelError,
+    SpecError,
+)
+from rescore.model import Fitted, Package, PackageFile, build_package, next_version, open_package
+from rescore.model import package as package_module
+from rescore.model.requirements import direct, lock_lines
+from rescore.model.wheel import build_wheel
+
+LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z", "revision": "abc+dirty"}
+PROFILE = b'{"reference": "of drift"}'
+
+
+def build(trained: Trained, destination: Path, fitted: Fitted | None = None, **changes: Any) -> PackageFile:
+    options: dict[str, Any] = {
+        "version": "1.0.0",
+        "reference_profile": PROFILE,
+        "lineage": LINEAGE,
+        **changes,
+    }
+    return build_package(fitted or trained.fitted, trained.folder, destination=destination, **options)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("package")
+
+
+@pytest.fixture(scope="module")
+def file(trained: Trained, home: Path) -> PackageFile:
+    return build(trained, home / "built")
+
+
+@pytest.fixture(scope="module")
+def package(file: PackageFile, home: Path) -> Package:
+    return open_package(file.path, expected_sha256=file.sha256, cache=home / "cache")
+
+
+@pytest.fixture(scope="module")
+def rows(home: Path, seed: int) -> Path:
+    """Rows to score, in row groups that are no leaves, with a carrier that training never saw."""
+    drawn = table(70_000, seed + 1)
+    carriers = drawn["carrier"].to_pylist()
+    carriers[3] = "never seen"
+    drawn = drawn.set_column(drawn.column_names.index("carrier"), "carrier", pa.array(carriers))
+    pq.write_table(drawn, home / "rows.parquet", row_group_size=30_000)
+    return home / "rows.parquet"
+
+
+@pytest.fixture(scope="module")
+def scores(package: Package, rows: Path) -> pa.Table:
+    return package.predict(rows)
+
+
+def test_the_same_inputs_give_the_same_bytes(trained: Trained, file: PackageFile, tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    again = build(trained, tmp_path)
+    os.umask(umask)
+    assert again.path.read_bytes() == file.path.read_bytes()
+    assert again.sha256 == file.sha256 == bytes_sha256(file.path.read_bytes())
+    assert build(trained, tmp_path, version="1.0.1").sha256 != file.sha256
+
+
+def test_the_wheel_holds_no_path_and_no_time_of_this_machine(trained: Trained, file: PackageFile) -> None:
+    with zipfile.ZipFile(file.path) as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {info.external_attr >> 16 for info in archive.infolist()} == {0o100644}
+        everything = b"".join(archive.read(name) for name in archive.namelist())
+    for path in (trained.fitted.directory, Path(__file__).parents[2], Path(sys.prefix)):
+        assert str(path).encode() not in everything
+
+
+def test_the_manifest_says_what_an_auditor_asks(file: PackageFile, trained: Trained) -> None:
+    manifest = file.manifest
+    assert (manifest["name"], manifest["version"], manifest["format"]) == ("parcel_delay", "1.0.0", 1)
+    assert [(one["name"], one["kind"], one["dtype"]) for one in manifest["features"]] == [
+        ("distance", "numeric", "float64"),
+        ("wind", "numeric", "float64"),
+        ("stops", "numeric", "float64"),
+        ("carrier", "categorical", "category"),
+        ("holiday", "boolean", "float64"),
+    ]
+    assert manifest["lineage"] == LINEAGE
+    assert manifest["seed"] == 7
+    assert manifest["training"] == {"rows": 500, "intervals": 12, "holdout_intervals": 3, "folds": 3}
+    assert manifest["metrics"] == trained.fitted.metrics
+    assert manifest["requirements"]["numpy"] == np.__version__
+    assert manifest["environment"]["blas"]
+    steps = manifest["pipeline"]["parameters"]["steps"]
+    assert [step[1]["type"] for step in steps] == [
+        "parcel_delay.pipeline.Encode",
+        "sklearn.linear_model._logistic.LogisticRegression",
+    ]
+    own = manifest["code"]["files"]
+    assert set(own) >= {
+        "parcel_delay/pipeline.py",
+        "parcel_delay/features/ratios.py",
+        "parcel_delay/levels.py",
+    }
+    assert "parcel_delay/_sources/model.yaml" in own
+    assert not any("_runtime" in path for path in own)
+
+
+def test_scores_are_aligned_and_do_not_depend_on_what_is_left_out(
+    package: Package, rows: Path, scores: pa.Table
+) -> None:
+    """Left out rows shift every block; two processes cut the file elsewhere; the bits stay."""
+    assert scores.column_names == ["score", "label"]
+    assert scores.num_rows == 70_000
+    high = np.asarray(scores["score"]) > 0.5
+    assert np.asarray(scores["label"]).tolist() == np.where(high, "true", "false").tolist()
+    left_out = [0, 1, 2, 29_999, 65_536, 69_999]
+    lines: list[str] = []
+    kept = package.predict(rows, exclude=left_out, progress=lines.append, processes=2)
+    expected = np.delete(np.asarray(scores["score"]), left_out)
+    assert np.asarray(kept["score"]).tobytes() == expected.tobytes()
+    assert lines[-1] == "scored 69,994 of 69,994 rows"
+
+
+def test_rows_that_do_not_exist_are_not_left_out(package: Package, rows: Path) -> None:
+    with pytest.raises(ModelError, match="70,000"):
+        package.predict(rows, exclude=[70_000])
+
+
+def test_reference_profile(package: Package) -> None:
+    assert package.reference_profile() == PROFILE
+    assert (package.name, package.version) == ("parcel_delay", "1.0.0")
+
+
+ALONE = """
+import runpy, sys
+sys.modules["rescore"] = sys.modules["airflow"] = None  # importing either fails
+import pandas as pd
+import parcel_delay
+frame = pd.read_parquet(sys.argv[1]).iloc[:2_000].sample(frac=1, random_state=1)
+scores = parcel_delay.predict(frame)
+assert (scores.index == frame.index).all()
+scores.sort_index().to_parquet(sys.argv[2])
+print(parcel_delay.__version__, parcel_delay.manifest()["owner"])
+sys.argv[1:] = []
+runpy.run_module("parcel_delay", run_name="__main__")  # python -m parcel_delay, without another start
+"""
+
+
+def test_installed_by_pip_it_needs_neither_rescore_nor_airflow(
+    file: PackageFile, rows: Path, scores: pa.Table, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(site), str(file.path)], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    said = subprocess.run(
+        [sys.executable, "-c", ALONE, str(rows), str(tmp_path / "scores.parquet")],
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert said.splitlines()[0] == "1.0.0 parcels@example.org"
+    assert said.splitlines()[1].startswith("parcel_delay 1.0.0: 128 golden rows give their recorded bits")
+    people = pd.read_parquet(tmp_path / "scores.parquet")
+    assert people["score"].to_numpy().tobytes() == np.asarray(scores["score"])[:2_000].tobytes()
+    assert people["label"].tolist() == scores["label"].to_pylist()[:2_000]
+
+
+KINDS = [
+    "parcel_delay/__init__.py",
+    "parcel_delay/_data/golden.json",
+    "parcel_delay/_data/manifest.json",
+    "parcel_delay/_data/model.skops",
+    "parcel_delay/_data/reference.json",
+    "parcel_delay/_data/requirements.txt",
+    "parcel_delay/_runtime/scoring.py",
+    "parcel_delay/_sources/extract.sql",
+    "parcel_delay/_sources/model.yaml",
+    "parcel_delay/features/ratios.py",
+    "parcel_delay/pipeline.py",
+    "parcel_delay-1.0.0.dist-info/METADATA",
+    "parcel_delay-1.0.0.dist-info/WHEEL",
+]
+
+
+@pytest.mark.parametrize("member", KINDS)
+def test_one_changed_byte_is_found_and_its_file_named(file: PackageFile, member: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(file.path) as archive:
+        info = archive.getinfo(member)
+        offset = info.header_offset + 30 + len(member) + info.file_size // 2
+    content = bytearray(file.path.read_bytes())
+    content[offset] ^= 1
+    changed = tmp_path / file.path.name
+    changed.write_bytes(content)
+    with pytest.raises(DigestMismatchError, match=r"expected sha256=.* got sha256=") as caught:
+        open_package(changed, expected_sha256=file.sha256, cache=tmp_path / "cache")
+    assert [one.partition(":")[0] for one in caught.value.data["changed"]] == [member]
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("where", ["RECORD", "directory", "end"])
+def test_a_changed_byte_outside_the_members_is_found(file: PackageFile, where: str, tmp_path: Path) -> None:
+    content = bytearray(file.path.read_bytes())
+    with zipfile.ZipFile(file.path) as archive:
+        record = archive.getinfo("parcel_delay-1.0.0.dist-info/RECORD")
+        offset = {"RECORD": record.header_offset + 100, "directory": archive.start_dir + 60, "end": -1}[where]
+    content[offset] ^= 1
+    (tmp_path / file.path.name).write_bytes(content)
+    with pytest.raises(DigestMismatchError):
+        open_package(tmp_path / file.path.name, expected_sha256=file.sha256, cache=tmp_path / "cache")
+
+
+def test_what_was_unpacked_is_compared_each_time(file: PackageFile, tmp_path: Path) -> None:
+    def opened() -> Package:
+        return open_package(file.path, expected_sha256=file.sha256, cache=tmp_path)
+
+    root = opened().root
+    pipeline = root / "parcel_delay" / "pipeline.py"
+    original = pipeline.read_bytes()
+    pipeline.write_bytes(original.replace(b"1.0", b"2.0") + b"#")
+    with pytest.raises(DigestMismatchError, match=r"parcel_delay/pipeline\.py: expected sha256:"):
+        opened()
+    pipeline.write_bytes(original)
+    (root / "numpy.py").write_text("# comes before the real one")
+    with pytest.raises(DigestMismatchError, match=r"numpy\.py: expected .*no such file"):
+        opened()
+    shutil.rmtree(root)
+    assert opened().root == root
+
+
+def test_other_versions_are_listed_one_by_one(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = direct
+    monkeypatch.setattr(
+        "rescore.model.requirements.direct",
+        lambda *given: {**real(*given), "numpy": "1.2.3", "lightgbm": "4.6.0"},
+    )
+    other = build(trained, tmp_path)
+    with pytest.raises(EnvironmentMismatchError) as caught:
+        open_package(other.path, expected_sha256=other.sha256, cache=tmp_path / "cache")
+    assert caught.value.data["different"] == {
+        "lightgbm": {"expected": "4.6.0", "found": None},
+        "numpy": {"expected": "1.2.3", "found": np.__version__},
+    }
+    assert "numpy: expected 1.2.3, found" in str(caught.value)
+    assert "lightgbm: expected 4.6.0, found not installed" in str(caught.value)
+
+
+def test_golden_rows_that_do_not_give_their_bits_stop_the_first_score(
+    trained: Trained, rows: Path, tmp_path: Path
+) -> None:
+    """A wheel with every digest right, whose third golden score is one bit off."""
+    directory = tmp_path / "fitted"
+    shutil.copytree(trained.fitted.directory, directory)
+    golden = json.loads((directory / "fitted" / "golden.json").read_text())
+    recorded = float.fromhex(golden["score"][2])
+    golden["score"][2] = float(np.nextafter(recorded, 1)).hex()
+    (directory / "fitted" / "golden.json").write_text(json.dumps(golden))
+    other = build(trained, tmp_path, Fitted.open(directory))
+    package = open_package(other.path, expected_sha256=other.sha256, cache=tmp_path / "cache")
+    with pytest.raises(GoldenRowError, match=r"1 of 128 differ, by up to 1 ULP") as caught:
+        package.predict(rows)
+    assert caught.value.data["row"] == 2
+    assert caught.value.data["expected_score"] == golden["score"][2]
+    assert caught.value.data["found_score"] == recorded.hex()
+
+
+def test_a_missing_feature_is_named(package: Package, rows: Path, tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(rows).drop_columns(["wind"]), tmp_path / "less.parquet")
+    with pytest.raises(ModelError, match=r"features are missing from less\.parquet: wind"):
+        package.predict(tmp_path / "less.parquet")
+
+
+def test_code_changed_since_training_is_not_packaged(trained: Trained, tmp_path: Path) -> None:
+    moved = tmp_path / "models" / trained.folder.name
+    shutil.copytree(trained.folder.path, moved)
+    (moved / "pipeline.py").write_text((moved / "pipeline.py").read_text() + "\n# changed\n")
+    folder = replace(trained.folder, path=moved)
+    with pytest.raises(SpecError, match="changed since it was trained") as caught:
+        build(replace(trained, folder=folder), tmp_path)
+    assert caught.value.data["changed"] == ["parcel_delay/pipeline.py"]
+
+
+def test_code_that_needs_rescore_is_not_packaged() -> None:
+    with pytest.raises(SpecError, match="imports rescore"):
+        direct("m", {"m/pipeline.py": b"from rescore.spec import load_model\n"}, [])
+    own = direct("m", {"m/pipeline.py": b"import json, yaml, m\nfrom . import x\n"}, ["numpy.dtype"])
+    assert "pyyaml" in {name.lower() for name in own}
+    assert "scikit-learn" in own
+
+
+def test_the_lock_takes_its_hashes_from_the_platforms(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(
+        "numpy==2.2.0 ; python_full_version < '3.12' \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+        "numpy==2.4.6 ; python_full_version >= '3.12' \\\n    --hash=sha256:cc\n    # via pandas\n"
+    )
+    assert lock_lines({"numpy": "2.4.6", "joblib": "1.5"}, lock) == (
+        "numpy==2.4.6 \\\n    --hash=sha256:cc\njoblib==1.5\n"
+    )
+
+
+def test_versions_count_up_within_their_minor() -> None:
+    assert next_version("1.0", []) == "1.0.0"
+    assert next_version("1.0", ["1.0.2", "1.0.10", "1.1.7", "11.0.99"]) == "1.0.11"
+    assert next_version("2.0", ["1.0.10"]) == "2.0.0"
+
+
+def test_a_wheel_does_not_unpack_outside_its_folder(tmp_path: Path) -> None:
+    content = build_wheel("evil", "1", {"../evil.py": b""}, summary="", python=">=3", requirements=[])
+    (tmp_path / "evil-1-py3-none-any.whl").write_bytes(content)
+    with pytest.raises(DigestMismatchError, match="leads out"):
+        open_package(
+            tmp_path / "evil-1-py3-none-any.whl",
+            expected_sha256=bytes_sha256(content),
+            cache=tmp_path / "cache",
+        )
+    assert not (tmp_path / "evil.py").exists()
+
+
+def test_processes_share_whole_leaves() -> None:
+    assert package_module._ranges(200_000, 2) == [(0, 131_072), (131_072, 200_000)]
+    assert package_module._ranges(10, 2) == [(0, 10)]
+    assert package_module._ranges(0, 2) == [(0, 0)]

@@ -1,0 +1,253 @@
+"""What a training refuses, and what it measures; in this process, with one thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from model.parcels import PIPELINES, table
+
+from rescore.errors import (
+    NotDeterministicError,
+    RefusedTypeError,
+    SpecError,
+    TrainingError,
+    UnseededEstimatorError,
+)
+from rescore.model.evaluate import folds, metrics
+from rescore.model.golden import MANY, draw
+from rescore.model.runtime.environment import one_thread
+from rescore.model.runtime.frames import Features
+from rescore.model.target import encode_target
+from rescore.model.trainer import Trainer
+
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture(autouse=True)
+def single() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def out(trainer: Trainer) -> Path:
+    return trainer._out
+
+
+def result(trainer: Trainer, name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((out(trainer) / name).read_text())
+    return loaded
+
+
+def test_the_tasks_measure_what_the_fit_did_not_see(make_trainer: Make) -> None:
+    trainer = make_trainer(pipeline=PIPELINES["logistic"])
+    assert trainer.tasks == ["final", "evaluation", "fold:0", "fold:1", "fold:2"]
+    for task in trainer.tasks:
+        trainer.run(task)
+    evaluation = result(trainer, "evaluation.json")
+    assert evaluation["on"] == "holdout"
+    assert evaluation["from"] == "2013-01-10T09:00:00.000000Z"
+    assert evaluation["rows"] + evaluation["rows_fitted"] == 600
+    assert 0.6 < evaluation["metrics"]["auc"] < 0.95
+    assert max(evaluation["importance"], key=evaluation["importance"].get) == "wind"
+    assert sum(result(trainer, f"fold_{number}.json")["rows"] for number in range(3)) == 600
+    assert sum((out(trainer) / f"fold_{number}.f8").stat().st_size for number in range(3)) == 600 * 8
+    final = result(trainer, "final.json")
+    assert [one["name"] for one in final["features"]] == ["distance", "wind", "stops", "carrier", "holiday"]
+    assert final["features"][3]["levels"] == ["AA", "B6", "UA", "Ünïted"]
+    assert final["target"] == {"kind": "binary", "labels": ["false", "true"], "name": "late"}
+    assert final["pipeline"]["type"] == "sklearn.pipeline.Pipeline"
+
+
+def test_a_fold_is_scored_without_its_own_labels(make_trainer: Make, make_snapshot: Any) -> None:
+    """Turning over every label of a fold changes the other folds' scores, not its own."""
+    import pyarrow.parquet as pq
+
+    trainer = make_trainer(pipeline=PIPELINES["logistic"])
+    trainer.run("fold:1")
+    before = (out(trainer) / "fold_1.f8").read_bytes()
+    first, stop = trainer._folds[1]
+    trainer._truth[first:stop] = 1 - trainer._truth[first:stop]
+    trainer.run("fold:1")
+    assert (out(trainer) / "fold_1.f8").read_bytes() == before
+    trainer._truth[:first] = 1 - trainer._truth[:first]
+    trainer.run("fold:1")
+    assert (out(trainer) / "fold_1.f8").read_bytes() != before
+    assert pq.read_table(make_snapshot()).num_rows == 600
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "error", "message"),
+    [
+        ("def build(h, seed): 1 / 0", TrainingError, "ZeroDivisionError"),
+        ("import not_there", SpecError, "not_there"),
+        ("x = 1", SpecError, "no build"),
+        ("def build(h, seed): return 3", TrainingError, "build\\(\\) gave int"),
+        (
+            PIPELINES["hgb"].replace("random_state=seed", "random_state=None"),
+            UnseededEstimatorError,
+            "random_state of HistGradientBoostingClassifier",
+        ),
+        (
+            """
+            from sklearn.linear_model import LogisticRegression
+            def build(h, seed): return LogisticRegression(random_state=seed)
+            """,
+            TrainingError,
+            "can't be fitted on all rows: ValueError",
+        ),
+        (
+            """
+            from sklearn.neighbors import KNeighborsClassifier
+            from sklearn.pipeline import make_pipeline
+            from sklearn.compose import make_column_transformer
+            from sklearn.impute import SimpleImputer
+            def build(h, seed):
+                wind = make_column_transformer((SimpleImputer(), ["wind"]))
+                return make_pipeline(wind, KNeighborsClassifier())
+            """,
+            RefusedTypeError,
+            "KNeighborsClassifier keeps rows",
+        ),
+        (
+            """
+            from sklearn.base import BaseEstimator, TransformerMixin
+            from sklearn.linear_model import LogisticRegression
+            from sklearn.pipeline import make_pipeline
+
+            class Centre(TransformerMixin, BaseEstimator):
+                def fit(self, X, y=None):
+                    self.fitted_ = True
+                    return self
+                def transform(self, X):
+                    wind = X[["wind"]].fillna(0.0)
+                    return wind - wind.mean()
+
+            def build(h, seed): return make_pipeline(Centre(), LogisticRegression(random_state=seed))
+            """,
+            NotDeterministicError,
+            "depends on the rows it is scored with",
+        ),
+        (
+            """
+            from sklearn.linear_model import Perceptron
+            from sklearn.pipeline import make_pipeline
+            from sklearn.compose import make_column_transformer
+            from sklearn.impute import SimpleImputer
+            def build(h, seed):
+                wind = make_column_transformer((SimpleImputer(), ["wind"]))
+                return make_pipeline(wind, Perceptron(random_state=seed))
+            """,
+            TrainingError,
+            "no predict_proba",
+        ),
+    ],
+)
+def test_a_wrong_pipeline_is_refused(
+    make_trainer: Make, pipeline: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make_trainer(pipeline=pipeline).run("final")
+
+
+def test_an_error_names_the_line_of_the_model(make_trainer: Make) -> None:
+    with pytest.raises(TrainingError) as caught:
+        make_trainer(pipeline="def build(h, seed):\n    return h['missing']\n").run("final")
+    assert caught.value.where == "pipeline.py, line 2: return h['missing']"
+
+
+def test_a_feature_that_identifies_rows_is_refused(
+    make_trainer: Make, make_snapshot: Any, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    trainer = make_trainer()
+    names = pa.array([f"N{number:05d}" for number in range(600)])
+    rows = table(600, 1)
+    pq.write_table(
+        rows.set_column(rows.column_names.index("carrier"), "carrier", names), tmp_path / "ids.parquet"
+    )
+    with pytest.raises(TrainingError, match="'carrier' has 600 levels in 600 rows"):
+        Trainer({**trainer._job, "snapshot": str(tmp_path / "ids.parquet")})
+
+
+def test_folds_are_whole_intervals() -> None:
+    starts = np.repeat([10, 20, 30, 40, 50], [1, 5, 2, 2, 3])
+    assert folds(starts, 2) == [(0, 6), (6, 13)]
+    assert folds(starts, 9) == [(0, 1), (1, 6), (6, 8), (8, 10), (10, 13)]
+    assert folds(np.zeros(5), 2) == [(0, 2), (2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("column", "positive", "labels", "codes"),
+    [
+        (pa.array([True, False]), True, ("false", "true"), [1, 0]),
+        (pa.array([True, False]), False, ("true", "false"), [0, 1]),
+        (pa.array([0, 1]), True, ("0", "1"), [0, 1]),
+        (pa.array([0.0, 1.0]), 1, ("0", "1"), [0, 1]),
+        (pa.array(["good", "bad"]), "bad", ("good", "bad"), [0, 1]),
+        (pa.array(["good", "bad"]).dictionary_encode(), "bad", ("good", "bad"), [0, 1]),
+    ],
+)
+def test_the_positive_class_is_what_was_declared(
+    column: pa.Array, positive: Any, labels: tuple[str, ...], codes: list[int]
+) -> None:
+    truth, target = encode_target("y", "binary", positive, pa.chunked_array([column]))
+    assert (target.labels, truth.tolist()) == (labels, codes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "message"),
+    [
+        ("binary", pa.array([True, None]), "1 rows have no y"),
+        ("binary", pa.array([True, True]), "only one value: true"),
+        ("binary", pa.array(["a", "b"]), "values a, b"),
+        ("binary", pa.array([0, 1, 2]), "values 0, 1, 2"),
+        ("regression", pa.array(["a", "b"]), "y is string"),
+        ("regression", pa.array([1.0, float("nan")]), "NaN or infinite in 1 rows"),
+        ("multiclass", pa.array([0.5, 1.0]), "the target is double"),
+    ],
+)
+def test_an_unusable_target_is_refused(kind: str, column: pa.Array, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        encode_target("y", kind, True, pa.chunked_array([column]))
+
+
+def test_metrics_by_hand() -> None:
+    truth = np.array([0, 0, 1, 1])
+    score = np.array([0.1, 0.4, 0.35, 0.8])
+    found = metrics("binary", truth, np.c_[1 - score, score])
+    assert found["auc"] == 0.75
+    assert found["brier"] == pytest.approx(np.mean([0.01, 0.16, 0.4225, 0.04]))
+    assert found["base_rate"] == 0.5
+    assert metrics("binary", np.zeros(4, int), np.c_[1 - score, score])["auc"] is None
+    assert metrics("regression", np.array([1.0, 3.0]), np.array([2.0, 5.0])) == {
+        "rmse": pytest.approx(np.sqrt(2.5)),
+        "mae": 1.5,
+        "r2": pytest.approx(-1.5),
+    }
+    assert metrics("multiclass", np.array([0, 2]), np.eye(3)[[0, 1]] * 0.9 + 0.1 / 3)["accuracy"] == 0.5
+
+
+def test_golden_rows_show_nobody(seed: int) -> None:
+    """Rare levels and words, extremes and observed combinations stay out."""
+    random = np.random.default_rng(seed)
+    income = random.lognormal(10, 1, 2_000)
+    places = np.array(["north", "south"])[random.integers(0, 2, 2_000)].astype(object)
+    places[:3] = "hermitage"
+    notes = np.array(["usual parcel", "fragile parcel"])[random.integers(0, 2, 2_000)].astype(object)
+    notes[7] = "from Eve Smith"
+    rows = pa.table({"income": income, "place": places, "note": notes})
+    features = Features.learn({"income": "numeric", "place": "categorical", "note": "text"}, rows)
+    drawn = draw(features.conform(rows), features, seed)
+    assert set(drawn["place"]) == {"north", "south"}
+    assert {word for note in drawn["note"] for word in note.split()} == {"usual", "fragile", "parcel"}
+    assert max(drawn["income"]) < np.quantile(income, 0.991)
+    assert not set(drawn["income"]) & set(income.tolist())
+    assert MANY > 3
+    assert draw(features.conform(rows), features, seed) == drawn
