@@ -33,7 +33,7 @@ else
     fi
   done
   [ -n "$python" ] ||
-    fail "no Python 3.11, 3.12 or 3.13 here (python3 is: $(python3 --version 2>&1 || echo missing))" \
+    fail "no Python 3.11, 3.12 or 3.13 here (python3 is: $(python3 -c "import platform; print(platform.python_version())" 2>/dev/null || echo none))" \
       "install one, or name it: make PYTHON=/path/to/python3.12"
 fi
 

@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from rescore.local.postgres import LocalPostgres, postgres_binaries
+from rescore.local.postgres import LocalPostgres
+from rescore.local.postgres_binaries import postgres_binaries
 
 SEED = int(os.environ.get("RESCORE_TEST_SEED", "42"))
+
+
+# A developer's own deployment must not be what the tests write to.
+for _name in tuple(os.environ):
+    if _name.startswith(("RESCORE_", "AIRFLOW__")) and _name != "RESCORE_TEST_SEED":
+        del os.environ[_name]
 
 
 def pytest_report_header() -> list[str]:

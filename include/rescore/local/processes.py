@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "end_process", "tail", "zombies_below"]
+__all__ = ["Process", "end_all", "end_process", "tail", "zombies_below"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,19 @@ def end_process(process: Process, signals: Iterable[int] = (signal.SIGTERM,), *,
         process.send(number)
         if process.wait(seconds):
             return
+
+
+def end_all(processes: Iterable[Process], *, seconds: float) -> None:
+    """SIGTERM to all of them, and after ``seconds`` SIGKILL to those that still run."""
+    ending = list(processes)
+    for process in ending:
+        process.send(signal.SIGTERM)
+    for number in (None, signal.SIGKILL):
+        deadline = time.monotonic() + seconds
+        for process in ending:
+            if number is not None:
+                process.send(number)
+            process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def tail(file: Path, lines: int, *, since: int = 0) -> list[str]:

@@ -1,6 +1,6 @@
-"""What the supervisor is doing, in a file that whoever started it reads.
+"""What users want of the supervisor and what it is doing, each in a file that the other side reads.
 
-The file is replaced as a whole, so a reader never sees half of it. Ids are recorded with start
+A file is replaced as a whole, so a reader never sees half of it. Ids are recorded with start
 times and the machine's boot id: after a reboot, or once an id was given to another process, a
 record speaks of nobody.
 """
@@ -17,7 +17,76 @@ from typing import Any
 from rescore.errors import LocalStackError
 from rescore.local.processes import Process
 
-__all__ = ["RunState", "error_record"]
+__all__ = ["Request", "RunFolder", "RunState", "error_record"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files through which the supervisor and its users talk."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """`RunState`, written by the supervisor."""
+        return self.folder / "state.json"
+
+    @property
+    def request(self) -> Path:
+        """`Request`, written by users."""
+        return self.folder / "request.json"
+
+    @property
+    def users(self) -> Path:
+        """Locked shared by every user."""
+        return self.folder / "users"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor itself printed: nothing, unless it broke."""
+        return self.folder.parent / "logs" / "supervisor.log"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What users want of the supervisor.
+
+    Attributes
+    ----------
+    serial : int
+        Counts the requests made of one supervisor, from 1.
+    postgres : bool
+        Run a Postgres. Without it there is one elsewhere.
+    airflow : bool
+        Run Airflow too.
+    airflow_database : str or None
+        Its metadata database, a libpq URL; None: one on the Postgres run here.
+    keep : bool
+        Stay when the last user has gone.
+    dags, plugins : str
+        Folders for Airflow.
+    """
+
+    serial: int
+    postgres: bool
+    airflow: bool
+    airflow_database: str | None
+    keep: bool
+    dags: str
+    plugins: str
+
+    @classmethod
+    def read(cls, file: Path) -> Request:
+        """The request in ``file``."""
+        return cls(**json.loads(file.read_text()))
+
+    def write(self, file: Path) -> None:
+        """Replace the file."""
+        partial = file.with_suffix(".partial")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as target:
+            json.dump(self.__dict__, target)
+        partial.replace(file)
 
 
 @dataclass(frozen=True)
@@ -86,11 +155,13 @@ class RunState:
         return self.boot == _boot_id() and self.supervisor.alive()
 
     def leftovers(self) -> list[Process]:
-        """Processes of its components that still run, in the sessions their leaders opened."""
+        """Processes of Airflow's components that still run, in the sessions their leaders opened."""
         if self.boot != _boot_id():
             return []
         sessions = []
-        for leader in self.processes.values():
+        for name, leader in self.processes.items():
+            if name == "postgres":
+                continue  # it ends by itself, in order
             current = Process.find(leader.pid)
             # Leader gone: its id can't be reused while its session has members.
             if current is None or current == leader:

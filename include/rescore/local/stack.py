@@ -29,9 +29,8 @@ from rescore.errors import LocalStackError
 from rescore.local.airflow import LocalAirflow
 from rescore.local.airflow_client import AirflowClient
 from rescore.local.postgres import LocalPostgres
-from rescore.local.processes import end_process, tail
-from rescore.local.run_state import RunState
-from rescore.local.supervisor import Request, RunFolder
+from rescore.local.processes import end_all, end_process, tail
+from rescore.local.run_state import Request, RunFolder, RunState
 from rescore.local.variables import environment, settings_variables
 from rescore.settings import Settings
 
@@ -219,8 +218,7 @@ class LocalStack:
             self._progress("stopping")
             end_process(state.supervisor, (signal.SIGTERM,), seconds=_STOP_SECONDS)
         left = state.leftovers()
-        for process in left:
-            end_process(process, (signal.SIGTERM,), seconds=2)
+        end_all(left, seconds=2)
         stray = self._stop_stray_postgres()
         self._run.state.unlink(missing_ok=True)
         return running or bool(left) or stray

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import queue
 import signal
@@ -23,7 +22,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -32,13 +30,14 @@ from rescore.errors import LocalStackError
 from rescore.local.airflow import COMPONENTS, LocalAirflow
 from rescore.local.identity import Identity, wrapped
 from rescore.local.postgres import LocalPostgres
-from rescore.local.processes import Process, end_process, tail, zombies_below
-from rescore.local.run_state import RunState, error_record
+from rescore.local.processes import Process, end_all, tail, zombies_below
+from rescore.local.run_state import Request, RunFolder, RunState, error_record
 from rescore.local.variables import STORE_DATABASE
 from rescore.local.variables import environment as store_environment
+from rescore.local.watchdog import ALL_ENDED
 from rescore.settings import Settings
 
-__all__ = ["Request", "RunFolder", "Supervisor"]
+__all__ = ["Supervisor"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _AIRFLOW_START_SECONDS = 180
@@ -46,75 +45,6 @@ _AIRFLOW_START_SECONDS = 180
 _GRACE_SECONDS = 8.0
 _LARGEST_LOG_BYTES = 16 * 1024**2
 _REAP_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """The files through which the supervisor and its users talk."""
-
-    folder: Path
-
-    @property
-    def state(self) -> Path:
-        """`RunState`, written by the supervisor."""
-        return self.folder / "state.json"
-
-    @property
-    def request(self) -> Path:
-        """`Request`, written by users."""
-        return self.folder / "request.json"
-
-    @property
-    def users(self) -> Path:
-        """Locked shared by every user."""
-        return self.folder / "users"
-
-    @property
-    def supervisor_log(self) -> Path:
-        """What the supervisor itself printed: nothing, unless it broke."""
-        return self.folder.parent / "logs" / "supervisor.log"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What users want of the supervisor.
-
-    Attributes
-    ----------
-    serial : int
-        Counts the requests made of one supervisor, from 1.
-    postgres : bool
-        Run a Postgres. Without it there is one elsewhere.
-    airflow : bool
-        Run Airflow too.
-    airflow_database : str or None
-        Its metadata database, a libpq URL; None: one on the Postgres run here.
-    keep : bool
-        Stay when the last user has gone.
-    dags, plugins : str
-        Folders for Airflow.
-    """
-
-    serial: int
-    postgres: bool
-    airflow: bool
-    airflow_database: str | None
-    keep: bool
-    dags: str
-    plugins: str
-
-    @classmethod
-    def read(cls, file: Path) -> Request:
-        """The request in ``file``."""
-        return cls(**json.loads(file.read_text()))
-
-    def write(self, file: Path) -> None:
-        """Replace the file."""
-        partial = file.with_suffix(".partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as target:
-            json.dump(self.__dict__, target)
-        partial.replace(file)
 
 
 class _Stopping(Exception):
@@ -142,9 +72,14 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda *_: self._events.put("stop"))
         signal.signal(signal.SIGINT, lambda *_: self._events.put("stop"))
         signal.signal(signal.SIGUSR1, lambda *_: self._events.put("request"))
-        # Threads would take signals and children's deaths; the main thread spawns and waits.
         self._end_leftovers()
         self._tell("starting")
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-m", "rescore.local.watchdog"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
         threading.Thread(target=self._wait_for_no_users, daemon=True).start()
         error: LocalStackError | None = None
         try:
@@ -287,12 +222,20 @@ class Supervisor:
             )
         process = Process.find(child.pid)
         self._sessions.add(child.pid)
+        self._say_to_watchdog(str(child.pid))
         self._children[name] = child
         if process is not None:
             self._record(name, process)
         if watched:
             self._watch(name, child.wait)
         return child
+
+    def _say_to_watchdog(self, line: str) -> None:
+        pipe = self._watchdog.stdin
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it; the sessions are ended here
+            if pipe is not None:
+                pipe.write(line + "\n")
+                pipe.flush()
 
     def _watch(self, name: str, wait: Callable[[], object]) -> None:
         def report() -> None:
@@ -309,17 +252,13 @@ class Supervisor:
         reason = None if error is None else error_record(error)
         self._tell("stopping", airflow=None, error=reason)
         leaders = [process for name, process in self.state.processes.items() if name != "postgres"]
-        for leader in leaders:
-            leader.send(signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE_SECONDS
-        for leader in leaders:
-            leader.wait(max(0.0, deadline - time.monotonic()))
-        for process in self._remaining():
-            end_process(process, (), seconds=5)
+        end_all(leaders, seconds=_GRACE_SECONDS)
+        end_all(self._remaining(), seconds=1)
         if self.request.postgres:
             self._postgres.stop()
-        for process in self._remaining():
-            end_process(process, (), seconds=5)
+        self._say_to_watchdog(ALL_ENDED)
+        self._watchdog.wait()
+        end_all(self._remaining(), seconds=1)
         self._tell("stopped", processes={})
         if error is None:
             self.run_folder.state.unlink(missing_ok=True)
@@ -327,7 +266,7 @@ class Supervisor:
     def _remaining(self) -> Iterator[Process]:
         """Processes of the components: those in their sessions, and what they orphaned onto us."""
         postgres = self._postgres.process() if self.request.postgres else None
-        spared = {postgres, *(postgres.descendants() if postgres else [])}
+        spared = {postgres, *(postgres.descendants() if postgres else []), Process.find(self._watchdog.pid)}
         mine = Process.find(os.getpid())
         found = {*Process.in_sessions(self._sessions), *(mine.descendants() if mine else [])}
         return (process for process in found if process not in spared)
@@ -336,15 +275,13 @@ class Supervisor:
         """End what a supervisor that was killed left behind."""
         before = RunState.read(self.run_folder.state)
         if before is not None and not before.alive():
-            for process in before.leftovers():
-                if process != self._postgres.process():
-                    end_process(process, (signal.SIGTERM,), seconds=2)
+            end_all(before.leftovers(), seconds=2)
 
     # -- words --------------------------------------------------------------------------------
 
     def _reap_orphans(self) -> None:
         """Collect the ends of processes whose own parents died first; we inherited them."""
-        awaited = {process.pid for process in self.state.processes.values()}
+        awaited = {self._watchdog.pid, *(process.pid for process in self.state.processes.values())}
         for pid in zombies_below(os.getpid()):
             if pid not in awaited:
                 with contextlib.suppress(ChildProcessError):
