@@ -41,6 +41,9 @@ SMALLEST_SPREAD = 0.1
 #: A window's neighbours in time, up to this part of all windows on each side, are left out with it.
 NEIGHBOURHOOD = 1 / 15
 
+#: A distance below this part of what is expected is as near as none: exactly none has no logarithm.
+NEAREST = 0.01
+
 #: Slope that makes a logistic distribution function closest to the normal one (Johnson and Kotz 1970).
 LOGISTIC = 1.702
 
@@ -123,8 +126,9 @@ def unusualness(distance: Floats, noise: Floats) -> Floats:
     """
     beyond = np.maximum((distance - noise).mean(axis=0), 0.0)
     expected = beyond + 2 * noise
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(expected > 0, np.log((distance + noise) / expected), 0.0)
+    known = expected > 0
+    ratio = (distance + noise) / np.where(known, expected, 1.0)
+    relative = np.where(known, np.log(np.maximum(ratio, NEAREST)), 0.0)
     scaled = relative * (LOGISTIC / np.maximum(relative.std(axis=0), SMALLEST_SPREAD))
     windows, features = scaled.shape
     others = _not_neighbours(windows)

@@ -1,0 +1,19 @@
+"""Reference windows in which a feature is missing altogether judge nothing else wrongly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rescore.drift.calibration import unusualness
+
+
+@pytest.mark.filterwarnings("error")
+def test_windows_without_any_distance_or_noise_stay_finite_and_near():
+    # The first windows of a history have no value of a feature that looks back.
+    distance = np.array([[19.0], [0.0], [0.0], *([[0.05]] * 40), [0.05]])
+    noise = np.array([[0.001], [0.0], [0.0], *([[0.001]] * 40), [0.001]])
+    found = unusualness(distance, noise)
+    assert np.isfinite(found).all()
+    assert found[0, 0] == found.max()
+    assert found[-1, 0] < found[0, 0]
