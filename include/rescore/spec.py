@@ -286,11 +286,9 @@ class ModelSpec(_Declared):
 
     @model_validator(mode="after")
     def _distinct(self) -> ModelSpec:
-        seen: set[str] = set()
-        for name in [*self.source.key, self.source.event_time, *self.feature_names]:
-            if name in seen and name in self.feature_names[self.feature_names.index(name) + 1 :]:
+        for name in self.feature_names:
+            if self.feature_names.count(name) > 1:
                 raise ValueError(f"feature {name!r} is declared twice")
-            seen.add(name)
         if len(set(self.source.key)) != len(self.source.key):
             raise ValueError("source.key names a column twice")
         if self.target.name in self.input_columns:

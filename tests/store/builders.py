@@ -83,6 +83,10 @@ class Walk:
     version: str = "1.0.0"
 
     def __post_init__(self) -> None:
+        if self.store.current_pin(self.spec.name) is None:
+            self.register()
+
+    def register(self) -> None:
         self.store.ensure_model(self.spec, KEY_TYPES)
         sha256 = sha(self.spec.name + self.version)
         self.store.add_package(self.spec.name, self.version, sha256, {"seed": 1}, "file:///p.whl")

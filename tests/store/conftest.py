@@ -14,10 +14,11 @@ from rescore.store import Store
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: LocalPostgres) -> Iterator[str]:
-    """A database that was migrated once; tests copy it."""
+    """A database that was migrated once and has the model ``loans``; tests copy it."""
     url = postgres_server.create_database("store_template")
     store = Store(url)
     store.migrate()
+    Walk(store)
     store.close()
     yield "store_template"
     postgres_server.drop_database("store_template")
@@ -34,4 +35,5 @@ def store(postgres_server: LocalPostgres, migrated_template: str) -> Iterator[St
 
 @pytest.fixture
 def walk(store: Store) -> Walk:
+    """Takes runs of ``loans`` from stage to stage."""
     return Walk(store)

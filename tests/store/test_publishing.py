@@ -1,27 +1,229 @@
-"""Publishing: exactly once, whole, accounted for, and only what was staged."""
+"""Publishing: whole, accounted for, only what was staged; and what consumers read of it."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import pytest
-import psycopg2
 from sqlalchemy import text
-from store.builders import Walk, day, make_scores
+from store.builders import DAY, START, Walk, day, make_scores
 
 from rescore.digest import table_digest
+from rescore.errors import (
+    DigestMismatchError,
+    OutageError,
+    RowAccountingError,
+    StaleFenceError,
+    StoreError,
+)
 from rescore.store import Store
+
+
+def rows_of(store: Store, view: str, where: str = "true", **values: Any) -> list[Any]:
+    with store.transaction() as connection:
+        return list(connection.execute(text(f"SELECT * FROM scores.{view} WHERE {where}"), values))
+
+
+def execute(store: Store, statement: str, **values: Any) -> None:
+    with store.transaction() as connection:
+        connection.execute(text(statement), values)
 
 
 def test_published_scores_are_what_consumers_read(walk: Walk, store: Store) -> None:
     scores = make_scores(day())
-    run = walk.checked(day(), scores, excluded=make_scores(day(), rows=3, seed=9))
-    with store.transaction() as connection:
-        assert connection.execute(text("SELECT count(*) FROM scores.loans")).scalar() == 0
+    excluded = make_scores(day(), rows=3, seed=9)
+    run = walk.checked(day(), scores, excluded=excluded, verdict="drifted")
+    assert rows_of(store, "loans") == rows_of(store, "loans_excluded") == []
     publication = store.publish(run)
-    assert publication.superseded_at is None
     assert table_digest(store.scores_of(run)) == table_digest(scores)
-    with store.transaction() as connection:
-        rows = connection.execute(text("SELECT * FROM scores.loans ORDER BY branch, loan_id")).all()
-    assert [row.score for row in rows] == scores["score"].to_pylist()
-    print(rows[0]._mapping)
-    print(store.status())
-    print(store.run(run))
+    rows = rows_of(store, "loans", "branch = 'b3é' AND loan_id = 33")
+    assert len(rows) == 1
+    assert rows[0]._mapping == {
+        "branch": "b3é",
+        "loan_id": 33,
+        "event_time": scores["event_time"][33].as_py(),
+        "score": scores["score"][33].as_py(),
+        "label": scores["label"][33].as_py(),
+        "interval_start": START,
+        "interval_end": START + DAY,
+        "published_at": publication.published_at,
+        "package_version": "1.0.0",
+        "verdict": "drifted",
+        "reason": None,
+        "run_id": rows[0].run_id,
+    }
+    assert str(rows[0].run_id) == run.run_id
+    without = rows_of(store, "loans_excluded", "kind = 'rejected'")
+    assert [(row.branch, row.loan_id, row.reason) for row in without] == [
+        ("b0é", 0, "reason 0"),
+        ("b2é", 2, "reason 2"),
+    ]
+    assert store.excluded_positions(run) == [0, 1, 2]
+
+
+def test_a_new_run_supersedes_and_the_past_can_be_read(walk: Walk, store: Store) -> None:
+    first, second, other = make_scores(day()), make_scores(day(), seed=2), make_scores(day(1), seed=3)
+    published = [
+        store.publish(walk.checked(day(), first)),
+        store.publish(walk.checked(day(1), other)),
+        store.publish(walk.checked(day(), second)),
+    ]
+    assert [p.superseded_at for p in store.publications("loans")] == [published[2].published_at, None, None]
+    now = {row.score for row in rows_of(store, "loans")}
+    assert now == set(second["score"].to_pylist()) | set(other["score"].to_pylist())
+
+    def seen_at(moment: datetime) -> list[float]:
+        shown = "published_at <= :at AND (superseded_at IS NULL OR superseded_at > :at)"
+        return sorted(row.score for row in rows_of(store, "loans_history", shown, at=moment))
+
+    before = published[2].published_at - timedelta(microseconds=1)
+    assert seen_at(before) == sorted([*first["score"].to_pylist(), *other["score"].to_pylist()])
+    assert seen_at(published[2].published_at) == sorted(now)
+    # One row per key: of the two days, the later.
+    latest = {row.loan_id: row for row in rows_of(store, "loans_latest")}
+    assert len(rows_of(store, "loans_latest")) == 50
+    assert latest[7].score == other["score"][7].as_py()
+    assert [run.interval for run in store.published_runs("loans")] == [day(), day(1)]
+    assert len(store.published_runs("loans", day(), current=False)) == 2
+
+
+def test_publishing_twice_is_one_publication(walk: Walk, store: Store) -> None:
+    run = walk.checked(day())
+    first = store.publish(run)
+    assert store.publish(run) == first
+    successor = store.publish(walk.checked(day()))
+    again = store.publish(run)  # superseded by now; still its own publication, and no new one
+    assert (again.sequence, again.superseded_at) == (first.sequence, successor.published_at)
+    assert len(store.publications("loans")) == 2
+
+
+def test_a_stale_fence_neither_stages_nor_publishes(walk: Walk, store: Store) -> None:
+    zombie = walk.checked(day())
+    late = walk.claim(day())
+    heir = walk.checked(day(), make_scores(day(), seed=2))
+    with pytest.raises(
+        StaleFenceError, match=f"holds fence 1, but run {heir.run_id} claimed later"
+    ) as caught:
+        store.publish(zombie)
+    assert caught.value.data["current_fence"] == 3
+    with pytest.raises(StaleFenceError):
+        store.stage(late, make_scores(day()))
+    with pytest.raises(StaleFenceError):
+        store.advance(late, "extracted")
+    assert store.publications("loans") == []
+    assert store.publish(heir).fence == 3
+
+
+def test_rows_that_do_not_add_up_are_refused(walk: Walk, store: Store) -> None:
+    breaks = [
+        "UPDATE rescore.run SET rows_extracted = rows_extracted + 1 WHERE run_id = :run",
+        "UPDATE rescore.run SET rows_quarantined = rows_quarantined + 1, rows_extracted = rows_extracted + 1"
+        " WHERE run_id = :run",
+        "DELETE FROM rescore.excluded_loans WHERE run_id = :run AND position = 1",
+    ]
+    for number, statement in enumerate(breaks):
+        run = walk.checked(day(number), excluded=make_scores(day(number), rows=3))
+        execute(store, statement, run=run.run_id)
+        with pytest.raises(RowAccountingError, match="do not add up") as caught:
+            store.publish(run)
+        assert "scored 50" in str(caught.value)
+        assert store.run(run).state == "checked"
+    assert rows_of(store, "loans") == []
+
+
+def test_tampered_scores_are_refused(walk: Walk, store: Store) -> None:
+    tampered = [
+        "UPDATE {t} SET score = 0.25000000000000006 WHERE run_id = :run AND loan_id = 7",
+        "UPDATE {t} SET label = 'pays ' WHERE run_id = :run AND loan_id = 7",
+        "UPDATE {t} SET event_time = event_time + interval '1 day' WHERE run_id = :run AND loan_id = 7",
+        "DELETE FROM {t} WHERE run_id = :run AND loan_id = 7",
+        "INSERT INTO {t} SELECT run_id, branch, 700 + loan_id, event_time, score, label FROM {t}"
+        " WHERE run_id = :run AND loan_id = 7",
+    ]
+    execute(store, "ALTER TABLE rescore.scores_loans DISABLE TRIGGER never_changed")
+    for number, statement in enumerate(tampered):
+        run = walk.checked(day(number), make_scores(day(number), values=[0.25] * 50))
+        execute(store, statement.format(t="rescore.scores_loans"), run=run.run_id)
+        with pytest.raises(DigestMismatchError, match="are not those that were staged") as caught:
+            store.publish(run)
+        assert caught.value.data["expected"] == store.run(run).score_digest != caught.value.data["got"]
+    assert store.publications("loans") == []
+
+
+def test_scores_of_a_run_are_never_changed_in_place(walk: Walk, store: Store) -> None:
+    store.publish(walk.checked(day()))
+    for table in ("scores_loans", "scores202403_loans"):
+        with pytest.raises(StoreError, match="are never changed: UPDATE refused"):
+            execute(store, f"UPDATE rescore.{table} SET score = 0")
+    with pytest.raises(StoreError, match=r"run .* is published: UPDATE refused"):
+        execute(store, "UPDATE rescore.run SET score_digest = NULL")
+
+
+def test_history_can_only_be_added_to(walk: Walk, store: Store) -> None:
+    store.publish(walk.checked(day()))
+    for table in ("publication", "pin", "package", "snapshot"):
+        for statement in ("DELETE FROM {t}", "TRUNCATE {t} CASCADE", "UPDATE {t} SET model = 'x'"):
+            with pytest.raises(StoreError, match=f"rescore.{table} is append-only"):
+                execute(store, statement.format(t=f"rescore.{table}"))
+
+
+def test_an_outage_is_published_only_with_a_reason(walk: Walk, store: Store) -> None:
+    run = walk.checked(day(), verdict="outage")
+    with pytest.raises(OutageError, match="it is outage"):
+        store.publish(run)
+    store.stop(run, OutageError("weather is missing"))
+    assert store.run(run).error["message"] == "weather is missing"  # type: ignore[index]
+    for reason in (None, " "):
+        with pytest.raises(StoreError, match="is stopped; it can't be published"):
+            store.publish(run, reason=reason)
+    store.publish(run, reason="the head of operations decided so")
+    assert {(row.verdict, row.reason) for row in rows_of(store, "loans")} == {
+        ("outage", "the head of operations decided so")
+    }
+    assert store.status()[0]["reason"] == "the head of operations decided so"
+
+
+def test_only_a_checked_run_is_published(walk: Walk, store: Store) -> None:
+    run = walk.claim(day())
+    steps = (
+        lambda: walk.extract(run, 50),
+        lambda: walk.validate(run),
+        lambda: walk.score(run, make_scores(day())),
+        lambda: walk.check(run),
+    )
+    for step in steps:
+        with pytest.raises(StoreError, match="it can't be published"):
+            store.publish(run)
+        step()
+    store.publish(run)
+    failed = walk.checked(day())
+    store.fail(failed, "the disk is full")
+    with pytest.raises(StoreError, match="is failed; it can't be published"):
+        store.publish(failed, reason="please")
+
+
+def test_an_empty_interval_can_be_published(walk: Walk, store: Store) -> None:
+    run = walk.checked(day(), make_scores(day()).slice(0, 0))
+    store.publish(run)
+    assert (rows_of(store, "loans"), store.status()[0]["coverage"]) == ([], None)
+    assert store.status()[0]["rows_scored"] == 0
+
+
+def test_status_says_how_fresh_and_what_was_tried_last(walk: Walk, store: Store) -> None:
+    assert store.status()[0]["interval_end"] is None
+    run = walk.checked(day(), excluded=make_scores(day(), rows=3))
+    store.publish(run)
+    store.stop(walk.checked(day(1), verdict="outage"), OutageError("weather is missing"))
+    store.add_package("loans", "1.0.1", "sha256:" + "1" * 64, {}, "file:///q.whl")
+    store.add_pin("loans", "1.0.1", "sha256:" + "1" * 64, who="ada", why="better")
+    (status,) = store.status()
+    assert (status["interval_start"], status["interval_end"]) == (START, START + DAY)
+    assert status["freshness"] > timedelta(days=900)
+    assert (status["rows_extracted"], status["rows_scored"]) == (53, 50)
+    assert (status["rows_quarantined"], status["rows_rejected"]) == (1, 2)
+    assert status["coverage"] == pytest.approx(50 / 53)
+    assert (status["validation"], status["verdict"]) == ("passed", "ok")
+    assert (status["package_version"], status["pinned_version"]) == ("1.0.0", "1.0.1")
+    assert (status["attempt_interval_start"], status["attempt_state"]) == (START + DAY, "stopped")
+    assert status["attempt_sentence"] == "it is outage"

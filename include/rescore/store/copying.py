@@ -18,7 +18,6 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from adbc_driver_postgresql import dbapi
 from psycopg2 import sql
 from sqlalchemy import Connection
 
@@ -139,6 +138,8 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
     StoreError
         The database refused.
     """
+    from adbc_driver_postgresql import dbapi  # imports pandas: .7 s that only readers of scores pay
+
     try:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:
             cursor.execute(query)

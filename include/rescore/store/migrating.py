@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, text
 
 from rescore.store.database import KNOWN_VERSIONS, Database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 __all__ = ["Migrating"]
 
@@ -42,16 +43,22 @@ class Migrating(Database):
             if version is not None and version not in KNOWN_VERSIONS:
                 self._check_version(connection)
             if version != KNOWN_VERSIONS[-1]:
+                from alembic import command
+
                 command.upgrade(self._config(connection=connection), "head")
         return KNOWN_VERSIONS[-1]
 
     def ddl(self) -> str:
         """All of :meth:`migrate` for a new database, as SQL for a database administrator."""
+        from alembic import command
+
         output = io.StringIO()
         command.upgrade(self._config(output=output), "head", sql=True)
         return output.getvalue()
 
     def _config(self, *, connection: Connection | None = None, output: TextIO | None = None) -> Config:
+        from alembic.config import Config
+
         config = Config(output_buffer=output) if output is not None else Config()
         config.set_main_option(
             "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")

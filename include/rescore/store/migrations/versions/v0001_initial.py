@@ -211,17 +211,19 @@ _PARTITIONS = """
 CREATE FUNCTION {store}.ensure_partition(model text, month date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  home regnamespace := '{store_text}';
   parent text := 'scores_' || model;
   first date := date_trunc('month', month)::date;
   next date := (first + interval '1 month')::date;
   partition text := 'scores' || to_char(first, 'YYYYMM') || '_' || model;
 BEGIN
-  IF to_regclass(format('%I.%I', '{store_text}', partition)) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_class WHERE relname = partition AND relnamespace = home) THEN
     RETURN;
   END IF;
   PERFORM pg_advisory_xact_lock(
     hashtextextended(format('rescore partition %s.%s', '{store_text}', model), 0));
-  IF to_regclass(format('%I.%I', '{store_text}', partition)) IS NOT NULL THEN
+  -- Asked of the table again, not with to_regclass: that remembers its first answer.
+  IF EXISTS (SELECT FROM pg_class WHERE relname = partition AND relnamespace = home) THEN
     RETURN;
   END IF;
   EXECUTE format('CREATE TABLE {store}.%I (LIKE {store}.%I INCLUDING ALL)', partition, parent);

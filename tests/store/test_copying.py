@@ -1,0 +1,98 @@
+"""COPY: every bit survives the way into Postgres and back."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg2 import sql
+from sqlalchemy import text
+from store.builders import TIMESTAMP
+
+from rescore.digest import table_digest
+from rescore.errors import StoreError
+from rescore.store import Store
+from rescore.store.copying import copy_in, query_batches
+
+COLUMNS = {
+    "a_bool": (pa.bool_(), "boolean", st.booleans()),
+    "a_small": (pa.int16(), "smallint", st.integers(-(2**15), 2**15 - 1)),
+    "an_int": (pa.int32(), "integer", st.integers(-(2**31), 2**31 - 1)),
+    "a_big": (pa.int64(), "bigint", st.integers(-(2**63), 2**63 - 1)),
+    "a_text": (pa.string(), "text", st.text(st.characters(exclude_characters="\0", codec="utf-8"))),
+    "a_float": (pa.float64(), "double precision", st.floats(allow_subnormal=True)),
+    "a_date": (pa.date32(), "date", st.dates()),
+    "a_moment": (TIMESTAMP, "timestamptz", st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)),
+    "a_note": (pa.string(), "text", st.none() | st.text("ab\n\\,\"'é", max_size=5)),
+}
+SCHEMA = pa.schema([(name, kind) for name, (kind, _, _) in COLUMNS.items()])
+
+
+@pytest.fixture
+def target(store: Store) -> sql.Identifier:
+    columns = ", ".join(f"{name} {kind}" for name, (_, kind, _) in COLUMNS.items())
+    with store.transaction() as connection:
+        connection.execute(text(f"CREATE TABLE copied (run_id uuid, {columns})"))
+    return sql.Identifier("copied")
+
+
+def round_trip(store: Store, target: sql.Identifier, table: pa.Table) -> pa.Table:
+    run_id = uuid.uuid4()
+    with store.transaction() as connection:
+        assert copy_in(connection, target, table, constants={"run_id": run_id}) == table.num_rows
+    names = ", ".join(table.column_names)
+    batches = query_batches(store.libpq_url, f"SELECT {names} FROM copied WHERE run_id = '{run_id}'")
+    return pa.Table.from_batches(list(batches)).cast(table.schema)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(*[strategy for _, _, strategy in COLUMNS.values()]), min_size=1, max_size=20))
+def test_any_value_of_any_type_comes_back_as_it_was(
+    store: Store, target: sql.Identifier, rows: list[tuple[object, ...]]
+) -> None:
+    columns = [
+        pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)
+    ]
+    table = pa.Table.from_arrays(columns, schema=SCHEMA)
+    back = round_trip(store, target, table)
+    assert table_digest(back) == table_digest(table)
+
+
+def test_the_bits_of_floats_survive(store: Store, target: sql.Identifier) -> None:
+    patterns = "8000000000000000 7ff8000000000000 7ff8deadbeef0001 fff8000000000000 0000000000000001"
+    patterns += " 800fffffffffffff 7ff0000000000000 fff0000000000000 3fb999999999999a"
+    bits = np.array([int(pattern, 16) for pattern in patterns.split()], "u8")
+    table = pa.table({"a_float": pa.array(bits.view("f8"), from_pandas=False)})
+    back = round_trip(store, target, table)["a_float"].to_numpy()
+    assert back.view("u8").tolist() == bits.tolist()
+
+
+def test_chunks_slices_and_dictionaries_are_only_forms(store: Store, target: sql.Identifier) -> None:
+    rows = 150_000  # more than two encoded chunks
+    whole = pa.table(
+        {
+            "a_text": pa.array([f"é{number % 7}" for number in range(rows)]).dictionary_encode(),
+            "a_big": np.arange(rows),
+            "a_date": pa.array([date(1969, 12, 31)] * rows),
+        }
+    )
+    table = pa.concat_tables([whole.slice(3, 10), whole.slice(13, 0), whole.slice(13)])
+    with store.transaction() as connection:
+        copy_in(connection, target, table)
+        found = connection.execute(
+            text("SELECT count(*), min(a_big), max(a_big), sum(a_big), max(a_text), max(a_date) FROM copied")
+        ).one()
+    assert tuple(found) == (rows - 3, 3, rows - 1, sum(range(3, rows)), "é6", date(1969, 12, 31))
+
+
+def test_a_missing_value_or_an_unknown_type_is_refused(store: Store, target: sql.Identifier) -> None:
+    with store.transaction() as connection:
+        with pytest.raises(StoreError, match=r"column 'a_big' is NULL in 1 of 2 rows"):
+            copy_in(connection, target, pa.table({"a_big": pa.array([1, None])}))
+        with pytest.raises(StoreError, match=r"'a_big' has type float, for which the store has no column"):
+            copy_in(connection, target, pa.table({"a_big": pa.array([1.5], pa.float32())}))

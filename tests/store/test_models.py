@@ -1,0 +1,131 @@
+"""Registering models: typed tables, months on demand, names that do not clash."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import text
+from store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec
+
+from rescore.digest import table_digest
+from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
+from rescore.interval import Interval
+from rescore.store import Store
+
+
+def test_registering_is_idempotent_also_at_once(store: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: Store(store.url).ensure_model(make_spec("cards"), KEY_TYPES), range(4)))
+    store.ensure_model(
+        make_spec("cards"), {**KEY_TYPES, "branch": pa.dictionary(pa.int32(), pa.large_string())}
+    )
+    assert store.models() == ["cards", "loans"]
+
+
+def test_other_columns_for_the_same_model_are_refused(store: Store) -> None:
+    for spec, types in (
+        (make_spec(), {**KEY_TYPES, "loan_id": pa.int32()}),
+        (make_spec(key=("loan_id", "branch")), KEY_TYPES),
+        (make_spec(event_time="seen_at"), KEY_TYPES),
+        (make_spec(kind="regression"), KEY_TYPES),
+    ):
+        with pytest.raises(StoreSchemaError, match="have other columns now") as caught:
+            store.ensure_model(spec, types)
+        assert "call the new model loans_v2" in str(caught.value)
+
+
+def test_names_that_the_views_need_are_refused(store: Store) -> None:
+    for name in ("status", "loans_latest", "loans_history"):
+        with pytest.raises(SpecError, match="a view of the same name"):
+            store.ensure_model(make_spec(name), KEY_TYPES)
+    for key, event_time in ((("branch", "score"), "event_time"), (("event_time", "branch"), "seen_at")):
+        with pytest.raises(SpecError, match="is a column of the consumers' views"):
+            spec = make_spec("cards", key, event_time)
+            store.ensure_model(spec, dict.fromkeys(key, pa.string()))
+    with pytest.raises(StoreError, match="a float, which identifies nothing"):
+        store.ensure_model(make_spec("cards"), {**KEY_TYPES, "loan_id": pa.float64()})
+    assert store.models() == ["loans"]
+
+
+def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
+    name = "m" * 48  # the longest a model's name can be
+    key = ("at", "on", "small", "wide", "active", "code")
+    types = [TIMESTAMP, pa.date32(), pa.int16(), pa.int32(), pa.bool_(), pa.string()]
+    spec = make_spec(name, key, event_time="at", kind="regression")
+    store.ensure_model(spec, dict(zip(key, types, strict=True)))
+    start = datetime(1969, 12, 31, 12, tzinfo=UTC)  # two months, one before 1970
+    interval = Interval(start, start + timedelta(days=1))
+    # By code point, unlike most languages' order: "B" < "a" < "é".
+    codes = ["B", "a", "é"]
+    rows = [
+        (start + timedelta(hours=8 * hour), start.date(), -1, 7, active, code)
+        for hour in range(3)
+        for active in (False, True)
+        for code in codes
+    ]
+    columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
+    scores = pa.table([*columns, pa.array(range(18), pa.float64())], names=[*key, "score"])
+    run = store.claim(name, interval, interval.end)
+    store.stage(run, scores)
+    assert table_digest(store.scores_of(run)) == table_digest(scores)
+    with store.transaction() as connection:
+        months = connection.execute(
+            text("SELECT relid::regclass::text FROM pg_partition_tree(to_regclass(:t)) WHERE isleaf"),
+            {"t": f"rescore.scores_{name}"},
+        ).scalars()
+        assert sorted(month.removeprefix("rescore.") for month in months) == [
+            f"scores196912_{name}",
+            f"scores197001_{name}",
+        ]
+        columns = connection.execute(
+            text(
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:v) AND attnum > 0"
+                " ORDER BY attnum"
+            ),
+            {"v": f"scores.{name}"},
+        ).scalars()
+        assert list(columns)[:8] == [*key, "event_time", "score"]
+
+
+def test_months_are_created_by_many_at_once(walk: Walk, store: Store) -> None:
+    runs = [walk.claim(day(number)) for number in range(27, 35)]  # over the end of March
+
+    def stage(index: int) -> int:
+        other = Store(store.url)
+        staged = other.stage(runs[index], make_scores(day(27 + index)))
+        other.close()
+        return staged.rows
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(stage, range(8))) == [50] * 8
+
+
+def test_scores_that_do_not_fit_are_refused_before_anything_is_written(walk: Walk, store: Store) -> None:
+    run = walk.claim(day())
+    good = make_scores(day())
+    swapped = good.take(pa.array([1, 0, *range(2, 50)]))
+    wrong = {
+        "has other columns": good.select(["branch", "loan_id", "score", "event_time", "label"]),
+        "not ordered by key": swapped,
+        "a key occurs twice": pa.concat_tables([good.slice(0, 1), good]),
+        "lies outside the run's interval": make_scores(day(1)),
+        "not a float64": good.set_column(3, "score", good["score"].cast(pa.float32())),
+        "is NULL in 1 of 50 rows": good.set_column(3, "score", pa.array([None, *[0.5] * 49], pa.float64())),
+    }
+    for message, table in wrong.items():
+        with pytest.raises(StoreError, match=message):
+            store.stage(run, table)
+    assert store.scores_of(run).num_rows == 0
+    store.stage(run, good)
+    assert store.stage(run, good).rows == 50  # again: nothing happens
+    with pytest.raises(StoreError, match="has staged other scores already"):
+        store.stage(run, make_scores(day(), seed=2))
+
+
+def test_an_unregistered_model_is_named(store: Store) -> None:
+    run = store.claim("cars", day(), day().end)
+    with pytest.raises(NotFoundError, match="model 'cars' has no score table"):
+        store.stage(run, make_scores(day()))

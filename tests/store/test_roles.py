@@ -1,0 +1,118 @@
+"""Least privilege: what consumers, runs and extraction may and may not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+from store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
+
+from rescore.errors import StoreError
+from rescore.store import Store
+
+
+@dataclass
+class Logins:
+    store: Store
+    suffix: str
+
+    def url(self, role: str) -> str:
+        url = self.store.engine.url.set(username=f"{role}_{self.suffix}", password="pw")
+        return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def run(self, role: str, statement: str) -> list[tuple[object, ...]]:
+        connection = psycopg2.connect(self.url(role))
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def logins(walk: Walk, store: Store) -> Iterator[Logins]:
+    suffix = str(store.engine.url.database)
+    names = {role: f"{role}_{suffix}" for role in ("extract", "run", "consumer")}
+    with store.transaction() as connection:
+        connection.execute(text("CREATE SCHEMA bank; CREATE TABLE bank.loan (id int)"))
+    store.publish(walk.checked(day()))  # a model that is older than the roles
+    for _ in range(2):
+        store.create_roles(**{f"{role}": name for role, name in names.items()}, source_schemas=["bank"])
+    with store.transaction() as connection:
+        for name in names.values():
+            connection.execute(text(f"ALTER ROLE {name} LOGIN PASSWORD 'pw'"))
+    yield Logins(store, suffix)
+    with store.transaction() as connection:
+        for name in names.values():
+            connection.execute(text(f"DROP OWNED BY {name}; DROP ROLE {name}"))
+
+
+def test_a_consumer_reads_the_views_and_nothing_else(logins: Logins, store: Store) -> None:
+    store.ensure_model(make_spec("cards"), KEY_TYPES)  # a model that is younger than the roles
+    assert logins.run("consumer", "SELECT count(*) FROM scores.loans") == [(50,)]
+    for view in ("loans_latest", "loans_history", "loans_excluded", "cards", "cards_history", "status"):
+        logins.run("consumer", f"SELECT * FROM scores.{view}")
+    for statement in (
+        "SELECT * FROM rescore.scores_loans",
+        "SELECT * FROM rescore.run",
+        "SELECT rescore.ensure_partition('loans', '2030-01-01')",
+        "DELETE FROM scores.loans",
+        "UPDATE scores.loans SET score = 0",
+        "INSERT INTO scores.loans (score) VALUES (1)",
+        "CREATE TABLE scores.mine (id int)",
+        "CREATE TABLE public.mine (id int)",
+        "SELECT * FROM bank.loan",
+    ):
+        with pytest.raises(psycopg2.Error, match=r"permission denied|cannot"):
+            logins.run("consumer", statement)
+
+
+def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: Store) -> None:
+    mine = Store(logins.url("run"))
+    walk = Walk(mine)
+    walk.spec = make_spec()
+    mine.ensure_model(walk.spec, KEY_TYPES)  # there already: needs no right
+    far = day(400)  # a month that has no partition yet
+    run = walk.checked(far, excluded=make_scores(far, rows=2))
+    mine.fork(run)
+    run = walk.checked(far, excluded=make_scores(far, rows=2))
+    mine.publish(run)
+    mine.record_performance(run, far.end, {"auc": 0.7})
+    mine.record_reproduction(run, "identical", {})
+    mine.add_package("loans", "1.0.1", "sha256:" + "2" * 64, {}, "file:///x")
+    mine.add_pin("loans", "1.0.1", "sha256:" + "2" * 64, who="dag", why="rule")
+    assert mine.status()[0]["pinned_version"] == "1.0.1"
+    assert mine.scores_of(run).num_rows == 50
+    with pytest.raises(StoreError, match="not permitted") as caught:
+        mine.ensure_model(make_spec("cards"), KEY_TYPES)
+    assert "the role that owns the store" in str(caught.value.fix)
+    mine.close()
+    for statement in (
+        "DELETE FROM rescore.scores_loans",
+        "DELETE FROM rescore.scores202403_loans",
+        "TRUNCATE rescore.scores_loans",
+        "UPDATE rescore.scores_loans SET score = 0",
+        "DELETE FROM rescore.publication",
+        "DELETE FROM rescore.run",
+        "UPDATE rescore.publication SET reason = 'x'",
+        "ALTER TABLE rescore.scores_loans DISABLE TRIGGER never_changed",
+        "DROP TABLE rescore.scores_loans",
+        "SELECT * FROM bank.loan",
+    ):
+        with pytest.raises(psycopg2.Error, match=r"permission denied|must be owner"):
+            logins.run("run", statement)
+
+
+def test_the_extract_role_reads_the_source_only(logins: Logins) -> None:
+    assert logins.run("extract", "SELECT * FROM bank.loan") == []
+    for statement in (
+        "INSERT INTO bank.loan VALUES (1)",
+        "SELECT * FROM rescore.run",
+        "SELECT * FROM scores.loans",
+    ):
+        with pytest.raises(psycopg2.Error, match="permission denied"):
+            logins.run("extract", statement)

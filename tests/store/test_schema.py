@@ -1,0 +1,144 @@
+"""The schema: set up once, by anyone, under any name; and what is said when it is not."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from rescore.errors import SettingsError, StoreSchemaError, StoreUnavailableError
+from rescore.local.postgres import LocalPostgres
+from rescore.store import Store
+from rescore.store.database import KNOWN_VERSIONS
+from rescore.store.tables import metadata
+
+CATALOG = """
+SELECT c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+  pg_get_expr(d.adbin, d.adrelid), CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE n.nspname = :schema AND a.attnum > 0 ORDER BY 1, 3
+"""
+FUNCTIONS = """
+SELECT pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = :schema UNION ALL
+SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND NOT t.tgisinternal UNION ALL
+SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
+WHERE n.nspname = :schema ORDER BY 1
+"""
+
+
+def catalog(store: Store) -> list[tuple[object, ...]]:
+    with store.transaction() as connection:
+        return [
+            tuple(row)
+            for query in (CATALOG, FUNCTIONS)
+            for schema in (store.store_schema, store.consumer_schema)
+            for row in connection.execute(text(query), {"schema": schema})
+        ]
+
+
+def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, database_url: str) -> None:
+    migrated = Store(database_url, store_schema="risk_store", consumer_schema="risk_scores")
+    migrated.migrate()
+    url = postgres_server.create_database("by_administrator")
+    printed = Store(url, store_schema="risk_store", consumer_schema="risk_scores")
+    ddl = printed.ddl()
+    assert "%%" not in ddl
+    with printed.engine.connect() as connection:
+        connection.connection.cursor().execute(ddl)  # type: ignore[no-untyped-call]
+    assert printed.schema_version() == KNOWN_VERSIONS[-1]
+    assert catalog(printed) == catalog(migrated)
+    assert not any(
+        "rescore" in str(row[0]).split("(")[0] and "risk" not in str(row) for row in catalog(migrated)
+    )
+    for store in (migrated, printed):
+        store.close()
+    postgres_server.drop_database("by_administrator")
+
+
+def test_any_number_may_migrate_at_once(database_url: str) -> None:
+    store = Store(database_url)
+    assert store.schema_version() is None
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: Store(database_url).migrate(), range(4))) == [KNOWN_VERSIONS[-1]] * 4
+    store.migrate()
+    assert store.models() == []
+    store.close()
+
+
+def test_table_definitions_are_those_of_the_migrations(store: Store) -> None:
+    # The local user is called rescore, so that schema would be the default one and go unnamed.
+    engine = create_engine(store.url, connect_args={"options": "-c search_path=public"})
+    with engine.connect() as connection:
+
+        def ours(name: str | None, kind: str, parents: object) -> bool:
+            if kind == "table":  # those of models are not fixed tables
+                return name is not None and "_loans" not in name
+            return kind != "schema" or name == "rescore"
+
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": ours,
+                "version_table_schema": "rescore",
+                "compare_server_default": True,
+            },
+        )
+        differences = [found for found in compare_metadata(context, metadata) if "comment" not in found[0]]
+        assert differences == []
+
+
+def test_an_unmigrated_store_says_how_to_migrate(database_url: str) -> None:
+    store = Store(database_url)
+    with pytest.raises(StoreSchemaError, match="has not been set up") as caught:
+        store.runs()
+    assert caught.value.fix == "run: rescore store migrate"
+    store.migrate()
+    assert store.runs() == []
+    store.close()
+
+
+def test_a_newer_store_is_left_alone(store: Store) -> None:
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE rescore.alembic_version SET version_num = '9999'"))
+    later = Store(store.url)
+    for use in (later.runs, later.migrate):
+        with pytest.raises(StoreSchemaError, match="version 9999, which is newer than this code"):
+            use()
+    later.close()
+
+
+def test_a_database_that_is_down_or_refuses_says_so_without_the_password(store: Store) -> None:
+    url = store.engine.url
+    for changed in (url.set(port=1), url.set(password="secret-guess"), url.set(database="nowhere")):
+        other = Store(changed.render_as_string(hide_password=False))
+        with pytest.raises(StoreUnavailableError) as caught:
+            other.runs()
+        assert caught.value.retryable
+        assert "secret-guess" not in str(caught.value)
+        assert str(changed.port) in str(caught.value)
+
+
+def test_schema_names_are_plain_and_two() -> None:
+    with pytest.raises(SettingsError, match="is not a schema name"):
+        Store("postgresql://localhost/x", store_schema='a"; drop table run; --')
+    with pytest.raises(SettingsError, match="share schema 'scores'"):
+        Store("postgresql://localhost/x", store_schema="scores")
+
+
+def test_a_terminated_connection_is_replaced(store: Store) -> None:
+    assert store.runs() == []
+    with Store(store.url).transaction() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rescore'"
+                " AND pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        )
+    assert store.runs() == []
