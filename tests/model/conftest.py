@@ -44,7 +44,7 @@ def make_trainer(
 ) -> Callable[..., Trainer]:
     """A trainer in this process: for what needs no fresh interpreter. Each has a name of its own."""
 
-    def make(rows: int = 600, kind: str = "binary", **changes: Any) -> Trainer:
+    def make(rows: int = 600, kind: str = "binary", snapshot: Path | None = None, **changes: Any) -> Trainer:
         name = f"parcel_{uuid.uuid4().hex[:8]}"
         folder = write_folder(tmp_path, name=name, **{"target": {"name": "late", "kind": kind}, **changes})
         build = tmp_path / name
@@ -60,7 +60,7 @@ def make_trainer(
                 "hyperparameters": {},
                 "holdout_intervals": 3,
                 "folds": 3,
-                "snapshot": str(make_snapshot(rows, kind=kind)),
+                "snapshot": str(snapshot or make_snapshot(rows, kind=kind)),
                 "out": str(build / "fitted"),
             }
         )

@@ -176,6 +176,11 @@ def test_a_feature_that_identifies_rows_is_refused(
         Trainer({**trainer._job, "snapshot": str(tmp_path / "ids.parquet")})
 
 
+def test_a_snapshot_without_a_feature_is_refused(make_trainer: Make) -> None:
+    with pytest.raises(TrainingError, match="has no humidity"):
+        make_trainer(features={"wind": "numeric", "humidity": "numeric"})
+
+
 def test_folds_are_whole_intervals() -> None:
     starts = np.repeat([10, 20, 30, 40, 50], [1, 5, 2, 2, 3])
     assert folds(starts, 2) == [(0, 6), (6, 13)]
@@ -251,3 +256,77 @@ def test_golden_rows_show_nobody(seed: int) -> None:
     assert not set(drawn["income"]) & set(income.tolist())
     assert MANY > 3
     assert draw(features.conform(rows), features, seed) == drawn
+
+
+EVERY_KIND = """
+import numpy as np
+from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import {estimator}
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+def hour_and_wind(frame):
+    return np.c_[frame["seen"].dt.hour.fillna(-1.0), frame["wind"].fillna(0.0), frame["holiday"].fillna(0.5)]
+
+def words(column):
+    return column.fillna("")
+
+def build(hyperparameters, seed):
+    text = make_pipeline(FunctionTransformer(words), TfidfVectorizer(min_df=5))
+    return make_pipeline(
+        make_column_transformer(
+            (FunctionTransformer(hour_and_wind), ["seen", "wind", "holiday"]), (text, "note")
+        ),
+        {estimator}({parameters}),
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "estimator", "parameters", "labels"),
+    [
+        ("regression", "Ridge", "random_state=seed", []),
+        ("multiclass", "LogisticRegression", "random_state=seed, max_iter=500", ["early", "late", "on time"]),
+    ],
+)
+def test_every_feature_kind_and_target_kind(
+    make_trainer: Make,
+    tmp_path: Path,
+    seed: int,
+    kind: str,
+    estimator: str,
+    parameters: str,
+    labels: list[str],
+) -> None:
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(seed)
+    rows = table(600, seed, kind=kind)
+    notes = random.choice(["left at the door", "signed for", None], 600)
+    rows = rows.append_column("note", pa.array(notes.tolist(), pa.string()))
+    rows = rows.append_column("seen", rows["event_time"])
+    kinds = {
+        "seen": "datetime",
+        "wind": "numeric",
+        "holiday": "boolean",
+        "note": "text",
+        "carrier": "categorical",
+    }
+    pq.write_table(rows, tmp_path / "kinds.parquet")
+    trainer = make_trainer(
+        kind=kind,
+        features=kinds,
+        pipeline=EVERY_KIND.format(estimator=estimator, parameters=parameters),
+        snapshot=tmp_path / "kinds.parquet",
+    )
+    trainer.run("final")
+    trainer.run("evaluation")
+    assert result(trainer, "final.json")["target"] == {"kind": kind, "labels": labels, "name": "late"}
+    assert result(trainer, "final.json")["selection"]["unused"] == ["carrier"]
+    golden = result(trainer, "golden.json")
+    assert len(golden["score"]) == 128
+    assert (golden["label"] is None) == (kind == "regression")
+    assert {type(moment) for moment in golden["rows"]["seen"]} == {int}
+    found = result(trainer, "evaluation.json")["metrics"]
+    assert found["r2"] > 0.5 if kind == "regression" else found["accuracy"] > 0.5

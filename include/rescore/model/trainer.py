@@ -69,6 +69,15 @@ class Trainer:
         self._module = _pipeline(job["model"])
         target = job["target"]
         columns = ["interval_start", *self._kinds, target["name"]]
+        missing = [name for name in columns if name not in pq.read_schema(job["snapshot"]).names]
+        if missing:
+            raise TrainingError(
+                f"the training snapshot has no {', '.join(missing)}",
+                where=Path(job["snapshot"]).name,
+                expected="interval_start, every feature and the target",
+                fix="make the snapshot again from the model folder as it is",
+                data={"missing": missing},
+            )
         table = pq.read_table(job["snapshot"], columns=columns)
         if not table.num_rows:
             raise TrainingError(
@@ -81,6 +90,13 @@ class Trainer:
             target["name"], target["kind"], target["positive"], table.column(target["name"])
         )
         self._starts: Array = table.column("interval_start").cast(pa.int64()).to_numpy()
+        if (np.diff(self._starts) < 0).any():
+            raise TrainingError(
+                "the rows of the training snapshot are not ordered by interval",
+                where=Path(job["snapshot"]).name,
+                expected="ascending interval_start",
+                fix="make the snapshot again",
+            )
         try:
             self._table = Features(self._kinds).conform(table)
         except PackageError as error:
