@@ -79,7 +79,8 @@ def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[st
 
     ctx.store.migrate()
     loaded = flights.load(ctx.source_url(folder), progress=say)
-    say(f"flights: {loaded}")
+    rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
+    say(f"flights: {rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
 
     _train(client, ctx, say)
     first, last = schedule.interval_ending(FIRST_DUE), schedule.interval_ending(LAST_DUE)
