@@ -12,6 +12,10 @@ from rescore.model.runtime.scoring import BLOCK_ROWS, Scorer
 
 __all__ = ["folds", "metrics", "permutation_importance"]
 
+#: How often each feature is shuffled at most. All its shuffles are predicted in one block, so few
+#: unseen rows are shuffled often and thousands, which average chance by themselves, once.
+MAX_SHUFFLES = 5
+
 
 def folds(starts: Array, count: int) -> list[tuple[int, int]]:
     """Cut rows ordered by interval into contiguous blocks of whole intervals.
@@ -85,20 +89,24 @@ def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: 
     Returns
     -------
     dict
-        Feature to the loss: of AUC for binary targets, of log loss (nats)
+        Feature to the mean loss over its shuffles: of AUC for binary targets, of log loss (nats)
         for multiclass, of RMSE (the target's unit) for regression. About 0 for a feature the model
         does not use; below 0 by chance.
     """
     if table.num_rows > BLOCK_ROWS:
         picked = np.linspace(0, table.num_rows - 1, BLOCK_ROWS).astype(np.int64)
         table, truth = table.take(pa.array(picked)), truth[picked]
+    rows = table.num_rows
+    shuffles = max(1, min(MAX_SHUFFLES, BLOCK_ROWS // rows))
     base = _loss(scorer.target.kind, truth, scorer.raw(table))
     importance = {}
     for position, name in enumerate(scorer.features.names):
-        # One shuffle: thousands of rows average its chance, and each costs a prediction of them all.
-        order = np.random.default_rng([seed, position]).permutation(table.num_rows)
-        changed = table.set_column(position, name, table.column(position).take(pa.array(order)))
-        importance[name] = float(_loss(scorer.target.kind, truth, scorer.raw(changed)) - base)
+        random = np.random.default_rng([seed, position])
+        column = table.column(position)
+        orders = [pa.array(random.permutation(rows)) for _ in range(shuffles)]
+        changed = [table.set_column(position, name, column.take(order)) for order in orders]
+        raws = np.split(scorer.raw(pa.concat_tables(changed)), shuffles)
+        importance[name] = float(np.mean([_loss(scorer.target.kind, truth, raw) - base for raw in raws]))
     return importance
 
 
