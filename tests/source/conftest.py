@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from rescore.interval import Interval
+from rescore.local.postgres import LocalPostgres
 from rescore.spec import ModelFolder, load_model
 
 DAY = Interval(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
@@ -128,11 +130,23 @@ class Source:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def source_url(postgres_server: LocalPostgres) -> Iterator[str]:
+    """One database for the tests of a module: making one costs more than most of them."""
+    name = f"source_{uuid.uuid4().hex[:12]}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
 @pytest.fixture
-def source(database_url: str) -> Iterator[Source]:
-    with closing(Source(database_url)) as source:
+def source(source_url: str) -> Iterator[Source]:
+    """Empty tables."""
+    with closing(Source(source_url)) as source:
+        source.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO public")
         source.run(TABLES)
         yield source
+        ((database,),) = source.run("SELECT current_database()")
+        source.run(f"ALTER DATABASE {database} RESET ALL")
 
 
 def days(count: int, first: datetime = DAY.start) -> list[Interval]:

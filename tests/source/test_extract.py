@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -210,7 +211,8 @@ def test_what_others_commit_meanwhile_is_not_seen(
 
     def write() -> None:
         with closing(Source(source.url)) as other:
-            while not other.run(
+            until = time.monotonic() + 20
+            while time.monotonic() < until and not other.run(
                 "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%%pg_sleep%%' "
                 "AND pid <> pg_backend_pid()"
             ):

@@ -6,12 +6,12 @@ frozen rows through ``read_frozen``, never the source again.
 """
 
 from rescore.source.audit import LateCommits, known_later
-from rescore.source.extract import FrozenInput, Progress, extract, probe
+from rescore.source.extraction import FrozenInput, Progress, extract, probe
 from rescore.source.freeze import Freezer, read_frozen
-from rescore.source.labels import labels
+from rescore.source.labelling import labels
 from rescore.source.readiness import is_ready
-from rescore.source.snapshot import IntervalRows, TrainingSnapshot, snapshot
 from rescore.source.sql import Rendered, render
+from rescore.source.training import IntervalRows, TrainingSnapshot, snapshot
 
 __all__ = [
     "Freezer",

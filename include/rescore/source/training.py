@@ -18,9 +18,9 @@ import pyarrow as pa
 from rescore.digest import TableDigest, table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceSchemaError
 from rescore.interval import Interval, parse_moment
-from rescore.source.extract import InputQuery, Progress, Ticker
+from rescore.source.extraction import InputQuery, Progress, Ticker
 from rescore.source.freeze import Freezer
-from rescore.source.labels import (
+from rescore.source.labelling import (
     INTERVAL_COLUMNS,
     INTERVAL_TYPE,
     LabelQuery,

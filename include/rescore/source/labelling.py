@@ -12,7 +12,7 @@ import pyarrow as pa
 from rescore.errors import IntervalError
 from rescore.interval import Interval, parse_moment
 from rescore.source.columns import check_columns, label_types
-from rescore.source.extract import Progress, Ticker, conform, ordered
+from rescore.source.extraction import Progress, Ticker, conform, ordered
 from rescore.source.rows import RowLaws
 from rescore.source.session import Column, Session
 from rescore.source.sql import Rendered, render

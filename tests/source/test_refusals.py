@@ -1,0 +1,260 @@
+"""What the database says no to, and columns that are not as declared: named, with the fix."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
+
+from rescore.errors import (
+    RescoreError,
+    SettingsError,
+    SourceQueryError,
+    SourceSchemaError,
+    SourceUnavailableError,
+    SpecError,
+)
+from rescore.local.ports import free_port
+from rescore.source import extract, is_ready
+from rescore.source.extraction import FrozenInput
+from rescore.spec import ModelFolder
+
+COLUMNS = ["depot", "parcel", "sent_at", "weight", "size", "carrier", "fragile", "promised", "note"]
+
+
+def freeze(url: str, folder: ModelFolder) -> FrozenInput:
+    return extract(url, folder, DAY, DAY.end, folder.path.parent.parent / "frozen.parquet")
+
+
+def refused(url: str, folder: ModelFolder, kind: type[RescoreError]) -> RescoreError:
+    with pytest.raises(kind) as caught:
+        freeze(url, folder)
+    assert type(caught.value) is kind
+    assert list(folder.path.parent.parent.glob("*.parquet*")) == []
+    assert caught.value.fix
+    assert caught.value.where
+    return caught.value
+
+
+def selecting(**expressions: str | None) -> str:
+    """The extract with some columns given by other expressions, or (None) left out."""
+    columns = dict(zip(COLUMNS, COLUMNS, strict=True))
+    columns.update(expressions)  # type: ignore[arg-type]
+    listed = ", ".join(f"{sql} AS {name}" for name, sql in columns.items() if sql is not None)
+    return f"SELECT {listed} FROM parcel WHERE sent_at >= :interval_start AND sent_at < :interval_end"
+
+
+def test_a_missing_column_is_named_before_any_row_is_read(source: Source, make_model: MakeModel) -> None:
+    poisoned = selecting(weight=None, size="1 / 0")  # reading a row would fail
+    source.send(1)
+    error = refused(source.url, make_model(poisoned), SourceSchemaError)
+    assert error.what == "weight: missing, expected int2 or int4 or int8 or float8"
+    assert "extract.sql" in (error.where or "")
+    assert error.fix == "select weight too"
+    assert error.data["missing"] == ["weight"]
+
+
+def test_an_undeclared_column_is_named(source: Source, make_model: MakeModel) -> None:
+    error = refused(source.url, make_model(selecting(wheight="weight", weight=None)), SourceSchemaError)
+    assert error.examples == (
+        "weight: missing (there is wheight), expected int2 or int4 or int8 or float8",
+        "wheight: not declared in model.yaml",
+    )
+    assert error.fix == "select weight too; declare wheight as a feature, or drop it from the query"
+
+
+def test_a_column_that_comes_twice(source: Source, make_model: MakeModel) -> None:
+    twice = EXTRACT.replace("promised, note", "promised, note, size")
+    assert refused(source.url, make_model(twice), SourceSchemaError).what == "size: occurs twice"
+
+
+@pytest.mark.parametrize(
+    ("column", "expression", "got", "fix"),
+    [
+        ("weight", "weight::numeric", "numeric", "weight::float8"),
+        ("weight", "weight::float4", "float4", "weight::float8"),
+        ("weight", "note", "text", "weight::float8"),
+        ("size", "interval '1 day'", "interval", "size::float8"),
+        ("size", "sum(size) OVER ()::numeric", "numeric", "size::float8"),
+        ("carrier", "size", "int4", "carrier::text"),
+        ("carrier", "array[carrier]", "_text", "carrier::text"),
+        ("carrier", "carrier::name", "name", "carrier::text"),
+        ("carrier", "gen_uuid", "uuid", "carrier::text"),
+        ("carrier", "'ok'::mood", "mood", "carrier::text"),
+        ("note", "to_json(note)", "json", "note::text"),
+        ("note", "to_jsonb(note)", "jsonb", "note::text"),
+        ("note", "note::bytea", "bytea", "note::text"),
+        ("fragile", "size", "int4", "fragile::bool"),
+        ("promised", "promised::timestamp", "timestamp", "promised AT TIME ZONE 'UTC' AS promised"),
+        ("promised", "note", "text", "promised::timestamptz"),
+        ("sent_at", "sent_at::date", "date", "sent_at::timestamptz"),
+        ("parcel", "parcel::numeric", "numeric", "parcel::int8"),
+        ("parcel", "parcel::float8", "float8", "parcel::text"),
+        ("parcel", "'00000000-0000-0000-0000-000000000000'::uuid", "uuid", "parcel::text"),
+    ],
+)
+def test_a_type_that_loses_or_hides_bits(
+    source: Source, make_model: MakeModel, column: str, expression: str, got: str, fix: str
+) -> None:
+    source.run("CREATE TYPE mood AS ENUM ('ok')")
+    expression = expression.replace("gen_uuid", "'00000000-0000-0000-0000-000000000000'::uuid")
+    error = refused(source.url, make_model(selecting(**{column: expression})), SourceSchemaError)
+    assert f"got {got}" in error.what
+    assert error.what.startswith(f"{column}: expected ")
+    assert error.fix == f"cast in the query: {fix}"
+    assert error.data["types"] == {column: got}
+
+
+def test_a_key_that_is_a_feature_has_to_fit_both(source: Source, make_model: MakeModel) -> None:
+    features = [*SPEC["features"], {"name": "parcel", "kind": "categorical"}]
+    error = refused(source.url, make_model(features=features), SourceSchemaError)
+    assert error.what == "parcel: expected text or varchar or bpchar, got int8"
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "place", "state"),
+    [
+        ("SELECT *\nFROM nowhere", 'relation "nowhere" does not exist', "line 2, column 6", "42P01"),
+        ("SELECT :as_of, hue\nFROM parcel", 'column "hue" does not exist', "line 1, column 16", "42703"),
+        ("SELECT 1 FROM\n  parcel WHERE", "syntax error at end of input", "line 2, column 15", "42601"),
+        ("SELECT 1) FROM (SELECT 1", 'syntax error at or near ")"', "line 1, column 9", "42601"),
+        (f"WITH gone AS (DELETE FROM parcel RETURNING {', '.join(COLUMNS)}) SELECT * FROM gone",
+         "WITH", "extract.sql", "0A000"),
+        (selecting(size="1 / 0"), "division by zero", "extract.sql", "22012"),
+        (selecting(weight="(1 / (4 - parcel))::float8"), "division by zero", "extract.sql", ""),
+    ],
+)  # fmt: skip
+def test_refused_sql_comes_with_postgres_own_words_and_the_place(
+    source: Source, make_model: MakeModel, query: str, message: str, place: str, state: str
+) -> None:
+    source.send(10)
+    error = refused(source.url, make_model(query), SourceQueryError)
+    assert message in error.what
+    assert place in (error.where or "")
+    assert not error.retryable
+    assert error.data["sqlstate"] == state
+    assert source.run("SELECT count(*) FROM parcel") == [(10,)]
+
+
+def test_a_statement_that_takes_too_long(source: Source, make_model: MakeModel) -> None:
+    source.send(1)
+    folder = make_model(
+        selecting(size="(SELECT 1 FROM pg_sleep(60))"), source={**SPEC["source"], "statement_timeout": "0.2s"}
+    )
+    error = refused(source.url, folder, SourceQueryError)
+    assert "statement timeout" in error.what
+    assert "source.statement_timeout" in (error.fix or "")
+
+
+def test_no_permission(source: Source, folder: ModelFolder) -> None:
+    source.run("CREATE ROLE nobody LOGIN PASSWORD 'secret'")
+    try:
+        parts = urlsplit(source.url)
+        url = source.url.replace(f"{parts.username}:{parts.password}@", "nobody:secret@")
+        error = refused(url, folder, SourceQueryError)
+        assert "permission denied for table parcel" in error.what
+        assert "grant SELECT" in (error.fix or "")
+    finally:
+        source.run("DROP ROLE nobody")
+
+
+def test_a_database_that_is_down_may_be_up_later(folder: ModelFolder) -> None:
+    error = refused(f"postgresql://me:secret@127.0.0.1:{free_port()}/x", folder, SourceUnavailableError)
+    assert error.retryable
+    assert "Connection refused" in error.what
+    assert "secret" not in str(error)
+    assert "host=127.0.0.1" in (error.where or "")
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "problem"),
+    [("password", "wrong", "password authentication failed"), ("path", "/nowhere", "does not exist")],
+)
+def test_a_wrong_login_is_no_matter_of_time(
+    source: Source, folder: ModelFolder, part: str, other: str, problem: str
+) -> None:
+    url = source.url.replace(str(getattr(urlsplit(source.url), part)), other)
+    error = refused(url, folder, SettingsError)
+    assert problem in error.what
+    assert not error.retryable
+
+
+@pytest.mark.parametrize("url", ["postgresql://h/x?colour=red", "host=", "what is this"])
+def test_a_url_that_is_none(folder: ModelFolder, url: str) -> None:
+    with pytest.raises((SettingsError, SourceUnavailableError)):
+        freeze(url, folder)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg2", "postgresql+psycopg"])
+def test_every_spelling_of_a_url(source: Source, folder: ModelFolder, scheme: str) -> None:
+    source.send(3)
+    assert freeze(source.url.replace("postgresql", scheme, 1), folder).rows == 3
+
+
+def test_a_connection_lost_in_the_middle_may_work_later(source: Source, make_model: MakeModel) -> None:
+    source.send(50)
+    folder = make_model(selecting(size="(SELECT parcel::int4 FROM pg_sleep(0.02))"))
+
+    def kill() -> None:
+        with closing(Source(source.url)) as other:
+            until = time.monotonic() + 20
+            while time.monotonic() < until and not other.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE query LIKE 'COPY%pg_sleep%' AND application_name = 'rescore'"
+            ):
+                pass
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        error = refused(source.url, folder, SourceUnavailableError)
+    finally:
+        killer.join()
+    assert error.retryable
+    assert "terminating connection" in error.what
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        ("SELECT count(*) = 3 FROM parcel WHERE recorded_at <= :as_of AND sent_at < :interval_end", True),
+        ("SELECT count(*) > 3 FROM parcel", False),
+        ("SELECT NULL::bool", False),
+        ("SELECT true WHERE now() < :interval_start", False),
+    ],
+)
+def test_readiness_is_what_the_model_says(
+    source: Source, make_model: MakeModel, sql: str, answer: bool
+) -> None:
+    source.send(3)
+    folder = make_model(source={**SPEC["source"], "ready": {"sql": sql}})
+    assert is_ready(source.url, folder, DAY, DAY.end) is answer
+
+
+def test_without_a_readiness_query_it_is_ready(source: Source, folder: ModelFolder) -> None:
+    assert is_ready(source.url, folder, DAY, DAY.end)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1", "SELECT true, false", "SELECT true FROM parcel", "SELECT FROM parcel"]
+)
+def test_readiness_is_one_boolean(source: Source, make_model: MakeModel, sql: str) -> None:
+    source.send(2)
+    folder = make_model(source={**SPEC["source"], "ready": {"sql": sql}})
+    with pytest.raises(SpecError) as caught:
+        is_ready(source.url, folder, DAY, DAY.end)
+    assert caught.value.expected == "one row with one boolean"
+    assert "source.ready.sql" in (caught.value.where or "")
+
+
+def test_an_unwritable_folder_is_named(source: Source, folder: ModelFolder, tmp_path: Path) -> None:
+    source.send(1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RescoreError, match="the rows can't be written") as caught:
+        extract(source.url, folder, DAY, DAY.end, tmp_path / "file" / "frozen.parquet")
+    assert str(tmp_path / "file") in (caught.value.where or "")
