@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -42,7 +43,8 @@ store_app = typer.Typer(help="Create, migrate and inspect Rescore's own tables."
 app.add_typer(packages_app, name="packages")
 app.add_typer(store_app, name="store")
 
-_out = Console(soft_wrap=False, highlight=False)
+# Wide enough for the tables where nobody says how wide it is: a file, a pipe, CI.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 _err = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -85,7 +87,7 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool, title: str | None = Non
     if not rows:
         _out.print(f"{title or 'result'}: nothing yet")
         return
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in rows[0]:
         numeric = all(isinstance(row[column], int | float | None) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left")

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg2
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -50,7 +51,7 @@ def show(
     table = Table(
         title="Flights of New York, April 2013: will each arrive 15 minutes late or more?",
         title_justify="left",
-        pad_edge=False,
+        box=box.SIMPLE_HEAD,
     )
     for heading in ("day", "rows", "quarantined", "scored", "package"):
         table.add_column(heading, justify="left" if heading in {"day", "package"} else "right")
@@ -80,7 +81,7 @@ def show(
         )
     stopped = ctx.store.runs(folder.name, limit=1, interval=outage)[0]
     table.add_row(
-        *_counts(folder, stopped), f"{stopped.verdict}: {stopped.state}", _most_drifted(ctx, stopped), "", ""
+        *_counts(folder, stopped), f"{stopped.verdict}, {stopped.state}", _most_drifted(ctx, stopped), "", ""
     )
     if stopped.verdict != "outage" or stopped.publication is not None:
         problems.append(
@@ -91,15 +92,15 @@ def show(
 
     out.print()
     out.print(table)
-    out.print("AUC is measured with the labels known two days later. 31 December, in its own words:")
+    out.print("AUC is measured with the labels known two days later. 31 December in its own words:")
     out.print(f"  {stopped.sentence}", soft_wrap=True, markup=False)
     out.print(f"\nreproduced bit for bit: {identical} of {published}\n")
     out.print("What a consumer reads:\n")
-    out.print(CONSUMER_SQL, markup=False)
+    out.print(CONSUMER_SQL, markup=False, soft_wrap=True)
     out.print(_consumer_table(ctx))
     out.print("Try next:")
     for command, what in NEXT.items():
-        out.print(f"  {command:<52} {what}")
+        out.print(f"  {command:<54} {what}", soft_wrap=True)
     return problems
 
 
@@ -136,7 +137,7 @@ def _consumer_table(ctx: pipeline.Context) -> Table:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
     finally:
         connection.close()
-    table = Table(pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD)
     for name in names:
         table.add_column(name)
     for row in rows:
