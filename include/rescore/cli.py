@@ -80,19 +80,30 @@ def _context() -> Iterator[Context]:
         yield Context.from_environment(settings, progress=_say)
 
 
-def _print(rows: list[dict[str, Any]], *, as_json: bool, title: str | None = None) -> None:
+def _print(
+    rows: list[dict[str, Any]], *, as_json: bool, title: str, columns: Sequence[str] | None = None
+) -> None:
+    """Print rows: all of them as JSON for a script; for people ``columns``, or one fact a line."""
     if as_json:
         sys.stdout.write(json.dumps(rows, default=str, indent=2) + "\n")
         return
     if not rows:
-        _out.print(f"{title or 'result'}: nothing yet")
+        _out.print(f"{title}: nothing yet")
+        return
+    if columns is None:
+        for row in rows:
+            width = max(map(len, row))
+            for name, value in row.items():
+                if value is not None:
+                    _out.print(f"{name:<{width}}  {escape(_text(value))}", soft_wrap=True)
+            _out.print()
         return
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in rows[0]:
-        numeric = all(isinstance(row[column], int | float | None) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for column in columns:
+        numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*("" if value is None else escape(_text(value)) for value in row.values()))
+        table.add_row(*("" if row.get(name) is None else escape(_text(row[name])) for name in columns))
     _out.print(table)
 
 
@@ -228,7 +239,8 @@ def score(
         intervals = _intervals(ctx.model(model).spec, start, end, day)
         moment = _moment(as_of, "--as-of")
         published = [pipeline.score_interval(ctx, model, interval, moment) for interval in intervals]
-    _print(published, as_json=as_json, title="published")
+    shown = ["interval", "rows", "package_version", "verdict", "run_id"]
+    _print(published, as_json=as_json, title=f"{model}: published", columns=shown)
 
 
 @app.command()
@@ -258,7 +270,10 @@ def reproduce(
 
     with _context() as ctx:
         done = [pipeline.reproduce_run(ctx, run_id) for run_id in _run_ids(ctx, model, run, day)]
-    _print([one.row() for one in done], as_json=as_json, title="reproduced")
+    shown = ["model", "interval", "rows", "verdict"]
+    if any(one.reason for one in done):
+        shown += ["run_id", "reason"]
+    _print([one.row() for one in done], as_json=as_json, title="reproduced", columns=shown)
     identical = sum(one.verdict == "identical" for one in done)
     if not as_json:
         _out.print(f"reproduced bit for bit: {identical} of {len(done)}")
@@ -290,7 +305,8 @@ def packages_list(model: ModelName, as_json: Json = False) -> None:
     from rescore import pipeline
 
     with _context() as ctx:
-        _print(pipeline.package_rows(ctx, model), as_json=as_json, title=f"packages of {model}")
+        rows = pipeline.package_rows(ctx, model)
+    _print(rows, as_json=as_json, title=f"packages of {model}", columns=[*rows[0]][:-1] if rows else None)
 
 
 @packages_app.command("show")
