@@ -31,7 +31,7 @@ def test_a_run_is_reproduced_without_its_source(harbour, published):
 
 def test_a_score_changed_in_the_table_is_shown_with_its_key_and_distance(harbour, published):
     # The store refuses this to everybody but a superuser who switches its triggers off.
-    [(run_id, old)] = harbour.execute(
+    [(_, old)] = harbour.execute(
         "SET session_replication_role = replica;"
         "UPDATE rescore.scores_tides SET score = score + 1e-9 WHERE gauge = 'lock' AND reading = 750"
         " RETURNING run_id::text, score"
