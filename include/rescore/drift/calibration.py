@@ -57,7 +57,7 @@ def neighbourhood(windows: int) -> int:
 
 
 def others_of(windows: Counts) -> Counts:
-    """For each window, the counts of all others; the last row is the live window.
+    """For each window, what all others hold; the last row is the live window.
 
     A reference window's neighbours in time are left out with it. They are like it where windows
     wander slowly, and a live window usually has no neighbour in the reference.
@@ -73,7 +73,7 @@ def others_of(windows: Counts) -> Counts:
     place = np.arange(reference)
     first, last = np.maximum(place - reach, 0), np.minimum(place + reach + 1, reference)
     near = np.vstack([sums[last] - sums[first], windows[-1:]])
-    return np.asarray(windows.sum(axis=0) - near)
+    return np.asarray(sums[-1] + windows[-1] - near)
 
 
 def same_size(windows: Counts, generator: np.random.Generator) -> Counts:
@@ -131,13 +131,14 @@ def unusualness(distance: Floats, noise: Floats) -> Floats:
     relative = np.where(known, np.log(np.maximum(ratio, NEAREST)), 0.0)
     scaled = relative * (LOGISTIC / np.maximum(relative.std(axis=0), SMALLEST_SPREAD))
     windows, features = scaled.shape
-    others = _not_neighbours(windows)
+    weights = _not_neighbours(windows)
+    weights /= weights.sum(axis=1, keepdims=True)
     result = np.empty_like(scaled)
     width = max(1, BLOCK_VALUES // windows**2)
     for start in range(0, features, width):
         part = scaled[:, start : start + width]
         further = expit(part[None, :, :] - part[:, None, :])
-        share = np.einsum("ij,ijk->ik", others, further) / others.sum(axis=1)[:, None]
+        share = np.matmul(weights[:, None, :], further)[:, 0, :]
         result[:, start : start + width] = -np.log(np.maximum(share, 1e-300))
     return np.asarray(result)
 

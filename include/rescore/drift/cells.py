@@ -58,6 +58,8 @@ class Tally:
         Rows per cell; the last is missing.
     constant : bool
         All values that are there are the same one (False if there is none).
+    moved : int
+        Reference windows: rows of known levels that would be unseen if the window were left out.
     low_mean, high_mean : float
         Mean of the finite values in the first and in the last cell, NaN if there is none.
     infinite : int
@@ -68,6 +70,7 @@ class Tally:
 
     counts: Counts
     constant: bool
+    moved: int = 0
     low_mean: float = float("nan")
     high_mean: float = float("nan")
     infinite: int = 0
@@ -83,7 +86,7 @@ class OrderedCells:
     edges : ndarray of float, shape (m,)
         Strictly increasing upper ends.
     groups : ndarray of int, shape (m + 1,)
-        The PSI group of each cell, non-decreasing from 0.
+        The PSI group of each cell, from 0.
     low_mean, high_mean : float
         Training's mean in the first and in the last cell, for the Wasserstein distance.
     """
@@ -107,7 +110,9 @@ class OrderedCells:
         starts = np.flatnonzero(np.r_[True, there[1:] != there[:-1]])
         shares = np.diff(np.r_[starts, there.size]) / there.size
         atoms = there[starts[shares >= ATOM_SHARE]]
-        edges = np.unique(np.r_[there[ranks], atoms, np.nextafter(atoms, -np.inf)])
+        with np.errstate(over="ignore"):  # below the smallest float there is nothing to cut
+            edges = np.unique(np.r_[there[ranks], atoms, np.nextafter(atoms, -np.inf)])
+        edges = edges[np.isfinite(edges)]
         bare = cls(edges, np.zeros(edges.size + 1, dtype=np.intp), float("nan"), float("nan"))
         tally = bare.tally(there)
         return cls(edges, _groups(tally.counts[:-1]), tally.low_mean, tally.high_mean)
@@ -134,7 +139,8 @@ class OrderedCells:
                     infinite += int(np.isinf(block).sum())
                     first, last = first[np.isfinite(first)], last[np.isfinite(last)]
                 low_rows, high_rows = low_rows + first.size, high_rows + last.size
-                low_sum, high_sum = low_sum + float(first.sum()), high_sum + float(last.sum())
+                with np.errstate(over="ignore"):
+                    low_sum, high_sum = low_sum + float(first.sum()), high_sum + float(last.sum())
         counts = np.diff(np.r_[0, below, there, values.size])
         return Tally(
             counts=counts,
@@ -193,8 +199,8 @@ class LevelCells:
         starts : ndarray of int, shape (n_windows + 1,)
             First row of each window, and the number of rows.
         least_rows : int
-            A level with fewer rows in all *other* windows is unseen in this one, just as a level
-            of a live window is unseen if training has fewer rows of it.
+            A level with fewer rows in training is unseen. To be told apart from a live window's, rows
+            of a level that has fewer in all *other* windows are counted in ``Tally.moved``.
         """
         dictionary, codes = _encode(column)
         totals = np.bincount(codes[codes >= 0], minlength=len(dictionary))
@@ -214,11 +220,11 @@ class LevelCells:
             found, rows = found[there], rows[there]
             cell = cell_of[found]
             only_here = (cell == len(own)) & (totals[found] - rows < least_rows)
-            cell[only_here] = cells.unseen_cell
             counts = np.zeros(cells.unseen_cell + 2, dtype=np.int64)
             np.add.at(counts, cell, rows)
             counts[-1] = stop - start - rows.sum()
-            tallies.append(Tally(counts=counts, constant=found.size == 1))
+            moved = int(rows[only_here].sum())
+            tallies.append(Tally(counts=counts, constant=found.size == 1, moved=moved))
         return cells, tallies
 
     @property
@@ -305,11 +311,16 @@ def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
 
 
 def _groups(counts: Counts) -> npt.NDArray[np.intp]:
-    """Join neighbouring cells until each group holds about a tenth of the rows."""
+    """Join neighbouring cells until each group holds about a tenth of the rows.
+
+    Cells that training left empty, between two values that are alone in theirs, are one more group:
+    values never seen.
+    """
     shares = counts / max(int(counts.sum()), 1)
     groups = np.zeros(counts.size, dtype=np.intp)
     group, held = 0, 0.0
-    for cell, share in enumerate(shares):
+    for cell in np.flatnonzero(counts):
+        share = shares[cell]
         # An atom of a tenth or more is never mixed with its neighbours.
         if held > 0 and (held >= 1 / GROUPS - 1e-9 or share >= 1 / GROUPS + 1e-9):
             group, held = group + 1, 0.0
@@ -317,11 +328,12 @@ def _groups(counts: Counts) -> npt.NDArray[np.intp]:
         held += share
     if group and held < 0.5 / GROUPS:
         groups[groups == group] = group - 1
+    groups[counts == 0] = groups.max() + 1 if counts.any() else 0
     return groups
 
 
 def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    return value if np.isfinite(value) else None
 
 
 def _or_nan(value: float | None) -> float:

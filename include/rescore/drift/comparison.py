@@ -157,7 +157,6 @@ def _row(one: Measured, p: float, share: float, total_importance: float, drift: 
     rows = int(one.tally.counts.sum())
     missing = float(one.tally.counts[-1] / rows) if rows else math.nan
     before = float(missing_rates(one.reference).max(initial=0.0))
-    effect = max(one.psi - one.psi_noise, 0.0)
     return FeatureDrift(
         name=one.reference.name,
         kind=one.reference.kind,
@@ -168,8 +167,8 @@ def _row(one: Measured, p: float, share: float, total_importance: float, drift: 
         missing_reference_max=before,
         p_value=p,
         importance=max(one.reference.importance, 0.0) / total_importance if total_importance > 0 else 0.0,
-        effect=effect,
-        flagged=p <= drift.false_alarm_rate + 1e-12 and effect >= drift.effect_floor,
+        effect=one.effect,
+        flagged=p <= drift.false_alarm_rate + 1e-12 and one.effect >= drift.effect_floor,
         outage=one.outage is not None,
         share_of_statistic=share,
         note=say_note(one.tally, one.outage, one.reference.name, missing, before),

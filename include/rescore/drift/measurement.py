@@ -40,8 +40,11 @@ class Measured:
     distance, noise : ndarray of float, shape (n_windows + 1, n_distances)
         Distances to be ranked (PSI, PSI of missing or not, and Cramér-von Mises if values are
         ordered) and what sampling alone makes of them; the live window last.
-    psi, psi_noise, psi_cells : float, float, int
-        The live window's PSI as it is, its average without drift, and over how many cells.
+    psi, psi_cells : float, int
+        The live window's PSI against all of training, and over how many cells.
+    effect : float
+        PSI beyond what the window's size makes of it on average, and beyond what reference windows
+        typically have: a weekday's PSI against the whole week is large every day.
     own_distance : float
         Wasserstein-1 in the feature's unit, or total variation.
     """
@@ -51,7 +54,7 @@ class Measured:
     distance: Floats
     noise: Floats
     psi: float
-    psi_noise: float
+    effect: float
     psi_cells: int
     own_distance: float
     outage: Outage | None
@@ -79,25 +82,28 @@ def measure_score(reference: FeatureReference, values: Floats, chosen: npt.NDArr
 def _measure(
     reference: FeatureReference, tally: Tally, values: Floats | None, chosen: npt.NDArray[np.intp]
 ) -> Measured:
-    windows = np.vstack([reference.counts[chosen], tally.counts])
+    held, live = reference.counts[chosen], tally.counts
     if reference.kind == SCORE:
-        windows[:, -1] = 0
-    others = windows.sum(axis=0) - windows[-1]
-    cells, other_cells = _psi_cells(reference, windows[-1:]), _psi_cells(reference, (others)[None])
-    psi = float(distances.psi(cells, other_cells)[0])
+        held, live = held.copy(), live.copy()
+        held[:, -1] = live[-1] = 0
+    training = held.sum(axis=0)
+    cells, training_cells = _psi_cells(reference, live[None]), _psi_cells(reference, training[None])
+    psi = float(distances.psi(cells, training_cells)[0])
+    psi_noise = float(distances.psi_noise(cells, training_cells)[0])
     magnitude = spread = math.nan
     if values is not None and (psi > SUSPICIOUS_PSI or reference.kind == SCORE):
         magnitude, spread = magnitude_and_spread(values)
-    distance, noise = _to_be_ranked(reference, windows)
+    distance, noise = _to_be_ranked(reference, held, live, reference.moved[chosen])
+    typical = float(np.median(distance[:-1, 0] - noise[:-1, 0])) if chosen.size else 0.0
     return Measured(
         reference=reference,
         tally=tally,
         distance=distance,
         noise=noise,
         psi=psi,
-        psi_noise=float(distances.psi_noise(cells, other_cells)[0]),
-        psi_cells=int((cells + other_cells > 0).sum()),
-        own_distance=_own_distance(reference, tally, windows[-1], others),
+        effect=max(psi - psi_noise - max(typical, 0.0), 0.0),
+        psi_cells=int((cells + training_cells > 0).sum()),
+        own_distance=_own_distance(reference, tally, live, training),
         outage=find_outage(reference, tally, magnitude, spread),
     )
 
@@ -106,33 +112,49 @@ def _psi_cells(reference: FeatureReference, counts: Counts) -> Counts:
     """Counts by PSI group; missing stays a group of its own."""
     if isinstance(reference.cells, LevelCells):
         return counts
-    groups = reference.cells.groups
-    firsts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1], True])
-    return np.asarray(np.add.reduceat(counts, firsts, axis=1))
+    groups = np.append(reference.cells.groups, reference.cells.groups.max() + 1)
+    order = np.argsort(groups, kind="stable")
+    firsts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
+    return np.asarray(np.add.reduceat(counts[:, order], firsts, axis=1))
 
 
-def _to_be_ranked(reference: FeatureReference, windows: Counts) -> tuple[Floats, Floats]:
-    windows = same_size(windows, np.random.default_rng(THINNING_SEED))
-    others = others_of(windows)
-    there, other_there = windows[:, :-1], others[:, :-1]
+def _to_be_ranked(
+    reference: FeatureReference, held: Counts, live: Counts, moved: Counts
+) -> tuple[Floats, Floats]:
+    """Distances of every window from all others, and their noise.
+
+    A window is counted as if training had not held it: then the levels that only it has are
+    unseen. What it is compared with is training as it stands.
+    """
+    apart = held.copy()
+    if isinstance(reference.cells, LevelCells):
+        apart[:, -3] -= moved
+        apart[:, -2] += moved
+    windows = same_size(np.vstack([apart, live]), np.random.default_rng(THINNING_SEED))
+    others = others_of(np.vstack([held, windows[-1:]]))
     pairs = [(_psi_cells(reference, windows), _psi_cells(reference, others))]
     if reference.kind != SCORE:
-        pairs.append(tuple(np.c_[counts[:, :-1].sum(axis=1), counts[:, -1]] for counts in (windows, others)))
+        pairs.append((_there_or_not(windows), _there_or_not(others)))
     distance = [distances.psi(window, other) for window, other in pairs]
     noise = [distances.psi_noise(window, other) for window, other in pairs]
     if isinstance(reference.cells, OrderedCells):
+        there, other_there = windows[:, :-1], others[:, :-1]
         distance.append(distances.cramer_von_mises(there, other_there))
         noise.append(distances.cramer_von_mises_noise(there, other_there))
-    return np.column_stack(distance), np.column_stack(noise)
+    return np.stack(distance, axis=1), np.stack(noise, axis=1)
 
 
-def _own_distance(reference: FeatureReference, tally: Tally, window: Counts, others: Counts) -> float:
-    there, other_there = window[:-1], others[:-1]
+def _there_or_not(counts: Counts) -> Counts:
+    return np.stack([counts[:, :-1].sum(axis=1), counts[:, -1]], axis=1)
+
+
+def _own_distance(reference: FeatureReference, tally: Tally, live: Counts, training: Counts) -> float:
+    there, training_there = live[:-1], training[:-1]
     if isinstance(reference.cells, LevelCells):
-        return float(distances.total_variation(there[None], other_there[None])[0])
+        return float(distances.total_variation(there[None], training_there[None])[0])
     return distances.wasserstein(
         there,
-        other_there,
+        training_there,
         reference.cells.edges,
         low_means=(tally.low_mean, reference.cells.low_mean),
         high_means=(tally.high_mean, reference.cells.high_mean),

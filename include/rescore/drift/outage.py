@@ -77,7 +77,7 @@ def find_outage(  # noqa: PLR0911  (one return a rule reads best)
         return Outage("missing", missing, was_missing)
     if there < FEWEST_ROWS:
         return None
-    if tally.constant and reference.top_share.max(initial=0.0) <= NEARLY_CONSTANT:
+    if tally.constant and 0 < reference.top_share.max(initial=0.0) <= NEARLY_CONSTANT:
         return Outage("constant")
     if isinstance(reference.cells, LevelCells):
         unseen = tally.counts[-2] / there
@@ -125,7 +125,8 @@ def _say(alike: list[Outage]) -> str:
     if one.what == "constant":
         return "the same in all rows; in training never"
     if one.what == "unseen":
-        return f"of unknown levels only ({', '.join(map(repr, one.examples))}); in training hardly ever"
+        like = join_names([repr(level) for level in one.examples])
+        return f"of unknown levels only ({like}); in training hardly ever"
     if one.what == "collapsed":
         return (
             f"nearly all the same: standard deviation {one.live:.2g}, in training at least {one.training:.2g}"

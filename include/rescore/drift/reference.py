@@ -7,6 +7,7 @@ the training snapshot, so they have production's rhythm.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -48,6 +49,8 @@ class FeatureReference:
     ----------
     counts : ndarray of int, shape (n_windows, n_cells + 1)
         Rows per cell of each window; the last cell is missing.
+    moved : ndarray of int, shape (n_windows,)
+        Rows among the known levels that are unseen if the window itself is left out of training.
     magnitude : ndarray of float, shape (n_windows,)
         Median absolute value of what is neither zero nor missing (ordered kinds), NaN if none.
     spread : ndarray of float, shape (n_windows,)
@@ -62,6 +65,7 @@ class FeatureReference:
     importance: float
     cells: OrderedCells | LevelCells
     counts: npt.NDArray[np.int64]
+    moved: npt.NDArray[np.int64]
     magnitude: Floats
     spread: Floats
     top_share: Floats
@@ -75,6 +79,7 @@ class FeatureReference:
             "importance": self.importance,
             "cells": self.cells.to_dict(),
             "counts": self.counts.tolist(),
+            "moved": self.moved.tolist(),
             "magnitude": _rounded(self.magnitude),
             "spread": _rounded(self.spread),
             "top_share": _rounded(self.top_share),
@@ -91,6 +96,7 @@ class FeatureReference:
             importance=stored["importance"],
             cells=(LevelCells if of_levels else OrderedCells).from_dict(stored["cells"]),
             counts=np.asarray(stored["counts"], dtype=np.int64),
+            moved=np.asarray(stored["moved"], dtype=np.int64),
             magnitude=_floats(stored["magnitude"]),
             spread=_floats(stored["spread"]),
             top_share=_floats(stored["top_share"]),
@@ -139,7 +145,7 @@ class Reference:
             ],
             "features": [feature.to_dict() for feature in self.features],
             "score": None if self.score is None else self.score.to_dict(),
-            "estimated_auc": None if self.estimated_auc is None else _rounded(self.estimated_auc),
+            "estimated_auc": None if self.estimated_auc is None else _rounded(self.estimated_auc, 6),
         }
         text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         return text.encode("utf-8")
@@ -307,22 +313,34 @@ def _feature(
     # The cells "rare" and "unseen" are of many levels, unless the window holds only one.
     top = np.where([tally.constant for tally in tallies], 1.0, counts[:, :-3].max(axis=1, initial=0) / there)
     nothing = np.full(len(tallies), np.nan)
-    return FeatureReference(feature.name, feature.kind, "", importance, cells, counts, nothing, nothing, top)
+    return FeatureReference(
+        name=feature.name,
+        kind=feature.kind,
+        unit="",
+        importance=importance,
+        cells=cells,
+        counts=counts,
+        moved=np.asarray([tally.moved for tally in tallies], dtype=np.int64),
+        magnitude=nothing,
+        spread=nothing,
+        top_share=top,
+    )
 
 
 def _ordered(
     name: str, kind: str, unit: str, importance: float, values: Floats, bounds: npt.NDArray[np.intp]
 ) -> FeatureReference:
     cells = OrderedCells.fit(values, least_rows=LEAST_ROWS)
-    windows = [values[a:b] for a, b in pairwise(bounds)]
+    windows = [np.sort(values[a:b]) for a, b in pairwise(bounds)]
     sizes = np.asarray([magnitude_and_spread(window) for window in windows])
     return FeatureReference(
-        name,
-        kind,
-        UNITS.get(kind, unit),
-        importance,
-        cells,
-        np.stack([cells.tally(window).counts for window in windows]),
+        name=name,
+        kind=kind,
+        unit=UNITS.get(kind, unit),
+        importance=importance,
+        cells=cells,
+        counts=np.stack([cells.tally(window).counts for window in windows]),
+        moved=np.zeros(len(windows), dtype=np.int64),
         magnitude=sizes[:, 0],
         spread=sizes[:, 1],
         top_share=np.asarray([_top_share(window) for window in windows]),
@@ -333,27 +351,30 @@ def magnitude_and_spread(values: Floats) -> tuple[float, float]:
     """Median absolute value of what is neither zero nor missing, and the standard deviation."""
     there = values[np.isfinite(values)]
     sizes = np.abs(there[there != 0])
-    return (
-        float(np.median(sizes)) if sizes.size else float("nan"),
-        float(there.std()) if there.size else float("nan"),
-    )
+    middle = sizes.size // 2
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float
+        return (
+            float(np.partition(sizes, middle)[middle]) if sizes.size else math.nan,
+            float(there.std()) if there.size else math.nan,
+        )
 
 
-def _top_share(values: Floats) -> float:
-    there = np.sort(values[~np.isnan(values)])
+def _top_share(ordered: Floats) -> float:
+    """Share of the most frequent value; NaN comes last."""
+    there = ordered[: np.searchsorted(ordered, np.inf, side="right")]
     if there.size == 0:
         return 0.0
-    ends = np.flatnonzero(np.r_[there[1:] != there[:-1], True])
-    return float(np.diff(np.r_[-1, ends]).max() / there.size)
+    ends = np.flatnonzero(there[1:] != there[:-1])
+    return float(np.diff(ends, prepend=-1, append=there.size - 1).max() / there.size)
 
 
-def _rounded(values: Floats) -> list[float | None]:
-    """Six digits are plenty, and no exact value of a row is kept."""
-    return [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
+def _rounded(values: Floats, digits: int = 3) -> list[float | None]:
+    """Three digits are plenty for what may be the exact value of a row."""
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
 def _floats(stored: list[float | None]) -> Floats:
-    return np.asarray([float("nan") if value is None else value for value in stored], dtype=np.float64)
+    return np.asarray([math.nan if value is None else value for value in stored], dtype=np.float64)
 
 
 def _iso(micros: int) -> str:

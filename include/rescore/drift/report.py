@@ -35,7 +35,7 @@ class FeatureDrift:
     importance : float
         Share of the model's importance, 0 to 1.
     effect : float
-        PSI less what the window's size makes of it on average.
+        PSI less what the window's size makes of it and what reference windows typically have.
     flagged : bool
         ``p_value`` is within the declared rate and ``effect`` reaches the floor.
     outage : bool

@@ -1,0 +1,171 @@
+"""Ranks are honest: as many false alarms as declared, and shifts are found.
+
+Windows are drawn as counts, which is what the statistic sees; the same through tables and
+``compare`` is in test_comparison and, at length, in bench/drift_calibration.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rescore.drift import calibration, distances
+from rescore.errors import DriftError
+
+WINDOWS, FEATURES = 60, 20
+DRAWS = 80
+#: Cut at a normal's quantiles, as training data are.
+EDGES = stats.norm.ppf(np.array([0.01, *np.arange(0.05, 0.96, 0.05), 0.99]))
+
+Levels = Callable[[np.random.Generator], np.ndarray]
+
+
+def calm(generator: np.random.Generator) -> np.ndarray:
+    return np.zeros((WINDOWS + 1, FEATURES))
+
+
+def wandering(generator: np.random.Generator) -> np.ndarray:
+    return 0.1 * generator.standard_normal((WINDOWS + 1, FEATURES))
+
+
+def few_that_wander(generator: np.random.Generator) -> np.ndarray:
+    return wandering(generator)[:, :5]
+
+
+def wild_tails(generator: np.random.Generator) -> np.ndarray:
+    levels = np.zeros((WINDOWS + 1, FEATURES))
+    levels[:, 10:14] = 0.3 * generator.standard_normal((WINDOWS + 1, 4))
+    levels[:, 14:17] = 0.3 * generator.standard_t(2, (WINDOWS + 1, 3))
+    levels[:, 17] = generator.standard_t(1.5, WINDOWS + 1)
+    levels[:, 18] = 2.0 * (generator.random(WINDOWS + 1) < 0.05)
+    return levels
+
+
+def p_value(
+    generator: np.random.Generator, levels: np.ndarray, rows: int, live_rows: int | None = None
+) -> float:
+    """p-value of the last window; ``levels`` are the features' means in each."""
+    sizes = np.full(WINDOWS + 1, rows)
+    sizes[-1] = live_rows or rows
+    cumulative = stats.norm.cdf(EDGES - levels[..., None])
+    shares = np.diff(cumulative, axis=-1, prepend=0, append=1)
+    found, noise = [], []
+    for feature in range(levels.shape[1]):
+        windows = generator.multinomial(sizes, shares[:, feature])
+        windows = calibration.same_size(windows, np.random.default_rng(8))
+        others = calibration.others_of(windows)
+        found += [distances.psi(windows, others), distances.cramer_von_mises(windows, others)]
+        noise += [distances.psi_noise(windows, others), distances.cramer_von_mises_noise(windows, others)]
+    greatest = calibration.unusualness(np.column_stack(found), np.column_stack(noise)).max(axis=1)
+    return float(calibration.conformal_p(greatest[:-1], greatest[-1]))
+
+
+def alarms(
+    seed: int, levels: Levels, rows: int, draws: int, shift: float = 0.0, live: int | None = None
+) -> int:
+    generator = np.random.default_rng([seed, rows])
+    count = 0
+    for _ in range(draws):
+        means = levels(generator)
+        means[-1, :3] += shift
+        count += p_value(generator, means, rows, live) <= 0.05
+    return count
+
+
+@pytest.mark.parametrize(
+    ("levels", "rows", "live"),
+    [
+        pytest.param(calm, 200, None, id="few rows"),
+        pytest.param(calm, 100_000, None, id="many rows"),
+        pytest.param(wandering, 10_000, None, id="windows wander"),
+        pytest.param(wild_tails, 1_000, None, id="tails of all kinds"),
+        pytest.param(few_that_wander, 1_000, 150, id="much smaller than training's windows"),
+        pytest.param(few_that_wander, 1_000, 20_000, id="much larger than training's windows"),
+    ],
+)
+def test_false_alarms_are_as_many_as_declared(seed: int, levels: Levels, rows: int, live: int | None) -> None:
+    found = alarms(seed, levels, rows, DRAWS, live=live)
+    # 3 of 61 ranks alarm. One seed in 10,000 lies outside these bounds if that is what happens.
+    low, high = stats.binom.ppf([5e-5, 1 - 5e-5], DRAWS, 0.05)
+    assert low <= found <= high, f"{found} of {DRAWS} windows without drift alarmed"
+
+
+@pytest.mark.parametrize(
+    ("levels", "rows", "least"),
+    [
+        pytest.param(calm, 200, 0.40, id="200 rows"),
+        pytest.param(calm, 1_000, 0.95, id="1,000 rows"),
+        pytest.param(wild_tails, 1_000, 0.95, id="beside wildly variable features"),
+    ],
+)
+def test_a_quarter_sd_shift_of_three_features_is_found(
+    seed: int, levels: Levels, rows: int, least: float
+) -> None:
+    draws = 40
+    found = alarms(seed, levels, rows, draws, shift=0.25)
+    assert found >= stats.binom.ppf(5e-5, draws, least), f"only {found} of {draws} shifted windows alarmed"
+
+
+def test_windows_that_are_all_the_same_never_alarm() -> None:
+    windows = np.tile([[10, 20, 30, 5]], (WINDOWS + 1, 1))
+    others = calibration.others_of(windows)
+    unusual = calibration.unusualness(
+        distances.psi(windows, others)[:, None], distances.psi_noise(windows, others)[:, None]
+    ).max(axis=1)
+    assert calibration.conformal_p(unusual[:-1], unusual[-1]) == 1.0
+
+
+def test_a_p_value_is_a_rank_among_the_windows() -> None:
+    reference = np.arange(19.0)
+    assert calibration.conformal_p(reference, np.array([100.0, 18.0, 17.5, -1.0])).tolist() == [
+        0.05,
+        0.1,
+        0.1,
+        1,
+    ]
+
+
+def test_others_leave_out_the_window_and_its_neighbours() -> None:
+    windows = np.eye(31, dtype=np.int64)
+    others = calibration.others_of(windows)
+    assert calibration.neighbourhood(30) == 2
+    assert np.flatnonzero(others[10] == 0).tolist() == [8, 9, 10, 11, 12]
+    assert np.flatnonzero(others[0] == 0).tolist() == [0, 1, 2]
+    assert np.flatnonzero(others[30] == 0).tolist() == [30]
+
+
+def test_thinning_gives_every_window_the_live_size_and_no_row_from_nowhere() -> None:
+    windows = np.array([[500, 300, 200], [900, 0, 100], [70, 20, 10]])
+    thinned = calibration.same_size(windows, np.random.default_rng(8))
+    assert thinned.sum(axis=1).tolist() == [100, 100, 100]
+    assert (thinned <= windows).all()
+    assert (thinned[-1] == windows[-1]).all()
+    assert (calibration.same_size(windows, np.random.default_rng(8)) == thinned).all()
+    alike = windows[[1, 2, 0]]
+    assert calibration.same_size(alike, np.random.default_rng(8)) is alike
+
+
+def test_psi_p_is_the_scaled_chi_square_with_a_tolerance() -> None:
+    scale = 1 / 400 + 1 / 9000
+    psi, cells = np.array([0.01, 0.05, 0.2]), np.array([10, 10, 4])
+    plain = calibration.psi_p(psi, 400, 9000, cells, 0.0)
+    assert plain == pytest.approx(stats.chi2.sf(psi / scale, cells - 1), rel=1e-9)
+    tolerant = calibration.psi_p(psi, 400, 9000, cells, 0.02)
+    assert tolerant == pytest.approx(stats.ncx2.sf(psi / scale, cells - 1, 0.02 / scale), rel=1e-6)
+
+
+def test_benjamini_hochberg_equals_scipy(seed: int) -> None:
+    p = np.random.default_rng(seed).random(50) ** 2
+    assert calibration.benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
+
+
+def test_a_rate_that_the_windows_cannot_resolve_is_refused() -> None:
+    calibration.refuse_unresolvable(99, 0.01, where="here")
+    with pytest.raises(DriftError, match="98 reference windows can't resolve") as caught:
+        calibration.refuse_unresolvable(98, 0.01, where="model toy: drift")
+    assert "train on 99 intervals" in str(caught.value)
+    # Too few to rank at all: the chi-square fallback resolves any rate.
+    calibration.refuse_unresolvable(10, 0.01, where="here")
