@@ -155,7 +155,7 @@ def test_too_many_bad_rows_stop_the_run(harbour):
         "UPDATE harbour.readings SET pressure = 2000 WHERE measured_at >= %s AND gauge = 'pier'",
         harbour.day(31).start,
     )
-    with pytest.raises(ValidationError, match=r"24 of 72 rows .*pressure"):
+    with pytest.raises(ValidationError, match=r"(?s)24 of 72 rows .*pressure"):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
     [run] = harbour.ctx.store.runs("tides")
     assert run.state == "failed"
