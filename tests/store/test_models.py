@@ -25,6 +25,18 @@ def test_registering_is_idempotent_also_at_once(store: Store) -> None:
     assert store.models() == ["cards", "loans"]
 
 
+def test_views_of_an_older_form_are_made_anew(walk: Walk, store: Store) -> None:
+    store.publish(walk.checked(day()))
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE rescore.model SET views_format = 0"))
+        connection.execute(text("DROP VIEW scores.loans_latest"))
+    store.ensure_model(make_spec(), KEY_TYPES)
+    with store.transaction() as connection:
+        assert connection.execute(text("SELECT count(*) FROM scores.loans_latest")).scalar() == 50
+        described = connection.execute(text("SELECT obj_description('scores.loans'::regclass)")).scalar()
+    assert described == "100 % 'sure' to default; see {docs} [probability]"
+
+
 def test_other_columns_for_the_same_model_are_refused(store: Store) -> None:
     for spec, types in (
         (make_spec(), {**KEY_TYPES, "loan_id": pa.int32()}),

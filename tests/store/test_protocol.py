@@ -199,3 +199,32 @@ def test_one_run_published_by_many_at_once_is_one_publication(
     with ThreadPoolExecutor(how_many) as pool:
         assert len(set(pool.map(publish, range(how_many)))) == 1
     assert len(store.publications("loans")) == 1
+
+
+def test_nobody_claims_an_interval_while_it_is_being_published(walk: Walk, store: Store) -> None:
+    """Else a successor could claim and publish between the fence's comparison and the publication."""
+    publishing, go_on = threading.Event(), threading.Event()
+
+    class Paused(Store):
+        def _refuse_tampered(self, *values: Any) -> None:
+            publishing.set()
+            assert go_on.wait(60)
+            super()._refuse_tampered(*values)
+
+    def waiting(other: Store) -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name"
+        with other.transaction() as connection:
+            return bool(connection.execute(text(query), {"name": store.engine.url.database}).scalar())
+
+    run = walk.checked(day())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(Paused(store.url).publish, run)
+        assert publishing.wait(60)
+        second = pool.submit(Store(store.url).claim, "loans", day(), day().end)
+        try:
+            while not waiting(store):
+                assert not second.done(), "claimed in the middle of a publication"
+        finally:
+            go_on.set()
+        assert first.result().sequence == 1
+        assert second.result().fence == 2

@@ -70,6 +70,9 @@ def test_a_fork_of_a_run_that_was_not_validated_validates_again(walk: Walk, stor
     excluded = make_scores(day(), rows=1)
     store.record_excluded(origin_again, excluded, positions=[4], kinds=["rejected"], reasons=["no amount"])
     run = store.run(store.fork(origin_again))
+    passed = walk.checked(day(), excluded=excluded)
+    again = store.run(store.fork(passed, until="extracted"))
+    assert (again.state, again.rows_rejected, store.excluded_positions(again)) == ("extracted", 0, [])
     assert (run.state, run.rows_extracted, run.rows_rejected) == ("extracted", 53, 0)
     assert store.excluded_positions(run) == []
 

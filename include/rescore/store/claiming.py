@@ -78,10 +78,19 @@ class Claiming(RunReading):
     def fork(
         self, run: RunReference, *, until: str = "validated", airflow: Mapping[str, Any] | None = None
     ) -> RunHandle:
-        """Begin a run that continues from another's frozen input and, ``until`` validated, its validation.
+        """Begin a run that continues from another's frozen input and, if it passed, its validation.
 
         For a retried or cleared task: the fork's fence is newer, so whatever the earlier attempt
         still does can't be published. Scores and drift are not inherited; they are made again.
+
+        Parameters
+        ----------
+        run : str or RunHandle or Run
+            The run to continue, in whatever state.
+        until : {'validated', 'extracted'}
+            ``extracted`` leaves its validation behind, to validate again.
+        airflow : mapping, optional
+            dag, run, task and try; default is the run's.
 
         Raises
         ------

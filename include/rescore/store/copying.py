@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from psycopg2 import sql
 from sqlalchemy import Connection
 
-from rescore.errors import StoreError
+from rescore.errors import StoreError, StoreUnavailableError
 
 __all__ = ["copy_in", "held_as", "postgres_type", "query_batches"]
 
@@ -135,6 +135,8 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
 
     Raises
     ------
+    StoreUnavailableError
+        The database went away.
     StoreError
         The database refused.
     """
@@ -148,7 +150,8 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
                 # ADBC's own metadata is not part of the data.
                 yield batch.replace_schema_metadata(None)
     except dbapi.Error as error:
-        raise StoreError(f"scores can't be read back: {error}") from error
+        kind = StoreUnavailableError if isinstance(error, dbapi.OperationalError) else StoreError
+        raise kind(f"scores can't be read back: {error}") from error
 
 
 def _encoded(table: pa.Table, constants: list[bytes]) -> Iterator[bytes | memoryview]:

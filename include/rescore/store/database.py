@@ -26,6 +26,9 @@ __all__ = ["KNOWN_VERSIONS", "Database"]
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
 KNOWN_VERSIONS = ("0001",)
 
+#: How long a host that does not answer is waited for, unless the URL says.
+_CONNECT_SECONDS = 10
+
 _MIGRATE = "run: rescore store migrate"
 
 # Classes of SQLSTATE that say "not now": connection, insufficient resources, operator intervention,
@@ -51,7 +54,10 @@ class Database:
     def __init__(
         self, url: str, *, store_schema: str = SCHEMA, consumer_schema: str = CONSUMER_SCHEMA
     ) -> None:
-        self.url = sqlalchemy_url(url)
+        parsed = make_url(sqlalchemy_url(url))
+        if "connect_timeout" not in parsed.query:
+            parsed = parsed.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
+        self.url = parsed.render_as_string(hide_password=False)
         self.store_schema = checked_name(store_schema, "schema")
         self.consumer_schema = checked_name(consumer_schema, "schema")
         if store_schema == consumer_schema:
