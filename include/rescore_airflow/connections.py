@@ -111,6 +111,21 @@ def _store_url(settings: Settings) -> str | None:
     return url or settings.database_url
 
 
+def _check_archive(archive: str) -> None:
+    """Refuse a plain path where the next task may run on another machine."""
+    from airflow.sdk import conf
+
+    executors = [name.strip() for name in conf.get("core", "executor", fallback="LocalExecutor").split(",")]
+    remote = [name for name in executors if name.rpartition(":")[2].rpartition(".")[2] != "LocalExecutor"]
+    if remote and "://" not in archive:
+        raise SettingsError(
+            f"the archive {archive} is a folder of this machine, but tasks run on others too",
+            where=f"RESCORE_ARCHIVE, with executor {', '.join(remote)}",
+            expected="an fsspec URL, like s3://bucket/rescore; file:///… says that every worker mounts it",
+            fix="set RESCORE_ARCHIVE for every Airflow component",
+        )
+
+
 def pipeline_context() -> Context:
     """What the pipeline needs, resolved through Airflow; call it inside a task only.
 
@@ -120,11 +135,12 @@ def pipeline_context() -> Context:
     Raises
     ------
     SettingsError
-        No store is configured.
+        No store is configured, or the archive is a folder of one machine while tasks run on several.
     """
     from rescore import pipeline
 
     settings = Settings.from_environment()
+    _check_archive(settings.archive)
     return pipeline.Context.from_environment(
         replace(settings, database_url=_store_url(settings)), connection=connection_url, progress=log.info
     )

@@ -86,7 +86,9 @@ def score_dag(model: str) -> DAG:
         tags={"rescore", "score", *spec.airflow.tags},
         auto_register=False,
     ) as dag:
-        ready = ReadinessGate(task_id="ready", model=model, spec=spec, doc_md=documents.READY)
+        ready = ReadinessGate(
+            task_id="ready", model=model, spec=spec, retrain="retrain", doc_md=documents.READY
+        )
         retrain = Retrain(task_id="retrain", model=model, spec=spec, doc_md=documents.RETRAIN)
 
         @task(trigger_rule="none_failed", doc_md=documents.EXTRACT)

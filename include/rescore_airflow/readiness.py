@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, SkipMixin
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
@@ -45,7 +45,7 @@ def _asset_updated(asset: str, since: datetime) -> bool:
         return False
 
 
-class ReadinessGate(BaseOperator):
+class ReadinessGate(BaseOperator, SkipMixin):
     """Check what the run asks for, then wait until the interval is known to be complete.
 
     ``source.ready.sql`` is asked of the source database; ``source.ready.asset`` has to have been
@@ -58,12 +58,26 @@ class ReadinessGate(BaseOperator):
         The model.
     spec : ModelSpec
         Its specification; what it declares under ``source.ready`` sets timeout and rhythm.
+    retrain : str
+        Id of the task that starts a training. It is skipped from here where Param ``retrain`` is
+        never, as it mostly is, so that no process is started only to find that out.
     """
 
-    def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
+    #: Lets Airflow skip that task again when it is cleared without this one.
+    inherits_from_skipmixin = True
+
+    def __init__(self, *, model: str, spec: ModelSpec, retrain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
         self._spec = spec
+        self._retrain = retrain
+
+    def _go_on(self, context: Any, request: ScoreRequest) -> str:
+        interval = str(request.interval)
+        if context["params"]["retrain"] == "never":
+            context["ti"].xcom_push("return_value", interval)  # skipping ends the task before it returns
+            self.skip(context["ti"], [context["dag"].get_task(self._retrain)])
+        return interval
 
     def _request(self, context: Any) -> ScoreRequest:
         return score_request(self._spec, context["dag_run"], context["params"], now=datetime.now(UTC))
@@ -75,12 +89,12 @@ class ReadinessGate(BaseOperator):
         self.log.info("score %s for %s, as known by %s", self.model, request.interval, request.known_by)
         ready = self._spec.source.ready
         if ready is None:
-            return str(request.interval)
+            return self._go_on(context, request)
         deadline = datetime.now(UTC) + ready.timeout
         if ready.asset is not None:
-            return self._look_for(ready.asset, request, deadline)
+            return self._look_for(context, request, ready.asset, deadline)
         if _is_ready(self.model, request.interval, request.known_by):
-            return str(request.interval)
+            return self._go_on(context, request)
         self.log.info("not loaded yet; asking every %s for %s", ready.poke_interval, ready.timeout)
         self._wait(
             ReadinessTrigger(
@@ -99,7 +113,7 @@ class ReadinessGate(BaseOperator):
         """Go on when the trigger says that the source is ready; else fail with its last answer."""
         request = self._request(context)
         if event["status"] == "ready":
-            return str(request.interval)
+            return self._go_on(context, request)
         if event["status"] == "error":
             raise AirflowFailException(event["message"])
         raise self._timed_out(request, event.get("message"))
@@ -107,12 +121,12 @@ class ReadinessGate(BaseOperator):
     @fail_typed
     def look_again(self, context: Any, event: Any, asset: str, deadline: str) -> str:
         """Look for the asset once more."""
-        return self._look_for(asset, self._request(context), datetime.fromisoformat(deadline))
+        return self._look_for(context, self._request(context), asset, datetime.fromisoformat(deadline))
 
-    def _look_for(self, asset: str, request: ScoreRequest, deadline: datetime) -> str:
+    def _look_for(self, context: Any, request: ScoreRequest, asset: str, deadline: datetime) -> str:
         # Only a task can see asset events, so the trigger does nothing but wait.
         if _asset_updated(asset, request.interval.end):
-            return str(request.interval)
+            return self._go_on(context, request)
         if datetime.now(UTC) >= deadline:
             raise self._timed_out(request, f"asset {asset} was not updated")
         again = self._ready.poke_interval

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 import tempfile
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,18 +37,61 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Path:
     return MODELS
 
 
+#: All that somebody with an Airflow of their own has to write.
+THEIR_DAGS = """
+from rescore_airflow.factory import reproduce_dag, score_dag, train_dag
+
+score_tides, train_tides = score_dag("tides"), train_dag("tides")
+score_ebb = score_dag("ebb")
+proof = reproduce_dag()
+"""
+
+
 @pytest.fixture(scope="session")
-def harbour(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
+def their_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has Airflow, and Rescore from its wheel.
+
+    Everything but Rescore is linked from the environment of these tests, so nothing is downloaded.
+    """
+    folder = tmp_path_factory.mktemp("their_environment")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True)
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    theirs, ours = (
+        Path(sysconfig.get_path("purelib", vars={"base": str(base)}))
+        for base in (folder / "venv", sys.prefix)
+    )
+    for entry in ours.iterdir():
+        if not entry.name.startswith(("rescore", "_rescore")):
+            (theirs / entry.name).symlink_to(entry)
+    python = folder / "venv" / "bin" / "python"
+    options = ["--quiet", "--no-deps", "--no-index", "--no-compile"]
+    wheel = str(next((folder / "dist").glob("*.whl")))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", *options, wheel]
+    subprocess.run(pip, check=True, capture_output=True)
+    return python
+
+
+@pytest.fixture(scope="session")
+def harbour(
+    postgres_server: LocalPostgres, their_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Harbour]:
     """One stack for the session: a real scheduler, DAG processor, triggerer and API server.
 
-    The source is known to Airflow as a connection, the store by the environment.
+    It is an Airflow of somebody else's: Rescore comes from its wheel, the DAGs lie in another
+    folder, so do the models, the plugins folder is empty, and the source is an Airflow connection.
     """
     home = tmp_path_factory.mktemp("stack")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(MODELS, elsewhere / "their_models")
+    (elsewhere / "plugins").mkdir()
+    (elsewhere / "dags").mkdir()
+    (elsewhere / "dags" / "our_scoring.py").write_text(THEIR_DAGS)
     store_url = postgres_server.create_database("airflow_store", template="rescore_template")
     source_url = postgres_server.create_database("airflow_source", template="rescore_template")
     settings = Settings(
         home=home,
-        models=MODELS,
+        models=elsewhere / "their_models",
         database_url=store_url,
         archive=str(home / "archive"),
         store_schema="rescore",
@@ -52,12 +100,22 @@ def harbour(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFac
     )
     store = Store(store_url)
     store.migrate()
-    stack = LocalStack(settings, dags=CHECKOUT / "dags", plugins=CHECKOUT / "plugins")
+    stack = LocalStack(settings, dags=elsewhere / "dags", plugins=elsewhere / "plugins")
     harbour = Harbour(stack, store, source_url)
     harbour.execute(READINGS)
-    with stack.session():
-        client = stack.client()
-        add_connection(client, "harbour", source_url)
-        for dag_id in ("train_tides", "score_tides", "reproduce"):
-            client.wait_for_dag(dag_id)
-        yield harbour
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(their_python))  # the stack's processes are started by it
+        stack.up()
+    try:
+        yield prepared(harbour)
+    finally:
+        stack.release()
+
+
+def prepared(harbour: Harbour) -> Harbour:
+    """Wait for the DAGs, and tell Airflow where the source is."""
+    client = harbour.client
+    add_connection(client, "harbour", harbour.source_url)
+    for dag_id in ("train_tides", "score_tides", "score_ebb", "reproduce"):
+        client.wait_for_dag(dag_id)
+    return harbour

@@ -58,3 +58,16 @@ def test_what_is_not_configured_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("RESCORE_STORE_CONN_ID", "missing_store")
     with pytest.raises(SettingsError, match="RESCORE_STORE_CONN_ID"):
         pipeline_context()
+
+
+@pytest.mark.parametrize("executor", ["CeleryExecutor", "LocalExecutor,KubernetesExecutor"])
+def test_a_folder_of_one_machine_is_no_archive_for_several(
+    executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    monkeypatch.setenv("RESCORE_ARCHIVE", "/var/lib/rescore")
+    with pytest.raises(SettingsError, match="is a folder of this machine"):
+        pipeline_context()
+    monkeypatch.setenv("RESCORE_ARCHIVE", "file:///mnt/shared/rescore")
+    assert pipeline_context().settings.archive == "file:///mnt/shared/rescore"

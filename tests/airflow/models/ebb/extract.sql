@@ -1,0 +1,1 @@
+../tides/extract.sql

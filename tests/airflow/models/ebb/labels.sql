@@ -1,0 +1,1 @@
+../tides/labels.sql
