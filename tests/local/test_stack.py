@@ -18,7 +18,7 @@ from rescore.errors import LocalStackError
 from rescore.local.postgres import LocalPostgres
 from rescore.local.processes import Process
 from rescore.local.run_state import RunState
-from rescore.local.stack import LocalStack, environment, local_settings
+from rescore.local.stack import LocalStack, environment
 from rescore.settings import Settings
 
 USER = """
@@ -128,6 +128,17 @@ def test_a_dead_component_ends_the_stack_and_its_log_is_the_reason(
     assert "postgres has ended by itself" in str(stack.status().error)
 
 
+def test_what_breaks_because_a_component_died_says_so(settings: Settings, stack: LocalStack) -> None:
+    with pytest.raises(LocalStackError, match="postgres has ended by itself") as caught:  # noqa: SIM117
+        with stack.session(airflow=False):
+            server = LocalPostgres(settings.home).process()
+            assert server is not None
+            server.send(signal.SIGKILL)
+            server.wait(10)
+            psycopg2.connect(environment(settings)["RESCORE_DATABASE_URL"])
+    assert isinstance(caught.value.__cause__, psycopg2.OperationalError)
+
+
 def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(
     settings: Settings, stack: LocalStack, eventually: Callable[..., None]
 ) -> None:
@@ -174,12 +185,6 @@ def test_the_environment_reads_back_as_the_same_settings(settings: Settings, dat
     again = Settings.from_environment(environment(given))
     assert again == replace(given, connections={**given.connections, "flights_source": database_url})
     assert environment(given)["OMP_NUM_THREADS"] == "1"
-
-
-def test_settings_without_a_running_server_say_how_to_start_one(settings: Settings) -> None:
-    with pytest.raises(LocalStackError, match="does not run") as caught:
-        local_settings({"RESCORE_HOME": str(settings.home)})
-    assert "make up" in str(caught.value)
 
 
 def test_local_files_are_for_their_owner_alone(settings: Settings, stack: LocalStack) -> None:

@@ -332,7 +332,9 @@ class LocalPostgres:
                 raise LocalStackError(
                     f"the local Postgres ended as it started (exit status {child.returncode})",
                     where=str(self.log),
-                    examples=[line for line in said if re.search("FATAL|ERROR|PANIC|could not|DETAIL|HINT", line)]
+                    examples=[
+                        line for line in said if re.search("FATAL|ERROR|PANIC|could not|DETAIL|HINT", line)
+                    ]
                     or said[-3:],
                     fix=advice("\n".join(said)),
                 )

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -34,29 +34,9 @@ from rescore.local.run_state import Request, RunFolder, RunState
 from rescore.local.variables import environment, settings_variables
 from rescore.settings import Settings
 
-__all__ = ["LocalStack", "StackStatus", "environment", "local_settings"]
+__all__ = ["LocalStack", "StackStatus", "environment"]
 
 _STOP_SECONDS = 60.0
-
-
-def local_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings of the environment; where they name no database, those of the local stack that runs.
-
-    Raises
-    ------
-    LocalStackError
-        There is no ``RESCORE_DATABASE_URL``, and the local Postgres does not run.
-    """
-    given = os.environ if environ is None else environ
-    settings = Settings.from_environment(given)
-    if settings.database_url is None and not LocalPostgres(settings.home).running():
-        raise LocalStackError(
-            "the local Postgres does not run",
-            where=str(settings.home),
-            expected="`make up` before this command, or RESCORE_DATABASE_URL",
-            fix="make up",
-        )
-    return Settings.from_environment({**given, **environment(settings)})
 
 
 @dataclass(frozen=True)
@@ -181,10 +161,21 @@ class LocalStack:
 
     @contextlib.contextmanager
     def session(self, *, airflow: bool = True) -> Iterator[LocalStack]:
-        """The stack for as long as the block lasts; one that ran before goes on running."""
+        """The stack for as long as the block lasts; one that ran before goes on running.
+
+        Raises
+        ------
+        LocalStackError
+            A component died meanwhile; the error of the block that this led to is its cause.
+        """
         self.up(airflow=airflow)
         try:
             yield self
+        except Exception as consequence:
+            death = self._death()
+            if death is not None:
+                raise death from consequence
+            raise
         finally:
             self.release()
 
@@ -200,7 +191,9 @@ class LocalStack:
         if state is not None:
             while not state.supervisor.wait(3600):
                 continue
-            self._raise_error(RunState.read(self._run.state))
+            ended = RunState.read(self._run.state)
+            if ended is not None and ended.error is not None:
+                raise _error_of(ended)
 
     def down(self) -> bool:
         """Stop the stack, whoever uses it; False if none was running.
@@ -315,12 +308,12 @@ class LocalStack:
                     self._progress(said)
                 if state.error is not None or not state.alive():
                     state.supervisor.wait(_STOP_SECONDS)
-                    self._raise_error(RunState.read(self._run.state) or state)
-                    raise LocalStackError("the local stack was stopped while it started")
+                    raise _error_of(RunState.read(self._run.state) or state)
                 if state.answered >= wanted.serial:
                     return state
             if child is not None and child.poll() is not None:
-                self._raise_error(RunState.read(self._run.state) if ours else None)
+                if ours and (ended := RunState.read(self._run.state)) is not None:
+                    raise _error_of(ended)
                 raise LocalStackError(
                     "the supervisor of the local stack ended as it started",
                     where=str(self._run.supervisor_log),
@@ -328,10 +321,18 @@ class LocalStack:
                 )
             time.sleep(0.05)
 
-    def _raise_error(self, state: RunState | None) -> None:
-        if state is not None and state.error is not None:
-            record = dict(state.error)
-            raise LocalStackError(record.pop("what"), **record)
+    def _death(self) -> LocalStackError | None:
+        """Why the stack has died, if it has; the supervisor may be about to notice."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        while (state := RunState.read(self._run.state)) is not None:
+            if state.error is not None:
+                state.supervisor.wait(_STOP_SECONDS)
+                return _error_of(state)
+            well = state.alive() and all(process.alive() for process in state.processes.values())
+            if well or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        return None
 
     def _stop_stray_postgres(self) -> bool:
         """End a local Postgres whose supervisor is gone."""
@@ -340,6 +341,14 @@ class LocalStack:
             return False
         server.stop()
         return True
+
+
+def _error_of(state: RunState) -> LocalStackError:
+    """Why a stack ended."""
+    if state.error is None:
+        return LocalStackError("the local stack was stopped by somebody else")
+    record = dict(state.error)
+    return LocalStackError(record.pop("what"), **record)
 
 
 def _status(state: RunState | None) -> StackStatus:
@@ -352,7 +361,7 @@ def _status(state: RunState | None) -> StackStatus:
         phase=state.phase if alive else "not running",
         airflow=state.airflow if alive else None,
         processes={name: process.pid for name, process in state.processes.items() if process.alive()},
-        error=str(LocalStackError(**dict(state.error))) if state.error else None,
+        error=str(_error_of(state)) if state.error else None,
     )
 
 

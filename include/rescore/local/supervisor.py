@@ -199,6 +199,9 @@ class Supervisor:
                 examples=tail(log, 5),
                 fix=f"see {log}",
             )
+        self.state = self.state.but(
+            processes={name: process for name, process in self.state.processes.items() if name != "migrate"}
+        )
         airflow.record_migration()
 
     def _spawn(
