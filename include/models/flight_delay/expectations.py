@@ -22,7 +22,7 @@ READINGS = {
     "weather_pressure": (900, 1100),
     "weather_visib": (0, 100),
 }
-SHARES = ["origin_late_24h", "origin_not_arrived_24h", "carrier_late_24h", "carrier_late_7d"]
+SHARES = ["origin_late_24h", "carrier_late_24h", "carrier_late_7d"]
 
 
 def suite() -> gx.ExpectationSuite:

@@ -23,7 +23,7 @@ flight AS (
 reading AS (
   SELECT DISTINCT ON (w.origin) w.*
   FROM clock c
-  JOIN flights.weather w ON w.recorded_at <= c.event_time AND w.recorded_at > c.event_time - interval '3 hours'
+  JOIN flights.weather w ON w.recorded_at <= c.event_time AND w.recorded_at >= c.event_time - interval '3 hours'
   WHERE w.recorded_at <= :as_of
   ORDER BY w.origin, w.recorded_at DESC, w.time_hour DESC
 ),
@@ -51,22 +51,6 @@ route_28d AS (
   FROM arrived a
   LEFT JOIN flights.plane p ON p.tailnum = a.tailnum AND p.recorded_at <= :as_of
   GROUP BY 1, 2, 3
-),
--- Flights due 27 to 3 hours ago of which nothing was heard: cancelled, diverted, or very late.
-due AS (
-  SELECT s.origin, sum((a.flight IS NULL)::int)::float8 / count(*) AS not_arrived
-  FROM clock c
-  JOIN flights.schedule s
-    ON s.scheduled_arrival > c.event_time - interval '27 hours'
-   AND s.scheduled_arrival <= c.event_time - interval '3 hours'
-   -- No flight takes a day: this only lets the index on departures find them.
-   AND s.scheduled_departure > c.event_time - interval '51 hours'
-   AND s.scheduled_departure < c.event_time
-  LEFT JOIN flights.arrival a
-    ON a.time_hour = s.time_hour AND a.carrier = s.carrier AND a.flight = s.flight
-   AND a.recorded_at <= c.event_time AND a.recorded_at <= :as_of
-  WHERE s.recorded_at <= :as_of
-  GROUP BY 1
 )
 SELECT f.time_hour, f.carrier, f.flight, f.event_time, f.origin, f.dest,
        extract(isodow FROM f.scheduled_departure AT TIME ZONE 'America/New_York')::int AS day_of_week,
@@ -77,7 +61,6 @@ SELECT f.time_hour, f.carrier, f.flight, f.event_time, f.origin, f.dest,
        f.departures_same_day,
        airport.faa IS NOT NULL AS dest_in_registry,
        origin_24h.late AS origin_late_24h,
-       due.not_arrived AS origin_not_arrived_24h,
        carrier_24h.late AS carrier_late_24h,
        carrier_7d.late AS carrier_late_7d,
        coalesce(number_28d.arrivals, 0) AS flight_arrivals_28d,
@@ -99,7 +82,6 @@ SELECT f.time_hour, f.carrier, f.flight, f.event_time, f.origin, f.dest,
 FROM flight f
 LEFT JOIN reading ON reading.origin = f.origin
 LEFT JOIN origin_24h ON origin_24h.origin = f.origin
-LEFT JOIN due ON due.origin = f.origin
 LEFT JOIN carrier_24h ON carrier_24h.carrier = f.carrier
 LEFT JOIN carrier_7d ON carrier_7d.carrier = f.carrier
 LEFT JOIN number_28d

@@ -17,7 +17,6 @@ ROUTE = {"route_late_share": ("route_late_28d", "route_arrivals_28d")}
 #: bad yesterday promises a good today; held to one direction they rank later days better.
 RISES_WITH = (
     "origin_late_24h",
-    "origin_not_arrived_24h",
     "carrier_late_24h",
     "carrier_late_7d",
     "flight_late_share",

