@@ -1,0 +1,57 @@
+"""What the documentation names exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from rescore.cli import app
+from rescore.spec import ModelSpec
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def _texts(pattern: str) -> list[tuple[str, str]]:
+    return sorted({(page.name, found) for page in PAGES for found in re.findall(pattern, page.read_text())})
+
+
+@pytest.mark.parametrize(("page", "line"), _texts(r"(?:^|`|bin/)rescore ([a-z][^`\n#]*)"))
+def test_every_command_exists_with_its_options(page, line):
+    command = get_command(app)
+    for word in line.split():
+        if not hasattr(command, "commands") or word not in command.commands:
+            break
+        command = command.commands[word]
+    assert not hasattr(command, "commands"), f"{page}: rescore {line} is no command"
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= known
+
+
+@pytest.mark.parametrize(("page", "target"), _texts(r"(?:`|^)make ([a-z][a-z.-]+)"))
+def test_every_make_target_exists(page, target):
+    assert re.search(rf"^{re.escape(target)}:", MAKEFILE, re.MULTILINE), f"{page}: make {target}"
+
+
+@pytest.mark.parametrize(("page", "link"), _texts(r"\]\(((?!http)[^)#]+)\)"))
+def test_every_link_leads_somewhere(page, link):
+    bases = [path.parent for path in PAGES if path.name == page]
+    assert any((base / link).exists() for base in bases), f"{page}: {link}"
+
+
+def test_the_smallest_model_of_the_guide_is_a_model():
+    guide = (ROOT / "docs" / "guides" / "add-a-model.md").read_text()
+    [declared] = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert ModelSpec.model_validate(yaml.safe_load(declared)).name == "house_price"
+
+
+def test_every_environment_variable_of_the_guides_is_read_somewhere():
+    code = "\n".join(path.read_text() for path in (ROOT / "include").rglob("*.py"))
+    named = {name for _, name in _texts(r"(RESCORE_[A-Z_]+[A-Z])")} - {"RESCORE_CONNECTION_SALES"}
+    missing = {name for name in named if name not in code and not name.startswith("RESCORE_TEST")}
+    assert missing == set()
