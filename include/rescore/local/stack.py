@@ -21,9 +21,7 @@ from typing import IO
 
 import psycopg2
 import psycopg2.errors
-import psycopg2.extensions
 import psycopg2.sql
-from sqlalchemy.engine import make_url
 
 from rescore.errors import LocalStackError
 from rescore.local.airflow import LocalAirflow
@@ -376,8 +374,10 @@ def _may_lock(probe: IO[str], kind: int) -> bool:
 
 def _database_beside(url: str) -> str:
     """A database ``<name>_airflow`` on the server of ``url``, made if it is missing."""
-    parts = psycopg2.extensions.parse_dsn(url)
-    name = f"{parts.get('dbname', 'rescore')}_airflow"
+    from sqlalchemy.engine import make_url  # half a second that no other path needs
+
+    address = make_url(url)
+    name = f"{address.database or 'rescore'}_airflow"
     try:
         connection = psycopg2.connect(url)
         try:
@@ -392,4 +392,4 @@ def _database_beside(url: str) -> str:
             where="RESCORE_DATABASE_URL",
             fix=f"create the database {name}, or name one in AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
         ) from None
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
+    return address.set(database=name).render_as_string(hide_password=False)
