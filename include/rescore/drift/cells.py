@@ -38,6 +38,9 @@ ATOM_SHARE = 0.05
 #: PSI is taken over about this many groups of cells, each with a tenth of training's rows.
 GROUPS = 10
 
+#: From here on it is worth knowing exactly how much of a window a single value is.
+NEARLY_ALL = 0.9
+
 #: At most this many levels have a cell of their own; rarer ones share one.
 MAX_LEVELS = 30
 
@@ -87,14 +90,13 @@ class OrderedCells:
         Strictly increasing upper ends.
     groups : ndarray of int, shape (m + 1,)
         The PSI group of each cell, from 0.
-    low_mean, high_mean : float
-        Training's mean in the first and in the last cell, for the Wasserstein distance.
+    means : ndarray of float, shape (m + 1,)
+        Training's mean of the finite values in each cell, NaN where there is none.
     """
 
     edges: Floats
     groups: npt.NDArray[np.intp]
-    low_mean: float
-    high_mean: float
+    means: Floats
 
     @classmethod
     def fit(cls, values: Floats, *, least_rows: int) -> OrderedCells:
@@ -104,7 +106,7 @@ class OrderedCells:
         """
         there = np.sort(values[np.isfinite(values)])
         if there.size == 0:
-            return cls(np.empty(0), np.zeros(1, dtype=np.intp), float("nan"), float("nan"))
+            return cls(np.empty(0), np.zeros(1, dtype=np.intp), np.full(1, np.nan))
         ranks = np.ceil(np.asarray(QUANTILES) * there.size).astype(np.intp) - 1
         ranks = np.clip(ranks, min(least_rows, there.size) - 1, max(there.size - least_rows - 1, 0))
         starts = np.flatnonzero(np.r_[True, there[1:] != there[:-1]])
@@ -113,9 +115,55 @@ class OrderedCells:
         with np.errstate(over="ignore"):  # below the smallest float there is nothing to cut
             edges = np.unique(np.r_[there[ranks], atoms, np.nextafter(atoms, -np.inf)])
         edges = edges[np.isfinite(edges)]
-        bare = cls(edges, np.zeros(edges.size + 1, dtype=np.intp), float("nan"), float("nan"))
-        tally = bare.tally(there)
-        return cls(edges, _groups(tally.counts[:-1]), tally.low_mean, tally.high_mean)
+        ends = np.searchsorted(there, edges, side="right")
+        counts = np.diff(ends, prepend=0, append=there.size)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            sums = np.add.reduceat(np.append(there, 0.0), np.append(0, ends))
+            means = np.where(counts > 0, sums / counts, np.nan)
+        return cls(edges, _groups(counts), means)
+
+    def count_windows(self, values: Floats, starts: npt.NDArray[np.intp]) -> tuple[Counts, Floats]:
+        """Count each window of training, and say how much of it its most frequent value is.
+
+        Parameters
+        ----------
+        values : ndarray of float, shape (n_rows,)
+            Window after window, NaN is missing.
+        starts : ndarray of int, shape (n_windows + 1,)
+            First row of each window, and the number of rows.
+
+        Returns
+        -------
+        counts : ndarray of int, shape (n_windows, n_cells + 1)
+        top_share : ndarray of float, shape (n_windows,)
+            Exact above ``NEARLY_ALL``, below it an upper bound (the fullest cell's share).
+        """
+        width = self.edges.size + 2
+        cell = np.searchsorted(self.edges, values, side="left")
+        cell[np.isnan(values)] = width - 1
+        window = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+        counts = np.bincount(window * width + cell, minlength=width * (starts.size - 1))
+        counts = counts.reshape(-1, width).astype(np.int64)
+        there = np.maximum(counts[:, :-1].sum(axis=1), 1)
+        top_share = counts[:, :-1].max(axis=1) / there
+        for place in np.flatnonzero(top_share > NEARLY_ALL):
+            rows = values[starts[place] : starts[place + 1]]
+            top_share[place] = np.unique(rows[~np.isnan(rows)], return_counts=True)[1].max() / there[place]
+        return counts, top_share
+
+    def magnitudes(self, counts: Counts) -> Floats:
+        """Per row of counts, the median absolute value of what is neither zero nor missing.
+
+        As precise as the cells are: within a few percent where training has values.
+        """
+        sizes = np.abs(self.means)
+        order = np.argsort(sizes, kind="stable")
+        order = order[sizes[order] > 0]
+        if order.size == 0:
+            return np.full(counts.shape[0], np.nan)
+        sums = np.cumsum(counts[:, order], axis=1)
+        middle = (sums >= np.maximum(sums[:, -1:] / 2, 0.5)).argmax(axis=1)
+        return np.where(sums[:, -1] > 0, sizes[order][middle], np.nan)
 
     def tally(self, values: Floats) -> Tally:
         """Count ``values`` (NaN is missing) in one pass."""
@@ -141,7 +189,7 @@ class OrderedCells:
                 low_rows, high_rows = low_rows + first.size, high_rows + last.size
                 with np.errstate(over="ignore"):
                     low_sum, high_sum = low_sum + float(first.sum()), high_sum + float(last.sum())
-        counts = np.diff(np.r_[0, below, there, values.size])
+        counts = np.diff(np.concatenate(([0], below, [there, values.size])))
         return Tally(
             counts=counts,
             constant=bool(there and low == high),
@@ -155,8 +203,7 @@ class OrderedCells:
         return {
             "edges": self.edges.tolist(),
             "groups": self.groups.tolist(),
-            "low_mean": _or_none(self.low_mean),
-            "high_mean": _or_none(self.high_mean),
+            "means": [float(f"{mean:.6g}") if np.isfinite(mean) else None for mean in self.means],
         }
 
     @classmethod
@@ -165,8 +212,7 @@ class OrderedCells:
         return cls(
             np.asarray(stored["edges"], dtype=np.float64),
             np.asarray(stored["groups"], dtype=np.intp),
-            _or_nan(stored["low_mean"]),
-            _or_nan(stored["high_mean"]),
+            np.asarray([np.nan if mean is None else mean for mean in stored["means"]], dtype=np.float64),
         )
 
 
@@ -330,11 +376,3 @@ def _groups(counts: Counts) -> npt.NDArray[np.intp]:
         groups[groups == group] = group - 1
     groups[counts == 0] = groups.max() + 1 if counts.any() else 0
     return groups
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value

@@ -54,7 +54,8 @@ def compare(
         The window lacks a feature, or the reference windows can't resolve the declared rate.
     """
     profile = Reference.from_bytes(reference)
-    absent = [one.name for one in profile.features if one.name not in window.column_names]
+    held = set(window.column_names)  # pyarrow makes the list anew at every look
+    absent = [one.name for one in profile.features if one.name not in held]
     if absent:
         raise DriftError(
             "the window lacks features of the reference",
@@ -70,9 +71,9 @@ def compare(
     calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
     measured = [measure(one, window[one.name], event_time, chosen) for one in profile.features]
     estimated: dict[str, float | None] = {}
-    if scores is not None and profile.score is not None:
+    if scores is not None and profile.score is not None and profile.score_spread is not None:
         values = one_score(scores)
-        measured.append(measure_score(profile.score, values, chosen))
+        measured.append(measure_score(profile.score, values, profile.score_spread, chosen))
         if profile.estimated_auc is not None:
             aucs = profile.estimated_auc[chosen][np.isfinite(profile.estimated_auc[chosen])]
             estimated = {

@@ -6,8 +6,7 @@ be ranked among them (``calibration``).
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,8 @@ import pyarrow as pa
 from rescore.drift import distances
 from rescore.drift.calibration import others_of, same_size
 from rescore.drift.cells import LevelCells, OrderedCells, Tally, ordered_values
-from rescore.drift.outage import Outage, find_outage
-from rescore.drift.reference import SCORE, FeatureReference, magnitude_and_spread
+from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
+from rescore.drift.reference import SCORE, FeatureReference, spread
 
 __all__ = ["Measured", "measure", "measure_score"]
 
@@ -73,10 +72,16 @@ def measure(
     return _measure(reference, reference.cells.tally(values), values, chosen)
 
 
-def measure_score(reference: FeatureReference, values: Floats, chosen: npt.NDArray[np.intp]) -> Measured:
-    """Measure the model's scores; a missing one is no matter of distance, only of outage."""
-    tally = reference.cells.tally(values)
-    return _measure(reference, tally, values, chosen)
+def measure_score(
+    reference: FeatureReference, values: Floats, spreads: Floats, chosen: npt.NDArray[np.intp]
+) -> Measured:
+    """Measure the model's scores; a missing one is no matter of distance, only of outage.
+
+    ``spreads`` are the reference windows' standard deviations.
+    """
+    assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are numbers)
+    one = _measure(reference, reference.cells.tally(values), None, chosen)
+    return one if one.outage else replace(one, outage=find_collapse(spread(values), spreads[chosen]))
 
 
 def _measure(
@@ -90,9 +95,9 @@ def _measure(
     cells, training_cells = _psi_cells(reference, live[None]), _psi_cells(reference, training[None])
     psi = float(distances.psi(cells, training_cells)[0])
     psi_noise = float(distances.psi_noise(cells, training_cells)[0])
-    magnitude = spread = math.nan
-    if values is not None and (psi > SUSPICIOUS_PSI or reference.kind == SCORE):
-        magnitude, spread = magnitude_and_spread(values)
+    outage = find_outage(reference, tally)
+    if outage is None and values is not None and psi > SUSPICIOUS_PSI:
+        outage = find_other_scale(reference, values)
     distance, noise = _to_be_ranked(reference, held, live, reference.moved[chosen])
     typical = float(np.median(distance[:-1, 0] - noise[:-1, 0])) if chosen.size else 0.0
     return Measured(
@@ -104,7 +109,7 @@ def _measure(
         effect=max(psi - psi_noise - max(typical, 0.0), 0.0),
         psi_cells=int((cells + training_cells > 0).sum()),
         own_distance=_own_distance(reference, tally, live, training),
-        outage=find_outage(reference, tally, magnitude, spread),
+        outage=outage,
     )
 
 
@@ -156,6 +161,6 @@ def _own_distance(reference: FeatureReference, tally: Tally, live: Counts, train
         there,
         training_there,
         reference.cells.edges,
-        low_means=(tally.low_mean, reference.cells.low_mean),
-        high_means=(tally.high_mean, reference.cells.high_mean),
+        low_means=(tally.low_mean, float(reference.cells.means[0])),
+        high_means=(tally.high_mean, float(reference.cells.means[-1])),
     )

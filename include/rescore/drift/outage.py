@@ -13,9 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.drift.cells import LevelCells, Tally
-from rescore.drift.reference import SCORE, FeatureReference
+from rescore.drift.reference import FeatureReference
 
-__all__ = ["Outage", "describe", "find_outage", "join_names", "missing_rates", "percent"]
+__all__ = [
+    "Outage",
+    "describe",
+    "find_collapse",
+    "find_other_scale",
+    "find_outage",
+    "join_names",
+    "missing_rates",
+    "percent",
+]
+
+Floats = npt.NDArray[np.float64]
 
 #: A column is *gone* if at least this share is missing, and no reference window came to ALMOST_GONE.
 GONE, ALMOST_GONE = 0.99, 0.90
@@ -54,20 +65,8 @@ class Outage:
     examples: tuple[str, ...] = ()
 
 
-def find_outage(  # noqa: PLR0911  (one return a rule reads best)
-    reference: FeatureReference, tally: Tally, magnitude: float, spread: float
-) -> Outage | None:
-    """Judge one column of a live window.
-
-    Parameters
-    ----------
-    reference : FeatureReference
-        Its reference.
-    tally : Tally
-        The live window's counts.
-    magnitude, spread : float
-        Of the live window, as in ``FeatureReference``; NaN where not known.
-    """
+def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
+    """Judge one column of a live window by its counts: missing, constant, or unseen levels only."""
     rows = int(tally.counts.sum())
     if rows == 0:
         return None
@@ -81,17 +80,32 @@ def find_outage(  # noqa: PLR0911  (one return a rule reads best)
         return Outage("constant")
     if isinstance(reference.cells, LevelCells):
         unseen = tally.counts[-2] / there
-        before = reference.counts[:, -2] / np.maximum(reference.counts[:, :-1].sum(axis=1), 1)
-        found = unseen >= GONE and before.max(initial=0.0) < 0.5
-        return Outage("unseen", unseen, examples=tally.unseen) if found else None
-    if reference.kind == SCORE:
-        narrowest = float(np.nanmin(reference.spread, initial=math.inf))
-        found = math.isfinite(narrowest) and spread < COLLAPSE_FACTOR * narrowest
-        return Outage("collapsed", spread, narrowest) if found else None
-    sizes = reference.magnitude[np.isfinite(reference.magnitude)]
-    if reference.kind == "numeric" and sizes.size and math.isfinite(magnitude):
-        found = magnitude > SCALE_FACTOR * sizes.max() or magnitude < sizes.min() / SCALE_FACTOR
-        return Outage("scale", magnitude, float(np.median(sizes))) if found else None
+        before = (reference.counts[:, -2] + reference.moved) / np.maximum(
+            reference.counts[:, :-1].sum(axis=1), 1
+        )
+        if unseen >= GONE and before.max(initial=0.0) < 0.5:
+            return Outage("unseen", unseen, examples=tally.unseen)
+    return None
+
+
+def find_other_scale(reference: FeatureReference, values: Floats) -> Outage | None:
+    """Judge the magnitude of a live window's numbers."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if reference.kind != "numeric" or sizes.size < FEWEST_ROWS or isinstance(reference.cells, LevelCells):
+        return None
+    before = reference.cells.magnitudes(reference.counts[:, :-1])
+    before = before[np.isfinite(before)]
+    live = float(np.median(sizes))
+    if before.size and not before.min() / SCALE_FACTOR <= live <= before.max() * SCALE_FACTOR:
+        return Outage("scale", live, float(np.median(before)))
+    return None
+
+
+def find_collapse(spread: float, before: Floats) -> Outage | None:
+    """Judge the standard deviation of a live window's scores by that of the reference windows'."""
+    before = before[np.isfinite(before)]
+    if before.size and spread < COLLAPSE_FACTOR * before.min():
+        return Outage("collapsed", spread, float(before.min()))
     return None
 
 

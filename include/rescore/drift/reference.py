@@ -51,12 +51,9 @@ class FeatureReference:
         Rows per cell of each window; the last cell is missing.
     moved : ndarray of int, shape (n_windows,)
         Rows among the known levels that are unseen if the window itself is left out of training.
-    magnitude : ndarray of float, shape (n_windows,)
-        Median absolute value of what is neither zero nor missing (ordered kinds), NaN if none.
-    spread : ndarray of float, shape (n_windows,)
-        Standard deviation (ordered kinds), NaN if none.
     top_share : ndarray of float, shape (n_windows,)
-        Share of the most frequent single value or level among those there, 0 if none.
+        Share of the most frequent single value or level among those there (an upper bound where it
+        is far from all), 0 if none.
     """
 
     name: str
@@ -66,8 +63,6 @@ class FeatureReference:
     cells: OrderedCells | LevelCells
     counts: npt.NDArray[np.int64]
     moved: npt.NDArray[np.int64]
-    magnitude: Floats
-    spread: Floats
     top_share: Floats
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,9 +75,7 @@ class FeatureReference:
             "cells": self.cells.to_dict(),
             "counts": self.counts.tolist(),
             "moved": self.moved.tolist(),
-            "magnitude": _rounded(self.magnitude),
-            "spread": _rounded(self.spread),
-            "top_share": _rounded(self.top_share),
+            "top_share": [float(f"{share:.3g}") for share in self.top_share],
         }
 
     @classmethod
@@ -97,9 +90,7 @@ class FeatureReference:
             cells=(LevelCells if of_levels else OrderedCells).from_dict(stored["cells"]),
             counts=np.asarray(stored["counts"], dtype=np.int64),
             moved=np.asarray(stored["moved"], dtype=np.int64),
-            magnitude=_floats(stored["magnitude"]),
-            spread=_floats(stored["spread"]),
-            top_share=_floats(stored["top_share"]),
+            top_share=np.asarray(stored["top_share"], dtype=np.float64),
         )
 
 
@@ -117,6 +108,8 @@ class Reference:
         ``weekday`` or ``weekend`` for each, by the day most of its events are on.
     score : FeatureReference or None
         Out-of-fold scores, if there were any.
+    score_spread : ndarray of float, shape (n_windows,), or None
+        Standard deviation of the scores of each window.
     estimated_auc : ndarray of float, shape (n_windows,), or None
         Per window, the AUC expected from the scores alone; binary models only.
     """
@@ -129,6 +122,7 @@ class Reference:
     strata: tuple[str, ...]
     features: tuple[FeatureReference, ...]
     score: FeatureReference | None
+    score_spread: Floats | None
     estimated_auc: Floats | None
 
     def to_bytes(self) -> bytes:
@@ -145,7 +139,8 @@ class Reference:
             ],
             "features": [feature.to_dict() for feature in self.features],
             "score": None if self.score is None else self.score.to_dict(),
-            "estimated_auc": None if self.estimated_auc is None else _rounded(self.estimated_auc, 6),
+            "score_spread": _rounded(self.score_spread),
+            "estimated_auc": _rounded(self.estimated_auc),
         }
         text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         return text.encode("utf-8")
@@ -183,7 +178,8 @@ class Reference:
             strata=tuple(window["stratum"] for window in stored["windows"]),
             features=tuple(FeatureReference.from_dict(one) for one in stored["features"]),
             score=None if stored["score"] is None else FeatureReference.from_dict(stored["score"]),
-            estimated_auc=None if stored["estimated_auc"] is None else _floats(stored["estimated_auc"]),
+            score_spread=_floats(stored["score_spread"]),
+            estimated_auc=_floats(stored["estimated_auc"]),
         )
 
 
@@ -218,8 +214,8 @@ def build_reference(
         The snapshot has no rows or lacks a column, scores are not aligned with it, or there are
         too few windows for the declared false-alarm rate.
     """
-    needed = ["interval_start", *spec.feature_names]
-    if missing := [name for name in needed if name not in snapshot.column_names]:
+    held = set(snapshot.column_names)
+    if missing := [name for name in ("interval_start", *spec.feature_names) if name not in held]:
         raise DriftError(
             "the training snapshot lacks columns",
             where=f"model {spec.name}",
@@ -262,10 +258,11 @@ def build_reference(
         )
         for feature in spec.features
     )
-    score = estimated_auc = None
+    score = score_spread = estimated_auc = None
     if scores is not None:
         values = one_score(scores)
         score = _ordered(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
+        score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
         if spec.target.kind == "binary":
             estimated = [estimated_performance(values[a:b])["auc"] for a, b in pairwise(bounds)]
             estimated_auc = _floats(estimated)
@@ -278,6 +275,7 @@ def build_reference(
         strata=strata,
         features=features,
         score=score,
+        score_spread=score_spread,
         estimated_auc=estimated_auc,
     ).to_bytes()
 
@@ -312,7 +310,6 @@ def _feature(
     there = np.maximum(counts[:, :-1].sum(axis=1), 1)
     # The cells "rare" and "unseen" are of many levels, unless the window holds only one.
     top = np.where([tally.constant for tally in tallies], 1.0, counts[:, :-3].max(axis=1, initial=0) / there)
-    nothing = np.full(len(tallies), np.nan)
     return FeatureReference(
         name=feature.name,
         kind=feature.kind,
@@ -321,8 +318,6 @@ def _feature(
         cells=cells,
         counts=counts,
         moved=np.asarray([tally.moved for tally in tallies], dtype=np.int64),
-        magnitude=nothing,
-        spread=nothing,
         top_share=top,
     )
 
@@ -331,49 +326,34 @@ def _ordered(
     name: str, kind: str, unit: str, importance: float, values: Floats, bounds: npt.NDArray[np.intp]
 ) -> FeatureReference:
     cells = OrderedCells.fit(values, least_rows=LEAST_ROWS)
-    windows = [np.sort(values[a:b]) for a, b in pairwise(bounds)]
-    sizes = np.asarray([magnitude_and_spread(window) for window in windows])
+    counts, top_share = cells.count_windows(values, bounds)
     return FeatureReference(
         name=name,
         kind=kind,
         unit=UNITS.get(kind, unit),
         importance=importance,
         cells=cells,
-        counts=np.stack([cells.tally(window).counts for window in windows]),
-        moved=np.zeros(len(windows), dtype=np.int64),
-        magnitude=sizes[:, 0],
-        spread=sizes[:, 1],
-        top_share=np.asarray([_top_share(window) for window in windows]),
+        counts=counts,
+        moved=np.zeros(counts.shape[0], dtype=np.int64),
+        top_share=top_share,
     )
 
 
-def magnitude_and_spread(values: Floats) -> tuple[float, float]:
-    """Median absolute value of what is neither zero nor missing, and the standard deviation."""
+def spread(values: Floats) -> float:
+    """Standard deviation of what is finite, NaN if nothing is."""
     there = values[np.isfinite(values)]
-    sizes = np.abs(there[there != 0])
-    middle = sizes.size // 2
-    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float
-        return (
-            float(np.partition(sizes, middle)[middle]) if sizes.size else math.nan,
-            float(there.std()) if there.size else math.nan,
-        )
+    return float(there.std()) if there.size else math.nan
 
 
-def _top_share(ordered: Floats) -> float:
-    """Share of the most frequent value; NaN comes last."""
-    there = ordered[: np.searchsorted(ordered, np.inf, side="right")]
-    if there.size == 0:
-        return 0.0
-    ends = np.flatnonzero(there[1:] != there[:-1])
-    return float(np.diff(ends, prepend=-1, append=there.size - 1).max() / there.size)
+def _rounded(values: Floats | None) -> list[float | None] | None:
+    if values is None:
+        return None
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
 
 
-def _rounded(values: Floats, digits: int = 3) -> list[float | None]:
-    """Three digits are plenty for what may be the exact value of a row."""
-    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
-
-
-def _floats(stored: list[float | None]) -> Floats:
+def _floats(stored: list[float | None] | None) -> Floats | None:
+    if stored is None:
+        return None
     return np.asarray([math.nan if value is None else value for value in stored], dtype=np.float64)
 
 
