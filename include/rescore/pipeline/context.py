@@ -88,7 +88,7 @@ class Context:
                 store_schema=settings.store_schema,
                 consumer_schema=settings.consumer_schema,
             ),
-            archive=Archive(settings.archive),
+            archive=Archive(settings.archive, cache=settings.home / "cache" / "archive"),
             connection=connection or settings_connection(settings),
             progress=progress,
         )
