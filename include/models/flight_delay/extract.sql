@@ -27,30 +27,45 @@ reading AS (
   WHERE w.recorded_at <= :as_of
   ORDER BY w.origin, w.recorded_at DESC, w.time_hour DESC
 ),
--- Who arrived in the last 28 days, and how. The windows below are parts of this one scan.
+-- Arrivals of the last 28 days, counted once; what follows adds these counts up. The planes are those
+-- that flew lately: which one it will be today is not known.
 arrived AS MATERIALIZED (
-  SELECT a.carrier, a.flight, a.origin, a.dest, a.tailnum, (a.arr_delay >= 15)::int AS late,
-         a.recorded_at > c.event_time - interval '24 hours' AS last_24h,
-         a.recorded_at > c.event_time - interval '168 hours' AS last_7d
-  FROM clock c
-  JOIN flights.arrival a ON a.recorded_at <= c.event_time AND a.recorded_at > c.event_time - interval '672 hours'
-  WHERE a.recorded_at <= :as_of
-),
-origin_24h AS (SELECT origin, sum(late)::float8 / count(*) AS late FROM arrived WHERE last_24h GROUP BY 1),
-carrier_24h AS (SELECT carrier, sum(late)::float8 / count(*) AS late FROM arrived WHERE last_24h GROUP BY 1),
-carrier_7d AS (SELECT carrier, sum(late)::float8 / count(*) AS late FROM arrived WHERE last_7d GROUP BY 1),
-number_28d AS (
-  SELECT carrier, flight, origin, count(*)::int AS arrivals, sum(late)::int AS late
-  FROM arrived GROUP BY 1, 2, 3
-),
--- The planes that the carrier flew on this route lately: which one it will be today is not known.
-route_28d AS (
-  SELECT a.carrier, a.origin, a.dest, count(*)::int AS arrivals, sum(a.late)::int AS late,
+  SELECT a.carrier, a.flight, a.origin, a.dest,
+         count(*) AS all_28d,
+         count(*) FILTER (WHERE a.arr_delay >= 15) AS late_28d,
+         count(*) FILTER (WHERE a.recorded_at > c.event_time - interval '168 hours') AS all_7d,
+         count(*) FILTER (WHERE a.arr_delay >= 15 AND a.recorded_at > c.event_time - interval '168 hours')
+           AS late_7d,
+         count(*) FILTER (WHERE a.recorded_at > c.event_time - interval '24 hours') AS all_24h,
+         count(*) FILTER (WHERE a.arr_delay >= 15 AND a.recorded_at > c.event_time - interval '24 hours')
+           AS late_24h,
          sum(p.seats) AS seats, count(p.seats) AS planes_with_seats,
          sum(p.year) AS years, count(p.year) AS planes_with_year
-  FROM arrived a
+  FROM clock c
+  JOIN flights.arrival a ON a.recorded_at <= c.event_time AND a.recorded_at > c.event_time - interval '672 hours'
   LEFT JOIN flights.plane p ON p.tailnum = a.tailnum AND p.recorded_at <= :as_of
-  GROUP BY 1, 2, 3
+  WHERE a.recorded_at <= :as_of
+  GROUP BY 1, 2, 3, 4
+),
+by_origin AS (
+  SELECT origin, sum(late_24h)::float8 / nullif(sum(all_24h), 0)::float8 AS late_24h
+  FROM arrived GROUP BY 1
+),
+by_carrier AS (
+  SELECT carrier,
+         sum(late_24h)::float8 / nullif(sum(all_24h), 0)::float8 AS late_24h,
+         sum(late_7d)::float8 / nullif(sum(all_7d), 0)::float8 AS late_7d
+  FROM arrived GROUP BY 1
+),
+by_number AS (
+  SELECT carrier, flight, origin, sum(all_28d)::int AS arrivals, sum(late_28d)::int AS late
+  FROM arrived GROUP BY 1, 2, 3
+),
+by_route AS (
+  SELECT carrier, origin, dest, sum(all_28d)::int AS arrivals, sum(late_28d)::int AS late,
+         sum(seats)::float8 / nullif(sum(planes_with_seats), 0)::float8 AS seats,
+         sum(planes_with_year)::int AS planes_with_year, sum(years)::int AS years
+  FROM arrived GROUP BY 1, 2, 3
 )
 SELECT f.time_hour, f.carrier, f.flight, f.event_time, f.origin, f.dest,
        extract(isodow FROM f.scheduled_departure AT TIME ZONE 'America/New_York')::int AS day_of_week,
@@ -60,16 +75,16 @@ SELECT f.time_hour, f.carrier, f.flight, f.event_time, f.origin, f.dest,
        f.departures_same_hour,
        f.departures_same_day,
        airport.faa IS NOT NULL AS dest_in_registry,
-       origin_24h.late AS origin_late_24h,
-       carrier_24h.late AS carrier_late_24h,
-       carrier_7d.late AS carrier_late_7d,
-       coalesce(number_28d.arrivals, 0) AS flight_arrivals_28d,
-       coalesce(number_28d.late, 0) AS flight_late_28d,
-       coalesce(route_28d.arrivals, 0) AS route_arrivals_28d,
-       coalesce(route_28d.late, 0) AS route_late_28d,
-       route_28d.seats::float8 / nullif(route_28d.planes_with_seats, 0) AS fleet_seats,
-       (extract(year FROM f.event_time AT TIME ZONE 'America/New_York')::int * route_28d.planes_with_year
-         - route_28d.years)::float8 / nullif(route_28d.planes_with_year, 0) AS fleet_age,
+       by_origin.late_24h AS origin_late_24h,
+       by_carrier.late_24h AS carrier_late_24h,
+       by_carrier.late_7d AS carrier_late_7d,
+       coalesce(by_number.arrivals, 0) AS flight_arrivals_28d,
+       coalesce(by_number.late, 0) AS flight_late_28d,
+       coalesce(by_route.arrivals, 0) AS route_arrivals_28d,
+       coalesce(by_route.late, 0) AS route_late_28d,
+       by_route.seats AS fleet_seats,
+       (extract(year FROM f.event_time AT TIME ZONE 'America/New_York')::int * by_route.planes_with_year
+         - by_route.years)::float8 / nullif(by_route.planes_with_year, 0) AS fleet_age,
        reading.temp AS weather_temp,
        reading.wind_speed AS weather_wind_speed,
        reading.wind_dir AS weather_wind_dir,
@@ -81,11 +96,10 @@ SELECT f.time_hour, f.carrier, f.flight, f.event_time, f.origin, f.dest,
        reading.visib AS weather_visib
 FROM flight f
 LEFT JOIN reading ON reading.origin = f.origin
-LEFT JOIN origin_24h ON origin_24h.origin = f.origin
-LEFT JOIN carrier_24h ON carrier_24h.carrier = f.carrier
-LEFT JOIN carrier_7d ON carrier_7d.carrier = f.carrier
-LEFT JOIN number_28d
-  ON number_28d.carrier = f.carrier AND number_28d.flight = f.flight AND number_28d.origin = f.origin
-LEFT JOIN route_28d
-  ON route_28d.carrier = f.carrier AND route_28d.origin = f.origin AND route_28d.dest = f.dest
+LEFT JOIN by_origin ON by_origin.origin = f.origin
+LEFT JOIN by_carrier ON by_carrier.carrier = f.carrier
+LEFT JOIN by_number
+  ON by_number.carrier = f.carrier AND by_number.flight = f.flight AND by_number.origin = f.origin
+LEFT JOIN by_route
+  ON by_route.carrier = f.carrier AND by_route.origin = f.origin AND by_route.dest = f.dest
 LEFT JOIN flights.airport ON airport.faa = f.dest AND airport.recorded_at <= :as_of
