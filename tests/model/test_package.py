@@ -30,7 +30,9 @@ from rescore.errors import (
 from rescore.model import Fitted, Package, PackageFile, build_package, next_version, open_package
 from rescore.model import package as package_module
 from rescore.model.requirements import direct, lock_lines
-from rescore.model.wheel import build_wheel
+from rescore.model.runtime.errors import EnvironmentError_, FileDigestError
+from rescore.model.runtime.package import InstalledPackage
+from rescore.model.wheel import build_wheel, unpack
 
 LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z", "revision": "abc+dirty"}
 PROFILE = b'{"reference": "of drift"}'
@@ -249,6 +251,23 @@ def test_what_was_unpacked_is_compared_each_time(file: PackageFile, tmp_path: Pa
         opened()
     shutil.rmtree(root)
     assert opened().root == root
+
+
+def test_an_installed_package_checks_itself_without_the_platform(file: PackageFile, tmp_path: Path) -> None:
+    """Whoever installed it with pip has no wheel to compare with, only the manifest."""
+    unpack(file.path, tmp_path)
+    root = tmp_path / "parcel_delay"
+    InstalledPackage(root).check_files()
+    data = (root / "_data" / "model.skops").read_bytes()
+    (root / "_data" / "model.skops").write_bytes(data[:-1])
+    with pytest.raises(FileDigestError, match=r"_data/model\.skops of parcel_delay 1\.0\.0") as caught:
+        _ = InstalledPackage(root).scorer
+    assert caught.value.data["file"] == "parcel_delay/_data/model.skops"
+    manifest = json.loads((root / "_data" / "manifest.json").read_text())
+    manifest["requirements"] |= {"skops": "0.1", "python": "3.9.1"}
+    (root / "_data" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(EnvironmentError_, match=r"python 3\.9\.1 \(found 3.*skops 0\.1 \(found"):
+        _ = InstalledPackage(root).scorer
 
 
 def test_other_versions_are_listed_one_by_one(

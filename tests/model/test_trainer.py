@@ -44,7 +44,7 @@ def result(trainer: Trainer, name: str) -> dict[str, Any]:
     return loaded
 
 
-def test_the_tasks_measure_what_the_fit_did_not_see(make_trainer: Make) -> None:
+def test_the_tasks_measure_what_the_fit_did_not_see(make_trainer: Make, seed: int) -> None:
     trainer = make_trainer(pipeline=PIPELINES["logistic"])
     assert trainer.tasks == ["final", "evaluation", "fold:0", "fold:1", "fold:2"]
     for task in trainer.tasks:
@@ -52,6 +52,8 @@ def test_the_tasks_measure_what_the_fit_did_not_see(make_trainer: Make) -> None:
     evaluation = result(trainer, "evaluation.json")
     assert evaluation["on"] == "holdout"
     assert evaluation["from"] == "2013-01-10T09:00:00.000000Z"
+    days = table(600, seed)["interval_start"].to_numpy()
+    assert evaluation["rows"] == (days >= np.unique(days)[-3]).sum()
     assert evaluation["rows"] + evaluation["rows_fitted"] == 600
     assert 0.6 < evaluation["metrics"]["auc"] < 0.95
     assert max(evaluation["importance"], key=evaluation["importance"].get) == "wind"
@@ -249,13 +251,14 @@ def test_golden_rows_show_nobody(seed: int) -> None:
     notes[7] = "from Eve Smith"
     rows = pa.table({"income": income, "place": places, "note": notes})
     features = Features.learn({"income": "numeric", "place": "categorical", "note": "text"}, rows)
-    drawn = draw(features.conform(rows), features, seed)
+    drawn = draw(features.conform(rows), features, seed, rows=5_000)
     assert set(drawn["place"]) == {"north", "south"}
     assert {word for note in drawn["note"] for word in note.split()} == {"usual", "fragile", "parcel"}
     assert max(drawn["income"]) < np.quantile(income, 0.991)
     assert not set(drawn["income"]) & set(income.tolist())
     assert MANY > 3
-    assert draw(features.conform(rows), features, seed) == drawn
+    assert min(drawn["income"]) > np.quantile(income, 0.009)
+    assert draw(features.conform(rows), features, seed, rows=5_000) == drawn
 
 
 EVERY_KIND = """
