@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -15,6 +16,7 @@ from rescore.digest import table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceKeyError, SourceSchemaError
 from rescore.interval import Interval
 from rescore.source import extract, known_later, labels, read_frozen, snapshot
+from rescore.source.labelling import join_labels
 from rescore.spec import ModelFolder
 
 LATER = DAY.end + timedelta(days=30)
@@ -147,6 +149,17 @@ def test_wrong_labels_are_named_with_their_file(
     assert list(tmp_path.glob("*.parquet*")) == []
 
 
+def test_labels_find_their_rows_in_any_order() -> None:
+    rows = pa.table({"k": np.arange(100_000), "w": np.arange(100_000) * 0.5})
+    known = pa.table({"k": np.random.default_rng(0).permutation(200_000)[:90_000]})
+    known = known.append_column("late", pc.multiply(known["k"], 3))
+    joined = join_labels(rows, known, ["k"], "late")
+    expected = np.sort(known["k"].to_numpy()[known["k"].to_numpy() < 100_000])
+    assert joined["k"].to_numpy().tolist() == expected.tolist()
+    assert joined["late"].to_numpy().tolist() == (expected * 3).tolist()
+    assert joined["w"].to_numpy().tolist() == (expected * 0.5).tolist()
+
+
 def test_an_interval_without_rows_is_no_reason_to_stop(
     source: Source, folder: ModelFolder, tmp_path: Path
 ) -> None:
@@ -194,14 +207,16 @@ def test_a_snapshot_is_one_look(source: Source, make_model: MakeModel, tmp_path:
 
     def write(line: str) -> None:
         with closing(Source(source.url)) as other:
-            other.run("INSERT INTO parcel SELECT 'Late', parcel, sent_at FROM parcel WHERE depot = 'Lyon'")
+            other.run("INSERT INTO parcel (depot, parcel, sent_at, recorded_at) "
+                      "SELECT md5(random()::text), parcel, sent_at, recorded_at FROM parcel")  # fmt: skip
 
-    expected = snapshot(source.url, folder, days(3), LATER, tmp_path / "t.parquet").digest
+    expected = snapshot(source.url, folder, days(3), LATER, tmp_path / "t.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rescore.source.extraction._SECONDS_BETWEEN_LINES", 0.0)
         late = snapshot(source.url, folder, days(3), LATER, tmp_path / "u.parquet", progress=write)
     assert source.run("SELECT count(*) > 15 FROM parcel") == [(True,)]
-    assert late.digest == expected
+    assert late.digest == expected.digest
+    assert late.per_interval == expected.per_interval
 
 
 @pytest.mark.parametrize(
