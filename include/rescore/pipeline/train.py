@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rescore import drift, model, source, validation
-from rescore.errors import NotFoundError, ParameterError
+from rescore.errors import NotFoundError, ParameterError, SpecError
 from rescore.interval import Interval, Schedule
 from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.spec import ModelFolder
@@ -94,10 +94,19 @@ def train_snapshot(
 
     Raises
     ------
+    SpecError
+        The model declares ``training.from: frozen_inputs``, which is not built yet.
     ValidationError
         A critical expectation failed on the training rows.
     """
     folder = ctx.model(model_name)
+    if folder.spec.training.source == "frozen_inputs":
+        raise SpecError(
+            "training from frozen inputs is not possible yet",
+            where=f"{folder.path / 'model.yaml'}: training.from",
+            expected="source",
+            fix="give the source a recorded_at or a valid range, and declare it in source.known_by",
+        )
     as_of = as_of or folder.spec.schedule.schedule().floor(utc_now())
     intervals = training_window(folder, as_of, start, end)
     ctx.progress(f"snapshot: {len(intervals)} intervals, {intervals[0].start} to {intervals[-1].end}")
