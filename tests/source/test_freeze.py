@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rescore.digest import LEAF_ROWS, table_digest
-from rescore.errors import DigestMismatchError
+from rescore.errors import DigestMismatchError, SourceError
 from rescore.source import Freezer, read_frozen
 
 
@@ -55,6 +56,19 @@ def test_nothing_is_left_of_an_unfinished_file(tmp_path: Path, table: pa.Table) 
         interrupted()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "old"
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+    table = pa.table({"v": np.random.default_rng(0).normal(size=LEAF_ROWS)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(SourceError, match="the rows can't be written") as caught:
+            frozen(tmp_path / "x.parquet", table)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in (caught.value.fix or "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_any_changed_byte_of_the_rows_is_noticed(tmp_path: Path) -> None:

@@ -184,10 +184,15 @@ def test_a_wrong_login_is_no_matter_of_time(
     assert not error.retryable
 
 
-@pytest.mark.parametrize("url", ["postgresql://h/x?colour=red", "host=", "what is this"])
-def test_a_url_that_is_none(folder: ModelFolder, url: str) -> None:
-    with pytest.raises((SettingsError, SourceUnavailableError)):
-        freeze(url, folder)
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://h/x?colour=red", "", "what is this", "postgresql://me:se/cret@h/x", "http://h/se/cret"],
+)
+def test_a_url_that_is_none_and_none_of_it_shown(folder: ModelFolder, url: str) -> None:
+    error = refused(url, folder, SettingsError)
+    assert error.what == "the URL of the source connection can't be read"
+    assert "cret" not in str(error)
+    assert "%2F" in (error.fix or "")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg2", "postgresql+psycopg"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -169,7 +169,7 @@ def extract(
         interval=interval,
         as_of=as_of,
         query_sha256=bytes_sha256(query.text.encode()),
-        extracted_at=extracted_at.astimezone(UTC),
+        extracted_at=extracted_at,
         seconds=seconds,
     )
 

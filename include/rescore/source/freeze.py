@@ -100,7 +100,7 @@ class Freezer:
         return digest
 
     def _disk(self, error: OSError) -> SourceError:
-        full = error.errno == errno.ENOSPC
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         return SourceError(
             f"the rows can't be written: {error.strerror or error}",
             where=str(self._destination),

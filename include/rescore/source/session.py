@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any
 
@@ -156,10 +156,13 @@ class Session:
     def moment(self) -> datetime:
         """When this transaction began, by the database's clock, UTC."""
         with self._connection.cursor() as cursor:
-            cursor.execute("SELECT now()")
-            table = cursor.fetch_arrow_table()
+            try:
+                cursor.execute("SELECT now()")
+                table = cursor.fetch_arrow_table()
+            except adbc_driver_manager.Error as error:
+                raise self._failed(error, None) from None
         moment: datetime = table.column(0)[0].as_py()
-        return moment
+        return moment.astimezone(UTC)
 
     def _run(self, statement: str) -> None:
         with self._connection.cursor() as cursor:
@@ -245,15 +248,17 @@ def _query_error(
 
 def _parameters(url: str) -> dict[str, str]:
     plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
-    try:
-        parameters: dict[str, str] = psycopg2.extensions.parse_dsn(plain)
-    except psycopg2.ProgrammingError as error:
+    parameters: dict[str, str] = {}
+    with suppress(psycopg2.ProgrammingError):
+        parameters = psycopg2.extensions.parse_dsn(plain)
+    # A password with / or @ in it ends up in the port or the name; so nothing of the URL is shown.
+    if not parameters or not re.fullmatch(r"[\d,]*", parameters.get("port", "")):
         raise SettingsError(
-            f"the source connection can't be read: {str(error).strip()}",
-            where="the URL of the source connection",
-            expected="postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
-            fix="mend the URL",
-        ) from None
+            "the URL of the source connection can't be read",
+            where="the source connection that model.yaml names",
+            expected="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, options after a ?",
+            fix="mend the URL; write / @ : ? # and % in a password as %2F %40 %3A %3F %23 %25",
+        )
     return parameters
 
 

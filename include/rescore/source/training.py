@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -159,7 +159,7 @@ def snapshot(
         intervals=tuple(intervals),
         as_of=as_of,
         per_interval=tuple(shares),
-        extracted_at=extracted_at.astimezone(UTC),
+        extracted_at=extracted_at,
         seconds=seconds,
     )
 
