@@ -64,7 +64,7 @@ class Harbour:
         """Start a run and wait for its end."""
         client = self.client
         run = client.trigger(dag_id, conf=conf, **options)
-        return client.wait(dag_id, run.run_id, seconds=240)
+        return client.wait(dag_id, run.run_id, seconds=900)
 
     def log(self, run: DagRun, task_id: str, map_index: int = -1) -> str:
         return self.client.task_log(run.dag_id, run.run_id, task_id, map_index=map_index)

@@ -155,7 +155,7 @@ def train_dag(model: str) -> DAG:
         doc_md=documents.train(spec),
         schedule=None,
         start_date=None,
-        max_active_runs=1,
+        max_active_runs=16,  # a run may wait for its approval for days, and must not hold up the next
         params=train_params(spec),
         default_args=_task_defaults(spec),
         tags={"rescore", "train", *spec.airflow.tags},
@@ -182,7 +182,7 @@ def train_dag(model: str) -> DAG:
                 end=None if window is None else window.end,
             )
 
-        @task(doc_md=documents.PACKAGE)
+        @task(doc_md=documents.PACKAGE, max_active_tis_per_dag=1)  # versions are counted up
         @fail_typed
         def package(snapshot_digest: str) -> dict[str, Any]:
             from rescore import pipeline

@@ -50,6 +50,9 @@ class Retrain(TriggerDagRunOperator):
             due, reason = pipeline.when_due(pipeline_context(), self.model, request.known_by)
             if not due:
                 raise AirflowSkipException(f"no retraining is due: {reason}")
+            under_way = context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued", "running"])
+            if under_way:
+                raise AirflowSkipException(f"retraining is due ({reason}), and one is under way already")
             self.log.info("retraining is due: %s", reason)
         self.conf = {"as_of": request.known_by.isoformat()}
         self.wait_for_completion = bool(params["wait"])

@@ -117,5 +117,5 @@ def prepared(harbour: Harbour) -> Harbour:
     client = harbour.client
     add_connection(client, "harbour", harbour.source_url)
     for dag_id in ("train_tides", "score_tides", "score_ebb", "reproduce"):
-        client.wait_for_dag(dag_id)
+        client.wait_for_dag(dag_id, seconds=400)
     return harbour

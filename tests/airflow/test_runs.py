@@ -34,7 +34,7 @@ def tries(harbour: Harbour, run: DagRun, task_id: str) -> int:
     return max(t.try_number for t in harbour.client.tasks(run.dag_id, run.run_id) if t.task_id == task_id)
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -80,7 +80,7 @@ def test_a_wrong_param_fails_at_once_and_the_log_ends_with_the_fix(harbour: Harb
         ({}, "trigger it again with both Params"),
         (six, "name an interval by both its bounds"),
     ]
-    runs = client.wait_all([client.trigger("score_tides", conf=conf) for conf, _ in wrong], seconds=240)
+    runs = client.wait_all([client.trigger("score_tides", conf=conf) for conf, _ in wrong], seconds=900)
     for run, (_, fix) in zip(runs, wrong, strict=True):
         assert run.state == "failed"
         assert tries(harbour, run, "ready") == 1, "trying again can't help"
@@ -109,7 +109,7 @@ def test_the_scheduler_scores_the_latest_interval_once_the_source_is_ready(
     assert timedelta(0) <= datetime.now(UTC) - run.interval_end < timedelta(days=1)
     until(lambda: states(harbour, run)["ready"] == "deferred", "waiting without a worker")
     harbour.execute(f"INSERT INTO harbour.loaded VALUES ('{run.interval_end.isoformat()}')")
-    assert client.wait("score_tides", run.run_id, seconds=300).finished
+    assert client.wait("score_tides", run.run_id, seconds=900).finished
     # Days of today are like no day of training, so the run may stop as an outage; its rows are right.
     mine = [one for one in harbour.store.runs("tides", 50) if one.interval.end == run.interval_end]
     assert mine[0].rows_extracted == 72
@@ -120,12 +120,12 @@ def test_every_way_of_starting_a_run_gives_the_same_scores(harbour: Harbour, pin
     client, interval = harbour.client, day("2024-02-02")
     backfilled = client.backfill("score_tides", interval.start, day("2024-02-03").start)
     assert [run.interval_start for run in backfilled] == [day("2024-02-02").start, day("2024-02-03").start]
-    assert {run.state for run in client.wait_all(backfilled, seconds=400)} == {"success"}
+    assert {run.state for run in client.wait_all(backfilled, seconds=900)} == {"success"}
     # As the UI does it: the present moment as logical date, the interval in the Params.
     by_page = harbour.trigger("score_tides", params(interval), logical_date=datetime.now(UTC))
     assert by_page.state == "success"
     client.clear_task("score_tides", backfilled[0].run_id, "score")
-    assert client.wait("score_tides", backfilled[0].run_id, seconds=300).state == "success"
+    assert client.wait("score_tides", backfilled[0].run_id, seconds=900).state == "success"
 
     found = digests(harbour, interval)
     assert len(found) == 3
@@ -157,7 +157,7 @@ def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbo
         lambda: [one for one in client.runs("train_tides") if one.run_id.startswith("score__2024-02-15")],
         "the training",
     )[0]
-    until(lambda: states(harbour, training).get("approval") == "awaiting_input", "waiting for a person", 300)
+    until(lambda: states(harbour, training).get("approval") == "awaiting_input", "waiting for a person")
     assert states(harbour, run)["extract"] is None
     path = f"dags/train_tides/dagRuns/{training.run_id}/taskInstances/approval/-1/hitlDetails"
     asked = client.request("GET", path)
@@ -166,7 +166,7 @@ def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbo
     assert first.version in asked["body"] and "rmse" in asked["body"]
     answer = {"chosen_options": ["Approve"], "params_input": {"reason": "it knows February too"}}
     client.request("PATCH", path, answer)
-    assert client.wait("score_tides", run.run_id, seconds=300).state == "success"
+    assert client.wait("score_tides", run.run_id, seconds=900).state == "success"
     pin = harbour.store.current_pin("tides")
     assert pin is not None and pin.pin_id > first.pin_id
     assert (pin.who, pin.why) == ("admin", "it knows February too")
@@ -208,7 +208,7 @@ def test_published_runs_are_derived_again_and_a_changed_score_is_found(
         {"model": "tides", "day": "2024-02-03"},
         {"model": "tides", "day": "2023-02-03"},
     ]
-    same, missing = client.wait_all([client.trigger("reproduce", conf=conf) for conf in asked], seconds=300)
+    same, missing = client.wait_all([client.trigger("reproduce", conf=conf) for conf in asked], seconds=900)
     assert same.state == "success", harbour.log(same, "reproduce", 0)
     assert missing.state == "failed"
     assert "no run of tides is published" in harbour.log(missing, "choose")
