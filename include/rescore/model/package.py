@@ -35,7 +35,7 @@ __all__ = ["Package", "open_package"]
 #: Rows of one leaf of a content digest; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
 #: From here on a second process saves more than it costs to start (about 3 s of one processor).
-_WORTH_TWO = 500_000
+_WORTH_TWO = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Package:
         progress : callable, optional
             Receives one line per step.
         processes : int, optional
-            How many child interpreters share the file; default 2 from 500,000 rows on. The scores
+            How many child interpreters share the file; default 2 from 1,000,000 rows on. The scores
             do not depend on it.
 
         Returns
