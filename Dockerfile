@@ -24,6 +24,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     AIRFLOW_HOME=/opt/airflow \
     RESCORE_HOME=/opt/airflow/rescore \
     RESCORE_MODELS=/opt/rescore/include/models
+# There is no git tree in the image, so whoever builds it says which revision it is.
+ARG RESCORE_CODE_REVISION=""
+ENV RESCORE_CODE_REVISION=$RESCORE_CODE_REVISION
 # Volumes take their owner from these folders when they are first made.
 RUN useradd --uid 50000 --gid 0 --home-dir /opt/airflow --create-home rescore \
     && mkdir -p /opt/airflow/auth /opt/airflow/logs /opt/airflow/rescore \

@@ -172,7 +172,7 @@ def test_a_triggered_run_has_its_interval_and_the_environment(client: AirflowCli
     run = client.trigger("days", interval=interval)
     seen: list[list[TaskState]] = []
     done = client.wait("days", run.run_id, progress=lambda _, tasks: seen.append(tasks))
-    assert done.state == "success"
+    assert done.state == "success", client.task_log("days", run.run_id, "first")
     assert (done.interval_start, done.interval_end) == (interval.start, interval.end)
     assert {task.task_id for task in seen[-1]} == {"first", "second"}
     log = client.task_log("days", run.run_id, "first")

@@ -161,6 +161,8 @@ class LocalAirflow:
                 # Looking up the machine's full name can take seconds where there is no DNS.
                 "hostname_callable": "socket.gethostname",
                 "default_timezone": "utc",
+                # A laptop that is busy with other things is slow, not broken.
+                "dagbag_import_timeout": 120,
             },
             "database": {"sql_alchemy_conn": sqlalchemy_url(self.database_url)},
             "api": {
@@ -176,13 +178,15 @@ class LocalAirflow:
                 "refresh_interval": 10,
                 "min_file_process_interval": 15,
                 "parsing_processes": 1,
+                "dag_file_processor_timeout": 180,
             },
             "scheduler": {
                 "enable_health_check": False,
                 "scheduler_idle_sleep_time": 0.5,
                 # A stopped stack leaves tasks that nobody runs; they are noticed after this long.
-                "task_instance_heartbeat_timeout": 60,
+                "task_instance_heartbeat_timeout": 120,
             },
+            "workers": {"execution_api_timeout": 30, "max_failed_heartbeats": 6},
             "logging": {
                 "base_log_folder": logs / "tasks",
                 "dag_processor_child_process_log_directory": logs / "dag_processor",

@@ -40,7 +40,7 @@ from rescore.settings import Settings
 __all__ = ["Supervisor"]
 
 _PR_SET_CHILD_SUBREAPER = 36
-_AIRFLOW_START_SECONDS = 300
+_AIRFLOW_START_SECONDS = 600
 #: How long components may take to end by themselves; running tasks are cut off after it.
 _GRACE_SECONDS = 8.0
 _LARGEST_LOG_BYTES = 16 * 1024**2
