@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import psycopg2
@@ -42,7 +43,7 @@ ALTER TABLE harbour.readings ALTER COLUMN pressure TYPE float8, ALTER COLUMN moo
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Harbour:
     """A running stack with the model ``tides``, its source and its store."""
 
@@ -50,8 +51,9 @@ class Harbour:
     store: Store
     source_url: str
 
-    @property
+    @cached_property
     def client(self) -> AirflowClient:
+        """One login for the session."""
         return self.stack.client()
 
     def execute(self, statement: str) -> None:

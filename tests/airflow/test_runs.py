@@ -40,7 +40,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 600) -> Any:
         found = condition()
         if found:
             return found
-        time.sleep(0.5)
+        time.sleep(1)
     raise AssertionError(f"{what} did not happen within {seconds:.0f} seconds")
 
 
