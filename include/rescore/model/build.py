@@ -123,7 +123,7 @@ def build_package(
     files = {**code, **sources, **{f"{name}/{DATA}/{file}": content for file, content in data.items()}}
     manifest = {
         **_manifest(fitted, folder, version),
-        "lineage": json.loads(json.dumps(dict(lineage), default=str)),
+        "lineage": _plain(dict(lineage)),
         "code": _code_digest({**code, **sources}, name),
         "requirements": {**pinned, "python": fitted.final["environment"]["python"]},
         "locked": locked,
@@ -170,7 +170,7 @@ def _manifest(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, An
         "output": spec.output.model_dump(mode="json"),
         "pipeline": final["pipeline"],
         "selection": final["selection"],
-        "hyperparameters": spec.training.hyperparameters,
+        "hyperparameters": _plain(spec.training.hyperparameters),
         "seed": spec.training.seed,
         "training": {
             "rows": final["rows"],
@@ -206,6 +206,11 @@ def _code_digest(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     shell = (f"{name}/_runtime/", f"{name}/__main__.py", f"{name}/__init__.py")
     own = {path: bytes_sha256(content) for path, content in files.items() if not path.startswith(shell)}
     return {"digest": bytes_sha256(_json_bytes(own)), "files": dict(sorted(own.items()))}
+
+
+def _plain(value: Any) -> Any:
+    """What YAML or a caller may give (dates, infinities) as what strict JSON can hold."""
+    return json.loads(json.dumps(value, default=str), parse_constant=str)
 
 
 def _json_bytes(value: Any) -> bytes:

@@ -14,8 +14,8 @@ import uuid
 import zipfile
 from array import array
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.model.environment import differences
-from rescore.model.process import Child, Progress
+from rescore.model.process import Progress, Team
 from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
 
@@ -71,7 +71,7 @@ class Package:
             What the package proves about itself does not hold.
         """
         with TemporaryDirectory() as scratch:
-            self._command([], Path(scratch), None)
+            self._command(Team(), [], Path(scratch), None)
 
     def predict(
         self,
@@ -138,16 +138,17 @@ class Package:
             arguments = ["score", str(input_parquet.absolute())]
             options = ["--exclude", str(_save_positions(positions, folder))] if positions else []
 
+            team = Team()
+
             def part(number: int, bounds: tuple[int, int]) -> pa.Table:
                 out = folder / f"scores_{number}.arrow"
                 limits = ["--rows", f"{bounds[0]}:{bounds[1]}"]
-                self._command([*arguments, str(out), *options, *limits], folder, counted.of(number))
+                self._command(team, [*arguments, str(out), *options, *limits], folder, counted.of(number))
                 with pa.OSFile(str(out), "rb") as source:
                     return pa.ipc.open_file(source).read_all()
 
-            ranges = _ranges(rows, processes)
-            with ThreadPoolExecutor(len(ranges)) as pool:
-                scores = pa.concat_tables(pool.map(part, range(len(ranges)), ranges))
+            parts = [partial(part, *one) for one in enumerate(_ranges(rows, processes))]
+            scores = pa.concat_tables(team.run(parts))
         if scores.num_rows != rows - len(positions):
             raise ModelError(
                 f"{self.name} {self.version} gave {scores.num_rows:,} scores",
@@ -156,9 +157,9 @@ class Package:
             )
         return scores
 
-    def _command(self, arguments: Sequence[str], folder: Path, progress: Any) -> None:
+    def _command(self, team: Team, arguments: Sequence[str], folder: Path, progress: Any) -> None:
         command = ["-m", self.name, *arguments, "--lines"]
-        with Child(command, folder=folder, path=[self.root]) as child:
+        with team.start(command, folder=folder, path=[self.root]) as child:
             for message in child.messages():
                 if progress is not None:
                     progress(message["rows"])

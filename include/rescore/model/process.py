@@ -11,16 +11,20 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rescore import errors
 from rescore.errors import ModelError, RescoreError
 from rescore.model.environment import UMASK, start_environment
 
-__all__ = ["MARK", "Child", "Progress"]
+__all__ = ["MARK", "Child", "Progress", "Team"]
+
+T = TypeVar("T")
 
 #: Receives one line of text per step of long work.
 Progress = Callable[[str], None]
@@ -130,6 +134,42 @@ class Child:
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+
+
+class Team:
+    """Children that work beside each other: the first error, or an interrupt, ends all of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._children: list[Child] = []
+        self._ended = False
+
+    def start(
+        self, arguments: Sequence[str], *, folder: Path, path: Sequence[Path], hash_seed: int = 0
+    ) -> Child:
+        """Start a child; see :class:`Child`."""
+        with self._lock:
+            if self._ended:
+                raise ModelError("the work was ended before this part of it started")
+            child = Child(arguments, folder=folder, path=path, hash_seed=hash_seed)
+            self._children.append(child)
+            return child
+
+    def run(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Call all beside each other, each with children of its own; their results in order."""
+        with ThreadPoolExecutor(len(calls)) as pool:
+            futures = [pool.submit(call) for call in calls]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                return [future.result() for future in futures]
+            except BaseException:
+                with self._lock:
+                    self._ended = True
+                    for child in self._children:
+                        child.kill()
+                raise
 
 
 def _rebuilt(described: Mapping[str, Any]) -> RescoreError:

@@ -13,14 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError
-from rescore.model.process import Child, Progress
+from rescore.model.process import Progress, Team
 from rescore.model.stage import code_tree, sources_tree, write_tree
 from rescore.spec import ModelFolder
 
@@ -257,13 +256,12 @@ def _run(
     jobs: Sequence[tuple[Path, _Tasks, int]], build_dir: Path, progress: Progress | None, *, beside: int
 ) -> None:
     """Work on each job with ``beside`` children at a time; the first error ends all of them."""
-    children: list[Child] = []
+    team = Team()
 
     def drive(job: Path, tasks: _Tasks, hash_seed: int) -> None:
         arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
         path = [(build_dir / "tree").absolute(), *_library()]
-        with Child(arguments, folder=build_dir, path=path, hash_seed=hash_seed) as child:
-            children.append(child)
+        with team.start(arguments, folder=build_dir, path=path, hash_seed=hash_seed) as child:
             messages = child.messages()
             tasks.offer(_answer(messages, "tasks"))
             while (task := tasks.take()) is not None:
@@ -277,15 +275,7 @@ def _run(
             for _ in messages:
                 pass
 
-    with ThreadPoolExecutor(len(jobs) * beside) as pool:
-        futures = [pool.submit(drive, *job) for job in jobs for _ in range(beside)]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            for child in children:
-                child.kill()
-            raise
+    team.run([partial(drive, *job) for job in jobs for _ in range(beside)])
 
 
 def _answer(messages: Any, key: str) -> Any:
