@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
@@ -17,6 +17,7 @@ from smoothed_share import SmoothedShare
 
 sys.path.pop(0)
 
+law = settings(deadline=None, max_examples=50)
 SHARES = {"share": ("late", "arrivals")}
 pairs = st.lists(
     st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=1, max_size=30
@@ -28,6 +29,7 @@ def frame(rows: list[tuple[float, float]]) -> pd.DataFrame:
     return pd.DataFrame({"late": late, "other": range(len(rows)), "arrivals": arrivals}, dtype=float)
 
 
+@law
 @given(rows=pairs, weight=st.floats(0.1, 100))
 def test_it_lies_between_the_row_s_own_share_and_the_overall_one(
     rows: list[tuple[int, int]], weight: float
@@ -40,6 +42,7 @@ def test_it_lies_between_the_row_s_own_share_and_the_overall_one(
         assert min(own, overall) - 1e-12 <= share <= max(own, overall) + 1e-12
 
 
+@law
 @given(rows=pairs)
 def test_a_row_s_share_does_not_depend_on_the_other_rows(rows: list[tuple[int, int]]) -> None:
     made = SmoothedShare(SHARES).fit(frame(rows))
