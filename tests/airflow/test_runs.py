@@ -215,6 +215,8 @@ def test_published_runs_are_derived_again_and_a_changed_score_is_found(
 
     run_id = harbour.store.published_runs("tides", day("2024-02-03"))[0].run_id
     with harbour.store.engine.begin() as connection:
+        # The store refuses this to everyone who does not switch its triggers off.
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(
             "UPDATE rescore.scores_tides SET score = score + 1e-9 WHERE run_id = %s AND gauge = 2", (run_id,)
         )
@@ -233,5 +235,5 @@ def test_the_page_shows_the_pin_and_the_runs(harbour: Harbour, pinned: DagRun) -
     assert pin is not None
     assert pin.sha256 in text and pin.why in text
     assert "2024-02-02 00:00 to 2024-02-03 00:00" in text
-    for word in ("published", "superseded", "failed", "is not published"):
+    for word in ("published", "superseded", "failed", "fix:"):
         assert word in text
