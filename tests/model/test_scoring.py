@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -53,7 +55,8 @@ def scored(request: pytest.FixtureRequest, rows: pa.Table) -> tuple[Scorer, pa.T
     conformed = features.conform(rows)
     few = conformed.slice(0, 1_500)
     estimator = ESTIMATORS[request.param]()
-    with one_thread():
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # five iterations need not converge
         estimator.fit(features.frame(few), rows["late"].to_numpy()[:1_500].astype(int))  # type: ignore[attr-defined]
     force_one_job(estimator)
     scorer = Scorer(estimator, features, Target("binary", ("false", "true")))
