@@ -20,11 +20,13 @@ __all__ = ["ModelTimetable"]
 class ModelTimetable(CronDataIntervalTimetable):
     """The data intervals of a cron expression, none before the first and none after the last.
 
-    Two things differ from ``CronDataIntervalTimetable``:
+    Three things differ from ``CronDataIntervalTimetable``:
 
     - The schedule's end is known here, not as the DAG's ``end_date``. Airflow never runs a task
       whose logical date lies past the DAG's ``end_date``, and the UI's trigger form proposes the
       present moment as logical date, so such a run would stand still without a word.
+    - Boundaries come from :class:`rescore.interval.Schedule`, which gives the same ones, so that the
+      scheduler and the command line can't disagree.
     - A run started by hand whose logical date is a boundary of the schedule means the interval
       that *starts* there, as for a scheduled run of the same logical date. Airflow's own class
       takes the one that ends there.
@@ -45,6 +47,7 @@ class ModelTimetable(CronDataIntervalTimetable):
         super().__init__(cron, timezone)
         self._first = None if first is None else instance(first)
         self._last = None if last is None else instance(last)
+        self._schedule = Schedule(self._expression, self._timezone.name)
 
     @classmethod
     def of(cls, schedule: Schedule) -> Self:
@@ -71,6 +74,12 @@ class ModelTimetable(CronDataIntervalTimetable):
         plain = cast("CronDataIntervalTimetable", CronDataIntervalTimetable.deserialize(data))
         first, last = (data[name] and datetime.fromisoformat(data[name]) for name in ("first", "last"))
         return cls(data["expression"], plain._timezone, first, last)
+
+    def _get_next(self, current: DateTime) -> DateTime:
+        return instance(self._schedule.next_boundary(datetime.fromisoformat(current.isoformat())))
+
+    def _get_prev(self, current: DateTime) -> DateTime:
+        return instance(self._schedule.previous_boundary(datetime.fromisoformat(current.isoformat())))
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
