@@ -11,7 +11,8 @@
 - Padding inside records of a tree's nodes is memory as it was found: it is zeroed.
 - Zip members carry the time: it is fixed, and so are modes, order and storage (not compressed,
   since compressed bytes differ between builds of zlib; the same holds inside ``.npz``).
-- A search (``GridSearchCV``) records how long its fits took: these are removed.
+- A search (``GridSearchCV``) records how long its fits took, a text vectorizer the address of its stop
+  words: these are removed.
 
 What is loaded from the canonical file is what would be loaded from skops' own.
 """
@@ -44,7 +45,7 @@ def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple
     Parameters
     ----------
     fitted : estimator
-        Changed in place: durations that a search recorded are removed.
+        Changed in place: durations and addresses that it recorded are removed.
     model : str
         The model's name, whose own modules are allowed.
     declared : sequence of str
@@ -64,7 +65,7 @@ def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple
     """
     from skops.io import dumps, get_untrusted_types
 
-    _remove_durations(fitted)
+    _remove_accidents(fitted)
     try:
         written = dumps(fitted)
     except Exception as error:
@@ -217,8 +218,10 @@ def _canonical_file(name: str, content: bytes) -> bytes:
     return content
 
 
-def _remove_durations(fitted: Any) -> None:
+def _remove_accidents(fitted: Any) -> None:
     for _, part in walk(fitted):
+        # Text vectorizers note the address of the stop words they checked; without it they check again.
+        vars(part).pop("_stop_words_id", None)
         results = getattr(part, "cv_results_", None)
         if isinstance(results, dict):
             part.cv_results_ = {key: value for key, value in results.items() if not key.endswith("_time")}
