@@ -4,12 +4,8 @@
 SELECT s.time_hour, s.carrier, s.flight, a.arr_delay >= 15 AS late
 FROM flights.schedule s
 JOIN flights.arrival a ON a.time_hour = s.time_hour AND a.carrier = s.carrier AND a.flight = s.flight
--- A flight belongs to the interval in which it is 03:00 New York on its day.
-WHERE s.scheduled_departure >= date_trunc('day', :interval_start, 'America/New_York')
+-- Intervals end at 04:00 New York; each holds the flights of the day it ends on.
+WHERE s.scheduled_departure >= date_trunc('day', :interval_start + interval '24 hours', 'America/New_York')
   AND s.scheduled_departure < date_trunc('day', :interval_end + interval '24 hours', 'America/New_York')
-  AND ((s.scheduled_departure AT TIME ZONE 'America/New_York')::date + time '03:00')
-        AT TIME ZONE 'America/New_York' >= :interval_start
-  AND ((s.scheduled_departure AT TIME ZONE 'America/New_York')::date + time '03:00')
-        AT TIME ZONE 'America/New_York' < :interval_end
   AND s.recorded_at <= :as_of
   AND a.recorded_at <= :as_of

@@ -19,7 +19,7 @@ clocks, of New York for departures and of the destination for arrivals. (``time_
 flight) is unique, (date, carrier, flight) is not. Four destinations (SJU, BQN, STT, PSE) are
 missing from the airports: their time zones are supplied here to place arrivals in time, and the
 ``airport`` table goes on without them, as the source does. An arrival whose wall clock is not
-after the departure is on the next day; an hour that occurs twice (3 November) is its first pass.
+after the departure is on the next day; none is planned for an hour that occurs twice (3 November).
 ``tailnum`` is known here only on arrival: in the file it is missing just for flights that turned
 out cancelled, so a schedule that showed it would tell the future.
 """
@@ -84,8 +84,7 @@ _TABLES_SQL = """
 CREATE TEMP TABLE placed ON COMMIT DROP AS
 SELECT f.time_hour, f.carrier, f.flight, f.origin, f.dest, f.tailnum, f.distance, f.arr_delay,
        f.time_hour + f.minute * interval '1 minute' AS scheduled_departure,
-       CASE WHEN again.moment AT TIME ZONE zone.tzone = arrives.wall THEN again.moment
-            ELSE arrives.wall AT TIME ZONE zone.tzone END AS scheduled_arrival,
+       arrives.wall AT TIME ZONE zone.tzone AS scheduled_arrival,
        make_date(f.year, f.month, f.day) AS departure_date
 FROM raw_flight f
 LEFT JOIN (SELECT faa, tzone FROM raw_airport UNION ALL SELECT faa, tzone FROM missing_zone) zone
@@ -95,10 +94,7 @@ CROSS JOIN LATERAL (
          + make_interval(hours => f.sched_arr_time / 100, mins => f.sched_arr_time % 100) AS wall) same_day
 CROSS JOIN LATERAL (
   SELECT CASE WHEN same_day.wall AT TIME ZONE zone.tzone > f.time_hour + f.minute * interval '1 minute'
-              THEN same_day.wall ELSE same_day.wall + interval '1 day' END AS wall) arrives
--- Postgres reads a wall clock that occurs twice as its second pass; one hour earlier is the first.
-CROSS JOIN LATERAL (
-  SELECT (arrives.wall AT TIME ZONE zone.tzone) - interval '1 hour' AS moment) again;
+              THEN same_day.wall ELSE same_day.wall + interval '1 day' END AS wall) arrives;
 
 CREATE TABLE {schema}.schedule (
   time_hour timestamptz NOT NULL, carrier text NOT NULL, flight int NOT NULL,
