@@ -56,10 +56,10 @@ class Harbour:
         """One login for the session."""
         return self.stack.client()
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, *values: object) -> None:
         connection = psycopg2.connect(self.source_url)
         with connection, connection.cursor() as cursor:
-            cursor.execute(statement)
+            cursor.execute(statement, values or None)
         connection.close()
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, **options: Any) -> DagRun:

@@ -108,7 +108,7 @@ def test_the_scheduler_scores_the_latest_interval_once_the_source_is_ready(
     assert run.interval_start is not None and run.interval_end is not None
     assert timedelta(0) <= datetime.now(UTC) - run.interval_end < timedelta(days=1)
     until(lambda: states(harbour, run)["ready"] == "deferred", "waiting without a worker")
-    harbour.execute(f"INSERT INTO harbour.loaded VALUES ('{run.interval_end.isoformat()}')")
+    harbour.execute("INSERT INTO harbour.loaded VALUES (%s)", run.interval_end)
     assert client.wait("score_tides", run.run_id, seconds=900).finished
     # Days of today are like no day of training, so the run may stop as an outage; its rows are right.
     mine = [one for one in harbour.store.runs("tides", 50) if one.interval.end == run.interval_end]

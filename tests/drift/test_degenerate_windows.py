@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rescore.drift.calibration import unusualness
+from rescore.drift.reference import Reference
+from rescore.errors import DriftError
 
 
 @pytest.mark.filterwarnings("error")
@@ -17,3 +19,8 @@ def test_windows_without_any_distance_or_noise_stay_finite_and_near():
     assert np.isfinite(found).all()
     assert found[0, 0] == found.max()
     assert found[-1, 0] < found[0, 0]
+
+
+def test_a_profile_that_lacks_a_part_is_refused_by_name():
+    with pytest.raises(DriftError, match=r"(?s)'timezone'.*train the package again"):
+        Reference.from_bytes(b'{"format": 1, "model": "tides"}')

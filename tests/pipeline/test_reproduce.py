@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rescore import pipeline
 from rescore.errors import DigestMismatchError, NotFoundError
-from rescore.pipeline.reproduce import ulp_distance
+from rescore.model.runtime.package import ulps
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(finite, st.integers(0, 50))
-def test_ulp_distance_counts_the_steps_between_two_numbers(start, steps):
+def test_ulps_count_the_steps_between_two_numbers(start, steps):
     end = start
     for _ in range(steps):
         end = math.nextafter(end, math.inf)
     # nextafter passes from the largest negative to the smallest positive through one zero, while the
     # two zeros have bits of their own.
     crossing = int(start < 0 <= end or (start == 0 and math.copysign(1, start) < 0 and steps > 0))
-    distance = int(ulp_distance(np.array([start]), np.array([end]))[0])
+    distance = int(ulps(np.array([start]), np.array([end]))[0])
     if math.isfinite(end):
         assert distance in {steps, steps + crossing}
-        assert distance == int(ulp_distance(np.array([end]), np.array([start]))[0])
+        assert distance == int(ulps(np.array([end]), np.array([start]))[0])

@@ -169,18 +169,26 @@ class Reference:
                 expected=f"format {FORMAT}",
                 fix="update rescore, or train the package again",
             )
-        return cls(
-            model=stored["model"],
-            timezone=stored["timezone"],
-            event_time=stored["event_time"],
-            starts=tuple(window["start"] for window in stored["windows"]),
-            rows=np.asarray([window["rows"] for window in stored["windows"]], dtype=np.int64),
-            strata=tuple(window["stratum"] for window in stored["windows"]),
-            features=tuple(FeatureReference.from_dict(one) for one in stored["features"]),
-            score=None if stored["score"] is None else FeatureReference.from_dict(stored["score"]),
-            score_spread=_floats(stored["score_spread"]),
-            estimated_auc=_floats(stored["estimated_auc"]),
-        )
+        try:
+            return cls(
+                model=stored["model"],
+                timezone=stored["timezone"],
+                event_time=stored["event_time"],
+                starts=tuple(window["start"] for window in stored["windows"]),
+                rows=np.asarray([window["rows"] for window in stored["windows"]], dtype=np.int64),
+                strata=tuple(window["stratum"] for window in stored["windows"]),
+                features=tuple(FeatureReference.from_dict(one) for one in stored["features"]),
+                score=None if stored["score"] is None else FeatureReference.from_dict(stored["score"]),
+                score_spread=_floats(stored["score_spread"]),
+                estimated_auc=_floats(stored["estimated_auc"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise DriftError(
+                f"the reference profile is not complete: {error} is missing or wrong",
+                where=f"model {stored.get('model')}",
+                expected=f"all of format {FORMAT}, as build_reference gives it",
+                fix="train the package again",
+            ) from None
 
 
 def build_reference(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rescore.pipeline.context import Context, code_revision
     from rescore.pipeline.performance import measure_run
     from rescore.pipeline.ready import is_ready
-    from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs, ulp_distance
+    from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
     from rescore.pipeline.retrain import when_due
     from rescore.pipeline.score import (
         begin_extract,
@@ -35,7 +35,7 @@ _WHERE = {
     "context": ["Context", "code_revision"],
     "performance": ["measure_run"],
     "ready": ["is_ready"],
-    "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs", "ulp_distance"],
+    "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
     "retrain": ["when_due"],
     "score": ["begin_extract", "drift_run", "publish_run", "score_interval", "score_run", "validate_run"],
     "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
@@ -62,7 +62,6 @@ __all__ = [
     "train_package",
     "train_snapshot",
     "training_window",
-    "ulp_distance",
     "validate_run",
     "when_due",
 ]

@@ -19,7 +19,7 @@ from rescore.errors import IntegrityError, NotFoundError
 from rescore.pipeline.context import Context
 from rescore.pipeline.score import open_package, predict_run
 
-__all__ = ["Difference", "Reproduction", "reproduce_run", "sample_runs", "ulp_distance"]
+__all__ = ["Difference", "Reproduction", "reproduce_run", "sample_runs"]
 
 Verdict = Literal["identical", "differs", "not_re_derivable"]
 
@@ -125,33 +125,6 @@ def sample_runs(ctx: Context, model_name: str | None = None, count: int = 7) -> 
     return [run.run_id for name in models for run in ctx.store.published_runs(name)[-count:]]
 
 
-def ulp_distance(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """How many float64 values lie between ``left`` and ``right``, elementwise.
-
-    The bits of an IEEE 754 double, read as a sign-magnitude integer, count the representable
-    values in order; two's complement for the negatives makes the count continuous through zero.
-
-    Parameters
-    ----------
-    left, right : ndarray of float64, shape (n_rows,)
-
-    Returns
-    -------
-    ndarray of uint64, shape (n_rows,)
-        Distances in units in the last place (ULP); 0 exactly where the bits are equal, except
-        that -0.0 and 0.0 are 1 apart here because their bits differ.
-    """
-
-    def ordered(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        bits = np.ascontiguousarray(values, dtype="<f8").view("<u8")
-        sign = np.uint64(1) << np.uint64(63)
-        return np.asarray(np.where(bits & sign, ~bits, bits | sign))
-
-    a, b = ordered(left), ordered(right)
-    apart: np.ndarray[Any, Any] = np.where(a > b, a - b, b - a)
-    return apart
-
-
 def _reason(recorded: str, stored: str, rederived: str) -> str:
     if recorded == rederived:
         return "the rows in the score table are not those that were published"
@@ -192,8 +165,10 @@ def _differences(ctx: Context, model_name: str, stored: pa.Table, rederived: pa.
         stored[name].equals(rederived[name].cast(stored[name].type)) for name in keys
     ):
         return []
+    from rescore.model.runtime.package import ulps
+
     left, right = stored["score"].to_numpy(), rederived["score"].to_numpy()
-    apart = ulp_distance(left, right)
+    apart = ulps(left, right)
     rows = np.flatnonzero(apart)[:MAX_DIFFERENCES]
     shown = stored.select(keys).take(pa.array(rows))
     columns = {name: pc.cast(shown[name], pa.string()).to_pylist() for name in keys}

@@ -26,6 +26,7 @@ from rescore.errors import (
 )
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.rows import without
 from rescore.spec import ModelFolder
 from rescore.store import Run
 
@@ -210,7 +211,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
     declared = folder.spec.drift
     with _recorded(ctx, run.run_id):
         package = open_package(ctx, run.model, _scored_with(run))
-        kept = _without(
+        kept = without(
             source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded_positions(run)
         )
         scores = ctx.store.scores_of(run)["score"].to_numpy()
@@ -306,7 +307,7 @@ def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
     excluded = ctx.store.excluded_positions(run)
     _refuse_other_features(package, rows, folder)
     predicted = package.predict(path, exclude=excluded, progress=ctx.progress)
-    scored = _without(rows.select([*folder.spec.source.key, folder.spec.source.event_time]), excluded)
+    scored = without(rows.select([*folder.spec.source.key, folder.spec.source.event_time]), excluded)
     for name in predicted.column_names:
         scored = scored.append_column(name, predicted[name])
     return scored
@@ -338,17 +339,6 @@ def _scored_with(run: Run) -> str:
     if run.package_sha256 is None:
         raise NotFoundError(f"run {run.run_id} has no package", fix="score the interval again")
     return run.package_sha256
-
-
-def _without(rows: pa.Table, positions: list[int]) -> pa.Table:
-    if not positions:
-        return rows
-    import numpy as np
-    import pyarrow as pa
-
-    keep = np.ones(rows.num_rows, dtype=np.bool_)
-    keep[positions] = False
-    return rows.filter(pa.array(keep))
 
 
 def _refuse_other_features(package: model.Package, rows: pa.Table, folder: ModelFolder) -> None:

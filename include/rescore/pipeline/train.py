@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rescore import drift, model, source, validation
 from rescore.errors import NotFoundError, ParameterError, SpecError
 from rescore.interval import Interval, Schedule
 from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.rows import without
 from rescore.spec import ModelFolder
 from rescore.store import Package
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"]
 
@@ -122,7 +120,7 @@ def train_snapshot(
         rows = source.read_frozen(raw.path, raw.digest.root)
         report = validation.validate(rows, folder)
         validation.gate(report, folder.spec)
-        kept = _without(rows, report.excluded_positions)
+        kept = without(rows, report.excluded_positions)
         path = Path(scratch) / "training.parquet"
         with source.Freezer(path, kept.schema, where=f"training rows of {model_name}") as freezer:
             for batch in kept.to_batches():
@@ -298,12 +296,3 @@ def _same_or_next(
         if again.sha256 == same_line[-1].sha256:
             return again
     return build(model.next_version(folder.spec.version, [one.version for one in known]))
-
-
-def _without(rows: pa.Table, positions: Sequence[int]) -> pa.Table:
-    import numpy as np
-    import pyarrow as pa
-
-    keep = np.ones(rows.num_rows, dtype=np.bool_)
-    keep[list(positions)] = False
-    return rows.filter(pa.array(keep))
