@@ -21,9 +21,9 @@ import psycopg2
 import yaml
 
 from rescore import source
+from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
-from rescore.spec import ModelFolder, load_model
 
 ROUNDS = 3
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from rescore import model
+from rescore.folder import load_model
 from rescore.model.environment import start_environment
-from rescore.spec import load_model
 
 PIPELINES = {
     "logistic": """

@@ -1,4 +1,4 @@
-"""What a model folder declares: ``model.yaml`` as typed values, and the folder's files.
+"""What a model folder declares: ``model.yaml`` as typed values.
 
 No database, no fitted model and no wall clock here. A key that is wrong gives a
 :class:`~rescore.errors.SpecError` that names the file, the key and the fix.
@@ -6,9 +6,7 @@ No database, no fitted model and no wall clock here. A key that is wrong gives a
 
 from __future__ import annotations
 
-import difflib
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,17 +17,15 @@ from croniter import croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic import ValidationError as PydanticError
 
-from rescore.errors import SpecError, UnknownModelError
+from rescore.errors import SpecError
 from rescore.interval import Schedule
 
 __all__ = [
     "DriftSpec",
     "Feature",
     "FeatureKind",
-    "ModelFolder",
     "ModelSpec",
-    "find_models",
-    "load_model",
+    "read_spec",
 ]
 
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
@@ -195,7 +191,9 @@ class ScheduleSpec(_Declared):
 class TrainingSpec(_Declared):
     """From what and how a package is trained; lengths count schedule intervals.
 
-    A package whose labels are older than ``max_age`` is due for retraining.
+    A package whose labels are older than ``max_age`` is due for retraining, and so is one whose
+    realised performance of the last week, in ``promotion.metric``, is surely worse than
+    ``retrain_at``: its whole interval lies beyond.
     """
 
     intervals: int = Field(ge=1)
@@ -204,6 +202,7 @@ class TrainingSpec(_Declared):
     seed: int = Field(ge=0, lt=2**32)
     hyperparameters: dict[str, Any] = {}
     max_age: Duration | None = None
+    retrain_at: float | None = None
     source: Literal["source", "frozen_inputs"] = Field(default="source", alias="from")
 
     @model_validator(mode="after")
@@ -222,24 +221,44 @@ class ValidationSpec(_Declared):
 class DriftSpec(_Declared):
     """What counts as drift, how often a false alarm is accepted, and what an alarm does.
 
-    ``false_alarm_rate`` is per window. ``effect_floor`` is the smallest effect worth a flag: PSI beyond
-    what the window's size explains (.02 is a shift by a seventh of a standard deviation, and .0625
-    by a quarter). ``strata: weekday`` compares windows of weekdays and of weekends with their own kind.
+    ``false_alarm_rate`` is per window; ``alarms_per_year`` says the same in alarms a year, and takes its
+    place. ``effect_floor`` is the smallest effect worth a flag: PSI beyond what the window's size
+    explains (.02 is a shift by a seventh of a standard deviation, and .0625 by a quarter).
+    ``strata: weekday`` compares windows of weekdays and of weekends with their own kind. ``jointly``
+    also compares the features' joint distribution, with a classifier that tells live from training.
+    ``on_drift`` happens at the verdict ``acts_on`` and at worse ones; retraining it asks for begins at
+    most once in ``retrain_every``.
     """
 
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
+    alarms_per_year: float | None = Field(default=None, gt=0)
     effect_floor: float = Field(default=0.02, ge=0)
     strata: Literal["none", "weekday"] = "none"
-    on_drift: Literal["nothing", "warn", "retrain"] = "warn"
+    jointly: bool = False
+    on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"
+    acts_on: Literal["drifted", "consequential"] = "drifted"
+    retrain_every: Duration = timedelta(days=7)
     on_outage: Literal["stop", "publish_flagged"] = "stop"
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> DriftSpec:
+        if self.alarms_per_year is not None and "false_alarm_rate" in self.model_fields_set:
+            raise ValueError("expected one of false_alarm_rate and alarms_per_year, not both")
+        return self
 
 
 class PromotionSpec(_Declared):
-    """When a challenger replaces the champion."""
+    """When a challenger replaces the champion.
+
+    By rule (``approval: auto``) only if on the same hold-out rows it betters ``metric`` by
+    ``smallest_gain`` beyond chance, and no segment loses more than ``largest_segment_loss``.
+    """
 
     metric: str | None = None
     smallest_gain: float = Field(default=0.0, ge=0)
+    largest_segment_loss: float = Field(default=0.05, ge=0)
     approval: Literal["required", "auto"] = "required"
+    signature: Literal["optional", "required"] = "optional"
 
 
 class RetentionSpec(_Declared):
@@ -264,7 +283,10 @@ class AirflowSpec(_Declared):
 
 
 class ModelSpec(_Declared):
-    """The whole of ``model.yaml``."""
+    """The whole of ``model.yaml``.
+
+    ``segments`` are input columns by whose values performance and promotions are looked at, too.
+    """
 
     name: Name
     version: str = Field(pattern=r"^\d+\.\d+$")
@@ -274,6 +296,7 @@ class ModelSpec(_Declared):
     source: SourceSpec
     features: list[Feature] = Field(min_length=1)
     shared_features: list[str] = []
+    segments: list[str] = []
     target: TargetSpec
     output: OutputSpec
     schedule: ScheduleSpec
@@ -295,6 +318,9 @@ class ModelSpec(_Declared):
             raise ValueError(f"target {self.target.name!r} is also an input column: that is a leak")
         for name in sorted(_OUR_COLUMNS & {*self.input_columns, self.target.name}):
             raise ValueError(f"{name!r} is a name of our own: a training snapshot has that column")
+        unknown = [name for name in self.segments if name not in self.input_columns]
+        if unknown:
+            raise ValueError(f"segments: {unknown[0]!r} is no feature, key or subject of the model")
         if self.training.source == "source" and not self.source.known_by.reproducible_from_source:
             raise ValueError(
                 "known_by: none can't be trained from the source; set training.from: frozen_inputs"
@@ -313,124 +339,14 @@ class ModelSpec(_Declared):
         return list(dict.fromkeys(names))
 
 
-@dataclass(frozen=True)
-class ModelFolder:
-    """A model folder as read: its specification and the text of its files.
-
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    spec : ModelSpec
-        ``model.yaml``, validated.
-    extract_sql, labels_sql : str
-        The text of the two queries.
-    shared_path : Path
-        The folder of feature code that models share (``include/features``).
-    """
-
-    path: Path
-    spec: ModelSpec
-    extract_sql: str
-    labels_sql: str
-    shared_path: Path
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.spec.name
-
-    def source_files(self) -> dict[str, bytes]:
-        """What determines a score, by relative name, sorted: the code and declarations.
-
-        ``features/NAME.py`` are the shared modules the model declares. Tests, README and caches
-        determine no score and are left out.
-
-        Raises
-        ------
-        SpecError
-            A declared shared module does not exist.
-        """
-        files = {
-            path.relative_to(self.path).as_posix(): path.read_bytes()
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file()
-            and path.suffix in {".py", ".sql", ".yaml"}
-            and not {"tests", "__pycache__"} & set(path.relative_to(self.path).parts)
-        }
-        for module in self.spec.shared_features:
-            shared = self.shared_path / f"{module}.py"
-            if not shared.is_file():
-                raise SpecError(
-                    f"shared feature module {module!r} does not exist",
-                    where=f"{self.path / 'model.yaml'}: shared_features",
-                    expected=f"a file {shared}",
-                    fix="create it, or take it out of shared_features",
-                )
-            files[f"features/{module}.py"] = shared.read_bytes()
-        return dict(sorted(files.items()))
-
-
-def find_models(models: Path) -> list[str]:
-    """The names of the model folders under ``models``, sorted; the folder's name is the model's."""
-    return sorted(path.parent.name for path in models.glob("*/model.yaml"))
-
-
-def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelFolder:
-    """Read and validate the model folder ``models/name``.
-
-    Parameters
-    ----------
-    models : Path
-        The folder of model folders.
-    name : str
-        The model.
-    shared : Path, optional
-        Shared feature code; default is ``features`` beside ``models``.
+def read_spec(path: Path) -> ModelSpec:
+    """Read and validate one ``model.yaml``.
 
     Raises
     ------
-    UnknownModelError
-        No such folder; the error lists those there are.
     SpecError
-        A file is missing or wrong.
+        With the file, and every key that is wrong.
     """
-    folder = models / name
-    if not (folder / "model.yaml").is_file():
-        known = find_models(models)
-        close = difflib.get_close_matches(name, known, n=1)
-        raise UnknownModelError(
-            f"there is no model {name!r}",
-            where=str(models),
-            expected=f"one of: {', '.join(known) or '(no model folder at all)'}",
-            fix=f"did you mean {close[0]!r}?" if close else "create the folder, or check RESCORE_MODELS",
-        )
-    spec = _read_spec(folder / "model.yaml")
-    if spec.name != name:
-        raise SpecError(
-            f"model.yaml says name: {spec.name}, but its folder is {name}",
-            where=str(folder / "model.yaml"),
-            expected="the same name",
-            fix="rename one of them",
-        )
-    for needed in ("extract.sql", "labels.sql", "pipeline.py", "expectations.py"):
-        if not (folder / needed).is_file():
-            raise SpecError(
-                f"{needed} is missing",
-                where=str(folder),
-                expected="model.yaml, extract.sql, labels.sql, pipeline.py, expectations.py",
-                fix=f"write {folder / needed}",
-            )
-    return ModelFolder(
-        path=folder,
-        spec=spec,
-        extract_sql=(folder / "extract.sql").read_text(encoding="utf-8"),
-        labels_sql=(folder / "labels.sql").read_text(encoding="utf-8"),
-        shared_path=shared if shared is not None else models.parent / "features",
-    )
-
-
-def _read_spec(path: Path) -> ModelSpec:
     try:
         declared = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

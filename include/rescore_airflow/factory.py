@@ -12,8 +12,9 @@ from typing import Any
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, get_current_context, task
 
 from rescore.errors import DigestMismatchError
+from rescore.folder import find_models, load_model
 from rescore.settings import Settings
-from rescore.spec import ModelSpec, find_models, load_model
+from rescore.spec import ModelSpec
 from rescore_airflow import documents
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.failures import fail_typed, log_reason

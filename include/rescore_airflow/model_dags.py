@@ -12,8 +12,8 @@ from collections.abc import Callable
 from airflow.sdk import DAG, get_parsing_context
 
 from rescore.errors import RescoreError, SettingsError, SpecError
+from rescore.folder import find_models
 from rescore.settings import Settings
-from rescore.spec import find_models
 from rescore_airflow.factory import score_dag, train_dag
 
 __all__ = ["check_model_folders", "every_model"]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from rescore.errors import IntervalError, ParameterError
+from rescore.folder import load_model
 from rescore.interval import Interval
-from rescore.spec import ModelSpec, load_model
+from rescore.spec import ModelSpec
 from rescore_airflow.reproduce_request import reproduce_params, reproduce_request
 from rescore_airflow.score_request import ScoreRequest, score_params, score_request
 from rescore_airflow.train_request import TrainRequest, train_params, train_request

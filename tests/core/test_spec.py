@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from rescore.errors import SpecError, UnknownModelError
-from rescore.spec import ModelFolder, ModelSpec, find_models, load_model
+from rescore.folder import ModelFolder, find_models, load_model
+from rescore.spec import ModelSpec
 
 MINIMAL = """
 name: parcels

@@ -14,9 +14,9 @@ import pytest
 
 from rescore import source
 from rescore.demo import flights
+from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
-from rescore.spec import ModelFolder, load_model
 
 NEW_YORK = ZoneInfo("America/New_York")
 MODELS = Path(__file__).parents[2] / "include" / "models"

@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 from rescore import source
 from rescore.digest import table_digest
 from rescore.errors import EmptyIntervalError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.spec import ModelFolder
 
 RECENT = ["origin_late_24h", "carrier_late_24h", "carrier_late_7d", "fleet_seats", "fleet_age"]
 

@@ -20,9 +20,9 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from rescore import source
+from rescore.folder import ModelFolder
 from rescore.model.runtime.frames import Features
 from rescore.model.stage import code_tree, write_tree
-from rescore.spec import ModelFolder
 from rescore.validation import ValidationReport, gate, validate
 
 

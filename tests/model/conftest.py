@@ -13,11 +13,11 @@ import pytest
 from model.parcels import Trained, table, write_folder
 from model.zoo import BESIDE, OWN, SHARED
 
+from rescore.folder import ModelFolder
 from rescore.model import train
 from rescore.model.environment import THREAD_VARIABLES
 from rescore.model.stage import code_tree, write_tree
 from rescore.model.trainer import Trainer
-from rescore.spec import ModelFolder
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from rescore.folder import ModelFolder, load_model
 from rescore.model import Fitted
-from rescore.spec import ModelFolder, load_model
 
 MIXED = {
     "distance": "numeric",

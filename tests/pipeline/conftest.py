@@ -11,10 +11,10 @@ import psycopg2
 import pytest
 
 from rescore import pipeline
+from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
 from rescore.settings import Settings
-from rescore.spec import ModelFolder
 
 MODELS = Path(__file__).parents[1] / "airflow" / "models"
 MODEL = "tides"

@@ -13,9 +13,9 @@ import psycopg2
 import pytest
 import yaml
 
+from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
-from rescore.spec import ModelFolder, load_model
 
 DAY = Interval(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 

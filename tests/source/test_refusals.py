@@ -19,10 +19,10 @@ from rescore.errors import (
     SourceUnavailableError,
     SpecError,
 )
+from rescore.folder import ModelFolder
 from rescore.local.ports import free_port
 from rescore.source import extract, is_ready
 from rescore.source.extraction import FrozenInput
-from rescore.spec import ModelFolder
 
 COLUMNS = ["depot", "parcel", "sent_at", "weight", "size", "carrier", "fragile", "promised", "note"]
 

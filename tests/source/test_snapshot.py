@@ -14,10 +14,10 @@ from source.conftest import DAY, EXTRACT, LABELS, SPEC, MakeModel, Source, days
 
 from rescore.digest import table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceKeyError, SourceSchemaError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source import extract, known_later, labels, read_frozen, snapshot
 from rescore.source.labelling import join_labels
-from rescore.spec import ModelFolder
 
 LATER = DAY.end + timedelta(days=30)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rescore.spec import ModelFolder, load_model
+from rescore.folder import ModelFolder, load_model
 
 MODEL_YAML = """
 name: weather

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rescore import pipeline
+from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.spec import ModelFolder
 from rescore.store import Run
 
 __all__ = ["show"]

@@ -15,11 +15,11 @@ from typing import Any
 
 from rescore.digest import bytes_sha256
 from rescore.errors import SpecError
+from rescore.folder import ModelFolder
 from rescore.model import requirements
 from rescore.model.stage import DATA, code_tree, sources_tree
 from rescore.model.train import Fitted
 from rescore.model.wheel import build_wheel, wheel_name
-from rescore.spec import ModelFolder
 
 __all__ = ["FORMAT", "PackageFile", "build_package", "next_version"]
 

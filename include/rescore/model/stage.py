@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rescore.errors import SpecError
-from rescore.spec import ModelFolder
+from rescore.folder import ModelFolder
 
 __all__ = ["DATA", "SOURCES", "code_tree", "sources_tree", "write_tree"]
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError
+from rescore.folder import ModelFolder
 from rescore.model.process import Progress, Team
 from rescore.model.stage import code_tree, sources_tree, write_tree
-from rescore.spec import ModelFolder
 
 if TYPE_CHECKING:
     import numpy as np

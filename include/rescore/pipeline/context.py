@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rescore.errors import SettingsError
+from rescore.folder import ModelFolder, find_models, load_model
 from rescore.settings import Settings
-from rescore.spec import ModelFolder, find_models, load_model
 from rescore.store import Archive, Store
 
 __all__ = ["Context", "Progress", "code_revision"]
@@ -94,7 +94,7 @@ class Context:
         )
 
     def model(self, name: str) -> ModelFolder:
-        """The model folder ``name``; see :func:`rescore.spec.load_model`."""
+        """The model folder ``name``; see :func:`rescore.folder.load_model`."""
         return load_model(self.settings.models, name)
 
     def models(self) -> list[str]:

@@ -24,10 +24,10 @@ from rescore.errors import (
     SpecError,
     StoreError,
 )
+from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.pipeline.rows import without
-from rescore.spec import ModelFolder
 from rescore.store import Run
 
 if TYPE_CHECKING:

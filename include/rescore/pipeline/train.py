@@ -15,10 +15,10 @@ from typing import Any
 
 from rescore import drift, model, source, validation
 from rescore.errors import NotFoundError, ParameterError, SpecError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval, Schedule
 from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.pipeline.rows import without
-from rescore.spec import ModelFolder
 from rescore.store import Package
 
 __all__ = ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"]

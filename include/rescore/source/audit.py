@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 from rescore.digest import TableDigest, table_digest
 from rescore.errors import MAX_EXAMPLES
+from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.source.extraction import InputQuery, Progress, Ticker
 from rescore.source.labelling import match_keys
 from rescore.source.rows import key_text
 from rescore.source.session import Session
-from rescore.spec import ModelFolder
 
 __all__ = ["LateCommits", "known_later"]
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from rescore.digest import TableDigest, bytes_sha256
 from rescore.errors import EmptyIntervalError, SourceSchemaError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
 from rescore.source.rows import RowLaws, in_leaves
 from rescore.source.session import Column, Session
 from rescore.source.sql import Rendered, quote_identifier, render
-from rescore.spec import ModelFolder
 
 __all__ = ["FrozenInput", "InputQuery", "Progress", "extract", "ordered", "probe"]
 

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from rescore.errors import IntervalError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.source.columns import check_columns, label_types
 from rescore.source.extraction import Progress, Ticker, conform, ordered
 from rescore.source.rows import RowLaws
 from rescore.source.session import Column, Session
 from rescore.source.sql import Rendered, render
-from rescore.spec import ModelFolder
 
 __all__ = [
     "INTERVAL_COLUMNS",

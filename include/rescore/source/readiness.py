@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from rescore.errors import SpecError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.source.session import Session
 from rescore.source.sql import render
-from rescore.spec import ModelFolder
 
 __all__ = ["is_ready"]
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from rescore.digest import TableDigest, table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceSchemaError
+from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.source.extraction import InputQuery, Progress, Ticker
 from rescore.source.freeze import Freezer
@@ -30,7 +31,6 @@ from rescore.source.labelling import (
 )
 from rescore.source.rows import in_leaves
 from rescore.source.session import Session
-from rescore.spec import ModelFolder
 
 __all__ = ["IntervalRows", "TrainingSnapshot", "snapshot"]
 

@@ -24,6 +24,8 @@ _APPENDED = (
     "drift",
     "performance",
     "reproduction",
+    "comparison",
+    "signature",
 )
 _UPDATED = ("claim", "run", "validation", "drift")
 

@@ -29,5 +29,5 @@ class Store(Migrating, Registry, Publishing, Roles):
     --------
     >>> store = Store("postgresql://localhost/rescore")  # doctest: +SKIP
     >>> store.migrate()  # doctest: +SKIP
-    '0001'
+    '0002'
     """

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 __all__ = [
     "SCHEMA",
     "claim",
+    "comparison",
     "drift",
     "metadata",
     "model",
@@ -41,6 +42,7 @@ __all__ = [
     "reproduction",
     "run",
     "run_state",
+    "signature",
     "snapshot",
     "status",
     "validation",
@@ -113,6 +115,7 @@ package = Table(
     UniqueConstraint("model", "version", "sha256"),
 )
 
+_package_file = [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
 _package_reference = [f"{SCHEMA}.package.model", f"{SCHEMA}.package.version", f"{SCHEMA}.package.sha256"]
 
 pin = Table(
@@ -190,6 +193,7 @@ publication = Table(
     Column("fence", BigInteger, nullable=False),
     _moment("published_at"),
     Column("reason", Text),
+    Column("released_by", Text),
     Index("publication_interval_idx", "model", "interval_start", "interval_end", "sequence", unique=True),
 )
 
@@ -235,6 +239,38 @@ reproduction = Table(
     Index("reproduction_run_id_idx", "run_id"),
 )
 
+comparison = Table(
+    "comparison",
+    metadata,
+    Column("comparison_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("champion_sha256", Text, nullable=False),
+    Column("challenger_sha256", Text, nullable=False),
+    Column("snapshot_digest", Text, nullable=False),
+    Column("report", JSONB, nullable=False),
+    _moment("at", default=True),
+    ForeignKeyConstraint(
+        ["model", "champion_sha256"], [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
+    ),
+    ForeignKeyConstraint(
+        ["model", "challenger_sha256"], [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
+    ),
+    Index("comparison_challenger_idx", "model", "challenger_sha256"),
+)
+
+signature = Table(
+    "signature",
+    metadata,
+    Column("signature_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("bundle", JSONB, nullable=False),
+    Column("who", Text, nullable=False),
+    _moment("signed_at", default=True),
+    ForeignKeyConstraint(["model", "sha256"], _package_file),
+    Index("signature_package_idx", "model", "sha256"),
+)
+
 #: Views of the store that we read ourselves; apart from ``metadata``, which is tables only.
 views = MetaData()
 
@@ -251,7 +287,8 @@ _publication_columns = (
 
 def _publication_view(name: str, *more: Column[object]) -> Table:
     columns = [Column(column, publication.c[column].type) for column in _publication_columns]
-    return Table(name, views, *columns, Column("reason", Text), *more, schema=SCHEMA)
+    texts = [Column("reason", Text), Column("released_by", Text)]
+    return Table(name, views, *columns, *texts, *more, schema=SCHEMA)
 
 
 #: The publications that no later one of the same model and interval supersedes.

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore.spec import ModelFolder, ModelSpec
+from rescore.folder import ModelFolder
+from rescore.spec import ModelSpec
 from rescore.validation import builtin
 from rescore.validation.engine import Evaluation, evaluate, expectation_classes, is_row_level
 from rescore.validation.report import ExpectationResult, ValidationReport, join_reasons

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from rescore.errors import SpecError
-from rescore.spec import ModelFolder
+from rescore.folder import ModelFolder
 from rescore.validation.engine import ephemeral_context, expectation_classes, great_expectations
 
 __all__ = ["columns_of", "condition_columns_of", "load_suite"]

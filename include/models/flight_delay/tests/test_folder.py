@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rescore.spec import load_model
+from rescore.folder import load_model
 from rescore.validation import load_suite
 
 FOLDER = Path(__file__).parents[1]

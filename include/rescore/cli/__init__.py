@@ -1,0 +1,43 @@
+"""The command ``rescore``: a thin shell over :mod:`rescore.pipeline`, for people and for scripts.
+
+Nothing is decided here. Heavy libraries load inside the command that needs them, so that
+``rescore --help`` answers at once. Each module holds the commands of one subject.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.markup import escape
+
+from rescore.cli import packages, scoring, stack, store, training
+from rescore.cli.terminal import stderr
+from rescore.errors import RescoreError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="rescore",
+    help="Batch scoring in which every score stands up to being scored again.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _commands in (stack, training, scoring):
+    app.add_typer(_commands.app)
+app.add_typer(packages.app, name="packages")
+app.add_typer(store.app, name="store")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; an error of ours is printed whole, without a traceback, and exits 1."""
+    try:
+        app(args=list(argv) if argv is not None else None)
+    except RescoreError as error:
+        stderr.print(f"error: {escape(str(error))}", style="red", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        stderr.print("interrupted")
+        sys.exit(130)

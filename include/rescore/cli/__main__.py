@@ -1,0 +1,5 @@
+"""``python -m rescore.cli``."""
+
+from rescore.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""Commands that start and stop things: the demo, the local Postgres and Airflow."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rescore.cli.terminal import context, say, stdout
+
+app = typer.Typer()
+
+
+@app.command()
+def demo() -> None:
+    """Run the whole job on real flights: load, train, pin, score, stop an outage, reproduce."""
+    from rescore.demo.run import run_demo
+
+    sys.exit(run_demo(stdout, say))
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option(help="Return once all is healthy; else run until Ctrl-C.")] = True,
+) -> None:
+    """Start the local Postgres and Airflow, and keep them running."""
+    from rescore.local.stack import LocalStack
+    from rescore.settings import Settings
+
+    stack = LocalStack(Settings.from_environment(), progress=say)
+    started = stack.up(detach=detach)
+    with context() as ctx:
+        ctx.store.migrate()
+    user, password = stack.airflow().login()
+    stdout.print(f"Airflow: {started.airflow}  (user {user}, password {password})", soft_wrap=True)
+    stdout.print(f"store:   {ctx.store.where}", soft_wrap=True)
+    if detach:
+        stdout.print("stop with: make down")
+        return
+    stdout.print("stop with Ctrl-C")
+    try:
+        stack.wait()
+    finally:
+        stack.release()
+
+
+@app.command()
+def down() -> None:
+    """Stop what ``up`` started; data stays under var/."""
+    from rescore.local.stack import LocalStack
+    from rescore.settings import Settings
+
+    stopped = LocalStack(Settings.from_environment(), progress=say).down()
+    stdout.print("stopped; data stays under var/" if stopped else "nothing was running")

@@ -1,0 +1,129 @@
+"""A model folder: its declaration, its queries, and the files that determine a score."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from rescore.errors import SpecError, UnknownModelError
+from rescore.spec import ModelSpec, read_spec
+
+__all__ = ["ModelFolder", "find_models", "load_model"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder as read: its specification and the text of its files.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    spec : ModelSpec
+        ``model.yaml``, validated.
+    extract_sql, labels_sql : str
+        The text of the two queries.
+    shared_path : Path
+        The folder of feature code that models share (``include/features``).
+    """
+
+    path: Path
+    spec: ModelSpec
+    extract_sql: str
+    labels_sql: str
+    shared_path: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    def source_files(self) -> dict[str, bytes]:
+        """What determines a score, by relative name, sorted: the code and declarations.
+
+        ``features/NAME.py`` are the shared modules the model declares. Tests, README and caches
+        determine no score and are left out.
+
+        Raises
+        ------
+        SpecError
+            A declared shared module does not exist.
+        """
+        files = {
+            path.relative_to(self.path).as_posix(): path.read_bytes()
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file()
+            and path.suffix in {".py", ".sql", ".yaml"}
+            and not {"tests", "__pycache__"} & set(path.relative_to(self.path).parts)
+        }
+        for module in self.spec.shared_features:
+            shared = self.shared_path / f"{module}.py"
+            if not shared.is_file():
+                raise SpecError(
+                    f"shared feature module {module!r} does not exist",
+                    where=f"{self.path / 'model.yaml'}: shared_features",
+                    expected=f"a file {shared}",
+                    fix="create it, or take it out of shared_features",
+                )
+            files[f"features/{module}.py"] = shared.read_bytes()
+        return dict(sorted(files.items()))
+
+
+def find_models(models: Path) -> list[str]:
+    """The names of the model folders under ``models``, sorted; the folder's name is the model's."""
+    return sorted(path.parent.name for path in models.glob("*/model.yaml"))
+
+
+def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelFolder:
+    """Read and validate the model folder ``models/name``.
+
+    Parameters
+    ----------
+    models : Path
+        The folder of model folders.
+    name : str
+        The model.
+    shared : Path, optional
+        Shared feature code; default is ``features`` beside ``models``.
+
+    Raises
+    ------
+    UnknownModelError
+        No such folder; the error lists those there are.
+    SpecError
+        A file is missing or wrong.
+    """
+    folder = models / name
+    if not (folder / "model.yaml").is_file():
+        known = find_models(models)
+        close = difflib.get_close_matches(name, known, n=1)
+        raise UnknownModelError(
+            f"there is no model {name!r}",
+            where=str(models),
+            expected=f"one of: {', '.join(known) or '(no model folder at all)'}",
+            fix=f"did you mean {close[0]!r}?" if close else "create the folder, or check RESCORE_MODELS",
+        )
+    spec = read_spec(folder / "model.yaml")
+    if spec.name != name:
+        raise SpecError(
+            f"model.yaml says name: {spec.name}, but its folder is {name}",
+            where=str(folder / "model.yaml"),
+            expected="the same name",
+            fix="rename one of them",
+        )
+    for needed in ("extract.sql", "labels.sql", "pipeline.py", "expectations.py"):
+        if not (folder / needed).is_file():
+            raise SpecError(
+                f"{needed} is missing",
+                where=str(folder),
+                expected="model.yaml, extract.sql, labels.sql, pipeline.py, expectations.py",
+                fix=f"write {folder / needed}",
+            )
+    return ModelFolder(
+        path=folder,
+        spec=spec,
+        extract_sql=(folder / "extract.sql").read_text(encoding="utf-8"),
+        labels_sql=(folder / "labels.sql").read_text(encoding="utf-8"),
+        shared_path=shared if shared is not None else models.parent / "features",
+    )
