@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo test test-quick up down lint format bench requirements.txt clean venv
+.PHONY: help demo test test-slow test-quick up down lint format bench requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -17,12 +17,15 @@ help: ## list the targets
 demo: venv ## the whole job on real flights, from source tables to published and reproduced scores
 	@$(BIN)/rescore demo
 
-test: venv ## everything that has to hold: the layers, then all tests on a real Postgres and a real Airflow
+test: venv ## everything that has to hold: the layers, then the tests on a real Postgres and a real Airflow
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest
+	@$(BIN)/pytest -m "not slow"
+
+test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
+	@$(BIN)/pytest -m slow
 
 test-quick: venv ## the tests that start no Airflow
-	@$(BIN)/pytest -m "not airflow"
+	@$(BIN)/pytest -m "not airflow and not slow"
 
 up: venv ## start Postgres and Airflow and keep them running
 	@$(BIN)/rescore up

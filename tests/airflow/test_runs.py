@@ -17,7 +17,7 @@ from harbour import Harbour, day
 from rescore.interval import Interval
 from rescore.local.airflow_client import DagRun
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 FIRST = {"as_of": "2024-02-01T00:00:00Z", "approve": "now", "reason": "the first package"}
 
