@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -74,6 +76,13 @@ class Harbour:
         return replace(self.ctx, settings=replace(self.ctx.settings, home=home))
 
 
+def _load(url: str) -> None:
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_HARBOUR, {"first": FIRST, "hours": DAYS * 24})
+    connection.close()
+
+
 def _context(url: str, home: Path, models: Path = MODELS) -> pipeline.Context:
     settings = Settings.from_environment(
         {
@@ -94,10 +103,7 @@ def trained(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFac
     """
     home = tmp_path_factory.mktemp("harbour")
     url = postgres_server.create_database("harbour_template")
-    connection = psycopg2.connect(url)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(_HARBOUR, {"first": FIRST, "hours": DAYS * 24})
-    connection.close()
+    _load(url)
     ctx = _context(url, home)
     ctx.store.migrate()
     package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
@@ -114,15 +120,26 @@ def harbour(
     tmp_path: Path,
 ) -> Iterator[Harbour]:
     """A harbour of this test's own, with the pinned package."""
-    import shutil
-    import uuid
-
     template, home = trained
     shutil.copytree(home / "archive", tmp_path / "home" / "archive")
     name = f"harbour_{uuid.uuid4().hex[:12]}"
     url = postgres_server.create_database(name, template=template)
     ctx = _context(url, tmp_path / "home")
     yield Harbour(ctx, url, tmp_path / "home")
+    ctx.store.close()
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def untrained(postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[pipeline.Context]:
+    """The same source in a database of its own, the model in another folder; nothing is trained."""
+    name = f"untrained_{uuid.uuid4().hex[:12]}"
+    url = postgres_server.create_database(name)
+    _load(url)
+    shutil.copytree(MODELS / MODEL, tmp_path / "elsewhere" / MODEL)
+    ctx = _context(url, tmp_path / "other_home", tmp_path / "elsewhere")
+    ctx.store.migrate()
+    yield ctx
     ctx.store.close()
     postgres_server.drop_database(name)
 
