@@ -9,12 +9,14 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from model.parcels import Trained, table
@@ -29,9 +31,11 @@ from rescore.errors import (
 )
 from rescore.model import Fitted, Package, PackageFile, build_package, next_version, open_package
 from rescore.model import package as package_module
+from rescore.model.evaluate import metrics
 from rescore.model.requirements import direct, lock_lines
 from rescore.model.runtime.errors import EnvironmentError_, FileDigestError
 from rescore.model.runtime.package import InstalledPackage
+from rescore.model.target import truth_for
 from rescore.model.wheel import build_wheel, unpack
 
 LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z", "revision": "abc+dirty"}
@@ -149,6 +153,19 @@ def test_rows_that_do_not_exist_are_not_left_out(package: Package, rows: Path) -
         package.predict(rows, exclude=[70_000])
 
 
+def test_its_metrics_are_measured_again_from_the_snapshot(trained: Trained, package: Package) -> None:
+    """To the last bit, by the fit that it keeps of the rows before the hold-out."""
+    evaluation = package.manifest["evaluation"]
+    scores = package.predict(trained.snapshot, fit="evaluation", probabilities=True)
+    rows = pq.read_table(trained.snapshot)
+    unseen = pc.greater_equal(rows["interval_start"], datetime.fromisoformat(evaluation["from"]))
+    raw = np.column_stack([scores.filter(unseen)[name] for name in ("p0", "p1")])
+    truth = truth_for(package.manifest["target"], rows.filter(unseen)["late"])
+    assert metrics("binary", truth, raw) == package.manifest["metrics"]
+    assert not scores["score"].equals(package.predict(trained.snapshot)["score"])
+    assert scores["score"].equals(scores["p1"])
+
+
 def test_reference_profile(package: Package) -> None:
     assert package.reference_profile() == PROFILE
     assert (package.name, package.version) == ("parcel_delay", "1.0.0")
@@ -193,6 +210,7 @@ def test_installed_by_pip_it_needs_neither_rescore_nor_airflow(
 
 KINDS = [
     "parcel_delay/__init__.py",
+    "parcel_delay/_data/evaluation.skops",
     "parcel_delay/_data/golden.json",
     "parcel_delay/_data/manifest.json",
     "parcel_delay/_data/model.skops",

@@ -116,6 +116,7 @@ def build_package(
     locked = requirements.locked(pinned)
     data = {
         "model.skops": (fitted.results / "model.skops").read_bytes(),
+        "evaluation.skops": (fitted.results / "evaluation.skops").read_bytes(),
         "golden.json": (fitted.results / "golden.json").read_bytes(),
         "reference.json": reference_profile,
         "requirements.txt": requirements.lock_lines(locked, lock).encode(),

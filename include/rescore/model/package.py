@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
@@ -80,6 +80,8 @@ class Package:
         exclude: Iterable[int] | None = None,
         progress: Progress | None = None,
         processes: int | None = None,
+        fit: Literal["final", "evaluation"] = "final",
+        probabilities: bool = False,
     ) -> pa.Table:
         """Score the rows of a Parquet file, in its order, after the checks of :meth:`verify`.
 
@@ -94,6 +96,12 @@ class Package:
         processes : int, optional
             How many child interpreters share the file; default 2 from 1,000,000 rows on. The scores
             do not depend on it.
+        fit : {'final', 'evaluation'}
+            The fit on all training rows, which scores in production; or the one on the rows before
+            the hold-out, whose metrics the manifest holds.
+        probabilities : bool
+            Unless it is a regression, add ``p0``, ``p1``, …: each label's, in the order of
+            ``manifest["target"]["labels"]``.
 
         Returns
         -------
@@ -137,6 +145,9 @@ class Package:
             folder = Path(scratch)
             arguments = ["score", str(input_parquet.absolute())]
             options = ["--exclude", str(_save_positions(positions, folder))] if positions else []
+            # What older packages do not know is passed only where it is asked for.
+            options += ["--fit", fit] if fit != "final" else []
+            options += ["--probabilities"] if probabilities else []
 
             team = Team()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rescore.errors import TrainingError
 from rescore.model.runtime.frames import Array
 from rescore.model.runtime.scoring import Target
 
-__all__ = ["encode_target"]
+__all__ = ["encode_target", "truth_for"]
 
 
 def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) -> tuple[Array, Target]:
@@ -70,6 +71,43 @@ def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) 
         found = [one for one in found if one != wanted] + [wanted]
     codes = pc.index_in(texts, value_set=pa.array(found))
     return codes.to_numpy().astype(np.int64), Target(kind, tuple(found))
+
+
+def truth_for(described: Mapping[str, Any], column: pa.ChunkedArray) -> Array:
+    """Encode labels of other rows as a package's own training did.
+
+    Parameters
+    ----------
+    described : mapping
+        ``manifest["target"]``: name, kind, labels.
+    column : pa.ChunkedArray
+        The label of each row.
+
+    Returns
+    -------
+    ndarray
+        Shape (n_rows,): float64 for regression, else int64 positions in the package's labels.
+
+    Raises
+    ------
+    TrainingError
+        A label that the package has never seen, or one that is no target.
+    """
+    where = f"target {described['name']!r}, {len(column):,} rows"
+    if described["kind"] == "regression":
+        return _numbers(described["name"], column, where)
+    codes = pc.index_in(_texts(column, where), value_set=pa.array(described["labels"]))
+    unknown = pc.unique(_texts(column, where).filter(pc.is_null(codes))).to_pylist()
+    if unknown:
+        raise TrainingError(
+            f"{described['name']} is {unknown[0]} in some rows, which training never saw",
+            where=where,
+            expected=f"one of: {', '.join(described['labels'])}",
+            fix="train the package anew on rows that hold that label",
+            examples=[str(one) for one in unknown],
+        )
+    truth: Array = codes.to_numpy(zero_copy_only=False).astype(np.int64)
+    return truth
 
 
 def _numbers(name: str, column: pa.ChunkedArray, where: str) -> Array:

@@ -32,7 +32,7 @@ __all__ = ["Fitted", "train", "train_verified"]
 _WORTH_TWO = 20_000
 #: Hash seeds of the two trainings that are compared.
 _HASH_SEEDS = (0, 4_242_424)
-_ARTIFACT = "model.skops"
+_ARTIFACTS = ("model.skops", "evaluation.skops")
 
 
 @dataclass(frozen=True)
@@ -295,12 +295,12 @@ def _differences(first: Path, second: Path) -> list[str]:
     """What differs between two result folders, in words."""
     names = sorted({path.name for side in (first, second) for path in side.iterdir()})
     found = []
-    for name in sorted(names, key=lambda name: name != _ARTIFACT):
+    for name in sorted(names, key=lambda name: (name != _ARTIFACTS[0], name not in _ARTIFACTS)):
         one, other = (side / name for side in (first, second))
         if not (one.is_file() and other.is_file()):
             found.append(f"{name} is only in one of them")
         elif (left := one.read_bytes()) != (right := other.read_bytes()):
-            if name == _ARTIFACT:
+            if name in _ARTIFACTS:
                 from rescore.model.artifact import first_difference
 
                 found.append(f"{name} at {first_difference(left, right)}")

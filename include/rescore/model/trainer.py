@@ -1,9 +1,9 @@
 """Fitting, inside the child interpreter: one task at a time, each a function of the job alone.
 
 Tasks (``Trainer.tasks``): ``final`` (fit on all rows, write the artifact and the golden rows),
-``evaluation`` (fit without the hold-out, score it), ``fold:<n>`` (fit without a contiguous block of
-intervals, score that block). Each writes its results below the job's ``out`` folder; which process
-runs it, and after which others, changes nothing.
+``evaluation`` (fit without the hold-out, score it, write that artifact, too), ``fold:<n>`` (fit
+without a contiguous block of intervals, score that block). Each writes its results below the job's
+``out`` folder; which process runs it, and after which others, changes nothing.
 """
 
 from __future__ import annotations
@@ -137,20 +137,14 @@ class Trainer:
 
     def _final(self) -> None:
         scorer = self._fit(np.ones(self._table.num_rows, dtype=bool), "all rows")
-        if not getattr(self._module, "STORES_TRAINING_ROWS", False):
-            checks.refuse_stored_rows(scorer.estimator)
-        content, types = serialise(
-            scorer.estimator,
-            model=self._job["model"],
-            declared=tuple(getattr(self._module, "TRUSTED_TYPES", ())),
-        )
+        content, types = self._serialise(scorer)
         golden: dict[str, Any] = {"rows": draw(self._table, scorer.features, self._job["seed"])}
         rows = golden_table(golden, scorer.features)
         scores = scorer.scores(rows)
         golden["score"] = [value.hex() for value in scores["score"].to_pylist()]
         golden["label"] = scores["label"].to_pylist() if "label" in scores.column_names else None
         self._refuse_neighbours(scorer, rows)
-        self._refuse_other_bits(scorer, content, types, rows)
+        self._refuse_other_bits(scorer, content, types, pa.concat_tables([rows, self._table.slice(0, 1_000)]))
         (self._out / "model.skops").write_bytes(content)
         write_json(self._out / "golden.json", golden)
         write_json(
@@ -173,6 +167,10 @@ class Trainer:
         unseen[first:stop] = True
         scorer = self._fit(~unseen, "the rows before the hold-out")
         table, truth = self._table.filter(pa.array(unseen)), self._truth[unseen]
+        importance = permutation_importance(scorer, table, truth, self._job["seed"])
+        content, types = self._serialise(scorer)
+        self._refuse_other_bits(scorer, content, types, table)
+        (self._out / "evaluation.skops").write_bytes(content)
         write_json(
             self._out / "evaluation.json",
             {
@@ -182,7 +180,8 @@ class Trainer:
                 "from": _moment(self._starts[first]),
                 "last_interval": _moment(self._starts[stop - 1]),
                 "metrics": metrics(scorer.target.kind, truth, scorer.raw(table)),
-                "importance": permutation_importance(scorer, table, truth, self._job["seed"]),
+                "importance": importance,
+                "artifact": {"types": types, "features": scorer.features.to_json()},
             },
         )
 
@@ -294,11 +293,17 @@ class Trainer:
                 fix="compute statistics in fit() and keep them, not in transform() or predict()",
             )
 
+    def _serialise(self, scorer: Scorer) -> tuple[bytes, list[str]]:
+        """The artifact of a fit and its types, refused if it holds what no package may hold."""
+        if not getattr(self._module, "STORES_TRAINING_ROWS", False):
+            checks.refuse_stored_rows(scorer.estimator)
+        declared = tuple(getattr(self._module, "TRUSTED_TYPES", ()))
+        return serialise(scorer.estimator, model=self._job["model"], declared=declared)
+
     def _refuse_other_bits(self, scorer: Scorer, content: bytes, types: list[str], rows: pa.Table) -> None:
         """Load what was written; it must predict the same bits as what was fitted."""
         loaded = Scorer(load_artifact(content, types), scorer.features, scorer.target)
-        sample = pa.concat_tables([rows, self._table.slice(0, 1_000)])
-        if loaded.raw(sample).tobytes() != scorer.raw(sample).tobytes():
+        if loaded.raw(rows).tobytes() != scorer.raw(rows).tobytes():
             raise NotDeterministicError(
                 "the pipeline predicts otherwise after it was written and loaded",
                 where="the fitted pipeline",

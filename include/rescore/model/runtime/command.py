@@ -49,6 +49,8 @@ def main(root: Path, arguments: Sequence[str] | None = None) -> int:
     score.add_argument("destination", type=Path)
     score.add_argument("--exclude", type=Path, help="a file of int64 row positions not to score")
     score.add_argument("--rows", help="score only the rows START:STOP of the file")
+    score.add_argument("--fit", choices=("final", "evaluation"), default="final", help="which fit scores")
+    score.add_argument("--probabilities", action="store_true", help="add the probability of each label")
     for command in (parser, score):
         command.add_argument("--lines", action="store_true", help="say progress and errors as JSON lines")
     options = parser.parse_args(arguments)
@@ -91,7 +93,7 @@ def end_with_parent() -> None:
 
 def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any) -> None:
     """Score a Parquet file, a step at a time, into an Arrow IPC file that appears when it is whole."""
-    scorer = package.scorer
+    scorer = package.evaluation_scorer if options.fit == "evaluation" else package.scorer
     start, stop = (int(bound) for bound in options.rows.split(":")) if options.rows else (0, None)
     excluded = np.fromfile(options.exclude, dtype=np.int64) if options.exclude else None
     partial = options.destination.with_name(options.destination.name + ".part")
@@ -99,7 +101,7 @@ def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any)
     with one_thread(), pa.OSFile(str(partial), "wb") as sink:
         writer = None
         for step in _steps(options.source, package, start, stop, excluded):
-            scores = scorer.scores(scorer.features.conform(step))
+            scores = scorer.scores(scorer.features.conform(step), probabilities=options.probabilities)
             writer = writer or pa.ipc.new_file(sink, scores.schema)
             writer.write_table(scores)
             written += scores.num_rows

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from .artifact import load_artifact
 from .environment import check_environment, numeric_environment
-from .errors import FileDigestError, GoldenError
+from .errors import FileDigestError, GoldenError, ScoreError
 from .frames import Features
 from .scoring import Scorer, Target
 
@@ -91,6 +91,28 @@ class InstalledPackage:
         )
         self._check_golden(scorer)
         return scorer
+
+    @cached_property
+    def evaluation_scorer(self) -> Scorer:
+        """The fit on the rows before the hold-out, whose metrics the manifest holds.
+
+        The whole package is checked first, as :attr:`scorer` does.
+
+        Raises
+        ------
+        ScoreError
+            The package has none: its metrics can't be measured again.
+        """
+        final = self.scorer
+        recorded = (self.manifest.get("evaluation") or {}).get("artifact")
+        if recorded is None:
+            raise ScoreError(
+                f"{self.label} does not hold the fit that its metrics were measured on",
+                expected="a package trained by a release of Rescore that keeps it",
+                fix="train the model anew",
+            )
+        estimator = load_artifact(self.root / _DATA / "evaluation.skops", recorded["types"])
+        return Scorer(estimator, Features.from_json(recorded["features"]), final.target)
 
     def _check_golden(self, scorer: Scorer) -> None:
         golden = json.loads((self.root / _DATA / "golden.json").read_text(encoding="utf-8"))

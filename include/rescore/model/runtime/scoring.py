@@ -97,8 +97,15 @@ class Scorer:
             )
         return result
 
-    def scores(self, table: pa.Table) -> pa.Table:
+    def scores(self, table: pa.Table, *, probabilities: bool = False) -> pa.Table:
         """Score conformed rows.
+
+        Parameters
+        ----------
+        table : pa.Table
+            Conformed features (see :meth:`Features.conform`).
+        probabilities : bool
+            Add ``p0``, ``p1``, …: the probability of each label, in the order of the target's.
 
         Returns
         -------
@@ -117,7 +124,10 @@ class Scorer:
             best = raw.argmax(axis=1).astype(np.int32) if len(raw) else np.zeros(0, np.int32)
             score = raw[np.arange(len(raw)), best]
         labels = pa.DictionaryArray.from_arrays(pa.array(best), pa.array(self.target.labels, pa.string()))
-        return pa.table({"score": pa.array(score, pa.float64()), "label": labels.cast(pa.string())})
+        columns = {"score": pa.array(score, pa.float64()), "label": labels.cast(pa.string())}
+        if probabilities:
+            columns |= {f"p{number}": pa.array(raw[:, number]) for number in range(raw.shape[1])}
+        return pa.table(columns)
 
     def _block(self, part: pa.Table) -> Array:
         frame = self.features.frame(part, BLOCK_ROWS)
