@@ -66,7 +66,9 @@ def test_an_auc_of_one_class_is_not_defined(make_spec: Spec, positive: list[bool
 def test_without_any_label_only_the_coverage_is_said(make_spec: Spec) -> None:
     table = pa.table({"id": [1, 2], "score": [0.5, 0.6]})
     labels = pa.table({"id": pa.array([], pa.int64()), "y": pa.array([], pa.bool_())})
-    assert realised(table, labels, make_spec(x="numeric")) == {"rows": 2, "labelled": 0, "coverage": 0.0}
+    report = realised(table, labels, make_spec(x="numeric"))
+    assert report["estimated"]["base_rate"] == pytest.approx(0.55)
+    assert {**report, "estimated": None} == {"rows": 2, "labelled": 0, "coverage": 0.0, "estimated": None}
 
 
 def test_regression_metrics_equal_scikit_learn(make_spec: Spec, seed: int) -> None:

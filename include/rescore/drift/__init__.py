@@ -6,16 +6,30 @@ functions of tables and bytes: no database, no files, no clock.
 """
 
 from rescore.drift.comparison import compare
-from rescore.drift.performance import auc_interval, estimated_performance, realised
+from rescore.drift.performance import (
+    Outcomes,
+    auc_interval,
+    estimated_performance,
+    main_metric,
+    measure,
+    outcomes,
+    pool,
+    realised,
+)
 from rescore.drift.reference import build_reference
 from rescore.drift.report import DriftReport, FeatureDrift
 
 __all__ = [
     "DriftReport",
     "FeatureDrift",
+    "Outcomes",
     "auc_interval",
     "build_reference",
     "compare",
     "estimated_performance",
+    "main_metric",
+    "measure",
+    "outcomes",
+    "pool",
     "realised",
 ]

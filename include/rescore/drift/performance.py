@@ -1,11 +1,12 @@
-"""How well a model does: realised once labels are known, estimated before that.
+"""How well a model does: published scores against the labels that are known by now.
 
 Pure functions on tables and arrays; which run and which interval they belong to is not known here.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,75 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.drift import performance_metrics as metrics
+from rescore.drift.performance_estimate import estimated_accuracy, estimated_performance
+from rescore.drift.performance_metrics import auc_interval
 from rescore.errors import DriftError
 from rescore.spec import ModelSpec
 
-__all__ = ["auc_interval", "estimated_performance", "realised"]
+__all__ = [
+    "Outcomes",
+    "auc_interval",
+    "estimated_performance",
+    "main_metric",
+    "measure",
+    "outcomes",
+    "pool",
+    "realised",
+]
 
 Floats = npt.NDArray[np.float64]
+Texts = npt.NDArray[np.object_]
 
-#: Two-sided 95 % of the normal distribution.
-Z95 = 1.959963984540054
+#: Segment values of fewer rows are one, "other values": a metric of theirs would be a row's own.
+LEAST_SEGMENT_ROWS = 10
+#: So many values of a segment column are told apart, the most frequent ones.
+MOST_SEGMENTS = 20
+OTHERS = "other values"
 
-#: Rows per group when observed and predicted rates are compared.
-CALIBRATION_BINS = 10
+#: What a model is judged by unless ``promotion.metric`` says.
+_MAIN = {"binary": "auc", "multiclass": "accuracy", "regression": "rmse"}
 
 
-def realised(scores: pa.Table, labels: pa.Table, spec: ModelSpec) -> dict[str, Any]:
-    """Metrics of published scores against the labels that are known by now.
+@dataclass(frozen=True)
+class Outcomes:
+    """Scores beside what came true, of one run or of several.
+
+    Attributes
+    ----------
+    score : ndarray of float, shape (n_rows,)
+        In the order of the score tables.
+    truth : ndarray of float, shape (n_rows,)
+        Regression: the target. Binary: 1 for the positive class, else 0. Multiclass: 1 if the named
+        class was right, else 0. NaN where no label is known.
+    segments : mapping of str to ndarray of str, shape (n_rows,)
+        Per segment column each row's value, as text.
+    """
+
+    score: Floats
+    truth: Floats
+    segments: Mapping[str, Texts]
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a score and a label."""
+        return np.isfinite(self.truth) & np.isfinite(self.score)
+
+    @property
+    def labelled(self) -> int:
+        """How many rows do."""
+        return int(self.known.sum())
+
+
+def main_metric(spec: ModelSpec) -> str:
+    """The metric a model is judged by: ``promotion.metric``, else ``auc``, ``accuracy`` or ``rmse``."""
+    return spec.promotion.metric or _MAIN[spec.target.kind]
+
+
+def outcomes(
+    scores: pa.Table, labels: pa.Table, spec: ModelSpec, segments: pa.Table | None = None
+) -> Outcomes:
+    """Put each score of a run beside its label.
 
     Parameters
     ----------
@@ -38,24 +92,13 @@ def realised(scores: pa.Table, labels: pa.Table, spec: ModelSpec) -> dict[str, A
         Key columns and the target; a row without a label is absent or NULL.
     spec : ModelSpec
         The model.
-
-    Returns
-    -------
-    dict
-        ``rows`` scored, ``labelled`` of them, ``coverage`` (share labelled) and, if any is, metrics;
-        ``_low`` and ``_high`` are 95 % intervals, what is not defined (an AUC with one class) is None.
-
-        Binary: ``auc``, ``auc_low``, ``auc_high``, ``brier``, ``log_loss``, ``base_rate``,
-        ``mean_score``, ``calibration_error`` (mean absolute difference of the following) and
-        ``calibration`` (per tenth of the rows by score: rows, mean score, observed rate).
-        Regression, in the target's unit: ``rmse``, ``rmse_low``, ``rmse_high``, ``mae``, ``bias``
-        (score less truth), and ``r2``. Multiclass: ``accuracy``, ``accuracy_low``, ``accuracy_high``
-        and ``mean_score`` (equal to the accuracy if scores are calibrated).
+    segments : pyarrow.Table, optional
+        The rows that were scored, in their order: the segment columns are read from it.
 
     Raises
     ------
     DriftError
-        A needed column is missing.
+        A needed column is missing, or the segments are of other rows.
     """
     keys, target = spec.source.key, spec.target.name
     for table, columns, what in ((scores, [*keys, "score"], "scores"), (labels, [*keys, target], "labels")):
@@ -67,153 +110,151 @@ def realised(scores: pa.Table, labels: pa.Table, spec: ModelSpec) -> dict[str, A
                 examples=absent,
                 fix=f"pass the {what} with the model's key columns",
             )
-    kept = scores.select([*keys, "score", *(["label"] if "label" in scores.column_names else [])])
+    if segments is not None and segments.num_rows != scores.num_rows:
+        raise DriftError(
+            f"segments of {segments.num_rows:,} rows for {scores.num_rows:,} scores",
+            where=f"model {spec.name}",
+            expected="the rows that were scored, in their order",
+        )
+    kept = scores.select([*keys, *(["label"] if "label" in scores.column_names else [])])
     kept = kept.append_column("__position", pa.array(np.arange(scores.num_rows)))
     known = labels.select([*keys, target]).rename_columns([*keys, "__target"])
     known = known.filter(known["__target"].is_valid())
     for key in keys:
         known = known.set_column(known.column_names.index(key), key, known[key].cast(scores[key].type))
     joined = kept.join(known, keys=keys, join_type="inner")
-    # A join's order is up to its threads, and a sum's last bits are up to the order.
-    joined = joined.filter(joined["score"].is_valid()).sort_by("__position")
-    rows, labelled = scores.num_rows, joined.num_rows
-    report: dict[str, Any] = {
-        "rows": rows,
-        "labelled": labelled,
-        "coverage": labelled / rows if rows else None,
-    }
-    if labelled == 0:
-        return report
-    score = np.asarray(joined["score"].to_numpy(), dtype=np.float64)
+    truth = np.full(scores.num_rows, np.nan)
+    truth[joined["__position"].to_numpy()] = _truth(joined, spec)
+    return Outcomes(
+        score=np.asarray(scores["score"].to_numpy(), dtype=np.float64),
+        truth=truth,
+        segments={
+            name: _texts(segments[name])
+            for name in spec.segments
+            if segments is not None and name in segments.column_names
+        },
+    )
+
+
+def _truth(joined: pa.Table, spec: ModelSpec) -> Floats:
     truth = joined["__target"]
-    if spec.target.kind == "binary":
-        positive = pc.equal(truth, pa.scalar(spec.target.positive).cast(truth.type))
-        return report | _binary(score, np.asarray(positive.to_numpy(), dtype=np.bool_))
     if spec.target.kind == "regression":
-        return report | _regression(score, np.asarray(truth.cast(pa.float64()).to_numpy()))
-    right = pc.equal(joined["label"].cast(pa.string()), truth.cast(pa.string()))
-    return report | _multiclass(score, np.asarray(right.to_numpy(), dtype=np.bool_))
+        return np.asarray(truth.cast(pa.float64()).to_numpy())
+    if spec.target.kind == "binary":
+        same = pc.equal(truth, pa.scalar(spec.target.positive).cast(truth.type))
+    else:
+        same = pc.equal(joined["label"].cast(pa.string()), truth.cast(pa.string()))
+    return np.asarray(same.to_numpy(), dtype=np.float64)
 
 
-def estimated_performance(scores: Floats) -> dict[str, float | None]:
-    """Expected performance of a calibrated binary classifier, from its scores alone.
+def _texts(column: pa.ChunkedArray) -> Texts:
+    """Values as text; whole numbers without a point, nothing as ``missing``."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        values = column.to_numpy()
+        text = [f"{value:g}" if np.isfinite(value) else "missing" for value in values]
+        return np.asarray(text, dtype=object)
+    return np.asarray(column.cast(pa.string()).fill_null("missing").to_numpy(), dtype=object)
 
-    If a score is the probability of the positive class, a row with score ``s`` is a positive with
-    weight ``s`` and a negative with weight ``1 - s``. The expected AUC is the share of (positive, negative)
-    pairs in the right order under these weights, ties counting half; the expected accuracy at .5 is
-    the mean of ``max(s, 1 - s)`` (confidence-based performance estimation: Białek, Kuberski,
-    Perrakis and Bifet, arXiv:2401.08348). It sees a shift of the features, never a changed relation
-    to the target.
 
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n_rows,)
-        Probabilities of the positive class, NaN is left out.
+def pool(parts: Iterable[Outcomes]) -> Outcomes:
+    """The rows of several runs as one, in the order given."""
+    listed = list(parts)
+    if not listed:
+        return Outcomes(np.empty(0), np.empty(0), {})
+    names = [name for name in listed[0].segments if all(name in part.segments for part in listed)]
+    return Outcomes(
+        np.concatenate([part.score for part in listed]),
+        np.concatenate([part.truth for part in listed]),
+        {name: np.concatenate([part.segments[name] for part in listed]) for name in names},
+    )
+
+
+def realised(
+    scores: pa.Table, labels: pa.Table, spec: ModelSpec, segments: pa.Table | None = None
+) -> dict[str, Any]:
+    """Metrics of a run's scores against the labels that are known: :func:`measure` of :func:`outcomes`."""
+    return measure(outcomes(scores, labels, spec, segments), spec)
+
+
+def measure(rows: Outcomes, spec: ModelSpec) -> dict[str, Any]:
+    """Realised metrics, the estimate that needs no label, and how the two agree.
 
     Returns
     -------
     dict
-        ``auc``, ``accuracy``, ``brier``, ``base_rate``; None without rows, ``auc`` also if one class
-        has no weight.
+        ``rows`` scored, ``labelled`` of them, ``coverage`` (share labelled), and if any is labelled
+        metrics; ``_low`` and ``_high`` are 95 % intervals, what is not defined (an AUC with one class)
+        is None.
+
+        Binary: ``auc``, ``brier``, ``log_loss`` (nats), ``base_rate``, each with its interval,
+        ``mean_score``, and the calibration: see :func:`~rescore.drift.performance_metrics.calibration`.
+        Regression, in the target's unit: ``rmse``, ``mae``, ``bias`` (score less truth) with intervals,
+        and ``r2``. Multiclass: ``accuracy`` with its interval, ``mean_score`` and the calibration of
+        the certainty of the class named.
+
+        Classifiers: ``estimated``, of all scored rows (:func:`estimated_performance`), and
+        ``agreement``: per metric ``realised``, ``estimated`` from the labelled rows alone, so that both
+        speak of the same rows, with its band ``low``, ``high`` and whether the realised is ``within``.
+
+        ``segments``: per segment column a list of ``value``, ``rows``, ``labelled``, ``coverage`` and
+        the metrics, without calibration and estimates; most frequent first.
     """
-    ordered = np.sort(np.clip(scores[np.isfinite(scores)], 0.0, 1.0))
-    if ordered.size == 0:
-        return {"auc": None, "accuracy": None, "brier": None, "base_rate": None}
-    positive, negative = float(ordered.sum()), float((1 - ordered).sum())
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    up = np.add.reduceat(ordered, starts)
-    down = np.add.reduceat(1 - ordered, starts)
-    below = np.cumsum(down) - down
-    pairs = positive * negative
-    auc = float((up * (below + down / 2)).sum() / pairs) if pairs > 0 else None
-    return {
-        "auc": auc,
-        "accuracy": float(np.maximum(ordered, 1 - ordered).mean()),
-        "brier": float((ordered * (1 - ordered)).mean()),
-        "base_rate": float(ordered.mean()),
+    whole = _counted(rows, spec)
+    if spec.target.kind != "regression":
+        estimate = estimated_performance if spec.target.kind == "binary" else estimated_accuracy
+        whole["estimated"] = estimate(rows.score)
+        if whole["labelled"]:
+            whole["agreement"] = _agreement(whole, estimate(rows.score[rows.known]))
+    if rows.segments:
+        whole["segments"] = {name: _segments(rows, texts, spec) for name, texts in rows.segments.items()}
+    return whole
+
+
+def _counted(rows: Outcomes, spec: ModelSpec, *, calibrated: bool = True) -> dict[str, Any]:
+    known, total = rows.known, rows.score.size
+    labelled = int(known.sum())
+    report: dict[str, Any] = {
+        "rows": total,
+        "labelled": labelled,
+        "coverage": labelled / total if total else None,
     }
+    if labelled == 0:
+        return report
+    score, truth = rows.score[known], rows.truth[known]
+    if spec.target.kind == "regression":
+        return report | metrics.regression(score, truth)
+    judge = metrics.binary if spec.target.kind == "binary" else metrics.multiclass
+    return report | judge(score, truth > 0, calibrated=calibrated)
 
 
-def auc_interval(scores: Floats, positive: npt.NDArray[np.bool_]) -> tuple[float, float, float] | None:
-    """AUC with its 95 % interval, or None if there are not two classes.
-
-    The AUC is the Mann-Whitney statistic by mid-ranks; its variance is DeLong's (DeLong, DeLong and
-    Clarke-Pearson, *Biometrics* 44, 1988) by the mid-rank formula of Sun and Xu (*IEEE Signal
-    Processing Letters* 21, 2014); the interval is normal on the logit scale, so that it stays in 0…1.
-    """
-    m, n = int(positive.sum()), int((~positive).sum())
-    if m == 0 or n == 0:
-        return None
-    ranks = _mid_ranks(scores)
-    right = (ranks[positive] - _mid_ranks(scores[positive])) / n
-    wrong = 1 - (ranks[~positive] - _mid_ranks(scores[~positive])) / m
-    auc = float(right.mean())
-    variance = (right.var(ddof=1) / m if m > 1 else 0.25) + (wrong.var(ddof=1) / n if n > 1 else 0.25)
-    if not 0 < auc < 1 or variance == 0:
-        return auc, auc, auc
-    logit, half = math.log(auc / (1 - auc)), Z95 * math.sqrt(variance) / (auc * (1 - auc))
-    return auc, _expit(logit - half), _expit(logit + half)
-
-
-def _mid_ranks(values: Floats) -> Floats:
-    _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(ties) - (ties - 1) / 2)[place], dtype=np.float64)
-
-
-def _binary(score: Floats, positive: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    interval = auc_interval(score, positive)
-    clipped = np.clip(score, 1e-15, 1 - 1e-15)
-    order = np.argsort(score, kind="stable")
-    groups = [group for group in np.array_split(order, CALIBRATION_BINS) if group.size]
-    calibration = [
-        {
-            "rows": int(group.size),
-            "mean_score": float(score[group].mean()),
-            "observed_rate": float(positive[group].mean()),
+def _agreement(realised: Mapping[str, Any], estimate: Mapping[str, float | None]) -> dict[str, Any]:
+    found = {}
+    for name in estimate:
+        value, low, high = realised.get(name), estimate.get(f"{name}_low"), estimate.get(f"{name}_high")
+        if value is None or low is None or high is None:
+            continue
+        found[name] = {
+            "realised": value,
+            "estimated": estimate[name],
+            "low": low,
+            "high": high,
+            "within": bool(low <= value <= high),
         }
-        for group in groups
-    ]
-    error = sum(part["rows"] * abs(part["mean_score"] - part["observed_rate"]) for part in calibration)
-    return {
-        "auc": None if interval is None else interval[0],
-        "auc_low": None if interval is None else interval[1],
-        "auc_high": None if interval is None else interval[2],
-        "brier": float(((score - positive) ** 2).mean()),
-        "log_loss": float(-np.where(positive, np.log(clipped), np.log1p(-clipped)).mean()),
-        "base_rate": float(positive.mean()),
-        "mean_score": float(score.mean()),
-        "calibration_error": error / score.size,
-        "calibration": calibration,
-    }
+    return found
 
 
-def _regression(score: Floats, truth: Floats) -> dict[str, Any]:
-    errors = score - truth
-    squares = errors**2
-    mse, total = float(squares.mean()), float(((truth - truth.mean()) ** 2).sum())
-    half = Z95 * float(squares.std(ddof=1)) / math.sqrt(errors.size) if errors.size > 1 else math.inf
-    return {
-        "rmse": math.sqrt(mse),
-        "rmse_low": math.sqrt(max(mse - half, 0.0)),
-        "rmse_high": math.sqrt(mse + half) if math.isfinite(half) else None,
-        "mae": float(np.abs(errors).mean()),
-        "bias": float(errors.mean()),
-        "r2": 1 - float(squares.sum()) / total if total > 0 else None,
-    }
-
-
-def _multiclass(score: Floats, right: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    rows, rate = right.size, float(right.mean())
-    # Wilson's interval (JASA 22, 1927): stays in 0…1 and is honest at few rows.
-    middle = (rate + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
-    half = Z95 * math.sqrt(rate * (1 - rate) / rows + (Z95 / (2 * rows)) ** 2) / (1 + Z95**2 / rows)
-    return {
-        "accuracy": rate,
-        "accuracy_low": middle - half,
-        "accuracy_high": middle + half,
-        "mean_score": float(score.mean()),
-    }
-
-
-def _expit(value: float) -> float:
-    return 1 / (1 + math.exp(-value))
+def _segments(rows: Outcomes, texts: Texts, spec: ModelSpec) -> Sequence[dict[str, Any]]:
+    values, place, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    ranked = sorted(range(values.size), key=lambda one: (-int(counts[one]), str(values[one])))
+    own = [one for one in ranked if counts[one] >= LEAST_SEGMENT_ROWS][:MOST_SEGMENTS]
+    groups = [(str(values[one]), place == one) for one in own]
+    rest = ~np.isin(place, own)
+    if rest.any():
+        groups.append((OTHERS, rest))
+    found = []
+    for name, member in groups:
+        part = Outcomes(rows.score[member], rows.truth[member], {})
+        found.append({"value": name, **_counted(part, spec, calibrated=False)})
+    return found

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rescore.pipeline.context import Context, code_revision
-    from rescore.pipeline.performance import measure_run
+    from rescore.pipeline.performance import (
+        latest_performance,
+        measure_due,
+        measure_run,
+        performance_by_run,
+        performance_by_week,
+    )
     from rescore.pipeline.ready import is_ready
     from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
     from rescore.pipeline.retrain import when_due
@@ -33,7 +39,13 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "context": ["Context", "code_revision"],
-    "performance": ["measure_run"],
+    "performance": [
+        "latest_performance",
+        "measure_due",
+        "measure_run",
+        "performance_by_run",
+        "performance_by_week",
+    ],
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
     "retrain": ["when_due"],
@@ -50,8 +62,12 @@ __all__ = [
     "code_revision",
     "drift_run",
     "is_ready",
+    "latest_performance",
+    "measure_due",
     "measure_run",
     "package_rows",
+    "performance_by_run",
+    "performance_by_week",
     "pin",
     "publish_run",
     "reproduce_run",
