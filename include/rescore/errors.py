@@ -31,6 +31,7 @@
     │   └── UndigestibleError     a type or a value that has no canonical form
     ├── DriftError                the reference can't carry the declared rate, or does not fit
     ├── OutageError               live features are missing or constant: nothing is published
+    ├── HeldError                 publication waits for a person, as the model declares
     ├── StoreError                our own tables
     │   ├── StoreUnavailableError (retryable) the database is down or refuses us
     │   ├── StoreSchemaError      not migrated, or newer than this code
@@ -56,6 +57,7 @@ __all__ = [
     "EmptyIntervalError",
     "EnvironmentMismatchError",
     "GoldenRowError",
+    "HeldError",
     "IntegrityError",
     "IntervalError",
     "LocalStackError",
@@ -272,6 +274,10 @@ class DriftError(RescoreError):
 
 class OutageError(RescoreError):
     """Live features are missing or constant as never in training; nothing is published."""
+
+
+class HeldError(RescoreError):
+    """The verdict holds the publication, as the model declares, until a person releases it."""
 
 
 class StoreError(RescoreError):

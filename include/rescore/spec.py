@@ -240,6 +240,11 @@ class DriftSpec(_Declared):
     retrain_every: Duration = timedelta(days=7)
     on_outage: Literal["stop", "publish_flagged"] = "stop"
 
+    def acts_at(self, verdict: str | None) -> bool:
+        """Whether ``on_drift`` happens at this verdict; an outage is ``on_outage``'s."""
+        acting = ("drifted", "consequential")
+        return verdict in acting[acting.index(self.acts_on) :]
+
     @model_validator(mode="after")
     def _one_rate(self) -> DriftSpec:
         if self.alarms_per_year is not None and "false_alarm_rate" in self.model_fields_set:

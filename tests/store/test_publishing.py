@@ -12,6 +12,7 @@ from store.builders import DAY, START, Walk, day, make_scores
 from rescore.digest import table_digest
 from rescore.errors import (
     DigestMismatchError,
+    HeldError,
     OutageError,
     RowAccountingError,
     StaleFenceError,
@@ -52,6 +53,7 @@ def test_published_scores_are_what_consumers_read(walk: Walk, store: Store) -> N
         "verdict": "drifted",
         "reason": None,
         "run_id": rows[0].run_id,
+        "released_by": None,
     }
     assert str(rows[0].run_id) == run.run_id
     without = rows_of(store, "loans_excluded", "kind = 'rejected'")
@@ -174,14 +176,74 @@ def test_an_outage_is_published_only_with_a_reason(walk: Walk, store: Store) -> 
         store.publish(run)
     store.stop(run, OutageError("weather is missing"))
     assert store.run(run).error["message"] == "weather is missing"  # type: ignore[index]
-    for reason in (None, " "):
+    for reason, who in [(None, "ada"), (" ", "ada"), ("because", None), ("because", " ")]:
         with pytest.raises(StoreError, match="is stopped; it can't be published"):
-            store.publish(run, reason=reason)
-    store.publish(run, reason="the head of operations decided so")
-    assert {(row.verdict, row.reason) for row in rows_of(store, "loans")} == {
-        ("outage", "the head of operations decided so")
-    }
-    assert store.status()[0]["reason"] == "the head of operations decided so"
+            store.publish(run, reason=reason, released_by=who)
+    store.publish(run, reason="the head of operations decided so", released_by="ada")
+    shown = ("outage", "the head of operations decided so", "ada")
+    assert {(row.verdict, row.reason, row.released_by) for row in rows_of(store, "loans")} == {shown}
+    (status,) = store.status()
+    assert (status["verdict"], status["reason"], status["released_by"]) == shown
+
+
+def test_a_held_run_is_published_by_a_person_with_a_reason_only(walk: Walk, store: Store) -> None:
+    run = walk.checked(day(), verdict="drifted")
+    store.hold(run, "drifted: the weather")
+    assert store.run(run).held
+    (status,) = store.status()
+    assert (status["attempt_state"], status["attempt_held"]) == ("checked", True)
+    assert str(status["attempt_run_id"]) == run.run_id
+    for reason, who in [(None, None), ("because", None), (None, "ada"), ("because", " ")]:
+        with pytest.raises(HeldError, match="is held: drifted: the weather"):
+            store.publish(run, reason=reason, released_by=who)
+    # Not even by hand: the database itself knows what is held.
+    with pytest.raises(StoreError, match="is held or stopped: INSERT refused"):
+        execute(
+            store,
+            "INSERT INTO rescore.publication"
+            " (run_id, model, interval_start, interval_end, fence, published_at, reason)"
+            " SELECT run_id, model, interval_start, interval_end, fence, now(), 'x' FROM rescore.run"
+            " WHERE run_id = :run",
+            run=run.run_id,
+        )
+    assert store.publications("loans") == []
+    published = store.publish(run, reason="it is only rain", released_by="ada")
+    assert (published.released_by, published.reason) == ("ada", "it is only rain")
+    assert store.publications("loans") == [published]
+    assert store.run(run).publication == published
+    assert not store.run(run).held
+    assert store.status()[0]["attempt_held"] is False
+
+
+def test_a_person_can_not_release_what_is_broken_or_stale(walk: Walk, store: Store) -> None:
+    released = {"reason": "I want it", "released_by": "ada"}
+    execute(store, "ALTER TABLE rescore.scores_loans DISABLE TRIGGER never_changed")
+    breaks = [
+        (
+            "UPDATE rescore.run SET rows_extracted = rows_extracted + 1 WHERE run_id = :run",
+            RowAccountingError,
+        ),
+        (
+            "UPDATE rescore.scores_loans SET score = score + 1 WHERE run_id = :run AND loan_id = 7",
+            DigestMismatchError,
+        ),
+    ]
+    for number, (statement, error) in enumerate(breaks):
+        run = walk.checked(day(number), verdict="drifted")
+        store.hold(run, "drifted")
+        execute(store, statement, run=run.run_id)
+        with pytest.raises(error):
+            store.publish(run, **released)
+    stale = walk.checked(day(2), verdict="outage")
+    store.stop(stale, OutageError("weather is missing"))
+    walk.claim(day(2))
+    with pytest.raises(StaleFenceError):
+        store.publish(stale, **released)
+    unscored = walk.claim(day(3))
+    store.stop(unscored, OutageError("weather is missing"))
+    with pytest.raises(StoreError, match="has no scores to publish"):
+        store.publish(unscored, **released)
+    assert store.publications("loans") == []
 
 
 def test_only_a_checked_run_is_published(walk: Walk, store: Store) -> None:

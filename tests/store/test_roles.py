@@ -36,7 +36,7 @@ class Logins:
 @pytest.fixture
 def logins(walk: Walk, store: Store) -> Iterator[Logins]:
     suffix = str(store.engine.url.database)
-    names = {role: f"{role}_{suffix}" for role in ("extract", "run", "consumer")}
+    names = {role: f"{role}_{suffix}" for role in ("extract", "run", "consumer", "release")}
     with store.transaction() as connection:
         connection.execute(text("CREATE SCHEMA bank; CREATE TABLE bank.loan (id int)"))
     store.publish(walk.checked(day()))  # a model that is older than the roles
@@ -105,6 +105,20 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     ):
         with pytest.raises(psycopg2.Error, match=r"permission denied|must be owner"):
             logins.run("run", statement)
+
+
+def test_only_the_release_role_publishes_what_is_held(logins: Logins, store: Store, walk: Walk) -> None:
+    run = walk.checked(day(5), verdict="drifted")
+    store.hold(run, "drifted")
+    released = {"reason": "known", "released_by": "ada"}
+    runs, releases = Store(logins.url("run")), Store(logins.url("release"))
+    with pytest.raises(StoreError, match="not permitted"):
+        runs.publish(run, **released)
+    assert releases.publish(run, **released).released_by == "ada"
+    for mine in (runs, releases):
+        mine.close()
+    with pytest.raises(psycopg2.Error, match="permission denied"):
+        logins.run("release", "DELETE FROM rescore.publication")
 
 
 def test_the_extract_role_reads_the_source_only(logins: Logins) -> None:

@@ -28,7 +28,7 @@ def store_ddl() -> None:
 
 @app.command("roles")
 def store_roles() -> None:
-    """Create the recommended roles: extract, run, consumer."""
+    """Create the recommended roles: extract, run, consumer, release."""
     with context() as ctx:
         ctx.store.create_roles()
-    stdout.print("roles: rescore_extract, rescore_run, rescore_consumer")
+    stdout.print("roles: rescore_extract, rescore_run, rescore_consumer, rescore_release")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
         performance_by_run,
         performance_by_week,
     )
+    from rescore.pipeline.publish import publish_run, release_run
     from rescore.pipeline.ready import is_ready
     from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
     from rescore.pipeline.retrain import when_due
     from rescore.pipeline.score import (
         begin_extract,
         drift_run,
-        publish_run,
         score_interval,
         score_run,
         validate_run,
@@ -46,10 +46,11 @@ _WHERE = {
         "performance_by_run",
         "performance_by_week",
     ],
+    "publish": ["publish_run", "release_run"],
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
     "retrain": ["when_due"],
-    "score": ["begin_extract", "drift_run", "publish_run", "score_interval", "score_run", "validate_run"],
+    "score": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
     "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
@@ -70,6 +71,7 @@ __all__ = [
     "performance_by_week",
     "pin",
     "publish_run",
+    "release_run",
     "reproduce_run",
     "sample_runs",
     "score_interval",

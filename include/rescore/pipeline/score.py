@@ -9,24 +9,19 @@ still does can never be published.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rescore import drift, model, source, validation
-from rescore.errors import (
-    NotFoundError,
-    OutageError,
-    RescoreError,
-    SpecError,
-    StoreError,
-)
+from rescore.errors import HeldError, NotFoundError, OutageError, SpecError, StoreError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.publish import publish_run
+from rescore.pipeline.recording import recorded
 from rescore.pipeline.rows import without
 from rescore.store import Run
 
@@ -40,7 +35,6 @@ __all__ = [
     "drift_run",
     "open_package",
     "predict_run",
-    "publish_run",
     "score_interval",
     "score_run",
     "validate_run",
@@ -93,7 +87,7 @@ def begin_extract(
         code_revision=code_revision(folder),
         environment=model.numeric_environment(),
     )
-    with _recorded(ctx, run.run_id), TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with recorded(ctx, run.run_id), TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "input.parquet"
         frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
         uri = ctx.archive.put_input(frozen.path, frozen.digest.root)
@@ -132,7 +126,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     """
     run = _at(ctx, run_id, "extracted")
     folder = ctx.model(run.model)
-    with _recorded(ctx, run.run_id):
+    with recorded(ctx, run.run_id):
         rows = source.read_frozen(_input(ctx, run), run.input_digest)
         report = validation.validate(rows, folder)
         ctx.progress(f"{run.model}: {report.summary()}")
@@ -172,7 +166,7 @@ def score_run(ctx: Context, run_id: str) -> str:
         The package is not what was pinned, or was built in another environment.
     """
     run = _at(ctx, run_id, "validated")
-    with _recorded(ctx, run.run_id):
+    with recorded(ctx, run.run_id):
         pinned = ctx.store.current_pin(run.model)
         if pinned is None:
             raise NotFoundError(
@@ -189,7 +183,10 @@ def score_run(ctx: Context, run_id: str) -> str:
 
 
 def drift_run(ctx: Context, run_id: str) -> str:
-    """Compare the scored rows and their scores with training; stop on an outage.
+    """Compare the scored rows and their scores with training; stop or hold the run as declared.
+
+    An outage stops it where the model declares ``drift.on_outage: stop``; drift holds it, checked but
+    not published, where ``drift.on_drift: hold`` is declared. A person can release either.
 
     Returns
     -------
@@ -209,7 +206,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
         run = ctx.store.run(score_run(ctx, run_id))
     folder = ctx.model(run.model)
     declared = folder.spec.drift
-    with _recorded(ctx, run.run_id):
+    with recorded(ctx, run.run_id):
         package = open_package(ctx, run.model, _scored_with(run))
         kept = without(
             source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded_positions(run)
@@ -223,49 +220,15 @@ def drift_run(ctx: Context, run_id: str) -> str:
                 f"{run.model} {run.interval} is an outage: {report.sentence}",
                 where=f"run {run.run_id}, {kept.num_rows:,} rows, against package {package.version}",
                 expected="live features as in training; nothing was published",
-                fix="mend the source and score the interval again, or declare on_outage: publish_flagged",
+                fix=f"mend the source and score again, or: rescore publish {run.run_id} --reason …",
                 data={"features": [feature.name for feature in report.features if feature.outage]},
             )
-        if report.verdict in {"drifted", "consequential"} and declared.on_drift != "nothing":
+        if declared.acts_at(report.verdict) and declared.on_drift != "nothing":
             _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
+            if declared.on_drift == "hold":
+                ctx.store.hold(run, HeldError(f"{report.verdict}: {report.sentence}"))
         ctx.store.advance(run, "checked")
     return run.run_id
-
-
-def publish_run(ctx: Context, run_id: str) -> dict[str, Any]:
-    """Make the run's scores what consumers see; publishing it again changes nothing.
-
-    Returns
-    -------
-    dict
-        ``model``, ``interval``, ``run_id``, ``rows``, ``package_version``, ``package_sha256``,
-        ``verdict``, ``score_digest``, ``published_at``.
-
-    Raises
-    ------
-    StaleFenceError
-        A later attempt has claimed the interval.
-    IntegrityError
-        The staged rows are not those that were scored, or do not add up.
-    """
-    run = ctx.store.run(run_id)
-    reason = None
-    if run.verdict == "outage" and ctx.model(run.model).spec.drift.on_outage == "publish_flagged":
-        reason = "drift.on_outage: publish_flagged is declared"
-    with _recorded(ctx, run_id):
-        publication = ctx.store.publish(run, reason=reason)
-    ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
-    return {
-        "model": run.model,
-        "interval": str(run.interval),
-        "run_id": run.run_id,
-        "rows": run.rows_scored,
-        "package_version": run.package_version,
-        "package_sha256": run.package_sha256,
-        "verdict": run.verdict,
-        "score_digest": run.score_digest,
-        "published_at": publication.published_at.isoformat(),
-    }
 
 
 def score_interval(
@@ -352,20 +315,3 @@ def _refuse_other_features(package: model.Package, rows: pa.Table, folder: Model
             examples=missing,
             fix="train and pin a package from the folder as it is, or put the features back",
         )
-
-
-@contextmanager
-def _recorded(ctx: Context, run_id: str) -> Iterator[None]:
-    """Keep with the run why it ended; what can be retried leaves it open."""
-    try:
-        yield
-    except OutageError as error:
-        ctx.store.stop(run_id, error)
-        raise
-    except RescoreError as error:
-        if not error.retryable:
-            ctx.store.fail(run_id, error)
-        raise
-    except Exception as error:
-        ctx.store.fail(run_id, error)
-        raise

@@ -36,6 +36,7 @@ _TAKEN = {
     "label",
     "kind",
     "reason",
+    "released_by",
     "interval_start",
     "interval_end",
     "published_at",
@@ -229,14 +230,14 @@ CREATE INDEX ON {excluded} ({key});
             """
 CREATE OR REPLACE VIEW {all} AS
   SELECT {row}, {score}, p.interval_start, p.interval_end, p.published_at,
-    r.package_version, d.verdict, p.reason, s.run_id
+    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
   FROM {scores} s
   JOIN {current} p ON p.run_id = s.run_id AND p.model = {model}
   JOIN {run} r ON r.run_id = s.run_id
   LEFT JOIN {drift} d ON d.run_id = s.run_id;
 CREATE OR REPLACE VIEW {latest} AS
   SELECT DISTINCT ON ({s_key}) {row}, {score}, p.interval_start, p.interval_end, p.published_at,
-    r.package_version, d.verdict, p.reason, s.run_id
+    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
   FROM {scores} s
   JOIN {current} p ON p.run_id = s.run_id AND p.model = {model}
   JOIN {run} r ON r.run_id = s.run_id
@@ -244,7 +245,7 @@ CREATE OR REPLACE VIEW {latest} AS
   ORDER BY {s_key}, s.{event_time} DESC, p.sequence DESC;
 CREATE OR REPLACE VIEW {history} AS
   SELECT {row}, {score}, p.interval_start, p.interval_end, p.published_at, p.superseded_at,
-    r.package_version, d.verdict, p.reason, s.run_id
+    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
   FROM {scores} s
   JOIN {publications} p ON p.run_id = s.run_id AND p.model = {model}
   JOIN {run} r ON r.run_id = s.run_id

@@ -19,7 +19,7 @@ __all__ = ["VIEWS_FORMAT", "Models"]
 
 #: The form of the consumers' views. Bump it with any change to ``ScoreLayout.create_views``; a model
 #: whose views are older gets them anew. Columns are only ever added, at the end.
-VIEWS_FORMAT = 1
+VIEWS_FORMAT = 2
 
 _MAX_MONTHS = 240
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, literal_column, select
 
 from rescore.digest import TableDigest
-from rescore.errors import DigestMismatchError, OutageError, RowAccountingError, StoreError
+from rescore.errors import DigestMismatchError, HeldError, OutageError, RowAccountingError, StoreError
 from rescore.interval import Interval
 from rescore.store.claiming import enter_state, read_claim, refuse_stale
 from rescore.store.evidence import Evidence
@@ -26,7 +26,9 @@ __all__ = ["Publishing"]
 class Publishing(Scores, Evidence):
     """The part of the store that decides what consumers see."""
 
-    def publish(self, run: RunReference, *, reason: str | None = None) -> Publication:
+    def publish(
+        self, run: RunReference, *, reason: str | None = None, released_by: str | None = None
+    ) -> Publication:
         """Make a run's scores what consumers see of its interval.
 
         In one transaction: lock the claim, compare the fence, check row accounting, read the staged
@@ -36,9 +38,12 @@ class Publishing(Scores, Evidence):
         Parameters
         ----------
         run : str or RunHandle or Run
-            A checked run; or one that was stopped, with a reason.
+            A checked run; or one that is held or was stopped, released by a person with a reason.
         reason : str, optional
-            Why it is published although its verdict is an outage; shown beside the scores.
+            Why it is published although its verdict is an outage, or it is held or stopped; shown
+            beside the scores.
+        released_by : str, optional
+            The person who releases it; shown beside the scores.
 
         Raises
         ------
@@ -50,8 +55,10 @@ class Publishing(Scores, Evidence):
             The staged rows are not those that were staged.
         OutageError
             The verdict is an outage, and no reason is given.
+        HeldError
+            The run is held, and nobody releases it with a reason.
         StoreError
-            The run has not been checked, or failed.
+            The run has not been checked, or failed, or was stopped and nobody releases it.
         """
         with self.transaction() as connection:
             row = run_row(connection, run_id_of(run))
@@ -65,20 +72,21 @@ class Publishing(Scores, Evidence):
             if published is not None:
                 return published
             refuse_stale(connection, row)
-            _refuse_unready(connection, row, reason)
+            _refuse_unready(connection, row, reason, released_by)
             self._refuse_unaccounted(connection, row)
             self._refuse_tampered(connection, row)
-            connection.execute(
-                insert(publication_table).values(
-                    run_id=row.run_id,
-                    model=row.model,
-                    interval_start=row.interval_start,
-                    interval_end=row.interval_end,
-                    fence=row.fence,
-                    published_at=_moment(row),
-                    reason=reason,
-                )
-            )
+            values = {
+                "run_id": row.run_id,
+                "model": row.model,
+                "interval_start": row.interval_start,
+                "interval_end": row.interval_end,
+                "fence": row.fence,
+                "published_at": _moment(row),
+                "reason": reason,
+            }
+            if released_by is not None:  # the role that runs models has no right on this column
+                values["released_by"] = released_by
+            connection.execute(insert(publication_table).values(values))
             enter_state(connection, row.run_id, "published")
             found = _publication(connection, row)
             if found is None:
@@ -133,15 +141,26 @@ class Publishing(Scores, Evidence):
             )
 
 
-def _refuse_unready(connection: Connection, row: Row[Any], reason: str | None) -> None:
-    given = reason is not None and bool(reason.strip())
-    if row.state != "checked" and not (row.state == "stopped" and given):
+def _refuse_unready(
+    connection: Connection, row: Row[Any], reason: str | None, released_by: str | None
+) -> None:
+    given = bool(reason and reason.strip())
+    released = given and bool(released_by and released_by.strip())
+    if row.state != "checked" and not (row.state == "stopped" and released):
         raise StoreError(
             f"run {row.run_id} is {row.state}; it can't be published",
             where=_where(row),
-            expected="a run that is checked, or one that was stopped and a reason",
+            expected="a run that is checked, or one that was stopped and a person who releases it",
             fix="run the stages before publishing, or score the interval again",
             data={"run_id": row.run_id, "state": row.state},
+        )
+    if row.state == "checked" and row.error is not None and not released:
+        raise HeldError(
+            f"run {row.run_id} is held: {row.error['message']}",
+            where=_where(row),
+            expected="a person who releases it, and a reason",
+            fix=f"rescore publish {row.run_id} --reason …, or mend the source and score the interval again",
+            data={"run_id": row.run_id},
         )
     if row.score_digest is None or row.package_version is None or row.rows_extracted is None:
         raise StoreError(

@@ -149,6 +149,7 @@ def publications_of(
             row.published_at,
             row.reason,
             row.superseded_at,
+            row.released_by,
         )
         for row in connection.execute(query)
     ]

@@ -24,7 +24,7 @@ __all__ = [
 
 #: What a run goes through, in order.
 OPEN_STATES = ("claimed", "extracted", "validated", "scored", "checked")
-#: All states; the last three are final, but a stopped run can be published by a person with a reason.
+#: All states; the last three are final, but a stopped run can be released by a person with a reason.
 STATES = (*OPEN_STATES, "published", "failed", "stopped")
 
 
@@ -62,7 +62,8 @@ class RunHandle:
 class Publication:
     """That a run's scores became what consumers see.
 
-    ``superseded_at`` is the moment of the successor's publication, None while it is current.
+    ``superseded_at`` is the moment of the successor's publication, None while it is current;
+    ``released_by`` is who published it although it was held or stopped, else None.
     """
 
     sequence: int
@@ -73,6 +74,7 @@ class Publication:
     published_at: datetime
     reason: str | None
     superseded_at: datetime | None = None
+    released_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Run:
     airflow : mapping or None
         dag, run, task and try, where Airflow started it.
     error : mapping or None
-        Why it failed or was stopped: type, message and the error's data.
+        Why it failed, was stopped or is held: type, message and the error's data.
     verdict, sentence : str or None
         Of the drift report.
     publication : Publication or None
@@ -126,6 +128,11 @@ class Run:
     verdict: str | None
     sentence: str | None
     publication: Publication | None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is ready, but waits for a person to release it."""
+        return self.state == "checked" and self.error is not None
 
     @property
     def claimed_at(self) -> datetime:

@@ -19,7 +19,6 @@ _APPENDED = (
     "claim",
     "run",
     "run_state",
-    "publication",
     "validation",
     "drift",
     "performance",
@@ -27,6 +26,8 @@ _APPENDED = (
     "comparison",
     "signature",
 )
+# All columns of a publication but ``released_by`` and the sequence, which numbers itself.
+_PUBLISHED = ("run_id", "model", "interval_start", "interval_end", "fence", "published_at", "reason")
 _UPDATED = ("claim", "run", "validation", "drift")
 
 
@@ -39,6 +40,7 @@ class Roles(Database):
         extract: str = "rescore_extract",
         run: str = "rescore_run",
         consumer: str = "rescore_consumer",
+        release: str = "rescore_release",
         source_schemas: Sequence[str] = (),
     ) -> None:
         """Create the roles that are missing (none can log in) and give each its rights; idempotent.
@@ -52,9 +54,12 @@ class Roles(Database):
         extract : str
             May read the source schemas, and nothing of ours.
         run : str
-            May do all that runs do. It owns no table, and can neither change nor delete a score.
+            May do all that runs do. It owns no table, can neither change nor delete a score, and can't
+            publish what is held or was stopped.
         consumer : str
             May read the views of the consumers' schema, and nothing else.
+        release : str
+            May do what ``run`` may, and publish what is held or was stopped. Give it to people.
         source_schemas : sequence of str
             Schemas that ``extract`` may read.
 
@@ -63,15 +68,15 @@ class Roles(Database):
         StoreError
             The caller may not create roles; a database administrator may.
         """
-        roles = [checked_name(name, "role") for name in (extract, run, consumer)]
+        roles = [checked_name(name, "role") for name in (extract, run, consumer, release)]
         with self.transaction() as connection:
             for name in roles:
                 _create_role(connection, name)
-            for statement in self._grants(extract, run, consumer, source_schemas):
+            for statement in self._grants(extract, run, consumer, release, source_schemas):
                 run_sql(connection, statement)
 
     def _grants(
-        self, extract: str, run: str, consumer: str, source_schemas: Sequence[str]
+        self, extract: str, run: str, consumer: str, release: str, source_schemas: Sequence[str]
     ) -> list[sql.Composed]:
         names = {
             "store": sql.Identifier(self.store_schema),
@@ -79,6 +84,9 @@ class Roles(Database):
             "partition": self.qualified("ensure_partition"),
             "run": sql.Identifier(run),
             "consumer": sql.Identifier(consumer),
+            "release": sql.Identifier(release),
+            "publication": self.qualified("publication"),
+            "published": sql.SQL(", ").join(map(sql.Identifier, _PUBLISHED)),
             "appended": sql.SQL(", ").join(map(self.qualified, _APPENDED)),
             "updated": sql.SQL(", ").join(map(self.qualified, _UPDATED)),
         }
@@ -89,6 +97,10 @@ class Roles(Database):
             "GRANT USAGE ON SCHEMA {store} TO {run}",
             "GRANT SELECT ON ALL TABLES IN SCHEMA {store} TO {run}",
             "GRANT INSERT ON {appended} TO {run}",
+            "REVOKE INSERT ON {publication} FROM {run}",  # an older store granted it whole
+            "GRANT INSERT ({published}) ON {publication} TO {run}",
+            "GRANT {run} TO {release}",
+            "GRANT INSERT ON {publication} TO {release}",
             "GRANT UPDATE ON {updated} TO {run}",
             "GRANT EXECUTE ON FUNCTION {partition}(text, date) TO {run}",
             "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT, INSERT ON TABLES TO {run}",

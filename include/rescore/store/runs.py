@@ -104,6 +104,17 @@ class Runs(Claiming):
         """Record that the run was stopped before publishing (an outage); a person may still publish it."""
         self._end(run, "stopped", error)
 
+    def hold(self, run: RunReference, error: BaseException | str) -> None:
+        """Record why a run may be published by a person only; it stays open.
+
+        Call it before the run is ``checked``, so that no crash leaves it ready and not held.
+        """
+        with self.transaction() as connection:
+            row = self._open(connection, run)
+            connection.execute(
+                update(run_table).where(run_table.c.run_id == row.run_id).values(error=_described(error))
+            )
+
     def _open(self, connection: Connection, run: RunReference) -> Row[Any]:
         """Lock the run's row; refuse a run that has ended."""
         row = run_row(connection, run_id_of(run), lock=True)

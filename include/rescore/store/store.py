@@ -30,5 +30,5 @@ class Store(Migrating, Registry, Publishing, Series, Roles):
     --------
     >>> store = Store("postgresql://localhost/rescore")  # doctest: +SKIP
     >>> store.migrate()  # doctest: +SKIP
-    '0002'
+    '0003'
     """

@@ -1,0 +1,30 @@
+"""Keep with a run why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rescore.errors import HeldError, OutageError, RescoreError
+from rescore.pipeline.context import Context
+
+__all__ = ["recorded"]
+
+
+@contextmanager
+def recorded(ctx: Context, run_id: str) -> Iterator[None]:
+    """Keep with the run why it ended; what can be retried, or a person can release, leaves it open."""
+    try:
+        yield
+    except HeldError:
+        raise
+    except OutageError as error:
+        ctx.store.stop(run_id, error)
+        raise
+    except RescoreError as error:
+        if not error.retryable:
+            ctx.store.fail(run_id, error)
+        raise
+    except Exception as error:
+        ctx.store.fail(run_id, error)
+        raise
