@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rescore.drift import calibration
+from rescore.drift.bars import bars_of, score_quantiles
 from rescore.drift.cells import OrderedCells, moments
 from rescore.drift.measurement import Measured, measure, measure_score
 from rescore.drift.outage import missing_rates
@@ -107,6 +108,8 @@ def compare(
         features=features,
         estimated=estimated,
         notes=notes,
+        scores=None if scores is None else score_quantiles(one_score(scores)),
+        bars=bars_of(measured, features, chosen),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 __all__ = ["DriftReport", "FeatureDrift", "Method", "Verdict"]
@@ -102,6 +102,10 @@ class DriftReport:
         of the reference windows (``auc_reference_low``, ``auc_reference_high``).
     notes : tuple of str
         What limits the statement.
+    scores : dict or None
+        ``rows`` with a score, and ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of them.
+    bars : dict
+        For pictures: see :func:`rescore.drift.bars.bars_of`.
     """
 
     verdict: Verdict
@@ -118,6 +122,8 @@ class DriftReport:
     features: tuple[FeatureDrift, ...]
     estimated: dict[str, float | None]
     notes: tuple[str, ...]
+    scores: dict[str, float | int | None] | None = None
+    bars: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def outages(self) -> tuple[str, ...]:
