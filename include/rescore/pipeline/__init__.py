@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rescore.pipeline.publish import publish_run, release_run
     from rescore.pipeline.ready import is_ready
     from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
-    from rescore.pipeline.retrain import when_due
+    from rescore.pipeline.retrain import ask_for_retraining, when_due
     from rescore.pipeline.score import (
         begin_extract,
         drift_run,
@@ -49,7 +49,7 @@ _WHERE = {
     "publish": ["publish_run", "release_run"],
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
-    "retrain": ["when_due"],
+    "retrain": ["ask_for_retraining", "when_due"],
     "score": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
     "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
 }
@@ -59,6 +59,7 @@ __all__ = [
     "Context",
     "Difference",
     "Reproduction",
+    "ask_for_retraining",
     "begin_extract",
     "code_revision",
     "drift_run",

@@ -23,6 +23,7 @@ _APPENDED = (
     "drift",
     "performance",
     "reproduction",
+    "retraining",
     "comparison",
     "signature",
 )

@@ -5,19 +5,20 @@ from __future__ import annotations
 from rescore.store.migrating import Migrating
 from rescore.store.publishing import Publishing
 from rescore.store.registry import Registry
+from rescore.store.retrainings import Retrainings
 from rescore.store.roles import Roles
 from rescore.store.series import Series
 
 __all__ = ["Store"]
 
 
-class Store(Migrating, Registry, Publishing, Series, Roles):
+class Store(Migrating, Registry, Publishing, Series, Retrainings, Roles):
     """What is scored, with what, from what, and what consumers see, in one Postgres.
 
     Each part is a class of its own file over the same :class:`~rescore.store.database.Database`:
     ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``models`` (typed tables, views),
     ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging, reading back), ``evidence``
-    (reports), ``publishing``, ``series`` (a model over time) and ``roles``.
+    (reports), ``publishing``, ``series`` (a model over time), ``retrainings`` and ``roles``.
 
     Parameters
     ----------

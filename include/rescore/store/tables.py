@@ -40,6 +40,7 @@ __all__ = [
     "publication_current",
     "publication_history",
     "reproduction",
+    "retraining",
     "run",
     "run_state",
     "signature",
@@ -237,6 +238,18 @@ reproduction = Table(
     Column("details", JSONB, nullable=False),
     _moment("at", default=True),
     Index("reproduction_run_id_idx", "run_id"),
+)
+
+retraining = Table(
+    "retraining",
+    metadata,
+    Column("retraining_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    _moment("as_of"),
+    Column("reason", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    _moment("asked_at", default=True),
+    Index("retraining_model_idx", "model", "as_of"),
 )
 
 comparison = Table(

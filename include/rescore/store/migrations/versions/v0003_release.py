@@ -1,4 +1,6 @@
-"""A held or stopped run is published by a named person only; the status view shows who, and what is held.
+"""Who releases a held run, and when retraining was asked for.
+
+A held or stopped run is published by a named person only; the status view shows who, and what is held.
 
 Revision ID: 0003
 Revises: 0002
@@ -60,6 +62,22 @@ LEFT JOIN LATERAL (
 LEFT JOIN {store}.drift attempted ON attempted.run_id = attempt.run_id
 """
 
+_RETRAINING = """
+CREATE TABLE {store}.retraining (
+  retraining_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  model text NOT NULL,
+  as_of timestamptz NOT NULL,
+  reason text NOT NULL,
+  asked_by text NOT NULL,
+  asked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX retraining_model_idx ON {store}.retraining (model, as_of);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {store}.retraining
+  FOR EACH STATEMENT EXECUTE FUNCTION {store}.refuse_change();
+COMMENT ON TABLE {store}.retraining IS
+  'When retraining was asked for without a person, by what was known at as_of, and why. Append-only';
+"""
+
 _GUARD = """
 CREATE FUNCTION {store}.refuse_unreleased() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -77,6 +95,7 @@ CREATE TRIGGER released_by_a_person BEFORE INSERT ON {store}.publication
 
 
 def upgrade(store_schema: str, consumer_schema: str) -> None:
-    """Add the guard, and columns to the status view: last, for those who read it by position."""
+    """Add the guard, the table, and columns to the status view: last, for those who read by position."""
     op.execute(sql_template(_STATUS, store=store_schema, consumer=consumer_schema))
-    op.execute(sql_template(_GUARD, store=store_schema))
+    for template in (_GUARD, _RETRAINING):
+        op.execute(sql_template(template, store=store_schema))
