@@ -25,6 +25,7 @@
     │   └── NotDeterministicError two trainings of the same inputs differ
     ├── IntegrityError            fails closed; nobody can override it
     │   ├── DigestMismatchError   a file or a table is not what was recorded
+    │   ├── MetricMismatchError   a package does not reproduce its recorded metrics
     │   ├── EnvironmentMismatchError  built with other library versions
     │   ├── GoldenRowError        a loaded package does not give its golden scores
     │   ├── RowAccountingError    extracted != scored + quarantined + rejected
@@ -61,6 +62,7 @@ __all__ = [
     "IntegrityError",
     "IntervalError",
     "LocalStackError",
+    "MetricMismatchError",
     "ModelError",
     "NotDeterministicError",
     "NotFoundError",
@@ -250,6 +252,10 @@ class IntegrityError(RescoreError):
 
 class DigestMismatchError(IntegrityError):
     """A file or a table is not what was recorded."""
+
+
+class MetricMismatchError(IntegrityError):
+    """A recorded metric is not what the package gives on the snapshot it was measured on."""
 
 
 class EnvironmentMismatchError(IntegrityError):

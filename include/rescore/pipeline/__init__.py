@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rescore.pipeline.compare import compare_packages
+    from rescore.pipeline.compare_rule import Comparison
     from rescore.pipeline.context import Context, code_revision
     from rescore.pipeline.performance import (
         latest_performance,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     )
 
 _WHERE = {
+    "compare": ["compare_packages"],
+    "compare_rule": ["Comparison"],
     "context": ["Context", "code_revision"],
     "performance": [
         "latest_performance",
@@ -56,12 +60,14 @@ _WHERE = {
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
+    "Comparison",
     "Context",
     "Difference",
     "Reproduction",
     "ask_for_retraining",
     "begin_extract",
     "code_revision",
+    "compare_packages",
     "drift_run",
     "is_ready",
     "latest_performance",

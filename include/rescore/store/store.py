@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rescore.store.comparisons import Comparisons
 from rescore.store.migrating import Migrating
 from rescore.store.publishing import Publishing
 from rescore.store.registry import Registry
@@ -12,13 +13,13 @@ from rescore.store.series import Series
 __all__ = ["Store"]
 
 
-class Store(Migrating, Registry, Publishing, Series, Retrainings, Roles):
+class Store(Migrating, Registry, Comparisons, Publishing, Series, Retrainings, Roles):
     """What is scored, with what, from what, and what consumers see, in one Postgres.
 
     Each part is a class of its own file over the same :class:`~rescore.store.database.Database`:
-    ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``models`` (typed tables, views),
-    ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging, reading back), ``evidence``
-    (reports), ``publishing``, ``series`` (a model over time), ``retrainings`` and ``roles``.
+    ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``comparisons``, ``models`` (typed
+    tables, views), ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging, reading back),
+    ``evidence`` (reports), ``publishing``, ``series`` (a model over time), ``retrainings`` and ``roles``.
 
     Parameters
     ----------

@@ -1,0 +1,165 @@
+"""How sure a difference between two models is: both resampled together, in blocks of whole days.
+
+Rows of one day share its weather, its strikes and its prices; resampling rows one by one would take
+them for independent and call chance a gain. So a resample draws days, with everything in them, for
+champion and challenger alike (a paired block bootstrap: Künsch, "The jackknife and the bootstrap for
+general stationary observations", 1989). A metric is kept as sums per block, so that a resample costs a
+product of small matrices, whatever the number of rows. Few blocks make the percentile interval too
+short: with 5 days a one-sided error of 2.5 % was 9 % in simulation. It is widened as Hesterberg gives
+it ("What teachers should know about the bootstrap", 2015, the expanded percentile interval), which
+held 2 to 3 % from 7 days on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+__all__ = ["CONFIDENCE", "HIGHER_IS_BETTER", "MIN_BLOCKS", "RESAMPLES", "SEED", "Resampled", "metric_of"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+#: Resampled counts of each block, shape (n_samples, n_blocks), to the metric of each sample.
+Metric = Callable[[Integers], Floats]
+
+#: Two-sided: one in forty samples of equal models has an interval above 0.
+CONFIDENCE = 0.95
+RESAMPLES = 4_000
+SEED = 20_130_401
+#: Below this many blocks the interval errs too often to decide by.
+MIN_BLOCKS = 7
+
+#: The metrics that are compared, and which way is better.
+HIGHER_IS_BETTER = {
+    "auc": True,
+    "accuracy": True,
+    "log_loss": False,
+    "brier": False,
+    "rmse": False,
+    "mae": False,
+    "r2": True,
+}
+
+
+class Resampled:
+    """The same resamples of blocks for every statistic of one comparison.
+
+    Parameters
+    ----------
+    blocks : int
+        How many blocks there are.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+        random = np.random.default_rng(SEED)
+        drawn = random.multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
+        self._counts: Integers = np.vstack([np.ones(blocks, np.int64), drawn.astype(np.int64)])
+
+    def interval(self, statistic: Metric) -> tuple[float | None, float | None, float | None]:
+        """A statistic of all blocks, and its interval.
+
+        Returns
+        -------
+        tuple of float or None
+            The value, the lower and the upper bound. None where it is not defined: the bounds with
+            one block only, or where a resample in a hundred has no value (one class only, say).
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = statistic(self._counts)
+        value = float(values[0]) if np.isfinite(values[0]) else None
+        drawn = np.sort(values[1:][np.isfinite(values[1:])])
+        if value is None or self.blocks < 2 or len(drawn) < 0.99 * RESAMPLES:
+            return value, None, None
+        tail = self._tail()
+        low = drawn[int(np.floor(tail * len(drawn)))]
+        high = drawn[len(drawn) - 1 - int(np.floor(tail * len(drawn)))]
+        return value, float(min(low, value)), float(max(high, value))
+
+    def _tail(self) -> float:
+        wide = stats.t.ppf((1 + CONFIDENCE) / 2, self.blocks - 1)
+        return float(stats.norm.cdf(-np.sqrt(self.blocks / (self.blocks - 1)) * wide))
+
+
+def metric_of(name: str, kind: str, truth: Any, raw: Floats, block: Integers, blocks: int) -> Metric:
+    """A metric as a function of how often each block counts.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`HIGHER_IS_BETTER`.
+    kind : str
+        ``binary``, ``multiclass`` or ``regression``.
+    truth : ndarray, shape (n_rows,)
+        Positions of labels, or values.
+    raw : ndarray of float64
+        Probabilities, shape (n_rows, n_labels), or predictions, shape (n_rows,).
+    block : ndarray of int64, shape (n_rows,)
+        The block of each row, from 0.
+    blocks : int
+        How many blocks there are.
+    """
+    if name == "auc":
+        return _auc(truth == 1, raw[:, 1], block, blocks)
+    rows = _sums(np.ones(len(block)), block, blocks)
+    if name == "r2":
+        target = np.asarray(truth, np.float64)
+        squares, total = (_sums(part, block, blocks) for part in ((target - raw) ** 2, target))
+        about = _sums(target**2, block, blocks)
+        return lambda counts: (
+            1 - _dot(counts, squares) / (_dot(counts, about) - _dot(counts, total) ** 2 / _dot(counts, rows))
+        )
+    losses = _sums(_loss(name, kind, truth, raw), block, blocks)
+    if name == "rmse":
+        return lambda counts: np.sqrt(_dot(counts, losses) / _dot(counts, rows))
+    return lambda counts: _dot(counts, losses) / _dot(counts, rows)
+
+
+def _loss(name: str, kind: str, truth: Any, raw: Floats) -> Floats:
+    if name == "log_loss":
+        tiny = np.finfo(np.float64).eps  # as scikit-learn clips
+        loss: Floats = -np.log(np.clip(raw[np.arange(len(truth)), truth], tiny, 1 - tiny))
+    elif name == "brier":
+        loss = (raw[:, 1] - truth) ** 2
+    elif name == "accuracy":
+        best = raw[:, 1] > 0.5 if kind == "binary" else raw.argmax(axis=1)
+        loss = (best == truth).astype(np.float64)
+    else:
+        loss = np.abs(raw - truth) if name == "mae" else (raw - truth) ** 2
+    return loss
+
+
+def _auc(positive: npt.NDArray[np.bool_], score: Floats, block: Integers, blocks: int) -> Metric:
+    """Wins of a positive over a negative, by the blocks of both (Mann and Whitney, 1947).
+
+    Counted in halves, so that every sum is a whole number and no order of adding matters.
+    """
+    values, rank = np.unique(score, return_inverse=True)
+    ranks, of_positive = rank[positive], block[positive]
+    wins = np.zeros((blocks, blocks), np.int64)
+    for other in range(blocks):
+        negatives = np.bincount(rank[~positive & (block == other)], minlength=len(values))
+        below = np.concatenate([[0], np.cumsum(negatives)])
+        halves = below[ranks] + below[ranks + 1]
+        wins[:, other] = np.bincount(of_positive, weights=halves, minlength=blocks)
+    positives = np.bincount(of_positive, minlength=blocks)
+    negatives = np.bincount(block[~positive], minlength=blocks)
+
+    def auc(counts: Integers) -> Floats:
+        won = ((counts @ wins) * counts).sum(axis=1)
+        return np.asarray(won / (2 * (counts @ positives) * (counts @ negatives)), np.float64)
+
+    return auc
+
+
+def _sums(values: Floats, block: Integers, blocks: int) -> Floats:
+    return np.asarray(np.bincount(block, weights=values, minlength=blocks), np.float64)
+
+
+def _dot(counts: Integers, sums: Floats) -> Floats:
+    # einsum adds in a fixed order; a matrix product's depends on the BLAS and its threads.
+    return np.asarray(np.einsum("nb,b->n", counts, sums, optimize=False), np.float64)
