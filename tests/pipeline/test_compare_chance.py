@@ -1,0 +1,107 @@
+"""What only chance made better is not promoted: the intervals of a comparison, as laws and by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rescore import pipeline
+from rescore.model.evaluate import metrics
+from rescore.pipeline.compare_blocks import HIGHER_IS_BETTER, MIN_BLOCKS, Resampled, metric_of
+
+
+@st.composite
+def samples(draw):
+    """Truth, raw predictions and blocks of some rows, with ties and with blocks of one class."""
+    kind = draw(st.sampled_from(["binary", "multiclass", "regression"]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows, blocks = draw(st.integers(8, 60)), draw(st.integers(2, 6))
+    block = np.sort(np.concatenate([np.arange(blocks), random.integers(0, blocks, rows - blocks)]))
+    if kind == "regression":
+        return kind, random.normal(size=rows), random.normal(size=rows), block, blocks
+    labels = 2 if kind == "binary" else 4
+    truth = np.concatenate([np.arange(labels), random.integers(0, labels, rows - labels)])
+    raw = random.integers(1, 6, (rows, labels)).astype(np.float64)
+    return kind, random.permutation(truth), raw / raw.sum(axis=1, keepdims=True), block, blocks
+
+
+@given(samples(), st.data())
+@settings(max_examples=60)
+def test_a_metric_of_blocks_is_that_of_the_rows_as_often_as_their_block_is_drawn(sample, data):
+    kind, truth, raw, block, blocks = sample
+    drawn = data.draw(st.lists(st.integers(0, 3), min_size=blocks, max_size=blocks).filter(any))
+    repeated = np.repeat(np.arange(len(block)), np.array(drawn)[block])
+    if len(np.unique(truth[repeated])) < 2:
+        return  # scikit-learn gives no AUC of one class
+    expected = metrics(kind, truth[repeated], raw[repeated])
+    for name in HIGHER_IS_BETTER.keys() & expected.keys():
+        found = metric_of(name, kind, truth, raw, block, blocks)(np.array([drawn]))
+        assert found[0] == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
+
+
+def rivals(random, *, days, gain=0.0, rows=120):
+    """Binary truth by day, and two models that see it equally well, or the second better by ``gain``.
+
+    Each model has good and bad days of its own: rows of a day are alike.
+    """
+    block = np.repeat(np.arange(days), rows)
+    signal = random.normal(size=days * rows)
+    truth = (signal + random.logistic(size=len(signal)) > random.normal(0, 0.5, days)[block]).astype(np.int64)
+    raws = []
+    for better in (0.0, gain):
+        seen = (0.6 + better + random.normal(0, 0.3, days)[block]) * signal
+        score = 1 / (
+            1 + np.exp(-(seen + random.normal(0, 0.6, days)[block] + random.normal(size=len(signal))))
+        )
+        raws.append(np.column_stack([1 - score, score]))
+    return truth, raws[0], raws[1], block
+
+
+def ruled(truth, champion, challenger, block, metric="auc"):
+    """What the rule says of two models' predictions."""
+    resampled = Resampled(int(block.max()) + 1)
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    old, new = (
+        metric_of(metric, "binary", truth, raw, block, resampled.blocks) for raw in (champion, challenger)
+    )
+    value, low, high = resampled.interval(lambda counts: sign * (new(counts) - old(counts)))
+    report = {
+        "champion": {"version": "1.0.0"},
+        "challenger": {"version": "1.0.1", "code_revision": "0" * 40},
+        "metric": metric,
+        "metrics": {metric: {"gain": value, "low": low, "high": high}},
+        "segments": {},
+        "bootstrap": {"blocks": resampled.blocks},
+        "promotion": {"smallest_gain": 0.0, "largest_segment_loss": 0.05},
+    }
+    return pipeline.Comparison(None, report).by_rule()[0]
+
+
+@pytest.mark.parametrize(("metric", "days"), [("auc", 15), ("brier", MIN_BLOCKS)])
+def test_of_equal_challengers_hardly_one_in_forty_is_promoted_by_rule(metric, days):
+    """Two-sided 95 %: the lower bound is above 0 in 2.5 % of such pairs; half of them look better."""
+    random = np.random.default_rng(7)
+    pairs = [rivals(random, days=days) for _ in range(200)]
+    looks_better = sum(
+        metrics("binary", truth, new)[metric] > metrics("binary", truth, old)[metric]
+        for truth, old, new, _ in pairs
+    )
+    assert 70 < looks_better < 130
+    # Of 200 at a rate of 2.5 %, eleven or fewer in 99 % of such trials.
+    assert sum(ruled(*pair, metric=metric) for pair in pairs) <= 11
+
+
+def test_a_truly_better_challenger_is_promoted():
+    random = np.random.default_rng(8)
+    assert sum(ruled(*rivals(random, days=15, gain=1.5)) for _ in range(20)) >= 18
+
+
+def test_too_few_days_decide_nothing():
+    random = np.random.default_rng(9)
+    assert not ruled(*rivals(random, days=MIN_BLOCKS - 1, gain=3.0))
+    truth, old, new, _ = rivals(random, days=1, gain=3.0)
+    assert (
+        Resampled(1).interval(metric_of("brier", "binary", truth, new, np.zeros(len(old), int), 1))[1] is None
+    )
