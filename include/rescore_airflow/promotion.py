@@ -54,15 +54,14 @@ def evidence_text(ctx: Context, model: str, made: Mapping[str, Any]) -> str:
     lines += [
         "",
         *(["Each was measured on its own hold-out, so small differences mean nothing."] if champion else []),
-        f"Package `{made['sha256']}`, snapshot `{made['snapshot_digest']}`, "
-        f"code `{challenger['lineage']['code_revision']}`.",
+        f"Package `{made['sha256']}`, snapshot `{made['snapshot_digest']}`, code `{made['code_revision']}`.",
     ]
     return "\n".join(lines)
 
 
 def _rule(ctx: Context, spec: ModelSpec, package: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether ``promotion.approval: auto`` lets the package through without a person, and why."""
-    revision = ctx.store.find_package(spec.name, package["sha256"]).manifest["lineage"]["code_revision"]
+    revision = package["code_revision"]
     if revision == "unknown" or revision.endswith("+dirty"):
         return False, f"its code revision is {revision}, and only committed code is promoted by rule"
     if ctx.store.current_pin(spec.name) is None:

@@ -38,7 +38,7 @@ from rescore.model.runtime.package import InstalledPackage
 from rescore.model.target import truth_for
 from rescore.model.wheel import build_wheel, unpack
 
-LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z", "revision": "abc+dirty"}
+LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z"}
 PROFILE = b'{"reference": "of drift"}'
 
 
@@ -130,6 +130,15 @@ def test_the_manifest_says_what_an_auditor_asks(file: PackageFile, trained: Trai
     }
     assert "parcel_delay/_sources/model.yaml" in own
     assert not any("_runtime" in path for path in own)
+
+
+def test_the_code_is_found_in_git_by_its_content(file: PackageFile, trained: Trained) -> None:
+    """Nothing of git is in the package, but the ids that git gives to the same contents."""
+    code = file.manifest["code"]
+    pipeline = trained.folder.path / "pipeline.py"
+    told = subprocess.run(["git", "hash-object", str(pipeline)], capture_output=True, text=True, check=True)
+    assert code["git_blobs"]["parcel_delay/pipeline.py"] == told.stdout.strip()
+    assert code["git_blobs"].keys() == code["files"].keys()
 
 
 def test_scores_are_aligned_and_do_not_depend_on_what_is_left_out(

@@ -173,11 +173,14 @@ def test_packages_are_registered_once_and_found_by_version_or_digest(walk: Walk,
     assert [package.version for package in store.packages("loans")] == ["1.0.0", "1.0.1"]
     assert store.find_package("loans", sha("one")) == store.find_package("loans", "1.0.1")
     assert store.find_package("loans", "1.0.1").manifest == manifest
+    built = {"code_revision": "abc", "image": None, "at": "2024-03-01T00:00:00+00:00"}
+    store.add_package("loans", "1.0.2", sha("three"), manifest, "file:///three.whl", built=built)
+    assert store.find_package("loans", "1.0.2").manifest == {**manifest, "built": built}
     with pytest.raises(StoreError, match=f"loans 1.0.1 is {sha('one')} already"):
         store.add_package("loans", "1.0.1", sha("two"), manifest, "file:///two.whl")
     with pytest.raises(NotFoundError, match=r"no package 3\.0\.0") as caught:
         store.find_package("loans", "3.0.0")
-    assert caught.value.expected == "one of: 1.0.0, 1.0.1"
+    assert caught.value.expected == "one of: 1.0.0, 1.0.1, 1.0.2"
 
 
 def test_the_last_pin_is_current_and_all_stay(walk: Walk, store: Store) -> None:

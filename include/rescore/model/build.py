@@ -1,11 +1,13 @@
 """From a training to a package: a wheel that needs neither Rescore nor Airflow.
 
-Its bytes are a function of what was trained, the version, the reference profile and the lineage:
-it holds no time and no path of the machine that built it.
+Its bytes are a function of what was trained, the version, the reference profile, the lineage and the
+lock: it holds no time, no path of the machine that built it and no word of git. Which commit the code
+stands in can be told from the ids that git gives to these very contents, wherever there is a clone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -96,8 +98,9 @@ def build_package(
     reference_profile : bytes
         What drift compares live windows with; JSON.
     lineage : mapping
-        Snapshot digest, window, as_of, code revision and whatever else tells where it came from;
-        JSON-serialisable, of things that are the same each time.
+        Snapshot digest, window, as_of and whatever else tells where it came from; JSON-serialisable,
+        of things that are the same each time. What is true of this one build alone (git revision,
+        image, time) belongs in the store, beside the package.
     destination : Path
         A folder; the file has the name that pip expects.
     lock : Path, optional
@@ -205,8 +208,18 @@ def _refuse_other_code(fitted: Fitted, code: Mapping[str, bytes], name: str) -> 
 def _code_digest(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     """Digests of what the model folder declares; the runtime and the shell around it are not its."""
     shell = (f"{name}/_runtime/", f"{name}/__main__.py", f"{name}/__init__.py")
-    own = {path: bytes_sha256(content) for path, content in files.items() if not path.startswith(shell)}
-    return {"digest": bytes_sha256(_json_bytes(own)), "files": dict(sorted(own.items()))}
+    own = {path: content for path, content in sorted(files.items()) if not path.startswith(shell)}
+    digests = {path: bytes_sha256(content) for path, content in own.items()}
+    return {
+        "digest": bytes_sha256(_json_bytes(digests)),
+        "files": digests,
+        "git_blobs": {path: _git_blob(content) for path, content in own.items()},
+    }
+
+
+def _git_blob(content: bytes) -> str:
+    """The id that git gives a file of this content (``git hash-object``): sha1, as its clones have it."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from rescore.folder import ModelFolder, find_models, load_model
 from rescore.settings import Settings
 from rescore.store import Archive, Store
 
-__all__ = ["Context", "Progress", "code_revision"]
+__all__ = ["Context", "Progress", "built_here", "code_revision"]
 
 #: Receives one line of text per step of long work.
 Progress = Callable[[str], None]
@@ -141,6 +141,18 @@ def settings_connection(settings: Settings) -> Callable[[str], str]:
 def utc_now() -> datetime:
     """The wall clock, read only to refuse intervals that have not ended and to stamp records."""
     return datetime.now(UTC)
+
+
+def built_here(folder: ModelFolder) -> dict[str, str | None]:
+    """What is true of a build but not of its bytes: ``code_revision``, ``image``, ``at`` (ISO, UTC).
+
+    The image is ``RESCORE_IMAGE``: the digest of the container image, where there is one.
+    """
+    return {
+        "code_revision": code_revision(folder),
+        "image": os.environ.get("RESCORE_IMAGE") or None,
+        "at": utc_now().isoformat(timespec="seconds"),
+    }
 
 
 def code_revision(folder: ModelFolder) -> str:

@@ -17,7 +17,7 @@ from rescore import drift, model, source, validation
 from rescore.errors import NotFoundError, ParameterError, SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, Schedule
-from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.context import Context, built_here, utc_now
 from rescore.pipeline.rows import without
 from rescore.store import Package
 
@@ -157,7 +157,8 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
     Returns
     -------
     dict
-        ``model``, ``version``, ``sha256``, ``snapshot_digest``, ``rows`` and the hold-out metrics.
+        ``model``, ``version``, ``sha256``, ``snapshot_digest``, ``rows``, ``code_revision`` (of the code
+        that trained now) and the hold-out metrics.
 
     Raises
     ------
@@ -185,8 +186,8 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
             "window": str(snapshot.interval),
             "as_of": snapshot.as_of.isoformat(),
             "snapshot": dict(snapshot.details),
-            "code_revision": code_revision(folder),
         }
+        built = built_here(folder)
         known = ctx.store.packages(model_name)
         package = _same_or_next(
             lambda version: model.build_package(
@@ -201,7 +202,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
             folder,
         )
         uri = ctx.archive.put_package(package.path, package.sha256)
-        ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri)
+        ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri, built=built)
     ctx.progress(f"{model_name} {package.version}: {package.sha256}")
     return {
         "model": model_name,
@@ -209,6 +210,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
         "sha256": package.sha256,
         "snapshot_digest": snapshot_digest,
         "rows": fitted.rows,
+        "code_revision": built["code_revision"],
         **{name: value for name, value in fitted.metrics.items() if value is not None},
     }
 
@@ -263,7 +265,7 @@ def pin(
         ctx.archive.get_package(package.sha256), expected_sha256=package.sha256, cache=ctx.cache
     )
     opened.verify()
-    default = {"metrics": package.manifest["metrics"], "lineage": package.manifest["lineage"]}
+    default = {key: package.manifest.get(key) for key in ("metrics", "lineage", "built")}
     return ctx.store.add_pin(
         model_name, package.version, package.sha256, who=who, why=why, evidence=evidence or default
     )

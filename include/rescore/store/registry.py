@@ -96,9 +96,28 @@ class Registry(Database):
         ]
 
     def add_package(
-        self, model: str, version: str, sha256: str, manifest: Mapping[str, Any], uri: str
+        self,
+        model: str,
+        version: str,
+        sha256: str,
+        manifest: Mapping[str, Any],
+        uri: str,
+        *,
+        built: Mapping[str, Any] | None = None,
     ) -> None:
         """Register a package; registering the same one again changes nothing.
+
+        Parameters
+        ----------
+        model, version, sha256 : str
+            The package.
+        manifest : mapping
+            What its file says about itself.
+        uri : str
+            Where the archive holds it.
+        built : mapping, optional
+            What the file can't say, since other builds of the same bytes would say it otherwise:
+            ``code_revision``, ``image``, ``at``. Kept in the stored manifest under ``built``.
 
         Raises
         ------
@@ -109,7 +128,7 @@ class Registry(Database):
             "model": model,
             "version": version,
             "sha256": sha256,
-            "manifest": jsonable(manifest),
+            "manifest": jsonable({**manifest, **({} if built is None else {"built": dict(built)})}),
             "uri": uri,
         }
         with self.transaction() as connection:
