@@ -78,7 +78,7 @@ def compare(
         if profile.estimated_auc is not None:
             aucs = profile.estimated_auc[chosen][np.isfinite(profile.estimated_auc[chosen])]
             estimated = {
-                "auc": estimated_performance(values)["auc"],
+                **estimated_performance(values),
                 "auc_reference_low": float(aucs.min()) if aucs.size else None,
                 "auc_reference_high": float(aucs.max()) if aucs.size else None,
             }
@@ -108,6 +108,7 @@ def compare(
         features=features,
         estimated=estimated,
         notes=notes,
+        timezone=profile.timezone,
         scores=None if scores is None else score_quantiles(one_score(scores)),
         bars=bars_of(measured, features, chosen),
     )

@@ -98,10 +98,12 @@ class DriftReport:
     features : tuple of FeatureDrift
         In the model's order, the score last.
     estimated : dict
-        Binary models with scores: ``auc`` expected from the scores alone, with the smallest and largest
-        of the reference windows (``auc_reference_low``, ``auc_reference_high``).
+        Binary models with scores: what :func:`~rescore.drift.estimated_performance` expects of them, and
+        the smallest and largest ``auc`` of the reference windows (``auc_reference_low``, ``_high``).
     notes : tuple of str
         What limits the statement.
+    timezone : str
+        The clock that people there read.
     scores : dict or None
         ``rows`` with a score, and ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of them.
     bars : dict
@@ -122,6 +124,7 @@ class DriftReport:
     features: tuple[FeatureDrift, ...]
     estimated: dict[str, float | None]
     notes: tuple[str, ...]
+    timezone: str = "UTC"
     scores: dict[str, float | int | None] | None = None
     bars: dict[str, dict[str, Any]] = field(default_factory=dict)
 
