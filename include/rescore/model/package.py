@@ -82,6 +82,7 @@ class Package:
         processes: int | None = None,
         fit: Literal["final", "evaluation"] = "final",
         probabilities: bool = False,
+        unproved: bool = False,
     ) -> pa.Table:
         """Score the rows of a Parquet file, in its order, after the checks of :meth:`verify`.
 
@@ -102,6 +103,9 @@ class Package:
         probabilities : bool
             Unless it is a regression, add ``p0``, ``p1``, …: each label's, in the order of
             ``manifest["target"]["labels"]``.
+        unproved : bool
+            Score although the golden rows give other bits on this numeric environment: to measure
+            how far apart the two are, never to publish.
 
         Returns
         -------
@@ -148,6 +152,7 @@ class Package:
             # What older packages do not know is passed only where it is asked for.
             options += ["--fit", fit] if fit != "final" else []
             options += ["--probabilities"] if probabilities else []
+            options += ["--unproved"] if unproved else []
 
             team = Team()
 

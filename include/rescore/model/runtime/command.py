@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,9 @@ def main(root: Path, arguments: Sequence[str] | None = None) -> int:
     score.add_argument("--exclude", type=Path, help="a file of int64 row positions not to score")
     score.add_argument("--rows", help="score only the rows START:STOP of the file")
     score.add_argument("--fit", choices=("final", "evaluation"), default="final", help="which fit scores")
+    score.add_argument(
+        "--unproved", action="store_true", help="score although golden rows give other bits here"
+    )
     score.add_argument("--probabilities", action="store_true", help="add the probability of each label")
     for command in (parser, score):
         command.add_argument("--lines", action="store_true", help="say progress and errors as JSON lines")
@@ -93,14 +96,17 @@ def end_with_parent() -> None:
 
 def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any) -> None:
     """Score a Parquet file, a step at a time, into an Arrow IPC file that appears when it is whole."""
-    scorer = package.evaluation_scorer if options.fit == "evaluation" else package.scorer
+    if options.fit == "evaluation":
+        scorer = package.evaluation_scorer
+    else:
+        scorer = package.unproved_scorer if options.unproved else package.scorer
     start, stop = (int(bound) for bound in options.rows.split(":")) if options.rows else (0, None)
     excluded = np.fromfile(options.exclude, dtype=np.int64) if options.exclude else None
     partial = options.destination.with_name(options.destination.name + ".part")
     written = 0
     with one_thread(), pa.OSFile(str(partial), "wb") as sink:
         writer = None
-        for step in _steps(options.source, package, start, stop, excluded):
+        for step in _steps(options.source, scorer.features.kinds, start, stop, excluded):
             scores = scorer.scores(scorer.features.conform(step), probabilities=options.probabilities)
             writer = writer or pa.ipc.new_file(sink, scores.schema)
             writer.write_table(scores)
@@ -113,13 +119,12 @@ def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any)
 
 def _steps(
     source: Path,
-    package: InstalledPackage,
+    kinds: Mapping[str, str],
     start: int,
     stop: int | None,
     excluded: np.ndarray[Any, Any] | None,
 ) -> Iterator[pa.Table]:
     """Tables of :data:`STEP_ROWS` kept rows, the last one shorter; at least one, perhaps empty."""
-    kinds = package.scorer.features.kinds
     with pq.ParquetFile(source, read_dictionary=[n for n, k in kinds.items() if k == "categorical"]) as file:
         missing = [name for name in kinds if name not in file.schema_arrow.names]
         if missing:

@@ -81,16 +81,28 @@ class InstalledPackage:
         EnvironmentError_, FileDigestError, GoldenError
             What the package proves about itself does not hold.
         """
+        self._check_golden(self.unproved_scorer)
+        return self.unproved_scorer
+
+    @cached_property
+    def unproved_scorer(self) -> Scorer:
+        """The fitted pipeline, whatever its golden rows give here: on another numeric environment.
+
+        To measure how far scores differ there, never to publish any.
+
+        Raises
+        ------
+        EnvironmentError_, FileDigestError
+            Other library versions, or a changed file.
+        """
         check_environment(self.label, self.manifest["requirements"])
         self.check_files()
         estimator = load_artifact(self.root / _DATA / "model.skops", self.manifest["artifact"]["types"])
-        scorer = Scorer(
+        return Scorer(
             estimator,
             Features.from_json(self.manifest["features"]),
             Target.from_json(self.manifest["target"]),
         )
-        self._check_golden(scorer)
-        return scorer
 
     @cached_property
     def evaluation_scorer(self) -> Scorer:
