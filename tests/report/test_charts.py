@@ -171,11 +171,31 @@ def test_rows_of_a_run_that_was_not_published_are_drawn_as_such() -> None:
         (charts.score_distribution([]), "no scores yet"),
         (charts.realised_performance([], metric="auc"), "no labels yet"),
         (charts.extracted_rows([]), "no run yet"),
+        (charts.calibration([]), "no labels yet"),
         (charts.feature_distribution([], name="x", reference_rows=0, live_rows=0), "nothing to compare"),
     ],
 )
 def test_nothing_to_draw_is_said(chart: Any, says: str) -> None:
     assert says in texts(chart)
+
+
+def test_a_label_stands_at_the_start_where_intervals_are_of_different_lengths() -> None:
+    weeks = [{**one, "labelled": 9, "value": 0.7, "low": 0.6, "high": 0.8} for one in days(2)]
+    weeks[1]["interval_end"] += timedelta(days=6)
+    axis = str(charts.realised_performance(weeks, metric="auc").to_dict())
+    assert "'labelOffset': 0," in axis
+    assert "'labelOffset': 0," not in str(charts.realised_performance(weeks[:1], metric="auc").to_dict())
+
+
+def test_calibration_says_how_many_rows_it_stands_on() -> None:
+    parts = [
+        {"rows": 90, "mean_score": 0.1, "observed_rate": 0.2, "observed_low": 0.1, "observed_high": 0.3},
+        {"rows": 91, "mean_score": 0.4, "observed_rate": 0.4, "observed_low": 0.3, "observed_high": 0.5},
+    ]
+    shown = texts(charts.calibration(parts, meaning="probability_late"))
+    assert "mean probability_late" in shown
+    assert "observed rate, 95 % interval" in shown
+    assert any(text.startswith("181 labelled rows, 90 and more a point") for text in shown)
 
 
 def test_an_estimate_is_drawn_before_labels_are_known() -> None:

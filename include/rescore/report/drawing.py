@@ -105,18 +105,24 @@ def time_axis(rows: Sequence[Mapping[str, Any]], timezone: str | None, *, field:
     starts = sorted({row["from"] for row in rows})
     by_day = len({start[:10] for start in starts}) == len(starts)
     every = -(-len(starts) // (12 if by_day else 7))
-    span = (datetime.fromisoformat(last) - datetime.fromisoformat(starts[0])).total_seconds()
-    first = datetime.fromisoformat(rows[0]["to"]) - datetime.fromisoformat(starts[0])
+    span = _seconds(rows[0]["from"], last)
+    lengths = [_seconds(row["from"], row["to"]) for row in rows]
+    # Days of 23 and 25 hours are alike; weeks of which only two days were measured are not.
+    alike = max(lengths) < 1.2 * min(lengths)
     axis = alt.Axis(
         title=_time_title(starts, timezone),
         format="%-d %b" if by_day else "%-d %b %H:%M",
         values=starts[::every],
         # One label an interval stands under its middle, one for several at the first one's start.
         labelFlush=False,
-        labelOffset=WIDTH * first.total_seconds() / span / 2 if every == 1 else 0,
+        labelOffset=WIDTH * lengths[0] / span / 2 if every == 1 and alike else 0,
         grid=False,
     )
     return alt.X(f"{field}:T", axis=axis, scale=scale)
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def _time_title(starts: Sequence[str], timezone: str) -> str:

@@ -32,6 +32,9 @@ __all__ = ["drift_heatmap", "feature_distribution"]
 #: Features drawn in one heat map.
 MAX_FEATURES = 40
 
+#: From so many rows on, a heat map has its legend at its side.
+LEGEND_ROWS = 12
+
 #: Effect (PSI) from which a cell of the heat map is as dark as it gets.
 DARKEST = 0.5
 
@@ -76,11 +79,14 @@ def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") ->
         subtitle = f"the {MAX_FEATURES} of {total:,} {subtitle}, by largest effect"
     bands = alt.Scale(paddingInner=0.07, paddingOuter=0)
     labelled = alt.Y("label:N", sort=list(labels.values()), title=None, axis=_names(), scale=bands)
+    # Beside a few rows a legend would be higher than they are.
+    place = {"orient": "bottom", "direction": "horizontal"} if len(labels) < LEGEND_ROWS else {}
+    thin = {"titleOrient": "left", "gradientThickness": 9, "offset": 4} if place else {}
     colour = alt.Color(
         "effect:Q",
-        title=["effect (PSI", "beyond chance)"],
+        title="effect (PSI beyond chance)" if place else ["effect (PSI", "beyond chance)"],
         scale=alt.Scale(domain=[0, DARKEST], range=["#F1F4F7", SKY, BLUE, "#00324F"], clamp=True),
-        legend=alt.Legend(gradientLength=80, tickCount=3),
+        legend=alt.Legend(gradientLength=80, tickCount=3, **place, **thin),
     )
     chart = alt.Chart(inline(cells, "from", "to", "label", "effect"), width=WIDTH, height={"step": 15})
     heat = intervals(chart, placed).encode(x=time_axis(placed, None), x2="to:T", y=labelled, color=colour)
@@ -88,7 +94,10 @@ def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") ->
     if marked:
         size = min(42.0, max(6.0, (0.8 * WIDTH / len(placed)) ** 2))
         shape = alt.Shape(
-            "mark:N", title=None, scale=alt.Scale(domain=["flagged", "outage"], range=["circle", "cross"])
+            "mark:N",
+            title=None,
+            scale=alt.Scale(domain=["flagged", "outage"], range=["circle", "cross"]),
+            legend=alt.Legend(**place),
         )
         points = alt.Chart(inline(marked, "middle", "label", "mark")).mark_point(
             filled=True, fill=BLACK, stroke="white", strokeWidth=0.8, size=size, opacity=1
@@ -157,7 +166,7 @@ def feature_distribution(
     ----------
     cells : rows
         ``cell`` (its name, like ``5 – 10`` or a level), ``reference`` and ``live`` (shares of rows,
-        0 to 1), in the order to draw; :func:`rescore.report.distributions.feature_cells` makes them.
+        0 to 1), in the order to draw; :func:`rescore.drift.bars.bars_of` makes them.
     name, unit : str
         Of the feature.
     reference_rows, live_rows : int

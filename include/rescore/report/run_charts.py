@@ -1,4 +1,4 @@
-"""Pictures of runs over time: scores, realised performance, and what became of the rows."""
+"""Pictures of runs over time: how their scores are spread, and what became of the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import altair as alt
 
 from rescore.report.drawing import (
     BLUE,
-    GREY,
     ORANGE,
     RED,
     SKY,
@@ -25,7 +24,7 @@ from rescore.report.drawing import (
     time_axis,
 )
 
-__all__ = ["extracted_rows", "realised_performance", "score_distribution"]
+__all__ = ["extracted_rows", "score_distribution"]
 
 
 def score_distribution(
@@ -37,7 +36,7 @@ def score_distribution(
     ----------
     rows : rows
         ``interval_start``, ``interval_end``, ``rows`` and the quantiles ``p05``, ``p25``, ``p50``,
-        ``p75``, ``p95``; :func:`rescore.report.distributions.score_quantiles` makes them.
+        ``p75``, ``p95``; :func:`rescore.drift.bars.score_quantiles` makes them.
     meaning : str
         What a score is, with its unit.
     title : str
@@ -76,80 +75,6 @@ def score_distribution(
     return finish(
         alt.vconcat(alt.layer(*layers), sample_sizes(placed, "rows", "rows", timezone), title=title)
     )
-
-
-def realised_performance(
-    rows: Rows,
-    *,
-    metric: str,
-    unit: str = "",
-    expected: float | None = None,
-    title: str = "Performance",
-    timezone: str = "UTC",
-) -> Any:
-    """Draw a metric per interval once labels are known, with its 95 % interval, beside the estimate.
-
-    Parameters
-    ----------
-    rows : rows
-        ``interval_start``, ``interval_end``, ``labelled`` (rows with a label), ``value``, ``low`` and
-        ``high`` (None before labels are known), and optionally ``estimated``, the metric expected
-        from the scores alone.
-    metric, unit : str
-        Its name, and its unit if it has one.
-    expected : float, optional
-        What was measured on the hold-out in training, drawn as a line across.
-    title : str
-        Above the picture.
-    timezone : str
-        Of the time axis.
-    """
-    placed = over_time(rows, timezone)
-    for row in placed:
-        row["labelled"] = row.get("labelled") or 0
-    known = [row for row in placed if row.get("value") is not None]
-    estimated = [row for row in placed if row.get("estimated") is not None]
-    if not known and not estimated:
-        return finish(nothing(title, "no labels yet"))
-    lines = {"realised (95 % interval)": BLUE, "estimated from the scores": ORANGE, "on the hold-out": GREY}
-    drawn = [bool(known), bool(estimated), expected is not None]
-    names = [name for name, is_drawn in zip(lines, drawn, strict=True) if is_drawn]
-    colour = alt.Color(
-        "line:N",
-        title=None,
-        scale=alt.Scale(domain=names, range=[lines[name] for name in names]),
-        legend=legend(symbolType="stroke", symbolStrokeWidth=3),
-    )
-    heading = f"{metric} ({unit})" if unit else metric
-    x, middle = time_axis(placed, None), time_axis(placed, None, field="middle")
-    scale = alt.Scale(zero=False)
-    value = alt.Y("value:Q", title=heading, scale=scale)
-    layers: list[Any] = []
-    if expected is not None:
-        across = [{"from": placed[0]["from"], "to": placed[-1]["to"], "value": expected, "line": names[-1]}]
-        layers.append(
-            alt.Chart(inline(across, "from", "to", "value", "line"))
-            .mark_rule(strokeWidth=1.5)
-            .encode(x=x, x2="to:T", y=value, color=colour)
-        )
-    if estimated:
-        label = "estimated from the scores"
-        data = [{"from": r["from"], "to": r["to"], "value": r["estimated"], "line": label} for r in estimated]
-        layers.append(
-            alt.Chart(inline(data, "from", "to", "value", "line"))
-            .mark_rule(strokeWidth=2)
-            .encode(x=x, x2="to:T", y=value, color=colour)
-        )
-    if known:
-        data = [{**row, "line": "realised (95 % interval)"} for row in known]
-        base = alt.Chart(inline(data, "middle", "value", "low", "high", "line"))
-        band = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
-            x=middle, y=alt.Y("low:Q", title=heading, scale=scale), y2="high:Q", color=colour
-        )
-        dots = base.mark_point(filled=True, size=48, opacity=1).encode(x=middle, y=value, color=colour)
-        layers += [band, dots]
-    chart = alt.layer(*layers).properties(width=WIDTH, height=180)
-    return finish(alt.vconcat(chart, sample_sizes(placed, "labelled", "labels", timezone), title=title))
 
 
 def extracted_rows(rows: Rows, *, title: str = "Extracted rows", timezone: str = "UTC") -> Any:
