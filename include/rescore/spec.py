@@ -25,6 +25,7 @@ __all__ = [
     "Feature",
     "FeatureKind",
     "ModelSpec",
+    "NotifySpec",
     "read_spec",
 ]
 
@@ -274,8 +275,27 @@ class RetentionSpec(_Declared):
     abandoned_runs: Duration = timedelta(days=7)
 
 
+class NotifySpec(_Declared):
+    """Who hears of what: an Airflow notifier by its dotted path, its arguments, and the events.
+
+    ``failed``: a task of the model's DAGs failed for good, an outage among them. ``held``: a run waits
+    for a person to release it. ``verdict``: published scores drifted as ``drift.acts_on`` says, or
+    worse. ``approval``: a package waits for approval.
+    """
+
+    notifier: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    events: list[Literal["failed", "held", "verdict", "approval"]] = Field(
+        default=["failed", "held", "verdict", "approval"], min_length=1
+    )
+    arguments: dict[str, Any] = {}
+
+
 class AirflowSpec(_Declared):
-    """How the model's tasks run in Airflow."""
+    """How the model's tasks run in Airflow, and who is told about them.
+
+    A person who is asked (to approve a package, to release held scores) answers within
+    ``answer_within``; no answer is no.
+    """
 
     pool: str = "default_pool"
     queue: str | None = None
@@ -285,6 +305,8 @@ class AirflowSpec(_Declared):
     tags: list[str] = []
     max_active_runs: int = Field(default=4, ge=1)
     executor_config: dict[str, Any] = {}
+    notify: list[NotifySpec] = []
+    answer_within: Duration = timedelta(days=7)
 
 
 class ModelSpec(_Declared):
@@ -331,6 +353,16 @@ class ModelSpec(_Declared):
                 "known_by: none can't be trained from the source; set training.from: frozen_inputs"
             )
         return self
+
+    @property
+    def asks_for_retraining(self) -> bool:
+        """Whether the model declares a reason for which it is trained again without a person."""
+        training = self.training
+        return (
+            self.drift.on_drift == "retrain"
+            or training.max_age is not None
+            or training.retrain_at is not None
+        )
 
     @property
     def feature_names(self) -> list[str]:

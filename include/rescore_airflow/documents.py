@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rescore.spec import ModelSpec
 
-__all__ = ["score", "train"]
+__all__ = ["monitor", "publish", "score", "train"]
 
 READY = """\
 Checks what the run asks for, then waits until the source says that the interval is fully loaded.
@@ -23,15 +23,36 @@ Scores the rows that passed with the pinned package; the scores are staged, invi
 **Failed?** No package is pinned (see the training DAG), or the package is not what was pinned."""
 DRIFT = """\
 Compares rows and scores with training. **Failed?** An outage: a feature is missing or constant as
-never in training. Nothing is published. Mend the source, then clear from `extract` on."""
+never in training. Nothing is published. Mend the source, then clear from `extract` on; or publish the
+run all the same, with a reason: trigger `publish_<model>` with its id."""
+HOLD = """\
+Runs if the model declares that a verdict like this holds publication: starts a run of
+`publish_<model>`, where a person releases the scores or rejects them. Else it is skipped."""
+RELEASE = """\
+Publishes the run that the Params name, with the person's name and reason beside its scores. **Failed?**
+It was rejected, nobody answered within `airflow.answer_within`, no reason was given, a later attempt has
+taken the interval over, or the rows are not what was recorded: that last one nobody can override."""
+MEASURE = """\
+Measures the runs whose labels are due, and emits `monitor/<model>` with verdict, sentence, p-value, the
+most unusual features and the performance of the last labelled week. **Failed?** `labels.sql`, or its
+database; the scores stand."""
+TELL = """\
+Tells who listens (`airflow.notify` in model.yaml, or the file that `RESCORE_NOTIFY` names) of new runs
+at whose verdict the model acts. **Failed?** A notifier's arguments or its connection; clear this task."""
+RETRAIN_IF_DUE = """\
+Starts `train_<model>` if the package is older than declared, or drift or performance ask for it; at most
+once in `drift.retrain_every`, and never beside a training that is under way. Else it is skipped."""
 PUBLISH = """\
 Makes the staged scores the current ones in one transaction, checked against counts and digests.
 **Failed?** A later attempt took the interval over, or something is not what was recorded."""
 SNAPSHOT = "Freezes the training rows, each interval as of its own scoring moment, and returns the digest."
 PACKAGE = "Fits twice in fresh processes, compares the bytes, and builds the package."
+COMPARE = """\
+Compares the package with the one that scores, on frozen rows that neither was fitted on, after both gave
+their recorded metrics again. A comparison that is refused says why; the rule does not pass it then."""
 APPROVAL = """\
 Gets the approval that the model declares. If it waits, answer under **Required Actions**; without an
-answer within seven days the package stays a challenger."""
+answer within `airflow.answer_within` the package stays a challenger."""
 PIN = "Makes the package the one that scoring uses; who approved it, when and why is kept."
 CHOOSE = "Chooses the published runs that the Params name, or a sample."
 REPRODUCE_ONE = "Derives one run again. **Failed?** The log ends with the first difference."
@@ -44,7 +65,8 @@ Prove that published scores can be derived again, bit for bit, from their frozen
 Params name a run, a model's interval or day, or how many runs to sample; every day a sample is taken.
 
 ### Outputs
-One verdict per run, kept in the store: `identical`, `differs` or `not_re_derivable`.
+One verdict per run, kept in the store: `identical`, `equal_within_ulp` (on another
+numeric environment), `differs` or `not_rederivable`.
 
 ### Triage
 A failed task is a run that is not identical; its log ends with what differs. Until it is explained,
@@ -76,6 +98,41 @@ The failed task's log ends with what is wrong, where, and what to do. Nothing is
 `publish` succeeds; a cleared task takes the interval over from the attempt before. To score an
 interval of the past, run a backfill, or trigger the DAG with `interval_start` and `interval_end`.
 Owner: {spec.owner}."""
+
+
+def monitor(spec: ModelSpec) -> str:
+    """The document of ``monitor_<model>``."""
+    return f"""\
+### Purpose
+Look after `{spec.name}`: on new scores, and every day for labels that have come meanwhile.
+
+### Inputs
+The asset `scores/{spec.name}`, and the labels of connection `{spec.source.connection}`.
+
+### Outputs
+Realised performance in the store, and the asset event `monitor/{spec.name}` with the verdict.
+
+### Triage
+A failure changes no score. What a verdict does is declared in model.yaml: on drift
+`{spec.drift.on_drift}` from `{spec.drift.acts_on}` on, on an outage `{spec.drift.on_outage}`.
+Owner: {spec.owner}."""
+
+
+def publish(spec: ModelSpec) -> str:
+    """The document of ``publish_<model>``."""
+    return f"""\
+### Purpose
+Publish a run of `{spec.name}` that is held, or was stopped as an outage, all the same.
+
+### Inputs
+Params name the run and the reason. Without a reason somebody is asked under **Required Actions**.
+
+### Outputs
+The scores in `scores.{spec.name}`, with the person's name and reason beside them.
+
+### Triage
+Whoever may run this DAG may release this model's scores: grant it as you would that. Scores that are not
+what was recorded, or of an interval that was claimed again, can't be released. Owner: {spec.owner}."""
 
 
 def train(spec: ModelSpec) -> str:

@@ -1,4 +1,4 @@
-"""The DAGs: ``score_<model>`` and ``train_<model>`` for every model folder, and ``reproduce``.
+"""The DAGs: ``score_``, ``train_``, ``monitor_`` and ``publish_<model>`` for every folder; ``reproduce``.
 
 A file in ``dags/`` names the factories it wants. Building a DAG reads ``model.yaml`` and nothing
 else; what a task needs is imported inside the task. Tasks hand on ids and digests, never data.
@@ -12,54 +12,26 @@ from typing import Any
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, get_current_context, task
 
 from rescore.errors import DigestMismatchError
-from rescore.folder import find_models, load_model
+from rescore.folder import find_models
 from rescore.settings import Settings
-from rescore.spec import ModelSpec
 from rescore_airflow import documents
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.failures import fail_typed, log_reason
+from rescore_airflow.holding import DriftCheck, Hold
+from rescore_airflow.monitoring import monitor_dag
+from rescore_airflow.notifications import on_failure
 from rescore_airflow.params import text_param
-from rescore_airflow.promotion import PromotionApproval, evidence_text
+from rescore_airflow.promotion import PromotionApproval, compared
+from rescore_airflow.publishing import publish_dag
 from rescore_airflow.readiness import ReadinessGate
 from rescore_airflow.reproduce_request import chosen_runs, reproduce_params, reproduce_request
 from rescore_airflow.retrain import Retrain
 from rescore_airflow.score_request import score_params, score_request
 from rescore_airflow.timetable import ModelTimetable
 from rescore_airflow.train_request import TrainRequest, train_params, train_request
+from rescore_airflow.wiring import attempt, declared, task_defaults
 
-__all__ = ["reproduce_dag", "score_dag", "train_dag"]
-
-
-def _spec(model: str) -> ModelSpec:
-    return load_model(Settings.from_environment().models, model).spec
-
-
-def _task_defaults(spec: ModelSpec) -> dict[str, Any]:
-    declared = spec.airflow
-    return {
-        "owner": spec.owner,
-        "retries": declared.retries,
-        "retry_delay": declared.retry_delay,
-        "execution_timeout": declared.execution_timeout,
-        "pool": declared.pool,
-        "executor_config": declared.executor_config,
-        "on_failure_callback": log_reason,
-        "on_retry_callback": log_reason,
-        **({"queue": declared.queue} if declared.queue else {}),
-    }
-
-
-def _attempt(context: Any) -> dict[str, Any]:
-    """Which attempt of which Airflow task makes a run; kept with the run."""
-    run, instance = context["dag_run"], context["ti"]
-    return {
-        "dag_id": run.dag_id,
-        "run_id": run.run_id,
-        "run_type": str(getattr(run.run_type, "value", run.run_type)),
-        "task_id": instance.task_id,
-        "try_number": instance.try_number,
-        "triggered_by": run.triggering_user_name,
-    }
+__all__ = ["monitor_dag", "publish_dag", "reproduce_dag", "score_dag", "train_dag"]
 
 
 def score_dag(model: str) -> DAG:
@@ -70,7 +42,7 @@ def score_dag(model: str) -> DAG:
     RescoreError
         The model folder is missing or wrong.
     """
-    spec = _spec(model)
+    spec = declared(model)
     schedule = spec.schedule.schedule()
     first = schedule.first_interval()
     scores = Asset(f"scores/{model}")
@@ -83,7 +55,7 @@ def score_dag(model: str) -> DAG:
         catchup=False,
         max_active_runs=spec.airflow.max_active_runs,
         params=score_params(spec),
-        default_args=_task_defaults(spec),
+        default_args=task_defaults(spec),
         tags={"rescore", "score", *spec.airflow.tags},
         auto_register=False,
     ) as dag:
@@ -100,7 +72,7 @@ def score_dag(model: str) -> DAG:
             context: Any = get_current_context()
             request = score_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
             return pipeline.begin_extract(
-                pipeline_context(), model, request.interval, request.as_of, airflow=_attempt(context)
+                pipeline_context(), model, request.interval, request.as_of, airflow=attempt(context)
             )
 
         @task(doc_md=documents.VALIDATE)
@@ -117,13 +89,6 @@ def score_dag(model: str) -> DAG:
 
             return pipeline.score_run(pipeline_context(), run)
 
-        @task(doc_md=documents.DRIFT)
-        @fail_typed
-        def drift(run: str) -> str:
-            from rescore import pipeline
-
-            return pipeline.drift_run(pipeline_context(), run)
-
         @task(outlets=[scores], doc_md=documents.PUBLISH)
         @fail_typed
         def publish(run: str) -> dict[str, Any]:
@@ -137,7 +102,15 @@ def score_dag(model: str) -> DAG:
         extracted = extract()
         ready >> retrain >> extracted
         ready >> extracted
-        publish(drift(score_rows(validate(extracted))))
+        drift = DriftCheck(
+            task_id="drift",
+            run=score_rows(validate(extracted)),
+            publish="publish",
+            hold="hold",
+            doc_md=documents.DRIFT,
+        )
+        publish(drift.output)
+        Hold(task_id="hold", model=model, run=drift.output, doc_md=documents.HOLD)
     return dag
 
 
@@ -149,7 +122,7 @@ def train_dag(model: str) -> DAG:
     RescoreError
         The model folder is missing or wrong.
     """
-    spec = _spec(model)
+    spec = declared(model)
     with DAG(
         f"train_{model}",
         description=f"Train {model}, package it, and pin it once approved",
@@ -158,7 +131,7 @@ def train_dag(model: str) -> DAG:
         start_date=None,
         max_active_runs=16,  # a run may wait for its approval for days, and must not hold up the next
         params=train_params(spec),
-        default_args=_task_defaults(spec),
+        default_args=task_defaults(spec),
         tags={"rescore", "train", *spec.airflow.tags},
         # Nothing starts it but a person or a scoring run, and a paused one would not start at all.
         is_paused_upon_creation=False,
@@ -188,11 +161,12 @@ def train_dag(model: str) -> DAG:
         def package(snapshot_digest: str) -> dict[str, Any]:
             from rescore import pipeline
 
-            context: Any = get_current_context()
-            ctx = pipeline_context()
-            made = dict(pipeline.train_package(ctx, model, snapshot_digest))
-            context["ti"].xcom_push("evidence", evidence_text(ctx, model, made))
-            return made
+            return dict(pipeline.train_package(pipeline_context(), model, snapshot_digest))
+
+        @task(doc_md=documents.COMPARE)
+        @fail_typed
+        def compare(made: dict[str, Any]) -> dict[str, Any]:
+            return compared(pipeline_context(), model, made)
 
         approval = PromotionApproval(
             task_id="approval",
@@ -205,7 +179,7 @@ def train_dag(model: str) -> DAG:
 
         @task(doc_md=documents.PIN)
         @fail_typed
-        def pin(made: dict[str, Any], decision: dict[str, Any]) -> int:
+        def pin(made: dict[str, Any], found: dict[str, Any], decision: dict[str, Any]) -> int:
             from rescore import pipeline
 
             return pipeline.pin(
@@ -214,12 +188,13 @@ def train_dag(model: str) -> DAG:
                 made["sha256"],
                 who=decision["by"],
                 why=decision["reason"] or decision["how"],
-                evidence={"approval": decision, "package": made},
+                evidence={"approval": decision, "package": made, "comparison": found},
             )
 
         made = package(snapshot())
-        made >> approval
-        pin(made, approval.output)
+        found = compare(made)
+        found >> approval
+        pin(made, found, approval.output)
     return dag
 
 
@@ -237,7 +212,7 @@ def reproduce_dag() -> DAG:
         default_args={
             "owner": "rescore",
             "retries": 1,
-            "on_failure_callback": log_reason,
+            "on_failure_callback": [log_reason, on_failure],
             "on_retry_callback": log_reason,
         },
         tags={"rescore", "reproduce"},
@@ -261,7 +236,7 @@ def reproduce_dag() -> DAG:
             context: Any = get_current_context()
             context["reproduced_run"] = run
             done = pipeline.reproduce_run(pipeline_context(), run)
-            if done.verdict != "identical":
+            if not done.proved:
                 raise DigestMismatchError(
                     f"run {run} is {done.verdict}: {done.reason}",
                     where=f"{done.model} {done.interval}, {done.rows:,} rows",

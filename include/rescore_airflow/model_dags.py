@@ -14,7 +14,8 @@ from airflow.sdk import DAG, get_parsing_context
 from rescore.errors import RescoreError, SettingsError, SpecError
 from rescore.folder import find_models
 from rescore.settings import Settings
-from rescore_airflow.factory import score_dag, train_dag
+from rescore_airflow.factory import monitor_dag, publish_dag, score_dag, train_dag
+from rescore_airflow.notifications import listeners
 
 __all__ = ["check_model_folders", "every_model"]
 
@@ -25,7 +26,7 @@ def every_model(factory: Callable[[str], DAG]) -> dict[str, DAG]:
     Parameters
     ----------
     factory : callable
-        :func:`~rescore_airflow.factory.score_dag` or :func:`~rescore_airflow.factory.train_dag`.
+        One of :mod:`rescore_airflow.factory`: ``score_dag``, ``train_dag`` and so on.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def check_model_folders() -> None:
     Raises
     ------
     SettingsError
-        There is no folder of model folders.
+        There is no folder of model folders, or the file that ``RESCORE_NOTIFY`` names is wrong.
     SpecError
         One or more model folders are wrong; each one's file and key are named.
     """
@@ -69,9 +70,10 @@ def check_model_folders() -> None:
             expected="the folder that holds the model folders",
             fix="set it for every Airflow component",
         )
+    listeners("")  # the platform's own
     wrong: list[str] = []
     for model in find_models(folder):
-        for factory in (score_dag, train_dag):
+        for factory in (score_dag, train_dag, monitor_dag, publish_dag):
             try:
                 factory(model)
             except RescoreError as error:

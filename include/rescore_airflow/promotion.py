@@ -3,72 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from rescore.errors import RescoreError
 from rescore.spec import ModelSpec
-from rescore_airflow.connections import pipeline_context
 from rescore_airflow.failures import fail_typed
+from rescore_airflow.notifications import Message, tell
 from rescore_airflow.train_request import train_request
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
 
-__all__ = ["PromotionApproval", "evidence_text"]
-
-#: How long a package waits for a person before it stays a challenger.
-RESPONSE_TIMEOUT = timedelta(days=7)
+__all__ = ["PromotionApproval", "compared"]
 
 
-def evidence_text(ctx: Context, model: str, made: Mapping[str, Any]) -> str:
-    """What the person who decides reads, as Markdown: the new package beside the one that scores.
+def compared(ctx: Context, model: str, made: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare a new package with the one that scores, for whoever decides: a person or the rule.
+
+    A comparison that has to be refused (a champion that does not give its recorded metrics, no row that
+    both have not seen) is no reason to keep a person from deciding; the rule never passes it.
 
     Parameters
     ----------
     ctx : Context
-        The store.
+        Store and archive.
     model : str
         The model.
     made : mapping
         What ``pipeline.train_package`` returned.
+
+    Returns
+    -------
+    dict
+        ``comparison_id`` (None if there is none), ``by_rule``, ``reasons``, ``champion`` (its sha256 or
+        None) and ``text`` (Markdown).
     """
-    challenger = ctx.store.find_package(model, made["sha256"]).manifest
+    from rescore import pipeline
+
     pinned = ctx.store.current_pin(model)
-    champion = None if pinned is None else ctx.store.find_package(model, pinned.sha256).manifest
-    window = challenger["lineage"]["window"]
-    lines = [
-        f"**{model} {made['version']}**, trained on {made['rows']:,} rows of {window}"
-        + (": no package is pinned yet." if pinned is None else f", to replace {pinned.version}."),
-        "",
-        f"| hold-out | {made['version']} |" + (f" {pinned.version} |" if pinned else ""),
-        "|---|---|" + ("---|" if pinned else ""),
-    ]
-    for name, value in challenger["metrics"].items():
-        if isinstance(value, float | int):
-            before = champion["metrics"].get(name) if champion else None
-            old = f" {before:.4f} |" if isinstance(before, float | int) else " |"
-            lines.append(f"| {name} | {value:.4f} |" + (old if champion else ""))
-    lines += [
-        "",
-        *(["Each was measured on its own hold-out, so small differences mean nothing."] if champion else []),
-        f"Package `{made['sha256']}`, snapshot `{made['snapshot_digest']}`, code `{made['code_revision']}`.",
-    ]
-    return "\n".join(lines)
-
-
-def _rule(ctx: Context, spec: ModelSpec, package: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether ``promotion.approval: auto`` lets the package through without a person, and why."""
-    revision = package["code_revision"]
-    if revision == "unknown" or revision.endswith("+dirty"):
-        return False, f"its code revision is {revision}, and only committed code is promoted by rule"
-    if ctx.store.current_pin(spec.name) is None:
-        return True, "the first package of the model"
-    if spec.promotion.metric is None:
-        return True, "the model declares no metric that it has to better"
-    return False, f"it has to better the pinned package in {spec.promotion.metric}: a person compares"
+    champion = None if pinned is None else pinned.sha256
+    try:
+        comparison = pipeline.compare_packages(ctx, model, made["sha256"])
+    except RescoreError as error:
+        if error.retryable:
+            raise
+        reasons = [f"the comparison is refused: {error.what}"]
+        text = f"**{model} {made['version']}** can't be compared with the package that scores.\n\n{error}"
+        found: dict[str, Any] = {"comparison_id": None, "by_rule": False, "reasons": reasons, "text": text}
+    else:
+        passes, reasons = comparison.by_rule()
+        found = {
+            "comparison_id": comparison.comparison_id,
+            "by_rule": passes,
+            "reasons": reasons,
+            "text": comparison.markdown(),
+        }
+    found["champion"] = champion
+    found["text"] += (
+        f"\n\nTrained on {made['rows']:,} rows. Package `{made['sha256']}`, snapshot "
+        f"`{made['snapshot_digest']}`, code `{made['code_revision']}`."
+    )
+    return found
 
 
 class PromotionApproval(ApprovalOperator):
@@ -76,9 +75,10 @@ class PromotionApproval(ApprovalOperator):
 
     - Param ``pin`` off: skipped, the package stays a challenger.
     - Param ``approve`` now: whoever started the run has approved it, with a reason.
-    - ``promotion.approval: auto``: committed code, and no metric to better, needs no person.
-    - Else a person answers in the UI under Required Actions; no answer within seven days counts as
-      Reject.
+    - The package is the pinned one, byte for byte: skipped, there is nothing to decide.
+    - ``promotion.approval: auto``: needs no person if the rule passes (``Comparison.by_rule``).
+    - Else a person answers in the UI under Required Actions; no answer within ``airflow.answer_within``
+      counts as Reject.
 
     Returns ``{"by", "how", "reason", "at"}``.
     """
@@ -86,9 +86,9 @@ class PromotionApproval(ApprovalOperator):
     def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
         super().__init__(
             subject=f"Promote {model} {{{{ ti.xcom_pull(task_ids='package')['version'] }}}}?",
-            body="{{ ti.xcom_pull(task_ids='package', key='evidence') }}",
+            body="{{ ti.xcom_pull(task_ids='compare')['text'] }}",
             defaults=self.REJECT,
-            response_timeout=RESPONSE_TIMEOUT,
+            response_timeout=spec.airflow.answer_within,
             **kwargs,
         )
         self.model = model
@@ -101,22 +101,34 @@ class PromotionApproval(ApprovalOperator):
         request = train_request(self._spec, context["dag_run"], context["params"], now=now)
         if not request.promote:
             raise AirflowSkipException("Param pin is off: the package stays a challenger")
+        made, found = (context["ti"].xcom_pull(task_ids=task) for task in ("package", "compare"))
+        if found["champion"] == made["sha256"]:
+            raise AirflowSkipException("the package is the pinned one, byte for byte")
         if request.approved_by is not None:
             return _decision(request.approved_by, "started the run with approve: now", request.reason, now)
+        reasons = "; ".join(found["reasons"])
         if self._spec.promotion.approval == "auto":
-            package = context["ti"].xcom_pull(task_ids="package")
-            passes, reason = _rule(pipeline_context(), self._spec, package)
-            if passes:
-                return _decision("rule", "promotion.approval: auto", reason, now)
-            self.log.info("promotion.approval is auto, but a person has to decide: %s", reason)
+            if found["by_rule"]:
+                return _decision("rule", "promotion.approval: auto", reasons, now)
+            self.log.info("promotion.approval is auto, but a person has to decide: %s", reasons)
+        self._tell(context, made, found)
         return super().execute(context)
+
+    def _tell(self, context: Any, made: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        data = {"package": dict(made), "by_rule": found["by_rule"], "reasons": found["reasons"]}
+        subject = f"{self.model} {made['version']} waits for approval"
+        text = f"{found['text']}\n\nAnswer under Required Actions of {context['dag'].dag_id}."
+        try:
+            tell(Message("approval", self.model, subject, text, data), context)
+        except Exception:  # it waits whether or not somebody hears of it
+            self.log.exception("not everybody was told")
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Go on with the person's answer; a rejection skips what follows."""
         answer = event.get("chosen_options") or [self.REJECT]
         who = event.get("responded_by_user")
         if who is None:
-            self.log.warning("nobody answered within %s: rejected", RESPONSE_TIMEOUT)
+            self.log.warning("nobody answered within %s: rejected", self.response_timeout)
         decision = _decision(
             "nobody" if who is None else str(who["name"]),
             f"chose {answer[0]} in Airflow",

@@ -1,4 +1,4 @@
-"""The step of a scoring run that starts a training when it is asked to."""
+"""The steps that start a training: one of a scoring run, one of the monitor."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.failures import fail_typed
 from rescore_airflow.score_request import score_request
 
-__all__ = ["Retrain"]
+__all__ = ["Retrain", "RetrainIfDue"]
 
 
-class Retrain(TriggerDagRunOperator):
-    """Start ``train_<model>`` as the Params ``retrain`` and ``wait`` say; else skip.
-
-    The training sees what was known when the interval ended, so that a backfill trains what the
-    scheduled run would have trained.
-    """
-
-    def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
+class _TrainingStarter(TriggerDagRunOperator):
+    def __init__(self, *, model: str, **kwargs: Any) -> None:
         super().__init__(
             trigger_dag_id=f"train_{model}",
             deferrable=True,
@@ -35,27 +29,67 @@ class Retrain(TriggerDagRunOperator):
             **kwargs,
         )
         self.model = model
+
+    def _start(self, context: Any, as_of: datetime, *, only_if_due: bool, wait: bool = False) -> None:
+        """Start a training of what is known at ``as_of``; skip if none is due, or one is under way."""
+        from rescore import pipeline
+
+        if only_if_due:
+            # A challenger that waits for its approval is one under way.
+            if context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued", "running"]):
+                raise AirflowSkipException(f"a run of {self.trigger_dag_id} is under way: it decides first")
+            who = f"{context['dag'].dag_id} {context['run_id']}"
+            due, reason = pipeline.ask_for_retraining(pipeline_context(), self.model, as_of, asked_by=who)
+            if not due:
+                raise AirflowSkipException(f"no retraining is due: {reason}")
+            self.log.info("retraining is due: %s", reason)
+        self.conf = {"as_of": as_of.isoformat()}
+        self.wait_for_completion = wait
+        asker = context["dag"].dag_id.partition("_")[0]
+        self.trigger_run_id = f"{asker}__{as_of:%Y-%m-%dT%H:%MZ}__{context['ti'].id}"
+        super().execute(context)
+
+
+class Retrain(_TrainingStarter):
+    """Start ``train_<model>`` as the Params ``retrain`` and ``wait`` of a scoring run say; else skip.
+
+    The training sees what was known when the interval ended, so that a backfill trains what the
+    scheduled run would have trained.
+    """
+
+    def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
         self._spec = spec
 
     @fail_typed
     def execute(self, context: Any) -> None:
         """Trigger the training, or skip with the reason."""
-        from rescore import pipeline
-
         params = context["params"]
         request = score_request(self._spec, context["dag_run"], params, now=datetime.now(UTC))
         if params["retrain"] == "never":  # the gate has skipped it, but a person may clear it alone
             raise AirflowSkipException("Param retrain is never: scoring uses the pinned package")
-        if params["retrain"] == "when_due":
-            due, reason = pipeline.when_due(pipeline_context(), self.model, request.known_by)
-            if not due:
-                raise AirflowSkipException(f"no retraining is due: {reason}")
-            under_way = context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued", "running"])
-            if under_way:
-                raise AirflowSkipException(f"retraining is due ({reason}), and one is under way already")
-            self.log.info("retraining is due: %s", reason)
-        self.conf = {"as_of": request.known_by.isoformat()}
-        self.wait_for_completion = bool(params["wait"])
-        start = request.interval.start.strftime("%Y-%m-%dT%H:%MZ")
-        self.trigger_run_id = f"score__{start}__{context['ti'].id}"
-        super().execute(context)
+        due_only = params["retrain"] == "when_due"
+        self._start(context, request.known_by, only_if_due=due_only, wait=bool(params["wait"]))
+
+
+class RetrainIfDue(_TrainingStarter):
+    """Start ``train_<model>`` if the model declares a reason that holds by the last published interval.
+
+    Parameters
+    ----------
+    until : str
+        End of that interval, ISO 8601; empty while nothing is published.
+    """
+
+    template_fields = (*TriggerDagRunOperator.template_fields, "until")
+
+    def __init__(self, *, model: str, until: Any, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.until = until
+
+    @fail_typed
+    def execute(self, context: Any) -> None:
+        """Trigger the training, or skip with the reason."""
+        if not self.until:
+            raise AirflowSkipException("nothing is published yet")
+        self._start(context, datetime.fromisoformat(self.until), only_if_due=True)

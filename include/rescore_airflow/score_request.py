@@ -38,7 +38,7 @@ def score_params(spec: ModelSpec) -> dict[str, Param]:
             "scheduled run sees.",
         ),
         "retrain": Param(
-            "when_due" if spec.drift.on_drift == "retrain" or spec.training.max_age else "never",
+            "when_due" if spec.asks_for_retraining else "never",
             type="string",
             enum=["never", "when_due", "always"],
             title="Retrain",

@@ -15,17 +15,19 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
-from rescore_airflow.factory import reproduce_dag, score_dag, train_dag
+from rescore_airflow.factory import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
 from rescore_airflow.readiness import ReadinessTrigger
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["score", "train", "reproduce"])
+@pytest.fixture(params=["score", "train", "monitor", "publish", "reproduce"])
 def dag(request: pytest.FixtureRequest, models: Path) -> DAG:
     return {
         "score": lambda: score_dag("tides"),
         "train": lambda: train_dag("tides"),
+        "monitor": lambda: monitor_dag("tides"),
+        "publish": lambda: publish_dag("tides"),
         "reproduce": reproduce_dag,
     }[request.param]()
 
@@ -70,15 +72,60 @@ def test_scoring_waits_for_the_source_and_goes_on_without_a_training(models: Pat
     dag = score_dag("tides")
     assert dag.get_task("extract").upstream_task_ids == {"ready", "retrain"}
     assert dag.get_task("extract").trigger_rule == "none_failed", "retrain is skipped as a rule"
-    order = ["extract", "validate", "score", "drift", "publish"]
+    order = ["extract", "validate", "score", "drift"]
     for before, after in itertools.pairwise(order):
         assert dag.get_task(after).upstream_task_ids == {before}
+    for last in ("publish", "hold"):  # one of them, as drift decides
+        assert dag.get_task(last).upstream_task_ids == {"drift"}
     assert [asset.name for asset in dag.get_task("publish").outlets] == ["scores/tides"]
+    assert dag.get_task("hold").outlets == []
+    assert dag.get_task("hold").trigger_dag_id == publish_dag("tides").dag_id
+
+
+def test_new_scores_and_every_day_wake_the_monitor(models: Path) -> None:
+    dag = monitor_dag("tides")
+    schedule = DagSerialization.to_dict(dag)["dag"]["timetable"]
+    assert "scores/tides" in json.dumps(schedule) and "45 5 * * *" in json.dumps(schedule)
+    assert [asset.name for asset in dag.get_task("measure").outlets] == ["monitor/tides"]
+    assert dag.task_ids == ["measure"], "nobody listens, and no reason to train is declared"
+
+
+def test_the_monitor_tells_and_asks_only_where_that_is_declared(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    spec = folder / "tides" / "model.yaml"
+    declared = spec.read_text().replace("seed: 7}", "seed: 7, retrain_at: 0.5}")
+    spec.write_text(declared)
+    monkeypatch.setenv("RESCORE_MODELS", str(folder))
+    platform = tmp_path / "notify.yaml"
+    platform.write_text("- {notifier: rescore_airflow.webhook.WebhookNotifier, events: [verdict]}")
+    monkeypatch.setenv("RESCORE_NOTIFY", str(platform))
+    dag = monitor_dag("tides")
+    assert {task: dag.get_task(task).upstream_task_ids for task in dag.task_ids} == {
+        "measure": set(),
+        "notify": {"measure"},
+        "retrain": {"measure"},
+    }
+    platform.write_text("- {notifier: WebhookNotifier, event: [verdict]}")
+    bag = DagBag(CHECKOUT / "dags", safe_mode=True)
+    assert "RESCORE_NOTIFY" in bag.import_errors[str(CHECKOUT / "dags" / "model_folders.py")]
+
+
+def test_a_release_waits_for_a_person_and_no_answer_is_no(models: Path) -> None:
+    dag = publish_dag("tides")
+    release = dag.get_task("release")
+    assert release.defaults == ["Reject"]
+    assert release.response_timeout is not None
+    assert [asset.name for asset in release.outlets] == ["scores/tides"]
+    assert dag.max_active_runs > score_dag("tides").max_active_runs
 
 
 def test_nothing_is_pinned_without_approval(models: Path) -> None:
     dag = train_dag("tides")
-    assert dag.get_task("pin").upstream_task_ids == {"package", "approval"}
+    assert dag.get_task("pin").upstream_task_ids == {"package", "compare", "approval"}
+    assert dag.get_task("approval").upstream_task_ids == {"compare"}
     assert dag.get_task("pin").trigger_rule == "all_success"
     assert dag.get_task("approval").defaults == ["Reject"], "no answer is no approval"
     assert dag.get_task("approval").response_timeout is not None
@@ -114,7 +161,8 @@ def test_a_broken_model_folder_takes_only_its_own_dags_down(
 
     bag = DagBag(CHECKOUT / "dags", safe_mode=True)
 
-    assert set(bag.dags) == {"score_tides", "train_tides", "reproduce"}
+    of_tides = {f"{kind}_tides" for kind in ("score", "train", "monitor", "publish")}
+    assert set(bag.dags) == of_tides | {"reproduce"}
     assert list(bag.import_errors) == [str(CHECKOUT / "dags" / "model_folders.py")]
     message = next(iter(bag.import_errors.values()))
     assert str(broken) in message
@@ -153,7 +201,8 @@ def test_reading_the_dag_files_loads_nothing_heavy(models: Path) -> None:
     files = [str(file) for file in sorted((CHECKOUT / "dags").glob("*.py"))]
     done = subprocess.run([sys.executable, "-c", _PARSE, *files], capture_output=True, text=True, check=True)
     parsed = json.loads(done.stdout.splitlines()[-1])
-    assert parsed["dags"] == ["reproduce", "score_ebb", "score_tides", "train_ebb", "train_tides"]
+    kinds = ("monitor", "publish", "score", "train")
+    assert parsed["dags"] == sorted(["reproduce", *(f"{k}_{m}" for k in kinds for m in ("ebb", "tides"))])
     heavy = {
         *("pandas", "numpy", "pyarrow", "scipy", "sklearn", "skops", "great_expectations", "altair"),
         *("sqlalchemy", "psycopg2", "adbc_driver_postgresql", "fsspec", "fastapi"),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rescore.pipeline.compare import compare_packages
     from rescore.pipeline.compare_rule import Comparison
     from rescore.pipeline.context import Context, code_revision
+    from rescore.pipeline.monitor import monitor_model
     from rescore.pipeline.performance import (
         latest_performance,
         measure_due,
@@ -43,6 +44,7 @@ _WHERE = {
     "compare": ["compare_packages"],
     "compare_rule": ["Comparison"],
     "context": ["Context", "code_revision"],
+    "monitor": ["monitor_model"],
     "performance": [
         "latest_performance",
         "measure_due",
@@ -73,6 +75,7 @@ __all__ = [
     "latest_performance",
     "measure_due",
     "measure_run",
+    "monitor_model",
     "package_rows",
     "performance_by_run",
     "performance_by_week",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from rescore.pipeline.compare_blocks import HIGHER_IS_BETTER
 from rescore.pipeline.context import Context
 from rescore.pipeline.performance import latest_performance
 from rescore.spec import ModelSpec
 from rescore.store import Pin
 
 __all__ = ["ask_for_retraining", "when_due"]
-
-_LESS_IS_BETTER = {"brier", "log_loss", "mae", "rmse"}
 
 
 def when_due(ctx: Context, model_name: str, now: datetime) -> tuple[bool, str]:
@@ -102,7 +101,7 @@ def _performance(ctx: Context, spec: ModelSpec, pinned: Pin, known_by: datetime,
         return None
     metric, value = lately["metric"], lately["value"]
     low, high = (value if lately[end] is None else lately[end] for end in ("low", "high"))
-    if not (low > limit if metric in _LESS_IS_BETTER else high < limit):
+    if not (high < limit if HIGHER_IS_BETTER[metric] else low > limit):
         return None
     return (
         f"{metric} of the week until {lately['until'].isoformat()} is {value:.4g} ({low:.4g} to {high:.4g}, "

@@ -1,0 +1,161 @@
+"""Telling people: Airflow's notifiers, as the model and the platform declare them.
+
+A notifier is any class of Airflow's providers or of your own that extends ``BaseNotifier``. What it
+says is in the template variable ``rescore``: ``event``, ``model``, ``subject``, ``text``, ``html`` and
+``data``. Notifiers load when there is something to tell.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+from pydantic import ValidationError as PydanticError
+
+from rescore.errors import RescoreError, SettingsError
+from rescore.folder import load_model
+from rescore.settings import Settings
+from rescore.spec import NotifySpec
+
+__all__ = ["Message", "listeners", "on_failure", "tell"]
+
+log = logging.getLogger(__name__)
+
+#: A notifier that sends HTML and is not told what to say, says this.
+_DEFAULTS = {"subject": "{{ rescore.subject }}", "html_content": "{{ rescore.html }}"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """What there is to tell.
+
+    Attributes
+    ----------
+    event : {'failed', 'held', 'verdict', 'approval'}
+        Decides who is told.
+    model : str
+        The model; empty for the platform's own DAGs.
+    subject, text : str
+        One line, and all of it; plain text.
+    data : mapping
+        The same for a machine, JSON-serialisable.
+    """
+
+    event: str
+    model: str
+    subject: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, Any]:
+        """What templates see as ``rescore``; ``html`` is escaped, for it may quote anybody's data."""
+        return {
+            "event": self.event,
+            "model": self.model,
+            "subject": " ".join(self.subject.split()),
+            "text": self.text,
+            "html": f'<pre style="white-space: pre-wrap">{html.escape(self.text)}</pre>',
+            "data": dict(self.data),
+        }
+
+
+def listeners(model: str) -> list[NotifySpec]:
+    """What ``airflow.notify`` of the model declares, and the file that ``RESCORE_NOTIFY`` names.
+
+    Raises
+    ------
+    SettingsError
+        The file is missing or wrong.
+    """
+    mine = load_model(Settings.from_environment().models, model).spec.airflow.notify if model else []
+    return [*mine, *_platform()]
+
+
+def _platform() -> list[NotifySpec]:
+    named = os.environ.get("RESCORE_NOTIFY")
+    if not named:
+        return []
+    try:
+        return TypeAdapter(list[NotifySpec]).validate_python(
+            yaml.safe_load(Path(named).read_text(encoding="utf-8"))
+        )
+    except (OSError, yaml.YAMLError, PydanticError) as error:
+        raise SettingsError(
+            "the platform's notifiers can't be read",
+            where=f"{named}, which RESCORE_NOTIFY names",
+            expected="a YAML list of: notifier, events, arguments",
+            examples=[str(error)],
+            fix="mend the file",
+        ) from None
+
+
+def tell(message: Message, context: Mapping[str, Any]) -> int:
+    """Send a message to all who listen to its event; one that can't be told does not keep it from others.
+
+    Returns
+    -------
+    int
+        How many were told.
+
+    Raises
+    ------
+    SettingsError
+        At least one could not be told; raised after the others were.
+    """
+    wanted = [one for one in listeners(message.model) if message.event in one.events]
+    failed = []
+    for one in wanted:
+        try:
+            _notifier(one)({**context, "rescore": message.variables()})
+        except Exception as error:
+            log.exception("%s was not told of: %s", one.notifier, message.subject)
+            failed.append(f"{one.notifier}: {type(error).__name__}: {error}")
+    if failed:
+        raise SettingsError(
+            f"{len(failed)} of {len(wanted)} notifiers could not be told: {message.subject}",
+            where="airflow.notify in model.yaml, or the file that RESCORE_NOTIFY names",
+            expected="an Airflow notifier that can be made with these arguments, and somebody who answers",
+            examples=failed,
+            fix="mend the arguments, or the connection that the notifier uses",
+        )
+    return len(wanted)
+
+
+def _notifier(declared: NotifySpec) -> Any:
+    from importlib import import_module
+
+    module, _, name = declared.notifier.rpartition(".")
+    kind = getattr(import_module(module), name)
+    fields: Sequence[str] = getattr(kind, "template_fields", ())
+    defaults = _DEFAULTS if set(_DEFAULTS) <= set(fields) else {}
+    return kind(**{**defaults, **declared.arguments})
+
+
+def on_failure(context: Any) -> None:
+    """A failure callback: tell that a task has failed for good, and why. Never raises."""
+    error, instance = context.get("exception"), context["ti"]
+    dag_id = context["dag"].dag_id
+    what = error.what if isinstance(error, RescoreError) else str(error).partition("\n")[0]
+    message = Message(
+        "failed",
+        _model_of(dag_id),
+        f"{dag_id}: {instance.task_id} failed: {what}",
+        f"Run {context['run_id']} of {dag_id}, try {instance.try_number} of {instance.task_id}:\n\n{error}",
+        {"dag_id": dag_id, "run_id": context["run_id"], "task_id": instance.task_id, "error": str(error)},
+    )
+    try:
+        tell(message, context)
+    except Exception:  # whatever happens here, the task's own failure is what counts
+        log.exception("nobody was told")
+
+
+def _model_of(dag_id: str) -> str:
+    kind, _, model = dag_id.partition("_")
+    return model if kind in {"score", "train", "monitor", "publish"} else ""
