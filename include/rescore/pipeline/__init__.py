@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from rescore.pipeline.publish import publish_run, release_run
     from rescore.pipeline.ready import is_ready
     from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
+    from rescore.pipeline.reproduce_scores import (
+        PackageReproduction,
+        ScoreReproduction,
+        reproduce_package,
+        reproduce_score,
+    )
     from rescore.pipeline.retrain import ask_for_retraining, when_due
     from rescore.pipeline.score import (
         begin_extract,
@@ -55,6 +61,7 @@ _WHERE = {
     "publish": ["publish_run", "release_run"],
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
+    "reproduce_scores": ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"],
     "retrain": ["ask_for_retraining", "when_due"],
     "score": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
     "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
@@ -65,7 +72,9 @@ __all__ = [
     "Comparison",
     "Context",
     "Difference",
+    "PackageReproduction",
     "Reproduction",
+    "ScoreReproduction",
     "ask_for_retraining",
     "begin_extract",
     "code_revision",
@@ -82,7 +91,9 @@ __all__ = [
     "pin",
     "publish_run",
     "release_run",
+    "reproduce_package",
     "reproduce_run",
+    "reproduce_score",
     "sample_runs",
     "score_interval",
     "score_run",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg2 import sql
@@ -16,6 +18,7 @@ from rescore.errors import StoreError
 from rescore.interval import Interval
 from rescore.store.claiming import refuse_stale
 from rescore.store.copying import copy_in, query_batches
+from rescore.store.database import run_sql
 from rescore.store.layout import ScoreLayout
 from rescore.store.reading import run_row
 from rescore.store.records import RunReference, run_id_of
@@ -105,6 +108,86 @@ class Scores(Runs):
                 connection, layout, row.run_id, Interval(row.interval_start, row.interval_end)
             )
         return pa.Table.from_batches(self._batches(layout, query), schema=layout.score_schema)
+
+    def runs_of_key(
+        self, model: str, key: Mapping[str, str], *, interval: Interval | None = None
+    ) -> list[tuple[str, pa.Table]]:
+        """The published scores that consumers see now of a key, or of part of one.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        key : mapping of str to str
+            Key columns and event time to values, as text that Postgres reads as the column's type.
+        interval : Interval, optional
+            Only this one.
+
+        Returns
+        -------
+        list of tuple
+            Run id and its matching rows, in the order of time; at most 100 rows in all.
+
+        Raises
+        ------
+        StoreError
+            No such column, or a value that is none of its type.
+        """
+        with self.transaction() as connection:
+            layout = self._layout(connection, model)
+            names = layout.row_schema.names
+            unknown = [name for name in key if name not in names]
+            if unknown:
+                raise StoreError(
+                    f"{model} has no key column {unknown[0]!r}", expected=", ".join(names), examples=unknown
+                )
+            matches = [
+                sql.SQL("s.{} = {}").format(sql.Identifier(name), sql.Literal(value))
+                for name, value in key.items()
+            ]
+            if interval is not None:
+                bounds = (("interval_start", interval.start), ("interval_end", interval.end))
+                matches += [
+                    sql.SQL("p.{} = {}").format(sql.Identifier(name), sql.Literal(moment))
+                    for name, moment in bounds
+                ]
+            statement = sql.SQL(
+                "SELECT s.run_id::text, {columns} FROM {scores} s JOIN {current} p ON p.run_id = s.run_id"
+                " WHERE p.model = {model} AND {matches} ORDER BY p.interval_start, {order} LIMIT 100"
+            ).format(
+                columns=sql.SQL(", ").join(
+                    sql.SQL("s.{}").format(sql.Identifier(n)) for n in layout.score_schema.names
+                ),
+                scores=self.qualified(layout.scores_table),
+                current=self.qualified("publication_current"),
+                model=sql.Literal(model),
+                matches=sql.SQL(" AND ").join(matches) if matches else sql.SQL("true"),
+                order=sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(n)) for n in layout.key_names),
+            )
+            try:
+                rows = run_sql(connection, statement)
+            except psycopg2.DataError as error:
+                raise StoreError(
+                    f"a value of the key is none of its column's type: {str(error).splitlines()[0]}",
+                    where=", ".join(f"{name}={value}" for name, value in key.items()),
+                    expected=", ".join(f"{field.name} {field.type}" for field in layout.row_schema),
+                ) from None
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for run_id, *values in rows:
+            found.setdefault(run_id, []).append(tuple(values))
+        return [
+            (
+                run_id,
+                pa.table(
+                    [
+                        pa.array(column, field.type)
+                        for column, field in zip(zip(*some, strict=True), layout.score_schema, strict=True)
+                    ],
+                    schema=layout.score_schema,
+                ),
+            )
+            for run_id, some in found.items()
+        ]
 
     def _stored_digest(
         self, connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval
