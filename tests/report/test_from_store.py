@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
 import loans
 import pytest
 from loans import Bank, day
+from report.conftest import LAST
 
-from rescore import pipeline
 from rescore.errors import NotFoundError, ParameterError
-from rescore.local.postgres import LocalPostgres
 from rescore.report import charts, from_store
-
-LAST = 47
-
-
-@pytest.fixture(scope="module")
-def bank(
-    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
-) -> Iterator[Bank]:
-    """Eight days scored, the labels of the last two not known yet; drift from the first on."""
-    url = postgres_server.create_database("bank_pictures")
-    made = loans.open_bank(url, tmp_path_factory.mktemp("bank"), seed)
-    for number in range(40, LAST + 1):
-        made.publish(number)
-    pipeline.measure_due(made.ctx, "loans", day(LAST).end)
-    yield made
-    made.ctx.store.close()
-    postgres_server.drop_database("bank_pictures")
 
 
 def texts(chart: Any) -> list[str]:

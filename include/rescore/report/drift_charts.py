@@ -80,8 +80,10 @@ def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") ->
     bands = alt.Scale(paddingInner=0.07, paddingOuter=0)
     labelled = alt.Y("label:N", sort=list(labels.values()), title=None, axis=_names(), scale=bands)
     # Beside a few rows a legend would be higher than they are.
-    place = {"orient": "bottom", "direction": "horizontal"} if len(labels) < LEGEND_ROWS else {}
-    thin = {"titleOrient": "left", "gradientThickness": 9, "offset": 4} if place else {}
+    place: dict[str, Any] = (
+        {"orient": "bottom", "direction": "horizontal"} if len(labels) < LEGEND_ROWS else {}
+    )
+    thin: dict[str, Any] = {"titleOrient": "left", "gradientThickness": 9, "offset": 4} if place else {}
     colour = alt.Color(
         "effect:Q",
         title="effect (PSI beyond chance)" if place else ["effect (PSI", "beyond chance)"],

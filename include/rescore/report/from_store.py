@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import NotFoundError, ParameterError
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rescore.store import RunReference, Store
 
 __all__ = [
+    "agreement",
     "calibration_of",
     "drift_heatmap_of",
     "extracted_rows_of",
@@ -181,6 +183,26 @@ def performance_rows(
     return metric, [rows[key] for key in sorted(rows)][-last if last else 0 :]
 
 
+def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How often the estimate came true, of the rows of :func:`performance_rows`.
+
+    Returns
+    -------
+    dict or None
+        ``measured`` runs (or weeks) that have both, ``within`` of them where the realised value is in the
+        estimate's 95 % band, and ``typical``, the median absolute difference. None if there is none.
+    """
+    both = [row for row in rows if row["within"] is not None and row["estimated"] is not None]
+    if not both:
+        return None
+    gaps = [abs(row["value"] - row["estimated"]) for row in both]
+    return {
+        "measured": len(both),
+        "within": sum(row["within"] for row in both),
+        "typical": median(gaps),
+    }
+
+
 def _bounds(row: Mapping[str, Any]) -> tuple[str, str]:
     return str(row["interval_start"]), str(row["interval_end"])
 
@@ -252,8 +274,8 @@ def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
     -------
     dict
         ``drift``, ``scores``, ``performance`` (by run), ``performance_by_week``, ``calibration``
-        (classifiers), ``rows``; and ``feature:NAME`` for what was flagged or broken in the latest
-        window, the score and the most important feature else, at most four. Altair charts:
+        (classifiers), ``rows``; and ``feature:NAME`` for four features of the latest window: what is
+        broken or flagged, else the score and the most important ones. Altair charts:
         :func:`rescore.report.charts.svg` makes text of them.
     """
     pictures = {
@@ -266,10 +288,24 @@ def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
     if any("calibration" in row["metrics"] for row in store.performance_by_run(model, last)):
         pictures["calibration"] = calibration_of(store, model)
     for series in store.drift_series(model, 1):
-        for name in list(series["report"].get("bars", {}))[:4]:
-            run = str(series["run_id"])
+        run, report = str(series["run_id"]), series["report"]
+        for name in _worth_a_look(report)[:4]:
             pictures[f"feature:{name}"] = feature_distribution_of(store, model, name, run)
     return pictures
+
+
+def _worth_a_look(report: Mapping[str, Any]) -> list[str]:
+    """Features with bars: broken ones first, flagged ones, the score, and then the most important."""
+    rows = [one for one in report["features"] if one["name"] in report.get("bars", {})]
+    rows.sort(
+        key=lambda one: (
+            not one["outage"],
+            not one["flagged"],
+            one["kind"] != "score",
+            -(one["importance"] or 0),
+        )
+    )
+    return [one["name"] for one in rows]
 
 
 def _timezone(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -114,9 +114,9 @@ def realised_performance(
             dots.encode(x=middle, y=value, color=colour),
         ]
     chart = alt.layer(*layers).properties(height=180)
-    heading = alt.TitleParams(title, subtitle=_said(estimated))
+    said = alt.TitleParams(title, subtitle=_said(estimated))
     strip = sample_sizes(placed, "labelled", "labels", timezone)
-    return finish(alt.vconcat(chart.properties(width=strip.width), strip, title=heading))
+    return finish(alt.vconcat(chart.properties(width=strip.width), strip, title=said))
 
 
 def _said(estimated: list[dict[str, Any]]) -> str:
@@ -144,7 +144,10 @@ def calibration(
         return finish(nothing(title, "no labels yet"))
     largest = max(max(one["mean_score"], one["observed_high"]) for one in groups)
     domain = [0, min(1.0, largest * 1.05)]
-    axis = {"axis": alt.Axis(format="~%", tickCount=6), "scale": alt.Scale(domain=domain, nice=False)}
+    axis: dict[str, Any] = {
+        "axis": alt.Axis(format="~%", tickCount=6),
+        "scale": alt.Scale(domain=domain, nice=False),
+    }
     line = alt.Chart(alt.InlineData(values=[{"at": one} for one in domain])).mark_line(
         color=GREY, strokeWidth=1.5, strokeDash=[5, 3]
     )
