@@ -20,6 +20,7 @@ from rescore import drift, pipeline, source
 from rescore.digest import bytes_sha256
 from rescore.interval import Interval
 from rescore.settings import Settings
+from rescore.source.labelling import join_labels
 
 MODEL = "loans"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
@@ -158,6 +159,9 @@ def open_bank(url: str, home: Path, seed: int) -> Bank:
     starts = np.repeat([day(n).start for n in range(TRAINED)], [one.num_rows for one in past])
     rows = pa.concat_tables(past)
     rows = rows.append_column("interval_start", pa.array(list(starts), pa.timestamp("us", tz="UTC")))
+    days = [day(n) for n in range(TRAINED)]
+    known = source.labels(url, ctx.model(MODEL), days, days[-1].end + timedelta(days=2))
+    rows = join_labels(rows, known, ["loan"], "defaulted")
     scores = chance(rows["amount"].to_numpy(), rows["income"].to_numpy())
     importance = {"amount": 0.7, "income": 0.29, "branch": 0.01}
     return Bank(ctx, url, drift.build_reference(rows, spec, scores, importance))

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from rescore.drift import auc_interval, estimated_performance, realised
+from rescore.drift import ScoreCalibration, auc_interval, estimated_performance, realised
+from rescore.drift.performance_metrics import calibration
 from rescore.errors import DriftError
 from rescore.spec import ModelSpec
 
@@ -110,6 +111,110 @@ def test_estimates_come_true_for_calibrated_scores(seed: int) -> None:
     assert expected["auc"] == pytest.approx(metrics.roc_auc_score(positive, score), abs=0.015)
     assert expected["accuracy"] == pytest.approx(((score > 0.5) == positive).mean(), abs=0.012)
     assert expected["brier"] == pytest.approx(((score - positive) ** 2).mean(), abs=0.01)
+
+
+def test_bands_of_estimates_hold_for_95_in_100_labellings(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    score = generator.beta(2, 5, 800).round(2)
+    expected, held = estimated_performance(score), dict.fromkeys(("auc", "brier", "log_loss", "accuracy"), 0)
+    for _ in range(300):
+        positive = generator.random(800) < score
+        found = {
+            "auc": metrics.roc_auc_score(positive, score),
+            "brier": ((score - positive) ** 2).mean(),
+            "log_loss": metrics.log_loss(positive, np.clip(score, 1e-15, 1 - 1e-15)),
+            "accuracy": ((score >= 0.5) == positive).mean(),
+        }
+        for name in held:
+            held[name] += bool(expected[f"{name}_low"] <= found[name] <= expected[f"{name}_high"])
+    assert all(270 <= count <= 297 for count in held.values()), held
+
+
+def _day(generator: np.random.Generator, wander: float, rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Overconfident scores, on a day whose rate is its own by ``wander``."""
+    logit = generator.normal(-1, 1.2, rows)
+    positive = generator.random(rows) < 1 / (1 + np.exp(-logit - generator.normal(0, wander)))
+    return 1 / (1 + np.exp(-2 * logit)), positive
+
+
+@pytest.mark.parametrize("wander", [0.0, 0.5])
+def test_calibrated_estimates_hold_for_overconfident_scores_and_days_of_their_own(
+    seed: int, wander: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    days = [_day(generator, wander) for _ in range(60)]
+    score, positive = (np.concatenate(part) for part in zip(*days, strict=True))
+    learnt = ScoreCalibration.fit(score, positive, range(0, 30_001, 500))
+    assert learnt is not None
+    again = ScoreCalibration.from_dict(learnt.to_dict())
+    assert (np.diff(again.probabilities) >= 0).all() and (np.diff(again.scores) > 0).all()
+    plain = held = 0
+    for _ in range(200):
+        live, truth = _day(generator, wander)
+        rate = truth.mean()
+        for calibrated, found in (
+            (None, estimated_performance(live)),
+            (again, estimated_performance(live, again)),
+        ):
+            within = found["base_rate_low"] <= rate <= found["base_rate_high"]
+            if calibrated is None:
+                plain += within
+            else:
+                held += within
+    assert 178 <= held <= 199
+    assert plain < 150
+
+
+def test_a_calibration_error_of_calibrated_scores_is_no_more_than_chance(seed: int) -> None:
+    generator, zero, errors = np.random.default_rng(seed), 0, []
+    score = generator.beta(2, 5, 1000)
+    for _ in range(100):
+        found = calibration(score, generator.random(1000) < score)
+        zero += found["calibration_error_low"] == 0
+        errors.append(found["calibration_error"])
+        assert found["calibration_error_low"] <= found["calibration_error"] <= found["calibration_error_high"]
+    assert zero >= 90
+    assert np.mean(errors) == pytest.approx(found["calibration_error_by_chance"], rel=0.1)
+    wrong = calibration(score, generator.random(1000) < score**2)
+    assert wrong["calibration_error_low"] > 0.05
+
+
+def test_equal_scores_are_in_one_group_whatever_their_order(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    score = generator.choice([0.1, 0.2, 0.8], 500)
+    positive = generator.random(500) < score
+    found = calibration(score, positive)
+    assert [part["mean_score"] for part in found["calibration"]] == pytest.approx([0.1, 0.2, 0.8])
+    order = generator.permutation(500)
+    assert calibration(score[order], positive[order])["calibration_error"] == pytest.approx(
+        found["calibration_error"]
+    )
+
+
+def test_an_auc_of_one_is_not_certain_among_few_rows() -> None:
+    found = auc_interval(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
+    assert found == (1.0, pytest.approx(0.025**0.5), 1.0)
+
+
+def test_segments_of_few_rows_are_pooled(make_spec: Spec, seed: int) -> None:
+    spec = make_spec(x="numeric").model_copy(update={"segments": ["place", "gate"]})
+    generator = np.random.default_rng(seed)
+    place = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"]
+    rows = pa.table({"place": place, "gate": pa.array([1.0, 2.5] * 49 + [None, None], pa.float64())})
+    scores = pa.table({"id": np.arange(100), "score": generator.random(100)})
+    labels = pa.table({"id": np.arange(60), "y": generator.random(60) < 0.5})
+    found = realised(scores, labels, spec, rows)["segments"]
+    assert [(one["value"], one["rows"], one["labelled"]) for one in found["place"]] == [
+        ("a", 60, 60),
+        ("b", 30, 0),
+        ("other values", 10, 0),
+    ]
+    assert found["place"][0]["auc"] == pytest.approx(
+        metrics.roc_auc_score(labels["y"].to_numpy(), scores["score"].to_numpy()[:60])
+    )
+    assert [one["value"] for one in found["gate"]] == ["1", "2.5", "other values"]
+    with pytest.raises(DriftError, match="segments of 99 rows"):
+        realised(scores, labels, spec, rows.slice(1))
 
 
 def test_the_estimated_auc_is_the_expectation_over_all_labellings() -> None:

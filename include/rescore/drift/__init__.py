@@ -8,6 +8,7 @@ functions of tables and bytes: no database, no files, no clock.
 from rescore.drift.comparison import compare
 from rescore.drift.performance import (
     Outcomes,
+    ScoreCalibration,
     auc_interval,
     estimated_performance,
     main_metric,
@@ -23,6 +24,7 @@ __all__ = [
     "DriftReport",
     "FeatureDrift",
     "Outcomes",
+    "ScoreCalibration",
     "auc_interval",
     "build_reference",
     "compare",

@@ -17,7 +17,7 @@ from rescore.drift.bars import bars_of, score_quantiles
 from rescore.drift.cells import OrderedCells, moments
 from rescore.drift.measurement import Measured, measure, measure_score
 from rescore.drift.outage import missing_rates
-from rescore.drift.performance import estimated_performance
+from rescore.drift.performance_estimate import estimated_performance
 from rescore.drift.reference import Reference, one_score, stratum_of
 from rescore.drift.report import DriftReport, FeatureDrift, Method
 from rescore.drift.verdict import judge, say_limits, say_note
@@ -78,7 +78,7 @@ def compare(
         if profile.estimated_auc is not None:
             aucs = profile.estimated_auc[chosen][np.isfinite(profile.estimated_auc[chosen])]
             estimated = {
-                **estimated_performance(values),
+                **estimated_performance(values, profile.calibration),
                 "auc_reference_low": float(aucs.min()) if aucs.size else None,
                 "auc_reference_high": float(aucs.max()) if aucs.size else None,
             }
@@ -109,6 +109,7 @@ def compare(
         estimated=estimated,
         notes=notes,
         timezone=profile.timezone,
+        score_calibration=None if profile.calibration is None else profile.calibration.to_dict(),
         scores=None if scores is None else score_quantiles(one_score(scores)),
         bars=bars_of(measured, features, chosen),
     )

@@ -15,19 +15,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore.drift import performance_metrics as metrics
-from rescore.drift.performance_estimate import estimated_accuracy, estimated_performance
+from rescore.drift.performance_estimate import (
+    ScoreCalibration,
+    estimated_accuracy,
+    estimated_performance,
+)
 from rescore.drift.performance_metrics import auc_interval
 from rescore.errors import DriftError
 from rescore.spec import ModelSpec
 
 __all__ = [
     "Outcomes",
+    "ScoreCalibration",
     "auc_interval",
     "estimated_performance",
     "main_metric",
     "measure",
     "outcomes",
     "pool",
+    "positives",
     "realised",
 ]
 
@@ -141,10 +147,15 @@ def _truth(joined: pa.Table, spec: ModelSpec) -> Floats:
     if spec.target.kind == "regression":
         return np.asarray(truth.cast(pa.float64()).to_numpy())
     if spec.target.kind == "binary":
-        same = pc.equal(truth, pa.scalar(spec.target.positive).cast(truth.type))
-    else:
-        same = pc.equal(joined["label"].cast(pa.string()), truth.cast(pa.string()))
+        return positives(truth, spec).astype(np.float64)
+    same = pc.equal(joined["label"].cast(pa.string()), truth.cast(pa.string()))
     return np.asarray(same.to_numpy(), dtype=np.float64)
+
+
+def positives(labels: pa.ChunkedArray, spec: ModelSpec) -> npt.NDArray[np.bool_]:
+    """Which labels, all known, are the positive class of a binary model."""
+    same = pc.equal(labels, pa.scalar(spec.target.positive).cast(labels.type))
+    return np.asarray(same.to_numpy(), dtype=np.bool_)
 
 
 def _texts(column: pa.ChunkedArray) -> Texts:
@@ -178,8 +189,17 @@ def realised(
     return measure(outcomes(scores, labels, spec, segments), spec)
 
 
-def measure(rows: Outcomes, spec: ModelSpec) -> dict[str, Any]:
+def measure(rows: Outcomes, spec: ModelSpec, calibration: ScoreCalibration | None = None) -> dict[str, Any]:
     """Realised metrics, the estimate that needs no label, and how the two agree.
+
+    Parameters
+    ----------
+    rows : Outcomes
+        Of one run or several.
+    spec : ModelSpec
+        The model.
+    calibration : ScoreCalibration, optional
+        What scores of the package meant in training, for the estimates of a binary model.
 
     Returns
     -------
@@ -203,10 +223,9 @@ def measure(rows: Outcomes, spec: ModelSpec) -> dict[str, Any]:
     """
     whole = _counted(rows, spec)
     if spec.target.kind != "regression":
-        estimate = estimated_performance if spec.target.kind == "binary" else estimated_accuracy
-        whole["estimated"] = estimate(rows.score)
+        whole["estimated"] = _estimate(rows.score, spec, calibration)
         if whole["labelled"]:
-            whole["agreement"] = _agreement(whole, estimate(rows.score[rows.known]))
+            whole["agreement"] = _agreement(whole, _estimate(rows.score[rows.known], spec, calibration))
     if rows.segments:
         whole["segments"] = {name: _segments(rows, texts, spec) for name, texts in rows.segments.items()}
     return whole
@@ -227,6 +246,14 @@ def _counted(rows: Outcomes, spec: ModelSpec, *, calibrated: bool = True) -> dic
         return report | metrics.regression(score, truth)
     judge = metrics.binary if spec.target.kind == "binary" else metrics.multiclass
     return report | judge(score, truth > 0, calibrated=calibrated)
+
+
+def _estimate(
+    score: Floats, spec: ModelSpec, calibration: ScoreCalibration | None
+) -> dict[str, float | None]:
+    if spec.target.kind == "binary":
+        return estimated_performance(score, calibration)
+    return estimated_accuracy(score)
 
 
 def _agreement(realised: Mapping[str, Any], estimate: Mapping[str, float | None]) -> dict[str, Any]:

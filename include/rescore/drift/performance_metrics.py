@@ -132,7 +132,8 @@ def _error_interval(share: Floats, gap: Floats, deviation: Floats) -> tuple[floa
     while exceeded(most) < 0.975 and most < 1024:
         most *= 2
     smallest = 0.0 if exceeded(0.0) > 0.025 else solve(0.025, 0.0, 1.0)
-    return smallest * error, solve(0.975, 0.0, most) * error
+    # Chance only adds to the error seen, so that the true one may well be smaller: both ends may be.
+    return smallest * error, max(solve(0.975, 0.0, most), 1.0) * error
 
 
 def auc_interval(score: Floats, positive: Bools) -> tuple[float, float, float] | None:

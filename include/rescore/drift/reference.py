@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from rescore.drift.calibration import refuse_unresolvable
 from rescore.drift.cells import LevelCells, OrderedCells, moments, ordered_values
-from rescore.drift.performance import estimated_performance
+from rescore.drift.performance import positives
+from rescore.drift.performance_estimate import ScoreCalibration, estimated_performance
 from rescore.errors import DriftError
 from rescore.spec import Feature, ModelSpec
 
@@ -112,6 +113,8 @@ class Reference:
         Standard deviation of the scores of each window.
     estimated_auc : ndarray of float, shape (n_windows,), or None
         Per window, the AUC expected from the scores alone; binary models only.
+    calibration : ScoreCalibration or None
+        What scores meant, where the snapshot had labels; binary models only.
     """
 
     model: str
@@ -124,6 +127,7 @@ class Reference:
     score: FeatureReference | None
     score_spread: Floats | None
     estimated_auc: Floats | None
+    calibration: ScoreCalibration | None = None
 
     def to_bytes(self) -> bytes:
         """Deterministic JSON: sorted keys, floats by repr, no NaN."""
@@ -141,6 +145,7 @@ class Reference:
             "score": None if self.score is None else self.score.to_dict(),
             "score_spread": _rounded(self.score_spread),
             "estimated_auc": _rounded(self.estimated_auc),
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
         }
         text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         return text.encode("utf-8")
@@ -169,6 +174,8 @@ class Reference:
                 expected=f"format {FORMAT}",
                 fix="update rescore, or train the package again",
             )
+        # Not in the first profiles of this format: a reader that does not know it loses nothing.
+        calibration = stored.get("calibration")
         try:
             return cls(
                 model=stored["model"],
@@ -181,6 +188,7 @@ class Reference:
                 score=None if stored["score"] is None else FeatureReference.from_dict(stored["score"]),
                 score_spread=_floats(stored["score_spread"]),
                 estimated_auc=_floats(stored["estimated_auc"]),
+                calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
             )
         except (KeyError, TypeError) as error:
             raise DriftError(
@@ -202,7 +210,8 @@ def build_reference(
     Parameters
     ----------
     snapshot : pyarrow.Table
-        The training snapshot: the model's input columns and ``interval_start`` (timestamp).
+        The training snapshot: the model's input columns, ``interval_start`` (timestamp) and, for the
+        calibration of estimates, the target.
     spec : ModelSpec
         The model.
     scores : ndarray of float, shape (n_rows,), or None
@@ -266,13 +275,16 @@ def build_reference(
         )
         for feature in spec.features
     )
-    score = score_spread = estimated_auc = None
+    score = score_spread = estimated_auc = calibration = None
     if scores is not None:
         values = one_score(scores)
         score = _ordered(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
         score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
         if spec.target.kind == "binary":
-            estimated = [estimated_performance(values[a:b])["auc"] for a, b in pairwise(bounds)]
+            if spec.target.name in held:
+                truth = positives(snapshot[spec.target.name], spec)
+                calibration = ScoreCalibration.fit(values, truth, bounds.tolist())
+            estimated = [estimated_performance(values[a:b], calibration)["auc"] for a, b in pairwise(bounds)]
             estimated_auc = _floats(estimated)
     return Reference(
         model=spec.name,
@@ -285,6 +297,7 @@ def build_reference(
         score=score,
         score_spread=score_spread,
         estimated_auc=estimated_auc,
+        calibration=calibration,
     ).to_bytes()
 
 

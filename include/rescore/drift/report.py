@@ -104,6 +104,8 @@ class DriftReport:
         What limits the statement.
     timezone : str
         The clock that people there read.
+    score_calibration : dict or None
+        What scores meant in training: see :class:`~rescore.drift.ScoreCalibration`.
     scores : dict or None
         ``rows`` with a score, and ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of them.
     bars : dict
@@ -125,6 +127,7 @@ class DriftReport:
     estimated: dict[str, float | None]
     notes: tuple[str, ...]
     timezone: str = "UTC"
+    score_calibration: dict[str, Any] | None = None
     scores: dict[str, float | int | None] | None = None
     bars: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -49,7 +49,8 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> dic
     run = ctx.store.run(run_id)
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
-    measured = drift.measure(_outcomes(ctx, folder, [run], as_of)[0], folder.spec)
+    rows = _outcomes(ctx, folder, [run], as_of)[0]
+    measured = drift.measure(rows, folder.spec, _calibration(ctx, run))
     ctx.store.record_performance(run_id, as_of, measured, label_coverage=measured["coverage"])
     return measured
 
@@ -94,13 +95,13 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[dict[str, 
             continue
         ctx.progress(f"{model_name}: measuring {len(wanted)} of {len(runs)} runs of the week of {week}")
         rows = _outcomes(ctx, folder, runs, now)
-        together = drift.measure(drift.pool(rows), folder.spec)
+        together = drift.measure(drift.pool(rows), folder.spec, _calibration(ctx, runs[-1]))
         bounds = {"interval_start": runs[0].interval.start, "interval_end": runs[-1].interval.end}
         whole = {"week": week, "runs": len(runs), **bounds, "metrics": together}
         for run, of_run in zip(runs, rows, strict=True):
             if run.run_id not in due:
                 continue
-            found = drift.measure(of_run, folder.spec)
+            found = drift.measure(of_run, folder.spec, _calibration(ctx, run))
             document = found | ({"week": whole} if run is wanted[-1] else {})
             ctx.store.record_performance(run.run_id, now, document, label_coverage=found["coverage"])
             bounds = {"interval_start": run.interval.start, "interval_end": run.interval.end}
@@ -171,6 +172,12 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str
         "rows": found["labelled"],
         "until": until,
     }
+
+
+def _calibration(ctx: Context, run: Run) -> drift.ScoreCalibration | None:
+    """What scores of the run's package meant in training; its drift report keeps it."""
+    stored = (ctx.store.drift_of(run) or {}).get("score_calibration")
+    return None if stored is None else drift.ScoreCalibration.from_dict(stored)
 
 
 def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[Run]:
