@@ -128,8 +128,8 @@ def test_intervals_are_named_by_their_start_on_the_models_own_clock() -> None:
 
 
 def test_units_and_sample_sizes_are_on_the_axes() -> None:
-    shown = texts(charts.score_distribution(scores(7), meaning="probability of arriving late"))
-    assert {"probability of arriving late", "rows", "1,000", "median"} <= set(shown)
+    shown = texts(charts.score_distribution(scores(7), name="late", meaning="probability of arriving late"))
+    assert {"late", "probability of arriving late", "rows", "1,000", "median"} <= set(shown)
     shown = texts(charts.realised_performance(performance(7, 5), metric="RMSE", unit="minutes", expected=0.7))
     assert {"RMSE (minutes)", "labels", "realised (95 % interval)", "on the hold-out"} <= set(shown)
     cells = [
@@ -185,6 +185,19 @@ def test_a_label_stands_at_the_start_where_intervals_are_of_different_lengths() 
     axis = str(charts.realised_performance(weeks, metric="auc").to_dict())
     assert "'labelOffset': 0," in axis
     assert "'labelOffset': 0," not in str(charts.realised_performance(weeks[:1], metric="auc").to_dict())
+
+
+def test_a_long_gap_is_cut_out_and_said() -> None:
+    december = datetime(2013, 12, 30, 9, tzinfo=UTC)
+    rows = [*days(7), {"interval_start": december, "interval_end": december + timedelta(days=1)}]
+    chart = charts.extracted_rows([{**row, "scored": 900} for row in rows], timezone=NEW_YORK)
+    shown = texts(chart)
+    assert {"1 Apr", "7 Apr", "30 Dec", "start of interval, 2013, America/New York, gaps cut out"} <= set(
+        shown
+    )
+    drawn = _values(chart, "outcome")
+    assert drawn[-1]["from"] == "2013-04-09T04:00:00Z"  # one blank day after the 7th
+    assert not any("gaps" in text for text in texts(charts.extracted_rows(outcomes(7))))
 
 
 def test_calibration_says_how_many_rows_it_stands_on() -> None:

@@ -7,9 +7,11 @@ has a shape.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -47,6 +49,9 @@ BLACK, GREY = "#222222", "#8A8A8A"
 #: Width of the plotting area, pixels.
 WIDTH = 560
 
+#: Gaps of more than so many intervals are cut out of the time axis.
+LONG_GAP = 6
+
 #: Rows as they come from the store: mappings, or a pandas frame.
 Rows = Any
 
@@ -59,17 +64,28 @@ def records(rows: Rows) -> list[dict[str, Any]]:
 
 
 def over_time(rows: Rows, timezone: str) -> list[dict[str, Any]]:
-    """Rows in order of time, with ``from``, ``middle``, ``to`` as the clock shows them in ``timezone``.
+    """Rows in order of time, with ``start`` as the clock shows it in ``timezone``, and where to draw them.
 
-    ``interval_start`` and ``interval_end`` are aware datetimes or ISO 8601 text.
+    ``interval_start`` and ``interval_end`` are aware datetimes or ISO 8601 text. ``from``, ``middle`` and
+    ``to`` are the same clock, less the gaps: where nothing ran for a long while, one blank interval is
+    left of it, so that a week in April and a day in December fit into one picture.
     """
     zone = ZoneInfo(timezone)
     placed = []
     for row in records(rows):
         start, end = _clock(row["interval_start"], zone), _clock(row["interval_end"], zone)
+        placed.append((start, end, row))
+    placed.sort(key=lambda one: one[:2])
+    blank = median([end - start for start, end, _ in placed]) if placed else timedelta(0)
+    drawn, cut, last = [], timedelta(0), placed[0][1] if placed else None
+    for start, end, row in placed:
+        if last is not None and start - last > LONG_GAP * blank:
+            cut += start - last - blank
+        last = end if last is None else max(last, end)
         middle = start + (end - start) / 2
-        placed.append({**row, "from": _text(start), "middle": _text(middle), "to": _text(end)})
-    return sorted(placed, key=lambda row: (row["from"], row["to"]))
+        where = {"from": _text(start - cut), "middle": _text(middle - cut), "to": _text(end - cut)}
+        drawn.append({**row, "start": _text(start), **where})
+    return drawn
 
 
 def _clock(moment: Any, zone: ZoneInfo) -> datetime:
@@ -102,23 +118,48 @@ def time_axis(rows: Sequence[Mapping[str, Any]], timezone: str | None, *, field:
     if timezone is None:
         axis = alt.Axis(title=None, labels=False, ticks=False, domain=False, grid=False)
         return alt.X(f"{field}:T", axis=axis, scale=scale)
-    starts = sorted({row["from"] for row in rows})
-    by_day = len({start[:10] for start in starts}) == len(starts)
+    starts = {row["from"]: row["start"] for row in rows}
+    by_day = len({start[:10] for start in starts.values()}) == len(starts)
     every = -(-len(starts) // (12 if by_day else 7))
-    span = _seconds(rows[0]["from"], last)
+    shown = list(starts)[::every]
+    after_gap = [at for at, before in zip(list(starts)[1:], starts, strict=False) if _cut(before, at, starts)]
+    shown = sorted(
+        {*after_gap, *(at for at in shown if all(_apart(at, gap, last, rows) for gap in after_gap))}
+    )
     lengths = [_seconds(row["from"], row["to"]) for row in rows]
     # Days of 23 and 25 hours are alike; weeks of which only two days were measured are not.
     alike = max(lengths) < 1.2 * min(lengths)
+    names = {str(_milliseconds(at)): _label(starts[at], by_day=by_day) for at in shown}
     axis = alt.Axis(
-        title=_time_title(starts, timezone),
-        format="%-d %b" if by_day else "%-d %b %H:%M",
-        values=starts[::every],
+        title=_time_title(sorted(starts.values()), timezone) + (", gaps cut out" if after_gap else ""),
+        # Positions are shifted by the gaps cut out, so the labels are looked up.
+        labelExpr=f"{json.dumps(names)}[toString(time(datum.value))]",
+        values=shown,
         # One label an interval stands under its middle, one for several at the first one's start.
         labelFlush=False,
-        labelOffset=WIDTH * lengths[0] / span / 2 if every == 1 and alike else 0,
+        labelOffset=WIDTH * lengths[0] / _seconds(rows[0]["from"], last) / 2 if every == 1 and alike else 0,
         grid=False,
     )
     return alt.X(f"{field}:T", axis=axis, scale=scale)
+
+
+def _cut(before: str, at: str, starts: Mapping[str, str]) -> bool:
+    """Whether time was cut out between two positions."""
+    return _seconds(before, at) != _seconds(starts[before], starts[at])
+
+
+def _apart(at: str, gap: str, last: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether labels of two positions don't touch."""
+    return at == gap or abs(_seconds(at, gap)) > 0.09 * _seconds(rows[0]["from"], last)
+
+
+def _milliseconds(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _label(text: str, *, by_day: bool) -> str:
+    moment = datetime.fromisoformat(text)
+    return f"{moment.day} {moment:%b}" if by_day else f"{moment.day} {moment:%b %H:%M}"
 
 
 def _seconds(start: str, end: str) -> float:

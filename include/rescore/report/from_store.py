@@ -104,7 +104,8 @@ def score_distribution_of(store: Store, model: str, last: int = 60) -> Any:
     rows = store.drift_series(model, last)
     return charts.score_distribution(
         [{**row, **row["report"]["scores"]} for row in rows if row["report"].get("scores")],
-        meaning=_output(store, model, "meaning") or "score",
+        name=_score_name(store, model),
+        meaning=_output(store, model, "meaning"),
         title=f"{model}: scores",
         timezone=_timezone(rows),
     )
@@ -319,6 +320,12 @@ def _manifest(store: Store, model: str) -> Mapping[str, Any]:
 
 def _output(store: Store, model: str, key: str) -> str:
     return str(_manifest(store, model).get("output", {}).get(key, ""))
+
+
+def _score_name(store: Store, model: str) -> str:
+    """The output's name, with its unit unless that is a probability's."""
+    name, unit = _output(store, model, "name") or "score", _output(store, model, "unit")
+    return f"{name} ({unit})" if unit not in {"", "probability", "share"} else name
 
 
 def _holdout(store: Store, model: str, metric: str) -> float | None:

@@ -121,7 +121,7 @@ def realised_performance(
 
 def _said(estimated: list[dict[str, Any]]) -> str:
     banded = bool(estimated) and all(row.get("estimated_low") is not None for row in estimated)
-    return "shaded: where chance leaves the realised value, 95 %, if scores are true probabilities" * banded
+    return "shaded: where it should come true, 95 %, if scores mean what they meant in training" * banded
 
 
 def calibration(

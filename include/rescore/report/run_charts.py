@@ -28,7 +28,12 @@ __all__ = ["extracted_rows", "score_distribution"]
 
 
 def score_distribution(
-    rows: Rows, *, meaning: str = "score", title: str = "Scores", timezone: str = "UTC"
+    rows: Rows,
+    *,
+    name: str = "score",
+    meaning: str = "",
+    title: str = "Scores",
+    timezone: str = "UTC",
 ) -> Any:
     """Draw how scores are spread in each interval.
 
@@ -37,8 +42,10 @@ def score_distribution(
     rows : rows
         ``interval_start``, ``interval_end``, ``rows`` and the quantiles ``p05``, ``p25``, ``p50``,
         ``p75``, ``p95``; :func:`rescore.drift.bars.score_quantiles` makes them.
+    name : str
+        What stands at the axis, with its unit: short.
     meaning : str
-        What a score is, with its unit.
+        What a score is, said under the title.
     title : str
         Above the picture.
     timezone : str
@@ -66,14 +73,18 @@ def score_distribution(
         encoding = {
             "x": time_axis(placed, None),
             "x2": alt.X2("to:T"),
-            "y": alt.Y("low:Q", title=meaning, scale=alt.Scale(zero=False, nice=True)),
+            "y": alt.Y("low:Q", title=name, scale=alt.Scale(zero=False, nice=True)),
             "color": colour,
         }
         if low != high:
             encoding["y2"] = alt.Y2("high:Q")
         layers.append(drawn.encode(**encoding))
     return finish(
-        alt.vconcat(alt.layer(*layers), sample_sizes(placed, "rows", "rows", timezone), title=title)
+        alt.vconcat(
+            alt.layer(*layers),
+            sample_sizes(placed, "rows", "rows", timezone),
+            title=alt.TitleParams(title, subtitle=meaning),
+        )
     )
 
 
