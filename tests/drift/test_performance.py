@@ -130,6 +130,13 @@ def test_bands_of_estimates_hold_for_95_in_100_labellings(seed: int) -> None:
     assert all(270 <= count <= 297 for count in held.values()), held
 
 
+def test_many_scores_are_pooled_without_moving_the_estimate(seed: int) -> None:
+    score = np.random.default_rng(seed).beta(2, 5, 300_000)
+    whole, part = estimated_performance(score), estimated_performance(score.round(5))
+    for name, value in whole.items():
+        assert value == pytest.approx(part[name], abs=2e-5), name
+
+
 def _day(generator: np.random.Generator, wander: float, rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
     """Overconfident scores, on a day whose rate is its own by ``wander``."""
     logit = generator.normal(-1, 1.2, rows)

@@ -34,6 +34,9 @@ LEAST_CHANCE = 1e-15
 #: Knots of a calibration at most, and rows behind each at least.
 MOST_KNOTS, LEAST_ROWS = 50, 10
 
+#: Scores told apart: with more distinct ones neighbours are pooled, which moves the AUC by less than 1e-5.
+MOST_SCORES = 65_536
+
 #: The metrics that are estimated for binary models.
 ESTIMATED = ("auc", "brier", "log_loss", "accuracy", "base_rate")
 
@@ -182,27 +185,40 @@ def estimated_performance(
     ordered = np.sort(np.clip(scores[np.isfinite(scores)], 0.0, 1.0))
     if ordered.size == 0:
         return {f"{name}{end}": None for name in ESTIMATED for end in ("", "_low", "_high")}
-    chance, strays = ordered, {}
+    at, rows = _distinct(ordered)
+    chance, strays = at, {}
     if calibration is not None:
-        chance = np.interp(ordered, calibration.scores, calibration.probabilities)
+        chance = np.interp(at, calibration.scores, calibration.probabilities)
         strays = dict(calibration.strays)
     spread = chance * (1 - chance)
-    inner = np.clip(ordered, LEAST_CHANCE, 1 - LEAST_CHANCE)
+    inner = np.clip(at, LEAST_CHANCE, 1 - LEAST_CHANCE)
     right, wrong = -np.log(inner), -np.log1p(-inner)
-    named = np.where(ordered >= 0.5, 1.0, -1.0)
-    auc, deviation = _expected_auc(ordered, chance) or (None, 0.0)
+    named = np.where(at >= 0.5, 1.0, -1.0)
+    auc, deviation = _expected_auc(rows, chance) or (None, 0.0)
     found: dict[str, float | None] = {}
     found |= _band("auc", auc, deviation, strays, 0.0, 1.0)
     # What a row adds to a metric takes one of two values; their difference is what chance moves.
     for name, value, step, most in (
-        ("brier", spread + (chance - ordered) ** 2, 1 - 2 * ordered, 1.0),
+        ("brier", spread + (chance - at) ** 2, 1 - 2 * at, 1.0),
         ("log_loss", chance * right + (1 - chance) * wrong, right - wrong, math.inf),
-        ("accuracy", np.where(ordered >= 0.5, chance, 1 - chance), named, 1.0),
+        ("accuracy", np.where(at >= 0.5, chance, 1 - chance), named, 1.0),
         ("base_rate", chance, 1.0, 1.0),
     ):
-        deviation = math.sqrt(float((spread * step**2).sum())) / ordered.size
-        found |= _band(name, float(value.mean()), deviation, strays, 0.0, most)
+        deviation = math.sqrt(float((rows * spread * step**2).sum())) / ordered.size
+        found |= _band(name, float((rows * value).sum()) / ordered.size, deviation, strays, 0.0, most)
     return found
+
+
+def _distinct(ordered: Floats) -> tuple[Floats, Floats]:
+    """Distinct ascending scores and the rows of each; of very many, neighbours count as equal."""
+    if ordered.size > MOST_SCORES:
+        starts = np.linspace(0, ordered.size, MOST_SCORES, endpoint=False).astype(np.intp)
+        rows = np.diff(starts, append=ordered.size).astype(np.float64)
+        ordered, weights = np.add.reduceat(ordered, starts) / rows, rows
+    else:
+        weights = np.ones(ordered.size)
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return ordered[starts], np.add.reduceat(weights, starts)
 
 
 def estimated_accuracy(scores: Floats) -> dict[str, float | None]:
@@ -220,21 +236,19 @@ def estimated_accuracy(scores: Floats) -> dict[str, float | None]:
     return _band("accuracy", float(sure.mean()), deviation, {}, 0.0, 1.0)
 
 
-def _expected_auc(ordered: Floats, chance: Floats) -> tuple[float, float] | None:
-    """The expected AUC of ascending scores, and the realised one's standard deviation about it."""
-    positive, negative = float(chance.sum()), float((1 - chance).sum())
+def _expected_auc(rows: Floats, chance: Floats) -> tuple[float, float] | None:
+    """The expected AUC of ascending distinct scores, and the realised one's standard deviation about it."""
+    up, down = rows * chance, rows * (1 - chance)
+    positive, negative = float(up.sum()), float(down.sum())
     pairs = positive * negative
     if pairs <= 0:
         return None
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    up = np.add.reduceat(chance, starts)
-    down = np.add.reduceat(1 - chance, starts)
     below = np.cumsum(down) - down / 2  # negatives a score is above, ties half
     above = positive - np.cumsum(up) + up / 2
     auc = float((up * below).sum() / pairs)
     # By how much the AUC moves when one row turns from a negative to a positive.
     slope = (below - above - auc * (negative - positive)) / pairs
-    variance = float((np.add.reduceat(chance * (1 - chance), starts) * slope**2).sum())
+    variance = float((rows * chance * (1 - chance) * slope**2).sum())
     return auc, math.sqrt(variance)
 
 

@@ -76,7 +76,9 @@ def over_time(rows: Rows, timezone: str) -> list[dict[str, Any]]:
         start, end = _clock(row["interval_start"], zone), _clock(row["interval_end"], zone)
         placed.append((start, end, row))
     placed.sort(key=lambda one: one[:2])
-    blank = median([end - start for start, end, _ in placed]) if placed else timedelta(0)
+    blank = timedelta(
+        seconds=median((end - start).total_seconds() for start, end, _ in placed) if placed else 0
+    )
     drawn, cut, last = [], timedelta(0), placed[0][1] if placed else None
     for start, end, row in placed:
         if last is not None and start - last > LONG_GAP * blank:
