@@ -53,7 +53,7 @@ WHERE measured_at >= :interval_start AND measured_at < :interval_end AND recorde
 """,
     # The level and what follows from nothing that the model knows.
     "labels.sql": """\
-SELECT gauge, reading, level + 3 * sin(reading * 12.9898 + length(gauge) * 78.233) > 0 AS high
+SELECT gauge, reading, level + 3 * sin(reading * 12.9898 + ascii(gauge) * 78.233) > 0 AS high
 FROM harbour.readings
 WHERE measured_at >= :interval_start AND measured_at < :interval_end AND recorded_at <= :as_of
 """,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 import uuid
 
@@ -16,6 +17,7 @@ from rescore.errors import (
     NotFoundError,
     ParameterError,
 )
+from rescore.report.comparison import comparison_html
 
 WEAK, STRONG = "1.0.0", "1.0.1"
 
@@ -235,3 +237,26 @@ def test_packages_that_predict_other_things_are_not_compared(rivals):
     other = pipeline.train_model(rivals.ctx, NAME, as_of=rivals.day(38).start)
     with pytest.raises(ParameterError, match="do not predict the same thing"):
         pipeline.compare_packages(rivals.ctx, NAME, other["version"])
+
+
+def test_the_page_shows_what_the_report_says_and_loads_nothing(compared):
+    report = compared[0].report
+    before = copy.deepcopy(report)
+    page = comparison_html(report)
+    assert report == before
+    assert page.count("<svg") == 4
+    assert "<script" not in page
+    assert not re.search(r"(src|href)=.http", page)
+    for said in (f"{report['metrics']['auc']['challenger']:.4f}", "a person has to decide", "surge"):
+        assert said in page
+    assert "&lt;b&gt;" in comparison_html({**report, "model": "<b>"})
+
+
+def test_every_kind_of_model_and_a_first_package_have_a_page(compared):
+    report = compared[0].report
+    bare = {**report, "movement": {"rows": 0, "runs": 0, "left_out": ["no input"]}, "segments": {}}
+    for kind in ("regression", "multiclass"):
+        assert "Left out: no input" in comparison_html({**bare, "kind": kind})
+    first = {"champion": None, "challenger": {"version": "1.0.0", "metrics": {"auc": 0.5}}, "model": "surge"}
+    page = comparison_html({**first, "rule": {"passes": True, "reasons": ["it is the first"]}})
+    assert "nothing to compare this one with" in page

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from rescore.cli.terminal import Json, ModelName, context, intervals_named, moment, print_rows, stdout
 from rescore.errors import ParameterError
 
 if TYPE_CHECKING:
-    from rescore.pipeline import Context
+    from rescore.pipeline import Context, Reproduction, ScoreReproduction
 
 app = typer.Typer()
 
@@ -48,22 +50,89 @@ def reproduce(
     model: Annotated[str | None, typer.Option(help="Every published run of this model.")] = None,
     run: Annotated[str | None, typer.Option(help="One run, by its id.")] = None,
     day: Annotated[str | None, typer.Option(help="With --model: runs due on that day.")] = None,
+    package: Annotated[str | None, typer.Option(help="With --model: a package and its runs.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="With --model: one score, as column=value,…; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score past runs again from their frozen input and package, and compare to the last bit."""
+    """Derive past scores again from their frozen input and package, and compare to the last bit."""
     from rescore import pipeline
 
+    if key:
+        _reproduce_scores(_named(model, "--key"), key, day, as_json=as_json)
+        return
     with context() as ctx:
-        done = [pipeline.reproduce_run(ctx, run_id) for run_id in _run_ids(ctx, model, run, day)]
+        problem = ""
+        if package is not None:
+            whole = pipeline.reproduce_package(ctx, _named(model, "--package"), package)
+            done, problem = whole.runs, whole.problem
+        else:
+            done = [pipeline.reproduce_run(ctx, run_id) for run_id in _run_ids(ctx, model, run, day)]
     shown = ["model", "interval", "rows", "verdict"]
     if any(one.reason for one in done):
         shown += ["run_id", "reason"]
     print_rows([one.row() for one in done], as_json=as_json, title="reproduced", columns=shown)
-    identical = sum(one.verdict == "identical" for one in done)
     if not as_json:
-        stdout.print(f"reproduced bit for bit: {identical} of {len(done)}")
-    if identical != len(done):
+        _explain(done)
+        if package is not None:
+            holds = "file, golden rows and recorded metrics hold"
+            stdout.print(f"package {package}: {holds if not problem else escape(problem)}", soft_wrap=True)
+        stdout.print(f"reproduced bit for bit: {_identical(done)} of {len(done)}")
+    if problem or not all(one.proved for one in done):
         sys.exit(1)
+
+
+def _reproduce_scores(model: str, keys: list[str], day: str | None, *, as_json: bool) -> None:
+    """Derive single scores again, each from its row alone."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        days = None if day is None else intervals_named(ctx.model(model).spec, None, None, day)
+        done = [
+            one for text in keys for one in pipeline.reproduce_score(ctx, model, _key(text), intervals=days)
+        ]
+    print_rows([one.row() for one in done], as_json=as_json, title="reproduced")
+    if not as_json:
+        stdout.print(f"reproduced bit for bit, each from its row alone: {_identical(done)} of {len(done)}")
+    if any(one.verdict not in {"identical", "equal_within_ulp"} for one in done):
+        sys.exit(1)
+
+
+def _key(text: str) -> dict[str, str]:
+    """``origin=JFK,flight=1`` as a mapping."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ParameterError(
+            f"--key {text!r} is not a key", expected="column=value,column=value", fix="write it like that"
+        )
+    return {name.strip(): value for name, _, value in pairs}
+
+
+def _named(model: str | None, option: str) -> str:
+    if model is None:
+        raise ParameterError(f"{option} needs --model", expected="--model NAME", fix="name the model")
+    return model
+
+
+def _identical(done: Sequence[Reproduction | ScoreReproduction]) -> int:
+    return sum(one.verdict == "identical" for one in done)
+
+
+def _explain(done: Sequence[Reproduction]) -> None:
+    """Show the first rows that differ, both values to the last digit, and how far apart they are."""
+    rows = [
+        {
+            "key": ", ".join(f"{name}={value}" for name, value in difference.key.items()),
+            "published": repr(difference.published),
+            "derived again": repr(difference.rederived),
+            "ulps": difference.ulps,
+        }
+        for one in done
+        for difference in one.differences
+    ]
+    if rows:
+        print_rows(rows, as_json=False, title="first rows that differ", columns=[*rows[0]])
 
 
 def _run_ids(ctx: Context, model: str | None, run: str | None, day: str | None) -> list[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import json
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markdown import Markdown
 
-from rescore.cli.terminal import Json, ModelName, Who, context, moment, print_rows, stdout
+from rescore.cli.terminal import Json, ModelName, Who, context, moment, print_rows, say, stdout
 
 app = typer.Typer()
 
@@ -45,5 +49,48 @@ def pin(
     from rescore import pipeline
 
     with context() as ctx:
-        pipeline.pin(ctx, model, to, who=who or getpass.getuser(), why=reason)
-    stdout.print(f"{model}: {to} is pinned")
+        evidence = pipeline.pin_evidence(ctx, model, to)
+        pipeline.pin(ctx, model, to, who=who or getpass.getuser(), why=reason, evidence=evidence)
+    replaced = evidence["replaces"]
+    back = ", which it was before" if evidence["rolls_back_to"] is not None else ""
+    stdout.print(
+        f"{model}: {to} is pinned{back}" + (f"; it replaces {replaced['version']}" if replaced else "")
+    )
+
+
+@app.command()
+def compare(
+    model: ModelName,
+    challenger: Annotated[str, typer.Option(help="The package's version or sha256.")],
+    champion: Annotated[str | None, typer.Option(help="Default: the pinned package.")] = None,
+    start: Annotated[str | None, typer.Option(help="A window to compare on: its start.")] = None,
+    end: Annotated[str | None, typer.Option(help="Its end; default: the challenger's hold-out.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="With a window: labels known by then are used.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the report as a page (.html).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two packages on frozen rows that neither was fitted on; exits 0 whatever wins."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        found = pipeline.compare_packages(
+            ctx,
+            model,
+            challenger,
+            champion,
+            start=moment(start, "--start"),
+            end=moment(end, "--end"),
+            as_of=moment(as_of, "--as-of"),
+        )
+    passes, reasons = found.by_rule()
+    if as_json:
+        said = {"comparison_id": found.comparison_id, "by_rule": passes, "reasons": reasons}
+        sys.stdout.write(json.dumps({**said, "report": found.report}, indent=2) + "\n")
+    else:
+        stdout.print(Markdown(found.markdown()))
+    if save is not None:
+        from rescore.report.comparison import comparison_html
+
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(comparison_html(found.report), encoding="utf-8")
+        say(f"saved {save}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         performance_by_run,
         performance_by_week,
     )
+    from rescore.pipeline.pinning import pin_evidence
     from rescore.pipeline.publish import publish_run, release_run
     from rescore.pipeline.ready import is_ready
     from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
@@ -58,6 +59,7 @@ _WHERE = {
         "performance_by_run",
         "performance_by_week",
     ],
+    "pinning": ["pin_evidence"],
     "publish": ["publish_run", "release_run"],
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
@@ -89,6 +91,7 @@ __all__ = [
     "performance_by_run",
     "performance_by_week",
     "pin",
+    "pin_evidence",
     "publish_run",
     "release_run",
     "reproduce_package",

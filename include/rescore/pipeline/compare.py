@@ -84,7 +84,7 @@ def compare_packages(
     if champion is None:
         own = predicted(ctx, new, "evaluation", [new.held_out])[0]
         reproduced(new, own)
-        return Comparison(None, _first(folder, new))
+        return Comparison(None, _ruled(_first(folder, new)))
     old = proved(ctx, model_name, champion)
     _refuse_unlike(new, old)
     window = None if start is None and end is None else (start, end)
@@ -107,6 +107,7 @@ def compare_packages(
         "format": 1,
         "model": model_name,
         "kind": old.manifest["target"]["kind"],
+        "target": dict(old.manifest["target"]),
         "output": old.manifest["output"],
         "timezone": folder.spec.schedule.timezone,
         "promotion": folder.spec.promotion.model_dump(mode="json"),
@@ -127,7 +128,7 @@ def compare_packages(
         champion_sha256=old.package.sha256,
         challenger_sha256=new.package.sha256,
         snapshot_digest=snapshot.digest,
-        report=report,
+        report=_ruled(report),
     )
     return Comparison(stored, ctx.store.comparison(stored)["report"])
 
@@ -235,6 +236,12 @@ def _described(rival: Rival) -> dict[str, Any]:
         "rows": manifest["training"]["rows"],
         "code_revision": built.get("code_revision") or manifest["lineage"].get("code_revision") or "unknown",
     }
+
+
+def _ruled(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with what the rule says of it, for readers that only show it."""
+    passes, reasons = Comparison(None, report).by_rule()
+    return {**report, "rule": {"passes": passes, "reasons": reasons}}
 
 
 def _first(folder: ModelFolder, new: Rival) -> dict[str, Any]:

@@ -81,9 +81,9 @@ class Comparison:
     def _lines(self, verdict: str) -> Iterator[str]:
         report = self.report
         new, old, held = report["challenger"], report["champion"], report["holdout"]
-        blocks = report["bootstrap"]["blocks"]
+        blocks, days = report["bootstrap"]["blocks"], report["blocks"]
         yield f"**{report['model']} {new['version']}** (challenger) against {old['version']} (champion) on "
-        yield f"{held['rows']:,} rows of {blocks} days, {held['start'][:10]} to {held['end'][:10]}, that "
+        yield f"{held['rows']:,} rows of {blocks} days, {days[0]['block']} to {days[-1]['block']}, that "
         yield "neither was fitted on. The recorded metrics of both were measured again first, and hold."
         yield ""
         yield verdict

@@ -1,0 +1,52 @@
+"""What a person's pin stands on: the package's own record, what it replaces, how the two compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rescore.pipeline.compare_rule import Comparison
+from rescore.pipeline.context import Context
+
+__all__ = ["pin_evidence"]
+
+
+def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any]:
+    """The evidence to keep with a pin of a package.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store.
+    model_name : str
+        The model.
+    reference : str
+        A version or sha256.
+
+    Returns
+    -------
+    dict
+        ``metrics``, ``lineage`` and ``built`` of the package; ``replaces`` (version, sha256, pin id of
+        what is pinned now, or None); ``rolls_back_to`` (id of this package's last pin, if it had one);
+        ``comparison`` (id, verdict of the rule and its reasons; the last one of the two, if there is
+        one).
+    """
+    package = ctx.store.find_package(model_name, reference)
+    pins = ctx.store.pins(model_name)
+    current = pins[0] if pins else None
+    earlier = [one.pin_id for one in pins[1:] if one.sha256 == package.sha256]
+    return {
+        **{key: package.manifest.get(key) for key in ("metrics", "lineage", "built")},
+        "replaces": None
+        if current is None
+        else {"version": current.version, "sha256": current.sha256, "pin_id": current.pin_id},
+        "rolls_back_to": earlier[0] if earlier else None,
+        "comparison": None if current is None else _last(ctx, model_name, current.sha256, package.sha256),
+    }
+
+
+def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:
+    for one in ctx.store.comparisons(model_name, challenger_sha256=challenger):
+        if one["champion_sha256"] == champion:
+            passes, reasons = Comparison(one["comparison_id"], one["report"]).by_rule()
+            return {"comparison_id": one["comparison_id"], "by_rule": passes, "reasons": reasons}
+    return None
