@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from rescore.spec import ModelSpec
     from rescore.store import Run
 
-__all__ = ["ModelOverview", "RunLine", "age", "model_overview"]
+__all__ = ["ComparisonLine", "ModelOverview", "Picture", "RunLine", "age", "model_overview", "model_pictures"]
 
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run; counts are rows."""
+    """One run; counts are rows.
+
+    ``released`` says who published it all the same, and why; ``releasable`` that somebody may.
+    """
 
     run_id: str
     interval: str
@@ -34,6 +38,8 @@ class RunLine:
     package: str
     started: str
     problem: str
+    released: str
+    releasable: bool
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,24 @@ class PinLine:
     who: str
     why: str
     since: str
+
+
+@dataclass(frozen=True)
+class ComparisonLine:
+    """One comparison of a challenger with a champion."""
+
+    comparison_id: int
+    champion: str
+    challenger: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One chart: its name, and an SVG file as a ``data:`` address."""
+
+    name: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,8 @@ class ModelOverview:
         The latest interval that was due, if it is not published.
     runs : list of RunLine
         The last runs, newest first.
+    comparisons : list of ComparisonLine
+        The last comparisons, newest first.
     problem : str
         Why the model can't be read, else empty.
     """
@@ -77,6 +103,7 @@ class ModelOverview:
     published: str | None = None
     missing: str | None = None
     runs: tuple[RunLine, ...] = ()
+    comparisons: tuple[ComparisonLine, ...] = ()
     problem: str = ""
 
 
@@ -115,7 +142,27 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         else age(now - latest.publication.published_at),
         missing=_missing(spec, {run.interval for run in published}, now),
         runs=tuple(_line(run, zone, now, run.run_id in current) for run in ctx.store.runs(model, limit)),
+        comparisons=tuple(
+            ComparisonLine(
+                row["comparison_id"],
+                str(row["report"]["champion"]["version"]),
+                str(row["report"]["challenger"]["version"]),
+                age(now - row["at"]),
+            )
+            for row in ctx.store.comparisons(model)[:limit]
+        ),
     )
+
+
+def model_pictures(ctx: Context, model: str) -> list[Picture]:
+    """The model's charts, drawn from the store alone; images of their own, so that no two share ids."""
+    from rescore.report.charts import svg
+    from rescore.report.from_store import model_pictures as draw
+
+    return [
+        Picture(name, f"data:image/svg+xml;base64,{b64encode(svg(chart).encode()).decode()}")
+        for name, chart in draw(ctx.store, model).items()
+    ]
 
 
 def age(elapsed: timedelta) -> str:
@@ -146,10 +193,14 @@ def _missing(spec: ModelSpec, published: set[Interval], now: datetime) -> str | 
 
 def _line(run: Run, zone: ZoneInfo, now: datetime, current: bool) -> RunLine:
     error = run.error or {}
+    publication = run.publication
+    released = ""
+    if publication is not None and publication.reason:
+        released = f"{publication.released_by or 'published as declared'}: {publication.reason}"
     return RunLine(
         run_id=run.run_id,
         interval=_span(run.interval, zone),
-        state=run.state,
+        state="held" if run.held else run.state,
         current=current,
         verdict=run.verdict or "",
         sentence=run.sentence or "",
@@ -158,5 +209,8 @@ def _line(run: Run, zone: ZoneInfo, now: datetime, current: bool) -> RunLine:
         set_aside=run.rows_quarantined + run.rows_rejected,
         package=run.package_version or "",
         started=age(now - run.claimed_at),
-        problem=str(error.get("message", "")),
+        # Of a published run it is why the run was held, which the sentence says too.
+        problem="" if publication is not None else str(error.get("message", "")),
+        released=released,
+        releasable=run.held or (run.state == "stopped" and run.score_digest is not None),
     )

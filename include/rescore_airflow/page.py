@@ -7,7 +7,7 @@ every route here names who may read it, and the app has no documentation routes.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -15,9 +15,12 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rescore.errors import RescoreError
+from rescore.errors import NotFoundError, RescoreError
 from rescore_airflow.connections import pipeline_context
-from rescore_airflow.overview import model_overview
+from rescore_airflow.overview import model_overview, model_pictures
+
+if TYPE_CHECKING:
+    from rescore.pipeline import Context
 
 __all__ = ["create_page"]
 
@@ -25,8 +28,10 @@ __all__ = ["create_page"]
 FEW, MANY = 5, 50
 
 _HEADERS = {
-    # One style element of our own and nothing else: no script, no image, nothing from elsewhere.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    # One style element and images within the page: no script, nothing from elsewhere.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -44,6 +49,12 @@ def create_page() -> FastAPI:
         text = pages.get_template(name).render(**values)
         return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
 
+    def model_of(dag_id: str, ctx: Context) -> str:
+        model = dag_id.removeprefix("score_")
+        if not dag_id.startswith("score_") or model not in ctx.models():
+            raise HTTPException(404, f"there is no scoring DAG {dag_id}")
+        return model
+
     @app.get("/", dependencies=[Depends(requires_access_dag("GET"))])
     def all_models(user: GetUserDep) -> HTMLResponse:
         """Every model whose scoring DAG the user may read."""
@@ -57,19 +68,36 @@ def create_page() -> FastAPI:
             ]
         except RescoreError as error:
             return render("problem.html", status_code=503, error=error)
-        return render("overview.html", models=models, one=False)
+        return render("overview.html", models=models, pictures=[], one=False)
 
     @app.get("/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
     def one_model(dag_id: str) -> HTMLResponse:
         """One model, named by its scoring DAG; the check of access reads ``dag_id`` from the path."""
-        model = dag_id.removeprefix("score_")
         try:
             ctx = pipeline_context()
-            if not dag_id.startswith("score_") or model not in ctx.models():
-                raise HTTPException(404, f"there is no scoring DAG {dag_id}")
+            model = model_of(dag_id, ctx)
             models = [model_overview(ctx, model, MANY, now=datetime.now(UTC))]
+            pictures = [] if models[0].problem else model_pictures(ctx, model)
         except RescoreError as error:
             return render("problem.html", status_code=503, error=error)
-        return render("overview.html", models=models, one=True)
+        return render("overview.html", models=models, pictures=pictures, one=True)
+
+    @app.get("/{dag_id}/comparisons/{comparison_id}", dependencies=[Depends(requires_access_dag("GET"))])
+    def one_comparison(dag_id: str, comparison_id: int) -> HTMLResponse:
+        """One comparison of two packages of the model whose scoring DAG is named."""
+        from rescore.pipeline import Comparison
+
+        try:
+            ctx = pipeline_context()
+            model = model_of(dag_id, ctx)
+            found = ctx.store.comparison(comparison_id)
+        except NotFoundError as error:
+            raise HTTPException(404, error.what) from None
+        except RescoreError as error:
+            return render("problem.html", status_code=503, error=error)
+        if found["model"] != model:  # the right to read one model is none to read another's
+            raise HTTPException(404, f"there is no comparison {comparison_id}")
+        text = Comparison(comparison_id, found["report"]).markdown()
+        return render("comparison.html", dag_id=dag_id, model=model, text=text)
 
     return app

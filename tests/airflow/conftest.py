@@ -39,10 +39,12 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 #: All that somebody with an Airflow of their own has to write.
 THEIR_DAGS = """
-from rescore_airflow.factory import reproduce_dag, score_dag, train_dag
+from rescore_airflow.factory import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
 
-score_tides, train_tides = score_dag("tides"), train_dag("tides")
+score_tides, train_tides, publish_tides = score_dag("tides"), train_dag("tides"), publish_dag("tides")
 score_ebb = score_dag("ebb")
+score_surge, train_surge = score_dag("surge"), train_dag("surge")
+publish_surge, monitor_surge = publish_dag("surge"), monitor_dag("surge")
 proof = reproduce_dag()
 """
 
@@ -116,6 +118,6 @@ def prepared(harbour: Harbour) -> Harbour:
     """Wait for the DAGs, and tell Airflow where the source is."""
     client = harbour.client
     add_connection(client, "harbour", harbour.source_url)
-    for dag_id in ("train_tides", "score_tides", "score_ebb", "reproduce"):
+    for dag_id in ("train_tides", "score_tides", "score_ebb", "score_surge", "monitor_surge", "reproduce"):
         client.wait_for_dag(dag_id, seconds=400)
     return harbour

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import httpx
-import jwt
 import pytest
-from harbour import Harbour
+from harbour import Harbour, without_role
 
 pytestmark = [
     pytest.mark.airflow,
@@ -25,15 +24,10 @@ def read(address: str, token: str | None = None, *, cookie: bool = False) -> htt
         return client.get(address)
 
 
-def without_role(harbour: Harbour, token: str) -> str:
-    """A genuine token of somebody who may see nothing."""
-    secret = (harbour.stack.airflow().folder / "jwt_secret").read_text().strip()
-    claims = jwt.decode(token, secret, algorithms=["HS512"], options={"verify_aud": False})
-    headers = {"kid": jwt.get_unverified_header(token)["kid"]}
-    return jwt.encode({**claims, "sub": "eve", "role": None}, secret, "HS512", headers=headers)
-
-
-@pytest.mark.parametrize("path", ["/", "/score_tides", "/score_nothing"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/score_tides", "/score_nothing", "/score_tides/comparisons/1", "/score_tides/comparisons/x"],
+)
 def test_every_page_is_closed(harbour: Harbour, url: str, path: str) -> None:
     token = harbour.stack.airflow().token()
     assert read(url + path).status_code == 401
@@ -62,6 +56,13 @@ def test_the_login_of_the_ui_opens_it(harbour: Harbour, url: str) -> None:
     assert "tides" in page.text
     for elsewhere in ("http://", "https://", "<script", "<link", "src="):
         assert elsewhere not in page.text
+
+
+def test_a_comparison_of_another_model_is_not_shown(harbour: Harbour, url: str) -> None:
+    token = harbour.stack.airflow().token()
+    answer = read(f"{url}/score_tides/comparisons/999999", token)
+    assert answer.status_code == 404
+    assert "there is no comparison 999999" in answer.text
 
 
 def test_the_ui_has_it_in_its_navigation(harbour: Harbour) -> None:

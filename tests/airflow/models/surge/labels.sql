@@ -1,0 +1,3 @@
+SELECT gauge, reading, level
+FROM harbour.readings
+WHERE measured_at >= :interval_start AND measured_at < :interval_end AND recorded_at <= :as_of

@@ -1,0 +1,324 @@
+"""What verdicts set off on a real scheduler: held scores, releases, training, approval, and who is told.
+
+The model ``surge`` holds its scores when they drift. The tests share its one stack and run in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from harbour import Harbour, day, without_role
+from sinks import MailSink, WebSink, running
+
+from rescore.local.airflow_client import DagRun
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning"),
+]
+
+CALM, HELD, REJECTED, OUTAGE, UNANSWERED = (f"2024-02-{number}" for number in (21, 22, 23, 24, 25))
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 400) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(1)
+    raise AssertionError(f"{what} did not happen within {seconds:.0f} seconds")
+
+
+def states(harbour: Harbour, run: DagRun) -> dict[str, str | None]:
+    return {task.task_id: task.state for task in harbour.client.tasks(run.dag_id, run.run_id)}
+
+
+def score(harbour: Harbour, text: str) -> DagRun:
+    interval = day(text)
+    bounds = {"interval_start": interval.start.isoformat(), "interval_end": interval.end.isoformat()}
+    return harbour.trigger("score_surge", {**bounds, "retrain": "never"})
+
+
+def run_of(harbour: Harbour, text: str) -> Any:
+    return harbour.store.runs("surge", 1, interval=day(text))[0]
+
+
+def asked(harbour: Harbour, run: DagRun, task: str) -> dict[str, Any]:
+    """What somebody is asked under Required Actions, once the run has got there."""
+    until(lambda: states(harbour, run).get(task) == "awaiting_input", f"{run.run_id} asking")
+    return dict(harbour.client.request("GET", _details(run, task)))
+
+
+def answer(harbour: Harbour, run: DagRun, task: str, choice: str, reason: str | None) -> DagRun:
+    # An answer in the very second in which the task parks is faster than any person: Airflow resumes the
+    # task while its first process still ends, takes one for the other, and asks again.
+    time.sleep(3)
+    body = {"chosen_options": [choice], "params_input": {"reason": reason}}
+    harbour.client.request("PATCH", _details(run, task), body)
+    return harbour.client.wait(run.dag_id, run.run_id, seconds=400)
+
+
+def _details(run: DagRun, task: str) -> str:
+    return f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task}/-1/hitlDetails"
+
+
+def released(harbour: Harbour, text: str) -> list[tuple[str | None, str | None]]:
+    published = harbour.store.publications("surge", day(text))
+    return [(one.released_by, one.reason) for one in published]
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[MailSink]:
+    with running(MailSink()) as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[WebSink]:
+    with running(WebSink()) as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def surge(harbour: Harbour, mail: MailSink, web: WebSink) -> Harbour:
+    """A trained and pinned ``surge``; storms on three days, no moon on one."""
+    connections = [
+        {
+            "connection_id": "smtp_default",
+            "conn_type": "smtp",
+            "host": "127.0.0.1",
+            "port": mail.port,
+            "extra": '{"disable_ssl": true, "disable_tls": true}',
+        },
+        {
+            "connection_id": "chat",
+            "conn_type": "http",
+            "schema": "http",
+            "host": "127.0.0.1",
+            "port": web.port,
+            "password": "s3cret",
+        },
+    ]
+    for connection in connections:
+        harbour.client.request("POST", "connections", connection)
+    trained = harbour.trigger(
+        "train_surge", {"as_of": "2024-02-01T00:00:00Z", "approve": "now", "reason": "the first package"}
+    )
+    assert trained.state == "success", harbour.log(trained, "package") + harbour.log(trained, "compare")
+    pin = harbour.store.current_pin("surge")
+    assert pin is not None and pin.evidence["comparison"]["comparison_id"] is None
+    for storm in (HELD, REJECTED, UNANSWERED):
+        harbour.execute(
+            "UPDATE harbour.readings SET pressure = 900 + (pressure - 1000) * 1.5"
+            " WHERE measured_at >= %s AND measured_at < %s",
+            day(storm).start,
+            day(storm).end,
+        )
+    harbour.execute(
+        "UPDATE harbour.readings SET moon = NULL WHERE measured_at >= %s AND measured_at < %s",
+        day(OUTAGE).start,
+        day(OUTAGE).end,
+    )
+    harbour.client.unpause("score_surge")
+    return harbour
+
+
+@pytest.fixture(scope="module")
+def unanswered(surge: Harbour) -> DagRun:
+    """The release of held scores that nobody answers."""
+    done = score(surge, UNANSWERED)
+    assert done.state == "success"
+    found = states(surge, done)
+    assert (found["hold"], found["publish"]) == ("success", "skipped")
+    return until(lambda: harbour_runs(surge, "publish_surge", run_of(surge, UNANSWERED).run_id), "asking")[0]
+
+
+def harbour_runs(harbour: Harbour, dag_id: str, part: str) -> list[DagRun]:
+    return [run for run in harbour.client.runs(dag_id) if part in run.run_id]
+
+
+def test_drifted_scores_are_held_and_somebody_is_told(
+    surge: Harbour, unanswered: DagRun, web: WebSink
+) -> None:
+    run = run_of(surge, UNANSWERED)
+    assert (run.state, run.held, run.publication) == ("checked", True, None)
+    details = asked(surge, unanswered, "release")
+    assert UNANSWERED in details["subject"] and run.verdict in details["subject"]
+    assert "| pressure |" in details["body"] and str(run.score_digest) in details["body"]
+    [told] = [post for _, _, post in web.posts if post["event"] == "held"]
+    assert told["data"]["run_id"] == run.run_id
+    assert "pressure" in told["text"]
+
+
+def test_scores_like_training_are_published_measured_and_reported(surge: Harbour) -> None:
+    done = score(surge, CALM)
+    assert done.state == "success"
+    found = states(surge, done)
+    assert (found["publish"], found["hold"]) == ("success", "skipped")
+    run = run_of(surge, CALM)
+    events = surge.client.request("GET", "assets/events", query={"limit": 100})["asset_events"]
+    [published] = [event for event in events if event["extra"].get("run_id") == run.run_id]
+    assert published["extra"]["verdict"] == run.verdict == "ok"
+    assert published["extra"]["package_sha256"] == run.package_sha256
+
+    def reported() -> list[dict[str, Any]]:
+        events = surge.client.request("GET", "assets/events", query={"limit": 100})["asset_events"]
+        mine = [event for event in events if event["source_dag_id"] == "monitor_surge"]
+        return [event["extra"] for event in mine if event["extra"].get("run_id") == run.run_id]
+
+    extra = until(reported, "the monitor's event")[0]
+    assert (extra["verdict"], extra["sentence"]) == ("ok", run.sentence)
+    assert extra["performance"]["metric"] == "rmse" and extra["performance"]["rows"] == 72
+    assert {feature["name"] for feature in extra["features"]} <= {"pressure", "moon", "wind", "score"}
+    assert 0 < extra["p_value"] <= 1
+    assert len(surge.store.performances(run)) == 1
+
+
+@pytest.fixture(scope="module")
+def asked_for(surge: Harbour) -> DagRun:
+    """The training that the monitor asked for, because rmse is surely worse than declared."""
+    return until(lambda: harbour_runs(surge, "train_surge", "monitor__2024-02-22"), "a training")[0]
+
+
+def test_a_person_releases_held_scores(surge: Harbour, web: WebSink) -> None:
+    score(surge, HELD)
+    run = run_of(surge, HELD)
+    release = until(lambda: harbour_runs(surge, "publish_surge", run.run_id), "asking")[0]
+    asked(surge, release, "release")
+    answered = answer(surge, release, "release", "Approve", "a storm, and the scores are right")
+    assert answered.state == "success", surge.log(answered, "release")
+    assert released(surge, HELD) == [("admin", "a storm, and the scores are right")]
+    with surge.store.transaction() as connection:
+        shown = connection.exec_driver_sql(
+            "SELECT DISTINCT released_by, reason, verdict FROM scores.surge WHERE run_id = %s", (run.run_id,)
+        ).all()
+    assert [tuple(row) for row in shown] == [("admin", "a storm, and the scores are right", run.verdict)]
+    until(
+        lambda: [post for _, _, post in web.posts if post["event"] == "verdict"],
+        "telling of what was published",
+    )
+
+
+def test_a_rejected_run_stays_unpublished_until_somebody_gives_a_reason(surge: Harbour) -> None:
+    score(surge, REJECTED)
+    run = run_of(surge, REJECTED)
+    release = until(lambda: harbour_runs(surge, "publish_surge", run.run_id), "asking")[0]
+    asked(surge, release, "release")
+    assert answer(surge, release, "release", "Reject", "not before I have seen it").state == "failed"
+    log = surge.log(release, "release")
+    assert "admin rejected run" in log and "not before I have seen it" in log
+    assert (released(surge, REJECTED), run_of(surge, REJECTED).state) == ([], "checked")
+
+    by_hand = surge.trigger("publish_surge", {"run_id": run.run_id, "reason": "seen it"})
+    assert by_hand.state == "success", surge.log(by_hand, "release")
+    assert released(surge, REJECTED) == [("admin", "seen it")]
+
+
+def test_an_outage_fails_is_mailed_and_can_be_released(surge: Harbour, mail: MailSink) -> None:
+    failed = score(surge, OUTAGE)
+    assert failed.state == "failed"
+    assert states(surge, failed)["drift"] == "failed"
+    run = run_of(surge, OUTAGE)
+    assert run.state == "stopped"
+    told = until(lambda: [m for m in mail.messages if "score_surge: drift failed" in m["Subject"]], "a mail")
+    assert "moon" in str(told[0].get_body(("html",)).get_content())  # type: ignore[union-attr]
+    by_hand = surge.trigger("publish_surge", {"run_id": run.run_id, "reason": "the moon does not matter"})
+    assert by_hand.state == "success", surge.log(by_hand, "release")
+    assert released(surge, OUTAGE) == [("admin", "the moon does not matter")]
+
+
+def test_only_who_may_run_the_dag_releases_and_only_this_models_runs(surge: Harbour) -> None:
+    airflow = surge.stack.airflow()
+    body = {"logical_date": None, "conf": {"run_id": "x", "reason": "mine"}}
+    answers = [
+        httpx.post(
+            f"{airflow.url}/api/v2/dags/publish_surge/dagRuns", json=body, headers=headers, trust_env=False
+        ).status_code
+        for headers in ({}, {"Authorization": f"Bearer {without_role(surge, airflow.token())}"})
+    ]
+    assert answers == [401, 403]
+    mine = run_of(surge, CALM).run_id
+    wrong = [
+        ("publish_tides", {"run_id": mine, "reason": "mine"}, "trigger publish_surge"),
+        ("publish_surge", {"reason": "mine"}, "no run is named"),
+        ("publish_surge", {"run": mine}, "did you mean 'run_id'"),
+        ("publish_surge", {"run_id": mine, "reason": "again"}, "is published already"),
+    ]
+    runs = [surge.client.trigger(dag_id, conf=conf) for dag_id, conf, _ in wrong]
+    for done, (_, _, says) in zip(surge.client.wait_all(runs, seconds=400), wrong, strict=True):
+        assert done.state == "failed"
+        assert says in surge.log(done, "release")
+
+
+def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, web: WebSink) -> None:
+    first = surge.store.current_pin("surge")
+    assert first is not None
+    runs = {
+        as_of: surge.client.trigger("train_surge", conf={"as_of": f"{as_of}T00:00:00Z"})
+        for as_of in ("2024-02-20", "2024-02-21")
+    }
+    details = asked(surge, runs["2024-02-20"], "approval")
+    assert "**By rule: no.**" in details["body"]
+    assert f"champion {first.version}" in details["body"] and "rmse" in details["body"]
+    rejected = answer(surge, runs["2024-02-20"], "approval", "Reject", "no gain")
+    assert rejected.state == "success"
+    assert states(surge, rejected)["pin"] == "skipped"
+    assert surge.store.current_pin("surge") == first
+
+    asked(surge, runs["2024-02-21"], "approval")
+    approved = answer(surge, runs["2024-02-21"], "approval", "Approve", "it knows February")
+    assert approved.state == "success", surge.log(approved, "pin")
+    pin = surge.store.current_pin("surge")
+    assert pin is not None and (pin.who, pin.why) == ("admin", "it knows February")
+    comparison = pin.evidence["comparison"]
+    assert comparison["champion"] == first.sha256 and comparison["by_rule"] is False
+    assert surge.store.comparison(comparison["comparison_id"])["challenger_sha256"] == pin.sha256
+    assert pin.evidence["approval"]["how"] == "chose Approve in Airflow"
+    told = [post["data"]["package"]["sha256"] for _, _, post in web.posts if post["event"] == "approval"]
+    assert pin.sha256 in told
+
+
+def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbour) -> None:
+    airflow = surge.stack.airflow()
+    headers = {"Authorization": f"Bearer {airflow.token()}"}
+
+    def page(path: str) -> httpx.Response:
+        return httpx.get(f"{airflow.url}/rescore/{path}", headers=headers, trust_env=False, timeout=60)
+
+    shown = page("score_surge")
+    assert shown.status_code == 200
+    for words in ("admin: seen it", "the moon does not matter", f"{CALM} 00:00 to", "held"):
+        assert words in shown.text
+    assert shown.text.count('src="data:image/svg+xml;base64,') >= 6
+    assert not [one for one in ("<script", "http://", "https://") if one in shown.text]
+    held = run_of(surge, UNANSWERED).run_id
+    assert "To publish it all the same" in shown.text and held in shown.text
+
+    [number] = [row["comparison_id"] for row in surge.store.comparisons("surge")][:1]
+    assert f'href="score_surge/comparisons/{number}"' in shown.text
+    compared = page(f"score_surge/comparisons/{number}")
+    assert compared.status_code == 200 and "By rule" in compared.text
+    assert page(f"score_tides/comparisons/{number}").status_code == 404, "a right to one model only"
+
+
+def test_no_answer_is_no_and_nothing_is_asked_for_in_a_loop(
+    surge: Harbour, unanswered: DagRun, asked_for: DagRun
+) -> None:
+    done = surge.client.wait("publish_surge", unanswered.run_id, seconds=400)
+    assert done.state == "failed"
+    assert "nobody answered" in surge.log(done, "release")
+    assert released(surge, UNANSWERED) == []
+    training = surge.client.wait("train_surge", asked_for.run_id, seconds=400)
+    assert training.state == "success"
+    assert states(surge, training)["pin"] == "skipped"
+    assert "nobody answered" in surge.log(training, "approval")
+    # Four intervals were published meanwhile, each with a reason to train; one training was asked for.
+    [asked_once] = surge.store.retrainings("surge")
+    assert "surely worse than" in asked_once.reason
+    assert len(harbour_runs(surge, "train_surge", "monitor__")) == 1
