@@ -13,6 +13,9 @@ from rescore.errors import SettingsError
 __all__ = ["Settings", "sqlalchemy_url"]
 
 
+_LOCK = Path(__file__).parents[2] / "requirements.txt"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything about a deployment that is not a model.
@@ -31,6 +34,16 @@ class Settings:
         ``RESCORE_STORE_SCHEMA`` and ``RESCORE_CONSUMER_SCHEMA``.
     connections : mapping
         ``RESCORE_CONNECTION_<ID>``: source connection id (lower case) to URL.
+    environments : Path or None
+        ``RESCORE_ENVIRONMENTS``: the folder of environments built for packages. None: ``environments``
+        in ``home``.
+    lock : Path or None
+        ``RESCORE_LOCK``: the requirements file with hashes that this environment was installed from;
+        packages take the hashes of their own lock from it. Default: the one of the checkout that this
+        library is imported from.
+    signing_key, verifying_key : Path or None
+        ``RESCORE_SIGNING_KEY``, ``RESCORE_VERIFYING_KEY``: PEM files to sign packages with and to check
+        signatures against.
     """
 
     home: Path
@@ -40,6 +53,10 @@ class Settings:
     store_schema: str
     consumer_schema: str
     connections: Mapping[str, str]
+    environments: Path | None = None
+    lock: Path | None = None
+    signing_key: Path | None = None
+    verifying_key: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -65,7 +82,15 @@ class Settings:
                 for key, value in env.items()
                 if key.startswith(prefix) and value
             },
+            environments=_path(env, "RESCORE_ENVIRONMENTS"),
+            lock=_path(env, "RESCORE_LOCK") or (_LOCK if _LOCK.is_file() else None),
+            signing_key=_path(env, "RESCORE_SIGNING_KEY"),
+            verifying_key=_path(env, "RESCORE_VERIFYING_KEY"),
         )
+
+
+def _path(env: Mapping[str, str], variable: str) -> Path | None:
+    return Path(env[variable]).absolute() if env.get(variable) else None
 
 
 def _schema(env: Mapping[str, str], variable: str, default: str) -> str:

@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from rescore.errors import RefusedTypeError, UnseededEstimatorError
-from rescore.model.artifact import canonical, first_difference, serialise
+from rescore.model.artifact import canonical, differing, serialise
 from rescore.model.checks import refuse_nameless, refuse_stored_rows, refuse_unseeded
 from rescore.model.runtime.artifact import load_artifact
 from rescore.model.wheel import write_zip
@@ -99,10 +99,14 @@ def test_padding_in_records_is_zeroed() -> None:
 def test_a_difference_is_named_by_its_place(data: tuple[np.ndarray, np.ndarray]) -> None:
     one, _ = serialise(make_pipeline(StandardScaler(), LogisticRegression()).fit(*data), model="m")
     other, _ = serialise(make_pipeline(StandardScaler(), LogisticRegression(C=2)).fit(*data), model="m")
-    assert first_difference(one, one) is None
-    assert first_difference(one, other) == ".steps[1][1].C"
+    assert differing(one, one) == []
+    found = differing(one, other)
+    assert found[0] == ".steps[1][1].C (step 'logisticregression'): 1.0 and 2"
+    assert found[1].startswith(
+        ".steps[1][1].coef_ (step 'logisticregression'): 3 of 3 elements, the first is 0: "
+    )
     trees = [serialise(forest(data, seed), model="m")[0] for seed in (1, 2)]
-    assert "random_state" in str(first_difference(*trees))
+    assert "random_state (step 'gridsearchcv'): 1 and 2" in differing(*trees)[0]
 
 
 def test_a_type_outside_the_allow_list_is_refused_by_name_and_place(data: tuple[np.ndarray, Any]) -> None:
@@ -110,7 +114,7 @@ def test_a_type_outside_the_allow_list_is_refused_by_name_and_place(data: tuple[
     foreign.steps[0][1].note_ = Odd()
     with pytest.raises(RefusedTypeError, match=r"test_artifact\.Odd") as caught:
         serialise(foreign, model="m")
-    assert ".steps[0][1].note_" in str(caught.value)
+    assert ".steps[0][1].note_ (step 'standardscaler')" in str(caught.value)
     assert serialise(foreign, model="m", declared=[f"{__name__}.Odd"])
 
 

@@ -92,6 +92,56 @@ def test_the_same_inputs_give_the_same_bytes(trained: Trained, file: PackageFile
     assert build(trained, tmp_path, version="1.0.1").sha256 != file.sha256
 
 
+ELSEWHERE = """
+import os, sys
+from pathlib import Path
+from rescore.folder import load_model
+from rescore.model import build_package, train
+home, snapshot, lock = map(Path, sys.argv[1:4])
+os.umask(0o077)
+folder = load_model(home / "models", "parcel_delay")
+fitted = train(snapshot, folder, build_dir=home / "build", processes=1)
+made = build_package(fitted, folder, version="1.0.0", reference_profile=PROFILE, lineage=LINEAGE,
+                     destination=home / "dist", lock=lock)
+print(made.sha256)
+"""
+
+
+def test_another_folder_without_git_in_another_place_gives_the_same_file(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Another checkout of the folders, no git, other umask, time zone, language, hash seed, threads."""
+    lock = Path(__file__).parents[2] / "requirements.txt"
+    here = build(trained, tmp_path / "here", lock=lock)
+    home = tmp_path / "a colleague's"
+    shutil.copytree(trained.folder.path.parents[1], home, ignore=shutil.ignore_patterns("build"))
+    around = {
+        "HOME": str(tmp_path),
+        "PATH": str(tmp_path),
+        "TZ": "Asia/Tokyo",
+        "LANG": "tr_TR.UTF-8",
+        "LC_ALL": "C",
+        "PYTHONHASHSEED": "77",
+        "OMP_NUM_THREADS": "4",
+        "SOURCE_DATE_EPOCH": "1234567890",
+        "PYTHONPATH": str(Path(__file__).parents[2] / "include"),
+    }
+    code = ELSEWHERE.replace("PROFILE", repr(PROFILE)).replace("LINEAGE", repr(LINEAGE))
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(home), str(trained.snapshot), str(lock)],
+        env=around,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert said.strip() == here.sha256
+    assert (home / "dist" / here.path.name).read_bytes() == here.path.read_bytes()
+    with zipfile.ZipFile(here.path) as archive:
+        lines = archive.read("parcel_delay/_data/requirements.txt").decode().split("\n")
+    assert all(line.startswith("    --hash=sha256:") or line.endswith(" \\") or not line for line in lines)
+
+
 def test_the_wheel_holds_no_path_and_no_time_of_this_machine(trained: Trained, file: PackageFile) -> None:
     with zipfile.ZipFile(file.path) as archive:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

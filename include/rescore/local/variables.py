@@ -55,6 +55,11 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "RESCORE_CONSUMER_SCHEMA": settings.consumer_schema,
         **{f"RESCORE_CONNECTION_{name.upper()}": url for name, url in settings.connections.items()},
     }
-    if settings.database_url:
-        variables["RESCORE_DATABASE_URL"] = settings.database_url
-    return variables
+    paths = {
+        "RESCORE_DATABASE_URL": settings.database_url,
+        "RESCORE_ENVIRONMENTS": settings.environments,
+        "RESCORE_LOCK": settings.lock,
+        "RESCORE_SIGNING_KEY": settings.signing_key,
+        "RESCORE_VERIFYING_KEY": settings.verifying_key,
+    }
+    return variables | {name: str(value) for name, value in paths.items() if value}

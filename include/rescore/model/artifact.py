@@ -32,7 +32,7 @@ from rescore.errors import RefusedTypeError
 from rescore.model.runtime.artifact import walk
 from rescore.model.wheel import write_zip
 
-__all__ = ["canonical", "first_difference", "refuse_types", "serialise"]
+__all__ = ["canonical", "differing", "refuse_types", "serialise"]
 
 _LEAVES = frozenset({"BytesNode", "FunctionNode", "JsonNode", "TypeNode"})
 _ALLOWED_ROOTS = ("numpy.", "scipy.", "sklearn.")
@@ -88,8 +88,12 @@ def refuse_types(content: bytes, types: Sequence[str], *, model: str, declared: 
         one for one in types if not one.startswith(roots) and one not in _ALLOWED and one not in declared
     ]
     if refused:
+        schema = _schema(content)
+        steps = _steps(schema)
         places = {
-            f"{node['__module__']}.{node['__class__']}": path for path, node in _nodes(_schema(content))
+            f"{node['__module__']}.{node['__class__']}": _placed(path, steps)
+            for path, node in _nodes(schema)
+            if path
         }
         shown = [f"{one} at {places.get(one) or 'the estimator itself'}" for one in refused]
         raise RefusedTypeError(
@@ -122,23 +126,50 @@ def canonical(written: bytes) -> bytes:
     return write_zip(members)
 
 
-def first_difference(one: bytes, other: bytes) -> str | None:
-    """Where two canonical artifacts differ first, as a path into the pipeline; None if nowhere."""
+def differing(one: bytes, other: bytes) -> list[str]:
+    """Where two canonical artifacts differ: each parameter, with the step it belongs to and both values.
+
+    Returns
+    -------
+    list of str
+        In the order of the document, like ``.steps[1][1].C (step 'logisticregression'): 1.0 and 2.0``;
+        empty if the artifacts are the same.
+    """
     if one == other:
-        return None
+        return []
     # An object and the dict of its attributes have one path; the loader tells them apart.
     left, right = (
         {(path, node["__loader__"]): node for path, node in _nodes(_schema(side))} for side in (one, other)
     )
+    steps = _steps(_schema(one))
     arrays_left, arrays_right = _members(one), _members(other)
+    found = []
     for (path, loader), node in left.items():
         twin = right.get((path, loader))
         if twin is None:
-            return f"{path or 'the estimator'}: only in one of them"
-        if _own(node, arrays_left) != _own(twin, arrays_right):
-            return path or "the estimator"
+            found.append(f"{_placed(path, steps)}: only in one of them")
+        elif (ours := _own(node, arrays_left)) != (theirs := _own(twin, arrays_right)):
+            found.append(f"{_placed(path, steps)}: {_values(ours, theirs)}")
     extra = sorted(right.keys() - left.keys())
-    return f"{extra[0][0]}: only in one of them" if extra else "the order of shared objects"
+    found += [f"{_placed(path, steps)}: only in one of them" for path, _ in extra]
+    return list(dict.fromkeys(found)) or ["the order of shared objects"]
+
+
+def _steps(schema: dict[str, Any]) -> dict[str, str]:
+    """Path of each named part (a pipeline's step, a transformer, an ensemble's member) to its name."""
+    leaves = {path: node for path, node in _nodes(schema) if node["__loader__"] == "JsonNode"}
+    return {
+        path.removesuffix("[0]"): json.loads(node["content"])
+        for path, node in leaves.items()
+        if path.endswith("][0]") and isinstance(node["content"], str) and node["content"].startswith('"')
+    }
+
+
+def _placed(path: str, steps: dict[str, str]) -> str:
+    """A path with the names of the steps that it leads through."""
+    through = [name for start, name in steps.items() if path.startswith(start + "[")]
+    place = path or "the estimator"
+    return f"{place} (step {' / '.join(map(repr, through))})" if through else place
 
 
 def _own(node: dict[str, Any], files: dict[str, bytes]) -> tuple[Any, ...]:
@@ -146,6 +177,26 @@ def _own(node: dict[str, Any], files: dict[str, bytes]) -> tuple[Any, ...]:
     leaf = content if isinstance(content, str | int | float) else None
     keys = list(content) if isinstance(content, dict) else len(content) if isinstance(content, list) else None
     return node["__class__"], node["__module__"], leaf, keys, files.get(node.get("file", ""))
+
+
+def _values(one: tuple[Any, ...], other: tuple[Any, ...]) -> str:
+    """Two nodes' own content in words: a type, a value, the first element of an array that differs."""
+    if one[:2] != other[:2]:
+        return f"a {one[1]}.{one[0]} and a {other[1]}.{other[0]}"
+    if one[2] != other[2]:
+        return f"{str(one[2])[:40]} and {str(other[2])[:40]}"
+    if one[3] != other[3]:
+        return f"{str(one[3])[:40]} and {str(other[3])[:40]} (its items)"
+    try:
+        left, right = (np.load(io.BytesIO(side[4]), allow_pickle=False) for side in (one, other))
+        if left.shape != right.shape or left.dtype != right.dtype:
+            return f"arrays {left.dtype} {left.shape} and {right.dtype} {right.shape}"
+        bits_left, bits_right = (np.frombuffer(side.tobytes(), np.uint8) for side in (left, right))
+        where = np.flatnonzero((bits_left != bits_right).reshape(left.size, -1).any(axis=1))
+        first = left.ravel()[where[0]], right.ravel()[where[0]]
+        return f"{len(where):,} of {left.size:,} elements, the first is {where[0]}: {first[0]} and {first[1]}"
+    except (ValueError, TypeError, OSError, EOFError):
+        return "other bytes"
 
 
 def _members(content: bytes) -> dict[str, bytes]:

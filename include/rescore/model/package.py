@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.model.environment import differences
-from rescore.model.process import Progress, Team
+from rescore.model.own_environment import own_environment
+from rescore.model.process import MARK, Child, Progress, Team
 from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
 
@@ -50,6 +51,8 @@ class Package:
         What it says about itself.
     root : Path
         The folder it is unpacked in; importable.
+    python : Path or None
+        The interpreter of the environment of its own that it runs in; None: the one that runs this.
     """
 
     name: str
@@ -57,10 +60,23 @@ class Package:
     sha256: str
     manifest: dict[str, Any]
     root: Path
+    python: Path | None = None
 
     def reference_profile(self) -> bytes:
         """What drift compares live windows with."""
         return (self.root / self.name / DATA / "reference.json").read_bytes()
+
+    def numeric_environment(self) -> dict[str, Any]:
+        """What the bits of its scores depend on: that of the interpreter that it runs in."""
+        code = (
+            f"import json; from {self.name}._runtime.environment import numeric_environment; "
+            f"print({MARK!r} + json.dumps(numeric_environment()))"
+        )
+        with (
+            TemporaryDirectory() as scratch,
+            Child(["-c", code], folder=Path(scratch), path=[self.root], python=self.python) as child,
+        ):
+            return list(child.messages())[-1]
 
     def verify(self) -> None:
         """Check environment, files and golden rows in a child interpreter.
@@ -175,17 +191,25 @@ class Package:
 
     def _command(self, team: Team, arguments: Sequence[str], folder: Path, progress: Any) -> None:
         command = ["-m", self.name, *arguments, "--lines"]
-        with team.start(command, folder=folder, path=[self.root]) as child:
+        with team.start(command, folder=folder, path=[self.root], python=self.python) as child:
             for message in child.messages():
                 if progress is not None:
                     progress(message["rows"])
 
 
-def open_package(path: Path, *, expected_sha256: str, cache: Path) -> Package:
+def open_package(
+    path: Path,
+    *,
+    expected_sha256: str,
+    cache: Path,
+    environments: Path | None = None,
+    progress: Progress | None = None,
+) -> Package:
     """Verify a package file and unpack it below ``cache``, once for each digest.
 
-    The environment is checked here; the golden rows are, by every :meth:`Package.predict`, before
-    the first score.
+    Where other versions are installed than it was built with, it runs in an environment of its own,
+    which is built unless it is there. The environment is checked here; the golden rows are, by every
+    :meth:`Package.predict`, before the first score.
 
     Parameters
     ----------
@@ -195,13 +219,18 @@ def open_package(path: Path, *, expected_sha256: str, cache: Path) -> Package:
         ``sha256:<hex>`` or the bare hex.
     cache : Path
         A folder for unpacked packages; ``cache/<hex>/``.
+    environments : Path, optional
+        The folder of packages' own environments. Default: none is used, other versions are an error.
+    progress : callable, optional
+        Receives a line when an environment is built.
 
     Raises
     ------
     DigestMismatchError
         The file, or what was unpacked from it earlier, is not what was recorded; says which file.
     EnvironmentMismatchError
-        Other versions are installed than it was built with; lists each.
+        Other versions are installed than it was built with, and no environment of its own can be
+        built; lists each.
     """
     expected = "sha256:" + expected_sha256.removeprefix("sha256:")
     found = file_sha256(path)
@@ -223,6 +252,11 @@ def open_package(path: Path, *, expected_sha256: str, cache: Path) -> Package:
     manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
     label = f"{manifest['name']} {manifest['version']}"
     different = differences(manifest["requirements"])
+    if different and environments is not None:
+        own = own_environment(root, manifest, environments)
+        own.build(progress)
+        own.check()
+        return Package(manifest["name"], manifest["version"], expected, manifest, root, own.python)
     if different:
         raise EnvironmentMismatchError(
             f"{label} was built with other versions than are installed here",

@@ -55,18 +55,29 @@ class Child:
         Folders to import from.
     hash_seed : int
         Its ``PYTHONHASHSEED``.
+    umask : int
+        Its umask.
+    python : Path, optional
+        The interpreter: that of a package's own environment. Default: the one that runs this.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, path: Sequence[Path], hash_seed: int = 0
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        path: Sequence[Path],
+        hash_seed: int = 0,
+        umask: int = UMASK,
+        python: Path | None = None,
     ) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         # -P: the working folder must not come before what the environment names.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", *arguments],
+            [str(python or sys.executable), "-P", *(["-s"] if python else []), *arguments],
             cwd=folder,
             env=start_environment(path, hash_seed=hash_seed),
-            umask=UMASK,
+            umask=umask,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -144,14 +155,12 @@ class Team:
         self._children: list[Child] = []
         self._ended = False
 
-    def start(
-        self, arguments: Sequence[str], *, folder: Path, path: Sequence[Path], hash_seed: int = 0
-    ) -> Child:
+    def start(self, arguments: Sequence[str], **options: Any) -> Child:
         """Start a child; see :class:`Child`."""
         with self._lock:
             if self._ended:
                 raise ModelError("the work was ended before this part of it started")
-            child = Child(arguments, folder=folder, path=path, hash_seed=hash_seed)
+            child = Child(arguments, **options)
             self._children.append(child)
             return child
 

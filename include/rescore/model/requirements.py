@@ -12,7 +12,7 @@ from pathlib import Path
 from rescore.errors import SpecError
 from rescore.model.environment import CORE_PACKAGES
 
-__all__ = ["direct", "lock_lines", "locked"]
+__all__ = ["direct", "lock_lines", "locked", "without_hashes"]
 
 _KNOWN = {name: name for name in CORE_PACKAGES if name != "scikit-learn"} | {"sklearn": "scikit-learn"}
 _NEVER = ("airflow", "rescore", "rescore_airflow")
@@ -99,6 +99,12 @@ def lock_lines(pinned: Mapping[str, str], lock: Path | None) -> str:
         known = hashes.get((name, wanted), [])
         lines.append(" \\\n".join([f"{name}=={wanted}", *(f"    --hash={one}" for one in known)]))
     return "\n".join(lines) + "\n"
+
+
+def without_hashes(lock: str) -> list[str]:
+    """The requirements of a lock that have no hash, so that nothing proves what would be installed."""
+    blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
+    return [block.split()[0] for block in blocks if "==" in block and "--hash=" not in block]
 
 
 def _hashes(text: str) -> Iterator[tuple[tuple[str, str], list[str]]]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError
 from rescore.folder import ModelFolder
+from rescore.model.environment import UMASK
 from rescore.model.process import Progress, Team
 from rescore.model.stage import code_tree, sources_tree, write_tree
 
@@ -30,8 +31,8 @@ __all__ = ["Fitted", "train", "train_verified"]
 
 #: Below this many rows a second process costs more than it saves.
 _WORTH_TWO = 20_000
-#: Hash seeds of the two trainings that are compared.
-_HASH_SEEDS = (0, 4_242_424)
+#: Hash seed and umask of the two trainings that are compared.
+_AROUND = ((0, UMASK), (4_242_424, 0o077))
 _ARTIFACTS = ("model.skops", "evaluation.skops")
 
 
@@ -155,7 +156,7 @@ def train(
         many = pq.read_metadata(snapshot_path).num_rows >= _WORTH_TWO
         processes = min(2, os.cpu_count() or 1) if many else 1
     job = _job(snapshot_path, folder, build_dir, "fitted")
-    _run([(job, _Tasks(), _HASH_SEEDS[0])], build_dir, progress, beside=processes)
+    _run([(job, _Tasks(), *_AROUND[0])], build_dir, progress, beside=processes)
     (build_dir / "fitted" / "complete").touch()
     return Fitted(build_dir)
 
@@ -167,7 +168,7 @@ def train_verified(
     build_dir: Path,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Train twice, in fresh processes with different hash seeds, and compare every result.
+    """Train twice, in fresh processes of different hash seeds and umasks, and compare every result.
 
     Takes what :func:`train` takes; the two trainings run beside each other.
 
@@ -181,8 +182,8 @@ def train_verified(
     _stage(folder, build_dir)
     names = ("fitted", "again")
     jobs = [
-        (_job(snapshot_path, folder, build_dir, name), _Tasks(), hash_seed)
-        for name, hash_seed in zip(names, _HASH_SEEDS, strict=True)
+        (_job(snapshot_path, folder, build_dir, name), _Tasks(), *around)
+        for name, around in zip(names, _AROUND, strict=True)
     ]
     _run(jobs, build_dir, progress, beside=1)
     different = _differences(*(build_dir / name for name in names))
@@ -253,15 +254,19 @@ def _job(snapshot_path: Path, folder: ModelFolder, build_dir: Path, out: str) ->
 
 
 def _run(
-    jobs: Sequence[tuple[Path, _Tasks, int]], build_dir: Path, progress: Progress | None, *, beside: int
+    jobs: Sequence[tuple[Path, _Tasks, int, int]],
+    build_dir: Path,
+    progress: Progress | None,
+    *,
+    beside: int,
 ) -> None:
     """Work on each job with ``beside`` children at a time; the first error ends all of them."""
     team = Team()
 
-    def drive(job: Path, tasks: _Tasks, hash_seed: int) -> None:
+    def drive(job: Path, tasks: _Tasks, hash_seed: int, umask: int) -> None:
         arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
         path = [(build_dir / "tree").absolute(), *_library()]
-        with team.start(arguments, folder=build_dir, path=path, hash_seed=hash_seed) as child:
+        with team.start(arguments, folder=build_dir, path=path, hash_seed=hash_seed, umask=umask) as child:
             messages = child.messages()
             tasks.offer(_answer(messages, "tasks"))
             while (task := tasks.take()) is not None:
@@ -301,9 +306,9 @@ def _differences(first: Path, second: Path) -> list[str]:
             found.append(f"{name} is only in one of them")
         elif (left := one.read_bytes()) != (right := other.read_bytes()):
             if name in _ARTIFACTS:
-                from rescore.model.artifact import first_difference
+                from rescore.model.artifact import differing
 
-                found.append(f"{name} at {first_difference(left, right)}")
+                found += [f"{name} at {place}" for place in differing(left, right)]
             elif name.endswith(".json"):
                 found.append(f"{name} at {_first_key(json.loads(left), json.loads(right))}")
             else:
@@ -313,7 +318,7 @@ def _differences(first: Path, second: Path) -> list[str]:
 
 def _first_key(one: Any, other: Any, path: str = "") -> str:
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
+        for key in sorted(one.keys() | other.keys()):
             if one.get(key) != other.get(key):
                 return _first_key(one.get(key), other.get(key), f"{path}.{key}")
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):

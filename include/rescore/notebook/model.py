@@ -172,7 +172,12 @@ class Model:
         made = pipeline.train_package(self._ctx, self.name, snapshot.digest)
         registered = self._ctx.store.find_package(self.name, made["sha256"])
         path = self._ctx.archive.get_package(registered.sha256)
-        self._package = model.open_package(path, expected_sha256=registered.sha256, cache=self._ctx.cache)
+        self._package = model.open_package(
+            path,
+            expected_sha256=registered.sha256,
+            cache=self._ctx.cache,
+            environments=self._ctx.environments,
+        )
         return ModelPackage(
             model=self.name,
             version=registered.version,
@@ -337,7 +342,9 @@ class Model:
                 fix="call fit() or package(), or pin a package",
             )
         path = self._ctx.archive.get_package(pinned.sha256)
-        return model.open_package(path, expected_sha256=pinned.sha256, cache=self._ctx.cache)
+        return model.open_package(
+            path, expected_sha256=pinned.sha256, cache=self._ctx.cache, environments=self._ctx.environments
+        )
 
 
 def _with_training(

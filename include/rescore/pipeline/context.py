@@ -113,6 +113,11 @@ class Context:
         return path
 
     @property
+    def environments(self) -> Path:
+        """Where environments of packages are built, by the digest of their lock."""
+        return self.settings.environments or self.settings.home / "environments"
+
+    @property
     def cache(self) -> Path:
         """Where packages are unpacked, by digest."""
         path = self.settings.home / "cache"

@@ -253,7 +253,13 @@ def open_package(ctx: Context, model_name: str, sha256: str) -> model.Package:
     """
     registered = ctx.store.find_package(model_name, sha256)
     path = ctx.archive.get_package(registered.sha256)
-    return model.open_package(path, expected_sha256=registered.sha256, cache=ctx.cache)
+    return model.open_package(
+        path,
+        expected_sha256=registered.sha256,
+        cache=ctx.cache,
+        environments=ctx.environments,
+        progress=ctx.progress,
+    )
 
 
 def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:

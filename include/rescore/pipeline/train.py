@@ -197,6 +197,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
                 reference_profile=profile,
                 lineage=lineage,
                 destination=Path(scratch) / "dist" / version,
+                lock=ctx.settings.lock,
             ),
             known,
             folder,
@@ -262,7 +263,11 @@ def pin(
     """
     package = ctx.store.find_package(model_name, version)
     opened = model.open_package(
-        ctx.archive.get_package(package.sha256), expected_sha256=package.sha256, cache=ctx.cache
+        ctx.archive.get_package(package.sha256),
+        expected_sha256=package.sha256,
+        cache=ctx.cache,
+        environments=ctx.environments,
+        progress=ctx.progress,
     )
     opened.verify()
     default = {key: package.manifest.get(key) for key in ("metrics", "lineage", "built")}

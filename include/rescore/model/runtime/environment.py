@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -61,7 +61,9 @@ def installed(name: str) -> str | None:
         return None
 
 
-def differences(expected: Mapping[str, str]) -> dict[str, dict[str, str | None]]:
+def differences(
+    expected: Mapping[str, str], installed: Callable[[str], str | None] = installed
+) -> dict[str, dict[str, str | None]]:
     """Compare distribution versions with what is installed, without importing anything.
 
     Parameters
@@ -69,6 +71,8 @@ def differences(expected: Mapping[str, str]) -> dict[str, dict[str, str | None]]
     expected : mapping
         Distribution to version; ``python`` means the interpreter, and only its feature release
         (3.11) is compared.
+    installed : callable
+        Distribution to its version or None; asked for ``python``, too. Default: what is installed here.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def differences(expected: Mapping[str, str]) -> dict[str, dict[str, str | None]]
     different: dict[str, dict[str, str | None]] = {}
     for name, wanted in sorted(expected.items()):
         if name == "python":
-            found: str | None = platform.python_version()
+            found = installed(name) or platform.python_version()
             same = _feature_release(found or "") == _feature_release(wanted)
         else:
             found = installed(name)

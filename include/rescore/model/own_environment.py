@@ -1,0 +1,232 @@
+"""An environment of a package's own: built from its lock, kept under the lock's digest.
+
+One upgrade of the platform must not stop the models that were trained before it. So a package whose
+versions are not the ones installed here runs in a virtual environment of its own, as a child process.
+It is built once, with hashes required and no build of source distributions, and needs no network
+afterwards. A package never runs in a wrong environment: this says what is in one before it is used,
+and the package itself checks again before its first score.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from rescore.errors import EnvironmentMismatchError
+from rescore.model.environment import differences
+from rescore.model.process import Progress
+from rescore.model.requirements import without_hashes
+from rescore.model.stage import DATA
+
+__all__ = ["OwnEnvironment", "own_environment"]
+
+_COMPLETE = "complete"
+_TAIL_LINES = 12
+
+
+@dataclass(frozen=True)
+class OwnEnvironment:
+    """What a package needs installed, and where that is or would be.
+
+    Attributes
+    ----------
+    label : str
+        Name and version of the package, for messages.
+    digest : str
+        sha256 of Python's feature release and of the lock, hexadecimal.
+    root : Path
+        The folder of this environment.
+    lock : Path
+        The package's requirements.txt.
+    requirements : mapping
+        What the package checks before it scores: distribution (and ``python``) to version.
+    """
+
+    label: str
+    digest: str
+    root: Path
+    lock: Path
+    requirements: Mapping[str, str]
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.root / "bin" / "python"
+
+    @property
+    def built(self) -> bool:
+        """Whether it was built to its end."""
+        return (self.root / _COMPLETE).is_file()
+
+    def build(self, progress: Progress | None = None) -> bool:
+        """Build it unless it is there.
+
+        Returns
+        -------
+        bool
+            Whether it was built now.
+
+        Raises
+        ------
+        EnvironmentMismatchError
+            It can't be built; names each distribution with the version expected and found here, and
+            the end of what the installer said.
+        """
+        with _locked(self.root):
+            if self.built:
+                return False
+            if progress is not None:
+                progress(f"building the environment of {self.label} in {self.root}")
+            unhashed = without_hashes(self.lock.read_text(encoding="utf-8"))
+            if unhashed:
+                raise self._impossible(f"its lock has no hashes for {', '.join(unhashed)}")
+            shutil.rmtree(self.root, ignore_errors=True)
+            try:
+                self._install()
+                (self.root / _COMPLETE).touch()
+            except BaseException:
+                shutil.rmtree(self.root, ignore_errors=True)
+                raise
+        return True
+
+    def check(self) -> None:
+        """Compare what is installed in it with what the package needs, without starting it.
+
+        Raises
+        ------
+        EnvironmentMismatchError
+            Somebody changed it; names each distribution with the version expected and found in it.
+        """
+        if different := self.different():
+            raise EnvironmentMismatchError(
+                f"the environment of {self.label} was changed since it was built",
+                where=str(self.root),
+                expected="exactly the versions of the package's lock",
+                examples=_lines(different),
+                fix="delete that folder; rescore env build makes it anew",
+                data={"different": different},
+            )
+
+    def different(self) -> dict[str, dict[str, str | None]]:
+        """What is installed in it otherwise than the package needs, as :func:`differences` says it."""
+        sites = [str(site) for site in self.root.glob("lib/python*/site-packages")]
+        there = {_normal(one.metadata["Name"]): one.version for one in distributions(path=sites)}
+        config = self.root / "pyvenv.cfg"
+        settings = (
+            dict(line.partition("=")[::2] for line in config.read_text().splitlines() if "=" in line)
+            if config.is_file()
+            else {}
+        )
+        named = {key.strip(): value.strip() for key, value in settings.items()}
+        there["python"] = named.get("version_info") or named.get("version", "none")
+        return differences(self.requirements, installed=lambda name: there.get(_normal(name)))
+
+    def _install(self) -> None:
+        for command in self._commands():
+            self._run(command)
+        if different := self.different():
+            raise self._impossible(f"the installer left other versions: {', '.join(different)}")
+
+    def _commands(self) -> list[list[str]]:
+        feature = ".".join(self.requirements["python"].split(".")[:2])
+        uv = _uv()
+        if uv is not None:
+            here = f"{sys.version_info.major}.{sys.version_info.minor}"
+            base = getattr(sys, "_base_executable", sys.executable) if feature == here else feature
+            install = [uv, "pip", "install", "--quiet", "--python", str(self.python), "--no-deps"]
+            return [
+                [uv, "venv", "--quiet", "--no-project", "--python", base, str(self.root)],
+                [*install, "--only-binary", ":all:", "--require-hashes", "-r", str(self.lock)],
+            ]
+        python = shutil.which(f"python{feature}") or sys.executable
+        install = [str(self.python), "-m", "pip", "install", "--quiet", "--no-deps"]
+        return [
+            [python, "-m", "venv", str(self.root)],
+            [*install, "--only-binary", ":all:", "--require-hashes", "-r", str(self.lock)],
+        ]
+
+    def _run(self, command: list[str]) -> None:
+        # Of the caller's own variables all stay: an index, a proxy or a cache is configured by them.
+        variables = {"UV_PYTHON_DOWNLOADS": "never", **os.environ}
+        variables.pop("PYTHONPATH", None)
+        try:
+            subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        except OSError as error:
+            raise self._impossible(str(error)) from error
+        except subprocess.CalledProcessError as error:
+            said = "\n".join(error.stderr.strip().splitlines()[-_TAIL_LINES:])
+            raise self._impossible(said or f"{command[0]} ended with {error.returncode}") from error
+
+    def _impossible(self, why: str) -> EnvironmentMismatchError:
+        different = differences(self.requirements)
+        return EnvironmentMismatchError(
+            f"{self.label} was built with other versions than are installed here, and an environment "
+            f"of its own can't be built: {why}",
+            where=str(self.root),
+            expected="exactly the versions it was built with",
+            examples=_lines(different),
+            fix=f"rescore env build {self.label.partition(' ')[0]}, where the package index can be reached; "
+            "or train the model anew here",
+            data={"different": different, "environment": str(self.root)},
+        )
+
+
+def own_environment(root: Path, manifest: Mapping[str, Any], environments: Path) -> OwnEnvironment:
+    """The environment of an unpacked package.
+
+    Parameters
+    ----------
+    root : Path
+        The folder it is unpacked in.
+    manifest : mapping
+        What it says about itself.
+    environments : Path
+        The folder of all environments.
+    """
+    lock = root / manifest["name"] / DATA / "requirements.txt"
+    feature = ".".join(manifest["requirements"]["python"].split(".")[:2])
+    digest = hashlib.sha256(f"python {feature}\n".encode() + lock.read_bytes()).hexdigest()
+    label = f"{manifest['name']} {manifest['version']}"
+    return OwnEnvironment(label, digest, environments / digest, lock, manifest["requirements"])
+
+
+def _lines(different: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    return [
+        f"{name}: expected {one['expected']}, found {one['found'] or 'not installed'}"
+        for name, one in different.items()
+    ]
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One builder at a time; the lock ends with its process."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with root.with_name(f".{root.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _uv() -> str | None:
+    """The installer uv: on the path, beside this interpreter, or as the package ``uv``; or None."""
+    beside = Path(sys.executable).with_name("uv")
+    found = shutil.which("uv") or (str(beside) if beside.is_file() else None)
+    if found is None and importlib.util.find_spec("uv") is not None:
+        import uv
+
+        found = uv.find_uv_bin()
+    return found
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
