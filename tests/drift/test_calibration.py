@@ -13,12 +13,14 @@ import pytest
 from scipy import stats
 
 from rescore.drift import calibration, distances
+from rescore.drift.cells import OrderedCells
+from rescore.drift.standing import shape_standing, shift_standing, unusualness
 from rescore.errors import DriftError
 
 WINDOWS, FEATURES = 60, 20
 DRAWS = 80
 #: Cut at a normal's quantiles, as training data are.
-EDGES = stats.norm.ppf(np.array([0.01, *np.arange(0.05, 0.96, 0.05), 0.99]))
+CELLS = OrderedCells.fit(stats.norm.ppf((np.arange(60_000) + 0.5) / 60_000), least_rows=10)
 
 Levels = Callable[[np.random.Generator], np.ndarray]
 
@@ -50,16 +52,21 @@ def p_value(
     """p-value of the last window; ``levels`` are the features' means in each."""
     sizes = np.full(WINDOWS + 1, rows)
     sizes[-1] = live_rows or rows
-    cumulative = stats.norm.cdf(EDGES - levels[..., None])
+    cumulative = stats.norm.cdf(CELLS.edges - levels[..., None])
     shares = np.diff(cumulative, axis=-1, prepend=0, append=1)
-    found, noise = [], []
+    firsts = np.flatnonzero(np.diff(CELLS.groups, prepend=-1))
+    standing = []
     for feature in range(levels.shape[1]):
         windows = generator.multinomial(sizes, shares[:, feature])
         windows = calibration.same_size(windows, np.random.default_rng(8))
         others = calibration.others_of(windows)
-        found += [distances.psi(windows, others), distances.cramer_von_mises(windows, others)]
-        noise += [distances.psi_noise(windows, others), distances.cramer_von_mises_noise(windows, others)]
-    greatest = calibration.unusualness(np.column_stack(found), np.column_stack(noise)).max(axis=1)
+        shift = distances.shift(windows, others, CELLS.places)[:, None]
+        standing.append(shift_standing(shift, distances.shift_noise(windows, others, CELLS.places)[:, None]))
+        grouped, rest = (np.add.reduceat(counts, firsts, axis=1) for counts in (windows, others))
+        measures = (distances.psi, distances.psi_noise, distances.psi_freedom)
+        standing.append(shape_standing(*(measure(grouped, rest)[:, None] for measure in measures)))
+    two_sided = np.tile([True, False], levels.shape[1])
+    greatest = unusualness(np.hstack(standing), two_sided).max(axis=1)
     return float(calibration.conformal_p(greatest[:-1], greatest[-1]))
 
 
@@ -109,12 +116,25 @@ def test_a_quarter_sd_shift_of_three_features_is_found(
     assert found >= stats.binom.ppf(5e-5, draws, least), f"only {found} of {draws} shifted windows alarmed"
 
 
+def test_a_shift_beyond_training_is_found_where_every_window_is_of_few_readings(seed: int) -> None:
+    """Daily weather of few readings: no bounded distance tells summer from winter's warmest day."""
+
+    def weather(generator: np.random.Generator) -> np.ndarray:
+        levels = np.zeros((WINDOWS + 1, FEATURES))
+        levels[:, 8:] = generator.standard_normal((WINDOWS + 1, FEATURES - 8))
+        levels[-1, 10] += 4.5
+        return levels
+
+    found = alarms(seed, weather, 1_000, 30)
+    assert found >= stats.binom.ppf(5e-5, 30, 0.6), f"only {found} of 30 summer days alarmed"
+
+
 def test_windows_that_are_all_the_same_never_alarm() -> None:
     windows = np.tile([[10, 20, 30, 5]], (WINDOWS + 1, 1))
     others = calibration.others_of(windows)
-    unusual = calibration.unusualness(
-        distances.psi(windows, others)[:, None], distances.psi_noise(windows, others)[:, None]
-    ).max(axis=1)
+    measures = (distances.psi, distances.psi_noise, distances.psi_freedom)
+    standing = shape_standing(*(measure(windows, others)[:, None] for measure in measures))
+    unusual = unusualness(standing, np.array([False])).max(axis=1)
     assert calibration.conformal_p(unusual[:-1], unusual[-1]) == 1.0
 
 

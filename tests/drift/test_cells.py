@@ -56,11 +56,37 @@ def test_a_value_that_holds_much_of_the_mass_has_a_cell_of_its_own(seed: int) ->
 
 
 def test_no_edge_is_the_value_of_fewer_rows_than_allowed(seed: int) -> None:
-    values = np.r_[np.random.default_rng(seed).normal(size=500), 1e9, -1e9]
+    usual = np.random.default_rng(seed).normal(size=500)
+    one, other = (OrderedCells.fit(np.r_[usual, out, -out], least_rows=10) for out in (9.0, 1e9))
+    assert one.edges.tolist() == other.edges.tolist()
+    # Means are of ten rows or more.
+    counts = other.tally(np.r_[usual, 1e9, -1e9]).counts[:-1]
+    assert np.isnan(other.means[counts < 10]).all()
+
+
+def test_places_are_normal_scores_and_go_on_beyond_training(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    values = generator.normal(50, 10, 20_000)
     cells = OrderedCells.fit(values, least_rows=10)
-    inner = np.sort(values)[9:-9]
-    assert cells.edges.min() >= inner[0]
-    assert cells.edges.max() <= inner[-1]
+    assert (np.diff(cells.places) >= 0).all()
+
+    def place(of: np.ndarray) -> float:
+        counts = cells.tally(of).counts[:-1]
+        return float(counts @ cells.places / counts.sum())
+
+    assert place(values) == pytest.approx(0.0, abs=1e-3)
+    assert place(values + 2.5) == pytest.approx(0.25, abs=0.02)
+    assert place(values + 60) == pytest.approx(6, abs=0.7)
+    assert place(values - 150) == pytest.approx(-15, abs=4)
+
+
+def test_heavy_tails_and_stray_rows_leave_the_places_of_the_rest(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    for values in (generator.pareto(1.1, 20_000), np.r_[generator.normal(size=20_000), 1e12, -1e12]):
+        cells = OrderedCells.fit(values, least_rows=10)
+        counts = cells.tally(values).counts[:-1]
+        variance = counts @ cells.places**2 / counts.sum()
+        assert 0.95 < variance < 1.3
 
 
 def windows_of(*levels: list[str | None]) -> tuple[pa.ChunkedArray, np.ndarray]:

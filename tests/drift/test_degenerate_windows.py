@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rescore.drift.calibration import unusualness
 from rescore.drift.reference import Reference
+from rescore.drift.standing import shape_standing, shift_standing, unusualness
 from rescore.errors import DriftError
 
 
@@ -15,12 +15,16 @@ def test_windows_without_any_distance_or_noise_stay_finite_and_near():
     # The first windows of a history have no value of a feature that looks back.
     distance = np.array([[19.0], [0.0], [0.0], *([[0.05]] * 40), [0.05]])
     noise = np.array([[0.001], [0.0], [0.0], *([[0.001]] * 40), [0.001]])
-    found = unusualness(distance, noise)
+    standing = shape_standing(distance, noise, np.where(noise > 0, 9.0, 0.0))
+    found = unusualness(standing, np.array([False]))
     assert np.isfinite(found).all()
     assert found[0, 0] == found.max()
     assert found[-1, 0] < found[0, 0]
+    nothing = np.zeros_like(distance)
+    assert (shift_standing(nothing, nothing) == 0).all()
+    assert np.isfinite(unusualness(nothing, np.array([True]))).all()
 
 
 def test_a_profile_that_lacks_a_part_is_refused_by_name():
     with pytest.raises(DriftError, match=r"(?s)'timezone'.*train the package again"):
-        Reference.from_bytes(b'{"format": 1, "model": "tides"}')
+        Reference.from_bytes(b'{"format": 2, "model": "tides"}')

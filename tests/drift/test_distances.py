@@ -43,7 +43,8 @@ def test_a_cell_that_is_empty_on_one_side_counts_as_half_a_row() -> None:
 @given(counts, st.integers(1, 7))
 def test_equal_shares_have_no_distance(shares: list[int], times: int) -> None:
     window, others = np.array([shares]), np.array([shares]) * times
-    for distance in (distances.psi, distances.cramer_von_mises, distances.total_variation):
+    assert distances.shift(window, others, np.arange(5.0))[0] == pytest.approx(0.0, abs=1e-12)
+    for distance in (distances.psi, distances.total_variation):
         assert distance(window, others)[0] == pytest.approx(0.0, abs=1e-12)
 
 
@@ -61,9 +62,23 @@ def test_psi_noise_is_its_average_without_drift(seed: int) -> None:
     assert distances.psi(window, others).mean() == pytest.approx(
         distances.psi_noise(window, others)[0], rel=0.05
     )
-    assert distances.cramer_von_mises(window, others).mean() == pytest.approx(
-        distances.cramer_von_mises_noise(window, others).mean(), rel=0.08
+    assert distances.psi_freedom(window, others).tolist() == [4] * 4000
+    places = np.array([-2.0, -1.0, 0.0, 1.0, 3.0])
+    assert distances.shift(window, others, places).var() == pytest.approx(
+        distances.shift_noise(window, others, places).mean(), rel=0.1
     )
+
+
+def test_shift_is_the_difference_of_mean_normal_scores(seed: int) -> None:
+    """With ranks cut fine, it is scipy's normal scores of the pooled training, averaged."""
+    generator = np.random.default_rng(seed)
+    training, live = generator.gamma(2.0, 3.0, 50_000), generator.gamma(2.3, 3.0, 4_000)
+    cells = OrderedCells.fit(training, least_rows=10)
+    found = distances.shift(
+        cells.tally(live).counts[None, :-1], cells.tally(training).counts[None, :-1], cells.places
+    )[0]
+    ranks = (np.searchsorted(np.sort(training), live) + 0.5) / (training.size + 1)
+    assert found == pytest.approx(stats.norm.ppf(ranks).mean(), abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +95,13 @@ def test_wasserstein_agrees_with_scipy_on_the_raw_values(draw, seed: int) -> Non
     training, live = generator.normal(0, 1, 100_000), draw(generator, 40_000)
     cells = OrderedCells.fit(training, least_rows=10)
     tally, before = cells.tally(live), cells.tally(training)
+    firsts = np.r_[0, np.arange(cells.inner.start + 1, cells.inner.stop + 1)]
     found = distances.wasserstein(
-        tally.counts[:-1],
-        before.counts[:-1],
-        cells.edges,
+        np.add.reduceat(tally.counts[:-1], firsts),
+        np.add.reduceat(before.counts[:-1], firsts),
+        cells.edges[cells.inner],
         low_means=(tally.low_mean, before.low_mean),
         high_means=(tally.high_mean, before.high_mean),
     )
+    assert cells.tails == pytest.approx((before.low_mean, before.high_mean))
     assert found == pytest.approx(stats.wasserstein_distance(live, training), rel=0.05)

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc, chndtr, expit
+from scipy.special import chdtrc, chndtr
 
 from rescore.errors import DriftError
 
@@ -22,11 +22,11 @@ __all__ = [
     "MIN_WINDOWS",
     "benjamini_hochberg",
     "conformal_p",
+    "neighbourhood",
     "others_of",
     "psi_p",
     "refuse_unresolvable",
     "same_size",
-    "unusualness",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -35,20 +35,8 @@ Counts = npt.NDArray[np.int64]
 #: With fewer reference windows than this, no rank is worth much: PSI's chi-square is used instead.
 MIN_WINDOWS = 20
 
-#: Two windows whose distances differ by less than about this (natural log) are equally far off.
-SMALLEST_SPREAD = 0.1
-
 #: A window's neighbours in time, up to this part of all windows on each side, are left out with it.
 NEIGHBOURHOOD = 1 / 15
-
-#: A distance below this part of what is expected is as near as none: exactly none has no logarithm.
-NEAREST = 0.01
-
-#: Slope that makes a logistic distribution function closest to the normal one (Johnson and Kotz 1970).
-LOGISTIC = 1.702
-
-#: Values of the kernel that are held in memory at once.
-BLOCK_VALUES = 4_000_000
 
 
 def neighbourhood(windows: int) -> int:
@@ -102,53 +90,6 @@ def same_size(windows: Counts, generator: np.random.Generator) -> Counts:
         thinned[:, cell] = generator.hypergeometric(windows[:, cell], remaining, left)
         left = left - thinned[:, cell]
     return thinned
-
-
-def unusualness(distance: Floats, noise: Floats) -> Floats:
-    """How far out each window is in one distance, on a scale that all features share.
-
-    The distance is taken relative to what it is expected to be at the window's size, then on a log
-    scale; of that, a kernel estimate of the share of *other* windows that are as far out or
-    further, as ``-ln``. A feature that is wild in some windows makes none of them stand out,
-    and no two windows tie as they would by rank. The kernel is logistic and one standard deviation
-    wide, so that beyond all other windows the estimate falls with the distance from them.
-
-    Parameters
-    ----------
-    distance : ndarray of float, shape (n_windows + 1, n_distances)
-        One distance per window and feature, the live window last.
-    noise : ndarray of float, shape (n_windows + 1, n_distances)
-        What sampling alone makes of it on average at the window's size.
-
-    Returns
-    -------
-    ndarray of float, shape (n_windows + 1, n_distances)
-    """
-    beyond = np.maximum((distance - noise).mean(axis=0), 0.0)
-    expected = beyond + 2 * noise
-    known = expected > 0
-    ratio = (distance + noise) / np.where(known, expected, 1.0)
-    relative = np.where(known, np.log(np.maximum(ratio, NEAREST)), 0.0)
-    scaled = relative * (LOGISTIC / np.maximum(relative.std(axis=0), SMALLEST_SPREAD))
-    windows, features = scaled.shape
-    weights = _not_neighbours(windows)
-    weights /= weights.sum(axis=1, keepdims=True)
-    result = np.empty_like(scaled)
-    width = max(1, BLOCK_VALUES // windows**2)
-    for start in range(0, features, width):
-        part = scaled[:, start : start + width]
-        further = expit(part[None, :, :] - part[:, None, :])
-        share = np.matmul(weights[:, None, :], further)[:, 0, :]
-        result[:, start : start + width] = -np.log(np.maximum(share, 1e-300))
-    return np.asarray(result)
-
-
-def _not_neighbours(windows: int) -> Floats:
-    """1 where two windows are not neighbours; the live one, last, has none but itself."""
-    place = np.arange(windows)
-    apart = np.abs(place[:, None] - place[None, :]) > neighbourhood(windows - 1)
-    apart[-1, :-1] = apart[:-1, -1] = True
-    return np.asarray(apart, dtype=np.float64)
 
 
 def conformal_p(statistics: Floats, live: Floats) -> Floats:

@@ -11,14 +11,17 @@ Nothing here compares two windows (``distances``) or judges (``outage``, ``calib
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import ndtri
+
+from rescore.drift.levels import LevelCells, Tally
 
 __all__ = ["LevelCells", "OrderedCells", "Tally", "moments", "ordered_values"]
 
@@ -32,6 +35,17 @@ BLOCK_ROWS = 65_536
 #: Quantiles at which ordered values are cut: deciles, halved, and finer in the tails.
 QUANTILES = (0.01, 0.025, *np.arange(0.05, 0.951, 0.05).round(2).tolist(), 0.975, 0.99)
 
+#: Beyond the outermost quantiles, cells are cut at these places: standard deviations of a normal variable
+#: whose 1st, 50th and 99th percentiles are training's. What lies far out is told from what is just out.
+FAR_PLACES = (2.75, 3.5, 4.5, 6.0, 8.5, 13.0, 25.0)
+
+#: Where values beyond the last of these are taken to be.
+FARTHEST = 30.0
+
+#: A far cell in which training has rows is put no farther out than gives it so much of the variance:
+#: the tail of a heavy-tailed feature must not drown the rest of it, nor one stray row hide what lies beyond.
+FAR_VARIANCE = 0.02
+
 #: A single value with at least this share of the rows has a cell of its own.
 ATOM_SHARE = 0.05
 
@@ -40,44 +54,6 @@ GROUPS = 10
 
 #: From here on it is worth knowing exactly how much of a window a single value is.
 NEARLY_ALL = 0.9
-
-#: At most this many levels have a cell of their own; rarer ones share one.
-MAX_LEVELS = 30
-
-#: A level has its own cell if a window of average size holds at least this many rows of it.
-MIN_ROWS_PER_WINDOW = 5
-
-#: Levels that are kept as *known*, whether or not they have a cell of their own.
-MAX_KNOWN_LEVELS = 5_000
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What one pass over one column of one window gives.
-
-    Attributes
-    ----------
-    counts : ndarray of int, shape (n_cells + 1,)
-        Rows per cell; the last is missing.
-    constant : bool
-        All values that are there are the same one (False if there is none).
-    moved : int
-        Reference windows: rows of known levels that would be unseen if the window were left out.
-    low_mean, high_mean : float
-        Mean of the finite values in the first and in the last cell, NaN if there is none.
-    infinite : int
-        Rows with an infinite value; they are counted in the first and last cell.
-    unseen : tuple of str
-        A few levels that training did not have (for what is said to people in this run only).
-    """
-
-    counts: Counts
-    constant: bool
-    moved: int = 0
-    low_mean: float = float("nan")
-    high_mean: float = float("nan")
-    infinite: int = 0
-    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,12 +67,23 @@ class OrderedCells:
     groups : ndarray of int, shape (m + 1,)
         The PSI group of each cell, from 0.
     means : ndarray of float, shape (m + 1,)
-        Training's mean of the finite values in each cell, NaN where there is none.
+        Training's mean of the finite values in each cell, NaN where there are too few.
+    places : ndarray of float, shape (m + 1,)
+        Where each cell lies, in standard deviations: the mean normal score of training's rows in it,
+        continued in a straight line where training has few or none. Robust to any tail within
+        training's range, and still growing beyond it.
+    far : tuple of int
+        Edges beyond the outermost quantiles, below and above.
+    tails : tuple of float
+        Training's mean of the finite values below the lowest and above the highest inner edge.
     """
 
     edges: Floats
     groups: npt.NDArray[np.intp]
     means: Floats
+    places: Floats
+    far: tuple[int, int] = (0, 0)
+    tails: tuple[float, float] = (math.nan, math.nan)
 
     @classmethod
     def fit(cls, values: Floats, *, least_rows: int) -> OrderedCells:
@@ -106,21 +93,35 @@ class OrderedCells:
         """
         there = np.sort(values[np.isfinite(values)])
         if there.size == 0:
-            return cls(np.empty(0), np.zeros(1, dtype=np.intp), np.full(1, np.nan))
+            return cls(np.empty(0), np.zeros(1, dtype=np.intp), np.full(1, np.nan), np.zeros(1))
         ranks = np.ceil(np.asarray(QUANTILES) * there.size).astype(np.intp) - 1
         ranks = np.clip(ranks, min(least_rows, there.size) - 1, max(there.size - least_rows - 1, 0))
         starts = np.flatnonzero(np.r_[True, there[1:] != there[:-1]])
         shares = np.diff(np.r_[starts, there.size]) / there.size
         atoms = there[starts[shares >= ATOM_SHARE]]
         with np.errstate(over="ignore"):  # below the smallest float there is nothing to cut
-            edges = np.unique(np.r_[there[ranks], atoms, np.nextafter(atoms, -np.inf)])
-        edges = edges[np.isfinite(edges)]
+            inner = np.unique(np.r_[there[ranks], atoms, np.nextafter(atoms, -np.inf)])
+        inner = inner[np.isfinite(inner)]
+        below, above = _far_edges(there[ranks[0]], np.median(there), there[ranks[-1]])
+        below, above = below[below < inner[0]], above[above > inner[-1]]
+        edges = np.r_[below, inner, above]
         ends = np.searchsorted(there, edges, side="right")
         counts = np.diff(ends, prepend=0, append=there.size)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             sums = np.add.reduceat(np.append(there, 0.0), np.append(0, ends))
-            means = np.where(counts > 0, sums / counts, np.nan)
-        return cls(edges, _groups(counts), means)
+            means = np.where(counts >= least_rows, sums / counts, np.nan)
+        # PSI is taken over the inner cells: a part of an outer one is no group of its own.
+        parents = np.searchsorted(inner, np.append(edges, np.inf), side="left")
+        groups = _groups(np.bincount(parents, weights=counts).astype(np.int64))[parents]
+        far = (below.size, above.size)
+        first, last = (int(np.searchsorted(there, edge, side="right")) for edge in inner[[0, -1]])
+        tails = (_mean(there[:first]), _mean(there[last:]))
+        return cls(edges, groups, means, _places(counts, *far), far, tails)
+
+    @property
+    def inner(self) -> slice:
+        """The edges that are quantiles or values of training, as opposed to the far ones."""
+        return slice(self.far[0], self.edges.size - self.far[1])
 
     def count_windows(self, values: Floats, starts: npt.NDArray[np.intp]) -> tuple[Counts, Floats]:
         """Count each window of training, and say how much of it its most frequent value is.
@@ -171,6 +172,7 @@ class OrderedCells:
         there = infinite = low_rows = high_rows = 0
         low, high = np.inf, -np.inf
         low_sum = high_sum = 0.0
+        inner = self.inner
         for start in range(0, values.size, BLOCK_ROWS):
             block = np.sort(values[start : start + BLOCK_ROWS])  # NaN comes last
             size = int(np.searchsorted(block, np.inf, side="right"))
@@ -182,7 +184,7 @@ class OrderedCells:
             there += size
             low, high = min(low, block[0]), max(high, block[-1])
             if self.edges.size:
-                first, last = block[: at[0]], block[at[-1] :]
+                first, last = block[: at[inner][0]], block[at[inner][-1] :]
                 if low == -np.inf or high == np.inf:
                     infinite += int(np.isinf(block).sum())
                     first, last = first[np.isfinite(first)], last[np.isfinite(last)]
@@ -204,6 +206,9 @@ class OrderedCells:
             "edges": self.edges.tolist(),
             "groups": self.groups.tolist(),
             "means": [float(f"{mean:.6g}") if np.isfinite(mean) else None for mean in self.means],
+            "places": [float(f"{place:.4g}") for place in self.places],
+            "far": list(self.far),
+            "tails": [float(f"{mean:.6g}") if np.isfinite(mean) else None for mean in self.tails],
         }
 
     @classmethod
@@ -212,100 +217,11 @@ class OrderedCells:
         return cls(
             np.asarray(stored["edges"], dtype=np.float64),
             np.asarray(stored["groups"], dtype=np.intp),
-            np.asarray([np.nan if mean is None else mean for mean in stored["means"]], dtype=np.float64),
+            np.asarray([_or_nan(mean) for mean in stored["means"]], dtype=np.float64),
+            np.asarray(stored["places"], dtype=np.float64),
+            (stored["far"][0], stored["far"][1]),
+            (_or_nan(stored["tails"][0]), _or_nan(stored["tails"][1])),
         )
-
-
-@dataclass(frozen=True)
-class LevelCells:
-    """Cells of a kind with levels: one for each of ``levels``, then *rare*, then *unseen*.
-
-    Attributes
-    ----------
-    levels : tuple of str
-        Levels with a cell of their own, most frequent first.
-    rare : tuple of str
-        Known levels that share the cell *rare*. A level with too few rows in training is in
-        neither: it counts as unseen, and its name is not kept.
-    """
-
-    levels: tuple[str, ...]
-    rare: tuple[str, ...]
-
-    @classmethod
-    def fit_windows(
-        cls, column: pa.ChunkedArray, starts: npt.NDArray[np.intp], *, least_rows: int
-    ) -> tuple[LevelCells, list[Tally]]:
-        """Choose the levels from training and count each of its windows.
-
-        Parameters
-        ----------
-        column : pyarrow.ChunkedArray
-            All rows, window after window.
-        starts : ndarray of int, shape (n_windows + 1,)
-            First row of each window, and the number of rows.
-        least_rows : int
-            A level with fewer rows in training is unseen. To be told apart from a live window's, rows
-            of a level that has fewer in all *other* windows are counted in ``Tally.moved``.
-        """
-        dictionary, codes = _encode(column)
-        totals = np.bincount(codes[codes >= 0], minlength=len(dictionary))
-        names = dictionary.to_pylist()
-        order = sorted(range(len(names)), key=lambda code: (-totals[code], names[code]))
-        known = [code for code in order if totals[code] >= least_rows][:MAX_KNOWN_LEVELS]
-        windows = starts.size - 1
-        own = [code for code in known[:MAX_LEVELS] if totals[code] >= MIN_ROWS_PER_WINDOW * windows]
-        cells = cls(tuple(names[code] for code in own), tuple(names[code] for code in known[len(own) :]))
-        cell_of = np.full(len(names), cells.unseen_cell, dtype=np.int64)
-        cell_of[known] = len(own)
-        cell_of[own] = np.arange(len(own))
-        tallies = []
-        for start, stop in pairwise(starts):
-            found, rows = np.unique(codes[start:stop], return_counts=True)
-            there = found >= 0
-            found, rows = found[there], rows[there]
-            cell = cell_of[found]
-            only_here = (cell == len(own)) & (totals[found] - rows < least_rows)
-            counts = np.zeros(cells.unseen_cell + 2, dtype=np.int64)
-            np.add.at(counts, cell, rows)
-            counts[-1] = stop - start - rows.sum()
-            moved = int(rows[only_here].sum())
-            tallies.append(Tally(counts=counts, constant=found.size == 1, moved=moved))
-        return cells, tallies
-
-    @property
-    def unseen_cell(self) -> int:
-        """Index of the cell for levels training did not have."""
-        return len(self.levels) + 1
-
-    def tally(self, column: pa.ChunkedArray) -> Tally:
-        """Count a window's levels in one pass."""
-        dictionary, codes = _encode(column)
-        totals = np.bincount(codes + 1, minlength=len(dictionary) + 1).astype(np.int64)[1:]
-        # Looked up by Arrow, not level by level: a window may have a million of them.
-        known = pa.array([*self.levels, *self.rare], type=pa.string())
-        place = pc.index_in(dictionary, value_set=known).fill_null(-1)
-        cell = np.asarray(place.to_numpy(zero_copy_only=False), dtype=np.int64)
-        is_unseen = cell < 0
-        cell = np.where(is_unseen, self.unseen_cell, np.minimum(cell, len(self.levels)))
-        counts = np.zeros(self.unseen_cell + 2, dtype=np.int64)
-        np.add.at(counts, cell, totals)
-        counts[-1] = codes.size - totals.sum()
-        examples = np.flatnonzero(is_unseen & (totals > 0))[:3]
-        return Tally(
-            counts=counts,
-            constant=int((totals > 0).sum()) == 1,
-            unseen=tuple(dictionary[int(code)].as_py() for code in examples),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable form."""
-        return {"levels": list(self.levels), "rare": list(self.rare)}
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> LevelCells:
-        """Inverse of :meth:`to_dict`."""
-        return cls(tuple(stored["levels"]), tuple(stored["rare"]))
 
 
 def moments(column: pa.ChunkedArray) -> Floats:
@@ -342,20 +258,6 @@ def ordered_values(column: pa.ChunkedArray, kind: str, event_time: Floats | None
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
-def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Distinct values as strings, and per row the position of its own (-1 for NULL)."""
-    if pa.types.is_boolean(column.type):
-        values = column.cast(pa.int8()).fill_null(-1).to_numpy()
-        return pa.array(["false", "true"]), np.asarray(values, dtype=np.int64)
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
-    column = column.unify_dictionaries()
-    if column.num_chunks == 0:
-        return pa.array([], pa.string()), np.empty(0, dtype=np.int64)
-    codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return column.chunk(0).dictionary.cast(pa.string()), np.concatenate(codes).astype(np.int64, copy=False)
-
-
 def _groups(counts: Counts) -> npt.NDArray[np.intp]:
     """Join neighbouring cells until each group holds about a tenth of the rows.
 
@@ -368,7 +270,7 @@ def _groups(counts: Counts) -> npt.NDArray[np.intp]:
     for cell in np.flatnonzero(counts):
         share = shares[cell]
         # An atom of a tenth or more is never mixed with its neighbours.
-        if held > 0 and (held >= 1 / GROUPS - 1e-9 or share >= 1 / GROUPS + 1e-9):
+        if held > 0 and (held >= 0.95 / GROUPS or share >= 1 / GROUPS + 1e-9):
             group, held = group + 1, 0.0
         groups[cell] = group
         held += share
@@ -376,3 +278,49 @@ def _groups(counts: Counts) -> npt.NDArray[np.intp]:
         groups[groups == group] = group - 1
     groups[counts == 0] = groups.max() + 1 if counts.any() else 0
     return groups
+
+
+def _mean(values: Floats) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(values.mean()) if values.size else math.nan
+
+
+def _or_nan(stored: float | None) -> float:
+    return math.nan if stored is None else stored
+
+
+def _far_edges(low: float, middle: float, high: float) -> tuple[Floats, Floats]:
+    """Edges beyond the outermost quantiles ``low`` and ``high``, both increasing; none without a spread."""
+    tail = float(ndtri(QUANTILES[-1]))
+    far = np.asarray(FAR_PLACES)
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole = (high - low) / (2 * tail)
+        downward = (middle - low) / tail or whole
+        upward = (high - middle) / tail or whole
+        below, above = (low - (far - tail) * downward)[::-1], high + (far - tail) * upward
+    if not whole > 0:
+        return np.empty(0), np.empty(0)
+    return np.unique(below[np.isfinite(below)]), np.unique(above[np.isfinite(above)])
+
+
+def _places(counts: Counts, below: int, above: int) -> Floats:
+    """Where cells lie; ``below`` and ``above`` of them are cut beyond the quantiles on either side."""
+    ends = np.append(0, np.cumsum(counts)) / counts.sum()
+    density = np.exp(-(ndtri(np.clip(ends, 1e-300, 1 - 1e-16)) ** 2) / 2) / math.sqrt(2 * math.pi)
+    density[(ends <= 0) | (ends >= 1)] = 0.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        places = np.where(counts > 0, (density[:-1] - density[1:]) / np.diff(ends), ndtri(ends[1:]))
+    far = np.append(float(ndtri(QUANTILES[-1])), FAR_PLACES)
+    outer = np.append((far[1:] + far[:-1]) / 2, FARTHEST)
+    room = np.sqrt(FAR_VARIANCE * counts.sum() / np.maximum(counts, FAR_VARIANCE))
+    middle = slice(below + 1, counts.size - above - 1)
+    for place, side, sign in ((middle.stop, above + 1, 1), (middle.start - 1, below + 1, -1)):
+        for step in range(side):
+            cell = place + sign * step
+            nearest = sign * places[cell - sign] if 0 <= cell - sign < counts.size else 0.0
+            line = outer[outer.size - side + step]
+            if counts[cell]:
+                places[cell] = sign * max(min(line, room[cell]), sign * places[cell], nearest)
+            else:
+                places[cell] = sign * max(line, nearest + 0.25)
+    return np.asarray(places)

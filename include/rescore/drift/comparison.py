@@ -20,6 +20,7 @@ from rescore.drift.outage import missing_rates
 from rescore.drift.performance_estimate import estimated_performance
 from rescore.drift.reference import Reference, one_score, stratum_of
 from rescore.drift.report import DriftReport, FeatureDrift, Method
+from rescore.drift.standing import unusualness
 from rescore.drift.verdict import judge, say_limits, say_note
 from rescore.errors import DriftError
 from rescore.spec import DriftSpec
@@ -143,10 +144,11 @@ def _p_values(
         p = calibration.psi_p(psi, rows, reference_rows, cells, drift.effect_floor)
         adjusted = calibration.benjamini_hochberg(p)
         return float(adjusted.min()), adjusted, _shares(-np.log(np.maximum(p, 1e-300)))
-    unusual = calibration.unusualness(
-        np.hstack([one.distance for one in measured]), np.hstack([one.noise for one in measured])
+    unusual = unusualness(
+        np.hstack([one.standing for one in measured]),
+        np.asarray([side for one in measured for side in one.two_sided]),
     )
-    firsts = np.cumsum([0, *(one.distance.shape[1] for one in measured[:-1])])
+    firsts = np.cumsum([0, *(len(one.two_sided) for one in measured[:-1])])
     per_feature = np.maximum.reduceat(unusual, firsts, axis=1)
     greatest = per_feature.max(axis=1)
     p = calibration.conformal_p(greatest[:-1], per_feature[-1])
@@ -177,5 +179,6 @@ def _row(one: Measured, p: float, share: float, total_importance: float, drift: 
         flagged=p <= drift.false_alarm_rate + 1e-12 and one.effect >= drift.effect_floor,
         outage=one.outage is not None,
         share_of_statistic=share,
+        shift=one.shift,
         note=say_note(one.tally, one.outage, one.reference.name, missing, before),
     )

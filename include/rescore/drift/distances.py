@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["cramer_von_mises", "cramer_von_mises_noise", "psi", "psi_noise", "total_variation", "wasserstein"]
+__all__ = ["psi", "psi_freedom", "psi_noise", "shift", "shift_noise", "total_variation", "wasserstein"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,33 +48,41 @@ def psi_noise(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
     "Statistical properties of the population stability index", *Journal of Risk Model Validation*
     14(4), 2020, theorem 1).
     """
-    n, m = _rows(window), _rows(others)
+    return np.asarray(psi_freedom(window, others) * (1 / _rows(window) + 1 / _rows(others)))
+
+
+def psi_freedom(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
+    """Degrees of freedom of :func:`psi`'s chi-square: one fewer than there are cells with rows."""
     cells = (window + others > 0).sum(axis=1)
-    return np.asarray(np.maximum(cells - 1, 0) * (1 / n + 1 / m), dtype=np.float64)
+    return np.asarray(np.maximum(cells - 1, 0), dtype=np.float64)
 
 
-def cramer_von_mises(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
-    """Mean squared difference of the two cumulative distributions, under the others'.
+def shift(window: npt.NDArray[Any], others: npt.NDArray[Any], places: Floats) -> Floats:
+    """Difference of the mean places of the window's and of the others' rows, signed.
 
-    ``sum(q * (F - G)**2)`` over the ordered cells: the two-sample Cramér-von Mises distance
-    (Anderson, *Annals of Mathematical Statistics* 33, 1962) of the values grouped into cells, with
-    the others as the weighing distribution. Between 0 and 1, no unit; sensitive to shifts, where
-    PSI is to shapes, and untouched by heavy tails.
+    With normal scores as places it is the numerator of van der Waerden's test (*Indagationes
+    Mathematicae* 14, 1952), in standard deviations of a normal variable: sensitive to shifts, where
+    PSI is to shapes, untouched by heavy tails, and not bounded by training's range.
+
+    Parameters
+    ----------
+    window, others : ndarray, shape (n_windows, n_cells)
+        Rows per cell.
+    places : ndarray of float, shape (n_cells,)
+        Where each cell lies.
     """
     p, q, _ = _shares(window, others)
-    gaps = np.cumsum(p, axis=1) - np.cumsum(q, axis=1)
-    return np.where(_comparable(window, others), (q * gaps**2).sum(axis=1), 0.0)
+    return np.where(_comparable(window, others), p @ places - q @ places, 0.0)
 
 
-def cramer_von_mises_noise(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
-    """What :func:`cramer_von_mises` is on average when nothing drifted and rows are independent.
+def shift_noise(window: npt.NDArray[Any], others: npt.NDArray[Any], places: Floats) -> Floats:
+    """Variance of :func:`shift` when nothing drifted and rows are independent.
 
-    ``sum(q * G * (1 - G)) * (1/n + 1/m)``: the variance of a difference of two binomial shares.
+    ``v * (1/n + 1/m)`` for ``n`` and ``m`` rows and the others' variance ``v`` of places.
     """
     _, q, _ = _shares(window, others)
-    cumulative = np.cumsum(q, axis=1)
-    n, m = _rows(window), _rows(others)
-    return np.asarray((q * cumulative * np.maximum(1 - cumulative, 0.0)).sum(axis=1) * (1 / n + 1 / m))
+    spread = q @ places**2 - (q @ places) ** 2
+    return np.asarray(np.maximum(spread, 0.0) * (1 / _rows(window) + 1 / _rows(others)))
 
 
 def total_variation(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:

@@ -6,6 +6,7 @@ be ranked among them (``calibration``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from rescore.drift.calibration import others_of, same_size
 from rescore.drift.cells import LevelCells, OrderedCells, Tally, ordered_values
 from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
 from rescore.drift.reference import SCORE, FeatureReference, spread
+from rescore.drift.standing import shape_standing, shift_standing
 
 __all__ = ["Measured", "measure", "measure_score"]
 
@@ -36,23 +38,29 @@ class Measured:
 
     Attributes
     ----------
-    distance, noise : ndarray of float, shape (n_windows + 1, n_distances)
-        Distances to be ranked (PSI, PSI of missing or not, and Cramér-von Mises if values are
-        ordered) and what sampling alone makes of them; the live window last.
+    standing : ndarray of float, shape (n_windows + 1, n_statistics)
+        How far every window is off, in standard deviations: by PSI, by PSI of missing or not, and by the
+        shift of the mean normal score if values are ordered; the live window last.
+    two_sided : tuple of bool, length n_statistics
+        Whether being off to either side counts.
     psi, psi_cells : float, int
         The live window's PSI against all of training, and over how many cells.
+    shift : float
+        Of the mean normal score, in standard deviations of training's rows; NaN for levels.
     effect : float
-        PSI beyond what the window's size makes of it on average, and beyond what reference windows
-        typically have: a weekday's PSI against the whole week is large every day.
+        The larger of PSI and the squared shift (of a normal variable they are nearly the same), beyond
+        what the window's size makes of it on average and beyond what reference windows typically
+        have: a weekday's PSI against the whole week is large every day.
     own_distance : float
         Wasserstein-1 in the feature's unit, or total variation.
     """
 
     reference: FeatureReference
     tally: Tally
-    distance: Floats
-    noise: Floats
+    standing: Floats
+    two_sided: tuple[bool, ...]
     psi: float
+    shift: float
     effect: float
     psi_cells: int
     own_distance: float
@@ -94,19 +102,18 @@ def _measure(
     training = held.sum(axis=0)
     cells, training_cells = _psi_cells(reference, live[None]), _psi_cells(reference, training[None])
     psi = float(distances.psi(cells, training_cells)[0])
-    psi_noise = float(distances.psi_noise(cells, training_cells)[0])
     outage = find_outage(reference, tally)
     if outage is None and values is not None and psi > SUSPICIOUS_PSI:
         outage = find_other_scale(reference, values)
-    distance, noise = _to_be_ranked(reference, held, live, reference.moved[chosen])
-    typical = float(np.median(distance[:-1, 0] - noise[:-1, 0])) if chosen.size else 0.0
+    ranked = _to_be_ranked(reference, held, live, reference.moved[chosen])
     return Measured(
         reference=reference,
         tally=tally,
-        distance=distance,
-        noise=noise,
+        standing=ranked.standing,
+        two_sided=ranked.two_sided,
         psi=psi,
-        effect=max(psi - psi_noise - max(typical, 0.0), 0.0),
+        shift=ranked.shift,
+        effect=ranked.effect,
         psi_cells=int((cells + training_cells > 0).sum()),
         own_distance=_own_distance(reference, tally, live, training),
         outage=outage,
@@ -123,10 +130,16 @@ def _psi_cells(reference: FeatureReference, counts: Counts) -> Counts:
     return np.asarray(np.add.reduceat(counts[:, order], firsts, axis=1))
 
 
-def _to_be_ranked(
-    reference: FeatureReference, held: Counts, live: Counts, moved: Counts
-) -> tuple[Floats, Floats]:
-    """Distances of every window from all others, and their noise.
+@dataclass(frozen=True)
+class _Ranked:
+    standing: Floats
+    two_sided: tuple[bool, ...]
+    shift: float
+    effect: float
+
+
+def _to_be_ranked(reference: FeatureReference, held: Counts, live: Counts, moved: Counts) -> _Ranked:
+    """How far every window is off from all others.
 
     A window is counted as if training had not held it: then the levels that only it has are
     unseen. What it is compared with is training as it stands.
@@ -140,13 +153,26 @@ def _to_be_ranked(
     pairs = [(_psi_cells(reference, windows), _psi_cells(reference, others))]
     if reference.kind != SCORE:
         pairs.append((_there_or_not(windows), _there_or_not(others)))
-    distance = [distances.psi(window, other) for window, other in pairs]
-    noise = [distances.psi_noise(window, other) for window, other in pairs]
+    distance = np.stack([distances.psi(window, other) for window, other in pairs], axis=1)
+    noise = np.stack([distances.psi_noise(window, other) for window, other in pairs], axis=1)
+    freedom = np.stack([distances.psi_freedom(window, other) for window, other in pairs], axis=1)
+    standing = shape_standing(distance, noise, freedom)
+    two_sided, moved_by = [False] * len(pairs), math.nan
+    effect = _beyond(distance[:, 0], noise[:, 0])
     if isinstance(reference.cells, OrderedCells):
-        there, other_there = windows[:, :-1], others[:, :-1]
-        distance.append(distances.cramer_von_mises(there, other_there))
-        noise.append(distances.cramer_von_mises_noise(there, other_there))
-    return np.stack(distance, axis=1), np.stack(noise, axis=1)
+        shift = distances.shift(windows[:, :-1], others[:, :-1], reference.cells.places)
+        variance = distances.shift_noise(windows[:, :-1], others[:, :-1], reference.cells.places)
+        standing = np.column_stack([standing, shift_standing(shift[:, None], variance[:, None])])
+        two_sided.append(True)
+        moved_by = float(shift[-1])
+        effect = max(effect, _beyond(shift**2, variance))
+    return _Ranked(standing, tuple(two_sided), moved_by, effect)
+
+
+def _beyond(distance: Floats, noise: Floats) -> float:
+    """The live window's distance past sampling's and past what reference windows typically have."""
+    typical = float(np.median(distance[:-1] - noise[:-1])) if distance.size > 1 else 0.0
+    return max(float(distance[-1] - noise[-1]) - max(typical, 0.0), 0.0)
 
 
 def _there_or_not(counts: Counts) -> Counts:
@@ -157,10 +183,12 @@ def _own_distance(reference: FeatureReference, tally: Tally, live: Counts, train
     there, training_there = live[:-1], training[:-1]
     if isinstance(reference.cells, LevelCells):
         return float(distances.total_variation(there[None], training_there[None])[0])
+    cells = reference.cells
+    firsts = np.r_[0, np.arange(cells.inner.start + 1, cells.inner.stop + 1)]
     return distances.wasserstein(
-        there,
-        training_there,
-        reference.cells.edges,
-        low_means=(tally.low_mean, float(reference.cells.means[0])),
-        high_means=(tally.high_mean, float(reference.cells.means[-1])),
+        np.add.reduceat(there, firsts),
+        np.add.reduceat(training_there, firsts),
+        cells.edges[cells.inner],
+        low_means=(tally.low_mean, cells.tails[0]),
+        high_means=(tally.high_mean, cells.tails[1]),
     )

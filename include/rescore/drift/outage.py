@@ -34,6 +34,11 @@ GONE, ALMOST_GONE = 0.99, 0.90
 #: A column is *stuck* if it holds one value only, and none had more than this share of a reference window.
 NEARLY_CONSTANT = 0.95
 
+#: ... and if every reference window filled so many cells, or what it held besides its most frequent value
+#: is so many standard deviations (over windows) away from nothing. Three stations that happen to report
+#: the same temperature, or a seldom flag that is never set in fifty rows, are no broken columns.
+MANY_CELLS, FAR_FROM_CONSTANT = 6, 8.0
+
 #: With fewer rows than this, nobody can say that a value is stuck or that levels are all unseen.
 FEWEST_ROWS = 10
 
@@ -76,7 +81,7 @@ def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
         return Outage("missing", missing, was_missing)
     if there < FEWEST_ROWS:
         return None
-    if tally.constant and 0 < reference.top_share.max(initial=0.0) <= NEARLY_CONSTANT:
+    if tally.constant and _was_never_nearly_constant(reference):
         return Outage("constant")
     if isinstance(reference.cells, LevelCells):
         unseen = tally.counts[-2] / there
@@ -86,6 +91,16 @@ def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
         if unseen >= GONE and before.max(initial=0.0) < 0.5:
             return Outage("unseen", unseen, examples=tally.unseen)
     return None
+
+
+def _was_never_nearly_constant(reference: FeatureReference) -> bool:
+    there = reference.counts[:, :-1].sum(axis=1) >= FEWEST_ROWS
+    top = reference.top_share[there]
+    if top.size == 0 or top.max() > NEARLY_CONSTANT:
+        return False
+    filled = (reference.counts[there, :-1] > 0).sum(axis=1)
+    besides = 1 - top
+    return bool(filled.min() >= MANY_CELLS or besides.mean() >= FAR_FROM_CONSTANT * besides.std())
 
 
 def find_other_scale(reference: FeatureReference, values: Floats) -> Outage | None:

@@ -27,8 +27,8 @@ from rescore.spec import Feature, ModelSpec
 
 __all__ = ["FORMAT", "LEAST_ROWS", "FeatureReference", "Reference", "build_reference", "stratum_of"]
 
-#: Bumped when a reader of the old form would misread the new one; old formats stay readable.
-FORMAT = 1
+#: Bumped when a reader of the old form would misread the new one. Another format is refused.
+FORMAT = 2
 
 #: Fewer rows than this never get a level name, an edge or a mean of their own.
 LEAST_ROWS = 10

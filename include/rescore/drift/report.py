@@ -35,7 +35,8 @@ class FeatureDrift:
     importance : float
         Share of the model's importance, 0 to 1.
     effect : float
-        PSI less what the window's size makes of it and what reference windows typically have.
+        The larger of PSI and ``shift`` squared (of a normal variable they are nearly the same), less what
+        the window's size makes of it and what reference windows typically have; no unit.
     flagged : bool
         ``p_value`` is within the declared rate and ``effect`` reaches the floor.
     outage : bool
@@ -44,6 +45,9 @@ class FeatureDrift:
         How much of all features' unusualness is this one's, 0 to 1.
     note : str
         For people; empty if there is nothing to say.
+    shift : float
+        Ordered kinds: by how much the mean normal score moved, signed, in standard deviations of a normal
+        variable. NaN for levels.
     """
 
     name: str
@@ -60,6 +64,7 @@ class FeatureDrift:
     outage: bool
     share_of_statistic: float
     note: str
+    shift: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form, infinite and undefined numbers as None."""
