@@ -257,7 +257,8 @@ class PromotionSpec(_Declared):
     """When a challenger replaces the champion.
 
     By rule (``approval: auto``) only if on the same hold-out rows it betters ``metric`` by
-    ``smallest_gain`` beyond chance, and no segment loses more than ``largest_segment_loss``.
+    ``smallest_gain`` beyond chance, and no segment loses more than ``largest_segment_loss``. Both are in
+    the metric's unit; of ``rmse`` and ``mae`` they are shares of the champion's value.
     """
 
     metric: str | None = None

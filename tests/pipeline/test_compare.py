@@ -16,6 +16,7 @@ from rescore.errors import (
     MetricMismatchError,
     NotFoundError,
     ParameterError,
+    SpecError,
 )
 from rescore.report.comparison import comparison_html
 
@@ -215,6 +216,20 @@ def test_metrics_written_into_a_package_are_not_believed(rivals):
     assert caught.value.data["recorded"]["auc"] == 0.25
     assert caught.value.data["found"]["auc"] != 0.25
     assert rivals.ctx.store.comparisons(NAME) == []
+
+
+def test_a_champion_without_the_fit_that_was_measured_is_refused(rivals):
+    rivals.forge(lambda manifest: manifest["evaluation"].pop("artifact"))
+    with pytest.raises(NotFoundError, match=r"1\.0\.0 does not hold the fit"):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+
+
+@pytest.mark.slow
+def test_a_metric_that_the_target_does_not_have_is_an_error_of_the_declaration(rivals):
+    declared = rivals.ctx.settings.models / NAME / "model.yaml"
+    declared.write_text(declared.read_text().replace("promotion: {", "promotion: {metric: rmse, "))
+    with pytest.raises(SpecError, match=r"(?s)'rmse'.*auc"):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
 
 
 def test_a_champion_whose_snapshot_is_gone_or_changed_is_refused(rivals):

@@ -83,7 +83,15 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
             fix="find out who changed the row; the file's own manifest is what its digest covers",
             data={"changed": [one.partition(":")[0] for one in changed]},
         )
-    if package.manifest["metrics"] != package.manifest["evaluation"].get("metrics"):
+    evaluation = package.manifest.get("evaluation") or {}
+    if "artifact" not in evaluation:
+        raise NotFoundError(
+            f"{label} does not hold the fit that its metrics were measured on",
+            where=registered.sha256,
+            expected="a package trained from a snapshot, whose metrics can be measured again",
+            fix="train the model; an adopted package is for a person to decide about",
+        )
+    if package.manifest["metrics"] != evaluation.get("metrics"):
         raise MetricMismatchError(f"{label} records two different sets of metrics", where=registered.sha256)
     digest = str(package.manifest["lineage"].get("snapshot_digest"))
     found = ctx.store.snapshots(model_name, kind="training", digest=digest)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.model.evaluate import metrics
 from rescore.pipeline.compare_blocks import (
@@ -78,6 +79,13 @@ def measured(
     every = np.ones(len(block), dtype=bool)
     exact = {side: metrics(kind, truth, raws[side]) for side in _SIDES}
     found = {name: judged.gain(name, every) for name in exact["champion"] if name in HIGHER_IS_BETTER}
+    if main not in found:
+        raise SpecError(
+            f"{folder.name} is judged by {main!r}, which is no metric of a {kind} target",
+            where=f"{folder.path / 'model.yaml'}: promotion.metric",
+            expected=f"one of: {', '.join(sorted(found))}",
+            fix="name one of these, or leave it out",
+        )
     for name, one in found.items():
         one |= {side: exact[side][name] for side in _SIDES}
     return {
