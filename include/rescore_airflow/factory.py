@@ -182,13 +182,15 @@ def train_dag(model: str) -> DAG:
         def pin(made: dict[str, Any], found: dict[str, Any], decision: dict[str, Any]) -> int:
             from rescore import pipeline
 
+            ctx = pipeline_context()
+            stands_on = pipeline.pin_evidence(ctx, model, made["sha256"])
             return pipeline.pin(
-                pipeline_context(),
+                ctx,
                 model,
                 made["sha256"],
                 who=decision["by"],
                 why=decision["reason"] or decision["how"],
-                evidence={"approval": decision, "package": made, "comparison": found},
+                evidence={**stands_on, "approval": decision, "package": made, "comparison": found},
             )
 
         made = package(snapshot())

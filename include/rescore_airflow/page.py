@@ -85,7 +85,7 @@ def create_page() -> FastAPI:
     @app.get("/{dag_id}/comparisons/{comparison_id}", dependencies=[Depends(requires_access_dag("GET"))])
     def one_comparison(dag_id: str, comparison_id: int) -> HTMLResponse:
         """One comparison of two packages of the model whose scoring DAG is named."""
-        from rescore.pipeline import Comparison
+        from rescore.report.comparison import comparison_html
 
         try:
             ctx = pipeline_context()
@@ -97,7 +97,6 @@ def create_page() -> FastAPI:
             return render("problem.html", status_code=503, error=error)
         if found["model"] != model:  # the right to read one model is none to read another's
             raise HTTPException(404, f"there is no comparison {comparison_id}")
-        text = Comparison(comparison_id, found["report"]).markdown()
-        return render("comparison.html", dag_id=dag_id, model=model, text=text)
+        return HTMLResponse(comparison_html(found["report"]), headers=_HEADERS)
 
     return app

@@ -60,7 +60,7 @@ def compared(ctx: Context, model: str, made: Mapping[str, Any]) -> dict[str, Any
             "comparison_id": comparison.comparison_id,
             "by_rule": passes,
             "reasons": reasons,
-            "text": comparison.markdown(),
+            "text": comparison.markdown() + _with_pictures(model, comparison.comparison_id),
         }
     found["champion"] = champion
     found["text"] += (
@@ -68,6 +68,15 @@ def compared(ctx: Context, model: str, made: Mapping[str, Any]) -> dict[str, Any
         f"`{made['snapshot_digest']}`, code `{made['code_revision']}`."
     )
     return found
+
+
+def _with_pictures(model: str, comparison_id: int | None) -> str:
+    if comparison_id is None:
+        return ""
+    from airflow.sdk import conf
+
+    base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
+    return f"\n\n[The comparison with pictures]({base}/rescore/score_{model}/comparisons/{comparison_id})"
 
 
 class PromotionApproval(ApprovalOperator):

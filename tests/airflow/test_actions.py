@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -266,6 +267,7 @@ def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, 
     details = asked(surge, runs["2024-02-20"], "approval")
     assert "**By rule: no.**" in details["body"]
     assert f"champion {first.version}" in details["body"] and "rmse" in details["body"]
+    assert "/rescore/score_surge/comparisons/" in details["body"]
     rejected = answer(surge, runs["2024-02-20"], "approval", "Reject", "no gain")
     assert rejected.state == "success"
     assert states(surge, rejected)["pin"] == "skipped"
@@ -278,10 +280,30 @@ def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, 
     assert pin is not None and (pin.who, pin.why) == ("admin", "it knows February")
     comparison = pin.evidence["comparison"]
     assert comparison["champion"] == first.sha256 and comparison["by_rule"] is False
+    assert pin.evidence["replaces"]["sha256"] == first.sha256
     assert surge.store.comparison(comparison["comparison_id"])["challenger_sha256"] == pin.sha256
     assert pin.evidence["approval"]["how"] == "chose Approve in Airflow"
     told = [post["data"]["package"]["sha256"] for _, _, post in web.posts if post["event"] == "approval"]
     assert pin.sha256 in told
+
+
+def test_a_champion_that_was_tampered_with_is_no_reason_to_promote(surge: Harbour) -> None:
+    champion = surge.store.current_pin("surge")
+    assert champion is not None
+    digest = champion.sha256.removeprefix("sha256:")
+    archive = Path(surge.stack.settings.archive)
+    [file] = [path for path in archive.rglob(f"*{digest}*") if path.is_file()]
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        run = surge.client.trigger("train_surge", conf={"as_of": "2024-02-19T00:00:00Z"})
+        body = asked(surge, run, "approval")["body"]
+    finally:
+        file.write_bytes(whole)
+    assert "can't be compared with the package that scores" in body
+    assert "By rule: yes" not in body
+    assert answer(surge, run, "approval", "Reject", "the champion is broken").state == "success"
+    assert surge.store.current_pin("surge") == champion
 
 
 def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbour) -> None:
@@ -303,7 +325,8 @@ def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbou
     [number] = [row["comparison_id"] for row in surge.store.comparisons("surge")][:1]
     assert f'href="score_surge/comparisons/{number}"' in shown.text
     compared = page(f"score_surge/comparisons/{number}")
-    assert compared.status_code == 200 and "By rule" in compared.text
+    assert compared.status_code == 200 and "By the declared rule" in compared.text
+    assert compared.text.count("<svg") >= 3 and "<script" not in compared.text
     assert page(f"score_tides/comparisons/{number}").status_code == 404, "a right to one model only"
 
 

@@ -165,6 +165,7 @@ def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbo
     assert asked["defaults"] == ["Reject"]
     assert first.version in asked["body"] and "rmse" in asked["body"]
     answer = {"chosen_options": ["Approve"], "params_input": {"reason": "it knows February too"}}
+    time.sleep(3)  # no person answers in the second of the question; Airflow would ask again (test_actions)
     client.request("PATCH", path, answer)
     assert client.wait("score_tides", run.run_id, seconds=900).state == "success"
     pin = harbour.store.current_pin("tides")
