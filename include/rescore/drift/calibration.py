@@ -11,12 +11,14 @@ figures: docs/decisions/0005-drift-statistic.md
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc, chndtr
 
 from rescore.errors import DriftError
+from rescore.spec import DriftSpec
 
 __all__ = [
     "MIN_WINDOWS",
@@ -24,6 +26,7 @@ __all__ = [
     "conformal_p",
     "neighbourhood",
     "others_of",
+    "per_window",
     "psi_p",
     "refuse_unresolvable",
     "same_size",
@@ -34,6 +37,9 @@ Counts = npt.NDArray[np.int64]
 
 #: With fewer reference windows than this, no rank is worth much: PSI's chi-square is used instead.
 MIN_WINDOWS = 20
+
+#: Of the Gregorian calendar on average.
+DAYS_PER_YEAR = 365.2425
 
 #: A window's neighbours in time, up to this part of all windows on each side, are left out with it.
 NEIGHBOURHOOD = 1 / 15
@@ -135,6 +141,33 @@ def benjamini_hochberg(p: Floats) -> Floats:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum.accumulate(steps[::-1])[::-1]
     return np.minimum(adjusted, 1.0)
+
+
+def per_window(drift: DriftSpec, starts: tuple[str, ...], *, where: str) -> DriftSpec:
+    """The declaration with its rate per window: ``alarms_per_year`` over the windows of a year.
+
+    How many those are is taken from the reference windows' own rhythm: their number over the time
+    from the first one's start to the last one's.
+
+    Raises
+    ------
+    DriftError
+        There are not as many windows in a year as alarms are declared.
+    """
+    if drift.alarms_per_year is None:
+        return drift
+    moments = [datetime.fromisoformat(start) for start in (starts[0], starts[-1])]
+    days = (moments[1] - moments[0]).total_seconds() / 86_400
+    windows = (len(starts) - 1) / days * DAYS_PER_YEAR if days > 0 else 0.0
+    if drift.alarms_per_year >= windows:
+        raise DriftError(
+            f"{drift.alarms_per_year:g} alarms a year can't come of {windows:.4g} windows a year",
+            where=where,
+            expected="fewer alarms than windows",
+            fix="lower drift.alarms_per_year, or declare drift.false_alarm_rate per window",
+        )
+    rate = drift.alarms_per_year / windows
+    return drift.model_copy(update={"false_alarm_rate": rate, "alarms_per_year": None})
 
 
 def refuse_unresolvable(windows: int, rate: float, *, where: str) -> None:

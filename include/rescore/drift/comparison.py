@@ -21,7 +21,7 @@ from rescore.drift.performance_estimate import estimated_performance
 from rescore.drift.reference import Reference, one_score, stratum_of
 from rescore.drift.report import DriftReport, FeatureDrift, Method
 from rescore.drift.standing import unusualness
-from rescore.drift.verdict import judge, say_limits, say_note
+from rescore.drift.verdict import judge, say_limits, say_missing, say_note
 from rescore.errors import DriftError
 from rescore.spec import DriftSpec
 
@@ -56,6 +56,7 @@ def compare(
         The window lacks a feature, or the reference windows can't resolve the declared rate.
     """
     profile = Reference.from_bytes(reference)
+    drift = calibration.per_window(drift, profile.starts, where=f"model {profile.model}: drift")
     held = set(window.column_names)  # pyarrow makes the list anew at every look
     absent = [one.name for one in profile.features if one.name not in held]
     if absent:
@@ -94,6 +95,8 @@ def compare(
     )
     outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
     verdict, sentence = judge(features, outages, p_window, method, drift, estimated)
+    if verdict != "outage":
+        sentence += say_missing(features)
     return DriftReport(
         verdict=verdict,
         sentence=sentence,
@@ -164,7 +167,8 @@ def _shares(values: Floats) -> Floats:
 def _row(one: Measured, p: float, share: float, total_importance: float, drift: DriftSpec) -> FeatureDrift:
     rows = int(one.tally.counts.sum())
     missing = float(one.tally.counts[-1] / rows) if rows else math.nan
-    before = float(missing_rates(one.reference).max(initial=0.0))
+    rates = missing_rates(one.reference)
+    before = float(rates.max(initial=0.0))
     return FeatureDrift(
         name=one.reference.name,
         kind=one.reference.kind,
@@ -180,5 +184,5 @@ def _row(one: Measured, p: float, share: float, total_importance: float, drift: 
         outage=one.outage is not None,
         share_of_statistic=share,
         shift=one.shift,
-        note=say_note(one.tally, one.outage, one.reference.name, missing, before),
+        note=say_note(one.tally, one.outage, one.reference.name, missing, rates),
     )

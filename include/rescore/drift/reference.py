@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rescore.drift.calibration import refuse_unresolvable
+from rescore.drift.calibration import per_window, refuse_unresolvable
 from rescore.drift.cells import LevelCells, OrderedCells, moments, ordered_values
 from rescore.drift.performance import positives
 from rescore.drift.performance_estimate import ScoreCalibration, estimated_performance
@@ -258,7 +258,6 @@ def build_reference(
         scores = None if scores is None else np.asarray(scores)[order]
     begins = np.flatnonzero(np.r_[True, start_micros[1:] != start_micros[:-1]])
     bounds = np.r_[begins, snapshot.num_rows].astype(np.intp)
-    refuse_unresolvable(begins.size, spec.drift.false_alarm_rate, where=f"model {spec.name}: drift")
     event_time = None
     if spec.source.event_time in snapshot.column_names:
         event_time = moments(snapshot[spec.source.event_time])
@@ -269,6 +268,7 @@ def build_reference(
         )
         for a, b in pairwise(bounds)
     )
+    _refuse(spec, tuple(_iso(int(micros)) for micros in start_micros[begins]), strata)
     features = tuple(
         _feature(
             feature, float(importance.get(feature.name, 0.0)), snapshot[feature.name], event_time, bounds
@@ -299,6 +299,22 @@ def build_reference(
         estimated_auc=estimated_auc,
         calibration=calibration,
     ).to_bytes()
+
+
+def _refuse(spec: ModelSpec, starts: tuple[str, ...], strata: tuple[str, ...]) -> None:
+    """Refuse at training what could not be kept when a window is compared."""
+    where = f"model {spec.name}: drift"
+    if spec.drift.jointly:
+        raise DriftError(
+            "features can't be compared jointly yet: a profile holds counts of each feature, and no rows",
+            where=where,
+            expected="jointly: false",
+            fix="remove drift.jointly; features and scores are compared one by one, with one rate for all",
+        )
+    rate = per_window(spec.drift, starts, where=where).false_alarm_rate
+    groups = [len(starts)] if spec.drift.strata == "none" else [strata.count(one) for one in set(strata)]
+    for windows in groups:
+        refuse_unresolvable(windows, rate, where=where)
 
 
 def one_score(scores: npt.NDArray[Any]) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,15 @@ from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import FeatureDrift, Method, Verdict
 from rescore.spec import DriftSpec
 
-__all__ = ["MATTERS", "judge", "say_limits", "say_note"]
+__all__ = ["MATTERS", "judge", "say_limits", "say_missing", "say_note"]
+
+Floats = npt.NDArray[np.float64]
 
 #: Drifted features matter if together they carry at least this share of the model's importance.
 MATTERS = 0.10
+
+#: A share of missing values that is named, even if other windows had more, if most had far fewer.
+MUCH_MISSING = 0.20
 
 #: An estimated AUC below every reference window's by at least this much is consequential.
 AUC_LOSS = 0.01
@@ -79,13 +83,19 @@ def _more(count: int) -> str:
     return f"; and {count} more" if count > 0 else ""
 
 
-def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, before: float) -> str:
+def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, before: Floats) -> str:
     """What there is to say of one feature besides its numbers."""
     if outage is not None:
         return describe([(name, outage)])
     notes = []
-    if math.isfinite(missing) and missing >= 0.01 and missing > 1.5 * before:
-        training = "never" if before == 0 else f"at most {percent(before)}"
+    most, often, typical = before.max(initial=0.0), 0.0, 0.0
+    if before.size:
+        often, typical = (float(one) for one in np.quantile(before, [0.75, 0.5]))
+    if missing >= 0.01 and missing > 1.5 * most:
+        training = "never" if most == 0 else f"at most {percent(most)}"
+        notes.append(f"missing in {percent(missing)} of rows; in training {training}")
+    elif missing >= typical + MUCH_MISSING and missing > often:
+        training = f"typically {percent(typical)}, at most {percent(most)}"
         notes.append(f"missing in {percent(missing)} of rows; in training {training}")
     if tally.unseen:
         share = percent(int(tally.counts[-2]) / max(int(tally.counts[:-1].sum()), 1))
@@ -94,6 +104,18 @@ def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, bef
     if tally.infinite:
         notes.append(f"infinite in {tally.infinite:,} rows")
     return "; ".join(notes)
+
+
+def say_missing(features: tuple[FeatureDrift, ...]) -> str:
+    """What goes with a sentence that does not name them: features of which much is missing."""
+    much = [
+        one
+        for one in features
+        if not one.flagged and one.missing >= MUCH_MISSING and one.note.startswith("missing")
+    ]
+    much.sort(key=lambda one: (-one.missing, one.name))
+    said = [f". {one.name} is {one.note}" for one in much[:3]]
+    return "".join(said) + (f". And {len(much) - 3} more have much missing" if len(much) > 3 else "")
 
 
 def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stratum: str) -> tuple[str, ...]:
