@@ -57,7 +57,9 @@ holds 0, the difference may be chance. The rule looks at <b>{{ r.metric }}</b>.<
 <p class="small">In brackets: rows. Values of few rows are shown and judged together.</p>
 <h2>Day by day</h2>
 {{ pictures.days }}
-<p class="small">A gain that rests on one or two days is worth less than one of most days.</p>
+<p class="small">A gain that rests on one or two days is worth less than one of most days.
+{%- if r.metric == "auc" %} Within a day only its own rows are ranked; all rows together also rank days
+against each other, so the whole may gain more than its days.{% endif %}</p>
 <h2>Do predictions come true?</h2>
 {{ pictures.reliability }}
 <p class="small">Ten groups of equally many rows by prediction. On the orange line, what was predicted is what
