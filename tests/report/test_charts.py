@@ -140,6 +140,8 @@ def test_units_and_sample_sizes_are_on_the_axes() -> None:
         cells, name="wind_speed", unit="mph", reference_rows=77_910, live_rows=903
     )
     assert {"wind_speed", "in mph", "training, 77,910 rows", "this window, 903 rows"} <= set(texts(drawn))
+    drawn = charts.feature_distribution(cells, name="x", reference_rows=9, live_rows=3, stratum="weekend")
+    assert "training's weekend windows, 9 rows" in texts(drawn)
 
 
 def test_cells_are_drawn_in_the_order_given() -> None:

@@ -160,7 +160,14 @@ def _verdict_strip(windows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def feature_distribution(
-    cells: Rows, *, name: str, unit: str = "", reference_rows: int, live_rows: int, title: str | None = None
+    cells: Rows,
+    *,
+    name: str,
+    unit: str = "",
+    reference_rows: int,
+    live_rows: int,
+    stratum: str = "all",
+    title: str | None = None,
 ) -> Any:
     """Draw one feature in training and now.
 
@@ -173,6 +180,8 @@ def feature_distribution(
         Of the feature.
     reference_rows, live_rows : int
         Rows behind each of the two.
+    stratum : str
+        Which of training's windows were compared: ``all``, or those of a ``weekday`` or ``weekend``.
     title : str, optional
         Above the picture; the feature's name otherwise.
 
@@ -185,7 +194,8 @@ def feature_distribution(
     heading = title or name
     if not listed:
         return finish(nothing(heading, "nothing to compare"))
-    training, now = f"training, {reference_rows:,} rows", f"this window, {live_rows:,} rows"
+    like = "training" if stratum == "all" else f"training's {stratum} windows"
+    training, now = f"{like}, {reference_rows:,} rows", f"this window, {live_rows:,} rows"
     bars = [
         {"cell": cell["cell"], "share": cell[field], "of": of}
         for cell in listed

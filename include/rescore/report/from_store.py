@@ -93,6 +93,7 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
         unit=unit,
         reference_rows=before,
         live_rows=now,
+        stratum=report.get("stratum", "all"),
         title=f"{model}: {feature}, {interval.start:%Y-%m-%d %H:%M} to {interval.end:%Y-%m-%d %H:%M} UTC",
     )
 
