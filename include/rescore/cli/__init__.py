@@ -12,7 +12,17 @@ from collections.abc import Sequence
 import typer
 from rich.markup import escape
 
-from rescore.cli import monitoring, packages, publishing, scoring, stack, store, training
+from rescore.cli import (
+    authoring,
+    environments,
+    monitoring,
+    packages,
+    publishing,
+    scoring,
+    stack,
+    store,
+    training,
+)
 from rescore.cli.terminal import stderr
 from rescore.errors import RescoreError
 
@@ -25,9 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _commands in (stack, training, scoring, monitoring, publishing):
+for _commands in (stack, authoring, training, scoring, monitoring, publishing):
     app.add_typer(_commands.app)
 app.add_typer(packages.app, name="packages")
+app.add_typer(environments.app, name="env")
 app.add_typer(store.app, name="store")
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rescore.pipeline.compare import compare_packages
     from rescore.pipeline.compare_rule import Comparison
+    from rescore.pipeline.check import CheckResult, check_model
     from rescore.pipeline.context import Context, code_revision
+    from rescore.pipeline.environments import build_environments
     from rescore.pipeline.monitor import monitor_model
     from rescore.pipeline.performance import (
         latest_performance,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         score_run,
         validate_run,
     )
+    from rescore.pipeline.scaffold import Draft, new_model
     from rescore.pipeline.train import (
         package_rows,
         pin,
@@ -50,7 +53,9 @@ if TYPE_CHECKING:
 _WHERE = {
     "compare": ["compare_packages"],
     "compare_rule": ["Comparison"],
+    "check": ["CheckResult", "check_model"],
     "context": ["Context", "code_revision"],
+    "environments": ["build_environments"],
     "monitor": ["monitor_model"],
     "performance": [
         "latest_performance",
@@ -66,19 +71,24 @@ _WHERE = {
     "reproduce_scores": ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"],
     "retrain": ["ask_for_retraining", "when_due"],
     "score": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
+    "scaffold": ["Draft", "new_model"],
     "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
+    "CheckResult",
     "Comparison",
     "Context",
     "Difference",
+    "Draft",
     "PackageReproduction",
     "Reproduction",
     "ScoreReproduction",
     "ask_for_retraining",
     "begin_extract",
+    "build_environments",
+    "check_model",
     "code_revision",
     "compare_packages",
     "drift_run",
@@ -87,6 +97,7 @@ __all__ = [
     "measure_due",
     "measure_run",
     "monitor_model",
+    "new_model",
     "package_rows",
     "performance_by_run",
     "performance_by_week",

@@ -8,25 +8,35 @@ frozen rows through ``read_frozen``, never the source again.
 from rescore.source.audit import LateCommits, known_later
 from rescore.source.extraction import FrozenInput, Progress, extract, probe
 from rescore.source.freeze import Freezer, read_frozen
+from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
 from rescore.source.labelling import labels
+from rescore.source.leakage import Leak, last_event, read_past_filter
 from rescore.source.readiness import is_ready
-from rescore.source.sql import Rendered, render
+from rescore.source.sql import Rendered, quote_identifier, render
 from rescore.source.training import IntervalRows, TrainingSnapshot, snapshot
 
 __all__ = [
+    "ColumnFacts",
     "Freezer",
     "FrozenInput",
     "IntervalRows",
     "LateCommits",
+    "Leak",
     "Progress",
     "Rendered",
+    "TableFacts",
     "TrainingSnapshot",
     "extract",
+    "inspect_table",
     "is_ready",
+    "is_unique",
     "known_later",
     "labels",
+    "last_event",
     "probe",
+    "quote_identifier",
     "read_frozen",
+    "read_past_filter",
     "render",
     "snapshot",
 ]

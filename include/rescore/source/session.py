@@ -22,7 +22,7 @@ import pyarrow as pa
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
 from rescore.source.sql import Rendered
 
-__all__ = ["Column", "Session"]
+__all__ = ["Column", "Session", "parameters_of", "where_of"]
 
 _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Whatever a role, a database or a server may have set otherwise and a query's result can depend on.
@@ -90,8 +90,8 @@ class Session:
     """
 
     def __init__(self, url: str, *, statement_timeout: timedelta) -> None:
-        parameters = _parameters(url)
-        self.where = _where(parameters)
+        parameters = parameters_of(url)
+        self.where = where_of(parameters)
         self._dsn = psycopg2.extensions.make_dsn(**{**_CONNECTION, **parameters})
         self._timeout = statement_timeout
 
@@ -246,7 +246,14 @@ def _query_error(
     )
 
 
-def _parameters(url: str) -> dict[str, str]:
+def parameters_of(url: str) -> dict[str, str]:
+    """The libpq parameters of a URL, however SQLAlchemy or Airflow spell it.
+
+    Raises
+    ------
+    SettingsError
+        It can't be read; nothing of it is shown.
+    """
     plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
     parameters: dict[str, str] = {}
     with suppress(psycopg2.ProgrammingError):
@@ -262,7 +269,8 @@ def _parameters(url: str) -> dict[str, str]:
     return parameters
 
 
-def _where(parameters: dict[str, str]) -> str:
+def where_of(parameters: dict[str, str]) -> str:
+    """A database in words, without a secret."""
     return "database " + " ".join(
         f"{name}={parameters[name]}" for name in _SECRET_FREE if parameters.get(name)
     )

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from rescore.errors import SpecError
 from rescore.interval import Interval
 
-__all__ = ["NAMES", "Rendered", "quote_identifier", "render"]
+__all__ = ["NAMES", "Rendered", "quote_identifier", "relation_names", "render"]
 
 #: What is substituted, and nothing else.
 NAMES = ("interval_start", "interval_end", "as_of")
@@ -151,6 +151,34 @@ def render(
     for piece in pieces[:-1]:
         starts.append(starts[-1] + len(piece))
     return Rendered("".join(pieces), template, where, tuple(starts), tuple(origins))
+
+
+def relation_names(query: str) -> list[tuple[int, int, tuple[str, ...]]]:
+    """Names in a query that may be relations: ``schema.name``, and what follows FROM, JOIN or a comma.
+
+    Returns
+    -------
+    list of (int, int, tuple of str)
+        Start and end in the query, and the parts of the name as the catalogue has them.
+    """
+    tokens = _tokens(query, "the query")
+    found: list[tuple[int, int, tuple[str, ...]]] = []
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1].text.lower() if index else ""
+        if token.kind not in {"word", "quoted"} or before == ".":
+            continue
+        after = [one.text for one in tokens[index + 1 : index + 2]]
+        second = tokens[index + 2] if index + 2 < len(tokens) else None
+        if after == ["."] and second is not None and second.kind in {"word", "quoted"}:
+            end = second.start + len(second.text)
+            found.append((token.start, end, (_folded(token.text), _folded(second.text))))
+        elif before in {"from", "join", ","} and after != ["("]:
+            found.append((token.start, token.start + len(token.text), (_folded(token.text),)))
+    return found
+
+
+def _folded(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
 def quote_identifier(name: str) -> str:

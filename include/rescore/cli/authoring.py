@@ -1,0 +1,64 @@
+"""Commands on model folders: draft a new one, check one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from rescore.cli.terminal import Json, ModelName, context, intervals_named, print_rows, stdout
+
+app = typer.Typer()
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The new model's name; its folder gets it.")],
+    table: Annotated[str, typer.Option(help="The table or view to draft it from: schema.table.")],
+    connection: Annotated[str, typer.Option(help="The source connection's id.")] = "source",
+    key: Annotated[list[str] | None, typer.Option(help="A key column; several times for several.")] = None,
+    event_time: Annotated[str | None, typer.Option(help="The column that says when a row is about.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+) -> None:
+    """Look at a table and write the folder of a new model, with DECIDE where a person must."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        folder, made = pipeline.new_model(
+            ctx, name, table, connection=connection, key=key or (), event_time=event_time, target=target
+        )
+    stdout.print(f"{name}: written to {escape(str(folder.path))}", soft_wrap=True)
+    stdout.print("to decide (each is marked DECIDE):")
+    for one in made.decide:
+        stdout.print(f"  - {escape(one)}", soft_wrap=True)
+    stdout.print(f"then: rescore check {name}")
+
+
+@app.command()
+def check(
+    model: ModelName,
+    day: Annotated[
+        str | None, typer.Option(help="The day whose run is checked; default the last with rows.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Lint a model folder, run it on a small interval, its tests, and the test for leakage."""
+    from dataclasses import asdict
+
+    from rescore import pipeline
+
+    with context() as ctx:
+        interval = None if day is None else intervals_named(ctx.model(model).spec, None, None, day)[-1]
+        results = pipeline.check_model(ctx, model, interval)
+    if as_json:
+        print_rows([asdict(one) for one in results], as_json=True, title="checks")
+    else:
+        for one in results:
+            style = {"ok": "green", "warning": "yellow", "failed": "red"}[one.status]
+            stdout.print(f"[{style}]{one.status:<8}[/{style}]{one.name}: {escape(one.what)}", soft_wrap=True)
+            if one.fix:
+                stdout.print(f"        fix: {escape(one.fix)}", soft_wrap=True)
+    if any(one.status == "failed" for one in results):
+        sys.exit(1)

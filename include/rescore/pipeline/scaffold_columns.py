@@ -1,0 +1,283 @@
+"""What each column of a table can be in a model: key, event time, known-by, feature, target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rescore import source
+from rescore.errors import ParameterError
+from rescore.source import ColumnFacts, TableFacts
+
+__all__ = [
+    "Drafted", "Names", "feature_of", "find_event", "find_key", "find_known_by", "find_target", "key_sql",
+    "known_sql", "moment_sql", "plain_name", "target_kind_of",
+]  # fmt: skip
+
+#: Names that say when a row was recorded, and so known; ``updated_at`` says that rows are rewritten.
+_RECORDED = (
+    "recorded_at", "loaded_at", "ingested_at", "inserted_at", "known_at", "_loaded_at", "etl_loaded_at",
+    "load_time", "ingestion_time", "_ingested_at", "created_at",
+)  # fmt: skip
+_VALID_RANGES = (
+    ("valid_from", "valid_to"), ("dbt_valid_from", "dbt_valid_to"), ("_valid_from", "_valid_to"),
+    ("effective_from", "effective_to"),
+)  # fmt: skip
+_REWRITTEN = ("updated_at", "modified_at", "changed_at", "last_modified", "last_updated")
+_TARGETS = ("target", "label", "outcome", "y")
+_TAKEN = {
+    "run_id", "position", "score", "label", "kind", "reason", "released_by", "interval_start", "interval_end",
+    "published_at", "superseded_at", "package_version", "verdict", "sequence", "event_time",
+}  # fmt: skip
+_TEXTS = {"text", "varchar", "bpchar", "enum"}
+_NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
+_KEYS = _TEXTS | {"int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "timestamp", "uuid"}
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """One column of the extract.
+
+    ``expression`` is SQL over the table's row ``t``; ``kind`` is a feature's, empty for a key.
+    """
+
+    name: str
+    column: ColumnFacts
+    expression: str
+    kind: str = ""
+    note: str = ""
+
+
+def quoted(name: str) -> str:
+    """A column of the table's row ``t``, taken literally."""
+    return f"t.{source.quote_identifier(name)}"
+
+
+class Names:
+    """Output names: lower case, distinct, none that tables of ours have."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def of(self, column: str) -> str:
+        """A name for a column, given once."""
+        base = plain_name(column) or "column"
+        base = f"{base}_" if base in _TAKEN else base
+        name, number = base, 2
+        while name in self._given:
+            name, number = f"{base}_{number}", number + 1
+        self._given.add(name)
+        return name
+
+
+def plain_name(name: str) -> str:
+    """A lower-case identifier made of a name; empty where nothing is left."""
+    split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+    plain = re.sub(r"[^a-z0-9]+", "_", split).strip("_")
+    return (plain if not plain[:1].isdigit() else f"c_{plain}")[:48]
+
+
+def find_known_by(table: TableFacts) -> tuple[str, ...]:
+    """The column that says when a row was recorded, or a valid range; none if rows are rewritten."""
+    by_name = {column.name.lower(): column for column in table.columns}
+    for start, end in _VALID_RANGES:
+        if start in by_name and end in by_name and by_name[start].is_moment and by_name[end].is_moment:
+            return by_name[start].name, by_name[end].name
+    if any(name in by_name and by_name[name].is_moment for name in _REWRITTEN):
+        return ()  # rows are rewritten in place: the row of the time is gone
+    for name in _RECORDED:
+        column = by_name.get(name)
+        if column is not None and column.postgres in {"timestamptz", "timestamp"} and column.nulls == 0:
+            return (column.name,)
+    return ()
+
+
+def known_sql(table: TableFacts, known_by: tuple[str, ...]) -> str | None:
+    """The condition that a row was known by ``:as_of``."""
+    if not known_by:
+        return None
+    moments = [moment_sql(table.column(name)) for name in known_by]
+    if len(moments) == 1:
+        return f"{moments[0]} <= :as_of"
+    return f"{moments[0]} <= :as_of AND ({quoted(known_by[1])} IS NULL OR {moments[1]} > :as_of)"
+
+
+def find_key(
+    table: TableFacts,
+    named: Sequence[str],
+    known_by: tuple[str, ...],
+    unique: Callable[[Sequence[str]], bool],
+) -> tuple[list[str], set[str]]:
+    """The columns that identify a row, and those of its unique key that only tell its versions apart."""
+    candidates = [named] if named else [one for one in (table.primary_key, *table.unique_keys) if one]
+    problems = []
+    for candidate in candidates:
+        kept = [name for name in candidate if name not in known_by]
+        wrong = [
+            f"{name} is {table.column(name).postgres}"
+            for name in kept
+            if table.column(name).postgres not in _KEYS
+        ]
+        if wrong or not kept:
+            problems.append(", ".join(wrong) or f"{', '.join(candidate)} tells only when a row was known")
+            continue
+        if named and not known_by and not unique(kept):
+            problems.append(f"{', '.join(kept)}: some rows share it, or it is NULL in some")
+            continue
+        return kept, set(candidate) - set(kept)
+    raise ParameterError(
+        f"nothing identifies a row of {table.schema}.{table.name}"
+        if not named
+        else f"{', '.join(named)} does not identify a row of {table.schema}.{table.name}",
+        expected="a primary key, a unique index on columns that are never NULL, or --key COLUMN",
+        examples=problems,
+        fix="name the columns: --key a --key b"
+        if not named
+        else "name columns that are unique together, never NULL, of whole numbers, text, dates or moments",
+    )
+
+
+def find_event(table: TableFacts, named: str | None, known_by: tuple[str, ...]) -> ColumnFacts | None:
+    """The moment that a row is about: the column named, else what types and names suggest."""
+    if named is not None:
+        column = table.column(named)
+        if not column.is_moment or column.nulls:
+            problem = "is NULL in some rows" if column.is_moment else f"is {column.postgres}"
+            raise ParameterError(
+                f"--event-time {named} {problem}",
+                expected="a timestamp or a date that every row has",
+                fix="name another column, or leave it out",
+            )
+        return column
+    moments = [
+        one for one in table.columns
+        if one.is_moment and not one.nulls and one.name not in known_by[1:] and one.name.lower() not in _REWRITTEN  # noqa: E501
+    ]  # fmt: skip
+    # The moment a row was known is the last choice: most often it is a little later than the event.
+    order = {"event_time": 0, "timestamp": 1, "ts": 1, "date": 1, "day": 1}
+    moments.sort(
+        key=lambda one: (one.name in known_by, order.get(one.name.lower(), 2), one.postgres == "date")
+    )
+    return moments[0] if moments else None
+
+
+def find_target(table: TableFacts, named: str | None, taken: set[str]) -> ColumnFacts:
+    """What is predicted: the column named, else a guess."""
+    if named is not None:
+        column = table.column(named)
+        if column.name in taken:
+            raise ParameterError(
+                f"--target {named} is already the key, the event time or when the row was known",
+                expected="another column",
+                fix="name the column that is to be predicted",
+            )
+        if column.postgres not in _TEXTS | _NUMBERS | {"bool"} or column.distinct in {0, 1}:
+            what = "has one value only" if column.distinct in {0, 1} else f"is {column.postgres}"
+            raise ParameterError(
+                f"--target {named} {what}",
+                expected="a number, a boolean or a text that differs between rows",
+                fix="name another column",
+            )
+        return column
+    free = [
+        one
+        for one in table.columns
+        if one.name not in taken and one.distinct is not None and one.distinct > 1
+    ]
+    for test in (
+        lambda one: one.name.lower() in _TARGETS and not one.is_moment,
+        lambda one: one.postgres == "bool",
+        lambda one: one.postgres in {"float4", "float8", "numeric"},
+        lambda one: one.postgres in _NUMBERS,
+        lambda one: one.postgres in _TEXTS and bool(one.levels),
+    ):
+        if found := [one for one in free if test(one)]:
+            return found[-1]
+    raise ParameterError(
+        f"no column of {table.schema}.{table.name} can be a target",
+        expected="a number, a boolean or a text of few values beside the key",
+        fix="name it: --target COLUMN",
+    )
+
+
+def target_kind_of(column: ColumnFacts, decide: list[str]) -> tuple[str, str | None, str]:
+    """Kind, the positive value as YAML, and the SQL of the label."""
+    name = quoted(column.name)
+    if column.postgres == "bool":
+        return "binary", "true", name
+    if column.postgres in _TEXTS:
+        if column.distinct == 2 and column.levels:
+            decide.append(f"target.positive: the rarer value, {column.levels[-1]!r}, was taken")
+            return "binary", _yaml_text(column.levels[-1]), f"{name}::text"
+        return "multiclass", None, f"{name}::text"
+    if column.distinct == 2 and column.postgres.startswith("int"):
+        return "binary", str(int(column.high if isinstance(column.high, float) else 1)), name
+    return (
+        "regression",
+        None,
+        name if column.postgres in {"int2", "int4", "int8", "float8"} else f"{name}::float8",
+    )
+
+
+def feature_of(  # noqa: PLR0911 - one per kind of column
+    column: ColumnFacts, event: ColumnFacts | None, rows: int, names: Names
+) -> tuple[Drafted | None, str]:
+    """A feature, or why there is none."""
+    name = quoted(column.name)
+    if column.nulls == rows:
+        return None, "has no value"
+    if column.distinct == 1 and not column.nulls:
+        return None, "has one value only"
+    if column.postgres in {"int2", "int4", "int8", "float8"}:
+        return Drafted(names.of(column.name), column, name, "numeric"), ""
+    if column.postgres in {"numeric", "float4"}:
+        return Drafted(names.of(column.name), column, f"{name}::float8", "numeric"), ""
+    if column.postgres == "bool":
+        return Drafted(names.of(column.name), column, name, "boolean"), ""
+    if column.postgres in _TEXTS:
+        if column.levels:
+            cast = "::text" if column.postgres == "enum" else ""
+            return Drafted(names.of(column.name), column, f"{name}{cast}", "categorical"), ""
+        return (
+            None,
+            f"text of {column.distinct:,} values: an identifier, free text, or too rare to learn from",
+        )
+    if column.is_moment:
+        return _age(column, event, names)
+    return None, f"type {column.postgres}"
+
+
+def _age(column: ColumnFacts, event: ColumnFacts | None, names: Names) -> tuple[Drafted | None, str]:
+    later = event is None or not all(isinstance(one, datetime) for one in (column.high, event.high))
+    if event is None:
+        return None, "a moment; no event time to measure it from"
+    if later or column.high > event.high or column.nulls:  # type: ignore[operator]
+        return None, "a moment that may lie after the event, and so not be known at it"
+    days = f"(extract(epoch FROM {moment_sql(event)} - {moment_sql(column)}) / 86400)::float8"
+    return Drafted(f"{names.of(column.name)}_age", column, days, "numeric", "days before the event"), ""
+
+
+def moment_sql(column: ColumnFacts) -> str:
+    """A column as timestamptz; without a zone it is read as UTC."""
+    name = quoted(column.name)
+    if column.postgres == "timestamptz":
+        return name
+    return f"({name}{'::timestamp' if column.postgres == 'date' else ''} AT TIME ZONE 'UTC')"
+
+
+def key_sql(column: ColumnFacts, table: TableFacts) -> str:
+    """A key column as a type that an extract may have."""
+    name = quoted(column.name)
+    if column.postgres in {"uuid", "enum"}:
+        return f"{name}::text"
+    if column.postgres == "timestamp":
+        return moment_sql(column)
+    if column.postgres == "numeric":
+        return f"{name}::int8"
+    return name
+
+
+def _yaml_text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

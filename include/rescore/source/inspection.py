@@ -1,0 +1,297 @@
+"""What a table is, as far as its catalogue and its rows tell: for who declares a model on it.
+
+Only counts and bounds are read; of values, no more than the levels of a column of few levels, each of
+which many rows have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2 import sql
+
+from rescore.errors import ParameterError, SourceQueryError, SourceUnavailableError
+from rescore.source.session import parameters_of, where_of
+
+__all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
+
+#: A column of at most this many values has levels.
+MAX_LEVELS = 50
+#: A level that fewer rows have is not told.
+_ROWS_PER_LEVEL = 10
+_MOMENTS = {"timestamptz", "timestamp", "date"}
+#: Types whose values can be counted as distinct and are of use in a model.
+_COUNTABLE = _MOMENTS | {
+    "int2", "int4", "int8", "float4", "float8", "numeric", "bool", "text", "varchar", "bpchar", "uuid", "enum",  # noqa: E501
+}  # fmt: skip
+_BOUNDED = _MOMENTS | {"int2", "int4", "int8", "float4", "float8", "numeric"}
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        As the catalogue has it.
+    postgres : str
+        Name of its type (``int4``); ``enum`` for every enumeration.
+    not_null : bool
+        Whether the table forbids NULL.
+    nulls : int
+        Rows without a value.
+    distinct : int or None
+        Values there are; None where they can't be compared.
+    low, high : datetime or float or None
+        Bounds of numbers and moments, UTC; None for other types or without any value.
+    levels : tuple of str
+        The values, most frequent first: at most :data:`MAX_LEVELS`, each in ten rows or more, else none.
+    """
+
+    name: str
+    postgres: str
+    not_null: bool
+    nulls: int
+    distinct: int | None
+    low: datetime | float | None
+    high: datetime | float | None
+    levels: tuple[str, ...]
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether it tells a time: timestamptz, timestamp or date."""
+        return self.postgres in _MOMENTS
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A table or view.
+
+    Attributes
+    ----------
+    schema, name : str
+        Where it is.
+    rows : int
+        Row count.
+    columns : tuple of ColumnFacts
+        In the table's order.
+    primary_key : tuple of str
+        Its columns; empty without one.
+    unique_keys : tuple of tuple of str
+        Other unique, valid, whole indexes on columns that forbid NULL, fewest columns first.
+    """
+
+    schema: str
+    name: str
+    rows: int
+    columns: tuple[ColumnFacts, ...]
+    primary_key: tuple[str, ...]
+    unique_keys: tuple[tuple[str, ...], ...]
+
+    def column(self, name: str) -> ColumnFacts:
+        """The column of that name.
+
+        Raises
+        ------
+        ParameterError
+            There is none; names those there are.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ParameterError(
+            f"{self.schema}.{self.name} has no column {name!r}",
+            expected=f"one of: {', '.join(column.name for column in self.columns)}",
+            fix="write the name as the table has it, capitals too",
+        )
+
+
+def inspect_table(url: str, schema: str, name: str) -> TableFacts:
+    """Look at a table: one pass over its rows for all columns.
+
+    Raises
+    ------
+    ParameterError
+        There is no such table, or it has no row; names tables that there are.
+    SettingsError, SourceUnavailableError, SourceQueryError
+        The database can't be asked.
+    """
+    with reading(url) as cursor:
+        oid = _table(cursor, schema, name)
+        cursor.execute(
+            "SELECT attname, CASE WHEN t.typtype = 'e' THEN 'enum' WHEN t.typtype = 'd' THEN"
+            " (SELECT typname FROM pg_type b WHERE b.oid = t.typbasetype) ELSE t.typname END, attnotnull"
+            " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+            " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            [oid],
+        )
+        declared = [(str(column), str(kind), bool(not_null)) for column, kind, not_null in cursor.fetchall()]
+        target = sql.Identifier(schema, name)
+        rows, counts = _count(cursor, target, declared)
+        if rows == 0:
+            raise ParameterError(
+                f"the table {schema}.{name} has no row",
+                expected="rows to learn the model's shape from",
+                fix="load it first",
+            )
+        columns = []
+        for column, kind, not_null in declared:
+            nulls, distinct, low, high = counts[column]
+            levels = _levels(cursor, target, column) if _has_levels(kind, distinct) else ()
+            columns.append(ColumnFacts(column, kind, not_null, nulls, distinct, low, high, levels))
+        primary, unique = _keys(cursor, oid)
+    return TableFacts(schema, name, rows, tuple(columns), primary, unique)
+
+
+def is_unique(url: str, facts: TableFacts, key: Sequence[str]) -> bool:
+    """Whether no two rows share the values of ``key`` and none of them is NULL."""
+    names = sql.SQL(", ").join(map(sql.Identifier, key))
+    with reading(url) as cursor:
+        cursor.execute(
+            sql.SQL(
+                "SELECT NOT EXISTS (SELECT FROM {table} GROUP BY {names} HAVING count(*) > 1)"
+                " AND NOT EXISTS (SELECT FROM {table} WHERE num_nulls({names}) > 0)"
+            ).format(table=sql.Identifier(facts.schema, facts.name), names=names)
+        )
+        [answer] = cursor.fetchone()
+    return bool(answer)
+
+
+@contextmanager
+def reading(url: str, *, read_only: bool = True) -> Iterator[Any]:
+    """A cursor in one REPEATABLE READ transaction in UTC; whatever it does is rolled back.
+
+    Raises
+    ------
+    SettingsError, SourceUnavailableError, SourceQueryError
+        The URL is wrong; the database is down; it refuses a statement.
+    """
+    parameters = parameters_of(url)
+    try:
+        connection = psycopg2.connect(
+            **{"connect_timeout": "10", "application_name": "rescore", **parameters}
+        )
+    except psycopg2.OperationalError as error:
+        raise SourceUnavailableError(
+            f"the source database is not available: {str(error).strip()}",
+            where=where_of(parameters),
+            expected="a database that answers",
+            fix="start it, or mend the connection",
+        ) from None
+    try:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=read_only)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL timezone TO 'UTC'; SET LOCAL max_parallel_workers_per_gather TO 0")
+            yield cursor
+    except psycopg2.Error as error:
+        raise SourceQueryError(
+            f"the database refused a query: {str(error).strip().splitlines()[0]}",
+            where=where_of(parameters),
+            fix="if permission is denied, let the database's administrator grant SELECT",
+            data={"sqlstate": error.pgcode or ""},
+        ) from error
+    finally:
+        connection.rollback()
+        connection.close()
+
+
+def _table(cursor: Any, schema: str, name: str) -> int:
+    cursor.execute(
+        "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        [schema, name],
+    )
+    found = cursor.fetchone()
+    if found is not None:
+        return int(found[0])
+    cursor.execute(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|information_schema)'"
+        " ORDER BY (n.nspname = %s) DESC, (lower(c.relname) = lower(%s)) DESC, 1",
+        [schema, name],
+    )
+    known = [row[0] for row in cursor.fetchall()]
+    raise ParameterError(
+        f"there is no table {schema}.{name}",
+        expected="a table or view as --table schema.table",
+        examples=known,
+        fix="write the name as the database has it, capitals too; is --connection the right one?",
+        data={"tables": known[:100]},
+    )
+
+
+def _count(
+    cursor: Any, table: sql.Composable, declared: Sequence[tuple[str, str, bool]]
+) -> tuple[int, dict[str, tuple[int, int | None, Any, Any]]]:
+    """Rows; and for each column NULLs, distinct values and bounds; of all columns in one pass."""
+    parts = [sql.SQL("count(*)")]
+    for name, kind, _ in declared:
+        column = sql.Identifier(name)
+        parts.append(sql.SQL("count({})").format(column))
+        distinct = sql.SQL("count(DISTINCT {})").format(column)
+        parts.append(distinct if kind in _COUNTABLE else sql.SQL("NULL"))
+        for bound in ("min", "max"):
+            parts.append(sql.SQL("{}({})").format(sql.SQL(bound), _finite(column, kind)))
+    cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), table))
+    rows, *numbers = cursor.fetchone()
+    counts = {}
+    for position, (name, _, _) in enumerate(declared):
+        present, distinct_values, low, high = numbers[4 * position : 4 * position + 4]
+        counts[name] = (rows - present, distinct_values, _bound(low), _bound(high))
+    return rows, counts
+
+
+def _finite(column: sql.Composable, kind: str) -> sql.Composable:
+    """A column for min and max, as timestamptz or float8, without infinities."""
+    if kind not in _BOUNDED:
+        return sql.SQL("NULL::int")
+    if kind in _MOMENTS:
+        cast = sql.SQL("{}::timestamptz").format(column)
+        return sql.SQL("CASE WHEN isfinite({}) THEN {} END").format(column, cast)
+    number = sql.SQL("{}::float8").format(column)
+    return sql.SQL("CASE WHEN abs({n}) < 'infinity' THEN {n} END").format(n=number)
+
+
+def _bound(value: Any) -> datetime | float | None:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def _has_levels(kind: str, distinct: int | None) -> bool:
+    return kind in {"text", "varchar", "bpchar", "enum"} and distinct is not None and distinct <= MAX_LEVELS
+
+
+def _levels(cursor: Any, table: sql.Composable, column: str) -> tuple[str, ...]:
+    cursor.execute(
+        sql.SQL(
+            "SELECT {c}::text, count(*) FROM {t} WHERE {c} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).format(c=sql.Identifier(column), t=table)
+    )
+    found = cursor.fetchall()
+    common = all(rows >= _ROWS_PER_LEVEL for _, rows in found)
+    return tuple(level for level, _ in found) if common else ()
+
+
+def _keys(cursor: Any, oid: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    cursor.execute(
+        "SELECT i.indisprimary, array_agg(a.attname::text ORDER BY k.place), bool_and(a.attnotnull)"
+        " FROM pg_index i CROSS JOIN unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, place)"
+        " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
+        " WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL"
+        " AND i.indexprs IS NULL GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indexrelid",
+        [oid],
+    )
+    primary: tuple[str, ...] = ()
+    unique = []
+    for is_primary, names, not_null in cursor.fetchall():
+        if is_primary:
+            primary = tuple(names)
+        elif not_null:
+            unique.append(tuple(names))
+    return primary, tuple(sorted(unique, key=len))

@@ -1,0 +1,189 @@
+"""Does an extract read what was not known? The same query, on the tables as they were known.
+
+Every relation that the query names is copied into a temporary table, only the rows known by ``as_of``;
+the query runs on the relations and on the copies, in one transaction that is rolled back. What differs
+was read past the filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg2 import sql
+
+from rescore.folder import ModelFolder
+from rescore.interval import Interval
+from rescore.source.inspection import reading
+from rescore.source.sql import quote_identifier, relation_names, render
+
+__all__ = ["Leak", "last_event", "read_past_filter"]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How a query's result differs from that on the tables as they were known.
+
+    Attributes
+    ----------
+    rows, only_seen, only_known, changed : int
+        Rows of the query; rows that are only in it; rows it lacks; rows with other values.
+    columns : tuple of str
+        Columns in which rows differ.
+    filtered, unfiltered : tuple of str
+        Relations that were cut to what was known; those without the known-by column.
+    later_moments : tuple of str
+        Relations and columns whose moments lie after the row's own known-by moment.
+    """
+
+    rows: int
+    only_seen: int
+    only_known: int
+    changed: int
+    columns: tuple[str, ...]
+    filtered: tuple[str, ...]
+    unfiltered: tuple[str, ...]
+    later_moments: tuple[str, ...]
+
+    @property
+    def none(self) -> bool:
+        """Whether the query reads only what was known."""
+        return not (self.only_seen or self.only_known or self.changed)
+
+
+def read_past_filter(
+    url: str, folder: ModelFolder, interval: Interval, as_of: datetime, *, labels: bool = False
+) -> Leak:
+    """Run ``extract.sql`` (or ``labels.sql``) on the source and on copies of what was known.
+
+    Raises
+    ------
+    SourceQueryError
+        The database refuses it; the role may not make temporary tables.
+    SpecError
+        The query is wrong.
+    """
+    where = str(folder.path / ("labels.sql" if labels else "extract.sql"))
+    query = render(folder.labels_sql if labels else folder.extract_sql, interval, as_of, where=where).text
+    key = folder.spec.source.key
+    columns = [*key, folder.spec.target.name] if labels else folder.spec.input_columns
+    known_by = folder.spec.source.known_by
+    names = [known_by.column] if known_by.column else list(known_by.valid_range or ())
+    with reading(url, read_only=False) as cursor:
+        cursor.execute(f"CREATE TEMP TABLE rescore_seen ON COMMIT DROP AS\n{query}")
+        rewritten = query
+        filtered: list[str] = []
+        unfiltered: list[str] = []
+        later: list[str] = []
+        for start, end, parts in reversed(relation_names(query)):
+            found = _relation(cursor, parts)
+            if found is None:
+                continue
+            schema, name, relation_columns = found
+            label = f"{schema}.{name}"
+            if label not in [*filtered, *unfiltered]:
+                has_them = bool(names) and set(names) <= set(relation_columns)
+                _copy(cursor, schema, name, relation_columns, names if has_them else [], as_of)
+                (filtered if has_them else unfiltered).append(label)
+                if has_them and len(names) == 1:
+                    later += _later(cursor, schema, name, relation_columns, names[0])
+            rewritten = f"{rewritten[:start]}pg_temp.{quote_identifier(name)}{rewritten[end:]}"
+        cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
+        counts = _compare(cursor, key, columns)
+    changed = tuple(name for name, number in zip(columns, counts[4:], strict=True) if number)
+    rows, only_seen, only_known, differing = counts[:4]
+    return Leak(
+        rows, only_seen, only_known, differing, changed, tuple(filtered), tuple(unfiltered), tuple(later)
+    )
+
+
+def last_event(url: str, folder: ModelFolder, interval: Interval) -> datetime | None:
+    """The latest event time that the extract gives for a long range; None without a row."""
+    query = render(folder.extract_sql, interval, interval.end, where=str(folder.path / "extract.sql")).text
+    with reading(url) as cursor:
+        event = quote_identifier(folder.spec.source.event_time)
+        cursor.execute(f"SELECT max(e.{event}) FROM (\n{query}\n) e")  # noqa: S608 - quoted, one SELECT
+        [latest] = cursor.fetchone()
+    return latest if isinstance(latest, datetime) else None
+
+
+def _relation(cursor: Any, parts: Sequence[str]) -> tuple[str, str, dict[str, str]] | None:
+    cursor.execute("SELECT to_regclass(%s)::oid", [".".join(map(quote_identifier, parts))])
+    [oid] = cursor.fetchone()
+    if oid is None:
+        return None
+    cursor.execute(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " AND n.nspname !~ '^(pg_|information_schema)'",
+        [oid],
+    )
+    if (found := cursor.fetchone()) is None:
+        return None
+    cursor.execute(
+        "SELECT a.attname, t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+        " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        [oid],
+    )
+    return found[0], found[1], dict(cursor.fetchall())
+
+
+def _copy(
+    cursor: Any, schema: str, name: str, columns: dict[str, str], known_by: Sequence[str], as_of: datetime
+) -> None:
+    selected: list[sql.Composable] = [sql.Identifier(column) for column in columns]
+    condition: sql.Composable = sql.SQL("true")
+    if known_by:
+        condition = sql.SQL("{} <= {}").format(sql.Identifier(known_by[0]), sql.Literal(as_of))
+    if len(known_by) == 2:
+        # That a version ends later was not known: its successor came only then.
+        until = sql.Identifier(known_by[1])
+        selected[list(columns).index(known_by[1])] = sql.SQL(
+            "CASE WHEN {u} <= {t} THEN {u} END AS {u}"
+        ).format(u=until, t=sql.Literal(as_of))
+    cursor.execute(
+        sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WHERE {}").format(
+            sql.Identifier(name), sql.SQL(", ").join(selected), sql.Identifier(schema, name), condition
+        )
+    )
+    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(name)))
+
+
+def _later(cursor: Any, schema: str, name: str, columns: dict[str, str], known: str) -> list[str]:
+    """Moments of a row after it was known: a plan's may be, an outcome's can't."""
+    moments = [column for column, kind in columns.items() if kind == "timestamptz" and column != known]
+    found = []
+    for column in moments:
+        cursor.execute(
+            sql.SQL("SELECT count(*) FILTER (WHERE {c} > {k}), count({c}) FROM {t}").format(
+                c=sql.Identifier(column), k=sql.Identifier(known), t=sql.Identifier(schema, name)
+            )
+        )
+        later, present = cursor.fetchone()
+        if later > 0.01 * present:
+            found.append(f"{schema}.{name}.{column} ({later:,} of {present:,} rows)")
+    return found
+
+
+def _compare(cursor: Any, key: Sequence[str], columns: Sequence[str]) -> list[int]:
+    """Rows; rows only seen, only known, changed; and changed rows for each column."""
+    # A FULL JOIN needs equality; keys are never NULL, as every extract is checked for.
+    joined = sql.SQL(" AND ").join(sql.SQL("s.{c} = k.{c}").format(c=sql.Identifier(name)) for name in key)
+    differs = [sql.SQL("(s.{c} IS DISTINCT FROM k.{c})").format(c=sql.Identifier(name)) for name in columns]
+    both = sql.SQL("s.rescore_in AND k.rescore_in")
+    parts = [
+        sql.SQL("count(*) FILTER (WHERE s.rescore_in)"),
+        sql.SQL("count(*) FILTER (WHERE k.rescore_in IS NULL)"),
+        sql.SQL("count(*) FILTER (WHERE s.rescore_in IS NULL)"),
+        sql.SQL("count(*) FILTER (WHERE {} AND ({}))").format(both, sql.SQL(" OR ").join(differs)),
+        *(sql.SQL("count(*) FILTER (WHERE {} AND {})").format(both, one) for one in differs),
+    ]
+    cursor.execute(
+        sql.SQL(
+            "SELECT {parts} FROM (SELECT *, true AS rescore_in FROM rescore_seen) s"
+            " FULL JOIN (SELECT *, true AS rescore_in FROM rescore_known) k ON {joined}"
+        ).format(parts=sql.SQL(", ").join(parts), joined=joined)
+    )
+    return [int(number) for number in cursor.fetchone()]

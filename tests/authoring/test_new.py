@@ -1,0 +1,160 @@
+"""A folder drafted from a table works as it is: new, check, train, pin, score, reproduce."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from rescore import pipeline
+from rescore.errors import ParameterError, RescoreError
+from rescore.settings import Settings
+
+SOURCES = """
+CREATE SCHEMA shop;
+-- Text and number as a composite key; numeric with NULLs; two booleans; a date.
+CREATE TABLE shop.line (
+  basket text, pos int, amount numeric(10, 2), weight float8, gift boolean, channel text, member_since date,
+  note text, placed_at timestamptz NOT NULL, paid boolean NOT NULL, recorded_at timestamptz NOT NULL,
+  PRIMARY KEY (basket, pos));
+INSERT INTO shop.line
+SELECT 'B' || n / 3, n % 3, CASE WHEN n % 7 > 0 THEN (n * 37) % 1000 / 10.0 END, sin(n) * 5, n % 5 = 0,
+       (ARRAY['web', 'desk', 'phone'])[1 + (n * 13) % 3], date '2020-01-01' + (n * 7) % 900,
+       'note ' || md5(n::text), at, (n * 31) % 97 + (n * 37) % 100 > 95, at + interval '5 seconds'
+FROM generate_series(1, 1500) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '24 minutes' AS at) t;
+-- Mixed case, reserved words, a unique index instead of a primary key, an enumeration, no zone.
+CREATE TYPE shop.size AS ENUM ('S', 'M', 'L');
+CREATE TABLE shop."Order" (
+  "OrderId" uuid NOT NULL, "select" int, "user" shop.size, "Total Price" float4, "When" timestamp NOT NULL,
+  "order" text NOT NULL, loaded_at timestamptz NOT NULL);
+CREATE UNIQUE INDEX ON shop."Order" ("OrderId");
+INSERT INTO shop."Order"
+SELECT md5(n::text)::uuid, (n * 17) % 50, (ARRAY['S', 'M', 'L'])[1 + n % 3]::shop.size, (n * 29) % 400 / 4.0, at,
+       (ARRAY['early', 'late', 'never'])[1 + ((n * 17) % 50 / 20 + n % 7 / 4) % 3],
+       at::timestamp AT TIME ZONE 'UTC' + interval '1 minute'
+FROM generate_series(1, 1500) n, LATERAL (SELECT timestamp '2024-03-01' + n * interval '24 minutes' AS at) t;
+-- Versions: the key comes again with each correction.
+CREATE TABLE shop.meter (
+  meter int, day date, kwh float8, tariff text, recorded_at timestamptz, PRIMARY KEY (meter, day, recorded_at));
+INSERT INTO shop.meter
+SELECT m, d, 10 + m + 3 * sin(m * extract(day FROM d)::float8), (ARRAY['a', 'b'])[1 + m % 2], d + version * interval '3 hours'
+FROM generate_series(1, 40) m, generate_series(timestamptz '2024-03-01Z', '2024-03-25Z', interval '1 day') d,
+     generate_series(1, 2) version;
+CREATE TABLE shop.keyless (a int, b float8);
+INSERT INTO shop.keyless VALUES (1, 2), (1, 3);
+CREATE TABLE shop.empty (a int PRIMARY KEY);
+-- Nothing says when a row was recorded.
+CREATE TABLE shop.plain (id bigint PRIMARY KEY, at timestamptz NOT NULL, x int, z float8, done boolean);
+INSERT INTO shop.plain
+SELECT n, timestamptz '2024-03-01Z' + n * interval '24 minutes', (n * 7) % 40, cos(n), (n * 7) % 40 + n % 13 > 25
+FROM generate_series(1, 1500) n;
+"""  # noqa: E501
+LAST = datetime(2024, 3, 24, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def shop(postgres_server, tmp_path_factory):
+    url = postgres_server.create_database("shop")
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(SOURCES)
+    connection.close()
+    home = tmp_path_factory.mktemp("shop")
+    ctx = pipeline.Context.from_environment(
+        Settings.from_environment(
+            {
+                "RESCORE_HOME": str(home),
+                "RESCORE_MODELS": str(home / "models"),
+                "RESCORE_DATABASE_URL": url,
+                "RESCORE_CONNECTION_SHOP": url,
+            }
+        )
+    )
+    ctx.store.migrate()
+    yield ctx
+    ctx.store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "target", "key", "features"),
+    [
+        (
+            "line",
+            "shop.line",
+            "paid",
+            ["basket", "pos"],
+            {"amount", "weight", "gift", "channel", "member_since_age"},
+        ),
+        pytest.param(
+            "orders",
+            "shop.Order",
+            "order",
+            ["order_id"],
+            {"select", "user", "total_price"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("meter", "shop.meter", "kwh", ["meter", "day"], {"tariff"}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, target, key, features):
+    folder, made = pipeline.new_model(shop, name, table, connection="shop", target=target)
+    spec = folder.spec
+    assert spec.source.key == key
+    assert set(spec.feature_names) == features
+    assert spec.source.known_by.column is not None
+    assert any("owner" in one for one in made.decide)
+    assert "DECIDE" in (folder.path / "model.yaml").read_text()
+
+    checks = pipeline.check_model(shop, name)
+    assert [one for one in checks if one.status == "failed"] == []
+    assert {"folder tests", "leakage: extract", "leakage: labels", "fit"} <= {one.name for one in checks}
+
+    package = pipeline.train_model(shop, name, as_of=LAST)
+    pipeline.pin(shop, name, package["version"], who="tester", why="first")
+    schedule = spec.schedule.schedule()
+    done = pipeline.score_interval(shop, name, schedule.interval_ending(schedule.floor(LAST)))
+    assert done["rows"] > 20
+    assert pipeline.reproduce_run(shop, done["run_id"]).verdict == "identical"
+
+
+def test_a_table_without_recording_times_says_so(shop):
+    folder, made = pipeline.new_model(shop, "plain", "shop.plain", connection="shop")
+    assert not folder.spec.source.known_by.reproducible_from_source
+    assert folder.spec.training.source == "frozen_inputs"
+    assert folder.spec.target.name == "done"  # guessed, and said so
+    assert any("target" in one for one in made.decide)
+    assert "can't be extracted again" in (folder.path / "README.md").read_text()
+    checks = {one.name: one for one in pipeline.check_model(shop, "plain")}
+    assert checks["history"].status == "warning"
+    assert [one for one in checks.values() if one.status == "failed"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "options", "message"),
+    [
+        ("a", "shop.lines", {}, "there is no table shop.lines"),
+        ("a", "line", {}, "does not name a schema and a table"),
+        ("a", "shop.keyless", {}, "nothing identifies a row"),
+        ("a", "shop.keyless", {"key": ["a"]}, "does not identify a row"),
+        ("a", "shop.empty", {}, "has no row"),
+        ("a", "shop.plain", {"target": "nothing"}, "has no column 'nothing'"),
+        ("a", "shop.plain", {"event_time": "x"}, "--event-time x is int4"),
+        ("A b", "shop.plain", {}, "can't be a model's name"),
+        ("../up", "shop.plain", {}, "can't be a model's name"),
+        ("there", "shop.plain", {}, "there is a folder there already"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_half_written(shop, name, table, options, message):
+    models: Path = shop.settings.models
+    (models / "there").mkdir(parents=True, exist_ok=True)
+    before = sorted(path.relative_to(models) for path in models.rglob("*"))
+    with pytest.raises(ParameterError, match=message):
+        pipeline.new_model(shop, name, table, connection="shop", **options)
+    assert sorted(path.relative_to(models) for path in models.rglob("*")) == before
+
+
+def test_an_unknown_connection_is_named(shop):
+    with pytest.raises(RescoreError, match="'nowhere' is not configured"):
+        pipeline.new_model(shop, "a", "shop.plain", connection="nowhere")
