@@ -41,9 +41,6 @@ class Settings:
         ``RESCORE_LOCK``: the requirements file with hashes that this environment was installed from;
         packages take the hashes of their own lock from it. Default: the one of the checkout that this
         library is imported from.
-    signing_key, verifying_key : Path or None
-        ``RESCORE_SIGNING_KEY``, ``RESCORE_VERIFYING_KEY``: PEM files to sign packages with and to check
-        signatures against.
     """
 
     home: Path
@@ -55,8 +52,6 @@ class Settings:
     connections: Mapping[str, str]
     environments: Path | None = None
     lock: Path | None = None
-    signing_key: Path | None = None
-    verifying_key: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -84,8 +79,6 @@ class Settings:
             },
             environments=_path(env, "RESCORE_ENVIRONMENTS"),
             lock=_path(env, "RESCORE_LOCK") or (_LOCK if _LOCK.is_file() else None),
-            signing_key=_path(env, "RESCORE_SIGNING_KEY"),
-            verifying_key=_path(env, "RESCORE_VERIFYING_KEY"),
         )
 
 

@@ -34,10 +34,14 @@ def test_everything_can_be_set() -> None:
             "RESCORE_CONSUMER_SCHEMA": "published",
             "RESCORE_CONNECTION_FLIGHTS": "postgresql://db/flights",
             "RESCORE_CONNECTION_EMPTY": "",
+            "RESCORE_ENVIRONMENTS": "/srv/environments",
+            "RESCORE_LOCK": "/srv/requirements.txt",
             "OTHER": "thing",
         }
     )
     assert settings.home == Path("/srv/rescore")
+    assert settings.environments == Path("/srv/environments")
+    assert settings.lock == Path("/srv/requirements.txt")
     assert settings.models == Path("/srv/models")
     assert settings.database_url == "postgresql://db/x"
     assert settings.archive == "s3://bucket/x"

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from rescore.cli.terminal import Json, ModelName, context, print_rows
+from rescore.cli.terminal import Json, ModelName, context, print_rows, stdout
 
-app = typer.Typer(help="List and show model packages.", no_args_is_help=True)
+app = typer.Typer(help="List, show and compare model packages.", no_args_is_help=True)
+
+#: The manifest's parts in the order in which an auditor asks; what is not named here follows.
+_ORDER = (
+    ("name", "version", "format", "owner", "description"),
+    ("built", "lineage", "training", "target", "output", "seed"),
+    ("features", "selection", "hyperparameters", "pipeline"),
+    ("metrics", "evaluation"),
+    ("code", "requirements", "locked", "environment", "artifact", "files"),
+)
 
 
 @app.command("list")
@@ -27,8 +38,62 @@ def packages_list(model: ModelName, as_json: Json = False) -> None:
 def packages_show(
     model: ModelName,
     version: Annotated[str, typer.Argument(help="The package's version or sha256.")],
+    as_json: Json = False,
 ) -> None:
-    """Print a package's manifest: what made it, from what, with what result."""
+    """Print a package's whole manifest: what made it, from what, in what environment, with what result."""
     with context() as ctx:
         package = ctx.store.find_package(model, version)
-    sys.stdout.write(json.dumps(package.manifest, indent=2, sort_keys=True) + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps(package.manifest, indent=2, sort_keys=True) + "\n")
+        return
+    stdout.print(
+        f"{model} {package.version}\n  file: {package.sha256}\n  kept at: {package.uri}", soft_wrap=True
+    )
+    named = [key for part in _ORDER for key in part]
+    for key in [*named, *(key for key in package.manifest if key not in named)]:
+        if key in package.manifest:
+            _print_part(key.replace("_", " "), package.manifest[key], 0)
+
+
+@app.command("diff")
+def packages_diff(
+    model: ModelName,
+    before: Annotated[str, typer.Argument(help="A version or sha256.")],
+    after: Annotated[str, typer.Argument(help="Another version or sha256.")],
+    as_json: Json = False,
+) -> None:
+    """Say what changed between two packages: data, features, parameters, code, environment, metrics."""
+    from rescore.model import changes
+
+    with context() as ctx:
+        one, other = (ctx.store.find_package(model, reference) for reference in (before, after))
+    rows = changes(one.manifest, other.manifest)
+    if as_json:
+        print_rows([dict(row) for row in rows], as_json=True, title="changes")
+        return
+    if not rows:
+        stdout.print(f"{one.version} and {other.version} were made of the same, with the same result")
+    about = None
+    for row in rows:
+        if row["about"] != about:
+            about = row["about"]
+            stdout.print(about)
+        line = f"  {row['what']}: {row['before']} -> {row['after']}"
+        stdout.print(escape(line), soft_wrap=True)
+
+
+def _print_part(name: str, value: Any, depth: int) -> None:
+    """One part of the manifest as indented lines."""
+    indent = "  " * depth
+    if isinstance(value, Mapping) and value:
+        stdout.print(escape(f"{indent}{name}"), soft_wrap=True)
+        for key, item in value.items():
+            _print_part(str(key), item, depth + 1)
+    elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
+        stdout.print(escape(f"{indent}{name}"), soft_wrap=True)
+        for number, item in enumerate(value, 1):
+            title = item.get("name", number) if isinstance(item, Mapping) else number
+            _print_part(str(title), item, depth + 1)
+    else:
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else value
+        stdout.print(escape(f"{indent}{name}: {shown}"), soft_wrap=True)

@@ -59,7 +59,5 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "RESCORE_DATABASE_URL": settings.database_url,
         "RESCORE_ENVIRONMENTS": settings.environments,
         "RESCORE_LOCK": settings.lock,
-        "RESCORE_SIGNING_KEY": settings.signing_key,
-        "RESCORE_VERIFYING_KEY": settings.verifying_key,
     }
     return variables | {name: str(value) for name, value in paths.items() if value}

@@ -5,6 +5,7 @@ fresh interpreter of one thread; nothing heavy is imported here.
 """
 
 from rescore.model.build import FORMAT, PackageFile, build_package, next_version
+from rescore.model.compare_manifests import changes
 from rescore.model.environment import numeric_environment
 from rescore.model.package import Package, open_package
 from rescore.model.train import Fitted, train, train_verified
@@ -15,6 +16,7 @@ __all__ = [
     "Package",
     "PackageFile",
     "build_package",
+    "changes",
     "next_version",
     "numeric_environment",
     "open_package",

@@ -82,7 +82,7 @@ def differences(
     different: dict[str, dict[str, str | None]] = {}
     for name, wanted in sorted(expected.items()):
         if name == "python":
-            found = installed(name) or platform.python_version()
+            found: str | None = installed(name) or platform.python_version()
             same = _feature_release(found or "") == _feature_release(wanted)
         else:
             found = installed(name)
