@@ -122,8 +122,7 @@ class LevelCells:
 
     def tally(self, column: pa.ChunkedArray) -> Tally:
         """Count a window's levels in one pass."""
-        dictionary, codes = _encode(column)
-        totals = np.bincount(codes + 1, minlength=len(dictionary) + 1).astype(np.int64)[1:]
+        dictionary, totals = _count(column)
         # Looked up by Arrow, not level by level: a window may have a million of them.
         known = pa.array([*self.levels, *self.rare], type=pa.string())
         place = pc.index_in(dictionary, value_set=known).fill_null(-1)
@@ -132,7 +131,7 @@ class LevelCells:
         cell = np.where(is_unseen, self.unseen_cell, np.minimum(cell, len(self.levels)))
         counts = np.zeros(self.unseen_cell + 2, dtype=np.int64)
         np.add.at(counts, cell, totals)
-        counts[-1] = codes.size - totals.sum()
+        counts[-1] = len(column) - totals.sum()
         examples = np.flatnonzero(is_unseen & (totals > 0))[:3]
         return Tally(
             counts=counts,
@@ -148,6 +147,25 @@ class LevelCells:
     def from_dict(cls, stored: dict[str, Any]) -> LevelCells:
         """Inverse of :meth:`to_dict`."""
         return cls(tuple(stored["levels"]), tuple(stored["rare"]))
+
+
+def _count(column: pa.ChunkedArray) -> tuple[pa.Array, Counts]:
+    """Distinct values as strings, and rows of each; NULLs are in none."""
+    if pa.types.is_boolean(column.type):
+        true = pc.sum(column).as_py() or 0
+        rows = len(column) - column.null_count
+        return pa.array(["false", "true"]), np.array([rows - true, true], dtype=np.int64)
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    column = column.unify_dictionaries()
+    if column.num_chunks == 0:
+        return pa.array([], pa.string()), np.empty(0, dtype=np.int64)
+    dictionary = column.chunk(0).dictionary.cast(pa.string())
+    totals = np.zeros(len(dictionary), dtype=np.int64)
+    for chunk in column.chunks:
+        indices = chunk.indices.drop_null() if chunk.indices.null_count else chunk.indices
+        totals += np.bincount(indices.to_numpy(), minlength=totals.size)
+    return dictionary, totals
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
