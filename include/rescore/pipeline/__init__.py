@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rescore.pipeline.check import CheckResult, check_model
     from rescore.pipeline.compare import compare_packages
     from rescore.pipeline.compare_rule import Comparison
-    from rescore.pipeline.check import CheckResult, check_model
     from rescore.pipeline.context import Context, code_revision
     from rescore.pipeline.environments import build_environments
+    from rescore.pipeline.frozen_inputs import rewritten
     from rescore.pipeline.monitor import monitor_model
     from rescore.pipeline.performance import (
         latest_performance,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         reproduce_score,
     )
     from rescore.pipeline.retrain import ask_for_retraining, when_due
+    from rescore.pipeline.scaffold import Draft, new_model
     from rescore.pipeline.score import (
         begin_extract,
         drift_run,
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
         score_run,
         validate_run,
     )
-    from rescore.pipeline.scaffold import Draft, new_model
     from rescore.pipeline.train import (
         package_rows,
         pin,
@@ -57,6 +58,7 @@ _WHERE = {
     "context": ["Context", "code_revision"],
     "environments": ["build_environments"],
     "monitor": ["monitor_model"],
+    "frozen_inputs": ["rewritten"],
     "performance": [
         "latest_performance",
         "measure_due",
@@ -108,6 +110,7 @@ __all__ = [
     "reproduce_package",
     "reproduce_run",
     "reproduce_score",
+    "rewritten",
     "sample_runs",
     "score_interval",
     "score_run",

@@ -18,6 +18,7 @@ from rescore.errors import EmptyIntervalError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, utc_now
+from rescore.pipeline.frozen_inputs import rewritten
 from rescore.pipeline.screening import screen
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
     if not run("extract", extract):
         return results
     run("folder tests", lambda: _folder_tests(folder))
+    run("rows rewritten", lambda: _rewritten(ctx, folder))
     run("leakage: extract", lambda: _read_past(url, folder, chosen[0], labels=False))
     run("leakage: labels", lambda: _labels(url, folder, chosen[0]))
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
@@ -101,9 +103,7 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
 
         def training() -> CheckResult:
             window = [*_window(folder, chosen[0])]
-            snapshot = source.snapshot(
-                url, folder, window, utc_now(), Path(scratch) / "rows.parquet"
-            )  # fmt: skip
+            snapshot = source.snapshot(url, folder, window, utc_now(), Path(scratch) / "rows.parquet")  # fmt: skip  # noqa: E501
             rows.append(source.read_frozen(snapshot.path, snapshot.digest.root))
             scored = source.extract(
                 url, folder, window[-1], window[-1].end, Path(scratch) / "scoring.parquet"
@@ -124,6 +124,24 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
         run("expectations", lambda: _expectations(rows[0], folder))
         run("fit", lambda: _fit(Path(scratch), folder))
     return results
+
+
+def _rewritten(ctx: Context, folder: ModelFolder) -> CheckResult:
+    """Past frozen rows against what the source says of them today."""
+    found = rewritten(ctx, folder.name)
+    name = "rows rewritten"
+    if not found:
+        return CheckResult(name, "ok", "the source still gives the rows that past runs froze")
+    run, late = found[-1]
+    what = (
+        f"{len(found)} of the last runs froze other rows than the source gives today; that of {run.interval}: "  # noqa: E501
+        f"{late.changed:,} changed in {', '.join(late.changed_columns) or 'no column'}, {late.added:,} more, "
+        f"{late.removed:,} fewer ({'; '.join(late.examples)})"
+    )
+    if folder.spec.source.known_by.reproducible_from_source:
+        fix = "rows are changed in place or recorded late: the known-by column does not say when a row was known"  # noqa: E501
+        return CheckResult(name, "failed", what, fix)
+    return CheckResult(name, "warning", what, "as known_by: none expects; training uses the frozen rows")
 
 
 def _declaration(folder: ModelFolder) -> list[CheckResult]:

@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import drift, model, source, validation
-from rescore.errors import NotFoundError, ParameterError, SpecError
+from rescore.errors import NotFoundError, ParameterError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, Schedule
 from rescore.pipeline.context import Context, built_here, utc_now
+from rescore.pipeline.frozen_inputs import frozen_rows
 from rescore.pipeline.rows import without
 from rescore.store import Package
 
@@ -92,21 +93,19 @@ def train_snapshot(
 
     Raises
     ------
-    SpecError
-        The model declares ``training.from: frozen_inputs``, which is not built yet.
+    ParameterError
+        The model trains from frozen inputs, and the window has none.
     ValidationError
         A critical expectation failed on the training rows.
     """
     folder = ctx.model(model_name)
-    if folder.spec.training.source == "frozen_inputs":
-        raise SpecError(
-            "training from frozen inputs is not possible yet",
-            where=f"{folder.path / 'model.yaml'}: training.from",
-            expected="source",
-            fix="give the source a recorded_at or a valid range, and declare it in source.known_by",
-        )
     as_of = as_of or folder.spec.schedule.schedule().floor(utc_now())
     intervals = training_window(folder, as_of, start, end)
+    frozen = None
+    if folder.spec.training.source == "frozen_inputs":
+        frozen = frozen_rows(ctx, folder, intervals)
+        intervals = list(frozen)
+        ctx.progress(f"{model_name} trains on what was frozen when it was scored, not on the source of today")
     ctx.progress(f"snapshot: {len(intervals)} intervals, {intervals[0].start} to {intervals[-1].end}")
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         raw = source.snapshot(
@@ -115,6 +114,7 @@ def train_snapshot(
             intervals,
             as_of,
             Path(scratch) / "raw.parquet",
+            frozen=frozen,
             progress=ctx.progress,
         )
         rows = source.read_frozen(raw.path, raw.digest.root)
@@ -138,6 +138,7 @@ def train_snapshot(
         rows=digest.rows,
         uri=uri,
         details={
+            **({} if frozen is None else {"from": "frozen_inputs"}),
             "intervals": len(intervals),
             "extracted": raw.extracted,
             "labelled": raw.rows,

@@ -7,7 +7,7 @@ them. All of it is read in one transaction.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -103,6 +103,7 @@ def snapshot(
     as_of: datetime,
     destination: Path,
     *,
+    frozen: Mapping[Interval, pa.Table] | None = None,
     progress: Progress | None = None,
 ) -> TrainingSnapshot:
     """Freeze the training rows of some intervals.
@@ -119,6 +120,8 @@ def snapshot(
         The moment of training: labels known by then are joined.
     destination : Path
         The Parquet file; there is none if anything fails.
+    frozen : mapping of Interval to pyarrow.Table, optional
+        The rows of each interval as they were frozen when it was scored; extracted now if not given.
     progress : callable, optional
         Receives a line about every 2 seconds.
 
@@ -138,7 +141,7 @@ def snapshot(
     shares: list[IntervalRows] = []
     with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
         extracted_at = session.moment()
-        reader = _Reader(session, folder, as_of)
+        reader = _Reader(session, folder, as_of, frozen)
         with Freezer(destination, reader.describe(intervals[0]), where=reader.inputs.where) as freezer:
             for batch in in_leaves(_told(reader.read(intervals), shares, len(intervals), folder.name, say)):
                 freezer.write(batch)
@@ -167,7 +170,14 @@ def snapshot(
 class _Reader:
     """Reads both queries, interval by interval, within one session."""
 
-    def __init__(self, session: Session, folder: ModelFolder, as_of: datetime) -> None:
+    def __init__(
+        self,
+        session: Session,
+        folder: ModelFolder,
+        as_of: datetime,
+        frozen: Mapping[Interval, pa.Table] | None,
+    ) -> None:
+        self._frozen = frozen
         self.inputs = InputQuery(session, folder)
         self._labels = LabelQuery(session, folder)
         self._spec = folder.spec
@@ -193,8 +203,7 @@ class _Reader:
     def read(self, intervals: Sequence[Interval]) -> Iterator[tuple[IntervalRows, pa.Table]]:
         """Each interval's counts and its labelled rows."""
         for interval in intervals:
-            query = self.inputs.render(interval, interval.end)
-            rows = pa.Table.from_batches(self.inputs.rows(query, interval), schema=self.inputs.schema)
+            rows = self._rows(interval)
             known = self._labels.read(interval, self._as_of)
             labelled = join_labels(rows, known, self._spec.source.key, self._spec.target.name)
             share = IntervalRows(
@@ -205,6 +214,12 @@ class _Reader:
                 digest=table_digest(rows),
             )
             yield share, with_interval(labelled, interval)
+
+    def _rows(self, interval: Interval) -> pa.Table:
+        if self._frozen is not None:
+            return self._frozen[interval].cast(self.inputs.schema)
+        query = self.inputs.render(interval, interval.end)
+        return pa.Table.from_batches(self.inputs.rows(query, interval), schema=self.inputs.schema)
 
 
 def _told(
