@@ -30,7 +30,9 @@ class _TrainingStarter(TriggerDagRunOperator):
         )
         self.model = model
 
-    def _start(self, context: Any, as_of: datetime, *, only_if_due: bool, wait: bool = False) -> None:
+    def _start(
+        self, context: Any, as_of: datetime, *, name: str, only_if_due: bool, wait: bool = False
+    ) -> None:
         """Start a training of what is known at ``as_of``; skip if none is due, or one is under way."""
         from rescore import pipeline
 
@@ -45,8 +47,7 @@ class _TrainingStarter(TriggerDagRunOperator):
             self.log.info("retraining is due: %s", reason)
         self.conf = {"as_of": as_of.isoformat()}
         self.wait_for_completion = wait
-        asker = context["dag"].dag_id.partition("_")[0]
-        self.trigger_run_id = f"{asker}__{as_of:%Y-%m-%dT%H:%MZ}__{context['ti'].id}"
+        self.trigger_run_id = f"{name}__{context['ti'].id}"
         super().execute(context)
 
 
@@ -69,7 +70,8 @@ class Retrain(_TrainingStarter):
         if params["retrain"] == "never":  # the gate has skipped it, but a person may clear it alone
             raise AirflowSkipException("Param retrain is never: scoring uses the pinned package")
         due_only = params["retrain"] == "when_due"
-        self._start(context, request.known_by, only_if_due=due_only, wait=bool(params["wait"]))
+        name = f"score__{request.interval.start:%Y-%m-%dT%H:%MZ}"
+        self._start(context, request.known_by, name=name, only_if_due=due_only, wait=bool(params["wait"]))
 
 
 class RetrainIfDue(_TrainingStarter):
@@ -92,4 +94,5 @@ class RetrainIfDue(_TrainingStarter):
         """Trigger the training, or skip with the reason."""
         if not self.until:
             raise AirflowSkipException("nothing is published yet")
-        self._start(context, datetime.fromisoformat(self.until), only_if_due=True)
+        as_of = datetime.fromisoformat(self.until)
+        self._start(context, as_of, name=f"monitor__{as_of:%Y-%m-%dT%H:%MZ}", only_if_due=True)
