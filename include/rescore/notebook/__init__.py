@@ -4,6 +4,6 @@ The same functions that the DAGs call, with progress and results that a notebook
 """
 
 from rescore.notebook.model import Model
-from rescore.notebook.results import Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
+from rescore.notebook.results import Compared, Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
 
-__all__ = ["Evaluation", "Fit", "Model", "ModelPackage", "PublishedRun", "Snapshot"]
+__all__ = ["Compared", "Evaluation", "Fit", "Model", "ModelPackage", "PublishedRun", "Snapshot"]

@@ -16,7 +16,7 @@ from rescore.errors import ModelError, NotFoundError, SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import parse_moment
 from rescore.notebook.connecting import Console, connect
-from rescore.notebook.results import Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
+from rescore.notebook.results import Compared, Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
 from rescore.pipeline import Context
 
 if TYPE_CHECKING:
@@ -224,6 +224,35 @@ class Model:
             scores: pd.DataFrame = package.predict(path).to_pandas()
         scores.index = frame.index
         return scores
+
+    def compare(
+        self,
+        challenger: str | ModelPackage,
+        champion: str | ModelPackage | None = None,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        as_of: Moment | None = None,
+    ) -> Compared:
+        """Compare two packages on the same frozen hold-out; see :func:`rescore.pipeline.compare_packages`.
+
+        Parameters
+        ----------
+        challenger, champion : str or ModelPackage
+            A version, a sha256 or what :meth:`package` gave; the champion's default is the pinned one.
+        start, end, as_of : str or datetime, optional
+            Another window than the challenger's own hold-out.
+        """
+        found = pipeline.compare_packages(
+            self._ctx,
+            self.name,
+            challenger.sha256 if isinstance(challenger, ModelPackage) else challenger,
+            champion.sha256 if isinstance(champion, ModelPackage) else champion,
+            start=self._moment(start, "start"),
+            end=self._moment(end, "end"),
+            as_of=self._moment(as_of, "as_of"),
+        )
+        return Compared(found.comparison_id, found.report, found.markdown())
 
     def runs(self) -> pd.DataFrame:
         """The published runs, in order of their intervals: what scored them and with what verdict."""

@@ -14,7 +14,7 @@ from rescore.interval import Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "Fit", "ModelPackage", "PublishedRun", "Shown", "Snapshot"]
+__all__ = ["Compared", "Evaluation", "Fit", "ModelPackage", "PublishedRun", "Shown", "Snapshot"]
 
 _CELL = "padding:2px 12px 2px 0;text-align:{align};vertical-align:top"
 
@@ -255,6 +255,35 @@ class PublishedRun(Shown):
             "rows scored": len(self.scores),
             "score digest": self.score_digest,
         }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A challenger beside its champion on the same frozen rows; the comparison is stored.
+
+    Attributes
+    ----------
+    comparison_id : int or str
+        Its id in the store.
+    report : mapping
+        All of it: metrics with intervals, calibration, segments, movement.
+    markdown : str
+        For people; a notebook shows it.
+    """
+
+    comparison_id: Any
+    report: Mapping[str, Any]
+    markdown: str = field(repr=False)
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+    def save(self, path: Path) -> Path:
+        """Write the comparison as a page with pictures that needs nothing else."""
+        from rescore.report.comparison import comparison_html
+
+        path.write_text(comparison_html(dict(self.report)), encoding="utf-8")
+        return path
 
 
 def text(value: Any) -> str:
