@@ -117,3 +117,14 @@ def test_a_notebook_in_a_folder_of_the_project_finds_the_models(tmp_path):
         "RESCORE_MODELS": str(tmp_path / "include" / "models"),
     }
     assert project_environment(Path("/nowhere")) == {}
+
+
+@pytest.mark.slow
+def test_a_challenger_is_compared_with_the_pinned_package(harbour):
+    tides = rescore.Model(MODEL, context=harbour.ctx, quiet=True)
+    champion = harbour.ctx.store.packages(MODEL)[0]
+    tides.snapshot("2024-01-03", "2024-02-02", as_of="2024-02-02")
+    challenger = tides.package()
+    assert challenger.sha256 != champion.sha256
+    compared = tides.compare(challenger)
+    assert challenger.version in compared._repr_markdown_()
