@@ -292,7 +292,7 @@ def test_a_champion_that_was_tampered_with_is_no_reason_to_promote(surge: Harbou
     assert champion is not None
     digest = champion.sha256.removeprefix("sha256:")
     archive = Path(surge.stack.settings.archive)
-    [file] = [path for path in archive.rglob(f"*{digest}*") if path.is_file()]
+    [file] = [path for path in archive.rglob("*.whl") if digest in str(path)]
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
