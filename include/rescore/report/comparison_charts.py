@@ -85,7 +85,10 @@ def reliability(report: Mapping[str, Any]) -> Any:
     pad = 0.03 * (high - low or 1)
     scale = alt.Scale(domain=[low - pad, high + pad], nice=False)
     said = {
-        "binary": ("predicted probability", f"share that came true ({(report['target']['labels'] or [''])[-1]})"),
+        "binary": (
+            "predicted probability",
+            f"share that came true ({(report['target']['labels'] or [''])[-1]})",
+        ),
         "multiclass": ("probability of the label named", "share in which it was right"),
         "regression": (f"predicted ({report['output']['unit']})", f"observed ({report['output']['unit']})"),
     }[report["kind"]]
