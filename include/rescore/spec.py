@@ -224,7 +224,8 @@ class DriftSpec(_Declared):
 
     ``false_alarm_rate`` is per window; ``alarms_per_year`` says the same in alarms a year, and takes its
     place. ``effect_floor`` is the smallest effect worth a flag: PSI beyond what the window's size
-    explains (.02 is a shift by a seventh of a standard deviation, and .0625 by a quarter).
+    explains (.02 is a shift by a seventh of a standard deviation, and .0625 by a quarter). The default
+    is none, so that windows alarm as often as declared, however many rows they have.
     ``strata: weekday`` compares windows of weekdays and of weekends with their own kind. ``jointly``
     also compares the features' joint distribution, with a classifier that tells live from training.
     ``on_drift`` happens at the verdict ``acts_on`` and at worse ones; retraining it asks for begins at
@@ -233,7 +234,7 @@ class DriftSpec(_Declared):
 
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     alarms_per_year: float | None = Field(default=None, gt=0)
-    effect_floor: float = Field(default=0.02, ge=0)
+    effect_floor: float = Field(default=0.0, ge=0)
     strata: Literal["none", "weekday"] = "none"
     jointly: bool = False
     on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"

@@ -21,7 +21,7 @@ from rescore.drift.performance_estimate import estimated_performance
 from rescore.drift.reference import Reference, one_score, stratum_of
 from rescore.drift.report import DriftReport, FeatureDrift, Method
 from rescore.drift.standing import unusualness
-from rescore.drift.verdict import judge, say_limits, say_missing, say_note
+from rescore.drift.verdict import SMALL_EFFECT, judge, say_limits, say_missing, say_note
 from rescore.errors import DriftError
 from rescore.spec import DriftSpec
 
@@ -144,7 +144,8 @@ def _p_values(
     if method == "chi2_bh":
         psi = np.asarray([one.psi for one in measured])
         cells = np.asarray([one.psi_cells for one in measured])
-        p = calibration.psi_p(psi, rows, reference_rows, cells, drift.effect_floor)
+        tolerance = max(drift.effect_floor, SMALL_EFFECT)
+        p = calibration.psi_p(psi, rows, reference_rows, cells, tolerance)
         adjusted = calibration.benjamini_hochberg(p)
         return float(adjusted.min()), adjusted, _shares(-np.log(np.maximum(p, 1e-300)))
     unusual = unusualness(

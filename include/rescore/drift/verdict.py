@@ -13,12 +13,15 @@ from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import FeatureDrift, Method, Verdict
 from rescore.spec import DriftSpec
 
-__all__ = ["MATTERS", "judge", "say_limits", "say_missing", "say_note"]
+__all__ = ["MATTERS", "SMALL_EFFECT", "judge", "say_limits", "say_missing", "say_note"]
 
 Floats = npt.NDArray[np.float64]
 
 #: Drifted features matter if together they carry at least this share of the model's importance.
 MATTERS = 0.10
+
+#: Effects below this can't matter, however sure they are: a shift by a seventh of a standard deviation.
+SMALL_EFFECT = 0.02
 
 #: A share of missing values that is named, even if other windows had more, if most had far fewer.
 MUCH_MISSING = 0.20
@@ -39,8 +42,8 @@ def judge(
 
     *outage* if a column is broken; *drifted* if the whole window is more unusual than the declared
     rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides the
-    drifted features carry a tenth of the model's importance, or the scores moved, or the estimated
-    AUC fell below every reference window's.
+    drifted features carry a tenth of the model's importance, or the scores moved (both by more than
+    ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's.
     """
     if outages:
         return "outage", describe(outages)
@@ -58,10 +61,11 @@ def judge(
     flagged.sort(key=lambda one: (one.p_value, -one.share_of_statistic, one.name))
     what = f"{'; '.join(_say_moved(one) for one in flagged[:3])}{_more(len(flagged) - 3)} ({chance})"
     weight = sum(one.importance for one in flagged)
+    felt = [one for one in flagged if one.effect >= SMALL_EFFECT]
     reasons = []
-    if weight >= MATTERS:
-        reasons.append(f"{percent(weight)} of the model's importance")
-    if any(one.kind == "score" for one in flagged):
+    if sum(one.importance for one in felt) >= MATTERS:
+        reasons.append(f"{percent(sum(one.importance for one in felt))} of the model's importance")
+    if any(one.kind == "score" for one in felt):
         reasons.append("the scores themselves moved")
     auc, low = estimated.get("auc"), estimated.get("auc_reference_low")
     if auc is not None and low is not None and auc < low - AUC_LOSS:
