@@ -4,10 +4,10 @@ WORKDIR /opt/rescore
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir uv==0.13.9
 COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY include ./include
+# uv stays: workers build environments of packages that were made with other versions (rescore env build).
 # The lock says which versions and which files (hashes); the project's own extras say which of them.
 RUN VIRTUAL_ENV=/opt/venv /opt/venv/bin/uv pip install --no-cache --compile-bytecode \
-      --constraints requirements.txt '.[airflow]' \
-    && /opt/venv/bin/pip uninstall --yes uv
+      --constraints requirements.txt '.[airflow]'
 
 FROM python:3.11-slim
 # Numbers must not depend on the number of cores: one thread per process, set before numpy is loaded.
@@ -23,7 +23,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     VECLIB_MAXIMUM_THREADS=1 \
     AIRFLOW_HOME=/opt/airflow \
     RESCORE_HOME=/opt/airflow/rescore \
-    RESCORE_MODELS=/opt/rescore/include/models
+    RESCORE_MODELS=/opt/rescore/include/models \
+    RESCORE_LOCK=/opt/rescore/requirements.txt
 # There is no git tree in the image, so whoever builds it says which revision it is.
 ARG RESCORE_CODE_REVISION=""
 ENV RESCORE_CODE_REVISION=$RESCORE_CODE_REVISION
@@ -33,6 +34,7 @@ RUN useradd --uid 50000 --gid 0 --home-dir /opt/airflow --create-home rescore \
     && chown -R 50000:0 /opt/airflow && chmod 700 /opt/airflow/auth
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /opt/rescore
+COPY requirements.txt ./
 COPY dags ./dags
 COPY plugins ./plugins
 COPY include/models ./include/models
