@@ -6,10 +6,12 @@ not. Only slow tests use it.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from rescore.model.own_environment import _uv
 
@@ -33,19 +35,36 @@ _INCLUDE = Path(__file__).parents[2] / "include"
 _TRAIN = """
 import json, sys
 from pathlib import Path
+import pyarrow.parquet as pq
+from rescore.drift import build_reference
 from rescore.folder import load_model
 from rescore.model import build_package, train_verified
-home, snapshot, lock = map(Path, sys.argv[1:4])
-folder = load_model(home / "models", "parcel_delay")
+home, snapshot, lock, models = map(Path, sys.argv[1:5])
+folder = load_model(models, sys.argv[5])
 fitted = train_verified(snapshot, folder, build_dir=home / "older build")
-made = build_package(fitted, folder, version="1.0.0", reference_profile=b"{}", lineage={},
+profile = b"{}"
+if sys.argv[7] == "reference":
+    profile = build_reference(pq.read_table(snapshot), folder.spec, fitted.out_of_fold, fitted.importance)
+made = build_package(fitted, folder, version=sys.argv[6], reference_profile=profile, lineage={},
                      destination=home / "older", lock=lock)
-print(json.dumps([str(made.path), made.sha256]))
+print(json.dumps([str(made.path), made.sha256, made.manifest]))
 """
 
 
-def train_elsewhere(home: Path, snapshot: Path) -> str:
-    """Train the model folder in ``home`` in an environment of :data:`OLDER`; the JSON that it printed."""
+def train_elsewhere(
+    home: Path, snapshot: Path, models: Path, name: str, version: str = "1.0.0", *, reference: bool = True
+) -> tuple[Path, str, dict[str, Any]]:
+    """Train a model folder in an environment of :data:`OLDER`, with or without a reference for drift.
+
+    Returns
+    -------
+    Path
+        The package.
+    str
+        Its sha256.
+    dict
+        Its manifest.
+    """
     uv = _uv()
     assert uv is not None, "the slow tests lock with uv: pip install uv"
     wanted = [f"{name}=={OLDER[name]}" if name in OLDER else name for name in [*_NEEDED, *_LIBRARY]]
@@ -56,7 +75,10 @@ def train_elsewhere(home: Path, snapshot: Path) -> str:
     python = str(trainer / "bin" / "python")
     _run(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", str(lock))
     variables = {**os.environ, "PYTHONPATH": str(_INCLUDE)}
-    return _run(python, "-c", _TRAIN, str(home), str(snapshot), str(lock), env=variables)
+    paths = [str(path) for path in (home, snapshot, lock, models)]
+    arguments = [*paths, name, version, "reference" if reference else "none"]
+    path, sha256, manifest = json.loads(_run(python, "-c", _TRAIN, *arguments, env=variables))
+    return Path(path), sha256, manifest
 
 
 def _run(*command: str, env: dict[str, str] | None = None) -> str:

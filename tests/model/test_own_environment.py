@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from importlib.metadata import version
@@ -71,18 +70,20 @@ def older(tmp_path_factory: pytest.TempPathFactory, seed: int) -> tuple[Package,
     home = tmp_path_factory.mktemp("older")
     pq.write_table(table(500, seed), home / "snapshot.parquet")
     write_folder(home)
-    path, sha256 = json.loads(train_elsewhere(home, home / "snapshot.parquet"))
+    path, sha256, _ = train_elsewhere(
+        home, home / "snapshot.parquet", home / "models", "parcel_delay", reference=False
+    )
     shutil.rmtree(home / "trainer")
     lines: list[str] = []
     package = open_package(
-        Path(path),
+        path,
         expected_sha256=sha256,
         cache=home / "cache",
         environments=home / "environments",
         progress=lines.append,
     )
     assert lines == [f"building the environment of parcel_delay 1.0.0 in {package.python.parents[1]}"]  # type: ignore[union-attr]
-    return package, Path(path), home
+    return package, path, home
 
 
 @pytest.mark.slow

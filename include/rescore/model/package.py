@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
-from rescore.model.environment import differences
+from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import own_environment
 from rescore.model.process import MARK, Child, Progress, Team
 from rescore.model.stage import DATA
@@ -68,6 +68,8 @@ class Package:
 
     def numeric_environment(self) -> dict[str, Any]:
         """What the bits of its scores depend on: that of the interpreter that it runs in."""
+        if self.python is None:
+            return numeric_environment()
         code = (
             f"import json; from {self.name}._runtime.environment import numeric_environment; "
             f"print({MARK!r} + json.dumps(numeric_environment()))"

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore import model, source
+from rescore import source
 from rescore.errors import DigestMismatchError, GoldenRowError, NotFoundError, RescoreError
 from rescore.model.runtime.package import ulps
 from rescore.pipeline.context import Context
@@ -153,7 +153,7 @@ def derived(ctx: Context, run: Run, frozen: Frozen, schema: pa.Schema) -> Derive
     ]
     if missing:
         raise NotFoundError(f"the frozen input lacks features of package {package.version}", examples=missing)
-    here = model.numeric_environment()
+    here = package.numeric_environment()
     other = {
         name: {"expected": run.environment.get(name), "found": here.get(name)}
         for name in ("machine", "blas", "simd")
