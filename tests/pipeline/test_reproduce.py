@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -250,3 +251,20 @@ def test_a_package_is_proved_with_every_run_that_it_scored(harbour, published):
     gone = pipeline.reproduce_package(harbour.ctx, "tides", "1.0.0")
     assert not gone.proved
     assert "the archive has no file" in gone.problem
+
+
+def test_a_package_is_trained_again_to_the_same_file_from_what_it_carries(harbour, tmp_path):
+    """No model folder is needed: the package has its sources."""
+    empty = harbour.elsewhere(tmp_path / "elsewhere")
+    empty = replace(empty, settings=replace(empty.settings, models=tmp_path / "no models"))
+    again = pipeline.retrain_package(empty, "tides", "1.0.0")
+    assert (again.verdict, again.reason) == ("identical", "")
+    assert again.again == again.sha256
+
+
+def test_a_package_without_its_snapshot_is_not_trained_again_and_says_why(harbour):
+    package = harbour.ctx.store.find_package("tides", "1.0.0")
+    harbour.ctx.archive.get_input(package.manifest["lineage"]["snapshot_digest"]).unlink()
+    again = pipeline.retrain_package(harbour.ctx, "tides", "1.0.0")
+    assert again.verdict == "not_rederivable"
+    assert "the archive has no file" in again.reason

@@ -54,19 +54,23 @@ def reproduce(
     key: Annotated[
         list[str] | None, typer.Option(help="With --model: one score, as column=value,…; repeatable.")
     ] = None,
+    train: Annotated[bool, typer.Option("--train", help="With --package: train it again, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Derive past scores again from their frozen input and package, and compare to the last bit."""
     from rescore import pipeline
 
+    if train and package is None:
+        raise ParameterError("--train needs --package", expected="the package to train again", fix="name it")
     if key:
         _reproduce_scores(_named(model, "--key"), key, day, as_json=as_json)
         return
     with context() as ctx:
-        problem = ""
+        problem, trained = "", None
         if package is not None:
             whole = pipeline.reproduce_package(ctx, _named(model, "--package"), package)
             done, problem = whole.runs, whole.problem
+            trained = pipeline.retrain_package(ctx, whole.model, whole.sha256) if train else None
         else:
             done = [pipeline.reproduce_run(ctx, run_id) for run_id in _run_ids(ctx, model, run, day)]
     shown = ["model", "interval", "rows", "verdict"]
@@ -78,8 +82,11 @@ def reproduce(
         if package is not None:
             holds = "file, golden rows and recorded metrics hold"
             stdout.print(f"package {package}: {holds if not problem else escape(problem)}", soft_wrap=True)
+        if trained is not None:
+            file = "the same file" if trained.proved else f"{trained.verdict}: {escape(trained.reason)}"
+            stdout.print(f"trained again from its snapshot and sources: {file}", soft_wrap=True)
         stdout.print(f"reproduced bit for bit: {_identical(done)} of {len(done)}")
-    if problem or not all(one.proved for one in done):
+    if problem or (trained is not None and not trained.proved) or not all(one.proved for one in done):
         sys.exit(1)
 
 

@@ -6,8 +6,9 @@ fresh interpreter of one thread; nothing heavy is imported here.
 
 from rescore.model.build import FORMAT, PackageFile, build_package, next_version
 from rescore.model.compare_manifests import changes
-from rescore.model.environment import numeric_environment
+from rescore.model.environment import differences, numeric_environment
 from rescore.model.package import Package, open_package
+from rescore.model.signing import sign_file, verify_file
 from rescore.model.train import Fitted, train, train_verified
 
 __all__ = [
@@ -17,9 +18,12 @@ __all__ = [
     "PackageFile",
     "build_package",
     "changes",
+    "differences",
     "next_version",
     "numeric_environment",
     "open_package",
+    "sign_file",
     "train",
     "train_verified",
+    "verify_file",
 ]

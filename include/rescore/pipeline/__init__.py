@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         reproduce_package,
         reproduce_score,
     )
+    from rescore.pipeline.reproduce_training import TrainingReproduction, retrain_package
     from rescore.pipeline.retrain import ask_for_retraining, when_due
     from rescore.pipeline.scaffold import Draft, new_model
     from rescore.pipeline.score import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         score_run,
         validate_run,
     )
+    from rescore.pipeline.signing import sign_package, verify_package
     from rescore.pipeline.train import (
         package_rows,
         pin,
@@ -71,9 +73,11 @@ _WHERE = {
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
     "reproduce_scores": ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"],
+    "reproduce_training": ["TrainingReproduction", "retrain_package"],
     "retrain": ["ask_for_retraining", "when_due"],
     "score": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
     "scaffold": ["Draft", "new_model"],
+    "signing": ["sign_package", "verify_package"],
     "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
@@ -87,6 +91,7 @@ __all__ = [
     "PackageReproduction",
     "Reproduction",
     "ScoreReproduction",
+    "TrainingReproduction",
     "ask_for_retraining",
     "begin_extract",
     "build_environments",
@@ -110,15 +115,18 @@ __all__ = [
     "reproduce_package",
     "reproduce_run",
     "reproduce_score",
+    "retrain_package",
     "rewritten",
     "sample_runs",
     "score_interval",
     "score_run",
+    "sign_package",
     "train_model",
     "train_package",
     "train_snapshot",
     "training_window",
     "validate_run",
+    "verify_package",
     "when_due",
 ]
 

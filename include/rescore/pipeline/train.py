@@ -22,7 +22,7 @@ from rescore.pipeline.frozen_inputs import frozen_rows
 from rescore.pipeline.rows import without
 from rescore.store import Package
 
-__all__ = ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"]
+__all__ = ["fit", "package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"]
 
 
 def training_window(
@@ -177,32 +177,16 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
             fix=f"rescore train {model_name}",
         )
     snapshot = found[0]
-    path = ctx.archive.get_input(snapshot_digest)
+    lineage = {
+        "snapshot_digest": snapshot_digest,
+        "window": str(snapshot.interval),
+        "as_of": snapshot.as_of.isoformat(),
+        "snapshot": dict(snapshot.details),
+    }
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        fitted = model.train_verified(path, folder, build_dir=Path(scratch) / "build", progress=ctx.progress)
-        rows = source.read_frozen(path, snapshot_digest)
-        profile = drift.build_reference(rows, folder.spec, fitted.out_of_fold, fitted.importance)
-        lineage = {
-            "snapshot_digest": snapshot_digest,
-            "window": str(snapshot.interval),
-            "as_of": snapshot.as_of.isoformat(),
-            "snapshot": dict(snapshot.details),
-        }
+        fitted, build = fit(ctx, folder, lineage, Path(scratch), lock=ctx.settings.lock)
         built = built_here(folder)
-        known = ctx.store.packages(model_name)
-        package = _same_or_next(
-            lambda version: model.build_package(
-                fitted,
-                folder,
-                version=version,
-                reference_profile=profile,
-                lineage=lineage,
-                destination=Path(scratch) / "dist" / version,
-                lock=ctx.settings.lock,
-            ),
-            known,
-            folder,
-        )
+        package = _same_or_next(build, ctx.store.packages(model_name), folder)
         uri = ctx.archive.put_package(package.path, package.sha256)
         ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri, built=built)
     ctx.progress(f"{model_name} {package.version}: {package.sha256}")
@@ -215,6 +199,51 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
         "code_revision": built["code_revision"],
         **{name: value for name, value in fitted.metrics.items() if value is not None},
     }
+
+
+def fit(
+    ctx: Context, folder: ModelFolder, lineage: Mapping[str, Any], scratch: Path, *, lock: Path | None
+) -> tuple[model.Fitted, Callable[[str], model.PackageFile]]:
+    """Fit a model folder on a frozen snapshot, twice; the package is built when its version is known.
+
+    Parameters
+    ----------
+    ctx : Context
+        Archive.
+    folder : ModelFolder
+        What is trained.
+    lineage : mapping
+        Goes into the manifest; ``snapshot_digest`` is the snapshot.
+    scratch : Path
+        An empty folder, kept until the package was built.
+    lock : Path or None
+        A requirements file with hashes, from which the package's own lock is taken.
+
+    Returns
+    -------
+    fitted : Fitted
+        The training.
+    build : callable
+        Of a version; writes the wheel into ``scratch``.
+    """
+    digest = lineage["snapshot_digest"]
+    path = ctx.archive.get_input(digest)
+    fitted = model.train_verified(path, folder, build_dir=scratch / "build", progress=ctx.progress)
+    rows = source.read_frozen(path, digest)
+    profile = drift.build_reference(rows, folder.spec, fitted.out_of_fold, fitted.importance)
+
+    def build(version: str) -> model.PackageFile:
+        return model.build_package(
+            fitted,
+            folder,
+            version=version,
+            reference_profile=profile,
+            lineage=lineage,
+            destination=scratch / "dist" / version,
+            lock=lock,
+        )
+
+    return fitted, build
 
 
 def train_model(
