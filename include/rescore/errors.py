@@ -28,6 +28,7 @@
     │   ├── MetricMismatchError   a package does not reproduce its recorded metrics
     │   ├── EnvironmentMismatchError  built with other library versions
     │   ├── GoldenRowError        a loaded package does not give its golden scores
+    │   ├── SignatureError        a required signature is missing, or does not hold
     │   ├── RowAccountingError    extracted != scored + quarantined + rejected
     │   └── UndigestibleError     a type or a value that has no canonical form
     ├── DriftError                the reference can't carry the declared rate, or does not fit
@@ -72,6 +73,7 @@ __all__ = [
     "RescoreError",
     "RowAccountingError",
     "SettingsError",
+    "SignatureError",
     "SourceError",
     "SourceEventTimeError",
     "SourceKeyError",
@@ -264,6 +266,10 @@ class EnvironmentMismatchError(IntegrityError):
 
 class GoldenRowError(IntegrityError):
     """A loaded package does not give its golden scores."""
+
+
+class SignatureError(IntegrityError):
+    """A package's signature is missing, of another key, or not over this file."""
 
 
 class RowAccountingError(IntegrityError):

@@ -41,6 +41,8 @@ class Settings:
         ``RESCORE_LOCK``: the requirements file with hashes that this environment was installed from;
         packages take the hashes of their own lock from it. Default: the one of the checkout that this
         library is imported from.
+    signing_public_key : Path or None
+        ``RESCORE_SIGNING_PUBLIC_KEY``: the public key, in PEM, whose owner's signatures are trusted.
     """
 
     home: Path
@@ -52,6 +54,7 @@ class Settings:
     connections: Mapping[str, str]
     environments: Path | None = None
     lock: Path | None = None
+    signing_public_key: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -79,6 +82,7 @@ class Settings:
             },
             environments=_path(env, "RESCORE_ENVIRONMENTS"),
             lock=_path(env, "RESCORE_LOCK") or (_LOCK if _LOCK.is_file() else None),
+            signing_public_key=_path(env, "RESCORE_SIGNING_PUBLIC_KEY"),
         )
 
 

@@ -36,12 +36,14 @@ def test_everything_can_be_set() -> None:
             "RESCORE_CONNECTION_EMPTY": "",
             "RESCORE_ENVIRONMENTS": "/srv/environments",
             "RESCORE_LOCK": "/srv/requirements.txt",
+            "RESCORE_SIGNING_PUBLIC_KEY": "/srv/key.pub",
             "OTHER": "thing",
         }
     )
     assert settings.home == Path("/srv/rescore")
     assert settings.environments == Path("/srv/environments")
     assert settings.lock == Path("/srv/requirements.txt")
+    assert settings.signing_public_key == Path("/srv/key.pub")
     assert settings.models == Path("/srv/models")
     assert settings.database_url == "postgresql://db/x"
     assert settings.archive == "s3://bucket/x"

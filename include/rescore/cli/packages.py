@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from rescore.cli.terminal import Json, ModelName, context, print_rows, stdout
+from rescore.cli.terminal import Json, ModelName, Who, context, print_rows, say, stdout
 
-app = typer.Typer(help="List, show and compare model packages.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare, sign and verify model packages.", no_args_is_help=True)
 
 #: The manifest's parts in the order in which an auditor asks; what is not named here follows.
 _ORDER = (
@@ -80,6 +82,53 @@ def packages_diff(
             stdout.print(about)
         line = f"  {row['what']}: {row['before']} -> {row['after']}"
         stdout.print(escape(line), soft_wrap=True)
+
+
+_Version = Annotated[
+    str | None,
+    typer.Option("--version", help="The package's version or sha256; default: the newest package."),
+]
+
+
+@app.command("sign")
+def packages_sign(
+    model: ModelName,
+    key: Annotated[Path, typer.Option(help="A private key in PEM (P-256, P-384 or P-521).")],
+    version: _Version = None,
+    ask_password: Annotated[bool, typer.Option("--ask-password", help="The key is encrypted.")] = False,
+    who: Who = "",
+) -> None:
+    """Sign a package's file with a local key; the signature is kept in the store."""
+    from rescore import pipeline
+
+    password = typer.prompt("Password of the key", hide_input=True) if ask_password else None
+    with context() as ctx:
+        signed = pipeline.sign_package(
+            ctx, model, version, key=key, who=who or getpass.getuser(), password=password
+        )
+    stdout.print(f"{model} {signed.version} is signed: {signed.sha256}", soft_wrap=True)
+
+
+@app.command("verify")
+def packages_verify(
+    model: ModelName,
+    version: _Version = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="A public key in PEM; default: RESCORE_SIGNING_PUBLIC_KEY.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="A folder for the package's file and its signature beside it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a package's signature; fails where none holds."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        verified = pipeline.verify_package(ctx, model, version, public_key=public_key, save=save)
+    print_rows([verified], as_json=as_json, title="signature")
+    if save is not None:
+        say(f"saved the package and its signature in {save}")
 
 
 def _print_part(name: str, value: Any, depth: int) -> None:

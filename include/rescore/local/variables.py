@@ -59,5 +59,6 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "RESCORE_DATABASE_URL": settings.database_url,
         "RESCORE_ENVIRONMENTS": settings.environments,
         "RESCORE_LOCK": settings.lock,
+        "RESCORE_SIGNING_PUBLIC_KEY": settings.signing_public_key,
     }
     return variables | {name: str(value) for name, value in paths.items() if value}

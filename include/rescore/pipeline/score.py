@@ -23,6 +23,7 @@ from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.pipeline.publish import publish_run
 from rescore.pipeline.recording import recorded
 from rescore.pipeline.rows import without
+from rescore.pipeline.signing import refuse_unsigned
 from rescore.store import Run
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def score_run(ctx: Context, run_id: str) -> str:
     NotFoundError
         No package is pinned.
     IntegrityError
-        The package is not what was pinned, or was built in another environment.
+        The package is not what was pinned, was built in another environment, or has no signature that
+        holds where the model requires one.
     """
     run = _at(ctx, run_id, "validated")
     with recorded(ctx, run.run_id):
@@ -175,6 +177,7 @@ def score_run(ctx: Context, run_id: str) -> str:
                 expected="a package that a person or the rule has promoted",
                 fix=f"train one and pin it: rescore train {run.model}, then rescore pin {run.model}",
             )
+        refuse_unsigned(ctx, run.model, pinned.sha256)
         package = open_package(ctx, run.model, pinned.sha256)
         ctx.store.update(
             run,

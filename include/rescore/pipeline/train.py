@@ -20,6 +20,7 @@ from rescore.interval import Interval, Schedule
 from rescore.pipeline.context import Context, built_here, utc_now
 from rescore.pipeline.frozen_inputs import frozen_rows
 from rescore.pipeline.rows import without
+from rescore.pipeline.signing import refuse_unsigned
 from rescore.store import Package
 
 __all__ = ["fit", "package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"]
@@ -289,9 +290,11 @@ def pin(
     Raises
     ------
     IntegrityError
-        The file was changed, needs other versions, or does not give its golden scores.
+        The file was changed, needs other versions, does not give its golden scores, or has no
+        signature that holds where the model requires one.
     """
     package = ctx.store.find_package(model_name, version)
+    refuse_unsigned(ctx, model_name, package.sha256)
     opened = model.open_package(
         ctx.archive.get_package(package.sha256),
         expected_sha256=package.sha256,

@@ -9,17 +9,19 @@ from rescore.store.registry import Registry
 from rescore.store.retrainings import Retrainings
 from rescore.store.roles import Roles
 from rescore.store.series import Series
+from rescore.store.signatures import Signatures
 
 __all__ = ["Store"]
 
 
-class Store(Migrating, Registry, Comparisons, Publishing, Series, Retrainings, Roles):
+class Store(Migrating, Registry, Signatures, Comparisons, Publishing, Series, Retrainings, Roles):
     """What is scored, with what, from what, and what consumers see, in one Postgres.
 
     Each part is a class of its own file over the same :class:`~rescore.store.database.Database`:
-    ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``comparisons``, ``models`` (typed
-    tables, views), ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging, reading back),
-    ``evidence`` (reports), ``publishing``, ``series`` (a model over time), ``retrainings`` and ``roles``.
+    ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``signatures``, ``comparisons``,
+    ``models`` (typed tables, views), ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging,
+    reading back), ``evidence`` (reports), ``publishing``, ``series`` (a model over time), ``retrainings`` and
+    ``roles``.
 
     Parameters
     ----------
@@ -32,5 +34,5 @@ class Store(Migrating, Registry, Comparisons, Publishing, Series, Retrainings, R
     --------
     >>> store = Store("postgresql://localhost/rescore")  # doctest: +SKIP
     >>> store.migrate()  # doctest: +SKIP
-    '0003'
+    '0004'
     """
