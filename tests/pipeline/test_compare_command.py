@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
+from pipeline.rivals import NAME, write
 
+from rescore import pipeline
 from rescore.cli import main
+from rescore.report.comparison import comparison_html
 
 
 @pytest.fixture
@@ -68,3 +72,37 @@ def test_one_score_is_reproduced_by_its_key(harbour, command):
 def test_a_package_is_not_compared_with_itself_and_that_is_an_error_for_a_script(command):
     code, _, said = command("compare", "tides", "--challenger", "1.0.0")
     assert (code, "champion and challenger at once" in said) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_regression_is_compared_and_its_page_saved(harbour, command, tmp_path):
+    pipeline.train_model(harbour.ctx, "tides", as_of=harbour.day(38).start)
+    page = tmp_path / "page.html"
+    code, said, _ = command("compare", "tides", "--challenger", "1.0.1", "--save", str(page))
+    assert code == 0
+    assert "rmse" in said
+    content = page.read_text()
+    assert "predicted (m)" in content
+    assert "share that came true" not in content
+
+
+@pytest.mark.slow
+def test_labels_of_many_kinds_are_compared_and_their_page_saved(harbour, command, tmp_path):
+    models = tmp_path / "models"
+    write(models, weak=True)
+    declared, labels = models / NAME / "model.yaml", models / NAME / "labels.sql"
+    declared.write_text(declared.read_text().replace("kind: binary", "kind: multiclass"))
+    text = labels.read_text().replace(
+        "SELECT gauge, reading, level", "SELECT gauge, reading, CASE WHEN level"
+    )
+    text = text.replace("> 0 AS high", "> 1 THEN 'flood' WHEN level > 0 THEN 'high' ELSE 'low' END AS high")
+    labels.write_text(text)
+    ctx = replace(harbour.ctx, settings=replace(harbour.ctx.settings, models=models))
+    for number in (30, 38):
+        pipeline.train_model(ctx, NAME, as_of=harbour.day(number).start)
+    pipeline.pin(ctx, NAME, "1.0.0", who="tester", why="first")
+    page = tmp_path / "page.html"
+    found = pipeline.compare_packages(ctx, NAME, "1.0.1")
+    assert found.report["target"]["labels"] == ["flood", "high", "low"]
+    page.write_text(comparison_html(found.report))
+    assert "share in which it was right" in page.read_text()

@@ -84,14 +84,7 @@ def reliability(report: Mapping[str, Any]) -> Any:
     low, high = min(values), max(values)
     pad = 0.03 * (high - low or 1)
     scale = alt.Scale(domain=[low - pad, high + pad], nice=False)
-    said = {
-        "binary": (
-            "predicted probability",
-            f"share that came true ({(report['target']['labels'] or [''])[-1]})",
-        ),
-        "multiclass": ("probability of the label named", "share in which it was right"),
-        "regression": (f"predicted ({report['output']['unit']})", f"observed ({report['output']['unit']})"),
-    }[report["kind"]]
+    said = _reliability_axes(report)
     x = alt.X("predicted:Q", title=said[0], scale=scale)
     y = alt.Y("observed:Q", title=said[1], scale=scale)
     colour = alt.Color(
@@ -112,6 +105,16 @@ def reliability(report: Mapping[str, Any]) -> Any:
     )
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour, shape=shape)
     return finish(_diagonal(low, high, scale) + bars + dots)
+
+
+def _reliability_axes(report: Mapping[str, Any]) -> tuple[str, str]:
+    """What the axes say; only a binary target has a last label, the one that is scored."""
+    if report["kind"] == "binary":
+        return "predicted probability", f"share that came true ({report['target']['labels'][-1]})"
+    if report["kind"] == "multiclass":
+        return "probability of the label named", "share in which it was right"
+    unit = report["output"]["unit"]
+    return f"predicted ({unit})", f"observed ({unit})"
 
 
 def moved_scores(report: Mapping[str, Any]) -> Any:
