@@ -254,6 +254,17 @@ def test_packages_that_predict_other_things_are_not_compared(rivals):
         pipeline.compare_packages(rivals.ctx, NAME, other["version"])
 
 
+def test_the_same_file_built_again_from_committed_code_is_of_committed_code(compared, rivals):
+    assert any("its code revision is unknown" in reason for reason in compared[0].by_rule()[1])
+    first = rivals.ctx.store.find_package(NAME, STRONG)
+    file = {name: value for name, value in first.manifest.items() if name != "built"}
+    built = {**first.manifest["built"], "code_revision": "0a1b2c"}
+    rivals.ctx.store.add_package(NAME, STRONG, first.sha256, file, first.uri, built=built)
+    found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+    assert found.report["challenger"]["code_revision"] == "0a1b2c"
+    assert not any("code revision" in reason for reason in found.by_rule()[1])
+
+
 def test_the_page_shows_what_the_report_says_and_loads_nothing(compared):
     report = compared[0].report
     before = copy.deepcopy(report)
@@ -270,8 +281,9 @@ def test_the_page_shows_what_the_report_says_and_loads_nothing(compared):
 def test_every_kind_of_model_and_a_first_package_have_a_page(compared):
     report = compared[0].report
     bare = {**report, "movement": {"rows": 0, "runs": 0, "left_out": ["no input"]}, "segments": {}}
-    for kind in ("regression", "multiclass"):
-        assert "Left out: no input" in comparison_html({**bare, "kind": kind})
+    for kind, labels in (("regression", []), ("multiclass", ["calm", "gale", "storm"])):
+        target = {**report["target"], "kind": kind, "labels": labels}
+        assert "Left out: no input" in comparison_html({**bare, "kind": kind, "target": target})
     first = {"champion": None, "challenger": {"version": "1.0.0", "metrics": {"auc": 0.5}}, "model": "surge"}
     page = comparison_html({**first, "rule": {"passes": True, "reasons": ["it is the first"]}})
     assert "nothing to compare this one with" in page

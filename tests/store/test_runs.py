@@ -176,11 +176,28 @@ def test_packages_are_registered_once_and_found_by_version_or_digest(walk: Walk,
     built = {"code_revision": "abc", "image": None, "at": "2024-03-01T00:00:00+00:00"}
     store.add_package("loans", "1.0.2", sha("three"), manifest, "file:///three.whl", built=built)
     assert store.find_package("loans", "1.0.2").manifest == {**manifest, "built": built}
+    again = {**built, "code_revision": "abc+dirty"}
+    store.add_package("loans", "1.0.2", sha("three"), manifest, "file:///three.whl", built=again)
+    assert store.find_package("loans", "1.0.2").manifest["built"] == built, "it was committed once"
     with pytest.raises(StoreError, match=f"loans 1.0.1 is {sha('one')} already"):
         store.add_package("loans", "1.0.1", sha("two"), manifest, "file:///two.whl")
     with pytest.raises(NotFoundError, match=r"no package 3\.0\.0") as caught:
         store.find_package("loans", "3.0.0")
     assert caught.value.expected == "one of: 1.0.0, 1.0.1, 1.0.2"
+
+
+def test_a_package_built_again_from_committed_code_is_one_of_committed_code(walk: Walk, store: Store) -> None:
+    """The file is the same; that its first build was from a dirty tree must not follow it for ever."""
+    for revision in ("unknown", "abc+dirty", "def+dirty"):
+        store.add_package(
+            "loans", "2.0.0", sha("two"), {}, "file:///2.whl", built={"code_revision": revision}
+        )
+        assert store.find_package("loans", "2.0.0").manifest["built"] == {"code_revision": revision}
+    for revision in ("def", "ghi", "jkl+dirty", "unknown"):
+        store.add_package(
+            "loans", "2.0.0", sha("two"), {}, "file:///2.whl", built={"code_revision": revision}
+        )
+    assert store.packages("loans")[-1].manifest["built"] == {"code_revision": "ghi"}
 
 
 def test_the_last_pin_is_current_and_all_stay(walk: Walk, store: Store) -> None:

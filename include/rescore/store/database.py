@@ -24,7 +24,7 @@ from rescore.store.tables import CONSUMER_SCHEMA, SCHEMA
 __all__ = ["KNOWN_VERSIONS", "Database"]
 
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
-KNOWN_VERSIONS = ("0001", "0002", "0003")
+KNOWN_VERSIONS = ("0001", "0002", "0003", "0004")
 
 #: How long a host that does not answer is waited for, unless the URL says.
 _CONNECT_SECONDS = 10

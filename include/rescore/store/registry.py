@@ -1,4 +1,4 @@
-"""Snapshots, packages and pins: append-only facts."""
+"""Snapshots, packages, their builds, and pins: append-only facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from rescore.errors import NotFoundError, StoreError
@@ -14,6 +14,7 @@ from rescore.interval import Interval
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
 from rescore.store.records import Package, Pin, Snapshot
+from rescore.store.tables import build as build_table
 from rescore.store.tables import package as package_table
 from rescore.store.tables import pin as pin_table
 from rescore.store.tables import snapshot as snapshot_table
@@ -105,7 +106,7 @@ class Registry(Database):
         *,
         built: Mapping[str, Any] | None = None,
     ) -> None:
-        """Register a package; registering the same one again changes nothing.
+        """Register a package and a build of it; registering it again adds only that build.
 
         Parameters
         ----------
@@ -117,7 +118,8 @@ class Registry(Database):
             Where the archive holds it.
         built : mapping, optional
             What the file can't say, since other builds of the same bytes would say it otherwise:
-            ``code_revision``, ``image``, ``at``. Kept in the stored manifest under ``built``.
+            ``code_revision``, ``image``, ``at``. Read back as the manifest's ``built``: the last build
+            from committed code, or the last one if there is none. The bytes are the same.
 
         Raises
         ------
@@ -128,7 +130,7 @@ class Registry(Database):
             "model": model,
             "version": version,
             "sha256": sha256,
-            "manifest": jsonable({**manifest, **({} if built is None else {"built": dict(built)})}),
+            "manifest": jsonable(manifest),
             "uri": uri,
         }
         with self.transaction() as connection:
@@ -139,19 +141,22 @@ class Registry(Database):
                     (package_table.c.version == version) | (package_table.c.sha256 == sha256),
                 )
             ).all()
-        for row in taken:
-            if (row.version, row.sha256) != (version, sha256):
-                raise StoreError(
-                    f"{model} {row.version} is {row.sha256} already",
-                    where=f"{self.store_schema}.package of {self.where}",
-                    expected=f"a new version for {sha256}, or the same file",
-                    fix="train again: it takes the next free version",
-                    data={"model": model, "version": row.version, "sha256": row.sha256},
-                )
+            for row in taken:
+                if (row.version, row.sha256) != (version, sha256):
+                    raise StoreError(
+                        f"{model} {row.version} is {row.sha256} already",
+                        where=f"{self.store_schema}.package of {self.where}",
+                        expected=f"a new version for {sha256}, or the same file",
+                        fix="train again: it takes the next free version",
+                        data={"model": model, "version": row.version, "sha256": row.sha256},
+                    )
+            if built is not None:
+                values = {"model": model, "sha256": sha256, "built": jsonable(dict(built))}
+                connection.execute(insert(build_table).values(values))
 
     def packages(self, model: str) -> list[Package]:
         """The model's packages, oldest first."""
-        query = select(package_table).where(package_table.c.model == model)
+        query = _packages().where(package_table.c.model == model)
         with self.transaction() as connection:
             return [
                 _package(row)
@@ -169,7 +174,7 @@ class Registry(Database):
             There is none; the error lists those there are.
         """
         column = package_table.c.sha256 if reference.startswith("sha256:") else package_table.c.version
-        query = select(package_table).where(package_table.c.model == model, column == reference)
+        query = _packages().where(package_table.c.model == model, column == reference)
         with self.transaction() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
@@ -254,5 +259,26 @@ def _pins(connection: Connection, model: str, limit: int | None = None) -> list[
     return [Pin(**row._mapping) for row in connection.execute(query.limit(limit))]
 
 
+def _packages() -> Select[Any]:
+    """Packages, each with its last build from committed code, else its last build."""
+    revision = build_table.c.built["code_revision"].astext
+    committed = func.coalesce((revision != "unknown") & ~revision.endswith("+dirty"), False)
+    built = (
+        select(build_table.c.built)
+        .where(
+            build_table.c.model == package_table.c.model,
+            build_table.c.sha256 == package_table.c.sha256,
+        )
+        .order_by(committed.desc(), build_table.c.build_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(package_table, built.label("built"))
+
+
 def _package(row: Row[Any]) -> Package:
-    return Package(**row._mapping)
+    facts = dict(row._mapping)
+    built = facts.pop("built")
+    if built is not None:
+        facts["manifest"] = {**facts["manifest"], "built": built}
+    return Package(**facts)

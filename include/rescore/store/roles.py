@@ -15,6 +15,7 @@ __all__ = ["Roles"]
 _APPENDED = (
     "snapshot",
     "package",
+    "build",
     "pin",
     "claim",
     "run",

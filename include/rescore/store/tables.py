@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 __all__ = [
     "SCHEMA",
+    "build",
     "claim",
     "comparison",
     "drift",
@@ -118,6 +119,18 @@ package = Table(
 
 _package_file = [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
 _package_reference = [f"{SCHEMA}.package.model", f"{SCHEMA}.package.version", f"{SCHEMA}.package.sha256"]
+
+build = Table(
+    "build",
+    metadata,
+    Column("build_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("built", JSONB, nullable=False),
+    _moment("recorded_at", default=True),
+    ForeignKeyConstraint(["model", "sha256"], _package_file),
+    Index("build_package_idx", "model", "sha256"),
+)
 
 pin = Table(
     "pin",
