@@ -57,11 +57,6 @@ def test_a_rate_that_one_stratum_cannot_resolve_is_refused_at_training(
         build_reference(snapshot, make_spec(x="numeric", drift=declared), None, {})
 
 
-def test_comparing_jointly_is_refused_rather_than_left_out(make_spec: Spec, make_snapshot: Snapshot) -> None:
-    with pytest.raises(DriftError, match="can't be compared jointly"):
-        build_reference(make_snapshot(windows(60)), make_spec(x="numeric", drift={"jointly": True}), None, {})
-
-
 def test_stations_that_happen_to_agree_are_no_outage_but_a_stuck_sensor_is(
     make_spec: Spec, make_snapshot: Snapshot
 ) -> None:

@@ -6,6 +6,7 @@ functions of tables and bytes: no database, no files, no clock.
 """
 
 from rescore.drift.comparison import compare
+from rescore.drift.joint import TrainingRows, sample_rows
 from rescore.drift.performance import (
     Outcomes,
     ScoreCalibration,
@@ -25,6 +26,7 @@ __all__ = [
     "FeatureDrift",
     "Outcomes",
     "ScoreCalibration",
+    "TrainingRows",
     "auc_interval",
     "build_reference",
     "compare",
@@ -34,4 +36,5 @@ __all__ = [
     "outcomes",
     "pool",
     "realised",
+    "sample_rows",
 ]

@@ -15,6 +15,7 @@ import pyarrow as pa
 from rescore.drift import calibration
 from rescore.drift.bars import bars_of, score_quantiles
 from rescore.drift.cells import OrderedCells, moments
+from rescore.drift.joint import Joint, TrainingRows, compare_jointly
 from rescore.drift.measurement import Measured, measure, measure_score
 from rescore.drift.outage import missing_rates
 from rescore.drift.performance_estimate import estimated_performance
@@ -31,7 +32,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def compare(
-    reference: bytes, window: pa.Table, scores: npt.NDArray[np.float64] | None, drift: DriftSpec
+    reference: bytes,
+    window: pa.Table,
+    scores: npt.NDArray[np.float64] | None,
+    drift: DriftSpec,
+    *,
+    training: TrainingRows | None = None,
 ) -> DriftReport:
     """Compare a window with the reference that its package carries.
 
@@ -44,7 +50,10 @@ def compare(
     scores : ndarray of float, shape (n_scored,), or None
         The window's scores; None before scoring. Fewer than rows where rows were set aside.
     drift : DriftSpec
-        Declared rate, effect floor and strata.
+        Declared rate, effect floor and strata, and whether features are compared jointly too.
+    training : TrainingRows, optional
+        Rows of training, for a joint comparison alone. Without them the report's notes say that there
+        was none.
 
     Returns
     -------
@@ -87,14 +96,29 @@ def compare(
     notes = say_limits(rows, window.num_rows, method, stratum)
     if window.num_rows == 0:
         method = "none"
-    p_window, p_features, shares = _p_values(measured, method, window.num_rows, int(rows.sum()), drift)
+    joint = None
+    if drift.jointly and method != "none":
+        found = compare_jointly(
+            profile, training or TrainingRows(None), window, chosen, by_rank=method == "conformal"
+        )
+        if isinstance(found, Joint):
+            joint = found
+        else:
+            notes += (f"features were not compared jointly: {found}",)
+    p_window, p_features, shares, p_joint = _p_values(
+        measured, joint, method, window.num_rows, int(rows.sum()), drift
+    )
+    together = None
+    if joint is not None:
+        alarms = p_joint <= drift.false_alarm_rate + 1e-12 and joint.effect >= drift.effect_floor
+        together = joint.to_dict(p_joint, alarms)
     total = sum(max(one.importance, 0.0) for one in profile.features)
     features = tuple(
         _row(one, float(p), float(share), total, drift)
         for one, p, share in zip(measured, p_features, shares, strict=True)
     )
     outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
-    verdict, sentence = judge(features, outages, p_window, method, drift, estimated)
+    verdict, sentence = judge(features, outages, p_window, method, drift, estimated, together)
     if verdict != "outage":
         sentence += say_missing(features)
     return DriftReport(
@@ -116,6 +140,7 @@ def compare(
         score_calibration=None if profile.calibration is None else profile.calibration.to_dict(),
         scores=None if scores is None else score_quantiles(one_score(scores)),
         bars=bars_of(measured, features, chosen),
+        joint=together,
     )
 
 
@@ -136,28 +161,43 @@ def _choose_windows(
 
 
 def _p_values(
-    measured: list[Measured], method: Method, rows: int, reference_rows: int, drift: DriftSpec
-) -> tuple[float | None, Floats, Floats]:
-    """The window's p-value, every feature's, and every feature's share of what is unusual."""
+    measured: list[Measured],
+    joint: Joint | None,
+    method: Method,
+    rows: int,
+    reference_rows: int,
+    drift: DriftSpec,
+) -> tuple[float | None, Floats, Floats, float]:
+    """The window's p-value, every feature's, every feature's share of what is unusual, and the joint p-value.
+
+    A joint comparison is one more to choose the most unusual from: it costs no false alarm.
+    """
     if method == "none" or not measured:
-        return None, np.ones(len(measured)), np.zeros(len(measured))
+        return None, np.ones(len(measured)), np.zeros(len(measured)), 1.0
     if method == "chi2_bh":
         psi = np.asarray([one.psi for one in measured])
         cells = np.asarray([one.psi_cells for one in measured])
         tolerance = max(drift.effect_floor, SMALL_EFFECT)
         p = calibration.psi_p(psi, rows, reference_rows, cells, tolerance)
+        shares = _shares(-np.log(np.maximum(p, 1e-300)))
+        if joint is not None and joint.permutation_p is not None:
+            p = np.append(p, joint.permutation_p)
         adjusted = calibration.benjamini_hochberg(p)
-        return float(adjusted.min()), adjusted, _shares(-np.log(np.maximum(p, 1e-300)))
-    unusual = unusualness(
-        np.hstack([one.standing for one in measured]),
-        np.asarray([side for one in measured for side in one.two_sided]),
-    )
-    firsts = np.cumsum([0, *(len(one.two_sided) for one in measured[:-1])])
-    per_feature = np.maximum.reduceat(unusual, firsts, axis=1)
-    greatest = per_feature.max(axis=1)
-    p = calibration.conformal_p(greatest[:-1], per_feature[-1])
+        return float(adjusted.min()), adjusted[: len(measured)], shares, float(adjusted[-1])
+    standing = [one.standing for one in measured]
+    sides = [side for one in measured for side in one.two_sided]
+    firsts = np.cumsum([0, *(len(one.two_sided) for one in measured)])
+    if joint is not None and joint.standing is not None:
+        standing, sides = [*standing, joint.standing], [*sides, False]
+    else:
+        firsts = firsts[:-1]
+    unusual = unusualness(np.hstack(standing), np.asarray(sides))
+    each = np.maximum.reduceat(unusual, firsts, axis=1)
+    greatest = each.max(axis=1)
+    p = calibration.conformal_p(greatest[:-1], each[-1])
     # A window in the middle of all others has ln 2.
-    return float(p.min()), p, _shares(np.maximum(per_feature[-1] - math.log(2), 0.0))
+    shares = _shares(np.maximum(each[-1, : len(measured)] - math.log(2), 0.0))
+    return float(p.min()), p[: len(measured)], shares, float(p[-1])
 
 
 def _shares(values: Floats) -> Floats:

@@ -304,13 +304,6 @@ def build_reference(
 def _refuse(spec: ModelSpec, starts: tuple[str, ...], strata: tuple[str, ...]) -> None:
     """Refuse at training what could not be kept when a window is compared."""
     where = f"model {spec.name}: drift"
-    if spec.drift.jointly:
-        raise DriftError(
-            "features can't be compared jointly yet: a profile holds counts of each feature, and no rows",
-            where=where,
-            expected="jointly: false",
-            fix="remove drift.jointly; features and scores are compared one by one, with one rate for all",
-        )
     rate = per_window(spec.drift, starts, where=where).false_alarm_rate
     groups = [len(starts)] if spec.drift.strata == "none" else [strata.count(one) for one in set(strata)]
     for windows in groups:

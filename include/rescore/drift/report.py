@@ -115,6 +115,12 @@ class DriftReport:
         ``rows`` with a score, and ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of them.
     bars : dict
         For pictures: see :func:`rescore.drift.bars.bars_of`.
+    joint : dict or None
+        Where features were compared jointly: ``method`` (``classifier_rank`` or ``permuted_labels``),
+        ``auc`` of a classifier that tells the window from training, ``auc_reference_median`` and
+        ``_high`` of those that tell reference windows, ``p_value`` (as a feature's), ``effect``,
+        ``flagged``, the numbers of ``rows``, ``reference_rows`` and ``columns``, and the ``features``
+        and ``pairs`` that tell most: see :class:`rescore.drift.joint.Joint`.
     """
 
     verdict: Verdict
@@ -135,6 +141,7 @@ class DriftReport:
     score_calibration: dict[str, Any] | None = None
     scores: dict[str, float | int | None] | None = None
     bars: dict[str, dict[str, Any]] = field(default_factory=dict)
+    joint: dict[str, Any] | None = None
 
     @property
     def outages(self) -> tuple[str, ...]:

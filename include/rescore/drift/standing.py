@@ -16,7 +16,14 @@ from scipy.special import log_ndtr
 
 from rescore.drift.calibration import neighbourhood
 
-__all__ = ["shape_standing", "shift_standing", "unusualness"]
+__all__ = [
+    "between_windows",
+    "classifier_standing",
+    "neighbours_apart",
+    "shape_standing",
+    "shift_standing",
+    "unusualness",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,10 +78,28 @@ def shape_standing(distance: Floats, noise: Floats, freedom: Floats) -> Floats:
     expected = noise + np.maximum(np.median(distance - noise, axis=0), 0.0)
     root = np.cbrt(_ratio(distance, expected))
     sampling = 2 / (9 * np.maximum(freedom, 1)) * np.cbrt(_ratio(noise, expected)) ** 2
-    centre, spread = _centre_and_spread(root)
-    others = _others(root.shape[0])
-    off = root - others @ np.clip(root, centre - CLIP * spread, centre + CLIP * spread)
-    return _ratio(off, np.sqrt(sampling + _wandering(off, spread, sampling)))
+    return classifier_standing(root, sampling)
+
+
+def classifier_standing(values: Floats, noise: Floats) -> Floats:
+    """Standard deviations by which a value is larger than it usually is, in windows of its size.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n_windows + 1, n_statistics)
+        Nearly normal; of a classifier, how far apart it puts a window's rows and the others'.
+    noise : ndarray of float, shape (n_windows + 1, n_statistics)
+        What sampling makes of its variance.
+    """
+    centre, spread = _centre_and_spread(values)
+    others = _others(values.shape[0])
+    off = values - others @ np.clip(values, centre - CLIP * spread, centre + CLIP * spread)
+    return _ratio(off, np.sqrt(noise + _wandering(off, spread, noise)))
+
+
+def between_windows(means: Floats, noise: Floats) -> Floats:
+    """Variance of windows' means beyond sampling's, by the middle windows; shape (n_statistics,)."""
+    return np.asarray(np.maximum(_centre_and_spread(means)[1] ** 2 - noise, 0.0))
 
 
 def unusualness(standing: Floats, two_sided: npt.NDArray[np.bool_]) -> Floats:
@@ -141,10 +166,16 @@ def _others(windows: int) -> Floats:
 
     Where windows wander slowly, a window is like its neighbours; a live one has none.
     """
+    apart = neighbours_apart(windows)
+    return np.asarray(apart / np.maximum(apart.sum(axis=1, keepdims=True), 1))
+
+
+def neighbours_apart(windows: int) -> npt.NDArray[np.bool_]:
+    """Whether a window (row) may be judged by another (column); the last is the live one."""
     place = np.arange(windows)
     apart = np.abs(place[:, None] - place[None, :]) > neighbourhood(windows - 1)
     apart[-1, :-1] = apart[:-1, -1] = True
-    return np.asarray(apart / np.maximum(apart.sum(axis=1, keepdims=True), 1))
+    return np.asarray(apart)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

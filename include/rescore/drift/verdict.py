@@ -37,13 +37,15 @@ def judge(
     method: Method,
     drift: DriftSpec,
     estimated: dict[str, float | None],
+    joint: dict[str, Any] | None = None,
 ) -> tuple[Verdict, str]:
     """Join outages, drift, importance and estimated performance to one verdict and say why.
 
     *outage* if a column is broken; *drifted* if the whole window is more unusual than the declared
     rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides the
     drifted features carry a tenth of the model's importance, or the scores moved (both by more than
-    ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's.
+    ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's. Features that go together
+    otherwise than in training (``joint``) count as one more that drifted, of all their importance.
     """
     if outages:
         return "outage", describe(outages)
@@ -53,18 +55,24 @@ def judge(
     if p_value > drift.false_alarm_rate + 1e-12:
         return "ok", f"No more unlike training than training's own windows are ({chance})"
     flagged = [one for one in features if one.flagged]
-    if not flagged:
+    together = joint if joint is not None and joint["flagged"] else None
+    if not flagged and together is None:
         return (
             "ok",
             f"Unlike training's windows ({chance}), but by less than the effect floor {drift.effect_floor:g}",
         )
     flagged.sort(key=lambda one: (one.p_value, -one.share_of_statistic, one.name))
-    what = f"{'; '.join(_say_moved(one) for one in flagged[:3])}{_more(len(flagged) - 3)} ({chance})"
-    weight = sum(one.importance for one in flagged)
+    said = [_say_moved(one) for one in flagged[:3]]
+    if together is not None:
+        said.append(_say_together(together))
+    what = f"{'; '.join(said)}{_more(len(flagged) - 3)} ({chance})"
+    weight = _importance(flagged, together, features)
     felt = [one for one in flagged if one.effect >= SMALL_EFFECT]
+    with_effect = together if together is not None and together["effect"] >= SMALL_EFFECT else None
+    weight_felt = _importance(felt, with_effect, features)
     reasons = []
-    if sum(one.importance for one in felt) >= MATTERS:
-        reasons.append(f"{percent(sum(one.importance for one in felt))} of the model's importance")
+    if weight_felt >= MATTERS:
+        reasons.append(f"{percent(weight_felt)} of the model's importance")
     if any(one.kind == "score" for one in felt):
         reasons.append("the scores themselves moved")
     auc, low = estimated.get("auc"), estimated.get("auc_reference_low")
@@ -81,6 +89,25 @@ def _say_moved(one: FeatureDrift) -> str:
     unit = "" if one.unit == "share of rows" else f" {one.unit}" if one.unit else ""
     size = percent(one.distance) + " of rows" if one.unit == "share of rows" else f"{one.distance:.3g}{unit}"
     return f"{one.name} moved by {size} (PSI {one.psi:.2g})"
+
+
+def _importance(
+    flagged: list[FeatureDrift], together: dict[str, Any] | None, features: tuple[FeatureDrift, ...]
+) -> float:
+    """What flagged features are worth to the model, with those that go together otherwise."""
+    names = {one.name for one in flagged} | set(together["features"] if together else ())
+    return sum(one.importance for one in features if one.name in names)
+
+
+def _say_together(joint: dict[str, Any]) -> str:
+    """``a and b go together unlike in training (correlation 0.61, there 0.02; AUC 0.64)``."""
+    auc = f"a classifier tells the window from training with AUC {joint['auc']:.2f}"
+    if not joint["pairs"]:
+        return f"features go together unlike in training ({auc})"
+    pair = joint["pairs"][0]
+    one, other = pair["columns"]
+    correlation = f"correlation {pair['correlation']:.2f}, there {pair['correlation_reference']:.2f}"
+    return f"{one} and {other} go together unlike in training ({correlation}; {auc})"
 
 
 def _more(count: int) -> str:
