@@ -123,8 +123,9 @@ def _drift_row(one: Mapping[str, Any], series: Sequence[Mapping[str, Any]]) -> d
     from rescore.report.text_charts import sparkline
 
     history = [_effect(window["report"], one["name"]) for window in series]
-    moved = "" if one["distance"] is None else f"{one['distance']:.3g} {one['unit']}".strip()
-    if one["unit"] == "share of rows" and one["distance"] is not None:
+    gone = one["distance"] is None or one["missing"] == 1
+    moved = "" if gone else f"{one['distance']:.3g} {one['unit']}".strip()
+    if one["unit"] == "share of rows" and not gone:
         moved = f"{100 * one['distance']:.1f} % of rows"
     state = "outage" if one["outage"] else "flagged" if one["flagged"] else ""
     return {
