@@ -86,11 +86,16 @@ def _ranges(cells: OrderedCells) -> list[tuple[str, list[int]]]:
 
 def _range(low: float | None, high: float | None) -> str:
     if low is None:
-        return "any value" if high is None else f"up to {high:.4g}"
+        return "any value" if high is None else f"up to {_bound(high)}"
     if high is None:
-        return f"above {low:.4g}"
+        return f"above {_bound(low)}"
     # A value with a cell of its own: the edge below it is the float just under it.
-    return f"{high:.4g}" if np.nextafter(high, -np.inf) <= low else f"{low:.4g} – {high:.4g}"
+    return _bound(high) if np.nextafter(high, -np.inf) <= low else f"{_bound(low)} – {_bound(high)}"
+
+
+def _bound(value: float) -> str:
+    # The float just under zero is zero to whoever reads a picture.
+    return "0" if abs(value) < np.finfo(np.float64).tiny else f"{value:.4g}"
 
 
 def score_quantiles(scores: npt.NDArray[np.float64]) -> dict[str, float | int | None]:
