@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import venv
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from rescore import pipeline
 from rescore.errors import ParameterError, RescoreError
+from rescore.pipeline.check import _folder_tests
 from rescore.settings import Settings
 
 SOURCES = """
@@ -80,12 +82,13 @@ def shop(postgres_server, tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "table", "target", "key", "features"),
     [
-        (
+        pytest.param(
             "line",
             "shop.line",
             "paid",
             ["basket", "pos"],
             {"amount", "weight", "gift", "channel", "member_since_age"},
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "orders",
@@ -158,3 +161,13 @@ def test_bad_input_is_named_and_nothing_is_half_written(shop, name, table, optio
 def test_an_unknown_connection_is_named(shop):
     with pytest.raises(RescoreError, match="'nowhere' is not configured"):
         pipeline.new_model(shop, "a", "shop.plain", connection="nowhere")
+
+
+def test_without_pytest_the_folders_tests_are_skipped_and_that_is_said(shop, tmp_path):
+    folder, _ = pipeline.new_model(shop, "untested", "shop.plain", connection="shop")
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    found = _folder_tests(folder, python)
+    assert found.status == "skipped"
+    assert f"pytest is not installed for {python}" in found.what
+    assert _folder_tests(folder).status == "ok"

@@ -56,7 +56,7 @@ def check(
         print_rows([asdict(one) for one in results], as_json=True, title="checks")
     else:
         for one in results:
-            style = {"ok": "green", "warning": "yellow", "failed": "red"}[one.status]
+            style = {"ok": "green", "failed": "red"}.get(one.status, "yellow")
             stdout.print(f"[{style}]{one.status:<8}[/{style}]{one.name}: {escape(one.what)}", soft_wrap=True)
             if one.fix:
                 stdout.print(f"        fix: {escape(one.fix)}", soft_wrap=True)

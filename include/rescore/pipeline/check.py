@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckResult", "check_model"]
 
-Status = Literal["ok", "warning", "failed"]
+Status = Literal["ok", "warning", "skipped", "failed"]
 #: Labels known at the scoring moment already, in more rows than this, were not to be predicted.
 _EARLY = 0.5
 #: Intervals that the check trains on, at most.
@@ -252,16 +252,20 @@ def _fit(scratch: Path, folder: ModelFolder) -> CheckResult:
     return CheckResult("fit", "ok", f"seeded, fits and can be packaged; on one interval held out: {metrics}")
 
 
-def _folder_tests(folder: ModelFolder) -> CheckResult:
+def _folder_tests(folder: ModelFolder, python: str = sys.executable) -> CheckResult:
     tests = folder.path / "tests"
     if not any(tests.glob("test_*.py")):
         return CheckResult(
             "folder tests", "warning", "the folder has no tests", f"write {tests / 'test_folder.py'}"
         )
+    # Deployments have no use for pytest; asked of the interpreter that would run it.
+    if subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode:
+        what = f"pytest is not installed for {python}: the tests in {tests} were not run"
+        return CheckResult("folder tests", "skipped", what, "pip install pytest, or run them where it is")
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [
-            sys.executable,
+            python,
             "-m",
             "pytest",
             "-q",
