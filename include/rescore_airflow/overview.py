@@ -83,6 +83,8 @@ class ModelOverview:
         None while no package is pinned.
     scores_until, published : str or None
         End of the latest published interval, and how long ago that was published.
+    history : str or None
+        What has to be said of a source that can't show its past.
     missing : str or None
         The latest interval that was due, if it is not published.
     runs : list of RunLine
@@ -101,6 +103,7 @@ class ModelOverview:
     pin: PinLine | None = None
     scores_until: str | None = None
     published: str | None = None
+    history: str | None = None
     missing: str | None = None
     runs: tuple[RunLine, ...] = ()
     comparisons: tuple[ComparisonLine, ...] = ()
@@ -117,6 +120,8 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
     StoreError
         The store is down or not migrated.
     """
+    from rescore.pipeline import history
+
     dag_id = f"score_{model}"
     try:
         spec = ctx.model(model).spec
@@ -140,6 +145,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         published=None
         if latest is None or latest.publication is None
         else age(now - latest.publication.published_at),
+        history=history(ctx, model, last=0),  # a page that is only looked at leaves the source alone
         missing=_missing(spec, {run.interval for run in published}, now),
         runs=tuple(_line(run, zone, now, run.run_id in current) for run in ctx.store.runs(model, limit)),
         comparisons=tuple(

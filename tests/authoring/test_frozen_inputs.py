@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
 
 from rescore import pipeline, source
+from rescore.cli import main
 from rescore.errors import NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.settings import Settings
+from rescore_airflow.overview import model_overview
 
+NAMES = ("HOME", "MODELS", "DATABASE_URL", "CONNECTION_SOURCE")
+NO_HISTORY = "the source keeps no history (known_by: none): only frozen rows prove what was scored"
 FIRST = datetime(2024, 3, 1, tzinfo=UTC)
 SOURCE = """
 CREATE TABLE public.visit (id bigint PRIMARY KEY, at timestamptz NOT NULL, x int, z float8, bought boolean);
@@ -81,3 +87,37 @@ def test_training_uses_what_was_frozen_and_check_names_what_was_rewritten(visits
     warned = [one for one in pipeline.check_model(ctx, "visit", day(8)) if one.name == "rows rewritten"]
     assert [one.status for one in warned] == ["warning"]
     assert "changed in x" in warned[0].what
+
+    said = pipeline.history(ctx, "visit", last=9)
+    assert "of the last 9 runs it has rewritten 2" in said
+    assert f"{day(2)}: 1 changed in x, 0 more, 0 fewer" in said
+    assert "it still gives those of the last 3 runs" in pipeline.history(ctx, "visit")
+
+
+def test_a_source_without_history_is_said_wherever_the_model_is_shown(visits, monkeypatch, capsys):
+    ctx, connection = visits
+    with pytest.raises(NotFoundError, match="no package of visit is pinned"):
+        pipeline.score_interval(ctx, "visit", day(0))
+    values = ctx.settings.home, ctx.settings.models, ctx.settings.database_url, ctx.settings.database_url
+    for name, value in zip(NAMES, values, strict=True):
+        monkeypatch.setenv(f"RESCORE_{name}", str(value))
+    assert _status(capsys) == f"{NO_HISTORY}; it still gives those of the last 1 runs"
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE visit SET x = x + 1000 WHERE id = 7")
+    assert "it has rewritten 1: " in _status(capsys)
+    assert "1 changed in x, 0 more, 0 fewer" in _status(capsys)
+
+    shown = model_overview(ctx, "visit", 5, now=datetime.now(UTC))
+    assert str(shown.history).startswith(NO_HISTORY)
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE visit RENAME TO moved")
+    assert "can't be seen now" in _status(capsys)
+
+
+def _status(capsys):
+    with suppress(SystemExit):
+        main(["status", "--json"])
+    [row] = json.loads(capsys.readouterr().out)
+    return row["history"]

@@ -20,9 +20,15 @@ app = typer.Typer()
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show, per model: freshness, coverage, validation, drift verdict, pinned package."""
+    """Show, per model: freshness, coverage, validation, drift verdict, pinned package, lost history."""
+    from rescore import pipeline
+
     with context() as ctx:
-        print_rows(ctx.store.status(), as_json=as_json, title="models")
+        known = set(ctx.models())
+        rows = ctx.store.status()
+        for row in rows:  # a model may outlive its folder
+            row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
+    print_rows(rows, as_json=as_json, title="models")
 
 
 @app.command()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rescore.pipeline.compare_rule import Comparison
     from rescore.pipeline.context import Context, code_revision
     from rescore.pipeline.environments import build_environments
-    from rescore.pipeline.frozen_inputs import rewritten
+    from rescore.pipeline.frozen_inputs import history, rewritten
     from rescore.pipeline.monitor import monitor_model
     from rescore.pipeline.performance import (
         latest_performance,
@@ -60,7 +60,7 @@ _WHERE = {
     "context": ["Context", "code_revision"],
     "environments": ["build_environments"],
     "monitor": ["monitor_model"],
-    "frozen_inputs": ["rewritten"],
+    "frozen_inputs": ["history", "rewritten"],
     "performance": [
         "latest_performance",
         "measure_due",
@@ -99,6 +99,7 @@ __all__ = [
     "code_revision",
     "compare_packages",
     "drift_run",
+    "history",
     "is_ready",
     "latest_performance",
     "measure_due",

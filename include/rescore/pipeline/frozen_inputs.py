@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rescore import source
-from rescore.errors import ParameterError, SpecError
+from rescore.errors import ParameterError, RescoreError, SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rescore.source import LateCommits
     from rescore.store import Run
 
-__all__ = ["frozen_rows", "inputs_of", "rewritten"]
+__all__ = ["frozen_rows", "history", "inputs_of", "rewritten"]
 
 
 def inputs_of(ctx: Context, model_name: str) -> dict[Interval, Run]:
@@ -88,3 +88,39 @@ def rewritten(ctx: Context, model_name: str, last: int = 7) -> list[tuple[Run, L
         if not late.none:
             found.append((run, late))
     return found
+
+
+def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
+    """What has to be said wherever a model is shown whose source can't show its past; else None.
+
+    Parameters
+    ----------
+    ctx : Context
+        Models and store; with ``last``, archive and source, too.
+    model_name : str
+        The model.
+    last : int
+        So many of the last runs' frozen rows are compared with the source; 0 leaves the source alone.
+    """
+    try:
+        known_by = ctx.model(model_name).spec.source.known_by
+    except RescoreError as error:
+        return f"unknown, since the model can't be read: {error.what}"
+    if known_by.reproducible_from_source:
+        return None
+    said = "the source keeps no history (known_by: none): only frozen rows prove what was scored"
+    if not last:
+        return f"{said}; rescore status names those that the source has rewritten since"
+    try:
+        found = rewritten(ctx, model_name, last)
+    except RescoreError as error:
+        return f"{said}; whether it has rewritten them since can't be seen now: {error.what}"
+    looked = min(last, len(inputs_of(ctx, model_name)))
+    if not found:
+        return f"{said}; it still gives those of the last {looked} runs" if looked else said
+    changes = "; ".join(
+        f"{run.interval}: {late.changed:,} changed in {', '.join(late.changed_columns) or 'no column'}, "
+        f"{late.added:,} more, {late.removed:,} fewer"
+        for run, late in found
+    )
+    return f"{said}; of the last {looked} runs it has rewritten {len(found)}: {changes}"
