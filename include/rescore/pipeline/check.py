@@ -199,8 +199,21 @@ def _read_past(url: str, folder: ModelFolder, interval: Interval, *, labels: boo
         what = f"recorded before it happened: {', '.join(leak.later_moments)}"
         fix = "a plan may name a moment to come; if this is an outcome, its recorded_at lies"
         found.append(CheckResult(name, "warning", what, fix))
+    if leak.functions:
+        what = f"{file} calls {', '.join(leak.functions)}: what tables a function reads is not seen here"
+        fix = "write the reads into the SELECT, or declare the function IMMUTABLE if it reads none"
+        found.append(CheckResult(name, "warning", what, fix))
+    if leak.committed_later:
+        what = f"known by {as_of.isoformat()} by its own account, committed later: {', '.join(leak.committed_later)}"  # noqa: E501
+        fix = "a history loaded at once is no lie; else rows come late or are changed in place, and the known-by column lies"  # noqa: E501
+        found.append(CheckResult(name, "warning", what, fix))
+    unseen = (
+        ""
+        if leak.commits_known
+        else "; not seen: whether that column is true (track_commit_timestamp is off)"
+    )
     if leak.none:
-        what = f"{file} reads only what was known by {as_of.isoformat()} ({', '.join(leak.filtered) or 'no table'})"  # noqa: E501
+        what = f"{file} reads only what was known by {as_of.isoformat()} ({', '.join(leak.filtered) or 'no table'}){unseen}"  # noqa: E501
         return [*found, CheckResult(name, "ok", what)]
     what = (
         f"{file} reads what was not known by {as_of.isoformat()}: of {leak.rows:,} rows {leak.changed:,} would have "  # noqa: E501

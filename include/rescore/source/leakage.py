@@ -36,6 +36,12 @@ class Leak:
         Relations that were cut to what was known; those without the known-by column.
     later_moments : tuple of str
         Relations and columns whose moments lie after the row's own known-by moment.
+    functions : tuple of str
+        Functions of the source that the query calls and that may read tables: nothing here sees what.
+    committed_later : tuple of str
+        Relations with rows that say they were known by ``as_of`` and were committed after it.
+    commits_known : bool
+        Whether the server keeps the time of commits (``track_commit_timestamp``).
     """
 
     rows: int
@@ -46,6 +52,9 @@ class Leak:
     filtered: tuple[str, ...]
     unfiltered: tuple[str, ...]
     later_moments: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    committed_later: tuple[str, ...] = ()
+    commits_known: bool = False
 
     @property
     def none(self) -> bool:
@@ -77,6 +86,10 @@ def read_past_filter(
         filtered: list[str] = []
         unfiltered: list[str] = []
         later: list[str] = []
+        committed: list[str] = []
+        functions = _functions(cursor, query)
+        cursor.execute("SELECT current_setting('track_commit_timestamp')::bool")
+        [commits_known] = cursor.fetchone()
         for start, end, parts in reversed(relation_names(query)):
             found = _relation(cursor, parts)
             if found is None:
@@ -89,13 +102,25 @@ def read_past_filter(
                 (filtered if has_them else unfiltered).append(label)
                 if has_them and len(names) == 1:
                     later += _later(cursor, schema, name, relation_columns, names[0])
+                if has_them and commits_known:
+                    committed += _committed_later(cursor, schema, name, names[0], as_of)
             rewritten = f"{rewritten[:start]}pg_temp.{quote_identifier(name)}{rewritten[end:]}"
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
         counts = _compare(cursor, key, columns)
     changed = tuple(name for name, number in zip(columns, counts[4:], strict=True) if number)
     rows, only_seen, only_known, differing = counts[:4]
     return Leak(
-        rows, only_seen, only_known, differing, changed, tuple(filtered), tuple(unfiltered), tuple(later)
+        rows,
+        only_seen,
+        only_known,
+        differing,
+        changed,
+        tuple(filtered),
+        tuple(unfiltered),
+        tuple(later),
+        tuple(functions),
+        tuple(committed),
+        commits_known,
     )
 
 
@@ -165,6 +190,46 @@ def _later(cursor: Any, schema: str, name: str, columns: dict[str, str], known: 
         if later > 0.01 * present:
             found.append(f"{schema}.{name}.{column} ({later:,} of {present:,} rows)")
     return found
+
+
+def _functions(cursor: Any, query: str) -> list[str]:
+    """What the query calls that Postgres did not bring; one declared immutable can't read a table."""
+    cursor.execute(f"CREATE TEMP VIEW rescore_calls AS\n{query}")
+    cursor.execute(
+        "SELECT DISTINCT p.oid::regproc::text FROM pg_rewrite r"
+        " JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
+        " AND d.refclassid = 'pg_proc'::regclass JOIN pg_proc p ON p.oid = d.refobjid"
+        " WHERE r.ev_class = 'pg_temp.rescore_calls'::regclass AND p.provolatile <> 'i' ORDER BY 1"
+    )
+    found = [name for (name,) in cursor.fetchall()]
+    cursor.execute("DROP VIEW pg_temp.rescore_calls")
+    return found
+
+
+def _committed_later(cursor: Any, schema: str, name: str, known: str, as_of: datetime) -> list[str]:
+    """Rows known by ``as_of`` by their own account that were written after it: late, or changed since.
+
+    A row's xmin is the transaction that wrote this version of it; of long ago, its time is forgotten.
+    """
+    relation = sql.Identifier(schema, name)
+    cursor.execute(
+        "SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s",
+        [schema, name],
+    )
+    if cursor.fetchone()[0] not in {"r", "p"}:
+        return []
+    cursor.execute(
+        sql.SQL(
+            "SELECT count(*) FILTER (WHERE pg_xact_commit_timestamp(xmin) > {t}), count(*),"
+            " count(DISTINCT xmin::text) FROM {r} WHERE {k} <= {t}"
+        ).format(t=sql.Literal(as_of), r=relation, k=sql.Identifier(known))
+    )
+    late, rows, transactions = cursor.fetchone()
+    if not late:
+        return []
+    at_once = ", all in one transaction: loaded from a history?" if transactions == 1 else ""
+    return [f"{schema}.{name} ({late:,} of {rows:,} rows{at_once})"]
 
 
 def _compare(cursor: Any, key: Sequence[str], columns: Sequence[str]) -> list[int]:
