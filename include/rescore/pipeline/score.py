@@ -20,6 +20,7 @@ from rescore.errors import HeldError, NotFoundError, OutageError, SpecError, Sto
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.joint_rows import training_rows
 from rescore.pipeline.publish import publish_run
 from rescore.pipeline.recording import recorded
 from rescore.pipeline.rows import without
@@ -220,7 +221,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
             source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded_positions(run)
         )
         scores = ctx.store.scores_of(run)["score"].to_numpy()
-        report = drift.compare(package.reference_profile(), kept, scores, declared)
+        training = training_rows(ctx, package) if declared.jointly else None
+        report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
         ctx.store.record_drift(run, report.to_dict())
         if report.verdict == "outage" and declared.on_outage == "stop":

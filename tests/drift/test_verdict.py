@@ -1,0 +1,111 @@
+"""Which flags matter: importance, scores and expected performance, joined to a verdict and a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rescore.drift.report import FeatureDrift
+from rescore.drift.verdict import judge
+from rescore.spec import DriftSpec
+
+
+def feature(name: str, importance: float, *, flagged: bool = True, effect: float = 0.3, **set_: Any) -> Any:
+    given: dict[str, Any] = {
+        "name": name,
+        "kind": "numeric",
+        "psi": 0.31,
+        "distance": 4.25,
+        "unit": "°C",
+        "missing": 0.0,
+        "missing_reference_max": 0.0,
+        "p_value": 0.016 if flagged else 0.6,
+        "importance": importance,
+        "effect": effect,
+        "flagged": flagged,
+        "outage": False,
+        "share_of_statistic": 0.5,
+        "note": "",
+    }
+    return FeatureDrift(**{**given, **set_})
+
+
+def judged(*features: FeatureDrift, p: float = 0.016, **estimated: float) -> tuple[str, str]:
+    return judge(features, [], p, "conformal", DriftSpec(), dict(estimated))
+
+
+IMPORTANT = feature("hour", 0.8, flagged=False)
+
+
+def test_drift_in_what_the_model_hardly_uses_is_drift_alone() -> None:
+    verdict, sentence = judged(IMPORTANT, feature("pressure", 0.02))
+    assert verdict == "drifted"
+    assert sentence == (
+        "pressure moved by 4.25 °C (PSI 0.31) (p = 0.016, declared rate 0.05). "
+        "Together 2 % of the model's importance"
+    )
+
+
+def test_drift_in_what_the_model_uses_is_consequential_and_named() -> None:
+    verdict, sentence = judged(IMPORTANT, feature("pressure", 0.02), feature("temp", 0.15, p_value=0.01))
+    assert verdict == "consequential"
+    assert sentence.startswith("temp moved by 4.25 °C (PSI 0.31); pressure moved by ")
+    assert sentence.endswith("It matters: 17 % of the model's importance")
+    assert "hour" not in sentence
+
+
+def test_small_importances_matter_together() -> None:
+    few = [feature(f"f{i}", 0.025) for i in range(3)]
+    assert judged(IMPORTANT, *few)[0] == "drifted"
+    verdict, sentence = judged(IMPORTANT, *few, feature("f3", 0.025))
+    assert verdict == "consequential"
+    assert "and 1 more" in sentence
+
+
+def test_an_effect_too_small_to_matter_never_is_consequential() -> None:
+    sure = feature("temp", 0.7, effect=0.019)
+    assert judged(sure)[0] == "drifted"
+    assert judged(feature("temp", 0.7, effect=0.021))[0] == "consequential"
+    score = feature("score", 0.0, kind="score", effect=0.019)
+    assert judged(score)[0] == "drifted"
+
+
+def test_scores_that_moved_matter_whatever_moved_them() -> None:
+    score = feature("score", 0.0, kind="score", unit="")
+    verdict, sentence = judged(IMPORTANT, feature("pressure", 0.02), score)
+    assert verdict == "consequential"
+    assert sentence.endswith("It matters: the scores themselves moved")
+
+
+@pytest.mark.parametrize(
+    ("auc", "expected"), [(0.66, "consequential"), (0.695, "drifted"), (0.75, "drifted")]
+)
+def test_expected_performance_below_training_matters(auc: float, expected: str) -> None:
+    verdict, sentence = judged(feature("pressure", 0.02), auc=auc, auc_reference_low=0.70)
+    assert verdict == expected
+    said = "It matters: expected AUC 0.660, in training's windows at least 0.700"
+    assert (said in sentence) == (expected == "consequential")
+
+
+def test_expected_performance_alone_alarms_nobody() -> None:
+    verdict, sentence = judged(IMPORTANT, p=0.4, auc=0.6, auc_reference_low=0.7)
+    assert verdict == "ok"
+    assert "No more unlike training" in sentence
+
+
+def test_features_that_go_together_otherwise_count_by_their_importance() -> None:
+    pair = {"columns": ["a", "b"], "correlation": 0.61, "correlation_reference": 0.02}
+    joint = {"flagged": True, "effect": 0.2, "auc": 0.655, "features": ["a", "b"], "pairs": [pair]}
+    quiet = [feature("a", 0.06, flagged=False), feature("b", 0.06, flagged=False), IMPORTANT]
+    verdict, sentence = judge(tuple(quiet), [], 0.016, "conformal", DriftSpec(), {}, joint)
+    assert verdict == "consequential"
+    assert sentence == (
+        "a and b go together unlike in training (correlation 0.61, there 0.02; a classifier tells the window "
+        "from training with AUC 0.66) (p = 0.016, declared rate 0.05). "
+        "It matters: 12 % of the model's importance"
+    )
+    slight = {**joint, "effect": 0.01}
+    assert judge(tuple(quiet), [], 0.016, "conformal", DriftSpec(), {}, slight)[0] == "drifted"
+    silent = {**joint, "flagged": False}
+    assert "effect floor" in judge(tuple(quiet), [], 0.016, "conformal", DriftSpec(), {}, silent)[1]
