@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: help demo test test-slow test-quick up down lint format bench requirements.txt clean venv
+.PHONY: help demo test test-slow test-quick up down lint format bench notebook requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ format: venv ## mend format and what style can mend by itself
 
 bench: venv ## measure; prints tables
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+notebook: venv ## execute docs/notebooks/flight_delay.ipynb again on real flights
+	@$(BIN)/python scripts/run_notebook.py
 
 requirements.txt: venv ## compile the lock anew from pyproject.toml
 	@CUSTOM_COMPILE_COMMAND="make requirements.txt" UV_CUSTOM_COMPILE_COMMAND="make requirements.txt" \
