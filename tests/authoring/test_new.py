@@ -170,4 +170,3 @@ def test_without_pytest_the_folders_tests_are_skipped_and_that_is_said(shop, tmp
     found = _folder_tests(folder, python)
     assert found.status == "skipped"
     assert f"pytest is not installed for {python}" in found.what
-    assert _folder_tests(folder).status == "ok"
