@@ -155,6 +155,19 @@ def test_every_changed_byte_of_a_bundle_is_refused(tmp_path, key):
     assert accepted == []
 
 
+def test_what_no_signature_covers_is_refused(tmp_path, key):
+    path = tmp_path / "package.whl"
+    path.write_bytes(b"a package")
+    bundle = sign_file(path, key)
+    noted = {**bundle, "note": "approved"}
+    envelope = bundle["dsseEnvelope"]
+    spaced = {**bundle, "dsseEnvelope": {**envelope, "payload": envelope["payload"] + "\n"}}
+    unnamed = {**bundle, "verificationMaterial": {"publicKey": {}}}
+    for loose in (noted, spaced, unnamed):
+        with pytest.raises(SignatureError, match="does not hold"):
+            verify_file(path, loose, key.with_suffix(".pub"))
+
+
 def test_every_changed_byte_of_the_file_is_refused(tmp_path, key):
     path = tmp_path / "package.whl"
     path.write_bytes(b"a package")

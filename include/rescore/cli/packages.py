@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from rescore.cli.terminal import Json, ModelName, Who, context, print_rows, say, stdout
+from rescore.cli.terminal import Json, ModelName, Who, context, moment, print_rows, say, stdout
 
-app = typer.Typer(help="List, show, compare, sign and verify model packages.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare, adopt, sign and verify model packages.", no_args_is_help=True)
 
 #: The manifest's parts in the order in which an auditor asks; what is not named here follows.
 _ORDER = (
@@ -88,6 +88,36 @@ _Version = Annotated[
     str | None,
     typer.Option("--version", help="The package's version or sha256; default: the newest package."),
 ]
+
+
+@app.command("adopt")
+def packages_adopt(
+    file: Annotated[Path, typer.Argument(help="A joblib or pickle file, or an MLflow model folder.")],
+    model: Annotated[str, typer.Option(help="The model folder that declares its features and target.")],
+    version: Annotated[
+        str | None, typer.Option(help="MAJOR.MINOR.PATCH; default: the next of the folder's version.")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option(help="The reference rows are known by then; ISO 8601.")] = None,
+    start: Annotated[str | None, typer.Option(help="Start of the reference window.")] = None,
+    end: Annotated[str | None, typer.Option(help="End of the reference window.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that loading or converting may take.")] = 600.0,
+    as_json: Json = False,
+) -> None:
+    """Make a package of a model fitted elsewhere; its training is not reproducible, its scores are."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        adopted = pipeline.adopt_model(
+            ctx,
+            model,
+            file,
+            version=version,
+            as_of=moment(as_of, "--as-of"),
+            start=moment(start, "--start"),
+            end=moment(end, "--end"),
+            timeout=timeout,
+        )
+    print_rows([adopted], as_json=as_json, title="package")
 
 
 @app.command("sign")

@@ -25,7 +25,7 @@ def status(as_json: Json = False) -> None:
 
     with context() as ctx:
         known = set(ctx.models())
-        rows = ctx.store.status()
+        rows = pipeline.status_rows(ctx)
         for row in rows:  # a model may outlive its folder
             row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
     print_rows(rows, as_json=as_json, title="models")

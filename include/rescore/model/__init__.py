@@ -4,6 +4,7 @@ A package is a wheel that needs neither Rescore nor Airflow. Whatever fits or pr
 fresh interpreter of one thread; nothing heavy is imported here.
 """
 
+from rescore.model.adopt import SavedModel, adopt, find_saved
 from rescore.model.build import FORMAT, PackageFile, build_package, next_version
 from rescore.model.compare_manifests import changes
 from rescore.model.environment import differences, numeric_environment
@@ -16,9 +17,12 @@ __all__ = [
     "Fitted",
     "Package",
     "PackageFile",
+    "SavedModel",
+    "adopt",
     "build_package",
     "changes",
     "differences",
+    "find_saved",
     "next_version",
     "numeric_environment",
     "open_package",

@@ -119,11 +119,13 @@ def build_package(
     locked = requirements.locked(pinned)
     data = {
         "model.skops": (fitted.results / "model.skops").read_bytes(),
-        "evaluation.skops": (fitted.results / "evaluation.skops").read_bytes(),
         "golden.json": (fitted.results / "golden.json").read_bytes(),
         "reference.json": reference_profile,
         "requirements.txt": requirements.lock_lines(locked, lock).encode(),
     }
+    evaluation = fitted.results / "evaluation.skops"
+    if evaluation.is_file():  # an adopted model has no other fit
+        data["evaluation.skops"] = evaluation.read_bytes()
     files = {**code, **sources, **{f"{name}/{DATA}/{file}": content for file, content in data.items()}}
     manifest = {
         **_manifest(fitted, folder, version),
@@ -154,6 +156,7 @@ def build_package(
 
 def _manifest(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, Any]:
     spec, final = folder.spec, fitted.final
+    adopted = final.get("adopted")
     declared = {feature.name: feature for feature in spec.features}
     return {
         "format": FORMAT,
@@ -174,9 +177,10 @@ def _manifest(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, An
         "output": spec.output.model_dump(mode="json"),
         "pipeline": final["pipeline"],
         "selection": final["selection"],
-        "hyperparameters": _plain(spec.training.hyperparameters),
-        "seed": spec.training.seed,
-        "training": {
+        "hyperparameters": {} if adopted else _plain(spec.training.hyperparameters),
+        "seed": spec.training.seed,  # of an adopted model: what drew its golden rows
+        "training": adopted
+        or {
             "rows": final["rows"],
             "intervals": final["intervals"],
             "holdout_intervals": spec.training.holdout_intervals,

@@ -1,5 +1,7 @@
 """``python -m rescore.model.fit_worker JOB``: the child interpreter that fits.
 
+Or it adopts what was fitted elsewhere (:mod:`rescore.model.adopt`).
+
 It says which tasks there are, then runs each task named on its standard input, one a line, until
 that closes. Started by :mod:`rescore.model.train` with the environment of
 :func:`rescore.model.environment.start_environment`; any other start is refused.
@@ -14,11 +16,14 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rescore.errors import EnvironmentMismatchError, ModelError, RescoreError
 from rescore.model.process import MARK
 from rescore.model.runtime.environment import THREAD_VARIABLES, one_thread
+
+if TYPE_CHECKING:
+    from rescore.model.trainer import Trainer
 
 __all__ = ["main"]
 
@@ -29,10 +34,16 @@ def main() -> int:
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     try:
         _check_start()
-        from rescore.model.trainer import Trainer
-
         job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-        trainer = Trainer(job)
+        trainer: Trainer
+        if "adopted" in job:
+            from rescore.model.adopter import Adopter
+
+            trainer = Adopter(job)
+        else:
+            from rescore.model.trainer import Trainer
+
+            trainer = Trainer(job)
         _say(tasks=trainer.tasks)
         while (task := tasks.get()) is not None:
             with one_thread():

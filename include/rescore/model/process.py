@@ -59,6 +59,9 @@ class Child:
         Its umask.
     python : Path, optional
         The interpreter: that of a package's own environment. Default: the one that runs this.
+    home : Path, optional
+        Its home and its folder for temporary files, where code that nobody has read is to run: it finds
+        no person's files there. Default: those of this process.
     """
 
     def __init__(
@@ -70,13 +73,15 @@ class Child:
         hash_seed: int = 0,
         umask: int = UMASK,
         python: Path | None = None,
+        home: Path | None = None,
     ) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         # -P: the working folder must not come before what the environment names.
         self._process = subprocess.Popen(
             [str(python or sys.executable), "-P", *(["-s"] if python else []), *arguments],
             cwd=folder,
-            env=start_environment(path, hash_seed=hash_seed),
+            env=start_environment(path, hash_seed=hash_seed)
+            | ({} if home is None else dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(home))),
             umask=umask,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

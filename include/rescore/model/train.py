@@ -149,13 +149,13 @@ def train(
     SpecError, ModelError
         The code can't be imported, built, fitted or packaged.
     """
-    _stage(folder, build_dir)
+    stage_folder(folder, build_dir)
     if processes is None:
         import pyarrow.parquet as pq
 
         many = pq.read_metadata(snapshot_path).num_rows >= _WORTH_TWO
         processes = min(2, os.cpu_count() or 1) if many else 1
-    job = _job(snapshot_path, folder, build_dir, "fitted")
+    job = write_job(snapshot_path, folder, build_dir, "fitted")
     _run([(job, _Tasks(), *_AROUND[0])], build_dir, progress, beside=processes)
     (build_dir / "fitted" / "complete").touch()
     return Fitted(build_dir)
@@ -179,10 +179,10 @@ def train_verified(
     SpecError, ModelError
         As :func:`train`.
     """
-    _stage(folder, build_dir)
+    stage_folder(folder, build_dir)
     names = ("fitted", "again")
     jobs = [
-        (_job(snapshot_path, folder, build_dir, name), _Tasks(), *around)
+        (write_job(snapshot_path, folder, build_dir, name), _Tasks(), *around)
         for name, around in zip(names, _AROUND, strict=True)
     ]
     _run(jobs, build_dir, progress, beside=1)
@@ -227,14 +227,16 @@ class _Tasks:
             return self.done
 
 
-def _stage(folder: ModelFolder, build_dir: Path) -> None:
+def stage_folder(folder: ModelFolder, build_dir: Path) -> None:
+    """Empty the build folder and write the model's code into it."""
     code = code_tree(folder)
     shutil.rmtree(build_dir, ignore_errors=True)
     write_tree(code, build_dir / "tree")
     write_tree(sources_tree(folder), build_dir / "sources")
 
 
-def _job(snapshot_path: Path, folder: ModelFolder, build_dir: Path, out: str) -> Path:
+def write_job(snapshot_path: Path | None, folder: ModelFolder, build_dir: Path, out: str) -> Path:
+    """Write what the child is to do, and the folder ``out`` for what it makes."""
     spec = folder.spec
     (build_dir / out).mkdir(parents=True)
     job = {
@@ -245,7 +247,7 @@ def _job(snapshot_path: Path, folder: ModelFolder, build_dir: Path, out: str) ->
         "hyperparameters": spec.training.hyperparameters,
         "holdout_intervals": spec.training.holdout_intervals,
         "folds": spec.training.folds,
-        "snapshot": str(snapshot_path.absolute()),
+        **({} if snapshot_path is None else {"snapshot": str(snapshot_path.absolute())}),
         "out": str((build_dir / out).absolute()),
     }
     path = build_dir / f"{out}.job.json"
@@ -265,14 +267,14 @@ def _run(
 
     def drive(job: Path, tasks: _Tasks, hash_seed: int, umask: int) -> None:
         arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
-        path = [(build_dir / "tree").absolute(), *_library()]
+        path = [(build_dir / "tree").absolute(), *library_path()]
         with team.start(arguments, folder=build_dir, path=path, hash_seed=hash_seed, umask=umask) as child:
             messages = child.messages()
-            tasks.offer(_answer(messages, "tasks"))
+            tasks.offer(child_answer(messages, "tasks"))
             while (task := tasks.take()) is not None:
                 started = time.monotonic()
                 child.send(task)
-                _answer(messages, "done")
+                child_answer(messages, "done")
                 if progress is not None:
                     seconds = time.monotonic() - started
                     progress(f"fitted {task} ({tasks.finish()} of {tasks.total}, {seconds:.1f} s)")
@@ -283,14 +285,15 @@ def _run(
     team.run([partial(drive, *job) for job in jobs for _ in range(beside)])
 
 
-def _answer(messages: Any, key: str) -> Any:
+def child_answer(messages: Any, key: str) -> Any:
+    """The child's next message, which has to be of this kind."""
     message = next(messages, None)
     if message is None or key not in message:
         raise ModelError("the fitting process ended early", expected=key, fix="train again")
     return message[key]
 
 
-def _library() -> list[Path]:
+def library_path() -> list[Path]:
     """Where this library is imported from, unless that is where Python looks anyway."""
     root = Path(__file__).parents[2]
     return [] if root.name == "site-packages" else [root]

@@ -37,7 +37,7 @@ from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer
 from rescore.model.target import encode_target
 
-__all__ = ["Trainer", "write_json"]
+__all__ = ["Trainer", "moment_text", "pipeline_module", "write_json"]
 
 #: A categorical feature of more levels than half of the rows identifies rows rather than kinds.
 _IDENTIFIES = 0.5
@@ -66,7 +66,7 @@ class Trainer:
         self._job = job
         self._out = Path(job["out"])
         self._kinds: dict[str, str] = dict(job["features"])
-        self._module = _pipeline(job["model"])
+        self._module = pipeline_module(job["model"])
         target = job["target"]
         columns = ["interval_start", *self._kinds, target["name"]]
         missing = [name for name in columns if name not in pq.read_schema(job["snapshot"]).names]
@@ -177,8 +177,8 @@ class Trainer:
                 "on": "holdout" if self._job["holdout_intervals"] else "last fold",
                 "rows_fitted": int((~unseen).sum()),
                 "rows": int(unseen.sum()),
-                "from": _moment(self._starts[first]),
-                "last_interval": _moment(self._starts[stop - 1]),
+                "from": moment_text(self._starts[first]),
+                "last_interval": moment_text(self._starts[stop - 1]),
                 "metrics": metrics(scorer.target.kind, truth, scorer.raw(table)),
                 "importance": importance,
                 "artifact": {"types": types, "features": scorer.features.to_json()},
@@ -198,8 +198,8 @@ class Trainer:
             self._out / f"fold_{number}.json",
             {
                 "rows": stop - first,
-                "from": _moment(self._starts[first]),
-                "last_interval": _moment(self._starts[stop - 1]),
+                "from": moment_text(self._starts[first]),
+                "last_interval": moment_text(self._starts[stop - 1]),
                 "metrics": metrics(scorer.target.kind, self._truth[first:stop], scorer.raw(table)),
             },
         )
@@ -312,7 +312,8 @@ class Trainer:
             )
 
 
-def _pipeline(model: str) -> ModuleType:
+def pipeline_module(model: str) -> ModuleType:
+    """The staged package's pipeline.py, which must define ``build``."""
     try:
         module = importlib.import_module(f"{model}.pipeline")
     except Exception as error:
@@ -341,7 +342,8 @@ def _where(error: BaseException, model: str) -> str:
     return "".join(traceback.format_tb(error.__traceback__)[-1:]).strip()
 
 
-def _moment(microseconds: Any) -> str:
+def moment_text(microseconds: Any) -> str:
+    """A moment as ISO 8601 from microseconds since 1970 UTC."""
     return str(np.datetime64(int(microseconds), "us")) + "Z"
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rescore.pipeline.adopt import adopt_model
     from rescore.pipeline.check import CheckResult, check_model
     from rescore.pipeline.compare import compare_packages
     from rescore.pipeline.compare_rule import Comparison
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         performance_by_run,
         performance_by_week,
     )
-    from rescore.pipeline.pinning import pin_evidence
+    from rescore.pipeline.pinning import pin_evidence, status_rows
     from rescore.pipeline.publish import publish_run, release_run
     from rescore.pipeline.ready import is_ready
     from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     )
 
 _WHERE = {
+    "adopt": ["adopt_model"],
     "compare": ["compare_packages"],
     "compare_rule": ["Comparison"],
     "check": ["CheckResult", "check_model"],
@@ -68,7 +70,7 @@ _WHERE = {
         "performance_by_run",
         "performance_by_week",
     ],
-    "pinning": ["pin_evidence"],
+    "pinning": ["pin_evidence", "status_rows"],
     "publish": ["publish_run", "release_run"],
     "ready": ["is_ready"],
     "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
@@ -92,6 +94,7 @@ __all__ = [
     "Reproduction",
     "ScoreReproduction",
     "TrainingReproduction",
+    "adopt_model",
     "ask_for_retraining",
     "begin_extract",
     "build_environments",
@@ -122,6 +125,7 @@ __all__ = [
     "score_interval",
     "score_run",
     "sign_package",
+    "status_rows",
     "train_model",
     "train_package",
     "train_snapshot",

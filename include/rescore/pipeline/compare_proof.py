@@ -84,12 +84,19 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
             data={"changed": [one.partition(":")[0] for one in changed]},
         )
     evaluation = package.manifest.get("evaluation") or {}
+    if package.manifest.get("training", {}).get("reproducible") is False:
+        raise NotFoundError(
+            f"{label} was adopted: its training is not reproducible",
+            where=registered.sha256,
+            expected="a package whose hold-out is known not to have been trained on",
+            fix="a person decides about an adopted package; train the model to compare from then on",
+        )
     if "artifact" not in evaluation:
         raise NotFoundError(
             f"{label} does not hold the fit that its metrics were measured on",
             where=registered.sha256,
             expected="a package trained from a snapshot, whose metrics can be measured again",
-            fix="train the model; an adopted package is for a person to decide about",
+            fix="train the model anew",
         )
     if package.manifest["metrics"] != evaluation.get("metrics"):
         raise MetricMismatchError(f"{label} records two different sets of metrics", where=registered.sha256)

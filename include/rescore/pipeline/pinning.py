@@ -7,7 +7,7 @@ from typing import Any
 from rescore.pipeline.compare_rule import Comparison
 from rescore.pipeline.context import Context
 
-__all__ = ["pin_evidence"]
+__all__ = ["pin_evidence", "status_rows"]
 
 
 def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any]:
@@ -42,6 +42,20 @@ def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any
         "rolls_back_to": earlier[0] if earlier else None,
         "comparison": None if current is None else _last(ctx, model_name, current.sha256, package.sha256),
     }
+
+
+def status_rows(ctx: Context) -> list[dict[str, Any]]:
+    """What consumers see in ``scores.status``, by model; ``training`` says it where that is not reproducible.
+
+    Only rows whose pinned package was adopted have that key.
+    """
+    rows = []
+    for row in ctx.store.status():
+        pinned = ctx.store.current_pin(row["model"])
+        manifest = {} if pinned is None else ctx.store.find_package(row["model"], pinned.sha256).manifest
+        note = manifest.get("training", {}).get("note")
+        rows.append({**row, **({"training": note} if note else {})})
+    return rows
 
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:

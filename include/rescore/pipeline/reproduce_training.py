@@ -76,6 +76,8 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
             model_name, package.version, "not_rederivable", package.sha256, reason=reason
         )
 
+    if package.manifest.get("training", {}).get("reproducible") is False:
+        return because("it was adopted: its training is not reproducible")
     if "snapshot_digest" not in lineage:
         return because("it was not trained here: no snapshot is recorded")
     environment = {"python": package.manifest["requirements"]["python"], **package.manifest["locked"]}

@@ -187,7 +187,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         fitted, build = fit(ctx, folder, lineage, Path(scratch), lock=ctx.settings.lock)
         built = built_here(folder)
-        package = _same_or_next(build, ctx.store.packages(model_name), folder)
+        package = same_or_next(build, ctx.store.packages(model_name), folder)
         uri = ctx.archive.put_package(package.path, package.sha256)
         ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri, built=built)
     ctx.progress(f"{model_name} {package.version}: {package.sha256}")
@@ -313,20 +313,25 @@ def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
     """A model's packages for people, newest first: version, metrics, and which is pinned."""
     ctx.model(model_name)
     pinned = ctx.store.current_pin(model_name)
+    packages = ctx.store.packages(model_name)
+    adopted = {
+        one.sha256 for one in packages if one.manifest.get("training", {}).get("reproducible") is False
+    }
     return [
         {
             "version": package.version,
             "pinned": "yes" if pinned is not None and pinned.sha256 == package.sha256 else "",
             "created_at": f"{package.created_at:%Y-%m-%d %H:%M}",
             "rows": package.manifest["training"]["rows"],
+            **({"training": "not reproducible" if package.sha256 in adopted else ""} if adopted else {}),
             **{name: value for name, value in package.manifest["metrics"].items() if value is not None},
             "sha256": package.sha256,
         }
-        for package in reversed(ctx.store.packages(model_name))
+        for package in reversed(packages)
     ]
 
 
-def _same_or_next(
+def same_or_next(
     build: Callable[[str], model.PackageFile], known: Sequence[Package], folder: ModelFolder
 ) -> model.PackageFile:
     """The package under the last version if it is that very file, else under the next one."""

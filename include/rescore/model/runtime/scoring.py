@@ -38,19 +38,24 @@ class Target:
     labels : tuple of str
         The text of each class; the estimator is fitted on positions in it. binary: the negative
         one, then the positive one. Empty for regression.
+    order : tuple of int
+        Of a model that was fitted to values of its own rather than to those positions: the column of
+        its ``predict_proba`` for each label. Empty where the positions are the columns.
     """
 
     kind: str
     labels: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest holds it."""
-        return {"kind": self.kind, "labels": list(self.labels)}
+        order = {"order": list(self.order)} if self.order else {}
+        return {"kind": self.kind, "labels": list(self.labels), **order}
 
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> Target:
         """The inverse of :meth:`to_json`."""
-        return cls(described["kind"], tuple(described["labels"]))
+        return cls(described["kind"], tuple(described["labels"]), tuple(described.get("order", ())))
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,8 @@ class Scorer:
                 expected="a score for rows like those of training",
                 fix="look at the feature it names; the suite in expectations.py can set such rows aside",
             ) from error
+        if self.target.order:
+            return np.ascontiguousarray(given[:, self.target.order])
         if list(self.estimator.classes_) == list(range(len(self.target.labels))):
             return given
         # A fold may lack a class: its probability is 0.

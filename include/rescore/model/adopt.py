@@ -1,0 +1,232 @@
+"""Adopting a model that was fitted elsewhere, as the platform calls it.
+
+The file is never loaded in this process: a child interpreter does that, which has no credentials, a home
+of its own and a time limit. What comes out is what a training leaves, so the same code packages it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rescore.digest import file_sha256
+from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
+from rescore.folder import ModelFolder
+from rescore.model.process import Child, Progress
+from rescore.model.train import Fitted, child_answer, library_path, stage_folder, write_job
+
+__all__ = ["SavedModel", "adopt", "find_saved"]
+
+#: How an MLflow model's sklearn flavour may have been serialised; both are read as pickles.
+_SERIALISED = ("cloudpickle", "pickle")
+#: What each of the child's two tasks may take, in seconds.
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A file that holds a fitted model.
+
+    Attributes
+    ----------
+    path : Path
+        The pickle or joblib file.
+    form : str
+        What it is, for the manifest.
+    """
+
+    path: Path
+    form: str
+
+
+def find_saved(path: Path) -> SavedModel:
+    """The model's file: ``path`` itself, or the one that an MLflow model folder names.
+
+    Parameters
+    ----------
+    path : Path
+        A pickle or joblib file; or a folder with an ``MLmodel`` file of the sklearn flavour, or that file.
+
+    Raises
+    ------
+    NotFoundError
+        There is nothing.
+    ModelError
+        The folder is no MLflow model, has no sklearn flavour, or keeps it in a form that is not read.
+    EnvironmentMismatchError
+        It was fitted with another scikit-learn.
+    """
+    path = path.absolute()
+    if not path.exists():
+        raise NotFoundError(
+            "there is no such file",
+            where=str(path),
+            expected="a joblib or pickle file, or an MLflow model folder",
+            fix="name one",
+        )
+    declared = path / "MLmodel" if path.is_dir() else path
+    if declared.name != "MLmodel":
+        return SavedModel(path, "pickle or joblib")
+    if not declared.is_file():
+        raise ModelError(
+            f"{path.name} is no MLflow model",
+            where=str(path),
+            expected="a file called MLmodel in it",
+            fix="name the model's file, or the folder that mlflow.sklearn.save_model wrote",
+        )
+    try:
+        content = yaml.safe_load(declared.read_text(encoding="utf-8"))
+        flavors = content["flavors"]
+        flavor = flavors.get("sklearn")
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"MLmodel can't be read: {error}", where=str(declared), expected="YAML with flavors"
+        ) from error
+    if not isinstance(flavor, dict):
+        raise ModelError(
+            "the MLflow model has no sklearn flavour",
+            where=str(declared),
+            expected=f"flavors: sklearn; it has: {', '.join(map(str, flavors))}",
+            fix="save it with mlflow.sklearn.save_model",
+        )
+    _check_flavor(flavor, declared)
+    inner = (declared.parent / str(flavor.get("pickled_model", "model.pkl"))).resolve()
+    if not inner.is_relative_to(declared.parent.resolve()) or not inner.is_file():
+        raise ModelError(
+            f"the MLflow model has no file {flavor.get('pickled_model')}",
+            where=str(declared),
+            expected="the pickled model, in the same folder",
+            fix="download the whole folder",
+        )
+    return SavedModel(inner, f"mlflow sklearn ({flavor.get('serialization_format', 'pickle')})")
+
+
+def adopt(
+    saved: SavedModel,
+    folder: ModelFolder,
+    snapshot: Callable[[], Path],
+    *,
+    build_dir: Path,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+) -> Fitted:
+    """Convert a fitted model and prove that it predicts the same bits as its file did.
+
+    Parameters
+    ----------
+    saved : SavedModel
+        See :func:`find_saved`.
+    folder : ModelFolder
+        Declares the features in the order in which it was fitted, the target and ``TRUSTED_TYPES``.
+    snapshot : callable
+        Gives the Parquet file of a training snapshot; called when the file has been found to hold a
+        fitted model of these features. Its rows give levels, golden rows, metrics and the reference.
+    build_dir : Path
+        A folder for the results; emptied first.
+    progress : callable, optional
+        Receives one line per step.
+    timeout : float
+        Seconds that each of the two steps may take.
+
+    Returns
+    -------
+    Fitted
+        As a training leaves it; ``final["adopted"]`` says that it was none.
+
+    Raises
+    ------
+    ModelError
+        The file holds no fitted model of these features and this target, or took too long.
+    RefusedTypeError
+        It names a type outside the allow-list.
+    EnvironmentMismatchError
+        It was fitted with another scikit-learn.
+    NotDeterministicError
+        What was converted predicts other bits, or a row's score depends on its neighbours.
+    """
+    stage_folder(folder, build_dir)
+    home = build_dir / "home"
+    home.mkdir()
+    # A copy, so that what is digested is what is loaded.
+    copied = home / saved.path.name
+    shutil.copyfile(saved.path, copied)
+    told = {"path": str(copied), "file": saved.path.name, "sha256": file_sha256(copied), "format": saved.form}
+    job = write_job(None, folder, build_dir, "fitted")
+    job.write_text(json.dumps({**json.loads(job.read_text(encoding="utf-8")), "adopted": told}))
+    arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
+    path = [(build_dir / "tree").absolute(), *library_path()]
+    with Child(arguments, folder=home, path=path, home=home.absolute()) as child:
+        messages = child.messages()
+        with _Limit(child, timeout, saved):
+            child_answer(messages, "tasks")
+            child.send("inspect")
+            child_answer(messages, "done")
+        if progress is not None:
+            progress(f"{saved.path.name} holds a fitted model of {len(folder.spec.features)} features")
+        rows = snapshot()
+        with _Limit(child, timeout, saved):
+            child.send(f"convert:{rows.absolute()}")
+            child_answer(messages, "done")
+            child.send("end")
+            for _ in messages:
+                pass
+    (build_dir / "fitted" / "complete").touch()
+    fitted = Fitted(build_dir)
+    if progress is not None:
+        same = fitted.final["adopted"]["same_bits_on_rows"]
+        progress(f"converted: {same:,} rows score the same bits as with {saved.path.name}")
+    return fitted
+
+
+def _check_flavor(flavor: dict[str, Any], declared: Path) -> None:
+    form = flavor.get("serialization_format", "pickle")
+    if form not in _SERIALISED:
+        raise ModelError(
+            f"the MLflow model is serialised as {form}",
+            where=str(declared),
+            expected=f"one of: {', '.join(_SERIALISED)}",
+            fix="save it again with mlflow.sklearn.save_model(…, serialization_format='cloudpickle')",
+        )
+    from importlib.metadata import version
+
+    made, here = str(flavor.get("sklearn_version", "")), version("scikit-learn")
+    if made and made != here:
+        raise EnvironmentMismatchError(
+            f"the MLflow model was fitted with scikit-learn {made}",
+            where=str(declared),
+            expected=f"scikit-learn {here}, which is installed here",
+            fix="adopt it where its own release is installed, or fit it with this one",
+        )
+
+
+class _Limit:
+    """Ends the child after some time and says that this was why."""
+
+    def __init__(self, child: Child, seconds: float, saved: SavedModel) -> None:
+        self._seconds, self._saved, self._child = seconds, saved, child
+        self._late = False
+        self._timer = threading.Timer(seconds, self._end)
+
+    def _end(self) -> None:
+        self._late = True
+        self._child.kill()
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._timer.cancel()
+        if error is not None and self._late:
+            raise ModelError(
+                f"{self._saved.path.name} took longer than {self._seconds:g} s",
+                where=str(self._saved.path),
+                expected="a model that loads and predicts within that time",
+                fix="look at what it does; or allow more: --timeout",
+            ) from error

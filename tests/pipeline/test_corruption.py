@@ -1,0 +1,41 @@
+"""One changed byte of a frozen input: found before anything is scored with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rescore import pipeline, source
+from rescore.errors import IntegrityError, RescoreError
+
+
+def test_no_changed_byte_of_a_frozen_input_gives_other_rows(harbour, tmp_path):
+    run_id = pipeline.begin_extract(harbour.ctx, "tides", harbour.day(31))
+    run = harbour.ctx.store.run(run_id)
+    path = harbour.ctx.archive.get_input(run.input_digest)
+    whole, content = source.read_frozen(path, run.input_digest), path.read_bytes()
+    changed = tmp_path / "changed.parquet"
+    found = 0
+    for position in sorted({*range(0, len(content), 61), *range(len(content) - 8, len(content))}):
+        other = bytearray(content)
+        other[position] ^= 1
+        changed.write_bytes(other)
+        try:
+            rows = source.read_frozen(changed, run.input_digest)
+        except RescoreError:
+            found += 1
+            continue
+        assert rows.equals(whole), f"byte {position} gives other rows"
+    assert found > 20
+
+
+def test_a_changed_byte_of_its_frozen_input_stops_a_run(harbour):
+    ctx = harbour.ctx
+    run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))
+    path = ctx.archive.get_input(ctx.store.run(run_id).input_digest)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError):
+        pipeline.score_run(ctx, run_id)
+    assert ctx.store.run(run_id).rows_scored is None
