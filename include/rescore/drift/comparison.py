@@ -17,7 +17,7 @@ from rescore.drift.bars import bars_of, score_quantiles
 from rescore.drift.cells import OrderedCells, moments
 from rescore.drift.joint import Joint, TrainingRows, compare_jointly
 from rescore.drift.measurement import Measured, measure, measure_score
-from rescore.drift.outage import missing_rates
+from rescore.drift.outage import broken_windows, join_names, missing_rates
 from rescore.drift.performance_estimate import estimated_performance
 from rescore.drift.reference import Reference, one_score, stratum_of
 from rescore.drift.report import DriftReport, FeatureDrift, Method
@@ -78,6 +78,7 @@ def compare(
         )
     event_time = moments(window[profile.event_time]) if profile.event_time in window.column_names else None
     stratum, chosen = _choose_windows(profile, event_time, drift)
+    chosen, notes = _without_broken(profile, chosen, drift)
     rows = profile.rows[chosen]
     method: Method = "conformal" if rows.size >= calibration.MIN_WINDOWS else "chi2_bh"
     calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
@@ -93,7 +94,7 @@ def compare(
                 "auc_reference_low": float(aucs.min()) if aucs.size else None,
                 "auc_reference_high": float(aucs.max()) if aucs.size else None,
             }
-    notes = say_limits(rows, window.num_rows, method, stratum)
+    notes += say_limits(rows, window.num_rows, method, stratum)
     if window.num_rows == 0:
         method = "none"
     joint = None
@@ -108,6 +109,11 @@ def compare(
     p_window, p_features, shares, p_joint = _p_values(
         measured, joint, method, window.num_rows, int(rows.sum()), drift
     )
+    if (twin := _same_counts(measured, chosen)) is not None:
+        # The rank of a copy of an unusual window would be that window's: an alarm about training itself.
+        p_window, p_joint = (None if p_window is None else 1.0), 1.0
+        p_features = np.ones_like(p_features)
+        notes += (f"every feature is distributed as in training's window of {profile.starts[twin]}",)
     together = None
     if joint is not None:
         alarms = p_joint <= drift.false_alarm_rate + 1e-12 and joint.effect >= drift.effect_floor
@@ -158,6 +164,32 @@ def _choose_windows(
         )
     stratum = stratum_of(event_time, profile.timezone)
     return stratum, np.flatnonzero(np.asarray(profile.strata) == stratum)
+
+
+def _without_broken(
+    profile: Reference, chosen: npt.NDArray[np.intp], drift: DriftSpec
+) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
+    """The windows without those that had an outage of their own, and what is to be said of it."""
+    broken = broken_windows(profile.features, chosen)
+    left = np.asarray([window for window in chosen if int(window) not in broken], dtype=chosen.dtype)
+    enough = left.size >= calibration.MIN_WINDOWS and drift.false_alarm_rate >= 1 / (left.size + 1)
+    if not broken or not enough:
+        return chosen, ()
+    return left, tuple(
+        f"not compared with training's window of {profile.starts[window]}: {join_names(names)} "
+        f"{'is' if len(names) == 1 else 'are'} missing there as in no other"
+        for window, names in sorted(broken.items())
+    )
+
+
+def _same_counts(measured: list[Measured], chosen: npt.NDArray[np.intp]) -> int | None:
+    """The reference window that has the very counts of the live one in every cell of every feature."""
+    same = np.ones(chosen.size, dtype=bool)
+    for one in measured:
+        if one.reference.kind != "score":  # the scores of training are out-of-fold
+            same &= (one.reference.counts[chosen] == one.tally.counts).all(axis=1)
+    [found] = np.nonzero(same)
+    return int(chosen[found[0]]) if found.size and len(measured) else None
 
 
 def _p_values(

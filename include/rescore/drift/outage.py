@@ -17,6 +17,7 @@ from rescore.drift.reference import FeatureReference
 
 __all__ = [
     "Outage",
+    "broken_windows",
     "describe",
     "find_collapse",
     "find_other_scale",
@@ -44,6 +45,9 @@ FEWEST_ROWS = 10
 
 #: Another unit: ten times beyond the largest or smallest magnitude of any reference window.
 SCALE_FACTOR = 10.0
+
+#: Reference windows with an outage of their own are set aside, if they are no more than this share.
+MOST_BROKEN = 0.05
 
 #: Scores are *collapsed* if they spread by less than this part of the narrowest reference window.
 COLLAPSE_FACTOR = 0.05
@@ -101,6 +105,36 @@ def _was_never_nearly_constant(reference: FeatureReference) -> bool:
     filled = (reference.counts[there, :-1] > 0).sum(axis=1)
     besides = 1 - top
     return bool(filled.min() >= MANY_CELLS or besides.mean() >= FAR_FROM_CONSTANT * besides.std())
+
+
+def broken_windows(
+    features: tuple[FeatureReference, ...], chosen: npt.NDArray[np.intp]
+) -> dict[int, list[str]]:
+    """Reference windows in which a column is gone as in no other one, and those columns.
+
+    A live window like that would be an outage and no drift. Left among the others it makes every
+    alarm rarer: the first day of a table has no history, say, and is unlike all that follow.
+
+    Parameters
+    ----------
+    features : tuple of FeatureReference
+        The profile's features.
+    chosen : ndarray of int
+        The reference windows that are compared with.
+
+    Returns
+    -------
+    dict of int to list of str
+        By the window's place in the profile. Empty if they are more than :data:`MOST_BROKEN`: then they
+        are how windows usually are.
+    """
+    found: dict[int, list[str]] = {}
+    for one in features:
+        rates = missing_rates(one)[chosen]
+        [gone] = np.nonzero(rates >= GONE)
+        if gone.size == 1 and np.delete(rates, gone).max(initial=0.0) < ALMOST_GONE:
+            found.setdefault(int(chosen[gone[0]]), []).append(one.name)
+    return found if len(found) <= MOST_BROKEN * chosen.size else {}
 
 
 def find_other_scale(reference: FeatureReference, values: Floats) -> Outage | None:
