@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,21 @@ from rescore.pipeline import Context
 
 AS_OF = "2024-01-31T00:00:00+00:00"
 FEATURES = ["pressure", "moon", "wind"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _plain_pickle(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Airflow, which other tests import, imports dill, which makes joblib name dill's own functions."""
+    dill = sys.modules.get("dill")
+    if dill is None:
+        yield
+        return
+    dill.extend(False)
+    monkeypatch.setattr(joblib.numpy_pickle.NumpyPickler, "dispatch", pickle._Pickler.dispatch.copy())
+    yield
+    dill.extend(True)
 
 
 def rows(seed: int) -> tuple[pd.DataFrame, Any]:
