@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,19 +20,19 @@ __all__ = ["Compared", "Evaluation", "Fit", "ModelPackage", "PublishedRun", "Sho
 _CELL = "padding:2px 12px 2px 0;text-align:{align};vertical-align:top"
 
 
-class Shown:
+class Shown(ABC):
     """A result with a title and facts; some have a table of numbers beneath.
 
     A notebook shows ``_repr_html_``, a terminal ``repr``.
     """
 
+    @abstractmethod
     def title(self) -> str:
         """What it is, in a few words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Name to value, in the order they are shown; None is left out."""
-        raise NotImplementedError
 
     def table(self) -> tuple[str, Mapping[str, float]] | None:
         """A caption, and numbers by name to be drawn as bars; None if there is none."""
