@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from rescore.drift import build_reference, compare
-from rescore.drift.cells import LevelCells
+from rescore.drift.binning import LevelCells
 from rescore.drift.reference import Reference
 from rescore.spec import DriftSpec, ModelSpec
 

@@ -3,6 +3,6 @@
 A file of its own: Airflow drops all DAGs of a file that raises, and the good ones shall stay.
 """
 
-from rescore_airflow.model_dags import check_model_folders
+from rescore_airflow.dags import check_model_folders
 
 check_model_folders()

@@ -1,6 +1,5 @@
 """publish_<model> for every model folder: a person publishes what is held or was stopped."""
 
-from rescore_airflow.factory import publish_dag
-from rescore_airflow.model_dags import every_model
+from rescore_airflow.dags import every_model, publish_dag
 
 globals().update(every_model(publish_dag))

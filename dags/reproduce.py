@@ -1,5 +1,5 @@
 """reproduce: derive published runs again, and fail if one differs."""
 
-from rescore_airflow.factory import reproduce_dag
+from rescore_airflow.dags import reproduce_dag
 
 reproduce = reproduce_dag()

@@ -1,6 +1,5 @@
 """train_<model> for every model folder: snapshot, package, approval, pin."""
 
-from rescore_airflow.factory import train_dag
-from rescore_airflow.model_dags import every_model
+from rescore_airflow.dags import every_model, train_dag
 
 globals().update(every_model(train_dag))

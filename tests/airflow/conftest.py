@@ -39,7 +39,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 #: All that somebody with an Airflow of their own has to write.
 THEIR_DAGS = """
-from rescore_airflow.factory import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
+from rescore_airflow.dags import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
 
 score_tides, train_tides, publish_tides = score_dag("tides"), train_dag("tides"), publish_dag("tides")
 score_ebb = score_dag("ebb")

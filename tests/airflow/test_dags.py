@@ -15,8 +15,8 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
-from rescore_airflow.factory import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
-from rescore_airflow.readiness import ReadinessTrigger
+from rescore_airflow.dags import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
+from rescore_airflow.operators.readiness import ReadinessTrigger
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_the_monitor_tells_and_asks_only_where_that_is_declared(
     spec.write_text(declared)
     monkeypatch.setenv("RESCORE_MODELS", str(folder))
     platform = tmp_path / "notify.yaml"
-    platform.write_text("- {notifier: rescore_airflow.webhook.WebhookNotifier, events: [verdict]}")
+    platform.write_text("- {notifier: rescore_airflow.notify.webhook.WebhookNotifier, events: [verdict]}")
     monkeypatch.setenv("RESCORE_NOTIFY", str(platform))
     dag = monitor_dag("tides")
     assert {task: dag.get_task(task).upstream_task_ids for task in dag.task_ids} == {

@@ -13,7 +13,7 @@ _LOOK = """
 import json, rescore, rescore_airflow
 from pathlib import Path
 from airflow import plugins_manager
-from rescore_airflow.page import create_page
+from rescore_airflow.page.app import create_page
 loaded, errors = plugins_manager._get_plugins()
 folders = [Path(package.__file__).parent for package in (rescore, rescore_airflow)]
 print(json.dumps({

@@ -14,9 +14,9 @@ from sinks import MailSink, WebSink, running
 
 from rescore.errors import SettingsError, SpecError
 from rescore.folder import load_model
-from rescore_airflow.factory import score_dag
-from rescore_airflow.monitoring import tell_of_verdicts
-from rescore_airflow.notifications import Message, on_failure, tell
+from rescore_airflow.dags import score_dag
+from rescore_airflow.dags.monitor import tell_of_verdicts
+from rescore_airflow.notify.events import Message, on_failure, tell
 
 MAIL = {
     "notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
@@ -24,7 +24,7 @@ MAIL = {
     "arguments": {"to": "ops@harbour.test", "from_email": "rescore@harbour.test"},
 }
 HOOK = {
-    "notifier": "rescore_airflow.webhook.WebhookNotifier",
+    "notifier": "rescore_airflow.notify.webhook.WebhookNotifier",
     "arguments": {"conn_id": "chat", "endpoint": "/rooms/7"},
 }
 

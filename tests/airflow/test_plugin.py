@@ -24,7 +24,7 @@ mine = [p for p in loaded if p.name == "rescore"]
 views = [v["url_route"] for v in plugins_manager._get_ui_plugins()[0]]
 print(json.dumps({
     "sources": [str(p.source) for p in mine], "errors": errors, "timetables": timetables, "views": views,
-    "page": [m for m in light if m.startswith(("fastapi", "rescore_airflow.page", "pandas", "sklearn"))],
+    "page": [m for m in light if m.startswith(("fastapi", "rescore_airflow.page.app", "pandas", "sklearn"))],
 }))
 """
 

@@ -11,8 +11,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from rescore.folder import load_model
-from rescore_airflow.promotion import PromotionApproval
-from rescore_airflow.train_request import train_params
+from rescore_airflow.operators.promotion import PromotionApproval
+from rescore_airflow.requests.train import train_params
 
 MADE = {"version": "1.0.1", "sha256": "sha256:new"}
 

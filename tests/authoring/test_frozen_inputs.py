@@ -14,7 +14,7 @@ from rescore.cli import main
 from rescore.errors import NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.settings import Settings
-from rescore_airflow.overview import model_overview
+from rescore_airflow.page.overview import model_overview
 
 NAMES = ("HOME", "MODELS", "DATABASE_URL", "CONNECTION_SOURCE")
 NO_HISTORY = "the source keeps no history (known_by: none): only frozen rows prove what was scored"

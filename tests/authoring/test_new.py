@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 
 from rescore import pipeline
+from rescore.authoring.check import _folder_tests
 from rescore.errors import ParameterError, RescoreError
-from rescore.pipeline.check import _folder_tests
 from rescore.settings import Settings
 
 SOURCES = """

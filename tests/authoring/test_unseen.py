@@ -8,9 +8,9 @@ import psycopg2
 import pytest
 
 from rescore import pipeline
+from rescore.authoring.check import _read_past
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
-from rescore.pipeline.check import _read_past
 from rescore.settings import Settings
 
 NOON = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from rescore.drift import build_reference, compare
-from rescore.drift.bars import MOST_FEATURES, score_quantiles
+from rescore.drift.histograms import MOST_FEATURES, score_quantiles
 from rescore.spec import ModelSpec
 
 SPEC = ModelSpec.model_validate(

@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 
 from rescore.drift import calibration, distances
-from rescore.drift.cells import OrderedCells
-from rescore.drift.standing import shape_standing, shift_standing, unusualness
+from rescore.drift.binning import OrderedCells
+from rescore.drift.standardise import shape_standing, shift_standing, unusualness
 from rescore.errors import DriftError
 
 WINDOWS, FEATURES = 60, 20

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ks_2samp
 
-from rescore.drift import DriftReport, auc_interval, build_reference, compare
+from rescore.drift import DriftReport, build_reference, compare
 from rescore.drift.reference import Reference
+from rescore.performance import auc_interval
 from rescore.spec import ModelSpec
 
 DATA = Path(__file__).parents[1] / "data" / "car_loan" / "car_loan.parquet"
@@ -88,7 +89,7 @@ def test_the_estimate_follows_what_came_true(chunks: list[pa.Table], reports: li
 
 def test_scores_as_they_are_would_overstate_the_drop(chunks: list[pa.Table], reference: bytes) -> None:
     """The model is too sure of itself; what its scores meant in training mends that."""
-    from rescore.drift import estimated_performance
+    from rescore.performance import estimated_performance
 
     raw = [estimated_performance(chunk["y_pred_proba"].to_numpy())["auc"] for chunk in chunks]
     assert max(abs(value - auc(chunk)) for value, chunk in zip(raw, chunks, strict=True)) > 0.012

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rescore.drift import cells as module
-from rescore.drift.cells import LevelCells, OrderedCells, ordered_values
+from rescore.drift import binning as module
+from rescore.drift.binning import LevelCells, OrderedCells, ordered_values
 
 anything = hnp.arrays(np.float64, st.integers(0, 300), elements=st.floats(width=64))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rescore.drift.reference import Reference
-from rescore.drift.standing import shape_standing, shift_standing, unusualness
+from rescore.drift.standardise import shape_standing, shift_standing, unusualness
 from rescore.errors import DriftError
 
 

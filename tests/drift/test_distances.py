@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rescore.drift import distances
-from rescore.drift.cells import OrderedCells
+from rescore.drift.binning import OrderedCells
 
 counts = st.lists(st.integers(0, 500), min_size=5, max_size=5).filter(lambda row: sum(row) > 0)
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from rescore.drift import ScoreCalibration, auc_interval, estimated_performance, realised
-from rescore.drift.performance_metrics import calibration
 from rescore.errors import DriftError
+from rescore.performance import ScoreCalibration, auc_interval, estimated_performance, realised
+from rescore.performance.interval_metrics import calibration
 from rescore.spec import ModelSpec
 
 Spec = Callable[..., ModelSpec]

@@ -8,7 +8,7 @@ import pytest
 from flights.conftest import due, execute
 
 from rescore import source
-from rescore.pipeline.check import _labels, _read_past, _values
+from rescore.authoring.check import _labels, _read_past, _values
 
 
 def failed(results):

@@ -15,9 +15,9 @@ from model.zoo import BESIDE, OWN, SHARED
 
 from rescore.folder import ModelFolder
 from rescore.model import train
+from rescore.model.child.trainer import Trainer
 from rescore.model.environment import THREAD_VARIABLES
 from rescore.model.stage import code_tree, write_tree
-from rescore.model.trainer import Trainer
 
 
 @pytest.fixture(scope="session")

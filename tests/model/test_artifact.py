@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 
 from rescore.errors import RefusedTypeError, UnseededEstimatorError
 from rescore.model.artifact import canonical, differing, serialise
-from rescore.model.checks import refuse_nameless, refuse_stored_rows, refuse_unseeded
+from rescore.model.child.checks import refuse_nameless, refuse_stored_rows, refuse_unseeded
 from rescore.model.runtime.artifact import load_artifact
 from rescore.model.wheel import write_zip
 

@@ -31,12 +31,12 @@ from rescore.errors import (
 )
 from rescore.model import Fitted, Package, PackageFile, build_package, next_version, open_package
 from rescore.model import package as package_module
-from rescore.model.evaluate import metrics
 from rescore.model.requirements import direct, lock_lines
 from rescore.model.runtime.errors import EnvironmentError_, FileDigestError
 from rescore.model.runtime.package import InstalledPackage
 from rescore.model.target import truth_for
 from rescore.model.wheel import build_wheel, unpack
+from rescore.performance import metrics
 
 LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z"}
 PROFILE = b'{"reference": "of drift"}'

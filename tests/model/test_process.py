@@ -87,7 +87,7 @@ def test_the_first_error_ends_those_beside_it(tmp_path: Path) -> None:
     "waiting",
     [
         "from rescore.model.runtime.command import end_with_parent; end_with_parent()",
-        "import queue, threading; from rescore.model.fit_worker import _listen; "
+        "import queue, threading; from rescore.model.child.worker import _listen; "
         "threading.Thread(target=_listen, args=(queue.SimpleQueue(),), daemon=True).start()",
     ],
 )
@@ -116,6 +116,6 @@ def test_a_fit_in_an_unprepared_process_is_refused(tmp_path: Path) -> None:
             "rescore.model.process.start_environment",
             lambda path, hash_seed: {**start_environment(path), "OMP_NUM_THREADS": "2"},
         )
-        with Child(["-m", "rescore.model.fit_worker", "job"], folder=tmp_path, path=[INCLUDE]) as child:
+        with Child(["-m", "rescore.model.child.worker", "job"], folder=tmp_path, path=[INCLUDE]) as child:
             list(child.messages())
     assert caught.value.where == "OMP_NUM_THREADS"

@@ -22,7 +22,7 @@ FIT_ALL = """
 import json, sys
 from pathlib import Path
 from rescore.model.runtime.environment import one_thread
-from rescore.model.trainer import Trainer
+from rescore.model.child.trainer import Trainer
 for path in sys.argv[1:]:
     trainer = Trainer(json.loads(Path(path).read_text()))
     with one_thread():

@@ -19,12 +19,13 @@ from rescore.errors import (
     TrainingError,
     UnseededEstimatorError,
 )
-from rescore.model.evaluate import folds, metrics
-from rescore.model.golden import MANY, draw
+from rescore.model.child.evaluate import folds
+from rescore.model.child.golden import MANY, draw
+from rescore.model.child.trainer import Trainer
 from rescore.model.runtime.environment import one_thread
 from rescore.model.runtime.frames import Features
 from rescore.model.target import encode_target
-from rescore.model.trainer import Trainer
+from rescore.performance import metrics
 
 Make = Callable[..., Trainer]
 

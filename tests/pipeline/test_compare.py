@@ -18,7 +18,7 @@ from rescore.errors import (
     ParameterError,
     SpecError,
 )
-from rescore.report.comparison import comparison_html
+from rescore.report.comparison_page import comparison_html
 
 WEAK, STRONG = "1.0.0", "1.0.1"
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rescore import pipeline
-from rescore.model.evaluate import metrics
-from rescore.pipeline.compare_blocks import HIGHER_IS_BETTER, MIN_BLOCKS, Resampled, metric_of
+from rescore.comparison.resampling import HIGHER_IS_BETTER, MIN_BLOCKS, Resampled, metric_of
+from rescore.performance import metrics
 
 
 @st.composite

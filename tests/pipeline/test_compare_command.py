@@ -11,7 +11,7 @@ from pipeline.rivals import NAME, write
 
 from rescore import pipeline
 from rescore.cli import main
-from rescore.report.comparison import comparison_html
+from rescore.report.comparison_page import comparison_html
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from rescore import pipeline
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError, StoreError
 from rescore.interval import Interval
 from rescore.model.runtime.package import ulps
-from rescore.pipeline.reproduce import judge
+from rescore.pipeline.reproduce.runs import judge
 from rescore.settings import Settings
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rescore import report as charts
 from rescore.errors import ParameterError
-from rescore.report import charts, drawing, drift_charts
+from rescore.report import drawing, drift_charts
 
 NEW_YORK = "America/New_York"
 

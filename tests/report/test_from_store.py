@@ -10,8 +10,9 @@ import pytest
 from loans import Bank, day
 from report.conftest import LAST
 
+from rescore import report as charts
 from rescore.errors import NotFoundError, ParameterError
-from rescore.report import charts, from_store
+from rescore.report import from_store
 
 
 def texts(chart: Any) -> list[str]:

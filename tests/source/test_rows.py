@@ -13,7 +13,7 @@ from source.conftest import DAY
 
 from rescore.digest import LEAF_ROWS
 from rescore.errors import SourceKeyError
-from rescore.source.rows import RowLaws, in_leaves
+from rescore.source.row_laws import RowLaws, in_leaves
 
 law = settings(deadline=None, max_examples=100)
 
@@ -54,7 +54,7 @@ def test_leaves_are_whole_and_in_order(sizes: list[int]) -> None:
 
 
 def test_wide_rows_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rescore.source.rows._MAX_HELD_BYTES", 250_000)
+    monkeypatch.setattr("rescore.source.row_laws._MAX_HELD_BYTES", 250_000)
     batch = pa.record_batch({"v": pa.array(["x" * 1000] * 100)})
     assert [leaf.num_rows for leaf in in_leaves([batch] * 5)] == [300, 200]
 

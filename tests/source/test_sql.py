@@ -13,7 +13,7 @@ from source.conftest import DAY
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
-from rescore.source.sql import Rendered, quote_identifier, render
+from rescore.source.query import Rendered, quote_identifier, render
 
 START = "(TIMESTAMPTZ '2024-03-01 00:00:00.000000+00:00')"
 END = "(TIMESTAMPTZ '2024-03-02 00:00:00.000000+00:00')"

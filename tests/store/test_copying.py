@@ -17,7 +17,7 @@ from store.builders import TIMESTAMP
 from rescore.digest import table_digest
 from rescore.errors import StoreError
 from rescore.store import Store
-from rescore.store.copying import copy_in, query_batches
+from rescore.store.binary_copy import copy_in, query_batches
 
 COLUMNS = {
     "a_bool": (pa.bool_(), "boolean", st.booleans()),

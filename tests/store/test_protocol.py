@@ -19,7 +19,7 @@ from store.builders import Walk, day, make_scores
 from rescore.errors import StaleFenceError
 from rescore.interval import Interval
 from rescore.store import RunHandle, Store
-from rescore.store.copying import _Stream
+from rescore.store.binary_copy import _Stream
 
 
 def seen(store: Store, interval: Interval) -> tuple[set[str], list[float]]:

@@ -13,7 +13,7 @@ from rescore.errors import SettingsError, StoreSchemaError, StoreUnavailableErro
 from rescore.local.postgres import LocalPostgres
 from rescore.store import Store
 from rescore.store.database import KNOWN_VERSIONS
-from rescore.store.tables import metadata
+from rescore.store.schema.tables import metadata
 
 CATALOG = """
 SELECT c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,

@@ -12,7 +12,7 @@ import pytest
 
 from rescore.errors import SpecError
 from rescore.validation import load_suite, validate
-from rescore.validation.engine import ephemeral_context
+from rescore.validation.gx_engine import ephemeral_context
 
 from .conftest import HEADER, MakeModel, weather
 

@@ -101,14 +101,14 @@ def _until(ctx: Context, model: str, series: Sequence[dict[str, Any]], run: str)
 def _draw_drift(
     ctx: Context, model: str, series: Sequence[dict[str, Any]], feature: str | None, path: Path
 ) -> None:
-    from rescore.report import charts, from_store
+    from rescore import report
 
     if feature is not None:
         run = str(series[-1]["run_id"])
-        charts.save(from_store.feature_distribution_of(ctx.store, model, feature, run), path)
+        report.save(report.feature_distribution_of(ctx.store, model, feature, run), path)
     else:
         timezone = str(series[-1]["report"].get("timezone", "UTC"))
-        charts.save(charts.drift_heatmap(series, title=f"{model}: drift", timezone=timezone), path)
+        report.save(report.drift_heatmap(series, title=f"{model}: drift", timezone=timezone), path)
 
 
 def _ranked(features: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def _ranked(features: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _drift_row(one: Mapping[str, Any], series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    from rescore.report.text_charts import sparkline
+    from rescore.report import sparkline
 
     history = [_effect(window["report"], one["name"]) for window in series]
     gone = one["distance"] is None or one["missing"] == 1
@@ -159,7 +159,7 @@ def _feature(report: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _print_feature(model: str, report: Mapping[str, Any], name: str) -> None:
-    from rescore.report.text_charts import bar
+    from rescore.report import bar
 
     found = _feature(report, name)
     bars = found.pop("bars")
@@ -198,22 +198,21 @@ def performance(
     as_json: Json = False,
 ) -> None:
     """Show how scores came true, with intervals, beside what they let expect; by declared segment, too."""
-    from rescore import pipeline
-    from rescore.report import charts, from_store
+    from rescore import pipeline, report
 
     with context() as ctx:
         ctx.model(model)
         if measure:
             pipeline.measure_due(ctx, model, datetime.now(UTC))
-        metric, rows = from_store.performance_rows(ctx.store, model, last, by=by, metric=metric)
+        metric, rows = report.performance_rows(ctx.store, model, last, by=by, metric=metric)
         measured = (
             pipeline.performance_by_week(ctx, model, 1)
             if by == "week"
             else pipeline.performance_by_run(ctx, model, 1)
         )
         if save is not None:
-            drawn = from_store.performance_of(ctx.store, model, last, by=by, metric=metric)
-            charts.save(drawn, save)
+            drawn = report.performance_of(ctx.store, model, last, by=by, metric=metric)
+            report.save(drawn, save)
     if as_json:
         print_rows(rows, as_json=True, title=metric)
         return
@@ -227,8 +226,8 @@ def performance(
 
 
 def _print_performance(model: str, by: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
-    from rescore.report import from_store
-    from rescore.report.text_charts import strip
+    from rescore import report
+    from rescore.report import strip
 
     names = ("value", "low", "high", "estimated")
     numbers = [row[name] for row in rows for name in names if row[name] is not None]
@@ -250,7 +249,7 @@ def _print_performance(model: str, by: str, metric: str, rows: Sequence[dict[str
         shown = [{k: v for k, v in row.items() if k not in {"estimated", "came true"}} for row in shown]
     title = f"{model}: {escape(metric)} by {by}, with 95 % intervals"
     print_rows(shown, as_json=False, title=title, columns=[*shown[0]])
-    if found := from_store.agreement(rows):
+    if found := report.agreement(rows):
         stdout.print(
             f"The estimate came true within its band in {found['within']} of {found['measured']} {by}s; "
             f"it was off by {found['typical']:.3g} in the middle.",

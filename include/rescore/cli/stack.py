@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command()
 def demo() -> None:
     """Run the whole job on real flights: load, train, pin, score, stop an outage, reproduce."""
-    from rescore.demo.run import run_demo
+    from rescore.demo import run_demo
 
     sys.exit(run_demo(stdout, say))
 
@@ -25,7 +25,7 @@ def up(
     detach: Annotated[bool, typer.Option(help="Return once all is healthy; else run until Ctrl-C.")] = True,
 ) -> None:
     """Start the local Postgres and Airflow, and keep them running."""
-    from rescore.local.stack import LocalStack
+    from rescore.local import LocalStack
     from rescore.settings import Settings
 
     stack = LocalStack(Settings.from_environment(), progress=say)
@@ -48,7 +48,7 @@ def up(
 @app.command()
 def down() -> None:
     """Stop what ``up`` started; data stays under var/."""
-    from rescore.local.stack import LocalStack
+    from rescore.local import LocalStack
     from rescore.settings import Settings
 
     stopped = LocalStack(Settings.from_environment(), progress=say).down()

@@ -54,7 +54,7 @@ def say(line: str) -> None:
 @contextmanager
 def context() -> Iterator[Context]:
     """The context of the configured database, or of the local Postgres for as long as it is used."""
-    from rescore.local.stack import LocalStack
+    from rescore.local import LocalStack
     from rescore.pipeline import Context
     from rescore.settings import Settings
 

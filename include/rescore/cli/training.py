@@ -89,7 +89,7 @@ def compare(
     else:
         stdout.print(Markdown(found.markdown()))
     if save is not None:
-        from rescore.report.comparison import comparison_html
+        from rescore.report import comparison_html
 
         save.parent.mkdir(parents=True, exist_ok=True)
         save.write_text(comparison_html(found.report), encoding="utf-8")

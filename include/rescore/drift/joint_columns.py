@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import ndtri
 
-from rescore.drift.cells import LevelCells, moments, ordered_values
+from rescore.drift.binning import LevelCells, moments, ordered_values
 from rescore.drift.reference import FeatureReference, Reference
 
 __all__ = ["MOST_COLUMNS", "Column", "columns_of", "normal_scores"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rescore.drift.cells import LevelCells, Tally
+from rescore.drift.binning import LevelCells, Tally
 from rescore.drift.reference import FeatureReference
 
 __all__ = [

@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rescore.drift.binning import LevelCells, OrderedCells, moments, ordered_values
 from rescore.drift.calibration import per_window, refuse_unresolvable
-from rescore.drift.cells import LevelCells, OrderedCells, moments, ordered_values
-from rescore.drift.performance import positives
-from rescore.drift.performance_estimate import ScoreCalibration, estimated_performance
 from rescore.errors import DriftError
+from rescore.performance import ScoreCalibration, estimated_performance, positives
 from rescore.spec import Feature, ModelSpec
 
 __all__ = ["FORMAT", "LEAST_ROWS", "FeatureReference", "Reference", "build_reference", "stratum_of"]

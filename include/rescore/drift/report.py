@@ -114,13 +114,13 @@ class DriftReport:
     scores : dict or None
         ``rows`` with a score, and ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of them.
     bars : dict
-        For pictures: see :func:`rescore.drift.bars.bars_of`.
+        For pictures: see :func:`rescore.drift.histograms.bars_of`.
     joint : dict or None
         Where features were compared jointly: ``method`` (``classifier_rank`` or ``permuted_labels``),
         ``auc`` of a classifier that tells the window from training, ``auc_reference_median`` and
         ``_high`` of those that tell reference windows, ``p_value`` (as a feature's), ``effect``,
         ``flagged``, the numbers of ``rows``, ``reference_rows`` and ``columns``, and the ``features``
-        and ``pairs`` that tell most: see :class:`rescore.drift.joint.Joint`.
+        and ``pairs`` that tell most: see :class:`rescore.drift.joint_classifier.Joint`.
     """
 
     verdict: Verdict

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rescore.drift.binning import Tally
 from rescore.drift.calibration import MIN_WINDOWS
-from rescore.drift.cells import Tally
 from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import FeatureDrift, Method, Verdict
 from rescore.spec import DriftSpec

@@ -1,21 +1,69 @@
 """Deterministic fits, packages that prove themselves, and predictions of the same bits everywhere.
 
 A package is a wheel that needs neither Rescore nor Airflow. Whatever fits or predicts runs in a
-fresh interpreter of one thread; nothing heavy is imported here.
+fresh interpreter of one thread (``child`` runs only there); names load on first use.
 """
 
-from rescore.model.adopt import SavedModel, adopt, find_saved
-from rescore.model.build import FORMAT, PackageFile, build_package, next_version
-from rescore.model.compare_manifests import changes
-from rescore.model.environment import differences, numeric_environment
-from rescore.model.package import Package, open_package
-from rescore.model.signing import sign_file, verify_file
-from rescore.model.train import Fitted, train, train_verified
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rescore.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from rescore.model.adopt import (
+        SavedModel,
+        adopt,
+        find_saved,
+    )
+    from rescore.model.build import (
+        FORMAT,
+        PackageFile,
+        build_package,
+        next_version,
+    )
+    from rescore.model.environment import (
+        differences,
+        numeric_environment,
+    )
+    from rescore.model.manifest_changes import (
+        changes,
+    )
+    from rescore.model.package import (
+        Package,
+        open_package,
+    )
+    from rescore.model.runtime.environment import (
+        one_thread,
+    )
+    from rescore.model.runtime.errors import (
+        PackageError,
+    )
+    from rescore.model.runtime.frames import (
+        Features,
+    )
+    from rescore.model.runtime.package import (
+        ulps,
+    )
+    from rescore.model.signing import (
+        sign_file,
+        verify_file,
+    )
+    from rescore.model.target import (
+        truth_for,
+    )
+    from rescore.model.train import (
+        Fitted,
+        train,
+        train_verified,
+    )
 
 __all__ = [
     "FORMAT",
+    "Features",
     "Fitted",
     "Package",
+    "PackageError",
     "PackageFile",
     "SavedModel",
     "adopt",
@@ -25,9 +73,30 @@ __all__ = [
     "find_saved",
     "next_version",
     "numeric_environment",
+    "one_thread",
     "open_package",
     "sign_file",
     "train",
     "train_verified",
+    "truth_for",
+    "ulps",
     "verify_file",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "adopt": ["SavedModel", "adopt", "find_saved"],
+        "build": ["FORMAT", "PackageFile", "build_package", "next_version"],
+        "environment": ["differences", "numeric_environment"],
+        "manifest_changes": ["changes"],
+        "package": ["Package", "open_package"],
+        "runtime.environment": ["one_thread"],
+        "runtime.errors": ["PackageError"],
+        "runtime.frames": ["Features"],
+        "runtime.package": ["ulps"],
+        "signing": ["sign_file", "verify_file"],
+        "target": ["truth_for"],
+        "train": ["Fitted", "train", "train_verified"],
+    },
+)

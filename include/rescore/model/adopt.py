@@ -19,8 +19,9 @@ import yaml
 from rescore.digest import file_sha256
 from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
 from rescore.folder import ModelFolder
-from rescore.model.process import Child, Progress
+from rescore.model.process import Child
 from rescore.model.train import Fitted, child_answer, library_path, stage_folder, write_job
+from rescore.progress import Progress
 
 __all__ = ["SavedModel", "adopt", "find_saved"]
 
@@ -160,7 +161,7 @@ def adopt(
     told = {"path": str(copied), "file": saved.path.name, "sha256": file_sha256(copied), "format": saved.form}
     job = write_job(None, folder, build_dir, "fitted")
     job.write_text(json.dumps({**json.loads(job.read_text(encoding="utf-8")), "adopted": told}))
-    arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
+    arguments = ["-m", "rescore.model.child.worker", str(job.absolute())]
     path = [(build_dir / "tree").absolute(), *library_path()]
     with Child(arguments, folder=home, path=path, home=home.absolute()) as child:
         messages = child.messages()

@@ -25,9 +25,9 @@ from typing import Any
 
 from rescore.errors import EnvironmentMismatchError
 from rescore.model.environment import differences
-from rescore.model.process import Progress
 from rescore.model.requirements import without_hashes
 from rescore.model.stage import DATA
+from rescore.progress import Progress
 
 __all__ = ["OwnEnvironment", "own_environment"]
 

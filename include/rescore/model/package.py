@@ -24,9 +24,10 @@ from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import own_environment
-from rescore.model.process import MARK, Child, Progress, Team
+from rescore.model.process import MARK, Child, Team
 from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
+from rescore.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa

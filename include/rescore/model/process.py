@@ -22,12 +22,10 @@ from rescore import errors
 from rescore.errors import ModelError, RescoreError
 from rescore.model.environment import UMASK, start_environment
 
-__all__ = ["MARK", "Child", "Progress", "Team"]
+__all__ = ["MARK", "Child", "Team"]
 
 T = TypeVar("T")
 
-#: Receives one line of text per step of long work.
-Progress = Callable[[str], None]
 
 #: As in ``runtime/command.py``, which this module must not import: it needs numpy.
 MARK = "::rescore "

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError
 from rescore.folder import ModelFolder
 from rescore.model.environment import UMASK
-from rescore.model.process import Progress, Team
+from rescore.model.process import Team
 from rescore.model.stage import code_tree, sources_tree, write_tree
+from rescore.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,7 +267,7 @@ def _run(
     team = Team()
 
     def drive(job: Path, tasks: _Tasks, hash_seed: int, umask: int) -> None:
-        arguments = ["-m", "rescore.model.fit_worker", str(job.absolute())]
+        arguments = ["-m", "rescore.model.child.worker", str(job.absolute())]
         path = [(build_dir / "tree").absolute(), *library_path()]
         with team.start(arguments, folder=build_dir, path=path, hash_seed=hash_seed, umask=umask) as child:
             messages = child.messages()

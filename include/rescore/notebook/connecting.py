@@ -29,7 +29,7 @@ class Console:
 
 def connect(resources: ExitStack, *, progress: Console) -> Context:
     """The context of the configured database, or of the local Postgres until ``resources`` close."""
-    from rescore.local.stack import LocalStack
+    from rescore.local import LocalStack
 
     settings = Settings.from_environment({**project_environment(Path.cwd()), **os.environ})
     stack = resources.enter_context(LocalStack(settings, progress=progress).session(airflow=False))

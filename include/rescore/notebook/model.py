@@ -208,8 +208,7 @@ class Model:
         """
         import pyarrow.parquet as pq
 
-        from rescore.model.runtime.errors import PackageError
-        from rescore.model.runtime.frames import Features
+        from rescore.model import Features, PackageError
 
         package = self._package or self._provisional() or self._pinned()
         try:
@@ -281,7 +280,6 @@ class Model:
             No such run, or it has no scores.
         """
         from rescore import source
-        from rescore.pipeline.rows import without
 
         if run_id is None:
             published = self._ctx.store.published_runs(self.name)
@@ -298,7 +296,7 @@ class Model:
             interval=run.interval,
             package_version=run.package_version,
             score_digest=run.score_digest,
-            inputs=without(rows, self._ctx.store.excluded_positions(run)).to_pandas(),
+            inputs=source.without(rows, self._ctx.store.excluded_positions(run)).to_pandas(),
             scores=self._ctx.store.scores_of(run).to_pandas(),
         )
 

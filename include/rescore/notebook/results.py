@@ -281,7 +281,7 @@ class Compared:
 
     def save(self, path: Path) -> Path:
         """Write the comparison as a page with pictures that needs nothing else."""
-        from rescore.report.comparison import comparison_html
+        from rescore.report import comparison_html
 
         path.write_text(comparison_html(dict(self.report)), encoding="utf-8")
         return path

@@ -1,95 +1,100 @@
-"""The use cases, one file each: what a DAG task, a command and a notebook call.
+"""The use cases, by what a user does: what a DAG task, a command and a notebook call.
 
-Names load on first use, so that a readiness check does not import what a training needs.
+``scoring``, ``training``, ``packages``, ``monitoring``, ``compare`` and ``reproduce`` hold one use case
+a file. Names load on first use, so that a readiness check does not import what a training needs.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from rescore.pipeline.adopt import adopt_model
-    from rescore.pipeline.check import CheckResult, check_model
-    from rescore.pipeline.compare import compare_packages
-    from rescore.pipeline.compare_rule import Comparison
-    from rescore.pipeline.context import Context, code_revision
-    from rescore.pipeline.environments import build_environments
-    from rescore.pipeline.frozen_inputs import history, rewritten
-    from rescore.pipeline.monitor import monitor_model
-    from rescore.pipeline.performance import (
+    from rescore.pipeline.compare.compare_packages import (
+        compare_packages,
+    )
+    from rescore.pipeline.context import (
+        Context,
+        code_revision,
+        utc_now,
+    )
+    from rescore.pipeline.monitoring.monitor import (
+        monitor_model,
+    )
+    from rescore.pipeline.monitoring.performance import (
         latest_performance,
         measure_due,
         measure_run,
         performance_by_run,
         performance_by_week,
     )
-    from rescore.pipeline.pinning import pin_evidence, status_rows
-    from rescore.pipeline.publish import publish_run, release_run
-    from rescore.pipeline.ready import is_ready
-    from rescore.pipeline.reproduce import Difference, Reproduction, reproduce_run, sample_runs
-    from rescore.pipeline.reproduce_scores import (
+    from rescore.pipeline.packages.environments import (
+        build_environments,
+    )
+    from rescore.pipeline.packages.pinning import (
+        pin,
+        pin_evidence,
+        status_rows,
+    )
+    from rescore.pipeline.packages.signing import (
+        sign_package,
+        verify_package,
+    )
+    from rescore.pipeline.packages.versions import (
+        package_rows,
+    )
+    from rescore.pipeline.reproduce.runs import (
+        Difference,
+        Reproduction,
+        reproduce_run,
+        sample_runs,
+    )
+    from rescore.pipeline.reproduce.single_scores import (
         PackageReproduction,
         ScoreReproduction,
         reproduce_package,
         reproduce_score,
     )
-    from rescore.pipeline.reproduce_training import TrainingReproduction, retrain_package
-    from rescore.pipeline.retrain import ask_for_retraining, when_due
-    from rescore.pipeline.scaffold import Draft, new_model
-    from rescore.pipeline.score import (
+    from rescore.pipeline.reproduce.trainings import (
+        TrainingReproduction,
+        retrain_package,
+    )
+    from rescore.pipeline.scoring.publishing import (
+        publish_run,
+        release_run,
+    )
+    from rescore.pipeline.scoring.readiness import (
+        is_ready,
+    )
+    from rescore.pipeline.scoring.stages import (
         begin_extract,
         drift_run,
         score_interval,
         score_run,
         validate_run,
     )
-    from rescore.pipeline.signing import sign_package, verify_package
-    from rescore.pipeline.train import (
-        package_rows,
-        pin,
+    from rescore.pipeline.training.adopt import (
+        adopt_model,
+    )
+    from rescore.pipeline.training.frozen_inputs import (
+        history,
+        rewritten,
+    )
+    from rescore.pipeline.training.retraining import (
+        ask_for_retraining,
+        when_due,
+    )
+    from rescore.pipeline.training.train import (
         train_model,
         train_package,
         train_snapshot,
         training_window,
     )
 
-_WHERE = {
-    "adopt": ["adopt_model"],
-    "compare": ["compare_packages"],
-    "compare_rule": ["Comparison"],
-    "check": ["CheckResult", "check_model"],
-    "context": ["Context", "code_revision"],
-    "environments": ["build_environments"],
-    "monitor": ["monitor_model"],
-    "frozen_inputs": ["history", "rewritten"],
-    "performance": [
-        "latest_performance",
-        "measure_due",
-        "measure_run",
-        "performance_by_run",
-        "performance_by_week",
-    ],
-    "pinning": ["pin_evidence", "status_rows"],
-    "publish": ["publish_run", "release_run"],
-    "ready": ["is_ready"],
-    "reproduce": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
-    "reproduce_scores": ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"],
-    "reproduce_training": ["TrainingReproduction", "retrain_package"],
-    "retrain": ["ask_for_retraining", "when_due"],
-    "score": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
-    "scaffold": ["Draft", "new_model"],
-    "signing": ["sign_package", "verify_package"],
-    "train": ["package_rows", "pin", "train_model", "train_package", "train_snapshot", "training_window"],
-}
-_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-
 __all__ = [
-    "CheckResult",
-    "Comparison",
     "Context",
     "Difference",
-    "Draft",
     "PackageReproduction",
     "Reproduction",
     "ScoreReproduction",
@@ -98,7 +103,6 @@ __all__ = [
     "ask_for_retraining",
     "begin_extract",
     "build_environments",
-    "check_model",
     "code_revision",
     "compare_packages",
     "drift_run",
@@ -108,7 +112,6 @@ __all__ = [
     "measure_due",
     "measure_run",
     "monitor_model",
-    "new_model",
     "package_rows",
     "performance_by_run",
     "performance_by_week",
@@ -130,14 +133,43 @@ __all__ = [
     "train_package",
     "train_snapshot",
     "training_window",
+    "utc_now",
     "validate_run",
     "verify_package",
     "when_due",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "compare.compare_packages": ["compare_packages"],
+        "context": ["Context", "code_revision", "utc_now"],
+        "monitoring.monitor": ["monitor_model"],
+        "monitoring.performance": [
+            "latest_performance",
+            "measure_due",
+            "measure_run",
+            "performance_by_run",
+            "performance_by_week",
+        ],
+        "packages.environments": ["build_environments"],
+        "packages.pinning": ["pin", "pin_evidence", "status_rows"],
+        "packages.signing": ["sign_package", "verify_package"],
+        "packages.versions": ["package_rows"],
+        "reproduce.runs": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
+        "reproduce.single_scores": [
+            "PackageReproduction",
+            "ScoreReproduction",
+            "reproduce_package",
+            "reproduce_score",
+        ],
+        "reproduce.trainings": ["TrainingReproduction", "retrain_package"],
+        "scoring.publishing": ["publish_run", "release_run"],
+        "scoring.readiness": ["is_ready"],
+        "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
+        "training.adopt": ["adopt_model"],
+        "training.frozen_inputs": ["history", "rewritten"],
+        "training.retraining": ["ask_for_retraining", "when_due"],
+        "training.train": ["train_model", "train_package", "train_snapshot", "training_window"],
+    },
+)

@@ -11,17 +11,11 @@ from pathlib import Path
 
 from rescore.errors import SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
+from rescore.progress import Progress, silent
 from rescore.settings import Settings
 from rescore.store import Archive, Store
 
-__all__ = ["Context", "Progress", "built_here", "code_revision"]
-
-#: Receives one line of text per step of long work.
-Progress = Callable[[str], None]
-
-
-def _silent(line: str) -> None:
-    """Progress that nobody watches."""
+__all__ = ["Context", "built_here", "code_revision"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Context:
     store: Store
     archive: Archive
     connection: Callable[[str], str]
-    progress: Progress = _silent
+    progress: Progress = silent
 
     @classmethod
     def from_environment(
@@ -54,7 +48,7 @@ class Context:
         settings: Settings | None = None,
         *,
         connection: Callable[[str], str] | None = None,
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ) -> Context:
         """Build the context from the environment.
 

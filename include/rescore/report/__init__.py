@@ -2,3 +2,93 @@
 
 What changes anything lives in ``pipeline``. Importing this package imports no drawing library.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rescore.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from rescore.report.comparison_page import (
+        comparison_html,
+    )
+    from rescore.report.drawing import (
+        save,
+        svg,
+    )
+    from rescore.report.drift_charts import (
+        drift_heatmap,
+        feature_distribution,
+    )
+    from rescore.report.from_store import (
+        agreement,
+        calibration_of,
+        drift_heatmap_of,
+        extracted_rows_of,
+        feature_distribution_of,
+        model_pictures,
+        performance_of,
+        performance_rows,
+        score_distribution_of,
+    )
+    from rescore.report.performance_charts import (
+        calibration,
+        realised_performance,
+    )
+    from rescore.report.run_charts import (
+        extracted_rows,
+        score_distribution,
+    )
+    from rescore.report.text_charts import (
+        bar,
+        sparkline,
+        strip,
+    )
+
+__all__ = [
+    "agreement",
+    "bar",
+    "calibration",
+    "calibration_of",
+    "comparison_html",
+    "drift_heatmap",
+    "drift_heatmap_of",
+    "extracted_rows",
+    "extracted_rows_of",
+    "feature_distribution",
+    "feature_distribution_of",
+    "model_pictures",
+    "performance_of",
+    "performance_rows",
+    "realised_performance",
+    "save",
+    "score_distribution",
+    "score_distribution_of",
+    "sparkline",
+    "strip",
+    "svg",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "comparison_page": ["comparison_html"],
+        "drawing": ["save", "svg"],
+        "drift_charts": ["drift_heatmap", "feature_distribution"],
+        "from_store": [
+            "agreement",
+            "calibration_of",
+            "drift_heatmap_of",
+            "extracted_rows_of",
+            "feature_distribution_of",
+            "model_pictures",
+            "performance_of",
+            "performance_rows",
+            "score_distribution_of",
+        ],
+        "performance_charts": ["calibration", "realised_performance"],
+        "run_charts": ["extracted_rows", "score_distribution"],
+        "text_charts": ["bar", "sparkline", "strip"],
+    },
+)

@@ -175,7 +175,7 @@ def feature_distribution(
     ----------
     cells : rows
         ``cell`` (its name, like ``5 – 10`` or a level), ``reference`` and ``live`` (shares of rows,
-        0 to 1), in the order to draw; :func:`rescore.drift.bars.bars_of` makes them.
+        0 to 1), in the order to draw; :func:`rescore.drift.histograms.bars_of` makes them.
     name, unit : str
         Of the feature.
     reference_rows, live_rows : int

@@ -31,15 +31,15 @@ _WRITTEN = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "brier": "Brier score", 
 
 
 def drift_heatmap_of(store: Store, model: str, last: int = 60) -> Any:
-    """Features by time of the latest ``last`` intervals: see :func:`rescore.report.charts.drift_heatmap`."""
-    from rescore.report import charts
+    """Features by time of the latest ``last`` intervals: see :func:`rescore.report.drift_heatmap`."""
+    from rescore.report.drift_charts import drift_heatmap
 
     rows = store.drift_series(model, last)
-    return charts.drift_heatmap(rows, title=f"{model}: drift", timezone=_timezone(rows))
+    return drift_heatmap(rows, title=f"{model}: drift", timezone=_timezone(rows))
 
 
 def feature_distribution_of(store: Store, model: str, feature: str, run: RunReference | None = None) -> Any:
-    """One feature in training and in one window: see :func:`rescore.report.charts.feature_distribution`.
+    """One feature in training and in one window: see :func:`rescore.report.feature_distribution`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
     ParameterError
         The report keeps no bars of this feature.
     """
-    from rescore.report import charts
+    from rescore.report.drift_charts import feature_distribution
 
     if run is None:
         series = store.drift_series(model, 1)
@@ -87,7 +87,7 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
     said = next(one for one in report["features"] if one["name"] == feature)
     unit = "" if said["unit"] == "share of rows" else said["unit"]
     interval = store.run(run).interval
-    return charts.feature_distribution(
+    return feature_distribution(
         cells,
         name=feature,
         unit=unit,
@@ -99,11 +99,11 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
 
 
 def score_distribution_of(store: Store, model: str, last: int = 60) -> Any:
-    """Quantiles of scores over time: see :func:`rescore.report.charts.score_distribution`."""
-    from rescore.report import charts
+    """Quantiles of scores over time: see :func:`rescore.report.score_distribution`."""
+    from rescore.report.run_charts import score_distribution
 
     rows = store.drift_series(model, last)
-    return charts.score_distribution(
+    return score_distribution(
         [{**row, **row["report"]["scores"]} for row in rows if row["report"].get("scores")],
         name=_score_name(store, model),
         meaning=_output(store, model, "meaning"),
@@ -115,7 +115,7 @@ def score_distribution_of(store: Store, model: str, last: int = 60) -> Any:
 def performance_of(
     store: Store, model: str, last: int = 60, *, by: str = "run", metric: str | None = None
 ) -> Any:
-    """Realised against estimated performance: see :func:`rescore.report.charts.realised_performance`.
+    """Realised against estimated performance: see :func:`rescore.report.realised_performance`.
 
     Parameters
     ----------
@@ -130,11 +130,11 @@ def performance_of(
     metric : str, optional
         Default: ``auc``, ``accuracy`` or ``rmse``, by the model's kind.
     """
-    from rescore.report import charts
+    from rescore.report.performance_charts import realised_performance
 
     metric, rows = performance_rows(store, model, last, by=by, metric=metric)
     unit = _output(store, model, "unit") if metric in {"rmse", "mae", "bias"} else ""
-    return charts.realised_performance(
+    return realised_performance(
         rows,
         metric=_WRITTEN.get(metric, metric.replace("_", " ")),
         unit=unit,
@@ -229,9 +229,9 @@ def _performance_row(row: Mapping[str, Any], found: Mapping[str, Any], metric: s
 def calibration_of(store: Store, model: str) -> Any:
     """Whether live probabilities come true, in the latest measured week (else run) with labels.
 
-    See :func:`rescore.report.charts.calibration`.
+    See :func:`rescore.report.calibration`.
     """
-    from rescore.report import charts
+    from rescore.report.performance_charts import calibration
 
     for rows, what in ((store.performance_by_week(model), "week"), (store.performance_by_run(model), "run")):
         for row in reversed(rows):
@@ -239,18 +239,18 @@ def calibration_of(store: Store, model: str) -> Any:
             if found.get("calibration"):
                 start = str(row["interval_start"])[:10]
                 error, low, high = (found[f"calibration_error{end}"] for end in ("", "_low", "_high"))
-                return charts.calibration(
+                return calibration(
                     found["calibration"],
                     meaning=_output(store, model, "name") or "score",
                     title=f"{model}: calibration, {what} from {start}",
                     subtitle=f"expected calibration error {error:.3f} ({low:.3f} to {high:.3f})",
                 )
-    return charts.calibration([], title=f"{model}: calibration")
+    return calibration([], title=f"{model}: calibration")
 
 
 def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
-    """What became of each interval's rows: see :func:`rescore.report.charts.extracted_rows`."""
-    from rescore.report import charts
+    """What became of each interval's rows: see :func:`rescore.report.extracted_rows`."""
+    from rescore.report.run_charts import extracted_rows
 
     rows = []
     for run in store.run_series(model, last):
@@ -266,7 +266,7 @@ def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
             }
         )
     timezone = _timezone(store.drift_series(model, 1))
-    return charts.extracted_rows(rows, title=f"{model}: extracted rows", timezone=timezone)
+    return extracted_rows(rows, title=f"{model}: extracted rows", timezone=timezone)
 
 
 def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
@@ -278,7 +278,7 @@ def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
         ``drift``, ``scores``, ``performance`` (by run), ``performance_by_week``, ``calibration``
         (classifiers), ``rows``; and ``feature:NAME`` for four features of the latest window: what is
         broken or flagged, else the score and the most important ones. Altair charts:
-        :func:`rescore.report.charts.svg` makes text of them.
+        :func:`rescore.report.svg` makes text of them.
     """
     pictures = {
         "drift": drift_heatmap_of(store, model, last),

@@ -133,7 +133,7 @@ def calibration(
     ----------
     parts : rows
         ``rows``, ``mean_score``, ``observed_rate``, ``observed_low`` and ``observed_high`` per group, as
-        :func:`rescore.drift.performance_metrics.calibration` gives them.
+        :func:`rescore.performance.metrics.calibration` gives them.
     meaning : str
         What a score is.
     title, subtitle : str

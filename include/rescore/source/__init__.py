@@ -6,14 +6,15 @@ frozen rows through ``read_frozen``, never the source again.
 """
 
 from rescore.source.audit import LateCommits, known_later
-from rescore.source.extraction import FrozenInput, Progress, extract, probe
+from rescore.source.extraction import FrozenInput, extract, probe
 from rescore.source.freeze import Freezer, read_frozen
 from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
 from rescore.source.labelling import labels
 from rescore.source.leakage import Leak, last_event, read_past_filter
+from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.readiness import is_ready
-from rescore.source.sql import Rendered, quote_identifier, render
-from rescore.source.training import IntervalRows, TrainingSnapshot, snapshot
+from rescore.source.row_selection import without
+from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
 
 __all__ = [
     "ColumnFacts",
@@ -22,7 +23,6 @@ __all__ = [
     "IntervalRows",
     "LateCommits",
     "Leak",
-    "Progress",
     "Rendered",
     "TableFacts",
     "TrainingSnapshot",
@@ -39,4 +39,5 @@ __all__ = [
     "read_past_filter",
     "render",
     "snapshot",
+    "without",
 ]

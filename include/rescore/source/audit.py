@@ -18,9 +18,10 @@ from rescore.digest import TableDigest, table_digest
 from rescore.errors import MAX_EXAMPLES
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
-from rescore.source.extraction import InputQuery, Progress, Ticker
+from rescore.progress import Progress
+from rescore.source.extraction import InputQuery, Ticker
 from rescore.source.labelling import match_keys
-from rescore.source.rows import key_text
+from rescore.source.row_laws import key_text
 from rescore.source.session import Session
 
 __all__ = ["LateCommits", "known_later"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +14,14 @@ from rescore.digest import TableDigest, bytes_sha256
 from rescore.errors import EmptyIntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
+from rescore.progress import Progress, silent
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
-from rescore.source.rows import RowLaws, in_leaves
+from rescore.source.query import Rendered, quote_identifier, render
+from rescore.source.row_laws import RowLaws, in_leaves
 from rescore.source.session import Column, Session
-from rescore.source.sql import Rendered, quote_identifier, render
 
-__all__ = ["FrozenInput", "InputQuery", "Progress", "extract", "ordered", "probe"]
-
-#: Receives one line of text per step.
-Progress = Callable[[str], None]
+__all__ = ["FrozenInput", "InputQuery", "extract", "ordered", "probe"]
 
 _SECONDS_BETWEEN_LINES = 2.0
 
@@ -227,7 +225,7 @@ class Ticker:
     """Lines for a person who waits: not more often than every 2 seconds."""
 
     def __init__(self, progress: Progress | None) -> None:
-        self.line: Progress = progress or _silent
+        self.line: Progress = progress or silent
         self._last = time.monotonic()
 
     def now_and_then(self, line: str) -> None:
@@ -235,10 +233,6 @@ class Ticker:
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             self.line(line)
-
-
-def _silent(line: str) -> None:
-    """Progress that nobody watches."""
 
 
 def _empty(folder: ModelFolder, interval: Interval, as_of: datetime, database: str) -> EmptyIntervalError:

@@ -12,11 +12,12 @@ import pyarrow as pa
 from rescore.errors import IntervalError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
+from rescore.progress import Progress
 from rescore.source.columns import check_columns, label_types
-from rescore.source.extraction import Progress, Ticker, conform, ordered
-from rescore.source.rows import RowLaws
+from rescore.source.extraction import Ticker, conform, ordered
+from rescore.source.query import Rendered, render
+from rescore.source.row_laws import RowLaws
 from rescore.source.session import Column, Session
-from rescore.source.sql import Rendered, render
 
 __all__ = [
     "INTERVAL_COLUMNS",

@@ -17,7 +17,7 @@ from psycopg2 import sql
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source.inspection import reading
-from rescore.source.sql import quote_identifier, relation_names, render
+from rescore.source.query import quote_identifier, relation_names, render
 
 __all__ = ["Leak", "last_event", "read_past_filter"]
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
+from rescore.source.query import render
 from rescore.source.session import Session
-from rescore.source.sql import render
 
 __all__ = ["is_ready"]
 

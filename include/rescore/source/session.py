@@ -20,7 +20,7 @@ import psycopg2.extensions
 import pyarrow as pa
 
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
-from rescore.source.sql import Rendered
+from rescore.source.query import Rendered
 
 __all__ = ["Column", "Session", "parameters_of", "where_of"]
 

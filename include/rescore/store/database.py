@@ -18,8 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUnavailableError
 from rescore.settings import sqlalchemy_url
-from rescore.store.identifiers import checked_name, sql_template
-from rescore.store.tables import CONSUMER_SCHEMA, SCHEMA
+from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
 
 __all__ = ["KNOWN_VERSIONS", "Database"]
 

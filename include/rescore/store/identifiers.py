@@ -8,7 +8,12 @@ from sqlalchemy.dialects import postgresql
 
 from rescore.errors import SettingsError
 
-__all__ = ["checked_name", "sql_template"]
+__all__ = ["CONSUMER_SCHEMA", "SCHEMA", "checked_name", "sql_template"]
+
+#: Where our tables are, unless configured otherwise.
+SCHEMA = "rescore"
+#: Where the views of consumers are, unless configured otherwise.
+CONSUMER_SCHEMA = "scores"
 
 # No URL, no server: only the quoting rules of the dialect.
 _PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]

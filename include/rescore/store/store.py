@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rescore.store.comparisons import Comparisons
-from rescore.store.migrating import Migrating
-from rescore.store.publishing import Publishing
-from rescore.store.registry import Registry
-from rescore.store.retrainings import Retrainings
-from rescore.store.roles import Roles
-from rescore.store.series import Series
-from rescore.store.signatures import Signatures
+from rescore.store.packages.comparisons import Comparisons
+from rescore.store.packages.registry import Registry
+from rescore.store.packages.retrainings import Retrainings
+from rescore.store.packages.signatures import Signatures
+from rescore.store.runs.history import Series
+from rescore.store.runs.publishing import Publishing
+from rescore.store.schema.migrate import Migrating
+from rescore.store.schema.roles import Roles
 
 __all__ = ["Store"]
 

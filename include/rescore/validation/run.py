@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from rescore.folder import ModelFolder
 from rescore.spec import ModelSpec
-from rescore.validation import builtin
-from rescore.validation.engine import Evaluation, evaluate, expectation_classes, is_row_level
+from rescore.validation import builtin_checks as builtin
+from rescore.validation.gx_engine import Evaluation, evaluate, expectation_classes, is_row_level
 from rescore.validation.report import ExpectationResult, ValidationReport, join_reasons
 from rescore.validation.suite import columns_of, condition_columns_of, load_suite
 from rescore.validation.wording import aggregate_message, failing, jsonable, row_message

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
-from rescore.validation.engine import ephemeral_context, expectation_classes, great_expectations
+from rescore.validation.gx_engine import ephemeral_context, expectation_classes, great_expectations
 
 __all__ = ["columns_of", "condition_columns_of", "load_suite"]
 

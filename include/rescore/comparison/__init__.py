@@ -1,0 +1,10 @@
+"""Champion and challenger as numbers: what is measured of both, how sure a gain is, what the rule says.
+
+Numbers in, values out: no database, no package, no file.
+"""
+
+from rescore.comparison.measurement import measured, movement
+from rescore.comparison.resampling import HIGHER_IS_BETTER
+from rescore.comparison.rule import Comparison
+
+__all__ = ["HIGHER_IS_BETTER", "Comparison", "measured", "movement"]

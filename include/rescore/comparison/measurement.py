@@ -1,0 +1,298 @@
+"""What a comparison finds, as plain values: metrics, days, calibration, segments, moved scores.
+
+No row and no key is kept, only what many rows have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rescore.comparison.resampling import (
+    CONFIDENCE,
+    HIGHER_IS_BETTER,
+    RESAMPLES,
+    SEED,
+    Floats,
+    Integers,
+    Metric,
+    Resampled,
+    metric_of,
+)
+from rescore.errors import SpecError
+from rescore.folder import ModelFolder
+from rescore.performance import metrics
+
+__all__ = ["default_metric", "measured", "movement"]
+
+#: What a model is judged by unless ``promotion.metric`` says.
+_MAIN = {"binary": "auc", "multiclass": "accuracy", "regression": "rmse"}
+#: So many values of a segment are told apart; numbers with more are cut at their quartiles.
+MOST_SEGMENTS = 20
+#: A segment of fewer rows, of fewer rows of either class, or on fewer days is judged with the other
+#: small ones: its metric would be chance.
+LEAST_ROWS, LEAST_OF_A_CLASS, LEAST_BLOCKS = 100, 20, 5
+SMALL = "small ones together"
+BINS = 10
+#: Cells of the picture of moved scores, along each side.
+CELLS = 24
+
+Sides = Mapping[str, Any]
+_SIDES = ("champion", "challenger")
+
+
+def default_metric(kind: str, declared: str | None) -> str:
+    """The metric that decides: the declared one, else the kind's."""
+    return declared or _MAIN[kind]
+
+
+def measured(
+    folder: ModelFolder, rows: pa.Table, truth: Any, raws: Sides, target: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that the hold-out's labels tell about champion and challenger.
+
+    Parameters
+    ----------
+    folder : ModelFolder
+        Declares metric, segments, time zone.
+    rows : pyarrow.Table
+        The hold-out.
+    truth : ndarray, shape (n_rows,)
+        Positions of labels, or values.
+    raws : mapping
+        ``champion`` and ``challenger``: raw predictions.
+    target : mapping
+        Kind and labels.
+    """
+    kind = target["kind"]
+    block, names = _blocks(folder, rows)
+    judged = _Judged(kind, truth, raws, block, Resampled(len(names)))
+    main = default_metric(kind, folder.spec.promotion.metric)
+    every = np.ones(len(block), dtype=bool)
+    exact = {side: metrics(kind, truth, raws[side]) for side in _SIDES}
+    found = {name: judged.gain(name, every) for name in exact["champion"] if name in HIGHER_IS_BETTER}
+    if main not in found:
+        raise SpecError(
+            f"{folder.name} is judged by {main!r}, which is no metric of a {kind} target",
+            where=f"{folder.path / 'model.yaml'}: promotion.metric",
+            expected=f"one of: {', '.join(sorted(found))}",
+            fix="name one of these, or leave it out",
+        )
+    for name, one in found.items():
+        one |= {side: exact[side][name] for side in _SIDES}
+    return {
+        "metric": main,
+        "better": "higher" if HIGHER_IS_BETTER[main] else "lower",
+        "metrics": found,
+        "blocks": [
+            {"block": name, "rows": int((block == number).sum())}
+            | _only(judged.gain(main, block == number), "champion", "challenger", "gain")
+            for number, name in enumerate(names)
+        ],
+        "calibration": {side: judged.calibration(side) for side in _SIDES},
+        "segments": {name: judged.segments(main, rows[name]) for name in folder.spec.segments},
+        "bootstrap": {
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "confidence": CONFIDENCE,
+            "blocks": len(names),
+            "block": "day",
+        },
+    }
+
+
+def _blocks(folder: ModelFolder, rows: pa.Table) -> tuple[Integers, list[str]]:
+    """The local day of each row: of its interval's start, or of its event where intervals are longer."""
+    spec = folder.spec
+    starts = rows["interval_start"]
+    lengths = pc.subtract(rows["interval_end"], starts).cast(pa.int64())  # microseconds
+    longer = pc.max(lengths).as_py() > timedelta(hours=36) // timedelta(microseconds=1)
+    moments = rows[spec.source.event_time] if longer else starts
+    zone = ZoneInfo(spec.schedule.timezone).key
+    local = pc.local_timestamp(moments.cast(pa.timestamp("us", tz=zone)))
+    days = pc.strftime(local, format="%Y-%m-%d").combine_chunks()
+    names = sorted(pc.unique(days).to_pylist())
+    return pc.index_in(days, value_set=pa.array(names)).to_numpy().astype(np.int64), names
+
+
+class _Judged:
+    """Both predictions beside the truth, measured on any part of the rows."""
+
+    def __init__(self, kind: str, truth: Any, raws: Sides, block: Integers, resampled: Resampled) -> None:
+        self._kind, self._truth, self._raws = kind, truth, raws
+        self._block, self._resampled = block, resampled
+
+    def gain(self, name: str, part: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """A metric of both, and by how much the challenger is better, with its interval."""
+        sides = {side: self._metric(name, side, part) for side in _SIDES}
+        sign = 1 if HIGHER_IS_BETTER[name] else -1
+
+        def difference(counts: Integers) -> Floats:
+            return np.asarray(sign * (sides["challenger"](counts) - sides["champion"](counts)))
+
+        value, low, high = self._resampled.interval(difference)
+        both = {side: self._resampled.interval(sides[side])[0] for side in _SIDES}
+        better = "higher" if HIGHER_IS_BETTER[name] else "lower"
+        return {**both, "gain": value, "low": low, "high": high, "better": better}
+
+    def _metric(self, name: str, side: str, part: npt.NDArray[np.bool_]) -> Metric:
+        blocks = self._resampled.blocks
+        return metric_of(
+            name, self._kind, self._truth[part], self._raws[side][part], self._block[part], blocks
+        )
+
+    def segments(self, metric: str, column: pa.ChunkedArray) -> list[dict[str, Any]]:
+        """The gain in each value of a column, small ones together."""
+        values = _values(column)
+        every, small = [], np.zeros(len(values), dtype=bool)
+        counted = [(int((values == one).sum()), str(one)) for one in np.unique(values)]
+        for number, (count, value) in enumerate(sorted(counted, key=lambda one: (-one[0], one[1]))):
+            part = values == value
+            if number >= MOST_SEGMENTS or not self._enough(part, count):
+                small |= part
+                continue
+            every.append(self._segment(metric, value, part, judged=True))
+        if small.any():
+            name = f"{SMALL} ({len(np.unique(values[small]))})"
+            every.append(self._segment(metric, name, small, judged=self._enough(small, int(small.sum()))))
+        return every
+
+    def _segment(self, metric: str, value: str, part: Any, *, judged: bool) -> dict[str, Any]:
+        found = _only(self.gain(metric, part), *_SIDES, "gain", "low", "high")
+        return {"value": value, "rows": int(part.sum()), **found, "judged": judged}
+
+    def _enough(self, part: npt.NDArray[np.bool_], count: int) -> bool:
+        if count < LEAST_ROWS or len(np.unique(self._block[part])) < LEAST_BLOCKS:
+            return False
+        if self._kind != "binary":
+            return True
+        positive = int((self._truth[part] == 1).sum())
+        return min(positive, count - positive) >= LEAST_OF_A_CLASS
+
+    def calibration(self, side: str) -> dict[str, Any]:
+        """What was predicted beside what came true, in ten bins of equally many rows.
+
+        binary: the probability; multiclass: that of the label named, and whether it was right;
+        regression: the value. ``error`` is the mean distance of the two, weighted by rows (the
+        expected calibration error: Naeini, Cooper and Hauskrecht, 2015).
+        """
+        raw, truth = self._raws[side], self._truth
+        if self._kind == "multiclass":
+            predicted, came = raw.max(axis=1), (raw.argmax(axis=1) == truth).astype(np.float64)
+        else:
+            predicted, came = (raw[:, 1] if self._kind == "binary" else raw), truth.astype(np.float64)
+        edges = np.unique(np.quantile(predicted, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
+        number = np.searchsorted(edges, predicted, side="right")
+        bins, error = [], 0.0
+        for one in np.unique(number):
+            part = number == one
+            blocks = self._resampled.blocks
+            rows, total = (
+                np.bincount(self._block[part], weights=weights, minlength=blocks)
+                for weights in (None, came[part])
+            )
+            _, low, high = self._resampled.interval(_ratio(total, rows))
+            means = {"predicted": float(predicted[part].mean()), "observed": float(came[part].mean())}
+            error += int(part.sum()) / len(truth) * abs(means["predicted"] - means["observed"])
+            bins.append({"rows": int(part.sum()), **means, "low": low, "high": high})
+        return {"bins": bins, "error": error}
+
+
+def _ratio(total: Any, rows: Any) -> Metric:
+    def ratio(counts: Integers) -> Floats:
+        both = [np.einsum("nb,b->n", counts, one, optimize=False) for one in (total, rows)]
+        return np.asarray(both[0] / both[1], np.float64)
+
+    return ratio
+
+
+def _values(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Each row's segment as text; numbers of many values by quartile."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    many = len(pc.unique(column)) > MOST_SEGMENTS
+    if (pa.types.is_floating(kind) or pa.types.is_integer(kind)) and many:
+        numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        edges = np.unique(np.nanquantile(numbers, [0.25, 0.5, 0.75]))
+        short = [f"{edge:.4g}" for edge in edges]
+        inner = [f"{low} – {high}" for low, high in pairwise(short)]
+        names = np.array([f"up to {short[0]}", *inner, f"above {short[-1]}", "missing"], dtype=object)
+        found = np.searchsorted(edges, numbers, side="left")
+        found[np.isnan(numbers)] = len(names) - 1
+        return np.asarray(names[found])
+    texts = pc.fill_null(column.cast(pa.string()), "missing")
+    return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def movement(target: Mapping[str, Any], raws: Sides) -> dict[str, Any]:
+    """How the scores of live rows would change; no label is needed.
+
+    Parameters
+    ----------
+    target : mapping
+        Kind and labels.
+    raws : mapping
+        Raw predictions of both final fits on the same live rows, or None.
+
+    Returns
+    -------
+    dict
+        ``rows``; quantiles and mean of challenger minus champion; ``rank_correlation`` (Spearman);
+        ``label_changed`` and ``top_tenth_kept`` as shares of rows; ``cells``: rows by both scores.
+        Of a multiclass model the score is the probability of the champion's label.
+    """
+    if raws["champion"] is None or not len(raws["champion"]):
+        return {"rows": 0}
+    kind = target["kind"]
+    old, new = raws["champion"], raws["challenger"]
+    changed = None
+    if kind != "regression":
+        named = {side: _named(kind, raws[side]) for side in _SIDES}
+        changed = float((named["champion"] != named["challenger"]).mean())
+        column = named["champion"] if kind == "multiclass" else np.ones(len(old), np.int64)
+        old, new = (raw[np.arange(len(raw)), column] for raw in (old, new))
+    change = new - old
+    low, high = float(min(old.min(), new.min())), float(max(old.max(), new.max()))
+    counted, edges, _ = np.histogram2d(
+        old, new, bins=CELLS, range=[[low, high if high > low else low + 1]] * 2
+    )
+    tenth = max(1, len(old) // 10)
+    top = [set(np.argsort(-score, kind="stable")[:tenth].tolist()) for score in (old, new)]
+    quantiles = np.quantile(change, (0.05, 0.25, 0.5, 0.75, 0.95))
+    return {
+        "rows": len(old),
+        **dict(zip(("p05", "p25", "p50", "p75", "p95"), map(float, quantiles), strict=True)),
+        "mean": float(change.mean()),
+        "mean_absolute": float(np.abs(change).mean()),
+        "largest": float(np.abs(change).max()),
+        "rank_correlation": _spearman(old, new),
+        "label_changed": changed,
+        "top_tenth_kept": len(top[0] & top[1]) / tenth,
+        "edges": [float(edge) for edge in edges],
+        "cells": [[int(x), int(y), int(counted[x, y])] for x, y in np.argwhere(counted)],
+    }
+
+
+def _named(kind: str, raw: Floats) -> Integers:
+    return np.asarray(raw[:, 1] > 0.5 if kind == "binary" else raw.argmax(axis=1), np.int64)
+
+
+def _spearman(one: Floats, other: Floats) -> float | None:
+    from scipy.stats import rankdata
+
+    left, right = (rankdata(score) - (len(score) + 1) / 2 for score in (one, other))
+    scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
+    return float((left * right).sum() / scale) if scale else None
+
+
+def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: found[name] for name in names}

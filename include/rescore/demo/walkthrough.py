@@ -1,0 +1,175 @@
+"""The demo: the whole job on real flights, through real Airflow DAG runs, told as it goes.
+
+Load a year of flights, train on the first quarter, pin, score seven days of April through a
+backfill, meet a day without any weather, and derive every published score again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.markup import escape
+
+from rescore import pipeline
+from rescore.demo import flights, result
+from rescore.errors import LocalStackError
+from rescore.interval import Interval
+from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
+from rescore.settings import Settings
+
+__all__ = ["run_demo"]
+
+MODEL = "flight_delay"
+SCORE_DAG = f"score_{MODEL}"
+NEW_YORK = ZoneInfo("America/New_York")
+#: Labels known by then train the model; also the end of the last interval before the days scored.
+TRAINED_AS_OF = datetime(2013, 4, 1, 4, tzinfo=NEW_YORK)
+#: Runs are due at an interval's end: the flights of 1 April belong to the interval that starts on
+#: 31 March at 04:00, which is also its logical date.
+FIRST_DUE = datetime(2013, 4, 1, 4, tzinfo=NEW_YORK)
+LAST_DUE = datetime(2013, 4, 7, 4, tzinfo=NEW_YORK)
+OUTAGE_DUE = datetime(2013, 12, 31, 4, tzinfo=NEW_YORK)
+
+
+def run_demo(out: Console, say: Callable[[str], None]) -> int:
+    """Run the demo and print its result.
+
+    Parameters
+    ----------
+    out : Console
+        Where the result goes.
+    say : callable
+        Receives one line of progress per step.
+
+    Returns
+    -------
+    int
+        The exit status: 0 only if every step gave what it had to.
+
+    Raises
+    ------
+    RescoreError
+        A step failed; the stack is stopped all the same.
+    """
+    began = time.monotonic()
+    stack = LocalStack(Settings.from_environment(), progress=say)
+    with stack.session():
+        problems = _run(out, say, stack)
+    for problem in problems:
+        out.print(f"[red]demo failed:[/red] {escape(problem)}")
+    if not problems:
+        out.print(
+            f"\nAll of it held, in {time.monotonic() - began:.0f} s. All is stopped; data stays in var/."
+        )
+    return 1 if problems else 0
+
+
+def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[str]:
+    settings = Settings.from_environment({**os.environ, **stack.environment()})
+    ctx = pipeline.Context.from_environment(settings, progress=say)
+    client = stack.client()
+    folder = ctx.model(MODEL)
+    schedule = folder.spec.schedule.schedule()
+
+    ctx.store.migrate()
+    loaded = flights.load(ctx.source_url(folder), progress=say)
+    rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
+    say(f"flights: {rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
+
+    _train(client, ctx, say)
+    first, last = schedule.interval_ending(FIRST_DUE), schedule.interval_ending(LAST_DUE)
+    say(f"scoring the flights of 1 to 7 April: {SCORE_DAG}, logical dates {first.start} to {last.start}")
+    scored = _backfill(client, first, last, say)
+    outage = schedule.interval_ending(OUTAGE_DUE)
+    say("scoring the flights of 31 December, a morning without any weather reading")
+    stopped = client.wait(
+        SCORE_DAG,
+        client.trigger(SCORE_DAG, interval=outage, run_id=_run_name("outage")).run_id,
+        progress=_follow(say),
+    )
+
+    problems = [
+        f"{run.run_id} of {SCORE_DAG} ended as {run.state}" for run in scored if run.state != "success"
+    ]
+    if stopped.state != "failed":
+        problems.append(f"the day without weather ended as {stopped.state}; it had to stop as an outage")
+    intervals = list(schedule.intervals(first.start, last.end))
+    return problems + result.show(out, say, ctx, folder, intervals, outage)
+
+
+def _train(client: AirflowClient, ctx: pipeline.Context, say: Callable[[str], None]) -> None:
+    """Train on January to March through the DAG and pin the package, unless that very one is pinned."""
+    pinned = ctx.store.current_pin(MODEL)
+    if pinned is not None:
+        say(f"package {pinned.version} is pinned already")
+        return
+    dag = f"train_{MODEL}"
+    say(f"training on January to March 2013, as known on 1 April 04:00 New York: {dag}")
+    client.wait_for_dag(dag)
+    client.unpause(dag)
+    conf = {"as_of": TRAINED_AS_OF.isoformat(), "approve": "now", "reason": "first package of the demo"}
+    run = client.trigger(dag, conf=conf, run_id=_run_name("train"))
+    done = client.wait(dag, run.run_id, progress=_follow(say))
+    if done.state != "success":
+        raise _failed(client, done)
+
+
+def _backfill(
+    client: AirflowClient, first: Interval, last: Interval, say: Callable[[str], None]
+) -> list[DagRun]:
+    client.wait_for_dag(SCORE_DAG)
+    client.unpause(SCORE_DAG)
+    runs = client.backfill(SCORE_DAG, first.start, last.start, max_active_runs=2, reprocess="completed")
+    seen = 0
+
+    def follow(latest: list[DagRun]) -> None:
+        nonlocal seen
+        finished = sum(run.finished for run in latest)
+        if finished > seen:
+            seen = finished
+            say(f"  {finished} of {len(latest)} days done")
+
+    done = client.wait_all(runs, progress=follow)
+    for run in done:
+        if run.state != "success":
+            raise _failed(client, run)
+    return done
+
+
+def _follow(say: Callable[[str], None]) -> Callable[[DagRun, list[TaskState]], None]:
+    """Say each task's end once."""
+    said: set[tuple[str, str]] = set()
+
+    def follow(run: DagRun, tasks: list[TaskState]) -> None:
+        for task in tasks:
+            if task.state in {"success", "failed"} and (task.task_id, task.state) not in said:
+                said.add((task.task_id, task.state))
+                seconds = f" in {task.seconds:.0f} s" if task.seconds is not None else ""
+                say(f"  {run.dag_id}.{task.task_id}: {task.state}{seconds}")
+
+    return follow
+
+
+def _failed(client: AirflowClient, run: DagRun) -> LocalStackError:
+    """The failed task's own words, from the end of its log."""
+    failed = [task for task in client.tasks(run.dag_id, run.run_id) if task.state == "failed"]
+    lines: list[str] = []
+    for task in failed[:1]:
+        lines = client.task_log(run.dag_id, run.run_id, task.task_id).splitlines()[-12:]
+    return LocalStackError(
+        f"{run.dag_id} {run.run_id} ended as {run.state}",
+        where=", ".join(task.task_id for task in failed) or "no task ran",
+        expected="success",
+        fix="read the task's log below, or in the Airflow page (make up)",
+        examples=["\n" + "\n".join(lines)],
+    )
+
+
+def _run_name(what: str) -> str:
+    """A run id of its own per demo: a second demo is a second run."""
+    return f"demo_{what}_{datetime.now(UTC):%Y%m%dT%H%M%S}"

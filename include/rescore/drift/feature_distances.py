@@ -1,0 +1,194 @@
+"""One feature of one window, measured: its counts, its distances from the reference, its outage.
+
+Distances are of every window, past and live, from all others, because only then can the live one
+be ranked among them (``calibration``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rescore.drift import distances
+from rescore.drift.binning import LevelCells, OrderedCells, Tally, ordered_values
+from rescore.drift.calibration import others_of, same_size
+from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
+from rescore.drift.reference import SCORE, FeatureReference, spread
+from rescore.drift.standardise import shape_standing, shift_standing
+
+__all__ = ["Measured", "measure", "measure_score"]
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+#: A change of scale shows as a PSI far above this; below it, magnitudes are not looked at: it costs a pass.
+SUSPICIOUS_PSI = 0.25
+
+#: Unusual sizes are made equal by drawing rows; the same window must give the same p-value again.
+THINNING_SEED = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of one feature (or the score).
+
+    Attributes
+    ----------
+    standing : ndarray of float, shape (n_windows + 1, n_statistics)
+        How far every window is off, in standard deviations: by PSI, by PSI of missing or not, and by the
+        shift of the mean normal score if values are ordered; the live window last.
+    two_sided : tuple of bool, length n_statistics
+        Whether being off to either side counts.
+    psi, psi_cells : float, int
+        The live window's PSI against all of training, and over how many cells.
+    shift : float
+        Of the mean normal score, in standard deviations of training's rows; NaN for levels.
+    effect : float
+        The larger of PSI and the squared shift (of a normal variable they are nearly the same), beyond
+        what the window's size makes of it on average and beyond what reference windows typically
+        have: a weekday's PSI against the whole week is large every day.
+    own_distance : float
+        Wasserstein-1 in the feature's unit, or total variation.
+    """
+
+    reference: FeatureReference
+    tally: Tally
+    standing: Floats
+    two_sided: tuple[bool, ...]
+    psi: float
+    shift: float
+    effect: float
+    psi_cells: int
+    own_distance: float
+    outage: Outage | None
+
+
+def measure(
+    reference: FeatureReference,
+    column: pa.ChunkedArray,
+    event_time: Floats | None,
+    chosen: npt.NDArray[np.intp],
+) -> Measured:
+    """Measure a feature against the ``chosen`` reference windows."""
+    if isinstance(reference.cells, LevelCells):
+        return _measure(reference, reference.cells.tally(column), None, chosen)
+    values = ordered_values(column, reference.kind, event_time)
+    return _measure(reference, reference.cells.tally(values), values, chosen)
+
+
+def measure_score(
+    reference: FeatureReference, values: Floats, spreads: Floats, chosen: npt.NDArray[np.intp]
+) -> Measured:
+    """Measure the model's scores; a missing one is no matter of distance, only of outage.
+
+    ``spreads`` are the reference windows' standard deviations.
+    """
+    assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are numbers)
+    one = _measure(reference, reference.cells.tally(values), None, chosen)
+    return one if one.outage else replace(one, outage=find_collapse(spread(values), spreads[chosen]))
+
+
+def _measure(
+    reference: FeatureReference, tally: Tally, values: Floats | None, chosen: npt.NDArray[np.intp]
+) -> Measured:
+    held, live = reference.counts[chosen], tally.counts
+    if reference.kind == SCORE:
+        held, live = held.copy(), live.copy()
+        held[:, -1] = live[-1] = 0
+    training = held.sum(axis=0)
+    cells, training_cells = _psi_cells(reference, live[None]), _psi_cells(reference, training[None])
+    psi = float(distances.psi(cells, training_cells)[0])
+    outage = find_outage(reference, tally)
+    if outage is None and values is not None and psi > SUSPICIOUS_PSI:
+        outage = find_other_scale(reference, values)
+    ranked = _to_be_ranked(reference, held, live, reference.moved[chosen])
+    return Measured(
+        reference=reference,
+        tally=tally,
+        standing=ranked.standing,
+        two_sided=ranked.two_sided,
+        psi=psi,
+        shift=ranked.shift,
+        effect=ranked.effect,
+        psi_cells=int((cells + training_cells > 0).sum()),
+        own_distance=_own_distance(reference, tally, live, training),
+        outage=outage,
+    )
+
+
+def _psi_cells(reference: FeatureReference, counts: Counts) -> Counts:
+    """Counts by PSI group; missing stays a group of its own."""
+    if isinstance(reference.cells, LevelCells):
+        return counts
+    groups = np.append(reference.cells.groups, reference.cells.groups.max() + 1)
+    order = np.argsort(groups, kind="stable")
+    firsts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
+    return np.asarray(np.add.reduceat(counts[:, order], firsts, axis=1))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    standing: Floats
+    two_sided: tuple[bool, ...]
+    shift: float
+    effect: float
+
+
+def _to_be_ranked(reference: FeatureReference, held: Counts, live: Counts, moved: Counts) -> _Ranked:
+    """How far every window is off from all others.
+
+    A window is counted as if training had not held it: then the levels that only it has are
+    unseen. What it is compared with is training as it stands.
+    """
+    apart = held.copy()
+    if isinstance(reference.cells, LevelCells):
+        apart[:, -3] -= moved
+        apart[:, -2] += moved
+    windows = same_size(np.vstack([apart, live]), np.random.default_rng(THINNING_SEED))
+    others = others_of(np.vstack([held, windows[-1:]]))
+    pairs = [(_psi_cells(reference, windows), _psi_cells(reference, others))]
+    if reference.kind != SCORE:
+        pairs.append((_there_or_not(windows), _there_or_not(others)))
+    distance = np.stack([distances.psi(window, other) for window, other in pairs], axis=1)
+    noise = np.stack([distances.psi_noise(window, other) for window, other in pairs], axis=1)
+    freedom = np.stack([distances.psi_freedom(window, other) for window, other in pairs], axis=1)
+    standing = shape_standing(distance, noise, freedom)
+    two_sided, moved_by = [False] * len(pairs), math.nan
+    effect = _beyond(distance[:, 0], noise[:, 0])
+    if isinstance(reference.cells, OrderedCells):
+        shift = distances.shift(windows[:, :-1], others[:, :-1], reference.cells.places)
+        variance = distances.shift_noise(windows[:, :-1], others[:, :-1], reference.cells.places)
+        standing = np.column_stack([standing, shift_standing(shift[:, None], variance[:, None])])
+        two_sided.append(True)
+        moved_by = float(shift[-1])
+        effect = max(effect, _beyond(shift**2, variance))
+    return _Ranked(standing, tuple(two_sided), moved_by, effect)
+
+
+def _beyond(distance: Floats, noise: Floats) -> float:
+    """The live window's distance past sampling's and past what reference windows typically have."""
+    typical = float(np.median(distance[:-1] - noise[:-1])) if distance.size > 1 else 0.0
+    return max(float(distance[-1] - noise[-1]) - max(typical, 0.0), 0.0)
+
+
+def _there_or_not(counts: Counts) -> Counts:
+    return np.stack([counts[:, :-1].sum(axis=1), counts[:, -1]], axis=1)
+
+
+def _own_distance(reference: FeatureReference, tally: Tally, live: Counts, training: Counts) -> float:
+    there, training_there = live[:-1], training[:-1]
+    if isinstance(reference.cells, LevelCells):
+        return float(distances.total_variation(there[None], training_there[None])[0])
+    cells = reference.cells
+    firsts = np.r_[0, np.arange(cells.inner.start + 1, cells.inner.stop + 1)]
+    return distances.wasserstein(
+        np.add.reduceat(there, firsts),
+        np.add.reduceat(training_there, firsts),
+        cells.edges[cells.inner],
+        low_means=(tally.low_mean, cells.tails[0]),
+        high_means=(tally.high_mean, cells.tails[1]),
+    )

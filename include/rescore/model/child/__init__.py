@@ -1,0 +1,1 @@
+"""What only the child interpreter runs: fitting, adopting, unpickling. The parent never imports it."""

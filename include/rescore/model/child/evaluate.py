@@ -1,0 +1,77 @@
+"""How good a fitted model is: metrics on rows it has not seen, and what each feature adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rescore.model.runtime.frames import Array
+from rescore.model.runtime.scoring import BLOCK_ROWS, Scorer
+from rescore.performance import metrics
+
+__all__ = ["folds", "permutation_importance"]
+
+#: How often each feature is shuffled at most. All its shuffles are predicted in one block, so few
+#: unseen rows are shuffled often and thousands, which average chance by themselves, once.
+MAX_SHUFFLES = 5
+
+
+def folds(starts: Array, count: int) -> list[tuple[int, int]]:
+    """Cut rows ordered by interval into contiguous blocks of whole intervals.
+
+    Parameters
+    ----------
+    starts : ndarray, shape (n_rows,)
+        The interval each row belongs to, ascending.
+    count : int
+        How many blocks; fewer if there are fewer intervals, rows if there is only one.
+
+    Returns
+    -------
+    list of tuple of int
+        First row and the one after the last, of each block, in order.
+    """
+    edges = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])
+    if len(edges) == 1:
+        edges = np.arange(len(starts))
+    count = min(count, len(edges))
+    chosen = [int(edges[i * len(edges) // count]) for i in range(count)]
+    return list(zip(chosen, [*chosen[1:], len(starts)], strict=True))
+
+
+def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: int) -> dict[str, float]:
+    """How much worse the model gets when one feature is shuffled between rows.
+
+    Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows.
+
+    Returns
+    -------
+    dict
+        Feature to the mean loss over its shuffles: of AUC for binary targets, of log loss (nats)
+        for multiclass, of RMSE (the target's unit) for regression. About 0 for a feature the model
+        does not use; below 0 by chance.
+    """
+    if table.num_rows > BLOCK_ROWS:
+        picked = np.linspace(0, table.num_rows - 1, BLOCK_ROWS).astype(np.int64)
+        table, truth = table.take(pa.array(picked)), truth[picked]
+    rows = table.num_rows
+    shuffles = max(1, min(MAX_SHUFFLES, BLOCK_ROWS // rows))
+    base = _loss(scorer.target.kind, truth, scorer.raw(table))
+    importance = {}
+    for position, name in enumerate(scorer.features.names):
+        random = np.random.default_rng([seed, position])
+        column = table.column(position)
+        orders = [pa.array(random.permutation(rows)) for _ in range(shuffles)]
+        changed = [table.set_column(position, name, column.take(order)) for order in orders]
+        raws = np.split(scorer.raw(pa.concat_tables(changed)), shuffles)
+        importance[name] = float(np.mean([_loss(scorer.target.kind, truth, raw) - base for raw in raws]))
+    return importance
+
+
+def _loss(kind: str, truth: Array, raw: Array) -> float:
+    measured: dict[str, Any] = metrics(kind, truth, raw)
+    if kind == "binary" and measured["auc"] is not None:
+        return -float(measured["auc"])
+    return float(measured["rmse" if kind == "regression" else "log_loss"])

@@ -1,0 +1,354 @@
+"""Fitting, inside the child interpreter: one task at a time, each a function of the job alone.
+
+Tasks (``Trainer.tasks``): ``final`` (fit on all rows, write the artifact and the golden rows),
+``evaluation`` (fit without the hold-out, score it, write that artifact, too), ``fold:<n>`` (fit
+without a contiguous block of intervals, score that block). Each writes its results below the job's
+``out`` folder; which process runs it, and after which others, changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import random
+import traceback
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rescore.errors import NotDeterministicError, SpecError, TrainingError
+from rescore.model.artifact import serialise
+from rescore.model.child import checks
+from rescore.model.child.describe import describe, selection
+from rescore.model.child.evaluate import folds, permutation_importance
+from rescore.model.child.golden import draw
+from rescore.model.runtime.artifact import force_one_job, load_artifact
+from rescore.model.runtime.environment import numeric_environment
+from rescore.model.runtime.errors import PackageError
+from rescore.model.runtime.frames import Array, Features
+from rescore.model.runtime.package import golden_table
+from rescore.model.runtime.scoring import Scorer
+from rescore.model.target import encode_target
+from rescore.performance import metrics
+
+__all__ = ["Trainer", "moment_text", "pipeline_module", "write_json"]
+
+#: A categorical feature of more levels than half of the rows identifies rows rather than kinds.
+_IDENTIFIES = 0.5
+_ENOUGH_ROWS = 100
+
+
+class Trainer:
+    """The rows of a training snapshot and the code of a model.
+
+    Parameters
+    ----------
+    job : mapping
+        ``model``, ``features`` (name to kind), ``target`` (name, kind, positive), ``seed``,
+        ``hyperparameters``, ``holdout_intervals``, ``folds``, ``snapshot`` (Parquet path), ``out``
+        (folder). The staged package must be importable.
+
+    Raises
+    ------
+    SpecError
+        pipeline.py can't be imported or has no ``build``.
+    TrainingError
+        The rows can't be used.
+    """
+
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        self._job = job
+        self._out = Path(job["out"])
+        self._kinds: dict[str, str] = dict(job["features"])
+        self._module = pipeline_module(job["model"])
+        target = job["target"]
+        columns = ["interval_start", *self._kinds, target["name"]]
+        missing = [name for name in columns if name not in pq.read_schema(job["snapshot"]).names]
+        if missing:
+            raise TrainingError(
+                f"the training snapshot has no {', '.join(missing)}",
+                where=Path(job["snapshot"]).name,
+                expected="interval_start, every feature and the target",
+                fix="make the snapshot again from the model folder as it is",
+                data={"missing": missing},
+            )
+        table = pq.read_table(job["snapshot"], columns=columns)
+        if not table.num_rows:
+            raise TrainingError(
+                "the training snapshot has no rows",
+                where=Path(job["snapshot"]).name,
+                expected="labelled rows",
+                fix="look at the training window and labels.sql",
+            )
+        self._truth, self._target = encode_target(
+            target["name"], target["kind"], target["positive"], table.column(target["name"])
+        )
+        self._starts: Array = table.column("interval_start").cast(pa.int64()).to_numpy()
+        if (np.diff(self._starts) < 0).any():
+            raise TrainingError(
+                "the rows of the training snapshot are not ordered by interval",
+                where=Path(job["snapshot"]).name,
+                expected="ascending interval_start",
+                fix="make the snapshot again",
+            )
+        try:
+            self._table = Features(self._kinds).conform(table)
+        except PackageError as error:
+            raise TrainingError(error.what, expected=error.expected, fix=error.fix) from None
+        self._refuse_identifiers()
+        self._folds = folds(self._starts, job["folds"])
+        self._held_out = self._holdout()
+
+    @property
+    def tasks(self) -> list[str]:
+        """Every task, the longest first."""
+        return ["final", "evaluation", *(f"fold:{number}" for number in range(len(self._folds)))]
+
+    def run(self, task: str) -> None:
+        """Run one task and write its results.
+
+        Raises
+        ------
+        ModelError
+            The pipeline can't be built, fitted or packaged, or is not deterministic.
+        """
+        name, _, number = task.partition(":")
+        try:
+            if name == "final":
+                self._final()
+            elif name == "evaluation":
+                self._evaluation()
+            else:
+                self._fold(int(number))
+        except PackageError as error:
+            raise TrainingError(
+                error.what,
+                where=f"{self._job['model']}, task {task}",
+                expected=error.expected,
+                fix=error.fix,
+                data=error.data,
+            ) from error
+
+    def _final(self) -> None:
+        scorer = self._fit(np.ones(self._table.num_rows, dtype=bool), "all rows")
+        content, types = self._serialise(scorer)
+        golden: dict[str, Any] = {"rows": draw(self._table, scorer.features, self._job["seed"])}
+        rows = golden_table(golden, scorer.features)
+        scores = scorer.scores(rows)
+        golden["score"] = [value.hex() for value in scores["score"].to_pylist()]
+        golden["label"] = scores["label"].to_pylist() if "label" in scores.column_names else None
+        self._refuse_neighbours(scorer, rows)
+        self._refuse_other_bits(scorer, content, types, pa.concat_tables([rows, self._table.slice(0, 1_000)]))
+        (self._out / "model.skops").write_bytes(content)
+        write_json(self._out / "golden.json", golden)
+        write_json(
+            self._out / "final.json",
+            {
+                "features": scorer.features.to_json(),
+                "target": {**scorer.target.to_json(), "name": self._job["target"]["name"]},
+                "artifact": {"types": types},
+                "pipeline": describe(scorer.estimator),
+                "selection": selection(scorer.estimator, scorer.features.names),
+                "environment": numeric_environment(),
+                "rows": self._table.num_rows,
+                "intervals": len(np.unique(self._starts)),
+            },
+        )
+
+    def _evaluation(self) -> None:
+        first, stop = self._held_out
+        unseen = np.zeros(self._table.num_rows, dtype=bool)
+        unseen[first:stop] = True
+        scorer = self._fit(~unseen, "the rows before the hold-out")
+        table, truth = self._table.filter(pa.array(unseen)), self._truth[unseen]
+        importance = permutation_importance(scorer, table, truth, self._job["seed"])
+        content, types = self._serialise(scorer)
+        self._refuse_other_bits(scorer, content, types, table)
+        (self._out / "evaluation.skops").write_bytes(content)
+        write_json(
+            self._out / "evaluation.json",
+            {
+                "on": "holdout" if self._job["holdout_intervals"] else "last fold",
+                "rows_fitted": int((~unseen).sum()),
+                "rows": int(unseen.sum()),
+                "from": moment_text(self._starts[first]),
+                "last_interval": moment_text(self._starts[stop - 1]),
+                "metrics": metrics(scorer.target.kind, truth, scorer.raw(table)),
+                "importance": importance,
+                "artifact": {"types": types, "features": scorer.features.to_json()},
+            },
+        )
+
+    def _fold(self, number: int) -> None:
+        first, stop = self._folds[number]
+        unseen = np.zeros(self._table.num_rows, dtype=bool)
+        unseen[first:stop] = True
+        scorer = self._fit(~unseen, f"all but fold {number + 1}")
+        table = self._table.slice(first, stop - first)
+        (self._out / f"fold_{number}.f8").write_bytes(
+            scorer.scores(table)["score"].to_numpy().astype("<f8").tobytes()
+        )
+        write_json(
+            self._out / f"fold_{number}.json",
+            {
+                "rows": stop - first,
+                "from": moment_text(self._starts[first]),
+                "last_interval": moment_text(self._starts[stop - 1]),
+                "metrics": metrics(scorer.target.kind, self._truth[first:stop], scorer.raw(table)),
+            },
+        )
+
+    def _fit(self, rows: Array, which: str) -> Scorer:
+        table = self._table if rows.all() else self._table.filter(pa.array(rows))
+        truth = self._truth[rows]
+        features = Features.learn(self._kinds, table)
+        estimator = self._build()
+        # Code of the model that draws from the global generators draws the same numbers each time.
+        np.random.seed(self._job["seed"])
+        random.seed(self._job["seed"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("once")
+            try:
+                estimator.fit(features.frame(table), truth)
+            except Exception as error:
+                raise TrainingError(
+                    f"the pipeline can't be fitted on {which}: {type(error).__name__}: {error}",
+                    where=_where(error, self._job["model"]),
+                    expected=f"a fit on {len(truth):,} rows of {len(self._kinds)} features",
+                    fix="mend pipeline.py, or the feature it names",
+                ) from error
+        if self._target.kind != "regression" and not hasattr(estimator, "predict_proba"):
+            raise TrainingError(
+                f"{type(estimator).__name__} has no predict_proba",
+                where="build() in pipeline.py",
+                expected=f"probabilities: the target is {self._target.kind}",
+                fix="use an estimator that gives them, or wrap it in CalibratedClassifierCV",
+            )
+        force_one_job(estimator)
+        return Scorer(estimator, features, self._target)
+
+    def _build(self) -> Any:
+        try:
+            estimator = self._module.build(copy.deepcopy(self._job["hyperparameters"]), self._job["seed"])
+        except Exception as error:
+            raise TrainingError(
+                f"build() failed: {type(error).__name__}: {error}",
+                where=_where(error, self._job["model"]),
+                expected="build(hyperparameters, seed) returns an estimator",
+                fix="mend pipeline.py, or training.hyperparameters in model.yaml",
+            ) from error
+        if not (hasattr(estimator, "fit") and hasattr(estimator, "get_params")):
+            raise TrainingError(
+                f"build() gave {type(estimator).__name__}",
+                where="pipeline.py",
+                expected="a scikit-learn estimator or Pipeline",
+                fix="return it from build()",
+            )
+        checks.refuse_unseeded(estimator)
+        checks.refuse_nameless(estimator)
+        force_one_job(estimator)
+        return estimator
+
+    def _holdout(self) -> tuple[int, int]:
+        count = self._job["holdout_intervals"]
+        if not count:
+            return self._folds[-1]
+        distinct = np.unique(self._starts)
+        if count >= len(distinct):
+            raise TrainingError(
+                f"only {len(distinct)} intervals have labelled rows, {count} of them are to be held out",
+                where="training.holdout_intervals in model.yaml",
+                expected="more intervals than are held out",
+                fix="take a longer training window or a smaller hold-out",
+            )
+        first = int(np.searchsorted(self._starts, distinct[-count]))
+        return first, len(self._starts)
+
+    def _refuse_identifiers(self) -> None:
+        rows = self._table.num_rows
+        for name, levels in Features.learn(self._kinds, self._table).levels.items():
+            if rows >= _ENOUGH_ROWS and len(levels) > _IDENTIFIES * rows:
+                raise TrainingError(
+                    f"feature {name!r} has {len(levels):,} levels in {rows:,} rows: it identifies rows",
+                    where="features in model.yaml",
+                    expected="a categorical feature with levels that many rows share",
+                    fix="take it out: a package holds its levels, and must hold no person",
+                )
+
+    def _refuse_neighbours(self, scorer: Scorer, rows: pa.Table) -> None:
+        """Score golden rows in another order and company; a row's bits must not change."""
+        order = np.random.default_rng(self._job["seed"]).permutation(rows.num_rows)[: rows.num_rows // 2]
+        together, apart = scorer.raw(rows)[order], scorer.raw(rows.take(pa.array(order)))
+        if together.tobytes() != apart.tobytes():
+            raise NotDeterministicError(
+                "the score of a row depends on the rows it is scored with",
+                where="predict of the pipeline that build() gives",
+                expected="the same bits for a row alone, in any chunk and in any order",
+                fix="compute statistics in fit() and keep them, not in transform() or predict()",
+            )
+
+    def _serialise(self, scorer: Scorer) -> tuple[bytes, list[str]]:
+        """The artifact of a fit and its types, refused if it holds what no package may hold."""
+        if not getattr(self._module, "STORES_TRAINING_ROWS", False):
+            checks.refuse_stored_rows(scorer.estimator)
+        declared = tuple(getattr(self._module, "TRUSTED_TYPES", ()))
+        return serialise(scorer.estimator, model=self._job["model"], declared=declared)
+
+    def _refuse_other_bits(self, scorer: Scorer, content: bytes, types: list[str], rows: pa.Table) -> None:
+        """Load what was written; it must predict the same bits as what was fitted."""
+        loaded = Scorer(load_artifact(content, types), scorer.features, scorer.target)
+        if loaded.raw(rows).tobytes() != scorer.raw(rows).tobytes():
+            raise NotDeterministicError(
+                "the pipeline predicts otherwise after it was written and loaded",
+                where="the fitted pipeline",
+                expected="the same bits",
+                fix="keep everything predict() needs in fitted attributes of plain types and arrays",
+            )
+
+
+def pipeline_module(model: str) -> ModuleType:
+    """The staged package's pipeline.py, which must define ``build``."""
+    try:
+        module = importlib.import_module(f"{model}.pipeline")
+    except Exception as error:
+        raise SpecError(
+            f"pipeline.py can't be imported: {type(error).__name__}: {error}",
+            where=_where(error, model),
+            expected="a module; shared features are imported by: from .features import NAME",
+            fix="mend the import, or declare the module in shared_features of model.yaml",
+        ) from error
+    if not callable(getattr(module, "build", None)):
+        raise SpecError(
+            "pipeline.py has no build()",
+            where=f"{model}/pipeline.py",
+            expected="def build(hyperparameters: dict, seed: int) -> an estimator",
+            fix="define it",
+        )
+    return module
+
+
+def _where(error: BaseException, model: str) -> str:
+    """The innermost line of the model's own code, or the end of the traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if f"/{model}/" in frame.filename.replace("\\", "/")]
+    if own:
+        return f"{Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line}"
+    return "".join(traceback.format_tb(error.__traceback__)[-1:]).strip()
+
+
+def moment_text(microseconds: Any) -> str:
+    """A moment as ISO 8601 from microseconds since 1970 UTC."""
+    return str(np.datetime64(int(microseconds), "us")) + "Z"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whose bytes depend on the value alone."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

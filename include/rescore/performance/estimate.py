@@ -1,0 +1,255 @@
+"""How well a classifier is expected to do, from its scores alone, before any label is known.
+
+If the probability that a row is positive is known, it is a positive with that weight and a negative
+with the rest. A metric's expectation under these weights is the estimate (confidence-based performance
+estimation: Białek, Kuberski, Perrakis and Bifet, arXiv:2401.08348). Scores are turned into
+probabilities by what came true in training, out of fold (:class:`ScoreCalibration`).
+
+The band says how far the realised metric may lie from the estimate: by chance, which still decides the
+labels of just these rows, and by what training's own windows strayed beyond chance (rows of one day
+share its weather). The estimate sees a shift of the features, never a changed relation to the target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rescore.performance.interval_metrics import LEAST_CHANCE, Z95, auc_interval
+
+__all__ = ["ScoreCalibration", "estimated_accuracy", "estimated_performance"]
+
+Floats = npt.NDArray[np.float64]
+
+#: Knots of a calibration at most, and rows behind each at least.
+MOST_KNOTS, LEAST_ROWS = 50, 10
+
+#: Scores told apart: with more distinct ones neighbours are pooled, which moves the AUC by less than 1e-5.
+MOST_SCORES = 65_536
+
+#: The metrics that are estimated for binary models.
+ESTIMATED = ("auc", "brier", "log_loss", "accuracy", "base_rate")
+
+
+@dataclass(frozen=True)
+class ScoreCalibration:
+    """What scores meant in training, and how far its windows strayed from what that lets expect.
+
+    Attributes
+    ----------
+    scores, probabilities : ndarray of float, shape (n_knots,)
+        Ascending both; between knots a line, beyond them the last value.
+    strays : mapping of str to float
+        Per metric, the standard deviation of (realised less estimated) over training's windows that
+        chance does not explain.
+    """
+
+    scores: Floats
+    probabilities: Floats
+    strays: Mapping[str, float]
+
+    @classmethod
+    def fit(
+        cls, scores: Floats, positive: npt.NDArray[np.bool_], bounds: Sequence[int]
+    ) -> ScoreCalibration | None:
+        """Learn from out-of-fold scores; None if no row has one.
+
+        The probabilities are an isotonic regression (Ayer, Brunk, Ewing, Reid and Silverman, *Annals of
+        Mathematical Statistics* 26, 1955) on groups of rows with near scores.
+
+        Parameters
+        ----------
+        scores : ndarray of float, shape (n_rows,)
+            NaN where there is none.
+        positive : ndarray of bool, shape (n_rows,)
+            What came true.
+        bounds : sequence of int
+            First row of each window, and the one after the last.
+        """
+        there = np.isfinite(scores)
+        if not there.any():
+            return None
+        order = np.argsort(scores[there], kind="stable")
+        ordered, truth = scores[there][order], positive[there][order].astype(np.float64)
+        size = max(LEAST_ROWS, -(-ordered.size // MOST_KNOTS))
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        firsts = [0]
+        for start in starts.tolist():  # equal scores stay together
+            if start - firsts[-1] >= size and ordered.size - start >= LEAST_ROWS:
+                firsts.append(start)
+        rows = np.diff([*firsts, ordered.size])
+        means = np.add.reduceat(ordered, firsts) / rows
+        rates = _isotonic(np.add.reduceat(truth, firsts) / rows, rows.astype(np.float64))
+        plain = cls(means, rates, {})
+        gaps: dict[str, list[tuple[float, float]]] = {name: [] for name in ESTIMATED}
+        for first, after in pairwise(bounds):
+            window = slice(first, after)
+            kept = there[window]
+            found = plain.realised(scores[window][kept], positive[window][kept])
+            for name, (gap, chance) in found.items():
+                gaps[name].append((gap, chance))
+        strays = {
+            name: math.sqrt(max(float(np.mean([gap**2 - chance**2 for gap, chance in pairs])), 0.0))
+            for name, pairs in gaps.items()
+            if pairs
+        }
+        return cls(means, rates, strays)
+
+    def realised(self, scores: Floats, positive: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
+        """Realised less estimated metrics of one window, and the deviation that chance explains."""
+        if scores.size == 0:
+            return {}
+        estimate = estimated_performance(scores, self)
+        clipped = np.clip(scores, LEAST_CHANCE, 1 - LEAST_CHANCE)
+        auc = auc_interval(scores, positive)
+        truth = {
+            "auc": None if auc is None else auc[0],
+            "brier": float(((scores - positive) ** 2).mean()),
+            "log_loss": float(-np.where(positive, np.log(clipped), np.log1p(-clipped)).mean()),
+            "accuracy": float(((scores >= 0.5) == positive).mean()),
+            "base_rate": float(positive.mean()),
+        }
+        found = {}
+        for name, value in truth.items():
+            expected, high = estimate[name], estimate[f"{name}_high"]
+            if value is not None and expected is not None and high is not None:
+                found[name] = (value - expected, (high - expected) / Z95)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-serialisable form."""
+        return {
+            "scores": [float(f"{value:.6g}") for value in self.scores],
+            "probabilities": [float(f"{value:.6g}") for value in self.probabilities],
+            "strays": {name: float(f"{value:.6g}") for name, value in self.strays.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> ScoreCalibration:
+        """Inverse of :meth:`to_dict`, to six digits."""
+        return cls(
+            np.asarray(stored["scores"], dtype=np.float64),
+            np.asarray(stored["probabilities"], dtype=np.float64),
+            dict(stored["strays"]),
+        )
+
+
+def _isotonic(rates: Floats, weights: Floats) -> Floats:
+    """The non-decreasing sequence nearest to ``rates`` by weighted squares: pool adjacent violators."""
+    blocks: list[tuple[float, float, int]] = []
+    for rate, weight in zip(rates.tolist(), weights.tolist(), strict=True):
+        value, mass, count = rate, weight, 1
+        while blocks and blocks[-1][0] >= value:
+            before, more, members = blocks.pop()
+            value = (before * more + value * mass) / (more + mass)
+            mass, count = mass + more, count + members
+        blocks.append((value, mass, count))
+    return np.repeat([value for value, _, _ in blocks], [count for _, _, count in blocks])
+
+
+def estimated_performance(
+    scores: Floats, calibration: ScoreCalibration | None = None
+) -> dict[str, float | None]:
+    """Expected performance of a binary classifier, with the band in which it should come true.
+
+    The expected AUC is the share of (positive, negative) pairs in the right order under the weights,
+    ties counting half. Bands are 95 % of the normal distribution around the estimate; variances are
+    those of independent labels with the scores held, for the AUC by the delta method, plus the
+    calibration's ``strays`` squared.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (n_rows,)
+        Scores for the positive class, 0 to 1; NaN is left out.
+    calibration : ScoreCalibration, optional
+        What scores mean; by default a score is the probability itself.
+
+    Returns
+    -------
+    dict
+        ``auc``, ``brier``, ``log_loss`` (nats), ``accuracy`` (at .5) and ``base_rate``, each with
+        ``_low`` and ``_high``; None without rows, the AUC also if one class has no weight.
+    """
+    ordered = np.sort(np.clip(scores[np.isfinite(scores)], 0.0, 1.0))
+    if ordered.size == 0:
+        return {f"{name}{end}": None for name in ESTIMATED for end in ("", "_low", "_high")}
+    at, rows = _distinct(ordered)
+    chance, strays = at, {}
+    if calibration is not None:
+        chance = np.interp(at, calibration.scores, calibration.probabilities)
+        strays = dict(calibration.strays)
+    spread = chance * (1 - chance)
+    inner = np.clip(at, LEAST_CHANCE, 1 - LEAST_CHANCE)
+    right, wrong = -np.log(inner), -np.log1p(-inner)
+    named = np.where(at >= 0.5, 1.0, -1.0)
+    auc, deviation = _expected_auc(rows, chance) or (None, 0.0)
+    found: dict[str, float | None] = {}
+    found |= _band("auc", auc, deviation, strays, 0.0, 1.0)
+    # What a row adds to a metric takes one of two values; their difference is what chance moves.
+    for name, value, step, most in (
+        ("brier", spread + (chance - at) ** 2, 1 - 2 * at, 1.0),
+        ("log_loss", chance * right + (1 - chance) * wrong, right - wrong, math.inf),
+        ("accuracy", np.where(at >= 0.5, chance, 1 - chance), named, 1.0),
+        ("base_rate", chance, 1.0, 1.0),
+    ):
+        deviation = math.sqrt(float((rows * spread * step**2).sum())) / ordered.size
+        found |= _band(name, float((rows * value).sum()) / ordered.size, deviation, strays, 0.0, most)
+    return found
+
+
+def _distinct(ordered: Floats) -> tuple[Floats, Floats]:
+    """Distinct ascending scores and the rows of each; of very many, neighbours count as equal."""
+    if ordered.size > MOST_SCORES:
+        starts = np.linspace(0, ordered.size, MOST_SCORES, endpoint=False).astype(np.intp)
+        rows = np.diff(starts, append=ordered.size).astype(np.float64)
+        ordered, weights = np.add.reduceat(ordered, starts) / rows, rows
+    else:
+        weights = np.ones(ordered.size)
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return ordered[starts], np.add.reduceat(weights, starts)
+
+
+def estimated_accuracy(scores: Floats) -> dict[str, float | None]:
+    """Expected accuracy of a calibrated multiclass model, whose score is its certainty of the class it names.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``accuracy_low`` and ``accuracy_high``; None without rows.
+    """
+    sure = np.clip(scores[np.isfinite(scores)], 0.0, 1.0)
+    if sure.size == 0:
+        return dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high"))
+    deviation = math.sqrt(float((sure * (1 - sure)).sum())) / sure.size
+    return _band("accuracy", float(sure.mean()), deviation, {}, 0.0, 1.0)
+
+
+def _expected_auc(rows: Floats, chance: Floats) -> tuple[float, float] | None:
+    """The expected AUC of ascending distinct scores, and the realised one's standard deviation about it."""
+    up, down = rows * chance, rows * (1 - chance)
+    positive, negative = float(up.sum()), float(down.sum())
+    pairs = positive * negative
+    if pairs <= 0:
+        return None
+    below = np.cumsum(down) - down / 2  # negatives a score is above, ties half
+    above = positive - np.cumsum(up) + up / 2
+    auc = float((up * below).sum() / pairs)
+    # By how much the AUC moves when one row turns from a negative to a positive.
+    slope = (below - above - auc * (negative - positive)) / pairs
+    variance = float((rows * chance * (1 - chance) * slope**2).sum())
+    return auc, math.sqrt(variance)
+
+
+def _band(
+    name: str, value: float | None, deviation: float, strays: Mapping[str, float], least: float, most: float
+) -> dict[str, float | None]:
+    if value is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    half = Z95 * math.hypot(deviation, strays.get(name, 0.0))
+    return {name: value, f"{name}_low": max(value - half, least), f"{name}_high": min(value + half, most)}

@@ -1,0 +1,253 @@
+"""Champion and challenger on the same frozen rows, which neither was trained on.
+
+Both are proved first (see ``compare_proof``); what does not hold is refused. The hold-out is part of a
+frozen, labelled snapshot; each package scores it with a fit that ended before it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from rescore import source
+from rescore.comparison import Comparison, measured, movement
+from rescore.errors import ParameterError, RescoreError
+from rescore.folder import ModelFolder
+from rescore.model import one_thread, truth_for
+from rescore.pipeline.compare.proof import Fit, Rival, predicted, proved, reproduced, rows_since
+from rescore.pipeline.context import Context
+from rescore.pipeline.training.train import train_snapshot
+from rescore.store import Snapshot
+
+__all__ = ["compare_packages"]
+
+#: Live rows are those of so many of the last published runs, and at most so many.
+LIVE_RUNS = 7
+LIVE_ROWS = 200_000
+
+
+def compare_packages(
+    ctx: Context,
+    model_name: str,
+    challenger: str,
+    champion: str | None = None,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    as_of: datetime | None = None,
+) -> Comparison:
+    """Compare two packages of a model on the same frozen hold-out; the comparison is stored.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive; the source, too, if a window is named.
+    model_name : str
+        The model.
+    challenger : str
+        A version or sha256.
+    champion : str, optional
+        A version or sha256; default is the pinned package.
+    start, end : datetime, optional
+        A window to extract, label and freeze as the hold-out. Default: the hold-out of the
+        challenger's own training snapshot, from where the champion has not seen it.
+    as_of : datetime, optional
+        Labels known by then are used; only with a window.
+
+    Returns
+    -------
+    Comparison
+        Stored, unless there is no champion yet.
+
+    Raises
+    ------
+    DigestMismatchError
+        A file or a manifest is not what was recorded; says which part.
+    MetricMismatchError
+        A recorded metric is not what its package gives on its snapshot; holds both values.
+    ParameterError
+        The two are one package, predict other things, or no row is unseen by both.
+    """
+    folder = ctx.model(model_name)
+    if champion is None:
+        pinned = ctx.store.current_pin(model_name)
+        champion = None if pinned is None else pinned.sha256
+    new = proved(ctx, model_name, challenger)
+    ctx.progress(f"{model_name} {new.package.version}: file and manifest are as recorded")
+    if champion is None:
+        own = predicted(ctx, new, "evaluation", [new.held_out])[0]
+        reproduced(new, own)
+        return Comparison(None, _ruled(_first(folder, new)))
+    old = proved(ctx, model_name, champion)
+    _refuse_unlike(new, old)
+    window = None if start is None and end is None else (start, end)
+    snapshot, rows = _hold_out(ctx, folder, new, old, window, as_of)
+    since = rows["interval_start"][0].as_py()
+    live = _live(ctx, model_name, (new, old))
+    raws: dict[str, dict[str, Any]] = {}
+    described = {}
+    for name, rival in (("champion", old), ("challenger", new)):
+        fit = rival.fit_before(since) or "evaluation"
+        raws[name], proof = _scored(ctx, rival, fit, rows, live.rows)
+        described[name] = {**_described(rival), "fit": fit, "reproduced": proof}
+        ctx.progress(f"{rival.package.version}: its recorded metrics are reproduced")
+    truth = truth_for(old.manifest["target"], rows[old.manifest["target"]["name"]])
+    on_holdout = {name: raw["holdout"] for name, raw in raws.items()}
+    with one_thread():
+        found = measured(folder, rows, truth, on_holdout, old.manifest["target"])
+        moved = movement(old.manifest["target"], {name: raw["live"] for name, raw in raws.items()})
+    report = {
+        "format": 1,
+        "model": model_name,
+        "kind": old.manifest["target"]["kind"],
+        "target": dict(old.manifest["target"]),
+        "output": old.manifest["output"],
+        "timezone": folder.spec.schedule.timezone,
+        "promotion": folder.spec.promotion.model_dump(mode="json"),
+        **described,
+        "holdout": {
+            "snapshot_digest": snapshot.digest,
+            "as_of": snapshot.as_of.isoformat(),
+            "start": since.isoformat(),
+            "end": snapshot.interval.end.isoformat(),
+            "origin": "the challenger's hold-out" if window is None else "the window named",
+            "rows": rows.num_rows,
+        },
+        **found,
+        "movement": {**moved, "runs": live.runs, "left_out": live.left_out},
+    }
+    stored = ctx.store.add_comparison(
+        model=model_name,
+        champion_sha256=old.package.sha256,
+        challenger_sha256=new.package.sha256,
+        snapshot_digest=snapshot.digest,
+        report=_ruled(report),
+    )
+    return Comparison(stored, ctx.store.comparison(stored)["report"])
+
+
+def _refuse_unlike(new: Rival, old: Rival) -> None:
+    if new.package.sha256 == old.package.sha256:
+        raise ParameterError(
+            f"{new.package.name} {new.package.version} is champion and challenger at once",
+            expected="two packages",
+            fix="name another one: rescore packages list " + new.package.name,
+        )
+    if new.manifest["target"] != old.manifest["target"]:
+        raise ParameterError(
+            f"{new.package.version} and {old.package.version} do not predict the same thing",
+            expected=str(old.manifest["target"]),
+            examples=[str(new.manifest["target"])],
+            fix="a model that predicts something else is another model: a person decides about it",
+        )
+
+
+def _hold_out(
+    ctx: Context,
+    folder: ModelFolder,
+    new: Rival,
+    old: Rival,
+    window: tuple[datetime | None, datetime | None] | None,
+    as_of: datetime | None,
+) -> tuple[Snapshot, pa.Table]:
+    """The rows that neither has seen."""
+    if window is None:
+        snapshot, rows, since = new.snapshot, new.rows, new.held_out_from
+    else:
+        digest = train_snapshot(ctx, folder.name, start=window[0], end=window[1], as_of=as_of)
+        snapshot = ctx.store.snapshots(folder.name, kind="training", digest=digest)[0]
+        rows = source.read_frozen(ctx.archive.get_input(digest), digest)
+        since = snapshot.interval.start
+    for rival in (new, old):
+        if rival.fit_before(since) is None:
+            since = max(since, rival.held_out_from)
+    unseen = rows_since(rows, since)
+    if not unseen.num_rows:
+        raise ParameterError(
+            "there are no rows that neither package has seen",
+            where=f"snapshot {snapshot.digest}, {snapshot.interval}",
+            expected=f"rows from {since.isoformat()} on: "
+            f"{old.package.version} was measured on rows from {old.held_out_from.isoformat()} on, "
+            f"{new.package.version} from {new.held_out_from.isoformat()} on",
+            fix="name a later window with labels (--start and --end), or train the challenger on one",
+        )
+    return snapshot, unseen
+
+
+@dataclass(frozen=True)
+class _Live:
+    rows: pa.Table | None
+    runs: int
+    left_out: list[str]
+
+
+def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
+    """What the last published runs scored, as it was frozen."""
+    names = list(dict.fromkeys(feature["name"] for one in rivals for feature in one.manifest["features"]))
+    parts: list[pa.Table] = []
+    left_out = []
+    for run in reversed(ctx.store.published_runs(model_name)[-LIVE_RUNS:]):
+        try:
+            rows = source.read_frozen(ctx.archive.get_input(str(run.input_digest)), run.input_digest)
+        except RescoreError as error:
+            left_out.append(f"{run.interval}: {error.what}")
+            continue
+        missing = [name for name in names if name not in rows.column_names]
+        if missing:
+            left_out.append(f"{run.interval}: its frozen input has no {', '.join(missing)}")
+        elif sum(part.num_rows for part in parts) + rows.num_rows <= LIVE_ROWS or not parts:
+            parts.append(source.without(rows, ctx.store.excluded_positions(run)).select(names))
+    if not parts:
+        return _Live(None, 0, left_out)
+    return _Live(pa.concat_tables(parts, promote_options="permissive"), len(parts), left_out)
+
+
+def _scored(
+    ctx: Context, rival: Rival, fit: Fit, holdout: pa.Table, live: pa.Table | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Predictions on hold-out and live rows, and the proof of the recorded metrics."""
+    wanted: dict[Fit, list[tuple[str, pa.Table]]] = {"evaluation": [("own", rival.held_out)], "final": []}
+    wanted[fit].append(("holdout", holdout))
+    if live is not None:
+        wanted["final"].append(("live", live))
+    raws: dict[str, Any] = {"live": None}
+    for which, parts in wanted.items():
+        if parts:
+            found = predicted(ctx, rival, which, [rows for _, rows in parts])
+            raws |= dict(zip([name for name, _ in parts], found, strict=True))
+    return raws, reproduced(rival, raws.pop("own"))
+
+
+def _described(rival: Rival) -> dict[str, Any]:
+    manifest = rival.registered.manifest
+    built = manifest.get("built") or {}
+    return {
+        "version": rival.package.version,
+        "sha256": rival.package.sha256,
+        "snapshot_digest": rival.snapshot.digest,
+        "window": str(rival.snapshot.interval),
+        "rows": manifest["training"]["rows"],
+        "code_revision": built.get("code_revision") or manifest["lineage"].get("code_revision") or "unknown",
+    }
+
+
+def _ruled(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with what the rule says of it, for readers that only show it."""
+    passes, reasons = Comparison(None, report).by_rule()
+    return {**report, "rule": {"passes": passes, "reasons": reasons}}
+
+
+def _first(folder: ModelFolder, new: Rival) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "model": folder.name,
+        "kind": new.manifest["target"]["kind"],
+        "output": new.manifest["output"],
+        "promotion": folder.spec.promotion.model_dump(mode="json"),
+        "champion": None,
+        "challenger": {**_described(new), "metrics": dict(new.manifest["metrics"])},
+    }

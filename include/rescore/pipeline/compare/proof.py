@@ -1,0 +1,199 @@
+"""What is recorded of a package, proved before it is compared with another.
+
+The file's digest, the store's manifest against the file's own, and the recorded metrics: measured again
+on the frozen training snapshot, by the fit that the package keeps for that. What does not hold is
+refused, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rescore import model, source
+from rescore.errors import DigestMismatchError, MetricMismatchError, NotFoundError
+from rescore.interval import parse_moment
+from rescore.model import one_thread, truth_for, ulps
+from rescore.performance import metrics
+from rescore.pipeline.context import Context
+from rescore.pipeline.packages.opening import open_package
+from rescore.store import Package, Snapshot
+
+__all__ = ["Fit", "Rival", "predicted", "proved", "reproduced", "rows_since"]
+
+Fit = Literal["final", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A package whose file and manifest are proved, with the rows it was trained on."""
+
+    registered: Package
+    package: model.Package
+    snapshot: Snapshot
+    rows: pa.Table
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the file says of itself."""
+        return self.package.manifest
+
+    @property
+    def held_out_from(self) -> datetime:
+        """Where the hold-out of its own training begins."""
+        return parse_moment(str(self.manifest["evaluation"]["from"]))
+
+    @property
+    def held_out(self) -> pa.Table:
+        """The rows that its recorded metrics were measured on."""
+        return rows_since(self.rows, self.held_out_from)
+
+    def fit_before(self, moment: datetime) -> Fit | None:
+        """The fit that saw no row from ``moment`` on."""
+        if self.snapshot.interval.end <= moment:
+            return "final"
+        return "evaluation" if self.held_out_from <= moment else None
+
+
+def proved(ctx: Context, model_name: str, reference: str) -> Rival:
+    """Open a package, and compare what the store says of it with what it says itself."""
+    registered = ctx.store.find_package(model_name, reference)
+    package = open_package(ctx, model_name, registered.sha256)
+    label = f"{model_name} {registered.version}"
+    # What is known only of this build (git revision, image) stands in the store alone.
+    kept = {key: value for key, value in registered.manifest.items() if key != "built"}
+    changed = _changed(package.manifest, kept)
+    if changed or package.version != registered.version:
+        raise DigestMismatchError(
+            f"the store's manifest of {label} is not the one in its file",
+            where=f"{ctx.store.store_schema}.package, {registered.sha256}",
+            expected="the same values in both",
+            examples=changed or [f"version: in the file {package.version}, stored {registered.version}"],
+            fix="find out who changed the row; the file's own manifest is what its digest covers",
+            data={"changed": [one.partition(":")[0] for one in changed]},
+        )
+    evaluation = package.manifest.get("evaluation") or {}
+    if package.manifest.get("training", {}).get("reproducible") is False:
+        raise NotFoundError(
+            f"{label} was adopted: its training is not reproducible",
+            where=registered.sha256,
+            expected="a package whose hold-out is known not to have been trained on",
+            fix="a person decides about an adopted package; train the model to compare from then on",
+        )
+    if "artifact" not in evaluation:
+        raise NotFoundError(
+            f"{label} does not hold the fit that its metrics were measured on",
+            where=registered.sha256,
+            expected="a package trained from a snapshot, whose metrics can be measured again",
+            fix="train the model anew",
+        )
+    if package.manifest["metrics"] != evaluation.get("metrics"):
+        raise MetricMismatchError(f"{label} records two different sets of metrics", where=registered.sha256)
+    digest = str(package.manifest["lineage"].get("snapshot_digest"))
+    found = ctx.store.snapshots(model_name, kind="training", digest=digest)
+    if not found:
+        raise NotFoundError(
+            f"the training snapshot of {label} is not in the store",
+            where=digest,
+            expected="the snapshot that its metrics were measured on",
+            fix="bring the row and the file back; without them its metrics can't be proved",
+        )
+    snapshot = next(
+        (one for one in found if str(one.interval) == package.manifest["lineage"]["window"]), None
+    )
+    if snapshot is None:
+        raise DigestMismatchError(
+            f"the store gives the training snapshot of {label} another window",
+            where=f"{ctx.store.store_schema}.snapshot, {digest}",
+            expected=package.manifest["lineage"]["window"],
+            examples=[f"got {found[0].interval}"],
+        )
+    rows = source.read_frozen(ctx.archive.get_input(digest), digest)
+    return Rival(registered, package, snapshot, rows)
+
+
+def _changed(expected: Any, found: Any, path: str = "") -> list[str]:
+    """Where two JSON values differ, in words."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return [
+            line
+            for key in sorted({*expected, *found})
+            for line in _changed(expected.get(key), found.get(key), f"{path}.{key}" if path else key)
+        ]
+    if expected == found:
+        return []
+    return [f"{path}: in the file {str(expected)[:60]}, stored {str(found)[:60]}"]
+
+
+def rows_since(rows: pa.Table, moment: datetime) -> pa.Table:
+    """The rows whose interval starts at ``moment`` or later."""
+    return rows.filter(
+        pc.greater_equal(rows["interval_start"], pa.scalar(moment, rows["interval_start"].type))
+    )
+
+
+def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) -> list[Any]:
+    """Raw predictions (as ``Scorer.raw``) of some tables, by one process."""
+    manifest = rival.manifest
+    names = [feature["name"] for feature in manifest["features"]]
+    together = pa.concat_tables([rows.select(names) for rows in tables], promote_options="permissive")
+    regression = manifest["target"]["kind"] == "regression"
+    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        path = Path(scratch) / "rows.parquet"
+        pq.write_table(together, path)
+        scores = rival.package.predict(path, fit=fit, probabilities=not regression)
+    if regression:
+        raw = scores["score"].to_numpy()
+    else:
+        columns = [f"p{number}" for number in range(len(manifest["target"]["labels"]))]
+        raw = np.column_stack([scores[name].to_numpy() for name in columns])
+    edges = np.cumsum([rows.num_rows for rows in tables])[:-1]
+    return list(np.split(raw, edges))
+
+
+def reproduced(rival: Rival, raw: Any) -> dict[str, Any]:
+    """Measure the recorded metrics again; refuse others.
+
+    Scores have to be the same bits always. Where other releases of numpy or scikit-learn than the
+    package's add them up to a metric, its last bits may differ: four ULP are let pass, and said.
+    """
+    manifest = rival.manifest
+    recorded = manifest["evaluation"]["metrics"]
+    target = manifest["target"]
+    with one_thread():
+        found = metrics(target["kind"], truth_for(target, rival.held_out[target["name"]]), raw)
+    packages = manifest["environment"]["packages"]
+    here = model.numeric_environment()["packages"]
+    libraries = [name for name in ("numpy", "scikit-learn", "scipy") if packages.get(name) != here.get(name)]
+    distance = {name: _distance(recorded.get(name), value) for name, value in found.items()}
+    worst = max(distance.values())
+    if set(recorded) != set(found) or worst > (4 if libraries else 0):
+        examples = [
+            f"{name}: recorded {recorded.get(name)!r}, measured again {found.get(name)!r}"
+            for name in sorted({*recorded, *found})
+            if recorded.get(name) != found.get(name)
+        ]
+        raise MetricMismatchError(
+            f"{rival.package.name} {rival.package.version} does not reproduce its recorded metrics",
+            where=f"its hold-out from {rival.held_out_from.isoformat()}, snapshot {rival.snapshot.digest}",
+            expected=f"the recorded values, to the last bit{' but two' if libraries else ''}",
+            examples=examples,
+            fix="do not trust this package: train it anew from its snapshot and compare the files",
+            data={"recorded": dict(recorded), "found": found},
+        )
+    return {"metrics": dict(recorded), "rows": rival.held_out.num_rows, "ulps": worst, "libraries": libraries}
+
+
+def _distance(recorded: float | None, found: float | None) -> float:
+    if recorded is None or found is None:
+        return 0.0 if recorded is found else float("inf")
+    return float(ulps(np.array([recorded]), np.array([found]))[0])

@@ -1,0 +1,1 @@
+"""How published scores came true, and what follows from it."""

@@ -1,0 +1,1 @@
+"""The packages of a model: opened, versioned, signed, pinned."""

@@ -1,0 +1,111 @@
+"""Pin a package: what the decision stands on, and the pin itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rescore.comparison import Comparison
+from rescore.pipeline.context import Context
+from rescore.pipeline.packages.opening import open_package
+from rescore.pipeline.packages.signing import refuse_unsigned
+
+__all__ = ["pin", "pin_evidence", "status_rows"]
+
+
+def pin(
+    ctx: Context,
+    model_name: str,
+    version: str,
+    *,
+    who: str,
+    why: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> int:
+    """Make a package the one that scores, after it has proved itself here.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    model_name, version : str
+        The package; its version or its sha256.
+    who, why : str
+        Stored for ever.
+    evidence : mapping, optional
+        What the decision stands on; default is the package's own metrics and lineage.
+
+    Returns
+    -------
+    int
+        The pin's id.
+
+    Raises
+    ------
+    IntegrityError
+        The file was changed, needs other versions, does not give its golden scores, or has no
+        signature that holds where the model requires one.
+    """
+    package = ctx.store.find_package(model_name, version)
+    refuse_unsigned(ctx, model_name, package.sha256)
+    open_package(ctx, model_name, package.sha256).verify()
+    default = {key: package.manifest.get(key) for key in ("metrics", "lineage", "built")}
+    return ctx.store.add_pin(
+        model_name, package.version, package.sha256, who=who, why=why, evidence=evidence or default
+    )
+
+
+def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any]:
+    """The evidence to keep with a pin of a package.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store.
+    model_name : str
+        The model.
+    reference : str
+        A version or sha256.
+
+    Returns
+    -------
+    dict
+        ``metrics``, ``lineage`` and ``built`` of the package; ``replaces`` (version, sha256, pin id of
+        what is pinned now, or None); ``rolls_back_to`` (id of this package's last pin, if it had one);
+        ``comparison`` (id, verdict of the rule and its reasons; the last one of the two, if there is
+        one).
+    """
+    package = ctx.store.find_package(model_name, reference)
+    pins = ctx.store.pins(model_name)
+    current = pins[0] if pins else None
+    earlier = [one.pin_id for one in pins[1:] if one.sha256 == package.sha256]
+    return {
+        **{key: package.manifest.get(key) for key in ("metrics", "lineage", "built")},
+        "replaces": None
+        if current is None
+        else {"version": current.version, "sha256": current.sha256, "pin_id": current.pin_id},
+        "rolls_back_to": earlier[0] if earlier else None,
+        "comparison": None if current is None else _last(ctx, model_name, current.sha256, package.sha256),
+    }
+
+
+def status_rows(ctx: Context) -> list[dict[str, Any]]:
+    """What consumers see in ``scores.status``, by model; ``training`` says it where that is not reproducible.
+
+    Only rows whose pinned package was adopted have that key.
+    """
+    rows = []
+    for row in ctx.store.status():
+        pinned = ctx.store.current_pin(row["model"])
+        manifest = {} if pinned is None else ctx.store.find_package(row["model"], pinned.sha256).manifest
+        note = manifest.get("training", {}).get("note")
+        rows.append({**row, **({"training": note} if note else {})})
+    return rows
+
+
+def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:
+    for one in ctx.store.comparisons(model_name, challenger_sha256=challenger):
+        if one["champion_sha256"] == champion:
+            passes, reasons = Comparison(one["comparison_id"], one["report"]).by_rule()
+            return {"comparison_id": one["comparison_id"], "by_rule": passes, "reasons": reasons}
+    return None

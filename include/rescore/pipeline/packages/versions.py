@@ -1,0 +1,47 @@
+"""The packages that a model has, and the version that a newly built one gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rescore import model
+from rescore.folder import ModelFolder
+from rescore.pipeline.context import Context
+from rescore.store import Package
+
+__all__ = ["package_rows", "same_or_next"]
+
+
+def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
+    """A model's packages for people, newest first: version, metrics, and which is pinned."""
+    ctx.model(model_name)
+    pinned = ctx.store.current_pin(model_name)
+    packages = ctx.store.packages(model_name)
+    adopted = {
+        one.sha256 for one in packages if one.manifest.get("training", {}).get("reproducible") is False
+    }
+    return [
+        {
+            "version": package.version,
+            "pinned": "yes" if pinned is not None and pinned.sha256 == package.sha256 else "",
+            "created_at": f"{package.created_at:%Y-%m-%d %H:%M}",
+            "rows": package.manifest["training"]["rows"],
+            **({"training": "not reproducible" if package.sha256 in adopted else ""} if adopted else {}),
+            **{name: value for name, value in package.manifest["metrics"].items() if value is not None},
+            "sha256": package.sha256,
+        }
+        for package in reversed(packages)
+    ]
+
+
+def same_or_next(
+    build: Callable[[str], model.PackageFile], known: Sequence[Package], folder: ModelFolder
+) -> model.PackageFile:
+    """The package under the last version if it is that very file, else under the next one."""
+    same_line = [one for one in known if one.version.rpartition(".")[0] == folder.spec.version]
+    if same_line:
+        again = build(same_line[-1].version)
+        if again.sha256 == same_line[-1].sha256:
+            return again
+    return build(model.next_version(folder.spec.version, [one.version for one in known]))

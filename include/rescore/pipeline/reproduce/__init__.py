@@ -1,0 +1,1 @@
+"""Past runs, single scores and trainings derived again, and the first difference named."""

@@ -1,0 +1,195 @@
+"""Score a past run again and compare it with what was recorded and with what consumers read.
+
+Three digests have to agree: the one recorded when the run was scored, the one of the rows that
+stand in the score table now, and the one of the scores derived again from the frozen input with
+the very package of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from rescore.digest import table_digest
+from rescore.errors import IntegrityError, ModelError, NotFoundError
+from rescore.pipeline.context import Context
+from rescore.pipeline.reproduce.score_again import (
+    Derived,
+    Difference,
+    derived,
+    differences,
+    frozen_rows,
+    largest_distance,
+)
+from rescore.store import Run
+
+__all__ = ["Difference", "Reproduction", "Verdict", "judge", "reproduce_run", "sample_runs"]
+
+Verdict = Literal["identical", "equal_within_ulp", "differs", "not_rederivable"]
+
+#: On another numeric environment scores may differ by so many ULP (a part in 10**13), or by 16 times
+#: what the package's golden rows differ there, if that is more; beyond, the environment is no excuse.
+LARGEST_ULPS = 1_024
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of deriving the scores of a past run again.
+
+    Attributes
+    ----------
+    verdict : str
+        ``identical``; ``equal_within_ulp``, on another numeric environment; ``differs``; or
+        ``not_rederivable``.
+    reason : str
+        Why it is not identical; or where the rows come from, if not from the archive.
+    ulps : int or None
+        The largest distance of two scores, where every row and label is the same.
+    environment : dict
+        What of the numeric environment is another than the scores were made in.
+    """
+
+    run_id: str
+    model: str
+    interval: str
+    rows: int
+    verdict: Verdict
+    recorded_digest: str | None
+    stored_digest: str | None
+    rederived_digest: str | None
+    reason: str = ""
+    ulps: int | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def proved(self) -> bool:
+        """Whether the scores stand: the same bits, or the same but for another processor's rounding."""
+        return self.verdict in {"identical", "equal_within_ulp"}
+
+    def details(self) -> dict[str, Any]:
+        """All of it, JSON-serialisable."""
+        return asdict(self)
+
+    def row(self) -> dict[str, Any]:
+        """One line of a table for people."""
+        return {
+            "model": self.model,
+            "interval": self.interval,
+            "run_id": self.run_id,
+            "rows": self.rows,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
+
+
+def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
+    """Derive the scores of a run again and compare them to the last bit; the verdict is stored.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive; the source database only if the frozen input is gone.
+    run_id : str
+        A run that staged scores.
+
+    Returns
+    -------
+    Reproduction
+        Its verdict: ``identical``; ``equal_within_ulp``, on another numeric environment than the
+        scores were made in; ``differs``, with the first rows that do; or ``not_rederivable``, with
+        the reason: the package or the rows are gone or changed, or need an environment that can't
+        be had.
+
+    Raises
+    ------
+    NotFoundError
+        No such run, or it has no scores.
+    SourceUnavailableError, StoreUnavailableError
+        A database is down; try again later.
+    """
+    run = ctx.store.run(run_id)
+    if run.score_digest is None or run.package_sha256 is None:
+        raise NotFoundError(
+            f"run {run_id} has no scores to reproduce",
+            where=f"{run.model} {run.interval}, state {run.state}",
+            expected="a run that was scored",
+            fix="name a published run: rescore reproduce --model " + run.model,
+        )
+    stored = ctx.store.scores_of(run_id)
+    note = ""
+    again: Derived | str
+    try:
+        with frozen_rows(ctx, run) as frozen:
+            again, note = derived(ctx, run, frozen, stored.schema), frozen.note
+    except (IntegrityError, NotFoundError, ModelError) as error:
+        again = str(error)
+    done = _concluded(run, stored, again, note)
+    ctx.store.record_reproduction(run_id, done.verdict, {"scope": "run", **done.details()})
+    return done
+
+
+def sample_runs(ctx: Context, model_name: str | None = None, count: int = 7) -> list[str]:
+    """The latest ``count`` published runs, of one model or of each."""
+    models = [model_name] if model_name is not None else ctx.models()
+    return [run.run_id for name in models for run in ctx.store.published_runs(name)[-count:]]
+
+
+def _concluded(run: Run, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:
+    stored_digest = str(table_digest(stored).root)
+    facts: dict[str, Any] = {
+        "run_id": run.run_id,
+        "model": run.model,
+        "interval": str(run.interval),
+        "rows": stored.num_rows,
+        "recorded_digest": run.score_digest,
+        "stored_digest": stored_digest,
+    }
+    if isinstance(again, str):
+        return Reproduction(**facts, verdict="not_rederivable", rederived_digest=None, reason=again)
+    digest = str(table_digest(again.scores).root)
+    facts |= {"rederived_digest": digest, "environment": again.environment}
+    if run.score_digest == stored_digest == digest:
+        return Reproduction(**facts, verdict="identical", ulps=0, reason=note)
+    distance = largest_distance(stored, again.scores)
+    verdict, reason = judge(distance, again.environment, again.golden_ulps)
+    if run.score_digest != stored_digest or verdict == "differs":
+        verdict, reason = "differs", reason if verdict == "differs" and again.environment else ""
+        reason = reason or _reason(str(run.score_digest), stored_digest, digest)
+    return Reproduction(
+        **facts,
+        verdict=verdict,
+        ulps=distance,
+        reason="; ".join(part for part in (reason, note) if part),
+        differences=differences(stored, again.scores),
+    )
+
+
+def judge(distance: int | None, environment: Mapping[str, Any], golden_ulps: int) -> tuple[Verdict, str]:
+    """The verdict on scores that are ``distance`` ULP apart, and the reason."""
+    if distance == 0:
+        return "identical", ""
+    if not environment or distance is None:
+        return "differs", ""
+    names = ", ".join(sorted(environment))
+    allowed = max(LARGEST_ULPS, 16 * golden_ulps)
+    if distance <= allowed:
+        return "equal_within_ulp", f"equal within {distance:,} ULP on another numeric environment ({names})"
+    return (
+        "differs",
+        f"scores differ by up to {distance:,} ULP, more than another numeric environment ({names}) "
+        f"explains: its golden rows differ by up to {golden_ulps:,}, and at most {allowed:,} are let pass",
+    )
+
+
+def _reason(recorded: str, stored: str, rederived: str) -> str:
+    if recorded == rederived:
+        return "the rows in the score table are not those that were published"
+    if recorded == stored:
+        return "the scores derived again are not those that were published"
+    if stored == rederived:
+        return "the recorded digest is not that of the rows"
+    return "the recorded digest, the rows in the table and the scores derived again all differ"

@@ -1,0 +1,231 @@
+"""The rows of a past run, its scores derived again from them, and where two score tables differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rescore import source
+from rescore.errors import DigestMismatchError, GoldenRowError, NotFoundError, RescoreError
+from rescore.model import ulps
+from rescore.pipeline.context import Context
+from rescore.pipeline.packages.opening import open_package
+from rescore.store import Run
+
+__all__ = ["Derived", "Difference", "Frozen", "derived", "differences", "frozen_rows", "largest_distance"]
+
+#: How many differing rows a reproduction keeps.
+MAX_DIFFERENCES = 10
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row whose published score is not the one derived again.
+
+    ``ulps`` is how many float64 values lie between the two; a score is None where the row is in one
+    of the tables only. Labels are kept where they are what differs.
+    """
+
+    key: dict[str, str]
+    published: float | None
+    rederived: float | None
+    ulps: int | None
+    published_label: str | None = None
+    rederived_label: str | None = None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a run scored.
+
+    Attributes
+    ----------
+    path : Path
+        Parquet; the digest of its rows was compared with the run's.
+    rows : pyarrow.Table
+        All of them, those without a score, too.
+    excluded : list of int
+        Positions of those.
+    note : str
+        Where the rows come from, if not from the archive.
+    """
+
+    path: Path
+    rows: pa.Table
+    excluded: list[int]
+    note: str = ""
+
+
+@contextmanager
+def frozen_rows(ctx: Context, run: Run) -> Iterator[Frozen]:
+    """The frozen input of a run; where it is gone, the source's rows as known at ``as_of``.
+
+    Raises
+    ------
+    DigestMismatchError
+        The archive's file was changed; or the file is gone and the source, asked again, gives other
+        rows than were frozen.
+    NotFoundError
+        The file is gone, and the source can't be asked again.
+    """
+    excluded = ctx.store.excluded_positions(run)
+    try:
+        path = ctx.archive.get_input(str(run.input_digest))
+    except NotFoundError as gone:
+        with TemporaryDirectory(dir=ctx.scratch) as scratch:
+            yield _from_source(ctx, run, Path(scratch) / "again.parquet", excluded, gone)
+    else:
+        yield Frozen(path, source.read_frozen(path, run.input_digest), excluded)
+
+
+def _from_source(ctx: Context, run: Run, path: Path, excluded: list[int], gone: NotFoundError) -> Frozen:
+    as_of = run.as_of.isoformat()
+    try:
+        folder = ctx.model(run.model)
+        if not folder.spec.source.known_by.reproducible_from_source:
+            raise NotFoundError(
+                f"the frozen input is gone, and the source of {run.model} keeps no history (known_by: none)",
+                where=f"{run.input_digest}, as of {as_of}",
+            )
+        again = source.extract(ctx.source_url(folder), folder, run.interval, run.as_of, path)
+    except RescoreError as error:
+        if error.retryable:
+            raise
+        raise NotFoundError(
+            f"the frozen input is gone, and the source can't give its rows again: {error.what}",
+            where=f"{gone.where or run.input_digest}; the source as of {as_of}",
+        ) from error
+    if again.digest.root != run.input_digest:
+        query = (
+            "" if again.query_sha256 == run.query_sha256 else "; extract.sql is another one than it was then"
+        )
+        raise DigestMismatchError(
+            f"the frozen input is gone, and the source was rewritten: as of {as_of} it gives "
+            f"{again.rows:,} rows, and they are not the {run.rows_extracted:,} that were scored{query}",
+            where=f"{run.model} {run.interval}",
+            expected=str(run.input_digest),
+            examples=[f"got {again.digest.root}"],
+        )
+    note = f"the frozen input is gone; the source as known at {as_of} gives the very rows that were scored"
+    return Frozen(path, source.read_frozen(path, again.digest.root), excluded, note)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Scores derived again.
+
+    Attributes
+    ----------
+    scores : pyarrow.Table
+        In the columns and order of the score table.
+    environment : dict
+        What of the numeric environment differs from the one the scores were made in: expected and
+        found. Empty: the bits have to be the same.
+    golden_ulps : int
+        How far the package's golden rows are from their recorded scores here.
+    """
+
+    scores: pa.Table
+    environment: dict[str, Any]
+    golden_ulps: int
+
+
+def derived(ctx: Context, run: Run, frozen: Frozen, schema: pa.Schema) -> Derived:
+    """Score the frozen rows of a run again with its package; nothing is published.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        The package is gone or changed, or can't run here.
+    """
+    package = open_package(ctx, run.model, str(run.package_sha256))
+    missing = [
+        one["name"] for one in package.manifest["features"] if one["name"] not in frozen.rows.column_names
+    ]
+    if missing:
+        raise NotFoundError(f"the frozen input lacks features of package {package.version}", examples=missing)
+    here = package.numeric_environment()
+    other = {
+        name: {"expected": run.environment.get(name), "found": here.get(name)}
+        for name in ("machine", "blas", "simd")
+        if run.environment and run.environment.get(name) != here.get(name)
+    }
+    golden = 0
+    try:
+        predicted = package.predict(frozen.path, exclude=frozen.excluded, progress=ctx.progress)
+    except GoldenRowError as error:
+        if not error.data.get("environment"):
+            raise  # the environment is the same: the package is broken
+        other |= error.data["environment"]
+        golden = int(error.data["max_ulps"])
+        predicted = package.predict(frozen.path, exclude=frozen.excluded, unproved=True)
+    names = [name for name in schema.names if name not in predicted.column_names]
+    scored = source.without(frozen.rows.select(names), frozen.excluded)
+    for name in predicted.column_names:
+        scored = scored.append_column(name, predicted[name])
+    return Derived(scored.select(schema.names).cast(schema), other, golden)
+
+
+def largest_distance(stored: pa.Table, again: pa.Table) -> int | None:
+    """The largest distance of two scores in ULP; None if rows or labels are not the same."""
+    keys = [name for name in stored.column_names if name != "score"]
+    if stored.num_rows != again.num_rows or any(not stored[name].equals(again[name]) for name in keys):
+        return None
+    if not stored.num_rows:
+        return 0
+    return int(ulps(stored["score"].to_numpy(), again["score"].to_numpy()).max())
+
+
+def differences(stored: pa.Table, again: pa.Table) -> list[Difference]:
+    """The first rows that differ, by key."""
+    keys = [name for name in stored.column_names if name not in {"score", "label"}]
+    if stored.num_rows == again.num_rows and all(stored[name].equals(again[name]) for name in keys):
+        # The same rows in the same order: only those that differ are looked at by key.
+        apart = ulps(stored["score"].to_numpy(), again["score"].to_numpy()) > 0
+        if "label" in stored.column_names:
+            apart |= pc.not_equal(stored["label"], again["label"]).to_numpy()
+        first = pa.array(np.flatnonzero(apart)[:MAX_DIFFERENCES])
+        stored, again = stored.take(first), again.take(first)
+    left, right = (_by_key(table, keys) for table in (stored, again))
+    found = []
+    for key in dict.fromkeys([*right, *left]):
+        one, other = left.get(key), right.get(key)
+        if one is not None and other is not None and one == other and _bits(one) == _bits(other):
+            continue
+        found.append(_difference(dict(zip(keys, key, strict=True)), one, other))
+        if len(found) == MAX_DIFFERENCES:
+            break
+    return found
+
+
+def _by_key(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], tuple[float, str | None]]:
+    columns = [pc.cast(table[name], pa.string()).to_pylist() for name in keys]
+    labels = table["label"].to_pylist() if "label" in table.column_names else [None] * table.num_rows
+    values = zip(table["score"].to_pylist(), labels, strict=True)
+    return dict(zip(zip(*columns, strict=True), values, strict=True))
+
+
+def _bits(one: tuple[float, str | None]) -> bytes:
+    return np.float64(one[0]).tobytes()
+
+
+def _difference(
+    key: Mapping[str, str], one: tuple[float, str | None] | None, other: tuple[float, str | None] | None
+) -> Difference:
+    distance = None
+    if one is not None and other is not None:
+        distance = int(ulps(np.array([one[0]]), np.array([other[0]]))[0])
+    labels: tuple[str | None, str | None] = (None, None)
+    if one is not None and other is not None and one[1] != other[1]:
+        labels = (one[1], other[1])
+    return Difference(
+        dict(key), None if one is None else one[0], None if other is None else other[0], distance, *labels
+    )

@@ -1,0 +1,140 @@
+"""Train a package again from what it carries: its sources, its parameters and its frozen snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+from zipfile import ZipFile
+
+from rescore import model
+from rescore.digest import bytes_sha256
+from rescore.errors import RescoreError
+from rescore.folder import ModelFolder, load_model
+from rescore.pipeline.context import Context
+from rescore.pipeline.training.train import fit
+
+__all__ = ["TrainingReproduction", "retrain_package"]
+
+#: What the package's shell and training wrote; the rest of its files is the model folder.
+_OURS = ("_runtime", "_data", "__init__.py", "__main__.py")
+
+
+@dataclass(frozen=True)
+class TrainingReproduction:
+    """A package beside what training gives now from the same snapshot and sources.
+
+    Attributes
+    ----------
+    verdict : {"identical", "differs", "not_rederivable"}
+        *identical*: the same file to the last byte.
+    sha256, again : str
+        Digests of the recorded file, and of the file made now (empty if none could be made).
+    reason : str
+        Why not, or which members of the file differ.
+    """
+
+    model: str
+    version: str
+    verdict: Literal["identical", "differs", "not_rederivable"]
+    sha256: str
+    again: str = ""
+    reason: str = ""
+
+    @property
+    def proved(self) -> bool:
+        """Whether training gave the same file."""
+        return self.verdict == "identical"
+
+
+def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingReproduction:
+    """Train a package again and compare the files; nothing is registered.
+
+    The model folder is restored from the package itself, so that a folder that changed since does not
+    matter. It takes as long as the training took, and the versions that the package was made with.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    model_name : str
+        The model.
+    reference : str
+        A version or sha256.
+
+    Raises
+    ------
+    NotFoundError
+        No such package.
+    """
+    package = ctx.store.find_package(model_name, reference)
+    lineage = package.manifest["lineage"]
+
+    def because(reason: str) -> TrainingReproduction:
+        return TrainingReproduction(
+            model_name, package.version, "not_rederivable", package.sha256, reason=reason
+        )
+
+    if package.manifest.get("training", {}).get("reproducible") is False:
+        return because("it was adopted: its training is not reproducible")
+    if "snapshot_digest" not in lineage:
+        return because("it was not trained here: no snapshot is recorded")
+    environment = {"python": package.manifest["requirements"]["python"], **package.manifest["locked"]}
+    if other := model.differences(environment):
+        versions = ", ".join(
+            f"{name} {one['expected']} (here {one['found'] or 'none'})" for name, one in other.items()
+        )
+        return because(f"it was trained with {versions}")
+    try:
+        path = ctx.archive.get_package(package.sha256)
+        ctx.archive.get_input(lineage["snapshot_digest"])
+    except RescoreError as error:
+        if error.retryable:
+            raise
+        return because(str(error))
+    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        folder = _restored(path, model_name, Path(scratch))
+        lock = Path(scratch) / "requirements.txt"
+        with ZipFile(path) as wheel:
+            lock.write_bytes(wheel.read(f"{model_name}/_data/requirements.txt"))
+        _, build = fit(ctx, folder, lineage, Path(scratch) / "fit", lock=lock)
+        again = build(package.version)
+        same = again.sha256 == package.sha256
+        return TrainingReproduction(
+            model_name,
+            package.version,
+            "identical" if same else "differs",
+            package.sha256,
+            again.sha256,
+            "" if same else "these members differ: " + ", ".join(_differing(path, again.path)),
+        )
+
+
+def _restored(wheel: Path, name: str, scratch: Path) -> ModelFolder:
+    """The model folder and the shared features, as the package carries them."""
+    models, shared = scratch / "models", scratch / "features"
+    shared.mkdir(parents=True)
+    with ZipFile(wheel) as held:
+        for member in held.namelist():
+            owner, _, relative = member.partition("/")
+            if owner != name or relative.split("/")[0] in _OURS:
+                continue
+            path = models / name / relative.removeprefix("_sources/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(held.read(member))
+    spec = load_model(models, name, shared=shared).spec
+    for module in spec.shared_features:
+        (models / name / "features" / f"{module}.py").replace(shared / f"{module}.py")
+    return load_model(models, name, shared=shared)
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    """Members of two wheels with other bytes, without RECORD, which follows from the others."""
+    with ZipFile(one) as left, ZipFile(other) as right:
+        digests = [
+            {name: bytes_sha256(held.read(name)) for name in held.namelist() if not name.endswith("/RECORD")}
+            for held in (left, right)
+        ]
+    names = sorted(digests[0].keys() | digests[1].keys())
+    return [name for name in names if digests[0].get(name) != digests[1].get(name)]

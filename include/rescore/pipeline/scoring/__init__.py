@@ -1,0 +1,1 @@
+"""Score one interval: extract, validate, score, compare with training, publish."""

@@ -1,0 +1,311 @@
+"""Score one interval: extract, validate, score, compare with training, publish.
+
+Each stage takes and returns ids only, so that a DAG task, a command and a notebook call the same
+functions. A stage that finds its run already past it (a retried or cleared task) forks the run:
+the fork inherits the frozen input and holds a newer fence, so that whatever the earlier attempt
+still does can never be published.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rescore import drift, model, source, validation
+from rescore.errors import HeldError, NotFoundError, OutageError, SpecError, StoreError
+from rescore.folder import ModelFolder
+from rescore.interval import Interval
+from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.packages.opening import open_package
+from rescore.pipeline.packages.signing import refuse_unsigned
+from rescore.pipeline.scoring.failures import recorded
+from rescore.pipeline.scoring.publishing import publish_run
+from rescore.pipeline.scoring.training_rows import training_rows
+from rescore.store import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_log = logging.getLogger(__name__)
+
+__all__ = [
+    "begin_extract",
+    "drift_run",
+    "predict_run",
+    "score_interval",
+    "score_run",
+    "validate_run",
+]
+
+
+def begin_extract(
+    ctx: Context,
+    model_name: str,
+    interval: Interval,
+    as_of: datetime | None = None,
+    *,
+    airflow: Mapping[str, Any] | None = None,
+) -> str:
+    """Claim the interval and freeze its rows as known by ``as_of``.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store, archive, connections.
+    model_name : str
+        The model.
+    interval : Interval
+        Exactly one of the schedule's intervals, ended.
+    as_of : datetime, optional
+        What had been recorded by then is seen; default is the interval's end, never now.
+    airflow : mapping, optional
+        DAG id, run id, task id and try number, for the run's record.
+
+    Returns
+    -------
+    str
+        The run's id.
+
+    Raises
+    ------
+    IntervalError
+        Not one of the schedule's intervals, or not ended.
+    SourceError
+        The database is down, or gave rows that can't be scored.
+    """
+    folder = ctx.model(model_name)
+    folder.spec.schedule.schedule().check(interval, now=utc_now())
+    as_of = as_of or interval.end
+    run = ctx.store.claim(
+        model_name,
+        interval,
+        as_of,
+        airflow=airflow,
+        code_revision=code_revision(folder),
+        environment=model.numeric_environment(),
+    )
+    with recorded(ctx, run.run_id), TemporaryDirectory(dir=ctx.scratch) as scratch:
+        path = Path(scratch) / "input.parquet"
+        frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
+        uri = ctx.archive.put_input(frozen.path, frozen.digest.root)
+        ctx.store.add_snapshot(
+            model=model_name,
+            kind="input",
+            digest=frozen.digest.root,
+            interval=interval,
+            as_of=as_of,
+            rows=frozen.rows,
+            uri=uri,
+        )
+        ctx.store.advance(
+            run,
+            "extracted",
+            input_digest=frozen.digest.root,
+            input_uri=uri,
+            query_sha256=frozen.query_sha256,
+            rows_extracted=frozen.rows,
+        )
+    return run.run_id
+
+
+def validate_run(ctx: Context, run_id: str) -> str:
+    """Run the suites on the frozen rows; set failing rows aside, stop on critical failures.
+
+    Returns
+    -------
+    str
+        The run's id; another one if the run had to be forked.
+
+    Raises
+    ------
+    ValidationError
+        A critical expectation failed, or too many rows would be set aside.
+    """
+    run = _at(ctx, run_id, "extracted")
+    folder = ctx.model(run.model)
+    with recorded(ctx, run.run_id):
+        rows = source.read_frozen(_input(ctx, run), run.input_digest)
+        report = validation.validate(rows, folder)
+        ctx.progress(f"{run.model}: {report.summary()}")
+        keys = [*folder.spec.source.key, folder.spec.source.event_time]
+        ctx.store.ensure_model(folder.spec, {name: rows.schema.field(name).type for name in keys})
+        excluded = report.excluded(rows, keys)
+        if report.success:
+            # Before the report: a fork inherits a validation that passed, and with it these rows.
+            ctx.store.record_excluded(
+                run,
+                excluded,
+                positions=report.excluded_positions,
+                kinds=excluded["kind"].to_pylist(),
+                reasons=excluded["reason"].to_pylist(),
+            )
+        ctx.store.record_validation(run, report.to_dict())
+        validation.gate(report, folder.spec)
+        ctx.store.advance(
+            run, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)
+        )
+    return run.run_id
+
+
+def score_run(ctx: Context, run_id: str) -> str:
+    """Score the rows that passed with the pinned package, and stage the scores, invisible to readers.
+
+    Returns
+    -------
+    str
+        The run's id; another one if the run had to be forked.
+
+    Raises
+    ------
+    NotFoundError
+        No package is pinned.
+    IntegrityError
+        The package is not what was pinned, was built in another environment, or has no signature that
+        holds where the model requires one.
+    """
+    run = _at(ctx, run_id, "validated")
+    with recorded(ctx, run.run_id):
+        pinned = ctx.store.current_pin(run.model)
+        if pinned is None:
+            raise NotFoundError(
+                f"no package of {run.model} is pinned",
+                where=f"{run.model} {run.interval}",
+                expected="a package that a person or the rule has promoted",
+                fix=f"train one and pin it: rescore train {run.model}, then rescore pin {run.model}",
+            )
+        refuse_unsigned(ctx, run.model, pinned.sha256)
+        package = open_package(ctx, run.model, pinned.sha256)
+        ctx.store.update(
+            run,
+            package_version=package.version,
+            package_sha256=package.sha256,
+            environment=package.numeric_environment(),  # the claim could only know the worker's
+        )
+        ctx.store.stage(run, predict_run(ctx, run, package))
+        ctx.store.advance(run, "scored")
+    return run.run_id
+
+
+def drift_run(ctx: Context, run_id: str) -> str:
+    """Compare the scored rows and their scores with training; stop or hold the run as declared.
+
+    An outage stops it where the model declares ``drift.on_outage: stop``; drift holds it, checked but
+    not published, where ``drift.on_drift: hold`` is declared. A person can release either.
+
+    Returns
+    -------
+    str
+        The run's id; another one if the run had to be forked and scored again.
+
+    Raises
+    ------
+    OutageError
+        Features are missing or constant as in no training window, and the model declares
+        ``drift.on_outage: stop``.
+    """
+    run = ctx.store.run(run_id)
+    if run.state in {"checked", "published"}:
+        return run_id  # the same rows and scores: the same report
+    if run.state != "scored":
+        run = ctx.store.run(score_run(ctx, run_id))
+    folder = ctx.model(run.model)
+    declared = folder.spec.drift
+    with recorded(ctx, run.run_id):
+        package = open_package(ctx, run.model, _scored_with(run))
+        kept = source.without(
+            source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded_positions(run)
+        )
+        scores = ctx.store.scores_of(run)["score"].to_numpy()
+        training = training_rows(ctx, package) if declared.jointly else None
+        report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
+        ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
+        ctx.store.record_drift(run, report.to_dict())
+        if report.verdict == "outage" and declared.on_outage == "stop":
+            raise OutageError(
+                f"{run.model} {run.interval} is an outage: {report.sentence}",
+                where=f"run {run.run_id}, {kept.num_rows:,} rows, against package {package.version}",
+                expected="live features as in training; nothing was published",
+                fix=f"mend the source and score again, or: rescore publish {run.run_id} --reason …",
+                data={"features": [feature.name for feature in report.features if feature.outage]},
+            )
+        if declared.acts_at(report.verdict) and declared.on_drift != "nothing":
+            _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
+            if declared.on_drift == "hold":
+                ctx.store.hold(run, HeldError(f"{report.verdict}: {report.sentence}"))
+        ctx.store.advance(run, "checked")
+    return run.run_id
+
+
+def score_interval(
+    ctx: Context, model_name: str, interval: Interval, as_of: datetime | None = None
+) -> dict[str, Any]:
+    """All stages of one interval, one after the other; returns what :func:`publish_run` does."""
+    run_id = begin_extract(ctx, model_name, interval, as_of)
+    for stage in (validate_run, score_run, drift_run):
+        run_id = stage(ctx, run_id)
+    return publish_run(ctx, run_id)
+
+
+def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
+    """Score the frozen input of a run, without the rows set aside; nothing is stored.
+
+    Returns
+    -------
+    pyarrow.Table
+        Key columns, event time, ``score`` and, unless a regression, ``label``; in the input's order.
+    """
+    folder = ctx.model(run.model)
+    path = _input(ctx, run)
+    rows = source.read_frozen(path, run.input_digest)
+    excluded = ctx.store.excluded_positions(run)
+    _refuse_other_features(package, rows, folder)
+    predicted = package.predict(path, exclude=excluded, progress=ctx.progress)
+    scored = source.without(rows.select([*folder.spec.source.key, folder.spec.source.event_time]), excluded)
+    for name in predicted.column_names:
+        scored = scored.append_column(name, predicted[name])
+    return scored
+
+
+def _at(ctx: Context, run_id: str, state: str) -> Run:
+    """The run in ``state``: itself, or a fork of it if an earlier attempt has gone on from there."""
+    run = ctx.store.run(run_id)
+    if run.state == state:
+        return run
+    fork = ctx.store.run(ctx.store.fork(run, until=state).run_id)
+    if fork.state != state:
+        raise StoreError(
+            f"run {run_id} never got as far as {state}",
+            where=f"{run.model} {run.interval}, state {run.state}",
+            expected=f"a run that was {state}",
+            fix="start again from the extraction",
+        )
+    return fork
+
+
+def _input(ctx: Context, run: Run) -> Path:
+    if run.input_digest is None:
+        raise NotFoundError(f"run {run.run_id} has no frozen input", fix="score the interval again")
+    return ctx.archive.get_input(run.input_digest)
+
+
+def _scored_with(run: Run) -> str:
+    if run.package_sha256 is None:
+        raise NotFoundError(f"run {run.run_id} has no package", fix="score the interval again")
+    return run.package_sha256
+
+
+def _refuse_other_features(package: model.Package, rows: pa.Table, folder: ModelFolder) -> None:
+    """A folder may have moved on since its package was trained."""
+    missing = [f["name"] for f in package.manifest["features"] if f["name"] not in rows.column_names]
+    if missing:
+        raise SpecError(
+            f"the extract lacks features of package {package.version}",
+            where=str(folder.path / "model.yaml"),
+            expected=", ".join(feature["name"] for feature in package.manifest["features"]),
+            examples=missing,
+            fix="train and pin a package from the folder as it is, or put the features back",
+        )

@@ -1,0 +1,1 @@
+"""Train or adopt a package, and say when training is due."""

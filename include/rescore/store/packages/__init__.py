@@ -1,0 +1,1 @@
+"""Snapshots, packages, pins, signatures, comparisons and asked-for trainings."""

@@ -1,0 +1,74 @@
+"""Comparisons of champion and challenger: append-only reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from rescore.errors import NotFoundError
+from rescore.store.database import Database
+from rescore.store.jsonable import jsonable
+from rescore.store.schema.tables import comparison as comparison_table
+
+__all__ = ["Comparisons"]
+
+
+class Comparisons(Database):
+    """The part of the store that keeps what a promotion was decided on."""
+
+    def add_comparison(
+        self,
+        *,
+        model: str,
+        champion_sha256: str,
+        challenger_sha256: str,
+        snapshot_digest: str,
+        report: Mapping[str, Any],
+    ) -> int:
+        """Keep a comparison of two registered packages.
+
+        Returns
+        -------
+        int
+            Its id.
+        """
+        values = {
+            "model": model,
+            "champion_sha256": champion_sha256,
+            "challenger_sha256": challenger_sha256,
+            "snapshot_digest": snapshot_digest,
+            "report": jsonable(report),
+        }
+        statement = insert(comparison_table).values(values).returning(comparison_table.c.comparison_id)
+        with self.transaction() as connection:
+            return int(connection.execute(statement).scalar_one())
+
+    def comparison(self, comparison_id: int) -> dict[str, Any]:
+        """One comparison: its row, with ``report`` and ``at``.
+
+        Raises
+        ------
+        NotFoundError
+            No such comparison.
+        """
+        query = select(comparison_table).where(comparison_table.c.comparison_id == comparison_id)
+        with self.transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError(
+                f"there is no comparison {comparison_id}",
+                where=f"{self.store_schema}.comparison of {self.where}",
+                fix="rescore compare makes one",
+            )
+        return dict(row._mapping)
+
+    def comparisons(self, model: str, *, challenger_sha256: str | None = None) -> list[dict[str, Any]]:
+        """A model's comparisons, newest first; of one challenger, if it is named."""
+        query = select(comparison_table).where(comparison_table.c.model == model)
+        if challenger_sha256 is not None:
+            query = query.where(comparison_table.c.challenger_sha256 == challenger_sha256)
+        with self.transaction() as connection:
+            rows = connection.execute(query.order_by(comparison_table.c.comparison_id.desc())).all()
+        return [dict(row._mapping) for row in rows]

@@ -1,0 +1,284 @@
+"""Snapshots, packages, their builds, and pins: append-only facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from rescore.errors import NotFoundError, StoreError
+from rescore.interval import Interval
+from rescore.store.database import Database
+from rescore.store.jsonable import jsonable
+from rescore.store.records import Package, Pin, Snapshot
+from rescore.store.schema.tables import build as build_table
+from rescore.store.schema.tables import package as package_table
+from rescore.store.schema.tables import pin as pin_table
+from rescore.store.schema.tables import snapshot as snapshot_table
+
+__all__ = ["Registry"]
+
+
+class Registry(Database):
+    """The part of the store that says what a score may be made of."""
+
+    def add_snapshot(
+        self,
+        *,
+        model: str,
+        kind: str,
+        digest: str,
+        interval: Interval,
+        as_of: datetime,
+        rows: int,
+        uri: str,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a frozen table; recording it again changes nothing.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        kind : {'input', 'training'}
+            The input of a run, or a training snapshot.
+        digest : str
+            Content digest.
+        interval : Interval
+            The rows' interval; of a training snapshot the whole window.
+        as_of : datetime
+            What had been recorded by then is in it.
+        rows : int
+            Row count.
+        uri : str
+            Where the archive holds it.
+        details : mapping, optional
+            Anything else worth keeping.
+        """
+        values = {
+            "model": model,
+            "kind": kind,
+            "digest": digest,
+            "interval_start": interval.start,
+            "interval_end": interval.end,
+            "as_of": as_of,
+            "rows": rows,
+            "uri": uri,
+            "details": jsonable(details or {}),
+        }
+        with self.transaction() as connection:
+            connection.execute(insert(snapshot_table).values(values).on_conflict_do_nothing())
+
+    def snapshots(self, model: str, *, kind: str | None = None, digest: str | None = None) -> list[Snapshot]:
+        """Frozen tables of a model, newest first."""
+        query = select(snapshot_table).where(snapshot_table.c.model == model)
+        if kind is not None:
+            query = query.where(snapshot_table.c.kind == kind)
+        if digest is not None:
+            query = query.where(snapshot_table.c.digest == digest)
+        with self.transaction() as connection:
+            rows = connection.execute(query.order_by(snapshot_table.c.snapshot_id.desc())).all()
+        return [
+            Snapshot(
+                row.model,
+                row.kind,
+                row.digest,
+                Interval(row.interval_start, row.interval_end),
+                row.as_of,
+                row.rows,
+                row.uri,
+                row.details,
+                row.created_at,
+            )
+            for row in rows
+        ]
+
+    def add_package(
+        self,
+        model: str,
+        version: str,
+        sha256: str,
+        manifest: Mapping[str, Any],
+        uri: str,
+        *,
+        built: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Register a package and a build of it; registering it again adds only that build.
+
+        Parameters
+        ----------
+        model, version, sha256 : str
+            The package.
+        manifest : mapping
+            What its file says about itself.
+        uri : str
+            Where the archive holds it.
+        built : mapping, optional
+            What the file can't say, since other builds of the same bytes would say it otherwise:
+            ``code_revision``, ``image``, ``at``. Read back as the manifest's ``built``: the last build
+            from committed code, or the last one if there is none. The bytes are the same.
+
+        Raises
+        ------
+        StoreError
+            The version is taken by another package, or the package has another version already.
+        """
+        values = {
+            "model": model,
+            "version": version,
+            "sha256": sha256,
+            "manifest": jsonable(manifest),
+            "uri": uri,
+        }
+        with self.transaction() as connection:
+            connection.execute(insert(package_table).values(values).on_conflict_do_nothing())
+            taken = connection.execute(
+                select(package_table.c.version, package_table.c.sha256).where(
+                    package_table.c.model == model,
+                    (package_table.c.version == version) | (package_table.c.sha256 == sha256),
+                )
+            ).all()
+            for row in taken:
+                if (row.version, row.sha256) != (version, sha256):
+                    raise StoreError(
+                        f"{model} {row.version} is {row.sha256} already",
+                        where=f"{self.store_schema}.package of {self.where}",
+                        expected=f"a new version for {sha256}, or the same file",
+                        fix="train again: it takes the next free version",
+                        data={"model": model, "version": row.version, "sha256": row.sha256},
+                    )
+            if built is not None:
+                values = {"model": model, "sha256": sha256, "built": jsonable(dict(built))}
+                connection.execute(insert(build_table).values(values))
+
+    def packages(self, model: str) -> list[Package]:
+        """The model's packages, oldest first."""
+        query = _packages().where(package_table.c.model == model)
+        with self.transaction() as connection:
+            return [
+                _package(row)
+                for row in connection.execute(
+                    query.order_by(package_table.c.created_at, package_table.c.version)
+                )
+            ]
+
+    def find_package(self, model: str, reference: str) -> Package:
+        """The model's package of a version (``1.0.3``) or of a sha256 (``sha256:…``).
+
+        Raises
+        ------
+        NotFoundError
+            There is none; the error lists those there are.
+        """
+        column = package_table.c.sha256 if reference.startswith("sha256:") else package_table.c.version
+        query = _packages().where(package_table.c.model == model, column == reference)
+        with self.transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            known = [package.version for package in self.packages(model)]
+            raise NotFoundError(
+                f"{model} has no package {reference}",
+                where=f"{self.store_schema}.package of {self.where}",
+                expected=f"one of: {', '.join(known[-10:]) or '(none: train first)'}",
+                fix=f"rescore packages list {model}",
+            )
+        return _package(row)
+
+    def add_pin(
+        self,
+        model: str,
+        version: str,
+        sha256: str,
+        *,
+        who: str,
+        why: str,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Decide that a package scores from now on; rolling back is a new pin, too.
+
+        Returns
+        -------
+        int
+            The pin's id.
+
+        Raises
+        ------
+        NotFoundError
+            No such package.
+        StoreError
+            The version has another sha256, or it is not said who or why.
+        """
+        if not who.strip() or not why.strip():
+            raise StoreError(
+                f"the pin of {model} {version} does not say who decides, or why",
+                expected="a name and a reason",
+                fix="give both; they are kept with the pin",
+            )
+        package = self.find_package(model, version)
+        if package.sha256 != sha256:
+            raise StoreError(
+                f"{model} {version} is {package.sha256}, not {sha256}",
+                where=f"{self.store_schema}.package of {self.where}",
+                expected=package.sha256,
+                fix="pin the package that was evaluated",
+            )
+        values = {
+            "model": model,
+            "version": version,
+            "sha256": sha256,
+            "who": who,
+            "why": why,
+            "evidence": jsonable(evidence or {}),
+        }
+        with self.transaction() as connection:
+            # Ids of concurrent pins follow the order of their commits.
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+                {"name": f"rescore pin {self.store_schema}.{model}"},
+            )
+            statement = insert(pin_table).values(values).returning(pin_table.c.pin_id)
+            return int(connection.execute(statement).scalar_one())
+
+    def current_pin(self, model: str) -> Pin | None:
+        """The model's last pin, None before the first."""
+        with self.transaction() as connection:
+            found = _pins(connection, model, limit=1)
+        return found[0] if found else None
+
+    def pins(self, model: str) -> list[Pin]:
+        """All pins of the model, newest first."""
+        with self.transaction() as connection:
+            return _pins(connection, model)
+
+
+def _pins(connection: Connection, model: str, limit: int | None = None) -> list[Pin]:
+    query = select(pin_table).where(pin_table.c.model == model).order_by(pin_table.c.pin_id.desc())
+    return [Pin(**row._mapping) for row in connection.execute(query.limit(limit))]
+
+
+def _packages() -> Select[Any]:
+    """Packages, each with its last build from committed code, else its last build."""
+    revision = build_table.c.built["code_revision"].astext
+    committed = func.coalesce((revision != "unknown") & ~revision.endswith("+dirty"), False)
+    built = (
+        select(build_table.c.built)
+        .where(
+            build_table.c.model == package_table.c.model,
+            build_table.c.sha256 == package_table.c.sha256,
+        )
+        .order_by(committed.desc(), build_table.c.build_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(package_table, built.label("built"))
+
+
+def _package(row: Row[Any]) -> Package:
+    facts = dict(row._mapping)
+    built = facts.pop("built")
+    if built is not None:
+        facts["manifest"] = {**facts["manifest"], "built": built}
+    return Package(**facts)

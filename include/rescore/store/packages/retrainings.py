@@ -1,0 +1,73 @@
+"""When retraining was asked for without a person: what keeps it from being asked for in a loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, select, text
+
+from rescore.interval import parse_moment
+from rescore.store.database import Database
+from rescore.store.schema.tables import retraining as retraining_table
+
+__all__ = ["Retraining", "Retrainings"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One request for a training.
+
+    ``as_of`` is the moment whose knowledge made it due, ``asked_at`` when that was noticed; they lie
+    far apart in a backfill. ``asked_by`` is the task that asked.
+    """
+
+    retraining_id: int
+    model: str
+    as_of: datetime
+    reason: str
+    asked_by: str
+    asked_at: datetime
+
+
+class Retrainings(Database):
+    """The part of the store that limits how often retraining is asked for."""
+
+    def ask_for_retraining(
+        self, model: str, as_of: datetime, *, reason: str, asked_by: str, every: timedelta
+    ) -> bool:
+        """Record a request, unless there is one of less than ``every`` before ``as_of`` or of later.
+
+        Of any number that ask at once one is recorded. Who asks again for the same moment (a retried
+        task) gets the same answer.
+
+        Returns
+        -------
+        bool
+            Whether the request stands.
+        """
+        as_of = parse_moment(as_of, name="as_of")
+        with self.transaction() as connection:
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+                {"name": f"rescore retraining {self.store_schema}.{model}"},
+            )
+            query = select(retraining_table.c.as_of, retraining_table.c.asked_by).where(
+                retraining_table.c.model == model, retraining_table.c.as_of > as_of - every
+            )
+            recent = connection.execute(query).all()
+            if any((row.as_of, row.asked_by) == (as_of, asked_by) for row in recent):
+                return True
+            if recent:
+                return False
+            connection.execute(
+                insert(retraining_table).values(model=model, as_of=as_of, reason=reason, asked_by=asked_by)
+            )
+            return True
+
+    def retrainings(self, model: str) -> list[Retraining]:
+        """All requests of the model, by the moment at which they were due."""
+        query = select(retraining_table).where(retraining_table.c.model == model)
+        with self.transaction() as connection:
+            rows = connection.execute(query.order_by(retraining_table.c.as_of)).all()
+        return [Retraining(**row._mapping) for row in rows]

@@ -1,0 +1,1 @@
+"""Attempts to score an interval: claims, states, staged scores, evidence, publications."""

@@ -1,0 +1,103 @@
+"""What is known of a model's runs, interval by interval: what tables and pictures over time are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from rescore.store.schema.models import Models
+from rescore.store.schema.tables import drift as drift_table
+from rescore.store.schema.tables import performance as performance_table
+from rescore.store.schema.tables import publication_current
+from rescore.store.schema.tables import run as run_table
+
+__all__ = ["Series"]
+
+
+class Series(Models):
+    """The part of the store that shows a model over time. Each row has ``interval_start`` and ``_end``."""
+
+    def run_series(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+        """One run an interval, oldest first: the published one, else the latest attempt.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        last : int, optional
+            Only so many intervals, the latest.
+
+        Returns
+        -------
+        list of dict
+            ``run_id``, the interval, ``state``, ``published`` (bool), ``rows_extracted``, ``_scored``,
+            ``_quarantined``, ``_rejected``, ``package_version``.
+        """
+        names = ("rows_extracted", "rows_scored", "rows_quarantined", "rows_rejected", "package_version")
+        return self._by_interval(model, last, *(run_table.c[name] for name in ("state", *names)))
+
+    def drift_series(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+        """As :meth:`run_series`, of runs with a drift report: also ``verdict``, ``sentence``, ``report``."""
+        kept = (drift_table.c.verdict, drift_table.c.sentence, drift_table.c.report)
+        return self._by_interval(model, last, run_table.c.package_version, *kept, with_drift=True)
+
+    def _by_interval(
+        self, model: str, last: int | None, *columns: Any, with_drift: bool = False
+    ) -> list[dict[str, Any]]:
+        bounds = (run_table.c.interval_start, run_table.c.interval_end)
+        published = publication_current.c.run_id.is_not(None)
+        query = select(run_table.c.run_id, *bounds, published.label("published"), *columns)
+        joined = run_table.outerjoin(publication_current, publication_current.c.run_id == run_table.c.run_id)
+        if with_drift:
+            joined = joined.join(drift_table, drift_table.c.run_id == run_table.c.run_id)
+        query = query.select_from(joined).where(run_table.c.model == model).ext(distinct_on(*bounds))
+        query = query.order_by(*(one.desc() for one in bounds), published.desc(), run_table.c.fence.desc())
+        return self._rows(query.limit(last))[::-1]
+
+    def performance_by_run(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+        """The latest realised metrics of each published run, oldest interval first.
+
+        Returns
+        -------
+        list of dict
+            ``run_id``, the interval, ``as_of`` (labels known by then), ``label_coverage``, ``metrics``.
+        """
+        kept = (performance_table.c.as_of, performance_table.c.label_coverage, performance_table.c.metrics)
+        bounds = (run_table.c.interval_start, run_table.c.interval_end)
+        query = select(run_table.c.run_id, *bounds, *kept)
+        joined = run_table.join(publication_current, publication_current.c.run_id == run_table.c.run_id)
+        joined = joined.join(performance_table, performance_table.c.run_id == run_table.c.run_id)
+        query = query.select_from(joined).where(run_table.c.model == model).ext(distinct_on(*bounds))
+        latest = performance_table.c.performance_id.desc()
+        query = query.order_by(*(one.desc() for one in bounds), latest)
+        return self._rows(query.limit(last))[::-1]
+
+    def performance_by_week(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+        """The latest realised metrics of each week of published runs, oldest first.
+
+        They stand in the documents of runs, under ``week``: of the last run measured with the week.
+
+        Returns
+        -------
+        list of dict
+            ``week`` (the Monday, ISO 8601, on the schedule's clock), the bounds of the runs measured,
+            ``runs`` (how many), ``as_of``, and ``metrics``.
+        """
+        document = performance_table.c.metrics["week"]
+        monday = document["week"].astext
+        query = select(performance_table.c.as_of, document.label("document"))
+        query = query.select_from(
+            performance_table.join(run_table, run_table.c.run_id == performance_table.c.run_id)
+        )
+        query = query.where(run_table.c.model == model, performance_table.c.metrics.has_key("week"))
+        query = query.ext(distinct_on(monday)).order_by(
+            monday.desc(), performance_table.c.performance_id.desc()
+        )
+        found = self._rows(query.limit(last))[::-1]
+        return [{"as_of": row["as_of"], **row["document"]} for row in found]
+
+    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self.transaction() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]

@@ -1,0 +1,196 @@
+"""Reading runs and publications as values."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
+
+from rescore.errors import NotFoundError
+from rescore.interval import Interval
+from rescore.store.records import Publication, Run, RunReference, run_id_of
+from rescore.store.schema.models import Models
+from rescore.store.schema.tables import drift as drift_table
+from rescore.store.schema.tables import publication_current, publication_history
+from rescore.store.schema.tables import run as run_table
+from rescore.store.schema.tables import run_state as state_table
+
+__all__ = ["RunReading", "publications_of", "run_row"]
+
+
+class RunReading(Models):
+    """The part of the store that shows runs."""
+
+    def run(self, run: RunReference) -> Run:
+        """One run.
+
+        Raises
+        ------
+        NotFoundError
+            No such run.
+        """
+        with self.transaction() as connection:
+            found = _runs(connection, select(run_table).where(run_table.c.run_id == _uuid(run_id_of(run))))
+        if not found:
+            raise _not_found(run_id_of(run))
+        return found[0]
+
+    def runs(
+        self, model: str | None = None, limit: int = 100, *, interval: Interval | None = None
+    ) -> list[Run]:
+        """Runs, newest first."""
+        query = select(run_table)
+        if model is not None:
+            query = query.where(run_table.c.model == model)
+        if interval is not None:
+            query = query.where(
+                run_table.c.interval_start == interval.start, run_table.c.interval_end == interval.end
+            )
+        with self.transaction() as connection:
+            return _runs(connection, query.order_by(run_table.c.claimed_at.desc()).limit(limit))
+
+    def publications(self, model: str, interval: Interval | None = None) -> list[Publication]:
+        """What consumers of the model saw and see, in the order of publication."""
+        conditions = []
+        if interval is not None:
+            conditions = [
+                publication_history.c.interval_start == interval.start,
+                publication_history.c.interval_end == interval.end,
+            ]
+        with self.transaction() as connection:
+            return publications_of(connection, [model], *conditions)
+
+    def published_runs(
+        self, model: str, interval: Interval | None = None, *, current: bool = True
+    ) -> list[Run]:
+        """Published runs by interval, then in the order of publication.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        interval : Interval, optional
+            Only this one.
+        current : bool
+            Only what consumers see now; False: superseded ones, too.
+        """
+        published = publication_current if current else publication_history
+        query = select(run_table).join(published, published.c.run_id == run_table.c.run_id)
+        query = query.where(run_table.c.model == model)
+        if interval is not None:
+            query = query.where(
+                run_table.c.interval_start == interval.start, run_table.c.interval_end == interval.end
+            )
+        order = (run_table.c.interval_start, run_table.c.interval_end, published.c.sequence)
+        with self.transaction() as connection:
+            return _runs(connection, query.order_by(*order))
+
+
+def run_row(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
+    """The row of a run; locked, nobody else changes it before the transaction ends."""
+    query = select(run_table).where(run_table.c.run_id == _uuid(run_id))
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise _not_found(run_id)
+    return row
+
+
+def _uuid(run_id: str) -> str:
+    try:
+        return str(uuid.UUID(run_id))
+    except ValueError:
+        raise _not_found(run_id) from None
+
+
+def _not_found(run_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no run {run_id}", expected="the UUID of a run", fix="rescore status lists runs"
+    )
+
+
+def _runs(connection: Connection, query: Select[Any]) -> list[Run]:
+    rows = connection.execute(query).all()
+    ids = [row.run_id for row in rows]
+    states: dict[str, dict[str, datetime]] = {}
+    entered = select(state_table).where(state_table.c.run_id.in_(ids))
+    for entry in connection.execute(entered.order_by(state_table.c.run_id, state_table.c.position)):
+        states.setdefault(entry.run_id, {})[entry.state] = entry.at
+    drift_query = select(drift_table.c.run_id, drift_table.c.verdict, drift_table.c.sentence)
+    verdicts = {
+        found.run_id: (found.verdict, found.sentence)
+        for found in connection.execute(drift_query.where(drift_table.c.run_id.in_(ids)))
+    }
+    models = {row.model for row in rows}
+    publications = publications_of(connection, models, publication_history.c.run_id.in_(ids))
+    published = {publication.run_id: publication for publication in publications}
+    return [
+        _run(row, states[row.run_id], verdicts.get(row.run_id, (None, None)), published.get(row.run_id))
+        for row in rows
+    ]
+
+
+def publications_of(
+    connection: Connection, models: Iterable[str], *conditions: ColumnElement[bool]
+) -> list[Publication]:
+    """Publications of some models by sequence, with the moment each was superseded."""
+    # The model is always named: it is what the view's window can be narrowed by.
+    query = select(publication_history).where(publication_history.c.model.in_(list(models)), *conditions)
+    query = query.order_by(publication_history.c.sequence)
+    return [
+        Publication(
+            row.sequence,
+            row.run_id,
+            row.model,
+            Interval(row.interval_start, row.interval_end),
+            row.fence,
+            row.published_at,
+            row.reason,
+            row.superseded_at,
+            row.released_by,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _run(
+    row: Row[Any],
+    states: dict[str, datetime],
+    drift: tuple[str | None, str | None],
+    publication: Publication | None,
+) -> Run:
+    same = {
+        name: row._mapping[name]
+        for name in (
+            "run_id",
+            "model",
+            "as_of",
+            "fence",
+            "state",
+            "forked_from",
+            "input_digest",
+            "input_uri",
+            "query_sha256",
+            "rows_extracted",
+            "rows_scored",
+            "rows_quarantined",
+            "rows_rejected",
+            "package_version",
+            "package_sha256",
+            "code_revision",
+            "environment",
+            "airflow",
+            "error",
+        )
+    }
+    return Run(
+        **same,
+        interval=Interval(row.interval_start, row.interval_end),
+        states=states,
+        score_digest=(row.score_digest or {}).get("root"),
+        verdict=drift[0],
+        sentence=drift[1],
+        publication=publication,
+    )

@@ -1,0 +1,284 @@
+"""Scores: staged under a run's id, invisible to consumers, and read back as the same table."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import psycopg2
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg2 import sql
+from sqlalchemy import Connection, update
+
+from rescore.digest import TableDigest, TableHasher, table_digest
+from rescore.errors import StoreError
+from rescore.interval import Interval
+from rescore.store.binary_copy import copy_in, query_batches
+from rescore.store.database import run_sql
+from rescore.store.records import RunReference, run_id_of
+from rescore.store.runs.claims import refuse_stale
+from rescore.store.runs.queries import run_row
+from rescore.store.runs.states import Runs
+from rescore.store.schema.score_table import ScoreLayout
+from rescore.store.schema.tables import run as run_table
+
+__all__ = ["Scores"]
+
+
+class Scores(Runs):
+    """The part of the store that holds scores."""
+
+    def stage(self, run: RunReference, scores: pa.Table) -> TableDigest:
+        """Write a run's scores, all or none, and record their digest and count.
+
+        Staging the same table again changes nothing. Consumers see nothing before :meth:`publish`.
+
+        Parameters
+        ----------
+        run : str or RunHandle or Run
+            An open run of a model that has tables (``ensure_model``).
+        scores : pyarrow.Table
+            Key columns, event time, ``score`` (float64) and, unless a regression, ``label``; ordered by
+            key, as extraction orders (text by its UTF-8 bytes).
+
+        Returns
+        -------
+        TableDigest
+            What reading back must give.
+
+        Raises
+        ------
+        StaleFenceError
+            A later attempt has claimed the interval.
+        StoreError
+            Other columns, rows out of order or twice, an event time outside the interval, or the run has
+            other scores already.
+        """
+        run_id = run_id_of(run)
+        with self.transaction() as connection:
+            row = run_row(connection, run_id)
+            refuse_stale(connection, row)
+            layout = self._layout(connection, row.model)
+        interval = Interval(row.interval_start, row.interval_end)
+        where = f"scores of {row.model} {interval}"
+        table = _conform(scores, layout, where)
+        _refuse_outside(table[layout.event_time], interval, where)
+        _refuse_disorder(table, layout, where)
+        digest = table_digest(table)
+        self._ensure_partitions(layout, table[layout.event_time])
+        with self.transaction() as connection:
+            row = self._open(connection, run_id)
+            refuse_stale(connection, row)
+            if row.score_digest is not None:
+                recorded = TableDigest.from_dict(row.score_digest)
+                if recorded == digest:
+                    return digest
+                raise StoreError(
+                    f"run {run_id} has staged other scores already",
+                    where=where,
+                    expected=recorded.root,
+                    examples=recorded.differences(digest),
+                    fix="fork the run and stage the scores there",
+                )
+            copy_in(
+                connection,
+                self.qualified(layout.scores_table),
+                table,
+                constants={"run_id": uuid.UUID(run_id)},
+            )
+            values = {"rows_scored": digest.rows, "score_digest": digest.to_dict()}
+            connection.execute(update(run_table).where(run_table.c.run_id == run_id).values(values))
+        return digest
+
+    def scores_of(self, run: RunReference) -> pa.Table:
+        """A run's staged or published scores, ordered by key: the very table that was staged.
+
+        Raises
+        ------
+        NotFoundError
+            No such run.
+        """
+        with self.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            layout = self._layout(connection, row.model)
+            query = self._query(
+                connection, layout, row.run_id, Interval(row.interval_start, row.interval_end)
+            )
+        return pa.Table.from_batches(self._batches(layout, query), schema=layout.score_schema)
+
+    def runs_of_key(
+        self, model: str, key: Mapping[str, str], *, interval: Interval | None = None
+    ) -> list[tuple[str, pa.Table]]:
+        """The published scores that consumers see now of a key, or of part of one.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        key : mapping of str to str
+            Key columns and event time to values, as text that Postgres reads as the column's type.
+        interval : Interval, optional
+            Only this one.
+
+        Returns
+        -------
+        list of tuple
+            Run id and its matching rows, in the order of time; at most 100 rows in all.
+
+        Raises
+        ------
+        StoreError
+            No such column, or a value that is none of its type.
+        """
+        with self.transaction() as connection:
+            layout = self._layout(connection, model)
+            names = layout.row_schema.names
+            unknown = [name for name in key if name not in names]
+            if unknown:
+                raise StoreError(
+                    f"{model} has no key column {unknown[0]!r}", expected=", ".join(names), examples=unknown
+                )
+            matches = [
+                sql.SQL("s.{} = {}").format(sql.Identifier(name), sql.Literal(value))
+                for name, value in key.items()
+            ]
+            if interval is not None:
+                bounds = (("interval_start", interval.start), ("interval_end", interval.end))
+                matches += [
+                    sql.SQL("p.{} = {}").format(sql.Identifier(name), sql.Literal(moment))
+                    for name, moment in bounds
+                ]
+            statement = sql.SQL(
+                "SELECT s.run_id::text, {columns} FROM {scores} s JOIN {current} p ON p.run_id = s.run_id"
+                " WHERE p.model = {model} AND {matches} ORDER BY p.interval_start, {order} LIMIT 100"
+            ).format(
+                columns=sql.SQL(", ").join(
+                    sql.SQL("s.{}").format(sql.Identifier(n)) for n in layout.score_schema.names
+                ),
+                scores=self.qualified(layout.scores_table),
+                current=self.qualified("publication_current"),
+                model=sql.Literal(model),
+                matches=sql.SQL(" AND ").join(matches) if matches else sql.SQL("true"),
+                order=sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(n)) for n in layout.key_names),
+            )
+            try:
+                rows = run_sql(connection, statement)
+            except psycopg2.DataError as error:
+                raise StoreError(
+                    f"a value of the key is none of its column's type: {str(error).splitlines()[0]}",
+                    where=", ".join(f"{name}={value}" for name, value in key.items()),
+                    expected=", ".join(f"{field.name} {field.type}" for field in layout.row_schema),
+                ) from None
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for run_id, *values in rows:
+            found.setdefault(run_id, []).append(tuple(values))
+        return [
+            (
+                run_id,
+                pa.table(
+                    [
+                        pa.array(column, field.type)
+                        for column, field in zip(zip(*some, strict=True), layout.score_schema, strict=True)
+                    ],
+                    schema=layout.score_schema,
+                ),
+            )
+            for run_id, some in found.items()
+        ]
+
+    def _stored_digest(
+        self, connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval
+    ) -> TableDigest:
+        """Digest what the table holds now, in one pass, without holding it."""
+        hasher = TableHasher(layout.score_schema)
+        for batch in self._batches(layout, self._query(connection, layout, run_id, interval)):
+            hasher.update(batch)
+        return hasher.root()
+
+    def _batches(self, layout: ScoreLayout, query: str) -> Iterator[pa.RecordBatch]:
+        for batch in query_batches(self.libpq_url, query):
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=layout.score_schema)
+
+    def _query(self, connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval) -> str:
+        # The event time's bounds leave all months but the interval's out of the plan.
+        query = sql.SQL(
+            "SELECT {columns} FROM {scores} WHERE run_id = {run}"
+            " AND {event_time} >= {start} AND {event_time} < {end} ORDER BY {order}"
+        ).format(
+            columns=layout.select_list(),
+            scores=self.qualified(layout.scores_table),
+            run=sql.Literal(run_id),
+            event_time=sql.Identifier(layout.event_time),
+            start=sql.Literal(interval.start),
+            end=sql.Literal(interval.end),
+            order=layout.order(),
+        )
+        text: str = query.as_string(connection.connection.dbapi_connection)
+        return text
+
+
+def _conform(scores: pa.Table, layout: ScoreLayout, where: str) -> pa.Table:
+    schema = layout.score_schema
+    if scores.column_names != schema.names:
+        raise StoreError(
+            "the score table has other columns than the model's",
+            where=where,
+            expected=", ".join(schema.names),
+            examples=[f"got {', '.join(scores.column_names)}"],
+            fix="give the key, the event time, score and (unless a regression) label, in this order",
+        )
+    try:
+        table = scores.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise StoreError(
+            f"the score table has other types than the model's: {error}",
+            where=where,
+            expected=", ".join(f"{field.name} {field.type}" for field in schema),
+        ) from None
+    if [field.type for field in scores.schema if pa.types.is_floating(field.type)] != [pa.float64()]:
+        # A cast from float32 would look exact and not be the model's bits.
+        raise StoreError("the score is not a float64", where=where, expected="score double")
+    return table
+
+
+def _refuse_outside(event_times: pa.ChunkedArray, interval: Interval, where: str) -> None:
+    extremes = pc.min_max(event_times).as_py()
+    for moment in (extremes["min"], extremes["max"]):
+        if moment is not None and moment not in interval:
+            raise StoreError(
+                f"an event time, {moment.isoformat()}, lies outside the run's interval",
+                where=where,
+                expected=f"moments in {interval}",
+                fix="check the event_time column of extract.sql",
+            )
+
+
+def _refuse_disorder(table: pa.Table, layout: ScoreLayout, where: str) -> None:
+    """Refuse rows that are not strictly ascending by key: out of order, or twice."""
+    if table.num_rows < 2:
+        return
+    equal = np.ones(table.num_rows - 1, dtype=bool)
+    ascending = np.zeros(table.num_rows - 1, dtype=bool)
+    for name, kind in layout.keys:
+        column = table[name].combine_chunks()
+        if kind == pa.string():
+            column = column.cast(pa.binary())  # compared by its bytes, like COLLATE "C"
+        elif kind == pa.bool_():
+            column = column.cast(pa.int16())
+        before, after = column.slice(0, table.num_rows - 1), column.slice(1)
+        ascending |= equal & pc.less(before, after).to_numpy(zero_copy_only=False)
+        equal &= pc.equal(before, after).to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero(~ascending)
+    if len(wrong):
+        keys = table.select(layout.key_names).slice(int(wrong[0]), 2).to_pylist()
+        twice = bool(equal[wrong[0]])
+        raise StoreError(
+            "a key occurs twice in the score table" if twice else "the score table is not ordered by key",
+            where=f"{where}, rows {wrong[0]:,} and {wrong[0] + 1:,}",
+            expected=f"rows ascending by {', '.join(layout.key_names)} (text by its bytes), each key once",
+            examples=[str(key) for key in keys],
+            fix="keep the order of the frozen input",
+        )

@@ -1,0 +1,42 @@
+"""Run the steps on a given connection, or print them; called by Alembic.
+
+``rescore.store.schema.migrate`` gives the schema names, the connection (none: print) and the lock.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+
+from rescore.store.identifiers import sql_template
+
+_attributes = context.config.attributes
+_store = _attributes["store_schema"]
+
+
+def _run() -> None:
+    create = sql_template("CREATE SCHEMA IF NOT EXISTS {store}", store=_store)
+    with context.begin_transaction():
+        # Alembic's own table lives in the store's schema, so the schema comes before the first step.
+        context.execute(create)
+        context.run_migrations(
+            store_schema=_store,
+            consumer_schema=_attributes["consumer_schema"],
+        )
+
+
+if context.is_offline_mode():
+    context.configure(
+        dialect_name="postgresql",
+        # Named: the default style doubles every percent sign in the printed SQL.
+        dialect_opts={"paramstyle": "named"},
+        version_table_schema=_store,
+        transactional_ddl=True,
+        output_buffer=_attributes["output"],
+    )
+else:
+    context.configure(
+        connection=_attributes["connection"],
+        version_table_schema=_store,
+        transactional_ddl=True,
+    )
+_run()

@@ -1,0 +1,148 @@
+"""Registering models: their typed tables, monthly partitions and consumers' views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from psycopg2 import sql
+from sqlalchemy import Connection, insert, select, text, update
+
+from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
+from rescore.spec import ModelSpec
+from rescore.store.database import Database, run_sql
+from rescore.store.schema.score_table import ScoreLayout
+from rescore.store.schema.tables import model as model_table
+
+__all__ = ["VIEWS_FORMAT", "Models"]
+
+#: The form of the consumers' views. Bump it with any change to ``ScoreLayout.create_views``; a model
+#: whose views are older gets them anew. Columns are only ever added, at the end.
+VIEWS_FORMAT = 2
+
+_MAX_MONTHS = 240
+
+
+class Models(Database):
+    """The part of the store that knows which models have tables."""
+
+    def ensure_model(self, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> None:
+        """Create the model's tables and views if they are not there; cheap if they are.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+            The model.
+        key_types : mapping of str to DataType
+            Arrow types of the key columns, as extraction gives them; others in it are ignored.
+
+        Raises
+        ------
+        StoreSchemaError
+            The model has tables already, for a key of other columns or types.
+        SpecError
+            A name that the tables or views use themselves, or that another model's views use.
+        """
+        layout = ScoreLayout.of(spec, key_types)
+        with self.transaction() as connection:
+            if self._is_current(connection, layout):
+                return
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+                {"name": f"rescore models {self.store_schema}"},
+            )
+            if self._is_current(connection, layout):
+                return
+            names = connection.execute(select(model_table.c.name)).scalars().all()
+            if spec.name not in names:
+                self._refuse_clash(layout, list(names))
+                run_sql(connection, layout.create(self.store_schema))
+                connection.execute(
+                    insert(model_table).values(
+                        name=spec.name,
+                        key_columns=layout.recorded_keys,
+                        event_time=layout.event_time,
+                        labelled=layout.labelled,
+                        views_format=VIEWS_FORMAT,
+                    )
+                )
+            comment = f"{spec.output.meaning} [{spec.output.unit}]"
+            run_sql(connection, layout.create_views(self.store_schema, self.consumer_schema, comment))
+            connection.execute(
+                update(model_table).where(model_table.c.name == spec.name).values(views_format=VIEWS_FORMAT)
+            )
+
+    def models(self) -> list[str]:
+        """The models that have tables, sorted."""
+        with self.transaction() as connection:
+            return list(connection.execute(select(model_table.c.name).order_by(model_table.c.name)).scalars())
+
+    def _is_current(self, connection: Connection, layout: ScoreLayout) -> bool:
+        """Whether the model's tables and views are as this code wants them; refuse if they never can be."""
+        row = connection.execute(select(model_table).where(model_table.c.name == layout.model)).one_or_none()
+        if row is None:
+            return False
+        recorded = ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+        if recorded != layout:
+            raise StoreSchemaError(
+                f"the scores of {layout.model} have other columns now",
+                where=f"{self.store_schema}.{layout.scores_table}",
+                expected=_described(recorded),
+                examples=[f"now {_described(layout)}"],
+                fix=f"consumers read them: call the new model {layout.model}_v2, or cast in extract.sql",
+            )
+        return bool(row.views_format >= VIEWS_FORMAT)
+
+    def _refuse_clash(self, layout: ScoreLayout, names: list[str]) -> None:
+        clashing = [name for name in names if layout.clashes(name)]
+        if layout.model == "status" or clashing:
+            other = clashing[0] if clashing else "the view of all models"
+            raise SpecError(
+                f"a model {layout.model!r} would have a view of the same name as {other}",
+                where=f"schema {self.consumer_schema}",
+                expected=f"free names: {', '.join(layout.views)}",
+                fix="rename the model",
+            )
+
+    def _has_tables(self, connection: Connection, model: str) -> bool:
+        query = select(model_table.c.name).where(model_table.c.name == model)
+        return connection.execute(query).scalar() is not None
+
+    def _layout(self, connection: Connection, model: str) -> ScoreLayout:
+        row = connection.execute(select(model_table).where(model_table.c.name == model)).one_or_none()
+        if row is None:
+            known = (
+                connection.execute(select(model_table.c.name).order_by(model_table.c.name)).scalars().all()
+            )
+            raise NotFoundError(
+                f"model {model!r} has no score table",
+                where=f"{self.store_schema}.model of {self.where}",
+                expected=f"one of: {', '.join(known) or '(none yet)'}",
+                fix="a first run creates it (Store.ensure_model)",
+            )
+        return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+
+    def _ensure_partitions(self, layout: ScoreLayout, event_times: pa.ChunkedArray) -> None:
+        """Create the months that ``event_times`` (no NULL) fall into, in a transaction of its own.
+
+        Not in the one that copies: the lock that attaching takes is short this way.
+        """
+        months = np.unique(
+            event_times.cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]")
+        )
+        if len(months) > _MAX_MONTHS:
+            raise StoreError(
+                f"the event times of one run of {layout.model} span {len(months):,} months",
+                expected=f"at most {_MAX_MONTHS}",
+                fix="check the event_time column of extract.sql",
+            )
+        with self.transaction() as connection:
+            for month in months:
+                statement = sql.SQL("SELECT {}(%s, %s)").format(self.qualified("ensure_partition"))
+                run_sql(connection, statement, (layout.model, f"{month}-01"))
+
+
+def _described(layout: ScoreLayout) -> str:
+    keys = ", ".join(f"{name} {kind}" for name, kind in layout.recorded_keys)
+    return f"key ({keys}), event time {layout.event_time}, {'with' if layout.labelled else 'no'} label"

@@ -1,0 +1,291 @@
+"""What the typed score table of one model looks like: its columns, its SQL. No connection here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+from psycopg2 import sql
+
+from rescore.errors import SpecError, StoreError
+from rescore.spec import ModelSpec
+from rescore.store.binary_copy import held_as, postgres_type
+
+__all__ = ["EXCLUDED_KINDS", "ScoreLayout"]
+
+#: Why a row has no score: a row-level expectation failed, or the model can't score it.
+EXCLUDED_KINDS = ("quarantined", "rejected")
+
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+_ARROW = {
+    "boolean": pa.bool_(),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "date": pa.date32(),
+    "timestamptz": _TIMESTAMP,
+    "text": pa.string(),
+}
+# Columns of the tables and views beside the key's; a key column of such a name would hide one.
+_TAKEN = {
+    "run_id",
+    "position",
+    "score",
+    "label",
+    "kind",
+    "reason",
+    "released_by",
+    "interval_start",
+    "interval_end",
+    "published_at",
+    "superseded_at",
+    "package_version",
+    "verdict",
+    "sequence",
+}
+_VIEW_SUFFIXES = ("_latest", "_history", "_excluded")
+
+
+@dataclass(frozen=True)
+class ScoreLayout:
+    """The columns of one model's scores.
+
+    Attributes
+    ----------
+    model : str
+        The model's name.
+    keys : tuple of (str, DataType)
+        The key columns in order.
+    event_time : str
+        The source's name of the event time; it may be one of the key columns.
+    labelled : bool
+        Whether scores carry a class label.
+    """
+
+    model: str
+    keys: tuple[tuple[str, pa.DataType], ...]
+    event_time: str
+    labelled: bool
+
+    @classmethod
+    def of(cls, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> ScoreLayout:
+        """Derive the layout from what the model declares and what its extract gave.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+            The model.
+        key_types : mapping of str to DataType
+            Arrow types of the key columns; others in it are ignored.
+
+        Raises
+        ------
+        SpecError
+            A name that the tables or views use themselves.
+        StoreError
+            A key column without a type, or of one the store has no column for.
+        """
+        missing = [name for name in spec.source.key if name not in key_types]
+        if missing:
+            raise StoreError(
+                f"key column {missing[0]!r} of {spec.name} has no type",
+                expected=f"types of {', '.join(spec.source.key)}",
+                examples=missing,
+            )
+        event_time = spec.source.event_time
+        taken = [name for name in spec.source.key if name in _TAKEN]
+        if event_time != "event_time" and "event_time" in spec.source.key:
+            taken.append("event_time")
+        if event_time in _TAKEN:
+            taken.append(event_time)
+        if taken:
+            raise SpecError(
+                f"{spec.name} calls a key column {taken[0]!r}, which is a column of the consumers' views",
+                where=f"model.yaml of {spec.name}: source.key, source.event_time",
+                expected=f"other names than {', '.join(sorted(_TAKEN))}",
+                examples=taken,
+                fix="give the column an alias in extract.sql",
+            )
+        keys = tuple((name, held_as(name, key_types[name])) for name in spec.source.key)
+        for name, kind in keys:
+            if kind == pa.float64():
+                raise StoreError(
+                    f"key column {name!r} of {spec.name} is a float, which identifies nothing",
+                    expected="an integer, text, a date, a moment or a boolean",
+                    fix="cast it in extract.sql",
+                )
+            if name == event_time and kind != _TIMESTAMP:
+                raise StoreError(
+                    f"event time {name!r} of {spec.name} has type {kind}",
+                    expected=str(_TIMESTAMP),
+                    fix="cast it to timestamptz in extract.sql",
+                )
+        return cls(spec.name, keys, event_time, spec.target.kind != "regression")
+
+    @classmethod
+    def recorded(
+        cls, model: str, key_columns: list[list[str]], event_time: str, labelled: bool
+    ) -> ScoreLayout:
+        """Read back what :attr:`recorded_keys` gave."""
+        return cls(model, tuple((name, _ARROW[kind]) for name, kind in key_columns), event_time, labelled)
+
+    @property
+    def recorded_keys(self) -> list[list[str]]:
+        """Key columns as [name, Postgres type], for the ``model`` table."""
+        return [[name, postgres_type(kind)] for name, kind in self.keys]
+
+    @property
+    def key_names(self) -> list[str]:
+        """The key columns in order."""
+        return [name for name, _ in self.keys]
+
+    @property
+    def row_schema(self) -> pa.Schema:
+        """What identifies a row: the key, and the event time unless it is part of it."""
+        fields = list(self.keys)
+        if self.event_time not in self.key_names:
+            fields.append((self.event_time, _TIMESTAMP))
+        return pa.schema(fields)
+
+    @property
+    def score_schema(self) -> pa.Schema:
+        """A score table's columns: the row, ``score`` and, where there are classes, ``label``."""
+        schema = self.row_schema.append(pa.field("score", pa.float64()))
+        return schema.append(pa.field("label", pa.string())) if self.labelled else schema
+
+    @property
+    def scores_table(self) -> str:
+        """The name of the partitioned score table."""
+        return f"scores_{self.model}"
+
+    @property
+    def excluded_table(self) -> str:
+        """The name of the table of rows without a score."""
+        return f"excluded_{self.model}"
+
+    @property
+    def views(self) -> list[str]:
+        """The consumers' views."""
+        return [self.model, *(self.model + suffix for suffix in _VIEW_SUFFIXES)]
+
+    def clashes(self, other: str) -> bool:
+        """Whether model ``other`` has a view of a name that this one needs (``a`` and ``a_latest``)."""
+        theirs = {other, *(other + suffix for suffix in _VIEW_SUFFIXES), "status"}
+        return bool(theirs & set(self.views))
+
+    def select_list(self) -> sql.Composable:
+        """The score table's own columns, in a score table's order."""
+        return _names(self.score_schema.names)
+
+    def order(self) -> sql.Composable:
+        """The total order of rows: by key; text columns are declared COLLATE "C"."""
+        return _names(self.key_names)
+
+    def create(self, schema: str) -> sql.Composed:
+        """Tables: scores by month of the event time, and the rows without one.
+
+        No foreign key from a score to its run: it would be checked row by row. Text is ``COLLATE "C"``,
+        so that the index gives the order that digests need.
+        """
+        keyed = sql.SQL(", ").join(
+            sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), _column_type(kind))
+            for name, kind in zip(self.row_schema.names, self.row_schema.types, strict=True)
+        )
+        return sql.SQL(
+            """
+CREATE TABLE {scores} (
+  run_id uuid NOT NULL, {keyed}, score double precision NOT NULL{label},
+  PRIMARY KEY (run_id, {row})) PARTITION BY RANGE ({event_time});
+CREATE INDEX ON {scores} ({key});
+CREATE TRIGGER never_changed BEFORE UPDATE ON {scores}
+  FOR EACH ROW EXECUTE FUNCTION {refuse}();
+CREATE TABLE {excluded} (
+  run_id uuid NOT NULL REFERENCES {run} (run_id), "position" bigint NOT NULL, {keyed},
+  kind text NOT NULL CHECK (kind IN ('quarantined', 'rejected')), reason text NOT NULL,
+  PRIMARY KEY (run_id, "position"));
+CREATE INDEX ON {excluded} ({key});
+"""
+        ).format(
+            scores=sql.Identifier(schema, self.scores_table),
+            excluded=sql.Identifier(schema, self.excluded_table),
+            run=sql.Identifier(schema, "run"),
+            refuse=sql.Identifier(schema, "refuse_score_change"),
+            keyed=keyed,
+            label=sql.SQL(", label text") if self.labelled else sql.SQL(""),
+            row=_names(self.row_schema.names),
+            key=_names(self.key_names),
+            event_time=sql.Identifier(self.event_time),
+        )
+
+    def create_views(self, schema: str, consumer: str, comment: str) -> sql.Composed:
+        """The consumers' views. They run with their owner's rights: readers need no right on tables."""
+        columns = [sql.SQL("s.{}").format(sql.Identifier(name)) for name in self.key_names]
+        if "event_time" not in self.key_names:
+            columns.append(sql.SQL("s.{} AS event_time").format(sql.Identifier(self.event_time)))
+        row = sql.SQL(", ").join(columns)
+        score = sql.SQL("s.score, s.label") if self.labelled else sql.SQL("s.score")
+        return sql.SQL(
+            """
+CREATE OR REPLACE VIEW {all} AS
+  SELECT {row}, {score}, p.interval_start, p.interval_end, p.published_at,
+    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
+  FROM {scores} s
+  JOIN {current} p ON p.run_id = s.run_id AND p.model = {model}
+  JOIN {run} r ON r.run_id = s.run_id
+  LEFT JOIN {drift} d ON d.run_id = s.run_id;
+CREATE OR REPLACE VIEW {latest} AS
+  SELECT DISTINCT ON ({s_key}) {row}, {score}, p.interval_start, p.interval_end, p.published_at,
+    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
+  FROM {scores} s
+  JOIN {current} p ON p.run_id = s.run_id AND p.model = {model}
+  JOIN {run} r ON r.run_id = s.run_id
+  LEFT JOIN {drift} d ON d.run_id = s.run_id
+  ORDER BY {s_key}, s.{event_time} DESC, p.sequence DESC;
+CREATE OR REPLACE VIEW {history} AS
+  SELECT {row}, {score}, p.interval_start, p.interval_end, p.published_at, p.superseded_at,
+    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
+  FROM {scores} s
+  JOIN {publications} p ON p.run_id = s.run_id AND p.model = {model}
+  JOIN {run} r ON r.run_id = s.run_id
+  LEFT JOIN {drift} d ON d.run_id = s.run_id;
+CREATE OR REPLACE VIEW {without} AS
+  SELECT {row}, s.kind, s.reason, p.interval_start, p.interval_end, p.published_at, s.run_id
+  FROM {excluded} s
+  JOIN {current} p ON p.run_id = s.run_id AND p.model = {model};
+COMMENT ON VIEW {all} IS {comment};
+COMMENT ON COLUMN {all}.score IS {comment};
+COMMENT ON VIEW {latest} IS 'One row per key: the latest event_time, then the latest publication';
+COMMENT ON VIEW {history} IS 'All that was ever published; current from published_at until superseded_at';
+COMMENT ON VIEW {without} IS 'Rows of current publications without a score: quarantined or rejected, and why';
+"""
+        ).format(
+            all=sql.Identifier(consumer, self.model),
+            latest=sql.Identifier(consumer, f"{self.model}_latest"),
+            history=sql.Identifier(consumer, f"{self.model}_history"),
+            without=sql.Identifier(consumer, f"{self.model}_excluded"),
+            scores=sql.Identifier(schema, self.scores_table),
+            excluded=sql.Identifier(schema, self.excluded_table),
+            current=sql.Identifier(schema, "publication_current"),
+            publications=sql.Identifier(schema, "publication_history"),
+            run=sql.Identifier(schema, "run"),
+            drift=sql.Identifier(schema, "drift"),
+            row=row,
+            score=score,
+            s_key=sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(name)) for name in self.key_names),
+            event_time=sql.Identifier(self.event_time),
+            model=sql.Literal(self.model),
+            comment=sql.Literal(comment),
+        )
+
+
+def _names(names: list[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _column_type(kind: pa.DataType) -> sql.SQL:
+    name = postgres_type(kind)
+    if not re.fullmatch(r"[a-z ]+", name):  # from our own table of types, never from outside
+        raise AssertionError(name)
+    return sql.SQL(name + ' COLLATE "C"') if name == "text" else sql.SQL(name)

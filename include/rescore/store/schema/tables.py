@@ -1,0 +1,323 @@
+"""The store's fixed tables, as SQLAlchemy sees them.
+
+What creates them is ``migrations/``; a test compares the two. The schema is written ``rescore`` here and
+becomes the configured one through the engine's ``schema_translate_map``. Per-model tables are typed by
+the model's key and live in ``models.py``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
+
+__all__ = [
+    "build",
+    "claim",
+    "comparison",
+    "drift",
+    "metadata",
+    "model",
+    "package",
+    "performance",
+    "pin",
+    "publication",
+    "publication_current",
+    "publication_history",
+    "reproduction",
+    "retraining",
+    "run",
+    "run_state",
+    "signature",
+    "snapshot",
+    "status",
+    "validation",
+    "views",
+]
+
+metadata = MetaData(schema=SCHEMA)
+
+
+def _moment(name: str, *, default: bool = False) -> Column[object]:
+    return Column(
+        name,
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.clock_timestamp() if default else None,
+    )
+
+
+def _interval() -> list[Column[object]]:
+    return [_moment("interval_start"), _moment("interval_end")]
+
+
+def _of_run() -> Column[object]:
+    return Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True)
+
+
+model = Table(
+    "model",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key_columns", JSONB, nullable=False),
+    Column("event_time", Text, nullable=False),
+    Column("labelled", Boolean, nullable=False),
+    Column("views_format", Integer, nullable=False),
+    _moment("created_at", default=True),
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("snapshot_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    *_interval(),
+    _moment("as_of"),
+    Column("rows", BigInteger, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    _moment("created_at", default=True),
+    UniqueConstraint("model", "kind", "digest", "interval_start", "interval_end", "as_of"),
+    Index("snapshot_digest_idx", "digest"),
+)
+
+package = Table(
+    "package",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("manifest", JSONB, nullable=False),
+    Column("uri", Text, nullable=False),
+    _moment("created_at", default=True),
+    UniqueConstraint("model", "sha256"),
+    UniqueConstraint("model", "version", "sha256"),
+)
+
+_package_file = [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
+_package_reference = [f"{SCHEMA}.package.model", f"{SCHEMA}.package.version", f"{SCHEMA}.package.sha256"]
+
+build = Table(
+    "build",
+    metadata,
+    Column("build_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("built", JSONB, nullable=False),
+    _moment("recorded_at", default=True),
+    ForeignKeyConstraint(["model", "sha256"], _package_file),
+    Index("build_package_idx", "model", "sha256"),
+)
+
+pin = Table(
+    "pin",
+    metadata,
+    Column("pin_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    _moment("pinned_at", default=True),
+    ForeignKeyConstraint(["model", "version", "sha256"], _package_reference),
+    Index("pin_model_pin_id_idx", "model", "pin_id"),
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("interval_start", DateTime(timezone=True), primary_key=True),
+    Column("interval_end", DateTime(timezone=True), primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("run_id", UUID(as_uuid=False), nullable=False),
+    _moment("claimed_at", default=True),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("run_id", UUID(as_uuid=False), primary_key=True),
+    Column("model", Text, nullable=False),
+    *_interval(),
+    _moment("as_of"),
+    Column("fence", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    _moment("claimed_at", default=True),
+    Column("forked_from", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id")),
+    Column("input_digest", Text),
+    Column("input_uri", Text),
+    Column("query_sha256", Text),
+    Column("rows_extracted", BigInteger),
+    Column("rows_scored", BigInteger),
+    Column("rows_quarantined", BigInteger, nullable=False, server_default="0"),
+    Column("rows_rejected", BigInteger, nullable=False, server_default="0"),
+    Column("package_version", Text),
+    Column("package_sha256", Text),
+    Column("score_digest", JSONB),
+    Column("code_revision", Text),
+    Column("environment", JSONB, nullable=False),
+    Column("airflow", JSONB),
+    Column("error", JSONB),
+    ForeignKeyConstraint(["model", "package_version", "package_sha256"], _package_reference),
+    UniqueConstraint("model", "interval_start", "interval_end", "fence"),
+    Index("run_model_claimed_at_idx", "model", "claimed_at"),
+)
+
+run_state = Table(
+    "run_state",
+    metadata,
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    _moment("at", default=True),
+)
+
+publication = Table(
+    "publication",
+    metadata,
+    Column("sequence", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False, unique=True),
+    Column("model", Text, nullable=False),
+    *_interval(),
+    Column("fence", BigInteger, nullable=False),
+    _moment("published_at"),
+    Column("reason", Text),
+    Column("released_by", Text),
+    Index("publication_interval_idx", "model", "interval_start", "interval_end", "sequence", unique=True),
+)
+
+validation = Table(
+    "validation",
+    metadata,
+    _of_run(),
+    Column("success", Boolean, nullable=False),
+    Column("report", JSONB, nullable=False),
+    _moment("at", default=True),
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    _of_run(),
+    Column("verdict", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("report", JSONB, nullable=False),
+    _moment("at", default=True),
+)
+
+performance = Table(
+    "performance",
+    metadata,
+    Column("performance_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
+    _moment("as_of"),
+    Column("label_coverage", Double),
+    Column("metrics", JSONB, nullable=False),
+    _moment("at", default=True),
+    Index("performance_run_id_idx", "run_id"),
+)
+
+reproduction = Table(
+    "reproduction",
+    metadata,
+    Column("reproduction_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    _moment("at", default=True),
+    Index("reproduction_run_id_idx", "run_id"),
+)
+
+retraining = Table(
+    "retraining",
+    metadata,
+    Column("retraining_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    _moment("as_of"),
+    Column("reason", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    _moment("asked_at", default=True),
+    Index("retraining_model_idx", "model", "as_of"),
+)
+
+comparison = Table(
+    "comparison",
+    metadata,
+    Column("comparison_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("champion_sha256", Text, nullable=False),
+    Column("challenger_sha256", Text, nullable=False),
+    Column("snapshot_digest", Text, nullable=False),
+    Column("report", JSONB, nullable=False),
+    _moment("at", default=True),
+    ForeignKeyConstraint(
+        ["model", "champion_sha256"], [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
+    ),
+    ForeignKeyConstraint(
+        ["model", "challenger_sha256"], [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
+    ),
+    Index("comparison_challenger_idx", "model", "challenger_sha256"),
+)
+
+signature = Table(
+    "signature",
+    metadata,
+    Column("signature_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("bundle", JSONB, nullable=False),
+    Column("who", Text, nullable=False),
+    _moment("signed_at", default=True),
+    ForeignKeyConstraint(["model", "sha256"], _package_file),
+    Index("signature_package_idx", "model", "sha256"),
+)
+
+#: Views of the store that we read ourselves; apart from ``metadata``, which is tables only.
+views = MetaData()
+
+_publication_columns = (
+    "sequence",
+    "run_id",
+    "model",
+    "interval_start",
+    "interval_end",
+    "fence",
+    "published_at",
+)
+
+
+def _publication_view(name: str, *more: Column[object]) -> Table:
+    columns = [Column(column, publication.c[column].type) for column in _publication_columns]
+    texts = [Column("reason", Text), Column("released_by", Text)]
+    return Table(name, views, *columns, *texts, *more, schema=SCHEMA)
+
+
+#: The publications that no later one of the same model and interval supersedes.
+publication_current = _publication_view("publication_current")
+#: All publications, each with the moment its successor took over (NULL: current).
+publication_history = _publication_view(
+    "publication_history", Column("superseded_at", DateTime(timezone=True))
+)
+#: One row per model, for consumers.
+status = Table("status", views, Column("model", Text), schema=CONSUMER_SCHEMA)

@@ -1,0 +1,96 @@
+"""The step of a scoring run that compares it with training, and lets it publish or holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import BaseOperator, SkipMixin
+
+from rescore_airflow.connections import pipeline_context
+from rescore_airflow.notify import Message, tell
+from rescore_airflow.operators.failures import fail_typed
+
+__all__ = ["DriftCheck", "Hold"]
+
+
+class DriftCheck(BaseOperator, SkipMixin):
+    """Compare a run with training; go on to ``publish``, or to ``hold`` if the model declares that.
+
+    The other of the two is skipped from here, without a process of its own. Returns the run's id.
+
+    Parameters
+    ----------
+    run : str
+        The run's id.
+    publish, hold : str
+        Ids of the two tasks.
+    """
+
+    template_fields = ("run",)
+    #: Lets Airflow skip the same task again when it is cleared without this one.
+    inherits_from_skipmixin = True
+
+    def __init__(self, *, run: Any, publish: str, hold: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+        self._publish = publish
+        self._hold = hold
+
+    @fail_typed
+    def execute(self, context: Any) -> None:
+        """Decide; an outage that the model stops raises."""
+        from rescore import pipeline
+
+        ctx = pipeline_context()
+        run_id = pipeline.drift_run(ctx, self.run)
+        held = ctx.store.run(run_id).held
+        context["ti"].xcom_push("return_value", run_id)  # skipping ends the task before it returns
+        self.skip(context["ti"], [context["dag"].get_task(self._publish if held else self._hold)])
+
+
+class Hold(TriggerDagRunOperator):
+    """Ask for the release of a held run: start ``publish_<model>``, which waits for a person.
+
+    A run of its own, so that no number of held intervals keeps the next one from being scored.
+
+    Parameters
+    ----------
+    model : str
+        The model.
+    run : str
+        The run's id.
+    """
+
+    template_fields = (*TriggerDagRunOperator.template_fields, "run")
+
+    def __init__(self, *, model: str, run: Any, **kwargs: Any) -> None:
+        super().__init__(
+            trigger_dag_id=f"publish_{model}",
+            skip_when_already_exists=True,  # cleared: it is asked for already
+            fail_when_dag_is_paused=True,
+            openlineage_inject_parent_info=False,
+            **kwargs,
+        )
+        self.model = model
+        self.run = run
+
+    @fail_typed
+    def execute(self, context: Any) -> None:
+        """Tell who listens, then start the run that waits."""
+        held = pipeline_context().store.run(self.run)
+        message = Message(
+            "held",
+            self.model,
+            f"{self.model}: scores of {held.interval} are held, {held.verdict}",
+            f"{held.sentence}\n\nRun {held.run_id}, {held.rows_scored:,} scores of package "
+            f"{held.package_version}. Release or reject them under Required Actions of publish_{self.model}.",
+            {"run_id": held.run_id, "interval": str(held.interval), "verdict": held.verdict},
+        )
+        try:
+            tell(message, context)
+        except Exception:  # the run is held whether or not somebody hears of it
+            self.log.exception("not everybody was told")
+        self.conf = {"run_id": held.run_id}
+        self.trigger_run_id = f"held__{held.run_id}"
+        super().execute(context)

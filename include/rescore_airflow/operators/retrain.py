@@ -1,0 +1,98 @@
+"""The steps that start a training: one of a scoring run, one of the monitor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from rescore.spec import ModelSpec
+from rescore_airflow.connections import pipeline_context
+from rescore_airflow.operators.failures import fail_typed
+from rescore_airflow.requests import score_request
+
+__all__ = ["Retrain", "RetrainIfDue"]
+
+
+class _TrainingStarter(TriggerDagRunOperator):
+    def __init__(self, *, model: str, **kwargs: Any) -> None:
+        super().__init__(
+            trigger_dag_id=f"train_{model}",
+            deferrable=True,
+            poke_interval=20,
+            # A run of a paused DAG would stay queued, and this one wait for it for ever.
+            fail_when_dag_is_paused=True,
+            # It would add a key to the conf, and unknown keys are refused.
+            openlineage_inject_parent_info=False,
+            **kwargs,
+        )
+        self.model = model
+
+    def _start(
+        self, context: Any, as_of: datetime, *, name: str, only_if_due: bool, wait: bool = False
+    ) -> None:
+        """Start a training of what is known at ``as_of``; skip if none is due, or one is under way."""
+        from rescore import pipeline
+
+        if only_if_due:
+            # A challenger that waits for its approval is one under way.
+            if context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued", "running"]):
+                raise AirflowSkipException(f"a run of {self.trigger_dag_id} is under way: it decides first")
+            who = f"{context['dag'].dag_id} {context['run_id']}"
+            due, reason = pipeline.ask_for_retraining(pipeline_context(), self.model, as_of, asked_by=who)
+            if not due:
+                raise AirflowSkipException(f"no retraining is due: {reason}")
+            self.log.info("retraining is due: %s", reason)
+        self.conf = {"as_of": as_of.isoformat()}
+        self.wait_for_completion = wait
+        self.trigger_run_id = f"{name}__{context['ti'].id}"
+        super().execute(context)
+
+
+class Retrain(_TrainingStarter):
+    """Start ``train_<model>`` as the Params ``retrain`` and ``wait`` of a scoring run say; else skip.
+
+    The training sees what was known when the interval ended, so that a backfill trains what the
+    scheduled run would have trained.
+    """
+
+    def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self._spec = spec
+
+    @fail_typed
+    def execute(self, context: Any) -> None:
+        """Trigger the training, or skip with the reason."""
+        params = context["params"]
+        request = score_request(self._spec, context["dag_run"], params, now=datetime.now(UTC))
+        if params["retrain"] == "never":  # the gate has skipped it, but a person may clear it alone
+            raise AirflowSkipException("Param retrain is never: scoring uses the pinned package")
+        due_only = params["retrain"] == "when_due"
+        name = f"score__{request.interval.start:%Y-%m-%dT%H:%MZ}"
+        self._start(context, request.known_by, name=name, only_if_due=due_only, wait=bool(params["wait"]))
+
+
+class RetrainIfDue(_TrainingStarter):
+    """Start ``train_<model>`` if the model declares a reason that holds by the last published interval.
+
+    Parameters
+    ----------
+    until : str
+        End of that interval, ISO 8601; empty while nothing is published.
+    """
+
+    template_fields = (*TriggerDagRunOperator.template_fields, "until")
+
+    def __init__(self, *, model: str, until: Any, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.until = until
+
+    @fail_typed
+    def execute(self, context: Any) -> None:
+        """Trigger the training, or skip with the reason."""
+        if not self.until:
+            raise AirflowSkipException("nothing is published yet")
+        as_of = datetime.fromisoformat(self.until)
+        self._start(context, as_of, name=f"monitor__{as_of:%Y-%m-%dT%H:%MZ}", only_if_due=True)

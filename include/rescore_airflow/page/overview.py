@@ -1,0 +1,222 @@
+"""What the page shows of one model, as text that a template needs no further thought for."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from rescore.errors import RescoreError
+from rescore.interval import Interval
+
+if TYPE_CHECKING:
+    from rescore.pipeline import Context
+    from rescore.spec import ModelSpec
+    from rescore.store import Run
+
+__all__ = ["ComparisonLine", "ModelOverview", "Picture", "RunLine", "age", "model_overview", "model_pictures"]
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run; counts are rows.
+
+    ``released`` says who published it all the same, and why; ``releasable`` that somebody may.
+    """
+
+    run_id: str
+    interval: str
+    state: str
+    current: bool
+    verdict: str
+    sentence: str
+    extracted: int | None
+    scored: int | None
+    set_aside: int
+    package: str
+    started: str
+    problem: str
+    released: str
+    releasable: bool
+
+
+@dataclass(frozen=True)
+class PinLine:
+    """The pin that scores now."""
+
+    version: str
+    sha256: str
+    who: str
+    why: str
+    since: str
+
+
+@dataclass(frozen=True)
+class ComparisonLine:
+    """One comparison of a challenger with a champion."""
+
+    comparison_id: int
+    champion: str
+    challenger: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One chart: its name, and an SVG file as a ``data:`` address."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class ModelOverview:
+    """One model.
+
+    Attributes
+    ----------
+    name, dag_id, description, output, timezone : str
+        What it is; ``timezone`` is that of every moment shown.
+    pin : PinLine or None
+        None while no package is pinned.
+    scores_until, published : str or None
+        End of the latest published interval, and how long ago that was published.
+    history : str or None
+        What has to be said of a source that can't show its past.
+    missing : str or None
+        The latest interval that was due, if it is not published.
+    runs : list of RunLine
+        The last runs, newest first.
+    comparisons : list of ComparisonLine
+        The last comparisons, newest first.
+    problem : str
+        Why the model can't be read, else empty.
+    """
+
+    name: str
+    dag_id: str
+    description: str = ""
+    output: str = ""
+    timezone: str = "UTC"
+    pin: PinLine | None = None
+    scores_until: str | None = None
+    published: str | None = None
+    history: str | None = None
+    missing: str | None = None
+    runs: tuple[RunLine, ...] = ()
+    comparisons: tuple[ComparisonLine, ...] = ()
+    problem: str = ""
+
+
+def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> ModelOverview:
+    """Read one model's pin, freshness and its last ``limit`` runs.
+
+    A model whose folder is wrong is shown with what is wrong; a store that does not answer raises.
+
+    Raises
+    ------
+    StoreError
+        The store is down or not migrated.
+    """
+    from rescore.pipeline import history
+
+    dag_id = f"score_{model}"
+    try:
+        spec = ctx.model(model).spec
+    except RescoreError as error:
+        return ModelOverview(model, dag_id, problem=str(error))
+    zone = ZoneInfo(spec.schedule.timezone)
+    published = ctx.store.published_runs(model)
+    latest = max(published, key=lambda run: run.interval.end, default=None)
+    current = {run.run_id for run in published}
+    pin = ctx.store.current_pin(model)
+    return ModelOverview(
+        name=model,
+        dag_id=dag_id,
+        description=spec.description,
+        output=f"{spec.output.meaning} ({spec.output.unit})",
+        timezone=spec.schedule.timezone,
+        pin=None
+        if pin is None
+        else PinLine(pin.version, pin.sha256, pin.who, pin.why, age(now - pin.pinned_at)),
+        scores_until=None if latest is None else _moment(latest.interval.end, zone),
+        published=None
+        if latest is None or latest.publication is None
+        else age(now - latest.publication.published_at),
+        history=history(ctx, model, last=0),  # a page that is only looked at leaves the source alone
+        missing=_missing(spec, {run.interval for run in published}, now),
+        runs=tuple(_line(run, zone, now, run.run_id in current) for run in ctx.store.runs(model, limit)),
+        comparisons=tuple(
+            ComparisonLine(
+                row["comparison_id"],
+                str(row["report"]["champion"]["version"]),
+                str(row["report"]["challenger"]["version"]),
+                age(now - row["at"]),
+            )
+            for row in ctx.store.comparisons(model)[:limit]
+        ),
+    )
+
+
+def model_pictures(ctx: Context, model: str) -> list[Picture]:
+    """The model's charts, drawn from the store alone; images of their own, so that no two share ids."""
+    from rescore.report import model_pictures as draw
+    from rescore.report import svg
+
+    return [
+        Picture(name, f"data:image/svg+xml;base64,{b64encode(svg(chart).encode()).decode()}")
+        for name, chart in draw(ctx.store, model).items()
+    ]
+
+
+def age(elapsed: timedelta) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = int(elapsed.total_seconds())
+    for unit, length in [("day", 86_400), ("hour", 3_600), ("minute", 60)]:
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' * (count > 1)} ago"
+    return "just now"
+
+
+def _moment(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _span(interval: Interval, zone: ZoneInfo) -> str:
+    return f"{_moment(interval.start, zone)} to {_moment(interval.end, zone)}"
+
+
+def _missing(spec: ModelSpec, published: set[Interval], now: datetime) -> str | None:
+    schedule = spec.schedule.schedule()
+    due = schedule.last_intervals(min(now, schedule.end or now), 1)
+    if not due or due[0] in published:
+        return None
+    return _span(due[0], ZoneInfo(spec.schedule.timezone))
+
+
+def _line(run: Run, zone: ZoneInfo, now: datetime, current: bool) -> RunLine:
+    error = run.error or {}
+    publication = run.publication
+    released = ""
+    if publication is not None and publication.reason:
+        released = f"{publication.released_by or 'published as declared'}: {publication.reason}"
+    return RunLine(
+        run_id=run.run_id,
+        interval=_span(run.interval, zone),
+        state="held" if run.held else run.state,
+        current=current,
+        verdict=run.verdict or "",
+        sentence=run.sentence or "",
+        extracted=run.rows_extracted,
+        scored=run.rows_scored,
+        set_aside=run.rows_quarantined + run.rows_rejected,
+        package=run.package_version or "",
+        started=age(now - run.claimed_at),
+        # Of a published run it is why the run was held, which the sentence says too.
+        problem="" if publication is not None else str(error.get("message", "")),
+        released=released,
+        releasable=run.held or (run.state == "stopped" and run.score_digest is not None),
+    )

@@ -1,0 +1,129 @@
+"""What a run of ``score_<model>`` is to score.
+
+Airflow calls a logical date what people call an interval; here the run's Params and its own data
+interval become one interval of the schedule, or a typed error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import Param
+
+from rescore.errors import ParameterError
+from rescore.interval import Interval
+from rescore.spec import ModelSpec
+from rescore_airflow.requests.params import check_conf, interval_of, moment_of, moment_param
+
+__all__ = ["ScoreRequest", "score_params", "score_request"]
+
+
+def score_params(spec: ModelSpec) -> dict[str, Param]:
+    """The Params of ``score_<model>``."""
+    first = spec.schedule.schedule().first_interval()
+    like = f" The first one is {first}." if first else ""
+    return {
+        "interval_start": moment_param(
+            "Interval start",
+            "Start of the one schedule interval to score; give interval_end too. Leave both empty to "
+            f"score the interval of the run itself.{like}",
+        ),
+        "interval_end": moment_param("Interval end", "End of that interval, not part of it."),
+        "as_of": moment_param(
+            "Known by",
+            "Only rows recorded by this moment are seen. Empty: the interval's end, which is what the "
+            "scheduled run sees.",
+        ),
+        "retrain": Param(
+            "when_due" if spec.asks_for_retraining else "never",
+            type="string",
+            enum=["never", "when_due", "always"],
+            title="Retrain",
+            description=f"Whether to start train_{spec.name} first. Scoring goes on with the package "
+            "that is pinned now, unless wait is on.",
+        ),
+        "wait": Param(
+            False,
+            type="boolean",
+            title="Wait for the training",
+            description="Score only after a training that was started has ended, approval included.",
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """One interval to score, and the moment by which its rows must have been recorded.
+
+    ``as_of`` None means the interval's end.
+    """
+
+    interval: Interval
+    as_of: datetime | None
+
+    @property
+    def known_by(self) -> datetime:
+        """The moment itself."""
+        return self.as_of or self.interval.end
+
+
+def score_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, now: datetime) -> ScoreRequest:
+    """What a run of ``score_<model>`` is to score.
+
+    Params come first; else it is the run's own data interval. A run started by hand without a
+    logical date has none.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    dag_run : object
+        Airflow's run: ``conf``, ``run_type``, ``data_interval_start``, ``data_interval_end``.
+    params : mapping
+        The run's Params.
+    now : datetime
+        The present moment; intervals that have not ended are refused.
+
+    Raises
+    ------
+    ParameterError
+        An unknown Param, half an interval, none at all, or an ``as_of`` that can't be.
+    IntervalError
+        Not one of the schedule's intervals, or one that has not ended.
+    """
+    check_conf(dag_run.conf, score_params(spec))
+    named = interval_of(params, "interval_start", "interval_end")
+    own = (
+        Interval.parse(f"{dag_run.data_interval_start.isoformat()}/{dag_run.data_interval_end.isoformat()}")
+        if dag_run.data_interval_start and dag_run.data_interval_end
+        else None
+    )
+    run_type = str(getattr(dag_run.run_type, "value", dag_run.run_type))
+    if named and own and run_type != "manual" and named != own:
+        raise ParameterError(
+            f"the Params name {named}, but this {run_type} run is for {own}",
+            where="Params interval_start and interval_end",
+            expected="no interval: every run of a schedule or a backfill has its own",
+            fix="leave both empty, or trigger one run by hand",
+        )
+    interval = named or own
+    if interval is None:
+        raise ParameterError(
+            "this run names no interval: it was started by hand without a logical date",
+            where="Params interval_start and interval_end",
+            expected=f"one interval of the schedule '{spec.schedule.cron}' in {spec.schedule.timezone}",
+            fix="trigger it again with both Params, or with a logical date",
+        )
+    spec.schedule.schedule().check(interval, now=now)
+    as_of = moment_of(params, "as_of", now=now)
+    if as_of is not None and as_of < interval.end:
+        raise ParameterError(
+            f"as_of {as_of.isoformat()} lies before the interval's end",
+            where="Param as_of",
+            expected=f"{interval.end.isoformat()} or later",
+            fix="leave it empty, or give a later moment",
+        )
+    return ScoreRequest(interval, as_of)

@@ -1,0 +1,119 @@
+"""What a run of ``train_<model>`` is to train on, and what becomes of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import Param
+
+from rescore.errors import IntervalError, ParameterError
+from rescore.interval import Interval, parse_moment
+from rescore.spec import ModelSpec
+from rescore_airflow.requests.params import check_conf, interval_of, moment_of, moment_param, text_param
+
+__all__ = ["TrainRequest", "train_params", "train_request"]
+
+
+def train_params(spec: ModelSpec) -> dict[str, Param]:
+    """The Params of ``train_<model>``."""
+    approval = (
+        "A person has to approve it first"
+        if spec.promotion.approval == "required"
+        else "The rule in model.yaml decides"
+    )
+    return {
+        "start": moment_param(
+            "Window start",
+            f"First moment of the training window; give end too. Leave both empty for the last "
+            f"{spec.training.intervals} intervals whose labels are known.",
+        ),
+        "end": moment_param("Window end", "End of the training window, not part of it."),
+        "as_of": moment_param(
+            "Labels known by",
+            "Labels are those known by this moment. Empty: the schedule's last boundary before now.",
+        ),
+        "pin": Param(
+            True,
+            type="boolean",
+            title="Promote",
+            description=f"Whether scoring is to use the new package. {approval}, unless approve says now. "
+            "Off: it is kept as a challenger.",
+        ),
+        "approve": Param(
+            "ask",
+            type="string",
+            enum=["ask", "now"],
+            title="Approval",
+            description="now: you, who start this run, approve the package already; the reason is stored "
+            "with your name.",
+        ),
+        "reason": text_param("Reason", "Why it is promoted; needed when approve is now.", maxLength=2000),
+    }
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """The window to train on, and what to do with the package.
+
+    ``window`` None means the model's own; ``approved_by`` is the person who approved by starting
+    the run.
+    """
+
+    window: Interval | None
+    as_of: datetime
+    promote: bool
+    approved_by: str | None
+    reason: str | None
+
+
+def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, now: datetime) -> TrainRequest:
+    """What a run of ``train_<model>`` is to do.
+
+    Without Param ``as_of``, labels are those known at the schedule's last boundary before the run
+    was started: the same moment for every retry.
+
+    Raises
+    ------
+    ParameterError
+        An unknown Param, half a window, or an approval without a person or a reason.
+    """
+    check_conf(dag_run.conf, train_params(spec))
+    window = interval_of(params, "start", "end")
+    as_of = moment_of(params, "as_of", now=now)
+    if as_of is None:
+        as_of = spec.schedule.schedule().floor(parse_moment(dag_run.run_after, name="run_after"))
+    if window is not None and window.end > as_of:
+        raise IntervalError(
+            f"the training window {window} ends after {as_of.isoformat()}",
+            where="Params end and as_of",
+            expected="a window that has ended by as_of",
+            fix="give an earlier end, or a later as_of",
+        )
+    promote, approve = bool(params["pin"]), params["approve"] == "now"
+    reason = (params.get("reason") or "").strip() or None
+    if approve and not promote:
+        raise ParameterError(
+            "approve is now, but pin is off",
+            where="Params approve and pin",
+            expected="approve: ask, or pin on",
+            fix="decide on one of them",
+        )
+    if approve and reason is None:
+        raise ParameterError(
+            "approve is now, but no reason is given",
+            where="Param reason",
+            expected="why the package is promoted",
+            fix="write it; it is stored with your name",
+        )
+    person = dag_run.triggering_user_name or None
+    if approve and person is None:
+        raise ParameterError(
+            "approve is now, but nobody in person started this run",
+            where="Param approve",
+            expected="a run started by a person in the UI or through the API",
+            fix="leave approve at ask",
+        )
+    return TrainRequest(window, as_of, promote, person if approve else None, reason)
