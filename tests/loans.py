@@ -17,9 +17,9 @@ import pyarrow as pa
 from psycopg2.extras import execute_values
 
 from rescore import drift, pipeline, source
-from rescore.digest import bytes_sha256
 from rescore.interval import Interval
 from rescore.settings import Settings
+from rescore.sha256 import bytes_sha256
 from rescore.source.labelling import join_labels
 
 MODEL = "loans"

@@ -37,7 +37,6 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,15 +44,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore.errors import UndigestibleError
+from rescore.sha256 import Sha256
 
 __all__ = [
     "FORMAT",
     "LEAF_ROWS",
     "TableDigest",
     "TableHasher",
-    "bytes_sha256",
     "canonical_type",
-    "file_sha256",
     "table_digest",
 ]
 
@@ -63,7 +61,6 @@ FORMAT = 1
 #: Rows per leaf.
 LEAF_ROWS = 65_536
 
-_PREFIX = "sha256:"
 _CANONICAL_NAN = 0x7FF8_0000_0000_0000
 _TIMESTAMP = "timestamp[us, UTC]"
 _PLAIN = {
@@ -99,19 +96,19 @@ class TableDigest:
 
     Attributes
     ----------
-    root : str
-        ``sha256:`` and 64 hexadecimal digits; names the content.
+    root : Sha256
+        Names the content.
     rows : int
         Row count.
-    leaves : tuple of str
+    leaves : tuple of Sha256
         One digest per leaf of ``LEAF_ROWS`` rows; tells where two tables differ.
     columns : tuple of (str, str)
         Name and canonical type of each column, in order.
     """
 
-    root: str
+    root: Sha256
     rows: int
-    leaves: tuple[str, ...]
+    leaves: tuple[Sha256, ...]
     columns: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
@@ -143,7 +140,15 @@ class TableDigest:
                 fix="use a release of rescore that knows this format",
             )
         columns = tuple((str(name), str(kind)) for name, kind in value["columns"])
-        return cls(str(value["root"]), int(value["rows"]), tuple(value["leaves"]), columns)
+        return cls(
+            Sha256(value["root"]),
+            int(value["rows"]),
+            tuple(Sha256(leaf) for leaf in value["leaves"]),
+            columns,
+            int(value["rows"]),
+            tuple(Sha256(leaf) for leaf in value["leaves"]),
+            columns,
+        )
 
     def differences(self, got: TableDigest) -> list[str]:
         """Say in words where ``got`` differs from this, the expected digest; empty if it does not."""
@@ -238,9 +243,9 @@ class TableHasher:
         for leaf in leaves:
             digest.update(leaf)
         return TableDigest(
-            root=_PREFIX + digest.hexdigest(),
+            root=Sha256(digest.hexdigest()),
             rows=self._rows,
-            leaves=tuple(_PREFIX + leaf.hex() for leaf in leaves),
+            leaves=tuple(Sha256(leaf.hex()) for leaf in leaves),
             columns=self._columns,
         )
 
@@ -267,17 +272,6 @@ def table_digest(table: pa.Table) -> TableDigest:
     for batch in table.to_batches():
         hasher.update(batch)
     return hasher.root()
-
-
-def bytes_sha256(content: bytes) -> str:
-    """``sha256:`` and the hexadecimal digest of the bytes."""
-    return _PREFIX + hashlib.sha256(content).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """``sha256:`` and the hexadecimal digest of the file's bytes."""
-    with path.open("rb") as stream:
-        return _PREFIX + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def canonical_type(name: str, kind: pa.DataType) -> str:

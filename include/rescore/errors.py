@@ -31,6 +31,7 @@
     │   ├── SignatureError        a required signature is missing, or does not hold
     │   ├── RowAccountingError    extracted != scored + quarantined + rejected
     │   └── UndigestibleError     a type or a value that has no canonical form
+    ├── DocumentError             a stored document of a later format, or not what its class says
     ├── DriftError                the reference can't carry the declared rate, or does not fit
     ├── OutageError               live features are missing or constant: nothing is published
     ├── HeldError                 publication waits for a person, as the model declares
@@ -55,6 +56,7 @@ __all__ = [
     "AirflowRequestError",
     "ConfigError",
     "DigestMismatchError",
+    "DocumentError",
     "DriftError",
     "EmptyIntervalError",
     "EnvironmentMismatchError",
@@ -278,6 +280,10 @@ class RowAccountingError(IntegrityError):
 
 class UndigestibleError(IntegrityError):
     """A column's type, or a value in it, has no canonical form to digest."""
+
+
+class DocumentError(RescoreError):
+    """A stored document can't be read: of a later format, or not what its class says."""
 
 
 class DriftError(RescoreError):

@@ -21,15 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rescore import digest as digest_module
-from rescore.digest import (
-    LEAF_ROWS,
-    TableDigest,
-    TableHasher,
-    bytes_sha256,
-    file_sha256,
-    table_digest,
-)
+from rescore.digest import LEAF_ROWS, TableDigest, TableHasher, table_digest
 from rescore.errors import UndigestibleError
+from rescore.sha256 import bytes_sha256, file_sha256
 
 UTC_US = pa.timestamp("us", tz="UTC")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from model.parcels import table, write_folder
 from model.zoo import BESIDE, OWN, SHARED
 
-from rescore.digest import file_sha256
 from rescore.model import FORMAT, build_package, open_package, train_verified
+from rescore.sha256 import file_sha256
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from rescore.digest import file_sha256
 from rescore.errors import GoldenRowError
 from rescore.model import FORMAT, Package, open_package
 from rescore.model.environment import differences
 from rescore.model.own_environment import own_environment
+from rescore.sha256 import file_sha256
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FORMATS = sorted(path.name for path in GOLDEN.glob("v*"))

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 import pytest
 from model.parcels import Trained, table
 
-from rescore.digest import bytes_sha256
 from rescore.errors import (
     DigestMismatchError,
     EnvironmentMismatchError,
@@ -37,6 +36,7 @@ from rescore.model.runtime.package import InstalledPackage
 from rescore.model.target import truth_for
 from rescore.model.wheel import build_wheel, unpack
 from rescore.performance import metrics
+from rescore.sha256 import bytes_sha256
 
 LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z"}
 PROFILE = b'{"reference": "of drift"}'

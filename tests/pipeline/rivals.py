@@ -13,10 +13,10 @@ from typing import Any
 import psycopg2
 
 from rescore import pipeline
-from rescore.digest import file_sha256
 from rescore.interval import Interval
 from rescore.model.wheel import write_zip
 from rescore.settings import Settings
+from rescore.sha256 import file_sha256
 from rescore.store import Package
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rescore.digest import bytes_sha256
 from rescore.interval import Interval
+from rescore.sha256 import bytes_sha256
 from rescore.spec import ModelSpec
 from rescore.store import RunHandle, Store
 

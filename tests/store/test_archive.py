@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rescore.digest import file_sha256, table_digest
+from rescore.digest import table_digest
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError, StoreUnavailableError
+from rescore.sha256 import file_sha256
 from rescore.store import Archive
 
 

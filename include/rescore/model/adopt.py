@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from rescore.digest import file_sha256
 from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
 from rescore.folder import ModelFolder
 from rescore.model.process import Child
 from rescore.model.train import Fitted, child_answer, library_path, stage_folder, write_job
 from rescore.progress import Progress
+from rescore.sha256 import file_sha256
 
 __all__ = ["SavedModel", "adopt", "find_saved"]
 

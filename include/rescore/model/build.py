@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rescore.digest import bytes_sha256
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.model import requirements
 from rescore.model.stage import DATA, code_tree, sources_tree
 from rescore.model.train import Fitted
 from rescore.model.wheel import build_wheel, wheel_name
+from rescore.sha256 import bytes_sha256
 
 __all__ = ["FORMAT", "PackageFile", "build_package", "next_version"]
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import own_environment
@@ -28,6 +27,7 @@ from rescore.model.process import MARK, Child, Team
 from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
 from rescore.progress import Progress
+from rescore.sha256 import file_sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa

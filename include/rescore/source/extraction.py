@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rescore.digest import TableDigest, bytes_sha256
+from rescore.digest import TableDigest
 from rescore.errors import EmptyIntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, silent
+from rescore.sha256 import bytes_sha256
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
 from rescore.source.query import Rendered, quote_identifier, render

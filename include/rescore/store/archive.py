@@ -21,8 +21,8 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from rescore.digest import file_sha256
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError, StoreUnavailableError
+from rescore.sha256 import file_sha256
 
 __all__ = ["Archive"]
 

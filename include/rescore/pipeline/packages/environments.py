@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rescore import model
-from rescore.digest import file_sha256
 from rescore.errors import NotFoundError
 from rescore.pipeline.context import Context
+from rescore.sha256 import file_sha256
 
 __all__ = ["build_environments"]
 

@@ -9,11 +9,11 @@ from typing import Literal
 from zipfile import ZipFile
 
 from rescore import model
-from rescore.digest import bytes_sha256
 from rescore.errors import RescoreError
 from rescore.folder import ModelFolder, load_model
 from rescore.pipeline.context import Context
 from rescore.pipeline.training.train import fit
+from rescore.sha256 import bytes_sha256
 
 __all__ = ["TrainingReproduction", "retrain_package"]
 
