@@ -139,15 +139,11 @@ class TableDigest:
                 expected=f"format {FORMAT}",
                 fix="use a release of rescore that knows this format",
             )
-        columns = tuple((str(name), str(kind)) for name, kind in value["columns"])
         return cls(
             Sha256(value["root"]),
             int(value["rows"]),
             tuple(Sha256(leaf) for leaf in value["leaves"]),
-            columns,
-            int(value["rows"]),
-            tuple(Sha256(leaf) for leaf in value["leaves"]),
-            columns,
+            tuple((str(name), str(kind)) for name, kind in value["columns"]),
         )
 
     def differences(self, got: TableDigest) -> list[str]:
