@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
-from rescore import pipeline, source
+from rescore import authoring, pipeline, source
 from rescore.cli import main
 from rescore.errors import NotFoundError, ParameterError
 from rescore.interval import Interval
@@ -45,7 +45,7 @@ def visits(database_url, tmp_path):
         )
     )
     ctx.store.migrate()
-    pipeline.new_model(ctx, "visit", "public.visit", target="bought")
+    authoring.new_model(ctx, "visit", "public.visit", target="bought")
     yield ctx, connection
     ctx.store.close()
     connection.close()
@@ -84,7 +84,7 @@ def test_training_uses_what_was_frozen_and_check_names_what_was_rewritten(visits
         (day(2), 1, ("x",)),
     ]
     assert "changed id=100" in found[0][1].examples
-    warned = [one for one in pipeline.check_model(ctx, "visit", day(8)) if one.name == "rows rewritten"]
+    warned = [one for one in authoring.check_model(ctx, "visit", day(8)) if one.name == "rows rewritten"]
     assert [one.status for one in warned] == ["warning"]
     assert "changed in x" in warned[0].what
 

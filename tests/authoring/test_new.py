@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from rescore import pipeline
+from rescore import authoring, pipeline
 from rescore.authoring.check import _folder_tests
 from rescore.errors import ParameterError, RescoreError
 from rescore.settings import Settings
@@ -102,7 +102,7 @@ def shop(postgres_server, tmp_path_factory):
     ],
 )
 def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, target, key, features):
-    folder, made = pipeline.new_model(shop, name, table, connection="shop", target=target)
+    folder, made = authoring.new_model(shop, name, table, connection="shop", target=target)
     spec = folder.spec
     assert spec.source.key == key
     assert set(spec.feature_names) == features
@@ -110,7 +110,7 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
     assert any("owner" in one for one in made.decide)
     assert "DECIDE" in (folder.path / "model.yaml").read_text()
 
-    checks = pipeline.check_model(shop, name)
+    checks = authoring.check_model(shop, name)
     assert [one for one in checks if one.status == "failed"] == []
     assert {"folder tests", "leakage: extract", "leakage: labels", "fit"} <= {one.name for one in checks}
 
@@ -123,13 +123,13 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
 
 
 def test_a_table_without_recording_times_says_so(shop):
-    folder, made = pipeline.new_model(shop, "plain", "shop.plain", connection="shop")
+    folder, made = authoring.new_model(shop, "plain", "shop.plain", connection="shop")
     assert not folder.spec.source.known_by.reproducible_from_source
     assert folder.spec.training.source == "frozen_inputs"
     assert folder.spec.target.name == "done"  # guessed, and said so
     assert any("target" in one for one in made.decide)
     assert "can't be extracted again" in (folder.path / "README.md").read_text()
-    checks = {one.name: one for one in pipeline.check_model(shop, "plain")}
+    checks = {one.name: one for one in authoring.check_model(shop, "plain")}
     assert checks["history"].status == "warning"
     assert [one for one in checks.values() if one.status == "failed"] == []
 
@@ -154,17 +154,17 @@ def test_bad_input_is_named_and_nothing_is_half_written(shop, name, table, optio
     (models / "there").mkdir(parents=True, exist_ok=True)
     before = sorted(path.relative_to(models) for path in models.rglob("*"))
     with pytest.raises(ParameterError, match=message):
-        pipeline.new_model(shop, name, table, connection="shop", **options)
+        authoring.new_model(shop, name, table, connection="shop", **options)
     assert sorted(path.relative_to(models) for path in models.rglob("*")) == before
 
 
 def test_an_unknown_connection_is_named(shop):
     with pytest.raises(RescoreError, match="'nowhere' is not configured"):
-        pipeline.new_model(shop, "a", "shop.plain", connection="nowhere")
+        authoring.new_model(shop, "a", "shop.plain", connection="nowhere")
 
 
 def test_without_pytest_the_folders_tests_are_skipped_and_that_is_said(shop, tmp_path):
-    folder, _ = pipeline.new_model(shop, "untested", "shop.plain", connection="shop")
+    folder, _ = authoring.new_model(shop, "untested", "shop.plain", connection="shop")
     venv.create(tmp_path / "bare", with_pip=False)
     python = str(tmp_path / "bare" / "bin" / "python")
     found = _folder_tests(folder, python)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
-from rescore import pipeline
+from rescore import authoring, pipeline
 from rescore.authoring.check import _read_past
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
@@ -45,7 +45,7 @@ def _source(url, tmp_path):
             }
         )
     )
-    folder, _ = pipeline.new_model(ctx, "call", "public.call", target="missed")
+    folder, _ = authoring.new_model(ctx, "call", "public.call", target="missed")
     return ctx, folder, connection
 
 

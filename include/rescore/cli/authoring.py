@@ -23,10 +23,10 @@ def new(
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
 ) -> None:
     """Look at a table and write the folder of a new model, with DECIDE where a person must."""
-    from rescore import pipeline
+    from rescore import authoring
 
     with context() as ctx:
-        folder, made = pipeline.new_model(
+        folder, made = authoring.new_model(
             ctx, name, table, connection=connection, key=key or (), event_time=event_time, target=target
         )
     stdout.print(f"{name}: written to {escape(str(folder.path))}", soft_wrap=True)
@@ -47,11 +47,11 @@ def check(
     """Lint a model folder, run it on a small interval, its tests, and the test for leakage."""
     from dataclasses import asdict
 
-    from rescore import pipeline
+    from rescore import authoring
 
     with context() as ctx:
         interval = None if day is None else intervals_named(ctx.model(model).spec, None, None, day)[-1]
-        results = pipeline.check_model(ctx, model, interval)
+        results = authoring.check_model(ctx, model, interval)
     if as_json:
         print_rows([asdict(one) for one in results], as_json=True, title="checks")
     else:
