@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -18,7 +21,7 @@ from rescore.settings import Settings
 if TYPE_CHECKING:
     from rescore.pipeline import Context
 
-__all__ = ["connection_url", "pipeline_context", "postgres_url"]
+__all__ = ["SharedContext", "connection_url", "pipeline_context", "postgres_url"]
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +129,22 @@ def _check_archive(archive: str) -> None:
         )
 
 
-def pipeline_context() -> Context:
-    """What the pipeline needs, resolved through Airflow; call it inside a task only.
+def _settings() -> Settings:
+    """The environment's settings, with the store's URL resolved through Airflow."""
+    settings = Settings.from_environment()
+    _check_archive(settings.archive)
+    return replace(settings, database_url=_store_url(settings))
+
+
+def _open(settings: Settings) -> Context:
+    from rescore import pipeline
+
+    return pipeline.Context.from_environment(settings, connection=connection_url, progress=log.info)
+
+
+@contextmanager
+def pipeline_context() -> Iterator[Context]:
+    """What the pipeline needs, for one task; its connections are closed afterwards.
 
     The store is the Airflow connection that ``RESCORE_STORE_CONN_ID`` names (default
     ``rescore_store``), else ``RESCORE_DATABASE_URL``.
@@ -137,10 +154,43 @@ def pipeline_context() -> Context:
     SettingsError
         No store is configured, or the archive is a folder of one machine while tasks run on several.
     """
-    from rescore import pipeline
+    with _open(_settings()) as ctx:
+        yield ctx
 
-    settings = Settings.from_environment()
-    _check_archive(settings.archive)
-    return pipeline.Context.from_environment(
-        replace(settings, database_url=_store_url(settings)), connection=connection_url, progress=log.info
-    )
+
+class SharedContext:
+    """One context for every request that a process answers, so that they share its few connections.
+
+    The settings are read for every request: when they or the store's URL change, the next request gets
+    a new context, and the old one is closed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._opened: tuple[Settings, Context] | None = None
+
+    def get(self) -> Context:
+        """The context for the settings as they are now.
+
+        Raises
+        ------
+        SettingsError
+            As for :func:`pipeline_context`.
+        """
+        settings = _settings()
+        with self._lock:
+            if self._opened is None or self._opened[0] != settings:
+                opened = _open(settings)
+                self._close()
+                self._opened = (settings, opened)
+            return self._opened[1]
+
+    def close(self) -> None:
+        """Close its connections; the next request opens new ones."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import psycopg2
 import psycopg2.extensions
 import pytest
 from airflow.sdk import Connection
 
 from rescore.errors import SettingsError
-from rescore_airflow.connections import connection_url, pipeline_context, postgres_url
+from rescore_airflow.connections import SharedContext, connection_url, pipeline_context, postgres_url
 
 
 def test_every_part_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +57,8 @@ def test_what_is_not_configured_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SettingsError, match="'mysql'"):
         connection_url("warehouse")
     monkeypatch.setenv("RESCORE_STORE_CONN_ID", "missing_store")
-    with pytest.raises(SettingsError, match="RESCORE_STORE_CONN_ID"):
-        pipeline_context()
+    with pytest.raises(SettingsError, match="RESCORE_STORE_CONN_ID"), pipeline_context():
+        pass
 
 
 @pytest.mark.parametrize("executor", ["CeleryExecutor", "LocalExecutor,KubernetesExecutor"])
@@ -67,7 +68,49 @@ def test_a_folder_of_one_machine_is_no_archive_for_several(
     monkeypatch.setenv("RESCORE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     monkeypatch.setenv("RESCORE_ARCHIVE", "/var/lib/rescore")
-    with pytest.raises(SettingsError, match="is a folder of this machine"):
-        pipeline_context()
+    with pytest.raises(SettingsError, match="is a folder of this machine"), pipeline_context():
+        pass
     monkeypatch.setenv("RESCORE_ARCHIVE", "file:///mnt/shared/rescore")
-    assert pipeline_context().settings.archive == "file:///mnt/shared/rescore"
+    with pipeline_context() as ctx:
+        assert ctx.settings.archive == "file:///mnt/shared/rescore"
+
+
+def test_a_process_that_answers_requests_has_one_store(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    shared = SharedContext()
+    first = shared.get()
+    first.store.migrate()
+    for _ in range(5):
+        assert shared.get() is first
+        assert shared.get().store.status() == []
+    assert connections_to(database_url) == 1
+
+    monkeypatch.setenv("RESCORE_STORE_SCHEMA", "another")
+    second = shared.get()
+    assert second is not first, "other settings, another store"
+    assert connections_to(database_url) == 0, "the old one is closed"
+    shared.close()
+    assert shared.get() is not second
+
+
+def test_a_task_closes_its_store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    with pipeline_context() as ctx:
+        ctx.store.migrate()
+        assert connections_to(database_url) == 1
+    assert connections_to(database_url) == 0
+
+
+def connections_to(url: str) -> int:
+    """How many other connections the database has."""
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rescore'"
+            " AND datname = current_database()"
+        )
+        (count,) = cursor.fetchone()
+    connection.close()
+    return int(count)

@@ -16,7 +16,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
 from rescore_airflow.dags import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
-from rescore_airflow.operators.readiness import ReadinessTrigger
+from rescore_airflow.operators.readiness_trigger import ReadinessTrigger
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -133,7 +133,7 @@ def test_nothing_is_pinned_without_approval(models: Path) -> None:
 
 def test_the_trigger_is_rebuilt_from_what_it_serialises() -> None:
     trigger = ReadinessTrigger(
-        model="tides",
+        model_name="tides",
         interval="2024-01-01T00:00:00Z/2024-01-02T00:00:00Z",
         as_of="2024-01-02T00:00:00+00:00",
         deadline="2024-01-02T06:00:00+00:00",

@@ -15,7 +15,7 @@ from sinks import MailSink, WebSink, running
 from rescore.errors import SettingsError, SpecError
 from rescore.folder import load_model
 from rescore_airflow.dags import score_dag
-from rescore_airflow.dags.monitor import tell_of_verdicts
+from rescore_airflow.notify import tell_of_verdicts
 from rescore_airflow.notify.events import Message, on_failure, tell
 
 MAIL = {
@@ -99,7 +99,7 @@ def test_the_arguments_are_templates(declare: Any, web: WebSink) -> None:
 def test_one_that_is_deaf_keeps_nobody_else_from_hearing(declare: Any, mail: MailSink, web: WebSink) -> None:
     web.status = 500
     unknown = {**HOOK, "arguments": {"conn_id": "chat", "colour": "red"}}
-    with pytest.raises(SettingsError, match="2 of 3 notifiers could not be told") as caught:
+    with pytest.raises(SettingsError, match="2 of 3 notifiers failed") as caught:
         tell(message(), declare(HOOK, unknown, MAIL))
     assert "answered 500" in str(caught.value) and "colour" in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -122,7 +122,7 @@ def test_a_failure_is_told_with_its_reason_and_never_raises(
     mail.shutdown()
     mail.server_close()
     on_failure(context)
-    assert "nobody was told" in caplog.text
+    assert "not every notifier was told" in caplog.text
 
 
 def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> None:
@@ -134,8 +134,8 @@ def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> N
     state = {"model": "tides", "runs": [run("drifted", True), run("ok", False)], "performance": None}
     assert tell_of_verdicts({**state, "new": False}, context) == 0, "the daily look repeats nothing"
     assert tell_of_verdicts({**state, "new": True, "runs": [run("ok", False)]}, context) == 0
-    lately = {"metric": "rmse", "value": 0.25, "until": "2024-02-03", "rows": 504}
-    assert tell_of_verdicts({**state, "new": True, "performance": lately}, context) == 1
+    performance = {"metric": "rmse", "value": 0.25, "until": "2024-02-03", "rows": 504}
+    assert tell_of_verdicts({**state, "new": True, "performance": performance}, context) == 1
     [(_, _, posted)] = web.posts
     assert posted["subject"] == "tides: scores of a/b are drifted"
     assert posted["text"].splitlines() == [

@@ -29,7 +29,7 @@ def decide(models: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         spec = load_model(models, "tides").spec
         spec = spec.model_copy(update={"promotion": spec.promotion.model_copy(update={"approval": approval})})
         found = {"by_rule": False, "reasons": ["r1", "r2"], "champion": "sha256:old", "text": "t", **found}
-        operator = PromotionApproval(task_id="approval", model="tides", spec=spec)
+        operator = PromotionApproval(task_id="approval", model_name="tides", spec=spec)
 
         def ask(self: Any, context: Any) -> Any:
             raise Asked

@@ -132,7 +132,7 @@ def test_starting_a_training_with_a_reason_is_that_persons_approval(spec: ModelS
     ("conf", "who", "says"),
     [
         ({"approve": "now"}, "ada", "no reason"),
-        ({"approve": "now", "reason": "because"}, None, "nobody in person"),
+        ({"approve": "now", "reason": "because"}, None, "no person started"),
         ({"approve": "now", "reason": "because", "pin": False}, "ada", "pin is off"),
         ({"start": "2024-02-01T00:00:00Z"}, "ada", "end is not"),
         ({"pinn": True}, "ada", "did you mean 'pin'"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from rescore.errors import SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
@@ -86,6 +87,16 @@ class Context:
             connection=connection or settings_connection(settings),
             progress=progress,
         )
+
+    def close(self) -> None:
+        """Close the store's idle connections; the context can still be used, and opens new ones."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def model(self, name: str) -> ModelFolder:
         """The model folder ``name``; see :func:`rescore.folder.load_model`."""

@@ -36,7 +36,7 @@ MEASURE = """\
 Measures the runs whose labels are due, and emits `monitor/<model>` with verdict, sentence, p-value, the
 most unusual features and the performance of the last labelled week. **Failed?** `labels.sql`, or its
 database; the scores stand."""
-TELL = """\
+NOTIFY = """\
 Tells who listens (`airflow.notify` in model.yaml, or the file that `RESCORE_NOTIFY` names) of new runs
 at whose verdict the model acts. **Failed?** A notifier's arguments or its connection; clear this task."""
 RETRAIN_IF_DUE = """\

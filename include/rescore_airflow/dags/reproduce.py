@@ -41,31 +41,36 @@ def reproduce_dag() -> DAG:
         is_paused_upon_creation=False,
         auto_register=False,
     ) as dag:
-
-        @task(doc_md=documents.CHOOSE)
-        @fail_typed
-        def choose() -> list[str]:
-            context: Any = get_current_context()
-            request = reproduce_request(context["dag_run"].conf, context["params"])
-            return chosen_runs(pipeline_context(), request, seed=context["dag_run"].run_id)
-
-        @task(task_id="reproduce", map_index_template="{{ reproduced_run }}", doc_md=documents.REPRODUCE_ONE)
-        @fail_typed
-        def reproduce_one(run: str) -> dict[str, Any]:
-            from rescore import pipeline
-
-            context: Any = get_current_context()
-            context["reproduced_run"] = run
-            done = pipeline.reproduce_run(pipeline_context(), run)
-            if not done.proved:
-                raise DigestMismatchError(
-                    f"run {run} is {done.verdict}: {done.reason}",
-                    where=f"{done.model} {done.interval}, {done.rows:,} rows",
-                    expected=f"the scores that were published, {done.recorded_digest}",
-                    examples=[str(difference) for difference in done.differences],
-                    fix="the verdict is stored; find out what changed before anyone relies on these scores",
-                )
-            return dict(done.row())
-
-        reproduce_one.expand(run=choose())
+        reproduce_run.expand(run=choose())
     return dag
+
+
+@task(doc_md=documents.CHOOSE)
+@fail_typed
+def choose() -> list[str]:
+    """Gives the ids of the runs to derive again."""
+    context: Any = get_current_context()
+    request = reproduce_request(context["dag_run"].conf, context["params"])
+    with pipeline_context() as ctx:
+        return chosen_runs(ctx, request, seed=context["dag_run"].run_id)
+
+
+@task(task_id="reproduce", map_index_template="{{ reproduced_run }}", doc_md=documents.REPRODUCE_ONE)
+@fail_typed
+def reproduce_run(run: str) -> dict[str, Any]:
+    """Derive one run again; fails unless it is proved."""
+    from rescore import pipeline
+
+    context: Any = get_current_context()
+    context["reproduced_run"] = run
+    with pipeline_context() as ctx:
+        reproduction = pipeline.reproduce_run(ctx, run)
+    if not reproduction.proved:
+        raise DigestMismatchError(
+            f"run {run} is {reproduction.verdict}: {reproduction.reason}",
+            where=f"{reproduction.model} {reproduction.interval}, {reproduction.rows:,} rows",
+            expected=f"the scores that were published, {reproduction.recorded_digest}",
+            examples=[str(difference) for difference in reproduction.differences],
+            fix="the verdict is stored; find out what changed before anyone relies on these scores",
+        )
+    return dict(reproduction.row())

@@ -9,94 +9,90 @@ from airflow.sdk import DAG, get_current_context, task
 
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.dags.defaults import declared, task_defaults
-from rescore_airflow.operators import PromotionApproval, compared, fail_typed
-from rescore_airflow.requests import TrainRequest, text_param, train_params, train_request
+from rescore_airflow.dags.defaults import declared, on_demand
+from rescore_airflow.operators import Decision, Evidence, PromotionApproval, compare_with_pinned, fail_typed
+from rescore_airflow.requests import text_param, train_params, train_request
 
 __all__ = ["train_dag"]
 
 
-def train_dag(model: str) -> DAG:
-    """The DAG that trains, packages and, once approved, pins ``model``.
+def train_dag(model_name: str) -> DAG:
+    """The DAG that trains, packages and, once approved, pins a model.
 
     Raises
     ------
     RescoreError
         The model folder is missing or wrong.
     """
-    spec = declared(model)
+    spec = declared(model_name)
     with DAG(
-        f"train_{model}",
-        description=f"Train {model}, package it, and pin it once approved",
+        f"train_{model_name}",
+        description=f"Train {model_name}, package it, and pin it once approved",
         doc_md=documents.train(spec),
-        schedule=None,
-        start_date=None,
         max_active_runs=16,  # a run may wait for its approval for days, and must not hold up the next
         params=train_params(spec),
-        default_args=task_defaults(spec),
-        tags={"rescore", "train", *spec.airflow.tags},
-        # Nothing starts it but a person or a scoring run, and a paused one would not start at all.
-        is_paused_upon_creation=False,
-        auto_register=False,
+        **on_demand(spec, "train"),
     ) as dag:
-
-        def request_of(context: Any) -> TrainRequest:
-            return train_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
-
-        @task(doc_md=documents.SNAPSHOT)
-        @fail_typed
-        def snapshot() -> str:
-            from rescore import pipeline
-
-            request = request_of(get_current_context())
-            window = request.window
-            return pipeline.train_snapshot(
-                pipeline_context(),
-                model,
-                as_of=request.as_of,
-                start=None if window is None else window.start,
-                end=None if window is None else window.end,
-            )
-
-        @task(doc_md=documents.PACKAGE, max_active_tis_per_dag=1)  # versions are counted up
-        @fail_typed
-        def package(snapshot_digest: str) -> dict[str, Any]:
-            from rescore import pipeline
-
-            return dict(pipeline.train_package(pipeline_context(), model, snapshot_digest))
-
-        @task(doc_md=documents.COMPARE)
-        @fail_typed
-        def compare(made: dict[str, Any]) -> dict[str, Any]:
-            return compared(pipeline_context(), model, made)
-
         approval = PromotionApproval(
             task_id="approval",
-            model=model,
+            model_name=model_name,
             spec=spec,
             doc_md=documents.APPROVAL,
             # What the person who answers fills in.
             params={"reason": text_param("Reason", "Why; it is stored with your name.")},
         )
-
-        @task(doc_md=documents.PIN)
-        @fail_typed
-        def pin(made: dict[str, Any], found: dict[str, Any], decision: dict[str, Any]) -> int:
-            from rescore import pipeline
-
-            ctx = pipeline_context()
-            stands_on = pipeline.pin_evidence(ctx, model, made["sha256"])
-            return pipeline.pin(
-                ctx,
-                model,
-                made["sha256"],
-                who=decision["by"],
-                why=decision["reason"] or decision["how"],
-                evidence={**stands_on, "approval": decision, "package": made, "comparison": found},
-            )
-
-        made = package(snapshot())
-        found = compare(made)
-        found >> approval
-        pin(made, found, approval.output)
+        built = package(model_name, snapshot(model_name))
+        evidence = compare(model_name, built)
+        evidence >> approval
+        pin(model_name, built, evidence, approval.output)
     return dag
+
+
+@task(doc_md=documents.SNAPSHOT)
+@fail_typed
+def snapshot(model_name: str) -> str:
+    """Freeze the training rows; gives their digest."""
+    from rescore import pipeline
+
+    context: Any = get_current_context()
+    spec = declared(model_name)
+    request = train_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
+    start, end = (None, None) if request.window is None else (request.window.start, request.window.end)
+    with pipeline_context() as ctx:
+        return pipeline.train_snapshot(ctx, model_name, as_of=request.as_of, start=start, end=end)
+
+
+@task(doc_md=documents.PACKAGE, max_active_tis_per_dag=1)  # versions are counted up
+@fail_typed
+def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
+    """Fit and build the package; gives what identifies it."""
+    from rescore import pipeline
+
+    with pipeline_context() as ctx:
+        return dict(pipeline.train_package(ctx, model_name, snapshot_digest))
+
+
+@task(doc_md=documents.COMPARE)
+@fail_typed
+def compare(model_name: str, built: dict[str, Any]) -> Evidence:
+    """Compare the package with the pinned one, for whoever approves it."""
+    with pipeline_context() as ctx:
+        return compare_with_pinned(ctx, model_name, built)
+
+
+@task(doc_md=documents.PIN)
+@fail_typed
+def pin(model_name: str, built: dict[str, Any], evidence: Evidence, decision: Decision) -> int:
+    """Make the package the one that scores; gives the pin's id."""
+    from rescore import pipeline
+
+    with pipeline_context() as ctx:
+        recorded = pipeline.pin_evidence(ctx, model_name, built["sha256"])
+        return pipeline.pin(
+            ctx,
+            model_name,
+            built["sha256"],
+            who=decision["by"],
+            why=decision["reason"] or decision["how"],
+            evidence={**recorded, "approval": decision, "package": built, "comparison": evidence},
+        )

@@ -1,6 +1,15 @@
-"""Who hears of a verdict, a held run or a failure."""
+"""Who is told of a verdict, a held run, a package to approve or a failure, and how."""
 
-from rescore_airflow.notify.events import Message, listeners, on_failure, tell
+from rescore_airflow.notify.events import Message, listeners, on_failure, tell, try_to_tell
+from rescore_airflow.notify.verdicts import tell_of_verdicts
 from rescore_airflow.notify.webhook import WebhookNotifier
 
-__all__ = ["Message", "WebhookNotifier", "listeners", "on_failure", "tell"]
+__all__ = [
+    "Message",
+    "WebhookNotifier",
+    "listeners",
+    "on_failure",
+    "tell",
+    "tell_of_verdicts",
+    "try_to_tell",
+]

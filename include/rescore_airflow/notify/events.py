@@ -1,8 +1,8 @@
 """Telling people: Airflow's notifiers, as the model and the platform declare them.
 
-A notifier is any class of Airflow's providers or of your own that extends ``BaseNotifier``. What it
-says is in the template variable ``rescore``: ``event``, ``model``, ``subject``, ``text``, ``html`` and
-``data``. Notifiers load when there is something to tell.
+A notifier is any class of Airflow's providers or of your own that extends ``BaseNotifier``. Its
+templates see the message as the variable ``rescore``: ``event``, ``model``, ``subject``, ``text``,
+``html`` and ``data``. A notifier's module is imported when there is something to tell.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
-from pydantic import ValidationError as PydanticError
 
 from rescore.errors import RescoreError, SettingsError
 from rescore.folder import load_model
 from rescore.settings import Settings
 from rescore.spec import NotifySpec
 
-__all__ = ["Message", "listeners", "on_failure", "tell"]
+__all__ = ["Message", "listeners", "on_failure", "tell", "try_to_tell"]
 
 log = logging.getLogger(__name__)
 
-#: A notifier that sends HTML and is not told what to say, says this.
+#: What a notifier that sends HTML says, unless its arguments say something else.
 _DEFAULTS = {"subject": "{{ rescore.subject }}", "html_content": "{{ rescore.html }}"}
 
 
 @dataclass(frozen=True)
 class Message:
-    """What there is to tell.
+    """Something that people are told.
 
     Attributes
     ----------
@@ -55,7 +54,7 @@ class Message:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def variables(self) -> dict[str, Any]:
-        """What templates see as ``rescore``; ``html`` is escaped, for it may quote anybody's data."""
+        """What templates see as ``rescore``; ``html`` is escaped, because it may quote anybody's data."""
         return {
             "event": self.event,
             "model": self.model,
@@ -66,16 +65,18 @@ class Message:
         }
 
 
-def listeners(model: str) -> list[NotifySpec]:
-    """What ``airflow.notify`` of the model declares, and the file that ``RESCORE_NOTIFY`` names.
+def listeners(model_name: str) -> list[NotifySpec]:
+    """The notifiers that ``airflow.notify`` of the model and the file ``RESCORE_NOTIFY`` declare.
 
     Raises
     ------
     SettingsError
         The file is missing or wrong.
     """
-    mine = load_model(Settings.from_environment().models, model).spec.airflow.notify if model else []
-    return [*mine, *_platform()]
+    declared: list[NotifySpec] = []
+    if model_name:
+        declared = load_model(Settings.from_environment().models, model_name).spec.airflow.notify
+    return [*declared, *_platform()]
 
 
 def _platform() -> list[NotifySpec]:
@@ -86,46 +87,54 @@ def _platform() -> list[NotifySpec]:
         return TypeAdapter(list[NotifySpec]).validate_python(
             yaml.safe_load(Path(named).read_text(encoding="utf-8"))
         )
-    except (OSError, yaml.YAMLError, PydanticError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(
             "the platform's notifiers can't be read",
             where=f"{named}, which RESCORE_NOTIFY names",
             expected="a YAML list of: notifier, events, arguments",
             examples=[str(error)],
-            fix="mend the file",
+            fix="correct the file",
         ) from None
 
 
 def tell(message: Message, context: Mapping[str, Any]) -> int:
-    """Send a message to all who listen to its event; one that can't be told does not keep it from others.
+    """Send a message to every notifier that listens to its event.
 
     Returns
     -------
     int
-        How many were told.
+        How many notifiers were told.
 
     Raises
     ------
     SettingsError
-        At least one could not be told; raised after the others were.
+        At least one notifier failed; raised after all were tried.
     """
-    wanted = [one for one in listeners(message.model) if message.event in one.events]
+    wanted = [declared for declared in listeners(message.model) if message.event in declared.events]
     failed = []
-    for one in wanted:
+    for declared in wanted:
         try:
-            _notifier(one)({**context, "rescore": message.variables()})
+            _notifier(declared)({**context, "rescore": message.variables()})
         except Exception as error:
-            log.exception("%s was not told of: %s", one.notifier, message.subject)
-            failed.append(f"{one.notifier}: {type(error).__name__}: {error}")
+            log.exception("%s was not told of: %s", declared.notifier, message.subject)
+            failed.append(f"{declared.notifier}: {type(error).__name__}: {error}")
     if failed:
         raise SettingsError(
-            f"{len(failed)} of {len(wanted)} notifiers could not be told: {message.subject}",
+            f"{len(failed)} of {len(wanted)} notifiers failed: {message.subject}",
             where="airflow.notify in model.yaml, or the file that RESCORE_NOTIFY names",
-            expected="an Airflow notifier that can be made with these arguments, and somebody who answers",
+            expected="an Airflow notifier that takes these arguments, and a receiver that answers",
             examples=failed,
-            fix="mend the arguments, or the connection that the notifier uses",
+            fix="correct the arguments, or the connection that the notifier uses",
         )
     return len(wanted)
+
+
+def try_to_tell(message: Message, context: Mapping[str, Any]) -> None:
+    """Send a message; a failure is logged, because what the message is about counts for itself."""
+    try:
+        tell(message, context)
+    except Exception:
+        log.exception("not every notifier was told of: %s", message.subject)
 
 
 def _notifier(declared: NotifySpec) -> Any:
@@ -139,7 +148,7 @@ def _notifier(declared: NotifySpec) -> Any:
 
 
 def on_failure(context: Any) -> None:
-    """A failure callback: tell that a task has failed for good, and why. Never raises."""
+    """A failure callback: tell people that a task has failed for good, and why. Never raises."""
     error, instance = context.get("exception"), context["ti"]
     dag_id = context["dag"].dag_id
     what = error.what if isinstance(error, RescoreError) else str(error).partition("\n")[0]
@@ -150,10 +159,7 @@ def on_failure(context: Any) -> None:
         f"Run {context['run_id']} of {dag_id}, try {instance.try_number} of {instance.task_id}:\n\n{error}",
         {"dag_id": dag_id, "run_id": context["run_id"], "task_id": instance.task_id, "error": str(error)},
     )
-    try:
-        tell(message, context)
-    except Exception:  # whatever happens here, the task's own failure is what counts
-        log.exception("nobody was told")
+    try_to_tell(message, context)
 
 
 def _model_of(dag_id: str) -> str:

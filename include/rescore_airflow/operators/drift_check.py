@@ -1,4 +1,4 @@
-"""The step of a scoring run that compares it with training, and lets it publish or holds it."""
+"""The step of a scoring run that compares it with training, and the step that holds its scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, SkipMixin
 
 from rescore_airflow.connections import pipeline_context
-from rescore_airflow.notify import Message, tell
+from rescore_airflow.notify import Message, try_to_tell
 from rescore_airflow.operators.failures import fail_typed
 
 __all__ = ["DriftCheck", "Hold"]
@@ -42,9 +42,9 @@ class DriftCheck(BaseOperator, SkipMixin):
         """Decide; an outage that the model stops raises."""
         from rescore import pipeline
 
-        ctx = pipeline_context()
-        run_id = pipeline.drift_run(ctx, self.run)
-        held = ctx.store.run(run_id).held
+        with pipeline_context() as ctx:
+            run_id = pipeline.drift_run(ctx, self.run)
+            held = ctx.store.run(run_id).held
         context["ti"].xcom_push("return_value", run_id)  # skipping ends the task before it returns
         self.skip(context["ti"], [context["dag"].get_task(self._publish if held else self._hold)])
 
@@ -52,11 +52,11 @@ class DriftCheck(BaseOperator, SkipMixin):
 class Hold(TriggerDagRunOperator):
     """Ask for the release of a held run: start ``publish_<model>``, which waits for a person.
 
-    A run of its own, so that no number of held intervals keeps the next one from being scored.
+    That is a run of its own, so that no number of held intervals keeps the next one from being scored.
 
     Parameters
     ----------
-    model : str
+    model_name : str
         The model.
     run : str
         The run's id.
@@ -64,33 +64,32 @@ class Hold(TriggerDagRunOperator):
 
     template_fields = (*TriggerDagRunOperator.template_fields, "run")
 
-    def __init__(self, *, model: str, run: Any, **kwargs: Any) -> None:
+    def __init__(self, *, model_name: str, run: Any, **kwargs: Any) -> None:
         super().__init__(
-            trigger_dag_id=f"publish_{model}",
+            trigger_dag_id=f"publish_{model_name}",
             skip_when_already_exists=True,  # cleared: it is asked for already
             fail_when_dag_is_paused=True,
             openlineage_inject_parent_info=False,
             **kwargs,
         )
-        self.model = model
+        self.model_name = model_name
         self.run = run
 
     @fail_typed
     def execute(self, context: Any) -> None:
-        """Tell who listens, then start the run that waits."""
-        held = pipeline_context().store.run(self.run)
+        """Tell people, then start the run that waits; the scores are held whether or not anyone is told."""
+        with pipeline_context() as ctx:
+            held = ctx.store.run(self.run)
         message = Message(
             "held",
-            self.model,
-            f"{self.model}: scores of {held.interval} are held, {held.verdict}",
+            self.model_name,
+            f"{self.model_name}: scores of {held.interval} are held, {held.verdict}",
             f"{held.sentence}\n\nRun {held.run_id}, {held.rows_scored:,} scores of package "
-            f"{held.package_version}. Release or reject them under Required Actions of publish_{self.model}.",
+            f"{held.package_version}. Release or reject them under Required Actions of "
+            f"{self.trigger_dag_id}.",
             {"run_id": held.run_id, "interval": str(held.interval), "verdict": held.verdict},
         )
-        try:
-            tell(message, context)
-        except Exception:  # the run is held whether or not somebody hears of it
-            self.log.exception("not everybody was told")
+        try_to_tell(message, context)
         self.conf = {"run_id": held.run_id}
         self.trigger_run_id = f"held__{held.run_id}"
         super().execute(context)

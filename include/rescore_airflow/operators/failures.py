@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -13,17 +13,19 @@ from rescore.errors import RescoreError
 
 __all__ = ["fail_typed", "log_reason"]
 
+Result = TypeVar("Result")
+
 log = logging.getLogger(__name__)
 
 
-def fail_typed(function: Callable[..., Any]) -> Callable[..., Any]:
+def fail_typed(function: Callable[..., Result]) -> Callable[..., Result]:
     """Let Airflow retry only where trying again can help.
 
     An error that is not ``retryable`` fails the task at once, whatever ``retries`` says.
     """
 
     @functools.wraps(function)
-    def stage(*args: Any, **kwargs: Any) -> Any:
+    def stage(*args: Any, **kwargs: Any) -> Result:
         try:
             return function(*args, **kwargs)
         except RescoreError as error:

@@ -4,79 +4,98 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from rescore.errors import RescoreError
 from rescore.spec import ModelSpec
-from rescore_airflow.notify import Message, tell
+from rescore_airflow.notify import Message, try_to_tell
+from rescore_airflow.operators.answers import Answer
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.requests import train_request
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
 
-__all__ = ["PromotionApproval", "compared"]
+__all__ = ["Decision", "Evidence", "PromotionApproval", "compare_with_pinned"]
 
 
-def compared(ctx: Context, model: str, made: Mapping[str, Any]) -> dict[str, Any]:
+class Evidence(TypedDict):
+    """What whoever approves a package decides on; between tasks it is a dict.
+
+    ``comparison_id`` is None if there is no comparison; ``champion`` is the pinned package's sha256 or
+    None; ``text`` is Markdown.
+    """
+
+    comparison_id: int | None
+    by_rule: bool
+    reasons: list[str]
+    champion: str | None
+    text: str
+
+
+class Decision(TypedDict):
+    """Who approved or rejected a package, how, why and when (ISO 8601)."""
+
+    by: str
+    how: str
+    reason: str | None
+    at: str
+
+
+def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any]) -> Evidence:
     """Compare a new package with the one that scores, for whoever decides: a person or the rule.
 
-    A comparison that has to be refused (a champion that does not give its recorded metrics, no row that
-    both have not seen) is no reason to keep a person from deciding; the rule never passes it.
+    If the comparison is refused (the pinned package does not give its recorded metrics, or there is no
+    row that neither has seen), a person can still decide; the rule does not pass the package.
 
     Parameters
     ----------
     ctx : Context
         Store and archive.
-    model : str
+    model_name : str
         The model.
-    made : mapping
+    built : mapping
         What ``pipeline.train_package`` returned.
-
-    Returns
-    -------
-    dict
-        ``comparison_id`` (None if there is none), ``by_rule``, ``reasons``, ``champion`` (its sha256 or
-        None) and ``text`` (Markdown).
     """
     from rescore import pipeline
 
-    pinned = ctx.store.current_pin(model)
-    champion = None if pinned is None else pinned.sha256
+    pinned = ctx.store.current_pin(model_name)
+    comparison_id = None
     try:
-        comparison = pipeline.compare_packages(ctx, model, made["sha256"])
+        comparison = pipeline.compare_packages(ctx, model_name, built["sha256"])
     except RescoreError as error:
         if error.retryable:
             raise
-        reasons = [f"the comparison is refused: {error.what}"]
-        text = f"**{model} {made['version']}** can't be compared with the package that scores.\n\n{error}"
-        found: dict[str, Any] = {"comparison_id": None, "by_rule": False, "reasons": reasons, "text": text}
+        passes, reasons = False, [f"the comparison is refused: {error.what}"]
+        text = (
+            f"**{model_name} {built['version']}** can't be compared with the package that scores.\n\n{error}"
+        )
     else:
         passes, reasons = comparison.by_rule()
-        found = {
-            "comparison_id": comparison.comparison_id,
-            "by_rule": passes,
-            "reasons": reasons,
-            "text": comparison.markdown() + _with_pictures(model, comparison.comparison_id),
-        }
-    found["champion"] = champion
-    found["text"] += (
-        f"\n\nTrained on {made['rows']:,} rows. Package `{made['sha256']}`, snapshot "
-        f"`{made['snapshot_digest']}`, code `{made['code_revision']}`."
+        comparison_id = comparison.comparison_id
+        text = comparison.markdown() + _link_to_page(model_name, comparison_id)
+    return Evidence(
+        comparison_id=comparison_id,
+        by_rule=passes,
+        reasons=reasons,
+        champion=None if pinned is None else pinned.sha256,
+        text=f"{text}\n\nTrained on {built['rows']:,} rows. Package `{built['sha256']}`, snapshot "
+        f"`{built['snapshot_digest']}`, code `{built['code_revision']}`.",
     )
-    return found
 
 
-def _with_pictures(model: str, comparison_id: int | None) -> str:
+def _link_to_page(model_name: str, comparison_id: int | None) -> str:
     if comparison_id is None:
         return ""
     from airflow.sdk import conf
 
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
-    return f"\n\n[The comparison with pictures]({base}/rescore/score_{model}/comparisons/{comparison_id})"
+    return (
+        f"\n\n[The comparison with pictures]({base}/rescore/score_{model_name}/comparisons/{comparison_id})"
+    )
 
 
 class PromotionApproval(ApprovalOperator):
@@ -89,18 +108,18 @@ class PromotionApproval(ApprovalOperator):
     - Else a person answers in the UI under Required Actions; no answer within ``airflow.answer_within``
       counts as Reject.
 
-    Returns ``{"by", "how", "reason", "at"}``.
+    Returns a :class:`Decision`.
     """
 
-    def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
+    def __init__(self, *, model_name: str, spec: ModelSpec, **kwargs: Any) -> None:
         super().__init__(
-            subject=f"Promote {model} {{{{ ti.xcom_pull(task_ids='package')['version'] }}}}?",
+            subject=f"Promote {model_name} {{{{ ti.xcom_pull(task_ids='package')['version'] }}}}?",
             body="{{ ti.xcom_pull(task_ids='compare')['text'] }}",
             defaults=self.REJECT,
             response_timeout=spec.airflow.answer_within,
             **kwargs,
         )
-        self.model = model
+        self.model_name = model_name
         self._spec = spec
 
     @fail_typed
@@ -110,44 +129,37 @@ class PromotionApproval(ApprovalOperator):
         request = train_request(self._spec, context["dag_run"], context["params"], now=now)
         if not request.promote:
             raise AirflowSkipException("Param pin is off: the package stays a challenger")
-        made, found = (context["ti"].xcom_pull(task_ids=task) for task in ("package", "compare"))
-        if found["champion"] == made["sha256"]:
+        built: dict[str, Any] = context["ti"].xcom_pull(task_ids="package")
+        evidence: Evidence = context["ti"].xcom_pull(task_ids="compare")
+        if evidence["champion"] == built["sha256"]:
             raise AirflowSkipException("the package is the pinned one, byte for byte")
         if request.approved_by is not None:
             return _decision(request.approved_by, "started the run with approve: now", request.reason, now)
-        reasons = "; ".join(found["reasons"])
+        reasons = "; ".join(evidence["reasons"])
         if self._spec.promotion.approval == "auto":
-            if found["by_rule"]:
+            if evidence["by_rule"]:
                 return _decision("rule", "promotion.approval: auto", reasons, now)
             self.log.info("promotion.approval is auto, but a person has to decide: %s", reasons)
-        self._tell(context, made, found)
+        try_to_tell(self._message(built, evidence, context["dag"].dag_id), context)
         return super().execute(context)
 
-    def _tell(self, context: Any, made: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        data = {"package": dict(made), "by_rule": found["by_rule"], "reasons": found["reasons"]}
-        subject = f"{self.model} {made['version']} waits for approval"
-        text = f"{found['text']}\n\nAnswer under Required Actions of {context['dag'].dag_id}."
-        try:
-            tell(Message("approval", self.model, subject, text, data), context)
-        except Exception:  # it waits whether or not somebody hears of it
-            self.log.exception("not everybody was told")
+    def _message(self, built: Mapping[str, Any], evidence: Evidence, dag_id: str) -> Message:
+        data = {"package": dict(built), "by_rule": evidence["by_rule"], "reasons": evidence["reasons"]}
+        subject = f"{self.model_name} {built['version']} waits for approval"
+        text = f"{evidence['text']}\n\nAnswer under Required Actions of {dag_id}."
+        return Message("approval", self.model_name, subject, text, data)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Go on with the person's answer; a rejection skips what follows."""
-        answer = event.get("chosen_options") or [self.REJECT]
-        who = event.get("responded_by_user")
-        if who is None:
+        answer = Answer.of(event)
+        if answer.who is None:
             self.log.warning("nobody answered within %s: rejected", self.response_timeout)
-        decision = _decision(
-            "nobody" if who is None else str(who["name"]),
-            f"chose {answer[0]} in Airflow",
-            (event.get("params_input") or {}).get("reason"),
-            event.get("responded_at") or datetime.now(UTC),
-        )
+        how = f"chose {answer.choice or self.REJECT} in Airflow"
+        decision = _decision(answer.who or "nobody", how, answer.reason, answer.at)
         context["ti"].xcom_push("decision", decision)
         super().execute_complete(context, event)  # raises the skip of what follows on Reject
         return decision
 
 
-def _decision(by: str, how: str, reason: str | None, at: datetime) -> dict[str, Any]:
-    return {"by": by, "how": how, "reason": reason or None, "at": at.isoformat()}
+def _decision(by: str, how: str, reason: str | None, at: datetime) -> Decision:
+    return Decision(by=by, how=how, reason=reason or None, at=at.isoformat())

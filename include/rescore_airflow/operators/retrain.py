@@ -17,18 +17,18 @@ __all__ = ["Retrain", "RetrainIfDue"]
 
 
 class _TrainingStarter(TriggerDagRunOperator):
-    def __init__(self, *, model: str, **kwargs: Any) -> None:
+    def __init__(self, *, model_name: str, **kwargs: Any) -> None:
         super().__init__(
-            trigger_dag_id=f"train_{model}",
+            trigger_dag_id=f"train_{model_name}",
             deferrable=True,
             poke_interval=20,
-            # A run of a paused DAG would stay queued, and this one wait for it for ever.
+            # A run of a paused DAG would stay queued, and this one would wait for it for ever.
             fail_when_dag_is_paused=True,
             # It would add a key to the conf, and unknown keys are refused.
             openlineage_inject_parent_info=False,
             **kwargs,
         )
-        self.model = model
+        self.model_name = model_name
 
     def _start(
         self, context: Any, as_of: datetime, *, name: str, only_if_due: bool, wait: bool = False
@@ -37,11 +37,12 @@ class _TrainingStarter(TriggerDagRunOperator):
         from rescore import pipeline
 
         if only_if_due:
-            # A challenger that waits for its approval is one under way.
+            # A training is under way, too, while its challenger waits for approval.
             if context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued", "running"]):
                 raise AirflowSkipException(f"a run of {self.trigger_dag_id} is under way: it decides first")
             who = f"{context['dag'].dag_id} {context['run_id']}"
-            due, reason = pipeline.ask_for_retraining(pipeline_context(), self.model, as_of, asked_by=who)
+            with pipeline_context() as ctx:
+                due, reason = pipeline.ask_for_retraining(ctx, self.model_name, as_of, asked_by=who)
             if not due:
                 raise AirflowSkipException(f"no retraining is due: {reason}")
             self.log.info("retraining is due: %s", reason)
@@ -58,8 +59,8 @@ class Retrain(_TrainingStarter):
     scheduled run would have trained.
     """
 
-    def __init__(self, *, model: str, spec: ModelSpec, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
+    def __init__(self, *, model_name: str, spec: ModelSpec, **kwargs: Any) -> None:
+        super().__init__(model_name=model_name, **kwargs)
         self._spec = spec
 
     @fail_typed
@@ -85,8 +86,8 @@ class RetrainIfDue(_TrainingStarter):
 
     template_fields = (*TriggerDagRunOperator.template_fields, "until")
 
-    def __init__(self, *, model: str, until: Any, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
+    def __init__(self, *, model_name: str, until: Any, **kwargs: Any) -> None:
+        super().__init__(model_name=model_name, **kwargs)
         self.until = until
 
     @fail_typed

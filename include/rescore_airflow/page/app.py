@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rescore.errors import NotFoundError, RescoreError
-from rescore_airflow.connections import pipeline_context
+from rescore_airflow.connections import SharedContext
 from rescore_airflow.page.overview import model_overview, model_pictures
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def create_page() -> FastAPI:
         trim_blocks=True,
     )
 
+    shared = SharedContext()
+
     def render(name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
         text = pages.get_template(name).render(**values)
         return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
@@ -62,7 +64,7 @@ def create_page() -> FastAPI:
     def all_models(user: GetUserDep) -> HTMLResponse:
         """Every model whose scoring DAG the user may read."""
         try:
-            ctx = pipeline_context()
+            ctx = shared.get()
             readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
             models = [
                 model_overview(ctx, name, FEW, now=datetime.now(UTC))
@@ -77,7 +79,7 @@ def create_page() -> FastAPI:
     def one_model(dag_id: str) -> HTMLResponse:
         """One model, named by its scoring DAG; the check of access reads ``dag_id`` from the path."""
         try:
-            ctx = pipeline_context()
+            ctx = shared.get()
             model = model_of(dag_id, ctx)
             models = [model_overview(ctx, model, MANY, now=datetime.now(UTC))]
             pictures = [] if models[0].problem else model_pictures(ctx, model)
@@ -91,7 +93,7 @@ def create_page() -> FastAPI:
         from rescore.report import comparison_html
 
         try:
-            ctx = pipeline_context()
+            ctx = shared.get()
             model = model_of(dag_id, ctx)
             found = ctx.store.comparison(comparison_id)
         except NotFoundError as error:

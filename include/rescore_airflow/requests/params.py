@@ -15,7 +15,15 @@ from airflow.sdk import Param
 from rescore.errors import ParameterError
 from rescore.interval import Interval, parse_moment
 
-__all__ = ["check_conf", "interval_of", "moment_of", "moment_param", "text_param"]
+__all__ = [
+    "check_conf",
+    "interval_of",
+    "moment_of",
+    "moment_param",
+    "person_behind",
+    "text_of",
+    "text_param",
+]
 
 
 def moment_param(title: str, description: str) -> Param:
@@ -47,6 +55,29 @@ def check_conf(conf: Mapping[str, Any] | None, known: Iterable[str]) -> None:
         expected=f"any of: {', '.join(names)}",
         fix=f"did you mean {close[0]!r}?" if close else "take it out",
         data={"unknown": unknown},
+    )
+
+
+def text_of(params: Mapping[str, Any], name: str) -> str | None:
+    """The text that Param ``name`` gives, without white space around it; None if it is empty."""
+    return (params.get(name) or "").strip() or None
+
+
+def person_behind(dag_run: Any, given: str, *, name: str, fix: str) -> str:
+    """The person who started the run, and whose word Param ``name`` is.
+
+    Raises
+    ------
+    ParameterError
+        A schedule or another DAG started it.
+    """
+    if dag_run.triggering_user_name:
+        return str(dag_run.triggering_user_name)
+    raise ParameterError(
+        f"{given}, but no person started this run",
+        where=f"Param {name}",
+        expected="a run started by a person in the UI or through the API",
+        fix=fix,
     )
 
 

@@ -12,7 +12,15 @@ from airflow.sdk import Param
 from rescore.errors import IntervalError, ParameterError
 from rescore.interval import Interval, parse_moment
 from rescore.spec import ModelSpec
-from rescore_airflow.requests.params import check_conf, interval_of, moment_of, moment_param, text_param
+from rescore_airflow.requests.params import (
+    check_conf,
+    interval_of,
+    moment_of,
+    moment_param,
+    person_behind,
+    text_of,
+    text_param,
+)
 
 __all__ = ["TrainRequest", "train_params", "train_request"]
 
@@ -92,28 +100,22 @@ def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, n
             expected="a window that has ended by as_of",
             fix="give an earlier end, or a later as_of",
         )
-    promote, approve = bool(params["pin"]), params["approve"] == "now"
-    reason = (params.get("reason") or "").strip() or None
-    if approve and not promote:
+    promote, reason = bool(params["pin"]), text_of(params, "reason")
+    if params["approve"] != "now":
+        return TrainRequest(window, as_of, promote, None, reason)
+    if not promote:
         raise ParameterError(
             "approve is now, but pin is off",
             where="Params approve and pin",
             expected="approve: ask, or pin on",
             fix="decide on one of them",
         )
-    if approve and reason is None:
+    if reason is None:
         raise ParameterError(
             "approve is now, but no reason is given",
             where="Param reason",
             expected="why the package is promoted",
             fix="write it; it is stored with your name",
         )
-    person = dag_run.triggering_user_name or None
-    if approve and person is None:
-        raise ParameterError(
-            "approve is now, but nobody in person started this run",
-            where="Param approve",
-            expected="a run started by a person in the UI or through the API",
-            fix="leave approve at ask",
-        )
-    return TrainRequest(window, as_of, promote, person if approve else None, reason)
+    person = person_behind(dag_run, "approve is now", name="approve", fix="leave approve at ask")
+    return TrainRequest(window, as_of, promote, person, reason)

@@ -1,0 +1,37 @@
+"""The message about published scores at whose verdict the model acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rescore_airflow.notify.events import Message, tell
+
+__all__ = ["tell_of_verdicts"]
+
+
+def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
+    """Tell people of the new runs at whose verdict the model acts; gives how many notifiers were told.
+
+    The daily look at labels brings no new run, and repeats nothing.
+
+    Parameters
+    ----------
+    state : mapping
+        What ``measure`` of the monitor gave.
+    context : mapping
+        The task's context; templates of notifiers see it.
+    """
+    runs = [run for run in state["runs"] if run["acts"]] if state["new"] else []
+    if not runs:
+        return 0
+    last = runs[-1]
+    more = f", and {len(runs) - 1} more" if len(runs) > 1 else ""
+    lines = [f"{run['interval']}: {run['verdict']}: {run['sentence']}" for run in runs]
+    if performance := state["performance"]:
+        lines.append(
+            f"{performance['metric']} of the week until {performance['until']}: {performance['value']:.4g}, "
+            f"{performance['rows']:,} labelled rows"
+        )
+    subject = f"{state['model']}: scores of {last['interval']} are {last['verdict']}{more}"
+    return tell(Message("verdict", state["model"], subject, "\n".join(lines), state), context)
