@@ -240,11 +240,11 @@ class LocalAirflow:
             with connection, connection.cursor() as cursor:
                 cursor.execute("select to_regclass('alembic_version') is not null")
                 revisions = []
-                if cursor.fetchone()[0]:
+                if cursor.fetchall() == [(True,)]:
                     cursor.execute("select version_num from alembic_version order by 1")
                     revisions = [row[0] for row in cursor.fetchall()]
                 cursor.execute("select oid::text from pg_database where datname = current_database()")
-                database = cursor.fetchone()[0]
+                [(database,)] = cursor.fetchall()
         finally:
             connection.close()
         return {

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
-import psycopg2.extensions
 from psycopg2 import sql
+from psycopg2.extensions import make_dsn
 
 from rescore.errors import ParameterError, SourceQueryError, SourceUnavailableError
-from rescore.source.session import parameters_of, where_of
+from rescore.source.session import CONNECTION, parameters_of, where_of
 
 __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
 
@@ -175,9 +175,7 @@ def reading(url: str, *, read_only: bool = True) -> Iterator[Any]:
     """
     parameters = parameters_of(url)
     try:
-        connection = psycopg2.connect(
-            **{"connect_timeout": "10", "application_name": "rescore", **parameters}
-        )
+        connection = psycopg2.connect(make_dsn(**{**CONNECTION, **parameters}))
     except psycopg2.OperationalError as error:
         raise SourceUnavailableError(
             f"the source database is not available: {str(error).strip()}",
@@ -231,7 +229,7 @@ def _count(
     cursor: Any, table: sql.Composable, declared: Sequence[tuple[str, str, bool]]
 ) -> tuple[int, dict[str, tuple[int, int | None, Any, Any]]]:
     """Rows; and for each column NULLs, distinct values and bounds; of all columns in one pass."""
-    parts = [sql.SQL("count(*)")]
+    parts: list[sql.Composable] = [sql.SQL("count(*)")]
     for name, kind, _ in declared:
         column = sql.Identifier(name)
         parts.append(sql.SQL("count({})").format(column))

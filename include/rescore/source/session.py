@@ -22,7 +22,7 @@ import pyarrow as pa
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
 from rescore.source.query import Rendered
 
-__all__ = ["Column", "Session", "parameters_of", "where_of"]
+__all__ = ["CONNECTION", "Column", "Session", "parameters_of", "where_of"]
 
 _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Whatever a role, a database or a server may have set otherwise and a query's result can depend on.
@@ -42,7 +42,8 @@ _FIXED = (
     "SET LOCAL synchronize_seqscans TO off",
     "SET LOCAL jit TO off",
 )
-_CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
+#: What every connection to a source says of itself.
+CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
 _SECRET_FREE = ("host", "port", "dbname", "user")
 # SQLSTATE classes and codes that a later attempt can survive: connection, resources, shutdown,
 # conflicts with a standby's recovery.
@@ -92,7 +93,7 @@ class Session:
     def __init__(self, url: str, *, statement_timeout: timedelta) -> None:
         parameters = parameters_of(url)
         self.where = where_of(parameters)
-        self._dsn = psycopg2.extensions.make_dsn(**{**_CONNECTION, **parameters})
+        self._dsn = psycopg2.extensions.make_dsn(**{**CONNECTION, **parameters})
         self._timeout = statement_timeout
 
     def __enter__(self) -> Session:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import psycopg2
+import psycopg2.extensions
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg2 import sql
@@ -216,8 +216,8 @@ class Scores(Runs):
             end=sql.Literal(interval.end),
             order=layout.order(),
         )
-        text: str = query.as_string(connection.connection.dbapi_connection)
-        return text
+        driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)
+        return query.as_string(driver)
 
 
 def _conform(scores: pa.Table, layout: ScoreLayout, where: str) -> pa.Table:
