@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rescore.errors import SettingsError
 
-__all__ = ["Settings", "sqlalchemy_url"]
+__all__ = ["Settings"]
 
 
 _LOCK = Path(__file__).parents[2] / "requirements.txt"
@@ -100,12 +100,3 @@ def _schema(env: Mapping[str, str], variable: str, default: str) -> str:
             fix=f"set it to a name like {default}",
         )
     return name
-
-
-def sqlalchemy_url(url: str) -> str:
-    """Name psycopg2 as the driver of a Postgres URL, however its scheme is spelled.
-
-    ``postgres://`` (as Airflow's hooks write it) and ``postgresql://`` (which SQLAlchemy 2.1 takes
-    for psycopg 3) become ``postgresql+psycopg2://``.
-    """
-    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg2://", url)

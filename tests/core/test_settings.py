@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rescore.errors import SettingsError
-from rescore.settings import Settings, sqlalchemy_url
+from rescore.settings import Settings
 
 
 def test_defaults_lie_under_the_current_folder() -> None:
@@ -56,10 +56,3 @@ def test_a_schema_is_a_plain_identifier(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"RESCORE_STORE_SCHEMA": name})
     assert caught.value.where == "environment variable RESCORE_STORE_SCHEMA"
-
-
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_every_spelling_of_the_scheme_means_psycopg2(scheme: str) -> None:
-    assert sqlalchemy_url(f"{scheme}://u:p@h:5/d?a=postgres://") == (
-        "postgresql+psycopg2://u:p@h:5/d?a=postgres://"
-    )

@@ -168,7 +168,7 @@ def test_a_database_that_is_down_may_be_up_later(folder: ModelFolder) -> None:
     assert error.retryable
     assert "Connection refused" in error.what
     assert "secret" not in str(error)
-    assert "host=127.0.0.1" in (error.where or "")
+    assert "me@127.0.0.1:" in (error.where or "")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,8 @@ def test_a_wrong_login_is_no_matter_of_time(
 )
 def test_a_url_that_is_none_and_none_of_it_shown(folder: ModelFolder, url: str) -> None:
     error = refused(url, folder, SettingsError)
-    assert error.what == "the URL of the source connection can't be read"
+    assert error.what.startswith("the URL of a Postgres can't be read")
+    assert error.where == "the source connection that model.yaml names"
     assert "cret" not in str(error)
     assert "%2F" in (error.fix or "")
 

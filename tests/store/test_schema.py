@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from rescore.errors import SettingsError, StoreSchemaError, StoreUnavailableError
+from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUnavailableError
 from rescore.local.postgres import LocalPostgres
 from rescore.store import Store
 from rescore.store.database import KNOWN_VERSIONS
@@ -73,7 +73,7 @@ def test_any_number_may_migrate_at_once(database_url: str) -> None:
 
 def test_table_definitions_are_those_of_the_migrations(store: Store) -> None:
     # The local user is called rescore, so that schema would be the default one and go unnamed.
-    engine = create_engine(store.url, connect_args={"options": "-c search_path=public"})
+    engine = create_engine(store.address.sqlalchemy(), connect_args={"options": "-c search_path=public"})
     with engine.connect() as connection:
 
         def ours(name: str | None, kind: str, parents: object) -> bool:
@@ -114,15 +114,31 @@ def test_a_newer_store_is_left_alone(store: Store) -> None:
     later.close()
 
 
-def test_a_database_that_is_down_or_refuses_says_so_without_the_password(store: Store) -> None:
-    url = store.engine.url
-    for changed in (url.set(port=1), url.set(password="secret-guess"), url.set(database="nowhere")):
-        other = Store(changed.render_as_string(hide_password=False))
-        with pytest.raises(StoreUnavailableError) as caught:
-            other.runs()
-        assert caught.value.retryable
-        assert "secret-guess" not in str(caught.value)
-        assert str(changed.port) in str(caught.value)
+def test_a_database_that_is_down_says_so_without_the_password(store: Store) -> None:
+    url = store.engine.url.set(port=1, password="secret-guess")
+    with pytest.raises(StoreUnavailableError) as caught:
+        Store(url.render_as_string(hide_password=False)).runs()
+    assert caught.value.retryable
+    assert "secret-guess" not in str(caught.value)
+    assert "127.0.0.1:1/" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"password": "secret-guess"}, {"database": "nowhere"}])
+def test_a_refused_login_waits_for_a_person(store: Store, wrong: dict[str, str]) -> None:
+    url = store.engine.url.set(**wrong)
+    with pytest.raises(SettingsError, match="refuses the connection") as caught:
+        Store(url.render_as_string(hide_password=False)).runs()
+    assert not caught.value.retryable
+    assert "secret-guess" not in str(caught.value)
+    assert "RESCORE_DATABASE_URL" in (caught.value.fix or "")
+
+
+def test_a_statement_that_takes_too_long_waits_for_a_person(store: Store) -> None:
+    with pytest.raises(StoreError, match="statement timeout") as caught, store.transaction() as connection:
+        connection.execute(text("SET LOCAL statement_timeout TO 50"))
+        connection.execute(text("SELECT pg_sleep(60)"))
+    assert not caught.value.retryable
+    assert "statement_timeout" in (caught.value.fix or "")
 
 
 def test_schema_names_are_plain_and_two() -> None:

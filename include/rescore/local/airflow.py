@@ -27,7 +27,7 @@ from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
 from rescore.local.rest import get_json
 from rescore.local.secret_file import kept_secret, write_secret
 from rescore.local.variables import SINGLE_THREADED
-from rescore.settings import sqlalchemy_url
+from rescore.postgres_url import PostgresUrl
 
 __all__ = ["COMPONENTS", "LocalAirflow"]
 
@@ -98,6 +98,10 @@ class LocalAirflow:
         """A REST client that is logged in."""
         return AirflowClient.log_in(self.url, *self.login())
 
+    @property
+    def _address(self) -> PostgresUrl:
+        return PostgresUrl.parse(self.database_url, where="AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+
     # -- before the start ---------------------------------------------------------------------
 
     def prepare(self) -> None:
@@ -164,7 +168,9 @@ class LocalAirflow:
                 # A laptop that is busy with other things is slow, not broken.
                 "dagbag_import_timeout": 120,
             },
-            "database": {"sql_alchemy_conn": sqlalchemy_url(self.database_url)},
+            "database": {
+                "sql_alchemy_conn": self._address.sqlalchemy().render_as_string(hide_password=False)
+            },
             "api": {
                 "host": LOOPBACK,
                 "port": port,
@@ -235,7 +241,7 @@ class LocalAirflow:
         write_secret(self.folder / "migrated.json", json.dumps(self._migration_record()))
 
     def _migration_record(self) -> dict[str, object]:
-        connection = psycopg2.connect(self.database_url)
+        connection = psycopg2.connect(self._address.dsn)
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("select to_regclass('alembic_version') is not null")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from rescore.local.postgres import LocalPostgres
 from rescore.local.processes import end_all, end_process, tail
 from rescore.local.run_state import Request, RunFolder, RunState
 from rescore.local.variables import environment, settings_variables
+from rescore.postgres_url import PostgresUrl
 from rescore.settings import Settings
 
 __all__ = ["LocalStack", "StackStatus", "environment"]
@@ -292,7 +292,7 @@ class LocalStack:
             return None
         given = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
         if given:
-            return re.sub(r"^postgresql\+\w+://", "postgresql://", given)
+            return given
         return _database_beside(self.settings.database_url)
 
     def _wait_until_ready(self, wanted: Request, child: subprocess.Popen[bytes] | None) -> RunState:
@@ -374,12 +374,10 @@ def _may_lock(probe: IO[str], kind: int) -> bool:
 
 def _database_beside(url: str) -> str:
     """A database ``<name>_airflow`` on the server of ``url``, made if it is missing."""
-    from sqlalchemy.engine import make_url  # half a second that no other path needs
-
-    address = make_url(url)
-    name = f"{address.database or 'rescore'}_airflow"
+    address = PostgresUrl.parse(url, where="environment variable RESCORE_DATABASE_URL")
+    name = f"{address.parameters.get('dbname', 'rescore')}_airflow"
     try:
-        connection = psycopg2.connect(url)
+        connection = psycopg2.connect(address.dsn)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor, contextlib.suppress(psycopg2.errors.DuplicateDatabase):
@@ -392,4 +390,4 @@ def _database_beside(url: str) -> str:
             where="RESCORE_DATABASE_URL",
             fix=f"create the database {name}, or name one in AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
         ) from None
-    return address.set(database=name).render_as_string(hide_password=False)
+    return address.with_database(name).dsn

@@ -14,10 +14,10 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import make_dsn
 
-from rescore.errors import ParameterError, SourceQueryError, SourceUnavailableError
-from rescore.source.session import CONNECTION, parameters_of, where_of
+from rescore.errors import ParameterError, SourceQueryError
+from rescore.source.session import not_connected, source_address, unavailable
+from rescore.sqlstates import is_retryable
 
 __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
 
@@ -173,25 +173,22 @@ def reading(url: str, *, read_only: bool = True) -> Iterator[Any]:
     SettingsError, SourceUnavailableError, SourceQueryError
         The URL is wrong; the database is down; it refuses a statement.
     """
-    parameters = parameters_of(url)
+    address = source_address(url)
     try:
-        connection = psycopg2.connect(make_dsn(**{**CONNECTION, **parameters}))
+        connection = psycopg2.connect(address.dsn)
     except psycopg2.OperationalError as error:
-        raise SourceUnavailableError(
-            f"the source database is not available: {str(error).strip()}",
-            where=where_of(parameters),
-            expected="a database that answers",
-            fix="start it, or mend the connection",
-        ) from None
+        raise not_connected(str(error).strip(), f"database {address}") from None
     try:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=read_only)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL timezone TO 'UTC'; SET LOCAL max_parallel_workers_per_gather TO 0")
             yield cursor
     except psycopg2.Error as error:
+        if error.pgcode is None or is_retryable(error.pgcode):
+            raise unavailable(str(error).strip(), f"database {address}") from None
         raise SourceQueryError(
             f"the database refused a query: {str(error).strip().splitlines()[0]}",
-            where=where_of(parameters),
+            where=f"database {address}",
             fix="if permission is denied, let the database's administrator grant SELECT",
             data={"sqlstate": error.pgcode or ""},
         ) from error

@@ -16,13 +16,14 @@ from typing import Any
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
-import psycopg2.extensions
 import pyarrow as pa
 
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
+from rescore.postgres_url import PostgresUrl
 from rescore.source.query import Rendered
+from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 
-__all__ = ["CONNECTION", "Column", "Session", "parameters_of", "where_of"]
+__all__ = ["Column", "Session", "not_connected", "source_address", "unavailable"]
 
 _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Whatever a role, a database or a server may have set otherwise and a query's result can depend on.
@@ -42,14 +43,9 @@ _FIXED = (
     "SET LOCAL synchronize_seqscans TO off",
     "SET LOCAL jit TO off",
 )
-#: What every connection to a source says of itself.
-CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
-_SECRET_FREE = ("host", "port", "dbname", "user")
-# SQLSTATE classes and codes that a later attempt can survive: connection, resources, shutdown,
-# conflicts with a standby's recovery.
-_RETRYABLE = re.compile(r"08...|53...|57P0[1-5]|58...|40001|40P01")
+# Parameters of every connection to a source, unless its URL says otherwise.
+_CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
 _RECOVERY_CONFLICT = "conflict with recovery"
-_REFUSED_US = re.compile(r"authentication failed|does not exist|no pg_hba.conf entry|not permitted to log in")
 _DRIVER_PREFIX = re.compile(r"^(?:[A-Z_]+: )?(?:\[libpq\] )?")
 
 
@@ -91,16 +87,16 @@ class Session:
     """
 
     def __init__(self, url: str, *, statement_timeout: timedelta) -> None:
-        parameters = parameters_of(url)
-        self.where = where_of(parameters)
-        self._dsn = psycopg2.extensions.make_dsn(**{**CONNECTION, **parameters})
+        address = source_address(url)
+        self.where = f"database {address}"
+        self._dsn = address.dsn
         self._timeout = statement_timeout
 
     def __enter__(self) -> Session:
         try:
             self._connection = adbc_driver_postgresql.dbapi.connect(self._dsn, autocommit=True)
         except adbc_driver_manager.Error as error:
-            raise self._refused(error) from None
+            raise not_connected(_message(error), self.where) from None
         try:
             for setting in (_BEGIN, *_FIXED, _timeout_setting(self._timeout)):
                 self._run(setting)
@@ -180,7 +176,7 @@ class Session:
         except (OSError, pa.ArrowException) as error:
             message = _message(error)
             if _RECOVERY_CONFLICT in message or not self._alive():
-                raise self._unavailable(message) from None
+                raise unavailable(message, self.where) from None
             raise _query_error(message, "", query.where, self.where) from None
 
     def _alive(self) -> bool:
@@ -195,8 +191,8 @@ class Session:
         diagnostics = {str(key): value.decode(errors="replace") for key, value in _details(error)}
         state = error.sqlstate or ""
         message = diagnostics.get("PG_DIAG_MESSAGE_PRIMARY") or _message(error)
-        if not state or _RETRYABLE.fullmatch(state):
-            return self._unavailable(message)
+        if not state or is_retryable(state):
+            return unavailable(message, self.where)
         hints = [
             diagnostics[f"PG_DIAG_{part}"]
             for part in ("MESSAGE_DETAIL", "MESSAGE_HINT")
@@ -208,31 +204,12 @@ class Session:
             place = query.locate(int(position) - 1)
         return _query_error(message, state, place, self.where, hints)
 
-    def _refused(self, error: adbc_driver_manager.Error) -> SettingsError | SourceUnavailableError:
-        message = _message(error)
-        if "FATAL" in message and _REFUSED_US.search(message):
-            return SettingsError(
-                f"the source database refuses the connection: {message}",
-                where=self.where,
-                expected="a database and a role that exist, and its password",
-                fix="mend the connection's URL, or let the database's administrator admit the role",
-            )
-        return self._unavailable(message)
-
-    def _unavailable(self, message: str) -> SourceUnavailableError:
-        return SourceUnavailableError(
-            f"the source database is not available: {message}",
-            where=self.where,
-            expected="a connection that lasts for the whole extraction",
-            fix="nothing was kept; try again when the database is up",
-        )
-
 
 def _query_error(
     message: str, state: str, place: str, database: str, hints: list[str] | None = None
 ) -> SourceQueryError:
-    fix = "mend the query; Postgres' own words are above"
-    if "statement timeout" in message:
+    fix = "correct the query; Postgres' own words are above"
+    if is_statement_timeout(state) or "statement timeout" in message:
         fix = "add an index for the query, or raise source.statement_timeout in model.yaml"
     elif "read-only transaction" in message:
         fix = "a query of a model only reads"
@@ -247,34 +224,38 @@ def _query_error(
     )
 
 
-def parameters_of(url: str) -> dict[str, str]:
-    """The libpq parameters of a URL, however SQLAlchemy or Airflow spell it.
+def not_connected(message: str, where: str) -> SettingsError | SourceUnavailableError:
+    """The error for a connection that did not come about, from libpq's message."""
+    if login_is_refused(message):
+        return SettingsError(
+            f"the source database refuses the connection: {message}",
+            where=where,
+            expected="a database and a role that exist, and its password",
+            fix="correct the connection's URL, or let the database's administrator admit the role",
+        )
+    return unavailable(message, where)
+
+
+def unavailable(message: str, where: str) -> SourceUnavailableError:
+    """The error for a database that is down or busy now."""
+    return SourceUnavailableError(
+        f"the source database is not available: {message}",
+        where=where,
+        expected="a connection that lasts for the whole extraction",
+        fix="nothing was kept; try again when the database is up",
+    )
+
+
+def source_address(url: str) -> PostgresUrl:
+    """The source's database, with the parameters that every connection to a source has.
 
     Raises
     ------
     SettingsError
-        It can't be read; nothing of it is shown.
+        The URL can't be read; nothing of it is shown.
     """
-    plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
-    parameters: dict[str, str] = {}
-    with suppress(psycopg2.ProgrammingError):
-        parameters = psycopg2.extensions.parse_dsn(plain)
-    # A password with / or @ in it ends up in the port or the name; so nothing of the URL is shown.
-    if not parameters or not re.fullmatch(r"[\d,]*", parameters.get("port", "")):
-        raise SettingsError(
-            "the URL of the source connection can't be read",
-            where="the source connection that model.yaml names",
-            expected="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, options after a ?",
-            fix="mend the URL; write / @ : ? # and % in a password as %2F %40 %3A %3F %23 %25",
-        )
-    return parameters
-
-
-def where_of(parameters: dict[str, str]) -> str:
-    """A database in words, without a secret."""
-    return "database " + " ".join(
-        f"{name}={parameters[name]}" for name in _SECRET_FREE if parameters.get(name)
-    )
+    where = "the source connection that model.yaml names"
+    return PostgresUrl.parse(url, where=where).with_defaults(**_CONNECTION)
 
 
 def _timeout_setting(timeout: timedelta) -> str:

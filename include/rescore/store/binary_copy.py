@@ -22,6 +22,7 @@ from psycopg2 import sql
 from sqlalchemy import Connection
 
 from rescore.errors import StoreError, StoreUnavailableError
+from rescore.sqlstates import is_retryable
 
 __all__ = ["copy_in", "held_as", "postgres_type", "query_batches"]
 
@@ -129,7 +130,7 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
     Parameters
     ----------
     url : str
-        libpq URL.
+        A connection string for libpq.
     query : str
         SQL with everything in it; compose it with ``psycopg2.sql``.
 
@@ -150,7 +151,8 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
                 # ADBC's own metadata is not part of the data.
                 yield batch.replace_schema_metadata(None)
     except dbapi.Error as error:
-        kind = StoreUnavailableError if isinstance(error, dbapi.OperationalError) else StoreError
+        passes = not error.sqlstate or is_retryable(error.sqlstate)
+        kind = StoreUnavailableError if passes else StoreError
         raise kind(f"scores can't be read back: {error}") from error
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import sql
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUnavailableError
-from rescore.settings import sqlalchemy_url
+from rescore.postgres_url import PostgresUrl
+from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
 
 __all__ = ["KNOWN_VERSIONS", "Database"]
@@ -25,14 +26,11 @@ __all__ = ["KNOWN_VERSIONS", "Database"]
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
 KNOWN_VERSIONS = ("0001", "0002", "0003", "0004")
 
-#: How long a host that does not answer is waited for, unless the URL says.
-_CONNECT_SECONDS = 10
+#: How long a host that does not answer is waited for (seconds), unless the URL says.
+_CONNECT_SECONDS = "10"
 
 _MIGRATE = "run: rescore store migrate"
 
-# Classes of SQLSTATE that say "not now": connection, insufficient resources, operator intervention,
-# transaction rollback (deadlock, serialisation), lock not available.
-_UNAVAILABLE = ("08", "53", "57", "40", "55P03", "28", "3D")
 _NOT_MIGRATED = {"42P01", "3F000", "42883", "42703"}
 
 
@@ -53,10 +51,10 @@ class Database:
     def __init__(
         self, url: str, *, store_schema: str = SCHEMA, consumer_schema: str = CONSUMER_SCHEMA
     ) -> None:
-        parsed = make_url(sqlalchemy_url(url))
-        if "connect_timeout" not in parsed.query:
-            parsed = parsed.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
-        self.url = parsed.render_as_string(hide_password=False)
+        self.address = PostgresUrl.parse(
+            url, where="environment variable RESCORE_DATABASE_URL"
+        ).with_defaults(connect_timeout=_CONNECT_SECONDS)
+        self.url = url
         self.store_schema = checked_name(store_schema, "schema")
         self.consumer_schema = checked_name(consumer_schema, "schema")
         if store_schema == consumer_schema:
@@ -73,7 +71,7 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The SQLAlchemy engine; table objects of ``tables.py`` meet the configured schemas here."""
-        engine = create_engine(self.url, pool_size=2, max_overflow=8, pool_pre_ping=True)
+        engine = create_engine(self.address.sqlalchemy(), pool_size=2, max_overflow=8, pool_pre_ping=True)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "checkout", _refuse_inherited)
         names = {SCHEMA: self.store_schema, CONSUMER_SCHEMA: self.consumer_schema}
@@ -81,14 +79,13 @@ class Database:
 
     @property
     def libpq_url(self) -> str:
-        """The URL as libpq and ADBC read it."""
-        return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        """The connection string as libpq and ADBC read it; it holds the password."""
+        return self.address.dsn
 
     @property
     def where(self) -> str:
         """Host, port, database and user, for people; no password."""
-        url = make_url(self.url)
-        return f"{url.username or ''}@{url.host or 'local socket'}:{url.port or 5432}/{url.database or ''}"
+        return str(self.address)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -171,18 +168,25 @@ class Database:
                 data={"version": version, "known": list(KNOWN_VERSIONS)},
             )
 
-    def _explained(self, error: BaseException) -> StoreError:
+    def _explained(self, error: BaseException) -> StoreError | SettingsError:
         code = getattr(error, "pgcode", None)
         message = str(error).strip()
+        if code is None and login_is_refused(message):
+            return SettingsError(
+                f"the store's database refuses the connection: {message}",
+                where=self.where,
+                expected="a database and a role that exist, and its password",
+                fix="correct RESCORE_DATABASE_URL, or let the database's administrator admit the role",
+            )
         if code is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
             first = message.splitlines()[0] if message else "no reason given"
             return StoreUnavailableError(
                 f"the store's database does not answer: {first}",
                 where=self.where,
                 expected="a Postgres that takes connections",
-                fix="start it (the local one: rescore up), or mend RESCORE_DATABASE_URL",
+                fix="start it (the local one: rescore up), or correct RESCORE_DATABASE_URL",
             )
-        if code is not None and code.startswith(_UNAVAILABLE):
+        if code is not None and is_retryable(code):
             return StoreUnavailableError(
                 f"the store's database refuses: {message}",
                 where=self.where,
@@ -205,7 +209,12 @@ class Database:
                 fix="use the role that owns the store for set-up, and a member of rescore_run for runs",
                 data={"sqlstate": code},
             )
-        return StoreError(f"the store's database says: {message}", where=self.where, data={"sqlstate": code})
+        fix = None
+        if code is not None and is_statement_timeout(code):
+            fix = "raise statement_timeout for this role or in the options of RESCORE_DATABASE_URL"
+        return StoreError(
+            f"the store's database says: {message}", where=self.where, fix=fix, data={"sqlstate": code}
+        )
 
     def qualified(self, table: str) -> sql.Identifier:
         """A quoted ``store_schema.table``."""
