@@ -6,8 +6,8 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescore.errors import SpecError, UnknownModelError
-from rescore.spec import ModelSpec, read_spec
+from rescore.errors import RescoreError, SpecError, UnknownModelError
+from rescore.spec import ModelSpec, read_spec, read_text
 
 __all__ = ["ModelFolder", "find_models", "load_model"]
 
@@ -104,7 +104,17 @@ def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelF
             expected=f"one of: {', '.join(known) or '(no model folder at all)'}",
             fix=f"did you mean {close[0]!r}?" if close else "create the folder, or check RESCORE_MODELS",
         )
-    spec = read_spec(folder / "model.yaml")
+    try:
+        spec = read_spec(folder / "model.yaml")
+    except RescoreError:
+        raise
+    except Exception as error:  # one folder must never keep the others from being read
+        raise SpecError(
+            f"model.yaml can't be read: {type(error).__name__}: {error}",
+            where=str(folder / "model.yaml"),
+            expected="the keys that the guide 'Add a model' describes",
+            fix="correct the value that the message names",
+        ) from error
     if spec.name != name:
         raise SpecError(
             f"model.yaml says name: {spec.name}, but its folder is {name}",
@@ -123,7 +133,7 @@ def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelF
     return ModelFolder(
         path=folder,
         spec=spec,
-        extract_sql=(folder / "extract.sql").read_text(encoding="utf-8"),
-        labels_sql=(folder / "labels.sql").read_text(encoding="utf-8"),
+        extract_sql=read_text(folder / "extract.sql"),
+        labels_sql=read_text(folder / "labels.sql"),
         shared_path=shared if shared is not None else models.parent / "features",
     )

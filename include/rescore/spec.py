@@ -27,6 +27,7 @@ __all__ = [
     "ModelSpec",
     "NotifySpec",
     "read_spec",
+    "read_text",
 ]
 
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
@@ -41,7 +42,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def _duration(value: Any) -> Any:
     if isinstance(value, str) and (match := _DURATION.match(value.strip())):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        try:
+            return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        except OverflowError:
+            raise ValueError(f"{value!r} is longer than {timedelta.max.days:,} days") from None
     if isinstance(value, timedelta):
         return value
     raise ValueError("expected a duration like 90s, 30m, 24h, 7d or 2w")
@@ -175,6 +179,13 @@ class ScheduleSpec(_Declared):
             raise ValueError(f"unknown time zone {self.timezone!r}, expected an IANA name")
         if len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
             raise ValueError(f"{self.cron!r} is not a cron expression of five fields")
+        schedule = self.schedule()
+        try:
+            schedule.first_interval(), schedule.last_interval()
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"no run of {self.cron!r} is due near its start {self.start} or its end {self.end}: {error}"
+            ) from None
         return self
 
     def schedule(self) -> Schedule:
@@ -378,6 +389,19 @@ class ModelSpec(_Declared):
         return list(dict.fromkeys(names))
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads YAML; a value that is no date or number of its kind is named with its line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError) as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{getattr(node, 'value', '')!r}: {error}", node.start_mark
+            ) from None
+
+
 def read_spec(path: Path) -> ModelSpec:
     """Read and validate one ``model.yaml``.
 
@@ -387,9 +411,14 @@ def read_spec(path: Path) -> ModelSpec:
         With the file, and every key that is wrong.
     """
     try:
-        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SpecError(f"not valid YAML: {error}", where=str(path), fix="mend the syntax") from None
+        declared = yaml.load(read_text(path), _Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError(
+            f"not valid YAML: {error}",
+            where=str(path),
+            expected="key: value lines; dates as YYYY-MM-DD",
+            fix="correct the line that the message names",
+        ) from None
     if not isinstance(declared, dict):
         raise SpecError("model.yaml is not a mapping", where=str(path), expected="key: value lines")
     try:
@@ -403,6 +432,33 @@ def read_spec(path: Path) -> ModelSpec:
             expected="the keys that the guide 'Add a model' describes",
             fix="mend the keys named",
             data={"problems": problems},
+        ) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a model folder's file.
+
+    Raises
+    ------
+    SpecError
+        It is not UTF-8, or can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SpecError(
+            f"{path.name} is not UTF-8: byte 0x{error.object[error.start]:02x} in line {line}",
+            where=str(path),
+            expected="text in UTF-8",
+            fix="save the file as UTF-8",
+        ) from None
+    except OSError as error:
+        raise SpecError(
+            f"{path.name} can't be read: {error.strerror}",
+            where=str(path),
+            expected="a file that this process may read",
+            fix="see its owner and its rights",
         ) from None
 
 

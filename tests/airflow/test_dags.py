@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
+from rescore.errors import SpecError
 from rescore_airflow.dags import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
+from rescore_airflow.declarations import declared
 from rescore_airflow.operators.readiness_trigger import ReadinessTrigger
 
 CHECKOUT = Path(__file__).parents[2]
@@ -150,13 +153,37 @@ def test_the_files_in_dags_are_wiring_only() -> None:
         assert len(file.read_text().splitlines()) <= 20, file.name
 
 
+def _write(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return damage
+
+
+def _latin1(folder: Path) -> None:
+    path = folder / "extract.sql"
+    path.write_bytes(b"-- caf\xe9\n" + path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        pytest.param(_write("model.yaml", "cron:", "crom:"), "schedule.crom: unknown key", id="key"),
+        pytest.param(_write("model.yaml", "2024-01-01", "2023-02-29"), "day is out of range", id="date"),
+        pytest.param(_latin1, "extract.sql is not UTF-8", id="encoding"),
+        pytest.param(_write("model.yaml", "20s", "99999999999w"), "is longer than", id="duration"),
+        pytest.param(_write("model.yaml", "0 0 * * *", "0 0 31 2 *"), "ebb", id="never-due"),
+        pytest.param(_write("model.yaml", "retries: 1", f"tags: [{'x' * 101}]"), "100", id="airflow-refuses"),
+    ],
+)
 def test_a_broken_model_folder_takes_only_its_own_dags_down(
-    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+    damage: Callable[[Path], None], says: str, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "models"
     shutil.copytree(models, folder)
-    broken = folder / "ebb" / "model.yaml"
-    broken.write_text(broken.read_text().replace("cron:", "crom:"))
+    damage(folder / "ebb")
     monkeypatch.setenv("RESCORE_MODELS", str(folder))
 
     bag = DagBag(CHECKOUT / "dags", safe_mode=True)
@@ -165,8 +192,26 @@ def test_a_broken_model_folder_takes_only_its_own_dags_down(
     assert {dag for dag in bag.dags if not dag.endswith("_surge")} == of_tides | {"reproduce"}
     assert list(bag.import_errors) == [str(CHECKOUT / "dags" / "model_folders.py")]
     message = next(iter(bag.import_errors.values()))
-    assert str(broken) in message
-    assert "schedule.crom: unknown key" in message
+    assert str(folder / "ebb") in message
+    assert says in message
+    assert "fix:" in message
+
+
+def test_a_model_folder_is_read_again_only_when_it_has_changed(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    monkeypatch.setenv("RESCORE_MODELS", str(folder))
+    first = declared("ebb")
+    assert declared("ebb") is first
+    file = folder / "ebb" / "model.yaml"
+    file.write_text(file.read_text() + "\ndescription: of the harbour\n")
+    assert declared("ebb").description == "of the harbour"
+    file.write_text("name: [")
+    for _ in range(2):
+        with pytest.raises(SpecError, match="not valid YAML"):
+            declared("ebb")
 
 
 def test_a_models_folder_that_does_not_exist_is_an_import_error(

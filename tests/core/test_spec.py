@@ -194,3 +194,35 @@ def test_a_specification_does_not_change(write: Write) -> None:
     spec: ModelSpec = write().spec
     with pytest.raises(Exception, match="frozen"):
         spec.owner = "somebody else"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("start: 2024-01-01", "start: 2023-02-29", "'2023-02-29': day is out of range for month"),
+        ("start: 2024-01-01", "start: 2024-01-01T25:00:00", "hour must be in 0..23"),
+        ("seed: 1}", "seed: 1, max_age: 99999999999w}", "training.max_age: '99999999999w' is longer than"),
+        ("0 4 * * *", "0 0 31 2 *", "no run of '0 0 31 2 *' is due"),
+        ("start: 2024-01-01", "start: 0001-01-01", "no run of '0 4 * * *' is due"),
+        ("owner: logistics", "owner: " + "[" * 3000, "not valid YAML"),
+        ("owner: logistics", "owner: *nobody", "undefined alias"),
+    ],
+)
+def test_a_value_that_a_parser_chokes_on_is_a_typed_error(
+    write: Write, old: str, new: str, says: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        write(text=MINIMAL.replace(old, new))
+    assert says in str(caught.value)
+    assert "parcels/model.yaml" in (caught.value.where or "")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["model.yaml", "extract.sql", "labels.sql"])
+def test_a_file_that_is_not_utf8_is_named_with_the_line(write: Write, name: str) -> None:
+    path = write().path / name
+    path.write_bytes(path.read_bytes() + b"\n# caf\xe9\n")
+    line = path.read_bytes().split(b"\xe9")[0].count(b"\n") + 1
+    with pytest.raises(SpecError, match=f"{name} is not UTF-8: byte 0xe9 in line {line}") as caught:
+        load_model(path.parents[1], "parcels")
+    assert caught.value.where == str(path)

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rescore.folder import load_model
-from rescore.settings import Settings
 from rescore.spec import ModelSpec
 from rescore_airflow.notify import on_failure
 from rescore_airflow.operators import log_reason
 
-__all__ = ["attempt", "dag_defaults", "declared", "on_demand"]
-
-
-def declared(model_name: str) -> ModelSpec:
-    """The model's specification; reading it loads nothing heavy."""
-    return load_model(Settings.from_environment().models, model_name).spec
+__all__ = ["attempt", "dag_defaults", "on_demand"]
 
 
 def dag_defaults(spec: ModelSpec, kind: str) -> dict[str, Any]:

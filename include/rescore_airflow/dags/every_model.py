@@ -1,12 +1,14 @@
-"""One DAG per model folder, so that a new folder needs no change in ``dags/``.
+"""A DAG for every model folder, so that a new folder needs no change in ``dags/``.
 
-A folder that is wrong loses its own DAGs only. Airflow drops *every* DAG of a file that raises, and
-refuses to trigger DAGs whose file has an import error; so the good ones are built in one file, and
-:func:`check_model_folders` raises in another, where the UI shows it under Import Errors.
+A folder that is wrong loses its own DAGs only, whatever reading it or building its DAGs raises. Airflow
+drops *every* DAG of a file that raises, and refuses to trigger DAGs whose file has an import error; so the
+good ones are built in one file, and :func:`check_model_folders` raises in another, where the UI shows it
+under Import Errors.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from airflow.sdk import DAG, get_parsing_context
@@ -22,13 +24,18 @@ from rescore_airflow.notify import listeners
 
 __all__ = ["check_model_folders", "every_model"]
 
+#: Builds one DAG of the model it is given.
+Builder = Callable[[str], DAG]
 
-def every_model(factory: Callable[[str], DAG]) -> dict[str, DAG]:
+log = logging.getLogger(__name__)
+
+
+def every_model(builder: Builder) -> dict[str, DAG]:
     """Build a DAG for every model folder that is in order.
 
     Parameters
     ----------
-    factory : callable
+    builder : callable
         One of :mod:`rescore_airflow.dags`: ``score_dag``, ``train_dag`` and so on.
 
     Returns
@@ -37,26 +44,27 @@ def every_model(factory: Callable[[str], DAG]) -> dict[str, DAG]:
         DAG id to DAG; a DAG file adds it to its globals.
     """
     built: dict[str, DAG] = {}
-    for model in _wanted():
+    for model_name in _models_to_build():
         try:
-            dag = factory(model)
-        except RescoreError:
-            continue  # check_model_folders says it
+            dag = builder(model_name)
+        except Exception as error:  # check_model_folders shows it in the UI
+            log.warning("%s: no DAG by %s: %s", model_name, builder.__name__, error)
+            continue
         built[dag.dag_id] = dag
     return built
 
 
-def _wanted() -> list[str]:
-    """The models; only one while a worker parses the file to run a task of that one's DAG."""
+def _models_to_build() -> list[str]:
+    """Every model; only one while a worker parses the file to run a task of that model's DAG."""
     models = find_models(Settings.from_environment().models)
     running = get_parsing_context().dag_id
     if running is None:
         return models
-    return [model for model in models if running.endswith(f"_{model}")]
+    return [model_name for model_name in models if running.endswith(f"_{model_name}")]
 
 
 def check_model_folders() -> None:
-    """Raise what is wrong with the model folders; say nothing if all is well.
+    """Raise what is wrong with the model folders; return if nothing is.
 
     Raises
     ------
@@ -73,17 +81,28 @@ def check_model_folders() -> None:
             expected="the folder that holds the model folders",
             fix="set it for every Airflow component",
         )
-    listeners("")  # the platform's own
-    wrong: list[str] = []
-    for model in find_models(folder):
-        for factory in (score_dag, train_dag, monitor_dag, publish_dag):
-            try:
-                factory(model)
-            except RescoreError as error:
-                wrong.append(str(error))
-                break
-    if wrong:
+    listeners("")  # those of the whole platform
+    models = find_models(folder)
+    problems = [str(error) for model_name in models if (error := _problem(model_name)) is not None]
+    if problems:
         raise SpecError(
-            f"{len(wrong)} of {len(find_models(folder))} model folders are wrong and have no DAGs:\n\n"
-            + "\n\n".join(wrong)
+            f"{len(problems)} of {len(models)} model folders are wrong and have no DAGs:\n\n"
+            + "\n\n".join(problems)
         )
+
+
+def _problem(model_name: str) -> RescoreError | None:
+    """What keeps a model from having its DAGs."""
+    for builder in (score_dag, train_dag, monitor_dag, publish_dag):
+        try:
+            builder(model_name)
+        except RescoreError as error:
+            return error
+        except Exception as error:
+            return SpecError(
+                f"the DAGs of {model_name} can't be built: {type(error).__name__}: {error}",
+                where=str(Settings.from_environment().models / model_name / "model.yaml"),
+                expected="values that Airflow takes, above all under schedule and airflow",
+                fix="correct the value that the message names",
+            )
+    return None

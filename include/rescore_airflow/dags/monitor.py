@@ -9,7 +9,8 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, g
 
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.dags.defaults import dag_defaults, declared
+from rescore_airflow.dags.defaults import dag_defaults
+from rescore_airflow.declarations import declared
 from rescore_airflow.notify import listeners, tell_of_verdicts
 from rescore_airflow.operators import RetrainIfDue, fail_typed
 

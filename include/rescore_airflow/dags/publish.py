@@ -5,7 +5,8 @@ from __future__ import annotations
 from airflow.sdk import DAG, Asset
 
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.dags.defaults import declared, on_demand
+from rescore_airflow.dags.defaults import on_demand
+from rescore_airflow.declarations import declared
 from rescore_airflow.operators import Release
 from rescore_airflow.requests import release_params, text_param
 

@@ -9,7 +9,8 @@ from airflow.sdk import DAG, Asset, get_current_context, task
 
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.dags.defaults import attempt, dag_defaults, declared
+from rescore_airflow.dags.defaults import attempt, dag_defaults
+from rescore_airflow.declarations import declared
 from rescore_airflow.operators import DriftCheck, Hold, ReadinessGate, Retrain, fail_typed
 from rescore_airflow.requests import score_params, score_request
 from rescore_airflow.timetable import ModelTimetable

@@ -9,7 +9,8 @@ from airflow.sdk import DAG, get_current_context, task
 
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.dags.defaults import declared, on_demand
+from rescore_airflow.dags.defaults import on_demand
+from rescore_airflow.declarations import declared
 from rescore_airflow.operators import Decision, Evidence, PromotionApproval, compare_with_pinned, fail_typed
 from rescore_airflow.requests import text_param, train_params, train_request
 

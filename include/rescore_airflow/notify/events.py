@@ -19,9 +19,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from rescore.errors import RescoreError, SettingsError
-from rescore.folder import load_model
-from rescore.settings import Settings
 from rescore.spec import NotifySpec
+from rescore_airflow.declarations import declared
 
 __all__ = ["Message", "listeners", "on_failure", "tell", "try_to_tell"]
 
@@ -73,10 +72,8 @@ def listeners(model_name: str) -> list[NotifySpec]:
     SettingsError
         The file is missing or wrong.
     """
-    declared: list[NotifySpec] = []
-    if model_name:
-        declared = load_model(Settings.from_environment().models, model_name).spec.airflow.notify
-    return [*declared, *_platform()]
+    of_model = declared(model_name).airflow.notify if model_name else []
+    return [*of_model, *_platform()]
 
 
 def _platform() -> list[NotifySpec]:
@@ -110,14 +107,14 @@ def tell(message: Message, context: Mapping[str, Any]) -> int:
     SettingsError
         At least one notifier failed; raised after all were tried.
     """
-    wanted = [declared for declared in listeners(message.model) if message.event in declared.events]
+    wanted = [spec for spec in listeners(message.model) if message.event in spec.events]
     failed = []
-    for declared in wanted:
+    for spec in wanted:
         try:
-            _notifier(declared)({**context, "rescore": message.variables()})
+            _notifier(spec)({**context, "rescore": message.variables()})
         except Exception as error:
-            log.exception("%s was not told of: %s", declared.notifier, message.subject)
-            failed.append(f"{declared.notifier}: {type(error).__name__}: {error}")
+            log.exception("%s was not told of: %s", spec.notifier, message.subject)
+            failed.append(f"{spec.notifier}: {type(error).__name__}: {error}")
     if failed:
         raise SettingsError(
             f"{len(failed)} of {len(wanted)} notifiers failed: {message.subject}",
@@ -137,14 +134,14 @@ def try_to_tell(message: Message, context: Mapping[str, Any]) -> None:
         log.exception("not every notifier was told of: %s", message.subject)
 
 
-def _notifier(declared: NotifySpec) -> Any:
+def _notifier(spec: NotifySpec) -> Any:
     from importlib import import_module
 
-    module, _, name = declared.notifier.rpartition(".")
+    module, _, name = spec.notifier.rpartition(".")
     kind = getattr(import_module(module), name)
     fields: Sequence[str] = getattr(kind, "template_fields", ())
     defaults = _DEFAULTS if set(_DEFAULTS) <= set(fields) else {}
-    return kind(**{**defaults, **declared.arguments})
+    return kind(**{**defaults, **spec.arguments})
 
 
 def on_failure(context: Any) -> None:
