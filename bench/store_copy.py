@@ -88,19 +88,19 @@ def main(rows: int, repeats: int) -> None:
 def compare(server: LocalPostgres, home: Path, rows: int, repeats: int) -> None:
     url = server.create_database("bench")
     store, scores = Store(url), make_scores(rows)
-    store.migrate()
-    store.ensure_model(make_spec(), KEY)
+    store.schema.migrate()
+    store.models.ensure(make_spec(), KEY)
     postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
 
     def psql(command: str) -> None:
         subprocess.run([postgres_binaries() / "psql", url, "-qc", command], check=True)
 
     def stage() -> None:
-        store.stage(store.claim("bench", INTERVAL, INTERVAL.end), scores)
+        store.scores.stage(store.runs.claim("bench", INTERVAL, INTERVAL.end), scores)
         store.close()
 
     stage()
-    ways: dict[str, Callable[[], None]] = {"Store.stage": stage}
+    ways: dict[str, Callable[[], None]] = {"store.scores.stage": stage}
     for form in ("text", "binary"):
         path = home / form
         columns = ", ".join(scores.column_names)

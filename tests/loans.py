@@ -99,10 +99,10 @@ class Bank:
     def publish(self, number: int) -> str:
         """Extract, score, compare and publish one day; the run's id."""
         ctx, spec = self.ctx, self.ctx.model(MODEL).spec
-        run = ctx.store.run(pipeline.begin_extract(ctx, MODEL, day(number)))
+        run = ctx.store.runs.get(pipeline.begin_extract(ctx, MODEL, day(number)))
         rows = source.read_frozen(ctx.archive.get_input(run.input_digest), run.input_digest)
         away = np.flatnonzero(rows["amount"].to_numpy() > 55)
-        ctx.store.record_excluded(
+        ctx.store.excluded.record(
             run,
             rows.take(pa.array(away)),
             positions=away.tolist(),
@@ -110,19 +110,19 @@ class Bank:
             reasons=["amount is larger than 55"] * len(away),
         )
         kept = rows.filter(pa.array(~np.isin(np.arange(rows.num_rows), away)))
-        ctx.store.record_validation(run, {"success": True})
-        ctx.store.advance(run, "validated")
-        package = ctx.store.current_pin(MODEL)
-        ctx.store.update(run, package_version=package.version, package_sha256=package.sha256)
+        ctx.store.reports.record_validation(run, {"success": True})
+        ctx.store.runs.advance(run, "validated")
+        package = ctx.store.pins.current(MODEL)
+        ctx.store.runs.update(run, package_version=package.version, package_sha256=package.sha256)
         score = chance(kept["amount"].to_numpy(), kept["income"].to_numpy())
         label = pa.array(np.where(score > 0.5, "true", "false"), pa.string())
         scored = kept.select(["loan", "asked_at"]).append_column("score", pa.array(score))
-        ctx.store.stage(run, scored.append_column("label", label))
-        ctx.store.advance(run, "scored")
+        ctx.store.scores.stage(run, scored.append_column("label", label))
+        ctx.store.runs.advance(run, "scored")
         report = drift.compare(self.reference, kept, score, spec.drift)
-        ctx.store.record_drift(run, report.to_dict())
-        ctx.store.advance(run, "checked")
-        ctx.store.publish(run)
+        ctx.store.reports.record_drift(run, report.to_dict())
+        ctx.store.runs.advance(run, "checked")
+        ctx.store.publications.publish(run)
         return run.run_id
 
 
@@ -148,13 +148,13 @@ def open_bank(url: str, home: Path, seed: int) -> Bank:
         }
     )
     ctx = pipeline.Context.from_environment(settings)
-    ctx.store.migrate()
+    ctx.store.schema.migrate()
     spec = ctx.model(MODEL).spec
-    ctx.store.ensure_model(spec, {"loan": pa.int32(), "asked_at": pa.timestamp("us", tz="UTC")})
+    ctx.store.models.ensure(spec, {"loan": pa.int32(), "asked_at": pa.timestamp("us", tz="UTC")})
     manifest = {"metrics": {"auc": 0.74, "brier": 0.13}}
     sha256 = bytes_sha256(b"loans")
-    ctx.store.add_package(MODEL, "1.0.0", sha256, manifest, "file:///loans.whl")
-    ctx.store.add_pin(MODEL, "1.0.0", sha256, who="ada", why="first")
+    ctx.store.packages.add(MODEL, "1.0.0", sha256, manifest, "file:///loans.whl")
+    ctx.store.pins.add(MODEL, "1.0.0", sha256, who="ada", why="first")
     past = [source.probe(url, ctx.model(MODEL), day(n), day(n).end) for n in range(TRAINED)]
     starts = np.repeat([day(n).start for n in range(TRAINED)], [one.num_rows for one in past])
     rows = pa.concat_tables(past)

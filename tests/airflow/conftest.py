@@ -101,7 +101,7 @@ def harbour(
         connections={},
     )
     store = Store(store_url)
-    store.migrate()
+    store.schema.migrate()
     stack = LocalStack(settings, dags=elsewhere / "dags", plugins=elsewhere / "plugins")
     harbour = Harbour(stack, store, source_url)
     harbour.execute(READINGS)

@@ -47,7 +47,7 @@ def score(harbour: Harbour, text: str) -> DagRun:
 
 
 def run_of(harbour: Harbour, text: str) -> Any:
-    return harbour.store.runs("surge", 1, interval=day(text))[0]
+    return harbour.store.runs.latest("surge", 1, interval=day(text))[0]
 
 
 def asked(harbour: Harbour, run: DagRun, task: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _details(run: DagRun, task: str) -> str:
 
 
 def released(harbour: Harbour, text: str) -> list[tuple[str | None, str | None]]:
-    published = harbour.store.publications("surge", day(text))
+    published = harbour.store.publications.of_model("surge", day(text))
     return [(one.released_by, one.reason) for one in published]
 
 
@@ -112,7 +112,7 @@ def surge(harbour: Harbour, mail: MailSink, web: WebSink) -> Harbour:
         "train_surge", {"as_of": "2024-02-01T00:00:00Z", "approve": "now", "reason": "the first package"}
     )
     assert trained.state == "success", harbour.log(trained, "package") + harbour.log(trained, "compare")
-    pin = harbour.store.current_pin("surge")
+    pin = harbour.store.pins.current("surge")
     assert pin is not None and pin.evidence["comparison"]["comparison_id"] is None
     for storm in (HELD, REJECTED, UNANSWERED):
         harbour.execute(
@@ -178,7 +178,7 @@ def test_scores_like_training_are_published_measured_and_reported(surge: Harbour
     assert extra["performance"]["metric"] == "rmse" and extra["performance"]["rows"] == 72
     assert {feature["name"] for feature in extra["features"]} <= {"pressure", "moon", "wind", "score"}
     assert 0 < extra["p_value"] <= 1
-    assert len(surge.store.performances(run)) == 1
+    assert len(surge.store.reports.performances(run)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_a_person_releases_held_scores(surge: Harbour, web: WebSink) -> None:
     answered = answer(surge, release, "release", "Approve", "a storm, and the scores are right")
     assert answered.state == "success", surge.log(answered, "release")
     assert released(surge, HELD) == [("admin", "a storm, and the scores are right")]
-    with surge.store.transaction() as connection:
+    with surge.store.database.transaction() as connection:
         shown = connection.exec_driver_sql(
             "SELECT DISTINCT released_by, reason, verdict FROM scores.surge WHERE run_id = %s", (run.run_id,)
         ).all()
@@ -258,7 +258,7 @@ def test_only_who_may_run_the_dag_releases_and_only_this_models_runs(surge: Harb
 
 
 def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, web: WebSink) -> None:
-    first = surge.store.current_pin("surge")
+    first = surge.store.pins.current("surge")
     assert first is not None
     runs = {
         as_of: surge.client.trigger("train_surge", conf={"as_of": f"{as_of}T00:00:00Z"})
@@ -271,24 +271,24 @@ def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, 
     rejected = answer(surge, runs["2024-02-20"], "approval", "Reject", "no gain")
     assert rejected.state == "success"
     assert states(surge, rejected)["pin"] == "skipped"
-    assert surge.store.current_pin("surge") == first
+    assert surge.store.pins.current("surge") == first
 
     asked(surge, runs["2024-02-21"], "approval")
     approved = answer(surge, runs["2024-02-21"], "approval", "Approve", "it knows February")
     assert approved.state == "success", surge.log(approved, "pin")
-    pin = surge.store.current_pin("surge")
+    pin = surge.store.pins.current("surge")
     assert pin is not None and (pin.who, pin.why) == ("admin", "it knows February")
     comparison = pin.evidence["comparison"]
     assert comparison["champion"] == first.sha256 and comparison["by_rule"] is False
     assert pin.evidence["replaces"]["sha256"] == first.sha256
-    assert surge.store.comparison(comparison["comparison_id"])["challenger_sha256"] == pin.sha256
+    assert surge.store.comparisons.get(comparison["comparison_id"])["challenger_sha256"] == pin.sha256
     assert pin.evidence["approval"]["how"] == "chose Approve in Airflow"
     told = [post["data"]["package"]["sha256"] for _, _, post in web.posts if post["event"] == "approval"]
     assert pin.sha256 in told
 
 
 def test_a_champion_that_was_tampered_with_is_no_reason_to_promote(surge: Harbour) -> None:
-    champion = surge.store.current_pin("surge")
+    champion = surge.store.pins.current("surge")
     assert champion is not None
     digest = champion.sha256.removeprefix("sha256:")
     archive = Path(surge.stack.settings.archive)
@@ -303,7 +303,7 @@ def test_a_champion_that_was_tampered_with_is_no_reason_to_promote(surge: Harbou
     assert "can't be compared with the package that scores" in body
     assert "By rule: yes" not in body
     assert answer(surge, run, "approval", "Reject", "the champion is broken").state == "success"
-    assert surge.store.current_pin("surge") == champion
+    assert surge.store.pins.current("surge") == champion
 
 
 def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbour) -> None:
@@ -322,7 +322,7 @@ def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbou
     held = run_of(surge, UNANSWERED).run_id
     assert "To publish it all the same" in shown.text and held in shown.text
 
-    [number] = [row["comparison_id"] for row in surge.store.comparisons("surge")][:1]
+    [number] = [row["comparison_id"] for row in surge.store.comparisons.of_model("surge")][:1]
     assert f'href="score_surge/comparisons/{number}"' in shown.text
     compared = page(f"score_surge/comparisons/{number}")
     assert compared.status_code == 200 and "By the declared rule" in compared.text
@@ -342,6 +342,6 @@ def test_no_answer_is_no_and_nothing_is_asked_for_in_a_loop(
     assert states(surge, training)["pin"] == "skipped"
     assert "nobody answered" in surge.log(training, "approval")
     # Four intervals were published meanwhile, each with a reason to train; one training was asked for.
-    [asked_once] = surge.store.retrainings("surge")
+    [asked_once] = surge.store.retrainings.of_model("surge")
     assert "surely worse than" in asked_once.reason
     assert len(harbour_runs(surge, "train_surge", "monitor__")) == 1

@@ -81,10 +81,10 @@ def test_a_process_that_answers_requests_has_one_store(
     monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
     shared = SharedContext()
     first = shared.get()
-    first.store.migrate()
+    first.store.schema.migrate()
     for _ in range(5):
         assert shared.get() is first
-        assert shared.get().store.status() == []
+        assert shared.get().store.history.status() == []
     assert connections_to(database_url) == 1
 
     monkeypatch.setenv("RESCORE_STORE_SCHEMA", "another")
@@ -98,7 +98,7 @@ def test_a_process_that_answers_requests_has_one_store(
 def test_a_task_closes_its_store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
     with pipeline_context() as ctx:
-        ctx.store.migrate()
+        ctx.store.schema.migrate()
         assert connections_to(database_url) == 1
     assert connections_to(database_url) == 0
 

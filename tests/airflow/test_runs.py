@@ -52,7 +52,9 @@ def end_of(log: str) -> str:
 
 def digests(harbour: Harbour, interval: Interval) -> list[str]:
     """Score digests of every run of the interval that was published at some time, in order."""
-    found = [run for run in harbour.store.runs("tides", 200) if run.interval == interval and run.publication]
+    found = [
+        run for run in harbour.store.runs.latest("tides", 200) if run.interval == interval and run.publication
+    ]
     return [str(run.score_digest) for run in sorted(found, key=lambda run: run.publication.sequence)]
 
 
@@ -89,7 +91,7 @@ def test_a_wrong_param_fails_at_once_and_the_log_ends_with_the_fix(harbour: Harb
 
 
 def test_who_starts_a_training_with_a_reason_pins(harbour: Harbour, pinned: DagRun) -> None:
-    pin = harbour.store.current_pin("tides")
+    pin = harbour.store.pins.current("tides")
     assert pin is not None
     assert (pin.who, pin.why) == ("admin", "the first package")
     assert pin.evidence["package"]["sha256"] == pin.sha256
@@ -111,7 +113,7 @@ def test_the_scheduler_scores_the_latest_interval_once_the_source_is_ready(
     harbour.execute("INSERT INTO harbour.loaded VALUES (%s)", run.interval_end)
     assert client.wait("score_tides", run.run_id, seconds=900).finished
     # Days of today are like no day of training, so the run may stop as an outage; its rows are right.
-    mine = [one for one in harbour.store.runs("tides", 50) if one.interval.end == run.interval_end]
+    mine = [one for one in harbour.store.runs.latest("tides", 50) if one.interval.end == run.interval_end]
     assert mine[0].rows_extracted == 72
     harbour.execute("DELETE FROM harbour.loaded WHERE loaded_until > '2024-02-20'")
 
@@ -130,7 +132,7 @@ def test_every_way_of_starting_a_run_gives_the_same_scores(harbour: Harbour, pin
     found = digests(harbour, interval)
     assert len(found) == 3
     assert len(set(found)) == 1
-    current = harbour.store.published_runs("tides", interval)
+    current = harbour.store.runs.published("tides", interval)
     assert [run.airflow["run_id"] for run in current if run.airflow] == [backfilled[0].run_id]
     assert current[0].forked_from is not None, "a cleared task takes the interval over as a new run"
 
@@ -140,7 +142,7 @@ def test_the_publication_is_an_asset_event_and_ends_the_waiting(harbour: Harbour
     newest = max(
         (event for event in events if event["source_task_id"] == "publish"), key=lambda one: one["timestamp"]
     )
-    run = harbour.store.run(newest["extra"]["run_id"])
+    run = harbour.store.runs.get(newest["extra"]["run_id"])
     assert newest["extra"]["score_digest"] == run.score_digest
     assert newest["extra"]["package_sha256"] == run.package_sha256
     assert newest["extra"]["rows"] == run.rows_scored
@@ -150,7 +152,7 @@ def test_the_publication_is_an_asset_event_and_ends_the_waiting(harbour: Harbour
 
 def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbour, pinned: DagRun) -> None:
     client, interval = harbour.client, day("2024-02-15")
-    first = harbour.store.current_pin("tides")
+    first = harbour.store.pins.current("tides")
     assert first is not None
     run = client.trigger("score_tides", conf=params(interval, retrain="always", wait=True))
     training = until(
@@ -168,10 +170,10 @@ def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbo
     time.sleep(3)  # no person answers in the second of the question; Airflow would ask again (test_actions)
     client.request("PATCH", path, answer)
     assert client.wait("score_tides", run.run_id, seconds=900).state == "success"
-    pin = harbour.store.current_pin("tides")
+    pin = harbour.store.pins.current("tides")
     assert pin is not None and pin.pin_id > first.pin_id
     assert (pin.who, pin.why) == ("admin", "it knows February too")
-    assert harbour.store.published_runs("tides", interval)[0].package_sha256 == pin.sha256
+    assert harbour.store.runs.published("tides", interval)[0].package_sha256 == pin.sha256
 
 
 def test_failures_of_the_source_publish_nothing(harbour: Harbour, pinned: DagRun) -> None:
@@ -219,8 +221,8 @@ def test_published_runs_are_derived_again_and_a_changed_score_is_found(
     assert missing.state == "failed"
     assert "no run of tides is published" in harbour.log(missing, "choose")
 
-    run_id = harbour.store.published_runs("tides", day("2024-02-03"))[0].run_id
-    with harbour.store.engine.begin() as connection:
+    run_id = harbour.store.runs.published("tides", day("2024-02-03"))[0].run_id
+    with harbour.store.database.engine.begin() as connection:
         # The store refuses this to everyone who does not switch its triggers off.
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(
@@ -237,7 +239,7 @@ def test_the_page_shows_the_pin_and_the_runs(harbour: Harbour, pinned: DagRun) -
     airflow = harbour.stack.airflow()
     headers = {"Authorization": f"Bearer {airflow.token()}"}
     text = httpx.get(f"{airflow.url}/rescore/score_tides", headers=headers, trust_env=False).text
-    pin = harbour.store.current_pin("tides")
+    pin = harbour.store.pins.current("tides")
     assert pin is not None
     assert pin.sha256 in text and pin.why in text
     assert "2024-02-02 00:00 to 2024-02-03 00:00" in text

@@ -74,7 +74,7 @@ def shop(postgres_server, tmp_path_factory):
             }
         )
     )
-    ctx.store.migrate()
+    ctx.store.schema.migrate()
     yield ctx
     ctx.store.close()
 

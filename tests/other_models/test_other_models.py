@@ -59,7 +59,7 @@ def desk(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactor
         }
     )
     made = Desk(pipeline.Context.from_environment(settings), url)
-    made.ctx.store.migrate()
+    made.ctx.store.schema.migrate()
     for source in sorted((FIXTURES / "sources").glob("*.sql")):
         made.execute(source.read_text(encoding="utf-8"))
     yield made

@@ -105,7 +105,7 @@ def trained(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFac
     url = postgres_server.create_database("harbour_template")
     _load(url)
     ctx = _context(url, home)
-    ctx.store.migrate()
+    ctx.store.schema.migrate()
     package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
     pipeline.pin(ctx, MODEL, package["version"], who="tester", why="first")
     ctx.store.close()
@@ -138,7 +138,7 @@ def untrained(postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[pipeli
     _load(url)
     shutil.copytree(MODELS / MODEL, tmp_path / "elsewhere" / MODEL)
     ctx = _context(url, tmp_path / "other_home", tmp_path / "elsewhere")
-    ctx.store.migrate()
+    ctx.store.schema.migrate()
     yield ctx
     ctx.store.close()
     postgres_server.drop_database(name)

@@ -122,7 +122,7 @@ class Rivals:
 
     @property
     def champion(self) -> Package:
-        return self.ctx.store.find_package(NAME, "1.0.0")
+        return self.ctx.store.packages.find(NAME, "1.0.0")
 
     def day(self, number: int) -> Interval:
         """The interval of the day ``number`` days after the first."""

@@ -125,7 +125,12 @@ def refused(ctx: Context, path: Path, kind: type[RescoreError], match: str, **op
 
 def _kept(ctx: Context) -> tuple[object, ...]:
     files = sorted(str(path) for path in Path(ctx.settings.archive).rglob("*"))
-    return ctx.store.packages("tides"), ctx.store.snapshots("tides"), files, list(ctx.scratch.iterdir())
+    return (
+        ctx.store.packages.of_model("tides"),
+        ctx.store.snapshots.of_model("tides"),
+        files,
+        list(ctx.scratch.iterdir()),
+    )
 
 
 def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, tmp_path):
@@ -151,7 +156,7 @@ def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, 
     np.testing.assert_allclose([row[2] for row in published], fitted(seed).predict(frame), rtol=1e-12)
 
     assert adopt(ctx, saved)["sha256"] == adopted["sha256"], "the same file is the same package"
-    assert len(ctx.store.packages("tides")) == 2
+    assert len(ctx.store.packages.of_model("tides")) == 2
 
 
 def test_it_says_that_its_training_is_not_reproducible(harbour, saved, monkeypatch, capsys):
@@ -172,7 +177,7 @@ def test_it_says_that_its_training_is_not_reproducible(harbour, saved, monkeypat
     assert said in run("packages", "diff", "tides", "1.0.0", "1.0.9")
     assert "not reproducible" in run("packages", "list", "tides")
     run("pin", "tides", "--to", "1.0.9", "--reason", "it runs today")
-    assert said in harbour.ctx.store.current_pin("tides").evidence["lineage"]["training"]
+    assert said in harbour.ctx.store.pins.current("tides").evidence["lineage"]["training"]
     pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
     assert said in run("status")
     with pytest.raises(NotFoundError, match=r"adopted.*training is not reproducible"):
@@ -219,7 +224,7 @@ def mlflow_folder(folder: Path, seed: int, text: str = MLMODEL) -> Path:
 def test_an_mlflow_folder_scores_as_the_file_in_it(harbour, saved, seed, tmp_path):
     first = adopt(harbour.ctx, saved)
     adopted = adopt(harbour.ctx, mlflow_folder(tmp_path / "mlflow", seed))
-    one, other = (harbour.ctx.store.find_package("tides", done["sha256"]) for done in (first, adopted))
+    one, other = (harbour.ctx.store.packages.find("tides", done["sha256"]) for done in (first, adopted))
     assert one.manifest["artifact"]["sha256"] == other.manifest["artifact"]["sha256"]
     assert other.manifest["training"]["adopted_from"]["format"] == "mlflow sklearn (cloudpickle)"
 
@@ -297,7 +302,7 @@ def test_an_own_class_of_a_notebook_is_found_in_the_folder(declared, tmp_path, m
 
     ctx = declared(OWN)
     adopted = adopt(ctx, path)
-    manifest = ctx.store.find_package("tides", adopted["sha256"]).manifest
+    manifest = ctx.store.packages.find("tides", adopted["sha256"]).manifest
     assert "tides.pipeline.Clip" in manifest["artifact"]["types"]
     seen = json.loads(Path(f"{path}.json").read_text())
     assert not [name for name in seen if name.startswith(("RESCORE_", "PG", "AIRFLOW"))]
@@ -315,7 +320,7 @@ def test_a_type_is_allowed_for_the_folder_that_declares_it_alone(declared, harbo
     error = refused(harbour.ctx, path, RefusedTypeError, r"names argparse\.Namespace")
     assert "TRUSTED_TYPES" in error.fix
     ctx = declared('TRUSTED_TYPES = ("argparse.Namespace",)\n')
-    manifest = ctx.store.find_package("tides", adopt(ctx, path)["sha256"]).manifest
+    manifest = ctx.store.packages.find("tides", adopt(ctx, path)["sha256"]).manifest
     assert "argparse.Namespace" in manifest["artifact"]["types"]
     refused(harbour.ctx, path, RefusedTypeError, r"names argparse\.Namespace")
 
@@ -397,7 +402,7 @@ def test_options_that_can_not_be_are_refused(harbour, saved, tmp_path):
 
 
 def test_a_version_that_is_taken_stays_what_it_is(harbour, saved):
-    packages = harbour.ctx.store.packages("tides")
+    packages = harbour.ctx.store.packages.of_model("tides")
     with pytest.raises(StoreError, match=r"tides 1\.0\.0 is sha256:.* already"):
         adopt(harbour.ctx, saved, version="1.0.0")
-    assert harbour.ctx.store.packages("tides") == packages
+    assert harbour.ctx.store.packages.of_model("tides") == packages

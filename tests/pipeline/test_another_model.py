@@ -119,7 +119,7 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(harbou
 
 
 def test_training_again_from_the_same_rows_is_the_same_package(harbour):
-    first = harbour.ctx.store.packages("tides")
+    first = harbour.ctx.store.packages.of_model("tides")
     again = pipeline.train_model(harbour.ctx, "tides", as_of=harbour.day(30).start)
     assert again["sha256"] == first[0].sha256
-    assert len(harbour.ctx.store.packages("tides")) == len(first) == 1
+    assert len(harbour.ctx.store.packages.of_model("tides")) == len(first) == 1

@@ -72,7 +72,7 @@ def test_a_better_challenger_is_shown_to_be_better_on_rows_that_neither_saw(comp
     )
     assert report["bootstrap"]["blocks"] == len(report["blocks"]) == 8
     auc = report["metrics"]["auc"]
-    recorded = rivals.ctx.store.find_package(NAME, STRONG).manifest["metrics"]
+    recorded = rivals.ctx.store.packages.find(NAME, STRONG).manifest["metrics"]
     assert auc["challenger"] == recorded["auc"]
     assert 0 < auc["low"] < auc["gain"] < auc["high"]
     segments = report["segments"]["gauge"]
@@ -92,11 +92,11 @@ def test_a_comparison_is_stored_and_the_same_each_time(compared):
 
     assert first.report == again.report
     assert first.markdown() == again.markdown()
-    stored = rivals.ctx.store.comparisons(NAME)
+    stored = rivals.ctx.store.comparisons.of_model(NAME)
     assert [one["comparison_id"] for one in stored] == [again.comparison_id, first.comparison_id]
     assert stored[0]["report"] == first.report
     with pytest.raises(NotFoundError):
-        rivals.ctx.store.comparison(10_000)
+        rivals.ctx.store.comparisons.get(10_000)
 
 
 def test_the_rule_wants_committed_code_a_sure_gain_and_no_lost_segment(compared):
@@ -162,7 +162,7 @@ def test_the_first_package_has_nothing_to_be_compared_with(rivals):
     assert found.comparison_id is None
     assert found.report["champion"] is None
     assert "no package is pinned yet" in found.markdown()
-    assert rivals.ctx.store.comparisons(NAME) == []
+    assert rivals.ctx.store.comparisons.of_model(NAME) == []
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_metrics_written_into_a_package_are_not_believed(rivals):
         pipeline.compare_packages(rivals.ctx, NAME, STRONG)
     assert caught.value.data["recorded"]["auc"] == 0.25
     assert caught.value.data["found"]["auc"] != 0.25
-    assert rivals.ctx.store.comparisons(NAME) == []
+    assert rivals.ctx.store.comparisons.of_model(NAME) == []
 
 
 def test_a_champion_without_the_fit_that_was_measured_is_refused(rivals):
@@ -256,10 +256,10 @@ def test_packages_that_predict_other_things_are_not_compared(rivals):
 
 def test_the_same_file_built_again_from_committed_code_is_of_committed_code(compared, rivals):
     assert any("its code revision is unknown" in reason for reason in compared[0].by_rule()[1])
-    first = rivals.ctx.store.find_package(NAME, STRONG)
+    first = rivals.ctx.store.packages.find(NAME, STRONG)
     file = {name: value for name, value in first.manifest.items() if name != "built"}
     built = {**first.manifest["built"], "code_revision": "0a1b2c"}
-    rivals.ctx.store.add_package(NAME, STRONG, first.sha256, file, first.uri, built=built)
+    rivals.ctx.store.packages.add(NAME, STRONG, first.sha256, file, first.uri, built=built)
     found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
     assert found.report["challenger"]["code_revision"] == "0a1b2c"
     assert not any("code revision" in reason for reason in found.by_rule()[1])

@@ -40,11 +40,11 @@ def command(harbour, monkeypatch, capsys):
 def test_pins_are_made_and_rolled_back_with_who_when_why_and_what_they_replace(harbour, command):
     code, said, _ = command("pin", "tides", "--to", "1.0.0", "--reason", "again", "--who", "ann")
     assert (code, "tides: 1.0.0 is pinned" in said) == (0, True)
-    last, first = harbour.ctx.store.pins("tides")
+    last, first = harbour.ctx.store.pins.of_model("tides")
     assert (last.who, last.why) == ("ann", "again")
     assert last.pinned_at > first.pinned_at
     assert last.evidence["replaces"]["pin_id"] == first.pin_id
-    assert last.evidence["metrics"] == harbour.ctx.store.find_package("tides", "1.0.0").manifest["metrics"]
+    assert last.evidence["metrics"] == harbour.ctx.store.packages.find("tides", "1.0.0").manifest["metrics"]
     code, _, said = command("pin", "tides", "--to", "9.9.9", "--reason", "none")
     assert (code, "no package 9.9.9" in said) == (1, True)
 

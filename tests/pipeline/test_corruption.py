@@ -10,7 +10,7 @@ from rescore.errors import IntegrityError, RescoreError
 
 def test_no_changed_byte_of_a_frozen_input_gives_other_rows(harbour, tmp_path):
     run_id = pipeline.begin_extract(harbour.ctx, "tides", harbour.day(31))
-    run = harbour.ctx.store.run(run_id)
+    run = harbour.ctx.store.runs.get(run_id)
     path = harbour.ctx.archive.get_input(run.input_digest)
     whole, content = source.read_frozen(path, run.input_digest), path.read_bytes()
     changed = tmp_path / "changed.parquet"
@@ -31,11 +31,11 @@ def test_no_changed_byte_of_a_frozen_input_gives_other_rows(harbour, tmp_path):
 def test_a_changed_byte_of_its_frozen_input_stops_a_run(harbour):
     ctx = harbour.ctx
     run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))
-    path = ctx.archive.get_input(ctx.store.run(run_id).input_digest)
+    path = ctx.archive.get_input(ctx.store.runs.get(run_id).input_digest)
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
     with pytest.raises(IntegrityError):
         pipeline.score_run(ctx, run_id)
-    assert ctx.store.run(run_id).rows_scored is None
+    assert ctx.store.runs.get(run_id).rows_scored is None

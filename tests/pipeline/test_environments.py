@@ -14,7 +14,7 @@ def test_a_package_of_todays_versions_runs_here(harbour: Harbour) -> None:
     expected = {"package": MODEL, "version": "1.0.0", "runs_in": "the environment installed here"}
     assert pipeline.build_environments(harbour.ctx) == [expected]
     assert pipeline.build_environments(harbour.ctx, MODEL, "1.0.0") == [expected]
-    pinned = harbour.ctx.store.current_pin(MODEL)
+    pinned = harbour.ctx.store.pins.current(MODEL)
     assert pinned is not None
     wheel = harbour.ctx.archive.get_package(pinned.sha256)
     assert pipeline.build_environments(harbour.ctx, str(wheel)) == [expected]

@@ -55,10 +55,10 @@ def test_a_package_installed_alone_gives_the_published_scores(harbour, empty, tm
         pytest.skip(f"uv's cache does not hold the package's libraries: {installed.stderr.strip()[:200]}")
     assert installed.returncode == 0, installed.stderr
 
-    run = harbour.ctx.store.run(done["run_id"])
+    run = harbour.ctx.store.runs.get(done["run_id"])
     rows = harbour.ctx.archive.get_input(run.input_digest)
     answer = json.loads(_output([empty, "-I", "-c", ASK, rows], tmp_path))
-    published = harbour.ctx.store.scores_of(run)["score"].to_numpy()
+    published = harbour.ctx.store.scores.of_run(run)["score"].to_numpy()
     assert answer["absent"] == ["rescore", "rescore_airflow", "airflow", "sqlalchemy", "great_expectations"]
     assert answer["version"] == done["package_version"]
     assert answer["bits"] == published.view(np.int64).tolist()

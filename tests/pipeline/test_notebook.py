@@ -17,13 +17,13 @@ TRAINED_AS_OF = datetime(2024, 1, 31, tzinfo=UTC)
 
 
 def test_snapshot_fit_evaluate_and_package_are_those_of_the_dag(harbour, untrained, capsys):
-    trained = harbour.ctx.store.packages(MODEL)[0]
+    trained = harbour.ctx.store.packages.of_model(MODEL)[0]
     tides = rescore.Model(MODEL, context=untrained)
 
     snapshot = tides.snapshot(as_of=TRAINED_AS_OF)
     fit = tides.fit()
     evaluation = tides.evaluate()
-    before = untrained.store.packages(MODEL)
+    before = untrained.store.packages.of_model(MODEL)
     package = tides.package()
 
     assert snapshot.digest == trained.manifest["lineage"]["snapshot_digest"]
@@ -122,7 +122,7 @@ def test_a_notebook_in_a_folder_of_the_project_finds_the_models(tmp_path):
 @pytest.mark.slow
 def test_a_challenger_is_compared_with_the_pinned_package(harbour):
     tides = rescore.Model(MODEL, context=harbour.ctx, quiet=True)
-    champion = harbour.ctx.store.packages(MODEL)[0]
+    champion = harbour.ctx.store.packages.of_model(MODEL)[0]
     tides.snapshot("2024-01-03", "2024-02-02", as_of="2024-02-02")
     challenger = tides.package()
     assert challenger.sha256 != champion.sha256

@@ -17,9 +17,9 @@ from .conftest import MODEL, MODELS, TRAINED_AS_OF, Harbour
 
 def test_a_run_says_what_it_was_scored_in_rather_than_what_claimed_it(harbour: Harbour) -> None:
     run_id = pipeline.begin_extract(harbour.ctx, MODEL, harbour.day(31))
-    harbour.ctx.store.update(run_id, environment={"machine": "of the worker that claimed it"})
+    harbour.ctx.store.runs.update(run_id, environment={"machine": "of the worker that claimed it"})
     run_id = pipeline.score_run(harbour.ctx, pipeline.validate_run(harbour.ctx, run_id))
-    assert harbour.ctx.store.run(run_id).environment == numeric_environment()
+    assert harbour.ctx.store.runs.get(run_id).environment == numeric_environment()
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
     away = tmp_path / "away"
     away.mkdir()
     path, sha256, manifest = train_elsewhere(away, ctx.archive.get_input(snapshot), MODELS, MODEL, "1.0.1")
-    ctx.store.add_package(MODEL, "1.0.1", sha256, manifest, ctx.archive.put_package(path, sha256))
+    ctx.store.packages.add(MODEL, "1.0.1", sha256, manifest, ctx.archive.put_package(path, sha256))
     shutil.rmtree(away)
     for name, wanted in OLDER.items():
         assert manifest["requirements"][name] == wanted != version(name)
@@ -41,7 +41,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("PATH", "")
     done = pipeline.score_interval(ctx, MODEL, harbour.day(31))
-    run = ctx.store.run(done["run_id"])
+    run = ctx.store.runs.get(done["run_id"])
 
     assert (run.state, run.package_sha256) == ("published", sha256)
     assert run.environment == manifest["environment"] != numeric_environment()
@@ -55,7 +55,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
 
     # Scores of the worker's own versions are proved beside them, each in its own environment.
     pipeline.pin(ctx, MODEL, "1.0.0", who="tester", why="back again")
-    today = ctx.store.run(str(pipeline.score_interval(ctx, MODEL, harbour.day(32))["run_id"]))
+    today = ctx.store.runs.get(str(pipeline.score_interval(ctx, MODEL, harbour.day(32))["run_id"]))
     assert today.environment == numeric_environment()
     verdicts = {pipeline.reproduce_run(ctx, run_id).verdict for run_id in (run.run_id, today.run_id)}
     assert verdicts == {"identical"}

@@ -71,7 +71,7 @@ def test_each_run_is_measured_with_its_coverage_and_segments(bank: Bank, measure
         day(33).start,
     )
     assert north["rows"] == count
-    stored = bank.ctx.store.performance_by_run("loans", 18)
+    stored = bank.ctx.store.history.performance_by_run("loans", 18)
     assert [row["metrics"]["auc"] for row in stored] == [one["auc"] for one in measured]
     assert stored[0]["label_coverage"] == first["coverage"]
 

@@ -72,7 +72,7 @@ def test_a_held_run_stays_checked_until_a_person_releases_it(harbour, declared):
     for _ in range(2):  # asking again does not wear it down
         with pytest.raises(HeldError, match="is held: "):
             pipeline.publish_run(ctx, run_id)
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     assert (run.state, run.held, shown(harbour)) == ("checked", True, [])
 
     for who, why in [("ada", " "), ("", "because")]:
@@ -82,12 +82,12 @@ def test_a_held_run_stays_checked_until_a_person_releases_it(harbour, declared):
 
     assert (done["released_by"], done["reason"], done["rows"]) == ("ada", "it is only a storm", 72)
     assert shown(harbour) == [(run.verdict, "it is only a storm", "ada")]
-    [status] = ctx.store.status()
+    [status] = ctx.store.history.status()
     assert (status["released_by"], status["attempt_held"]) == ("ada", False)
     assert pipeline.release_run(ctx, run_id, "ada", "it is only a storm") == done
     with pytest.raises(StoreError, match="is published already by ada"):
         pipeline.release_run(ctx, run_id, "eve", "mine")
-    assert len(ctx.store.publications("tides")) == 1
+    assert len(ctx.store.publications.of_model("tides")) == 1
 
 
 def test_what_holds_is_what_the_model_says_it_acts_on(harbour, declared):
@@ -96,7 +96,7 @@ def test_what_holds_is_what_the_model_says_it_acts_on(harbour, declared):
     ], "a run like training is not held"
     storm(harbour)
     ctx = declared(on_drift="hold", acts_on="consequential", effect_floor=0.02)
-    run = ctx.store.run(checked(ctx, harbour))
+    run = ctx.store.runs.get(checked(ctx, harbour))
     assert run.held == (run.verdict == "consequential")
 
 
@@ -104,7 +104,7 @@ def test_an_outage_is_stopped_and_can_be_released(harbour, declared):
     drought(harbour)
     with pytest.raises(OutageError, match="rescore publish") as caught:
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
-    [run] = harbour.ctx.store.runs("tides")
+    [run] = harbour.ctx.store.runs.latest("tides")
     assert run.run_id in str(caught.value)
     assert (run.state, shown(harbour)) == ("stopped", [])
     pipeline.release_run(harbour.ctx, run.run_id, "ada", "the moon does not matter")
@@ -133,7 +133,7 @@ def test_nobody_releases_changed_scores_or_a_claimed_interval(harbour, declared)
     )
     with pytest.raises(DigestMismatchError):
         pipeline.release_run(ctx, tampered, "ada", "I want it")
-    assert ctx.store.run(tampered).state == "failed"
+    assert ctx.store.runs.get(tampered).state == "failed"
     with pytest.raises(StoreError, match="is failed"):
         pipeline.release_run(ctx, tampered, "ada", "I want it")
     assert shown(harbour) == []
@@ -143,7 +143,7 @@ def test_the_command_publishes_with_the_persons_name(harbour, declared, monkeypa
     drought(harbour)
     with pytest.raises(OutageError):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
-    [run] = harbour.ctx.store.runs("tides")
+    [run] = harbour.ctx.store.runs.latest("tides")
     for name, value in {
         "RESCORE_DATABASE_URL": harbour.url,
         "RESCORE_HOME": str(harbour.home),

@@ -45,7 +45,7 @@ def trained(trained, postgres_server, tmp_path_factory):
 
 @pytest.fixture
 def published(harbour):
-    [run] = harbour.ctx.store.published_runs("tides")
+    [run] = harbour.ctx.store.runs.published("tides")
     return run.run_id
 
 
@@ -55,7 +55,7 @@ def test_a_run_is_reproduced_without_its_source(harbour, published):
 
     assert done.verdict == "identical"
     assert done.recorded_digest == done.stored_digest == done.rederived_digest
-    [stored] = harbour.ctx.store.reproductions(published)
+    [stored] = harbour.ctx.store.reports.reproductions(published)
     assert stored["verdict"] == "identical"
 
 
@@ -79,7 +79,7 @@ def test_a_score_changed_in_the_table_is_shown_with_its_key_and_distance(harbour
 
 
 def test_one_changed_byte_in_the_package_stops_scoring_and_reproducing(harbour, published):
-    sha256 = harbour.ctx.store.run(published).package_sha256
+    sha256 = harbour.ctx.store.runs.get(published).package_sha256
     path = harbour.ctx.archive.get_package(sha256)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -91,7 +91,7 @@ def test_one_changed_byte_in_the_package_stops_scoring_and_reproducing(harbour, 
     assert sha256 in done.reason
     with pytest.raises(DigestMismatchError, match=sha256):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(32))
-    assert len(harbour.ctx.store.published_runs("tides")) == 1
+    assert len(harbour.ctx.store.runs.published("tides")) == 1
 
 
 def test_a_run_without_scores_has_nothing_to_reproduce(harbour):
@@ -118,7 +118,7 @@ def test_ulps_count_the_steps_between_two_numbers(start, steps):
 
 
 def _frozen(harbour, run_id):
-    path = harbour.ctx.archive.get_input(harbour.ctx.store.run(run_id).input_digest)
+    path = harbour.ctx.archive.get_input(harbour.ctx.store.runs.get(run_id).input_digest)
     path.chmod(0o644)
     return path
 
@@ -150,13 +150,13 @@ def test_a_source_that_was_rewritten_since_is_no_evidence(harbour, published):
     done = pipeline.reproduce_run(harbour.ctx, published)
     assert done.verdict == "not_rederivable"
     assert "the source was rewritten" in done.reason
-    assert harbour.ctx.store.run(published).input_digest in done.reason
+    assert harbour.ctx.store.runs.get(published).input_digest in done.reason
     harbour.execute("DROP SCHEMA harbour CASCADE")
     assert "can't give its rows again" in pipeline.reproduce_run(harbour.ctx, published).reason
 
 
 def test_a_package_that_was_retired_is_the_reason(harbour, published):
-    sha256 = harbour.ctx.store.run(published).package_sha256
+    sha256 = harbour.ctx.store.runs.get(published).package_sha256
     harbour.ctx.archive.get_package(sha256).unlink()
     done = pipeline.reproduce_run(harbour.ctx, published)
     assert done.verdict == "not_rederivable"
@@ -214,7 +214,7 @@ def test_a_single_score_derived_from_its_row_alone_has_the_published_bits(harbou
     [(score,)] = harbour.execute("SELECT score FROM scores.tides WHERE gauge = 'lock' AND reading = 750")
     assert done.published == done.rederived == score
     assert (done.run_id, done.ulps) == (published, 0)
-    [stored] = harbour.ctx.store.reproductions(published)
+    [stored] = harbour.ctx.store.reports.reproductions(published)
     assert (stored["verdict"], stored["details"]["scope"]) == ("identical", "score")
 
 
@@ -239,13 +239,13 @@ def test_a_key_that_names_no_score_or_too_many_is_refused(harbour, published):
         pipeline.reproduce_score(harbour.ctx, "tides", {"boat": "lock"})
     with pytest.raises(StoreError, match=r"(?s)none of its column's type.*reading=many"):
         pipeline.reproduce_score(harbour.ctx, "tides", {"reading": "many"})
-    assert harbour.ctx.store.reproductions(published) == []
+    assert harbour.ctx.store.reports.reproductions(published) == []
 
 
 def test_a_package_is_proved_with_every_run_that_it_scored(harbour, published):
     done = pipeline.reproduce_package(harbour.ctx, "tides", "1.0.0")
     assert done.proved
-    assert done.metrics == harbour.ctx.store.find_package("tides", "1.0.0").manifest["metrics"]
+    assert done.metrics == harbour.ctx.store.packages.find("tides", "1.0.0").manifest["metrics"]
     assert [run.run_id for run in done.runs] == [published]
     harbour.ctx.archive.get_package(done.sha256).unlink()
     gone = pipeline.reproduce_package(harbour.ctx, "tides", "1.0.0")
@@ -263,7 +263,7 @@ def test_a_package_is_trained_again_to_the_same_file_from_what_it_carries(harbou
 
 
 def test_a_package_without_its_snapshot_is_not_trained_again_and_says_why(harbour):
-    package = harbour.ctx.store.find_package("tides", "1.0.0")
+    package = harbour.ctx.store.packages.find("tides", "1.0.0")
     harbour.ctx.archive.get_input(package.manifest["lineage"]["snapshot_digest"]).unlink()
     again = pipeline.retrain_package(harbour.ctx, "tides", "1.0.0")
     assert again.verdict == "not_rederivable"

@@ -100,7 +100,7 @@ def test_it_is_asked_for_once_whatever_came_of_it(harbour, declared):
     assert not due and "asked for as of 2024-02-19T00:00:00+00:00 already" in reason
     assert not ask(ctx, start + 10 * DAY), "a backfill behind a later training"
     assert ask(ctx, start + 14 * DAY), "a retry of the task that asked"
-    asked = ctx.store.retrainings("tides")
+    asked = ctx.store.retrainings.of_model("tides")
     assert [one.as_of for one in asked] == [start, start + 7 * DAY, start + 14 * DAY]
     assert "days ago" in asked[0].reason
 

@@ -33,10 +33,10 @@ def test_a_published_interval_is_read_with_all_that_explains_it(harbour):
 
     rows = harbour.execute("SELECT count(*), min(package_version), min(verdict) FROM scores.tides")
     assert rows == [(72, "1.0.0", done["verdict"])]
-    run = harbour.ctx.store.run(done["run_id"])
+    run = harbour.ctx.store.runs.get(done["run_id"])
     assert run.rows_extracted == run.rows_scored == done["rows"] == 72
     assert run.as_of == harbour.day(31).end
-    [status] = harbour.ctx.store.status()
+    [status] = harbour.ctx.store.history.status()
     assert status["model"] == "tides"
     assert status["package_version"] == "1.0.0"
 
@@ -122,7 +122,7 @@ def test_a_cleared_task_scores_under_a_new_claim_and_the_earlier_attempt_can_not
     done = pipeline.publish_run(ctx, pipeline.drift_run(ctx, again))
     assert done["run_id"] == again
     assert pipeline.publish_run(ctx, again) == done
-    assert ctx.store.run(again).score_digest == ctx.store.run(first).score_digest
+    assert ctx.store.runs.get(again).score_digest == ctx.store.runs.get(first).score_digest
 
 
 def test_clearing_everything_from_validation_on_gives_the_same_scores(harbour):
@@ -136,7 +136,7 @@ def test_clearing_everything_from_validation_on_gives_the_same_scores(harbour):
     first, second = onwards(), onwards()
     assert first["run_id"] != second["run_id"]
     assert first["score_digest"] == second["score_digest"]
-    [current] = ctx.store.published_runs("tides")
+    [current] = ctx.store.runs.published("tides")
     assert current.run_id == second["run_id"]
 
 
@@ -145,7 +145,7 @@ def test_an_outage_stops_before_publishing_and_says_what_is_missing(harbour):
     with pytest.raises(OutageError, match="moon"):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
 
-    [run] = harbour.ctx.store.runs("tides")
+    [run] = harbour.ctx.store.runs.latest("tides")
     assert (run.state, run.verdict, run.publication) == ("stopped", "outage", None)
     assert harbour.execute("SELECT count(*) FROM scores.tides") == [(0,)]
 
@@ -157,7 +157,7 @@ def test_too_many_bad_rows_stop_the_run(harbour):
     )
     with pytest.raises(ValidationError, match=r"(?s)24 of 72 rows .*pressure"):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
-    [run] = harbour.ctx.store.runs("tides")
+    [run] = harbour.ctx.store.runs.latest("tides")
     assert run.state == "failed"
     assert "24 of 72" in run.error["message"]
 
@@ -195,10 +195,10 @@ def test_rows_that_can_not_be_scored_give_a_typed_error_and_publish_nothing(harb
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
     assert not caught.value.retryable
     assert caught.value.fix
-    [run] = harbour.ctx.store.runs("tides")
+    [run] = harbour.ctx.store.runs.latest("tides")
     assert run.state == "failed"
     assert words in run.error["message"]
-    assert harbour.ctx.store.published_runs("tides") == []
+    assert harbour.ctx.store.runs.published("tides") == []
 
 
 def test_an_event_time_outside_the_interval_is_refused(harbour, tmp_path):
@@ -218,7 +218,7 @@ def test_only_intervals_of_the_schedule_that_have_ended_are_scored(harbour):
         pipeline.begin_extract(harbour.ctx, "tides", harbour.day(-40))
     with pytest.raises(IntervalError, match="not ended"):
         pipeline.begin_extract(harbour.ctx, "tides", harbour.day(40_000))
-    assert harbour.ctx.store.runs("tides") == []
+    assert harbour.ctx.store.runs.latest("tides") == []
 
 
 def test_an_unknown_model_lists_those_there_are(harbour):

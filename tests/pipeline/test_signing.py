@@ -62,15 +62,15 @@ def strict(harbour: Any, tmp_path: Path, key: Path) -> Context:
 
 def refused(ctx: Context, harbour: Any, match: str) -> SignatureError:
     """Scoring and pinning are both refused, and nothing was scored or pinned."""
-    pins = len(ctx.store.pins("tides"))
+    pins = len(ctx.store.pins.of_model("tides"))
     with pytest.raises(SignatureError, match=match):
         pipeline.pin(ctx, "tides", "1.0.0", who="ada", why="again")
     run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))
     with pytest.raises(SignatureError, match=match) as caught:
         pipeline.score_run(ctx, run_id)
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     assert (run.package_sha256, run.rows_scored, run.score_digest) == (None, None, None)
-    assert len(ctx.store.pins("tides")) == pins
+    assert len(ctx.store.pins.of_model("tides")) == pins
     assert caught.value.where and caught.value.expected and caught.value.fix
     return caught.value
 
@@ -100,7 +100,7 @@ def test_without_the_requirement_an_unsigned_package_scores(harbour):
 
 def test_one_changed_byte_of_the_signature_is_refused(harbour, strict, key):
     pipeline.sign_package(strict, "tides", key=key, who="ada")
-    [kept] = strict.store.signatures("tides", strict.store.find_package("tides", "1.0.0").sha256)
+    [kept] = strict.store.signatures.of_package("tides", strict.store.packages.find("tides", "1.0.0").sha256)
     bundle = copy.deepcopy(kept["bundle"])
     [signature] = bundle["dsseEnvelope"]["signatures"]
     flipped = "B" if signature["sig"][30] != "B" else "C"
@@ -119,8 +119,8 @@ def test_another_key_is_refused_until_the_right_one_signs_too(harbour, strict, k
 def test_the_signature_of_another_package_is_refused(harbour, strict, key, tmp_path):
     other = tmp_path / "other.whl"
     other.write_bytes(b"another package")
-    sha256 = strict.store.find_package("tides", "1.0.0").sha256
-    strict.store.add_signature("tides", sha256, sign_file(other, key), who="eve")
+    sha256 = strict.store.packages.find("tides", "1.0.0").sha256
+    strict.store.signatures.add("tides", sha256, sign_file(other, key), who="eve")
     refused(strict, harbour, "mismatch")
 
 

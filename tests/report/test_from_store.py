@@ -44,7 +44,7 @@ def test_the_heat_map_has_the_latest_windows(bank: Bank) -> None:
 
 def test_a_feature_is_drawn_with_its_rows_and_unit(bank: Bank) -> None:
     store = bank.ctx.store
-    first = store.run_series("loans")[0]
+    first = store.history.runs("loans")[0]
     chart = from_store.feature_distribution_of(store, "loans", "amount", str(first["run_id"]))
     shown = texts(chart)
     assert "in thousand euros" in shown
@@ -78,7 +78,7 @@ def test_performance_has_a_row_for_runs_whose_labels_are_to_come(bank: Bank) -> 
 
 def test_rows_set_aside_are_counted(bank: Bank) -> None:
     chart = from_store.extracted_rows_of(bank.ctx.store, "loans", 1)
-    [run] = bank.ctx.store.run_series("loans", 1)
+    [run] = bank.ctx.store.history.runs("loans", 1)
     assert run["rows_quarantined"] > 0
     tops = {part["outcome"]: part["high"] for part in values(chart, "outcome") if part["high"] > 1}
     assert tops["scored"] == run["rows_scored"]
@@ -88,15 +88,15 @@ def test_rows_set_aside_are_counted(bank: Bank) -> None:
 def test_a_stopped_run_is_drawn_until_another_is_published(bank: Bank) -> None:
     """What was published stands for its interval; a later attempt that stopped does not."""
     store = bank.ctx.store
-    before = [row["run_id"] for row in store.drift_series("loans")]
-    again = store.claim("loans", day(41), day(41).end)
-    assert [row["run_id"] for row in store.drift_series("loans")] == before
-    assert [row["run_id"] for row in store.run_series("loans")] == before
-    fresh = store.claim("loans", day(LAST + 1), day(LAST + 1).end)
-    assert store.run_series("loans")[-1]["run_id"] == fresh.run_id
-    assert store.run_series("loans")[-1]["published"] is False
+    before = [row["run_id"] for row in store.history.drift("loans")]
+    again = store.runs.claim("loans", day(41), day(41).end)
+    assert [row["run_id"] for row in store.history.drift("loans")] == before
+    assert [row["run_id"] for row in store.history.runs("loans")] == before
+    fresh = store.runs.claim("loans", day(LAST + 1), day(LAST + 1).end)
+    assert store.history.runs("loans")[-1]["run_id"] == fresh.run_id
+    assert store.history.runs("loans")[-1]["published"] is False
     for run in (again, fresh):
-        store.fail(run, NotFoundError("given up by the test"))
+        store.runs.fail(run, NotFoundError("given up by the test"))
 
 
 def test_an_empty_store_says_that_there_is_nothing_yet(bank: Bank) -> None:

@@ -37,7 +37,7 @@ def run(bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 def test_drift_prints_the_latest_window_with_a_chart_per_feature(run: Run, bank: Bank) -> None:
     shown = run("drift", "loans")
-    latest = bank.ctx.store.drift_series("loans", 1)[0]
+    latest = bank.ctx.store.history.drift("loans", 1)[0]
     assert str(latest["run_id"]) in shown
     assert latest["sentence"] in shown
     line = next(line for line in shown.splitlines() if line.strip().startswith("amount"))
@@ -46,13 +46,13 @@ def test_drift_prints_the_latest_window_with_a_chart_per_feature(run: Run, bank:
     marks = re.search(r"verdicts of 8 windows: (\S+)", shown)
     assert marks is not None
     assert [{"·": "ok", "d": "drifted", "C": "consequential"}[mark] for mark in marks[1]] == [
-        row["verdict"] for row in bank.ctx.store.drift_series("loans")
+        row["verdict"] for row in bank.ctx.store.history.drift("loans")
     ]
     assert "verdicts of 3 windows" in run("drift", "loans", "--last", "3")
 
 
 def test_drift_of_a_run_ends_its_charts_there(run: Run, bank: Bank) -> None:
-    third = bank.ctx.store.drift_series("loans")[2]
+    third = bank.ctx.store.history.drift("loans")[2]
     shown = run("drift", "loans", "--run", str(third["run_id"]))
     assert f"loans: {day(42).start:%Y-%m-%d %H:%M}" in shown
     assert "verdicts of 3 windows" in shown
@@ -63,7 +63,7 @@ def test_drift_of_a_feature_shows_its_distribution(run: Run, bank: Bank) -> None
     for branch in ("north", "east", "south", "west"):
         assert any(line.strip().startswith(branch) and "█" in line for line in shown.splitlines())
     found = json.loads(run("drift", "loans", "--feature", "branch", "--json"))
-    assert sum(found["bars"]["live"]) == bank.ctx.store.drift_series("loans", 1)[0]["report"]["rows"]
+    assert sum(found["bars"]["live"]) == bank.ctx.store.history.drift("loans", 1)[0]["report"]["rows"]
     whole = json.loads(run("drift", "loans", "--json"))
     assert [one["name"] for one in whole["features"]] == ["amount", "income", "branch", "score"]
 
@@ -84,7 +84,7 @@ def test_pictures_are_saved(run: Run, tmp_path: Path, arguments: list[str], name
 
 def test_performance_shows_intervals_coverage_estimates_and_segments(run: Run, bank: Bank) -> None:
     shown = run("performance", "loans")
-    week = bank.ctx.store.performance_by_week("loans")[-1]["metrics"]
+    week = bank.ctx.store.history.performance_by_week("loans")[-1]["metrics"]
     assert f"{week['auc']:.3f} ({week['auc_low']:.3f} – {week['auc_high']:.3f})" in shown
     assert f"{100 * week['coverage']:.0f} % of {week['rows']:,}" in shown
     assert "latest week by branch" in shown and "north" in shown

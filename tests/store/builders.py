@@ -83,43 +83,45 @@ class Walk:
     version: str = "1.0.0"
 
     def __post_init__(self) -> None:
-        if self.store.current_pin(self.spec.name) is None:
+        if self.store.pins.current(self.spec.name) is None:
             self.register()
 
     def register(self) -> None:
-        self.store.ensure_model(self.spec, KEY_TYPES)
+        self.store.models.ensure(self.spec, KEY_TYPES)
         sha256 = sha(self.spec.name + self.version)
-        self.store.add_package(self.spec.name, self.version, sha256, {"seed": 1}, "file:///p.whl")
-        self.store.add_pin(self.spec.name, self.version, sha256, who="ada", why="first")
+        self.store.packages.add(self.spec.name, self.version, sha256, {"seed": 1}, "file:///p.whl")
+        self.store.pins.add(self.spec.name, self.version, sha256, who="ada", why="first")
 
     def claim(self, interval: Interval) -> RunHandle:
-        return self.store.claim(self.spec.name, interval, interval.end, code_revision="abc")
+        return self.store.runs.claim(self.spec.name, interval, interval.end, code_revision="abc")
 
     def extract(self, run: RunHandle, rows: int) -> None:
-        self.store.advance(run, "extracted", input_digest=sha("input"), rows_extracted=rows)
+        self.store.runs.advance(run, "extracted", input_digest=sha("input"), rows_extracted=rows)
 
     def validate(self, run: RunHandle, excluded: pa.Table | None = None) -> None:
-        self.store.record_validation(run, {"success": True, "results": []})
+        self.store.reports.record_validation(run, {"success": True, "results": []})
         rows = make_scores(day()).slice(0, 0) if excluded is None else excluded
         count = rows.num_rows
-        self.store.record_excluded(
+        self.store.excluded.record(
             run,
             rows,
             positions=range(count),
             kinds=["quarantined" if number % 2 else "rejected" for number in range(count)],
             reasons=[f"reason {number}" for number in range(count)],
         )
-        self.store.advance(run, "validated")
+        self.store.runs.advance(run, "validated")
 
     def score(self, run: RunHandle, scores: pa.Table) -> None:
-        self.store.stage(run, scores)
-        self.store.advance(
+        self.store.scores.stage(run, scores)
+        self.store.runs.advance(
             run, "scored", package_version=self.version, package_sha256=sha(self.spec.name + self.version)
         )
 
     def check(self, run: RunHandle, verdict: str = "ok") -> None:
-        self.store.record_drift(run, {"verdict": verdict, "sentence": f"it is {verdict}", "p_value": np.nan})
-        self.store.advance(run, "checked")
+        self.store.reports.record_drift(
+            run, {"verdict": verdict, "sentence": f"it is {verdict}", "p_value": np.nan}
+        )
+        self.store.runs.advance(run, "checked")
 
     def checked(self, interval: Interval, scores: pa.Table | None = None, **how: Any) -> RunHandle:
         """A run that only needs publishing."""

@@ -17,7 +17,7 @@ def migrated_template(postgres_server: LocalPostgres) -> Iterator[str]:
     """A database that was migrated once and has the model ``loans``; tests copy it."""
     url = postgres_server.create_database("store_template")
     store = Store(url)
-    store.migrate()
+    store.schema.migrate()
     Walk(store)
     store.close()
     yield "store_template"

@@ -25,7 +25,7 @@ def set_password(postgres_server: LocalPostgres) -> Iterator[tuple[Store, Callab
     role = sql.Identifier(ROLE)
 
     def run(statement: sql.Composable) -> None:
-        with store.transaction(checked=False) as connection:
+        with store.database.transaction(checked=False) as connection:
             run_sql(connection, statement)
 
     run(sql.SQL("CREATE ROLE {} LOGIN").format(role))
@@ -41,7 +41,7 @@ def written_and_read_back(url: str, question: str) -> tuple[str, str]:
     """What both drivers, the one that writes and the one that reads scores, answer to ``SELECT question``."""
     store = Store(url)
     try:
-        with store.transaction(checked=False) as connection:
+        with store.database.transaction(checked=False) as connection:
             by_psycopg2 = run_sql(connection, sql.SQL("SELECT ({})::text").format(sql.SQL(question)))[0][0]
         [batch] = query_batches(store.libpq_url, f"SELECT ({question})::text")
         return by_psycopg2, batch.column(0)[0].as_py()
@@ -58,7 +58,7 @@ def written_and_read_back(url: str, question: str) -> tuple[str, str]:
 def test_every_password_written_in_a_url_logs_both_drivers_in(set_password, password: str) -> None:
     store, set_to = set_password
     set_to(password)
-    server = store.address.parameters
+    server = store.database.address.parameters
     place = f"{server['host']}:{server['port']}/{server['dbname']}"
     url = f"postgresql://{quote(ROLE, safe='')}:{quote(password, safe='')}@{place}"
     assert written_and_read_back(url, "current_user") == (ROLE, ROLE)

@@ -36,17 +36,17 @@ SCHEMA = pa.schema([(name, kind) for name, (kind, _, _) in COLUMNS.items()])
 @pytest.fixture
 def target(store: Store) -> sql.Identifier:
     columns = ", ".join(f"{name} {kind}" for name, (_, kind, _) in COLUMNS.items())
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         connection.execute(text(f"CREATE TABLE copied (run_id uuid, {columns})"))
     return sql.Identifier("copied")
 
 
 def round_trip(store: Store, target: sql.Identifier, table: pa.Table) -> pa.Table:
     run_id = uuid.uuid4()
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         assert copy_in(connection, target, table, constants={"run_id": run_id}) == table.num_rows
     names = ", ".join(table.column_names)
-    batches = query_batches(store.libpq_url, f"SELECT {names} FROM copied WHERE run_id = '{run_id}'")
+    batches = query_batches(store.database.libpq_url, f"SELECT {names} FROM copied WHERE run_id = '{run_id}'")
     return pa.Table.from_batches(list(batches)).cast(table.schema)
 
 
@@ -82,7 +82,7 @@ def test_chunks_slices_and_dictionaries_are_only_forms(store: Store, target: sql
         }
     )
     table = pa.concat_tables([whole.slice(3, 10), whole.slice(13, 0), whole.slice(13)])
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         copy_in(connection, target, table)
         found = connection.execute(
             text("SELECT count(*), min(a_big), max(a_big), sum(a_big), max(a_text), max(a_date) FROM copied")
@@ -91,7 +91,7 @@ def test_chunks_slices_and_dictionaries_are_only_forms(store: Store, target: sql
 
 
 def test_a_missing_value_or_an_unknown_type_is_refused(store: Store, target: sql.Identifier) -> None:
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         with pytest.raises(StoreError, match=r"column 'a_big' is NULL in 1 of 2 rows"):
             copy_in(connection, target, pa.table({"a_big": pa.array([1, None])}))
         with pytest.raises(StoreError, match=r"'a_big' has type float, for which the store has no column"):

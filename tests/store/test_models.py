@@ -18,20 +18,24 @@ from rescore.store import Store
 
 def test_registering_is_idempotent_also_at_once(store: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: Store(store.url).ensure_model(make_spec("cards"), KEY_TYPES), range(4)))
-    store.ensure_model(
+        list(
+            pool.map(
+                lambda _: Store(store.database.url).models.ensure(make_spec("cards"), KEY_TYPES), range(4)
+            )
+        )
+    store.models.ensure(
         make_spec("cards"), {**KEY_TYPES, "branch": pa.dictionary(pa.int32(), pa.large_string())}
     )
-    assert store.models() == ["cards", "loans"]
+    assert store.models.names() == ["cards", "loans"]
 
 
 def test_views_of_an_older_form_are_made_anew(walk: Walk, store: Store) -> None:
-    store.publish(walk.checked(day()))
-    with store.transaction() as connection:
+    store.publications.publish(walk.checked(day()))
+    with store.database.transaction() as connection:
         connection.execute(text("UPDATE rescore.model SET views_format = 0"))
         connection.execute(text("DROP VIEW scores.loans_latest"))
-    store.ensure_model(make_spec(), KEY_TYPES)
-    with store.transaction() as connection:
+    store.models.ensure(make_spec(), KEY_TYPES)
+    with store.database.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM scores.loans_latest")).scalar() == 50
         described = connection.execute(text("SELECT obj_description('scores.loans'::regclass)")).scalar()
     assert described == "100 % 'sure' to default; see {docs} [probability]"
@@ -45,21 +49,21 @@ def test_other_columns_for_the_same_model_are_refused(store: Store) -> None:
         (make_spec(kind="regression"), KEY_TYPES),
     ):
         with pytest.raises(StoreSchemaError, match="have other columns now") as caught:
-            store.ensure_model(spec, types)
+            store.models.ensure(spec, types)
         assert "call the new model loans_v2" in str(caught.value)
 
 
 def test_names_that_the_views_need_are_refused(store: Store) -> None:
     for name in ("status", "loans_latest", "loans_history"):
         with pytest.raises(SpecError, match="a view of the same name"):
-            store.ensure_model(make_spec(name), KEY_TYPES)
+            store.models.ensure(make_spec(name), KEY_TYPES)
     for key, event_time in ((("branch", "score"), "event_time"), (("event_time", "branch"), "seen_at")):
         with pytest.raises(SpecError, match="is a column of the consumers' views"):
             spec = make_spec("cards", key, event_time)
-            store.ensure_model(spec, dict.fromkeys(key, pa.string()))
+            store.models.ensure(spec, dict.fromkeys(key, pa.string()))
     with pytest.raises(StoreError, match="a float, which identifies nothing"):
-        store.ensure_model(make_spec("cards"), {**KEY_TYPES, "loan_id": pa.float64()})
-    assert store.models() == ["loans"]
+        store.models.ensure(make_spec("cards"), {**KEY_TYPES, "loan_id": pa.float64()})
+    assert store.models.names() == ["loans"]
 
 
 def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
@@ -67,7 +71,7 @@ def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
     key = ("at", "on", "small", "wide", "active", "code")
     types = [TIMESTAMP, pa.date32(), pa.int16(), pa.int32(), pa.bool_(), pa.string()]
     spec = make_spec(name, key, event_time="at", kind="regression")
-    store.ensure_model(spec, dict(zip(key, types, strict=True)))
+    store.models.ensure(spec, dict(zip(key, types, strict=True)))
     start = datetime(1969, 12, 31, 12, tzinfo=UTC)  # two months, one before 1970
     interval = Interval(start, start + timedelta(days=1))
     # By code point, unlike most languages' order: "B" < "a" < "é".
@@ -80,10 +84,10 @@ def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
     ]
     columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
     scores = pa.table([*columns, pa.array(range(18), pa.float64())], names=[*key, "score"])
-    run = store.claim(name, interval, interval.end)
-    store.stage(run, scores)
-    assert table_digest(store.scores_of(run)) == table_digest(scores)
-    with store.transaction() as connection:
+    run = store.runs.claim(name, interval, interval.end)
+    store.scores.stage(run, scores)
+    assert table_digest(store.scores.of_run(run)) == table_digest(scores)
+    with store.database.transaction() as connection:
         months = connection.execute(
             text("SELECT relid::regclass::text FROM pg_partition_tree(to_regclass(:t)) WHERE isleaf"),
             {"t": f"rescore.scores_{name}"},
@@ -106,8 +110,8 @@ def test_months_are_created_by_many_at_once(walk: Walk, store: Store) -> None:
     runs = [walk.claim(day(number)) for number in range(27, 35)]  # over the end of March
 
     def stage(index: int) -> int:
-        other = Store(store.url)
-        staged = other.stage(runs[index], make_scores(day(27 + index)))
+        other = Store(store.database.url)
+        staged = other.scores.stage(runs[index], make_scores(day(27 + index)))
         other.close()
         return staged.rows
 
@@ -129,15 +133,15 @@ def test_scores_that_do_not_fit_are_refused_before_anything_is_written(walk: Wal
     }
     for message, table in wrong.items():
         with pytest.raises(StoreError, match=message):
-            store.stage(run, table)
-    assert store.scores_of(run).num_rows == 0
-    store.stage(run, good)
-    assert store.stage(run, good).rows == 50  # again: nothing happens
+            store.scores.stage(run, table)
+    assert store.scores.of_run(run).num_rows == 0
+    store.scores.stage(run, good)
+    assert store.scores.stage(run, good).rows == 50  # again: nothing happens
     with pytest.raises(StoreError, match="has staged other scores already"):
-        store.stage(run, make_scores(day(), seed=2))
+        store.scores.stage(run, make_scores(day(), seed=2))
 
 
 def test_an_unregistered_model_is_named(store: Store) -> None:
-    run = store.claim("cars", day(), day().end)
+    run = store.runs.claim("cars", day(), day().end)
     with pytest.raises(NotFoundError, match="model 'cars' has no score table"):
-        store.stage(run, make_scores(day()))
+        store.scores.stage(run, make_scores(day()))

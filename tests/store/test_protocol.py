@@ -24,7 +24,7 @@ from rescore.store.binary_copy import _Stream
 
 def seen(store: Store, interval: Interval) -> tuple[set[str], list[float]]:
     """Runs and scores that consumers see of an interval, in one statement."""
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         rows = connection.execute(
             text("SELECT run_id, score FROM scores.loans WHERE interval_start = :start ORDER BY loan_id"),
             {"start": interval.start},
@@ -40,14 +40,17 @@ def attempt(walk: Walk, interval: Interval, seed: int) -> Iterator[RunHandle]:
     walk.extract(run, 8)
     walk.validate(run)
     yield run
-    walk.store.stage(run, scores)
+    walk.store.scores.stage(run, scores)
     yield run
-    walk.store.advance(
-        run, "scored", package_version=walk.version, package_sha256=walk.store.packages("loans")[0].sha256
+    walk.store.runs.advance(
+        run,
+        "scored",
+        package_version=walk.version,
+        package_sha256=walk.store.packages.of_model("loans")[0].sha256,
     )
     walk.check(run)
     yield run
-    walk.store.publish(run)
+    walk.store.publications.publish(run)
     yield run
 
 
@@ -73,7 +76,7 @@ def test_any_interleaving_of_attempts_shows_one_whole_run(walk: Walk, store: Sto
             continue
         runs[turn] = (run.run_id, run.fence)
         newest_fence = max(newest_fence, run.fence)
-        if store.run(run).state == "published":
+        if store.runs.get(run).state == "published":
             assert run.fence == newest_fence
             published = run.run_id
         ids, scores = seen(store, interval)
@@ -85,14 +88,14 @@ def test_any_interleaving_of_attempts_shows_one_whole_run(walk: Walk, store: Sto
 
 def test_writers_at_the_same_time_and_readers_between(walk: Walk, store: Store) -> None:
     """Two writers per round race for one interval; a reader never sees a mixture or a part."""
-    store.publish(walk.checked(day(), make_scores(day(), rows=40, values=[0.0] * 40)))
+    store.publications.publish(walk.checked(day(), make_scores(day(), rows=40, values=[0.0] * 40)))
     torn: list[Any] = []
     reads = 0
     stop = threading.Event()
 
     def read() -> None:
         nonlocal reads
-        reader = Store(store.url)
+        reader = Store(store.database.url)
         while not stop.is_set():
             ids, scores = seen(reader, day())
             reads += 1
@@ -101,10 +104,12 @@ def test_writers_at_the_same_time_and_readers_between(walk: Walk, store: Store) 
         reader.close()
 
     def write(number: int) -> bool:
-        writer = Walk(Store(store.url))
+        writer = Walk(Store(store.database.url))
         try:
             values = [float(number)] * 40
-            writer.store.publish(writer.checked(day(), make_scores(day(), rows=40, values=values)))
+            writer.store.publications.publish(
+                writer.checked(day(), make_scores(day(), rows=40, values=values))
+            )
         except StaleFenceError:
             return False
         finally:
@@ -119,7 +124,7 @@ def test_writers_at_the_same_time_and_readers_between(walk: Walk, store: Store) 
     thread.join()
     assert (torn, reads > 5) == ([], True)
     assert all(any(pair) for pair in won)
-    publications = store.publications("loans")
+    publications = store.publications.of_model("loans")
     assert len(publications) == 1 + sum(sum(pair) for pair in won)
     # Fences only grow, and each publication ends where its successor begins.
     assert [p.fence for p in publications] == sorted(p.fence for p in publications)
@@ -163,15 +168,15 @@ def test_an_attempt_killed_before_any_statement_leaves_old_or_new_and_can_be_ret
 ) -> None:
     old = make_scores(day(), rows=8, seed=0)["score"].to_pylist()
     new = make_scores(day(), rows=8, seed=1)
-    store.publish(walk.checked(day(), make_scores(day(), rows=8, seed=0)))
-    store.runs()  # an open connection, which the child must not use
+    store.publications.publish(walk.checked(day(), make_scores(day(), rows=8, seed=0)))
+    store.runs.latest()  # an open connection, which the child must not use
 
     def whole_attempt() -> None:
         # The parent's store object, as in a forked Airflow task.
-        store.publish(walk.checked(day(), new))
+        store.publications.publish(walk.checked(day(), new))
 
     count, killed = 0, 0
-    while killed_at(whole_attempt, store.url, count):
+    while killed_at(whole_attempt, store.database.url, count):
         killed += 1
         ids, scores = seen(store, day())
         assert len(ids) == 1
@@ -179,9 +184,9 @@ def test_an_attempt_killed_before_any_statement_leaves_old_or_new_and_can_be_ret
         count += 6
     assert killed >= 8, "the kills did not spread over the attempt"
     assert seen(store, day())[1] == new["score"].to_pylist()
-    assert len(store.publications("loans")) == 2
+    assert len(store.publications.of_model("loans")) == 2
     # What the killed attempts left is neither visible nor in the way.
-    assert store.publish(walk.checked(day(), new)).superseded_at is None
+    assert store.publications.publish(walk.checked(day(), new)).superseded_at is None
 
 
 @pytest.mark.parametrize("how_many", [4])
@@ -191,36 +196,39 @@ def test_one_run_published_by_many_at_once_is_one_publication(
     run = walk.checked(day())
 
     def publish(_: int) -> int:
-        other = Store(store.url)
-        sequence = other.publish(run).sequence
+        other = Store(store.database.url)
+        sequence = other.publications.publish(run).sequence
         other.close()
         return sequence
 
     with ThreadPoolExecutor(how_many) as pool:
         assert len(set(pool.map(publish, range(how_many)))) == 1
-    assert len(store.publications("loans")) == 1
+    assert len(store.publications.of_model("loans")) == 1
 
 
 def test_nobody_claims_an_interval_while_it_is_being_published(walk: Walk, store: Store) -> None:
     """Else a successor could claim and publish between the fence's comparison and the publication."""
     publishing, go_on = threading.Event(), threading.Event()
 
-    class Paused(Store):
-        def _refuse_tampered(self, *values: Any) -> None:
+    def pause(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO rescore.publication"):
             publishing.set()
             assert go_on.wait(60)
-            super()._refuse_tampered(*values)
 
     def waiting(other: Store) -> bool:
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name"
-        with other.transaction() as connection:
-            return bool(connection.execute(text(query), {"name": store.engine.url.database}).scalar())
+        with other.database.transaction() as connection:
+            return bool(
+                connection.execute(text(query), {"name": store.database.engine.url.database}).scalar()
+            )
 
     run = walk.checked(day())
+    paused = Store(store.database.url)
+    event.listen(paused.database.engine, "before_cursor_execute", pause)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(Paused(store.url).publish, run)
+        first = pool.submit(paused.publications.publish, run)
         assert publishing.wait(60)
-        second = pool.submit(Store(store.url).claim, "loans", day(), day().end)
+        second = pool.submit(Store(store.database.url).runs.claim, "loans", day(), day().end)
         try:
             while not waiting(store):
                 assert not second.done(), "claimed in the middle of a publication"

@@ -22,12 +22,12 @@ from rescore.store import Store
 
 
 def rows_of(store: Store, view: str, where: str = "true", **values: Any) -> list[Any]:
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         return list(connection.execute(text(f"SELECT * FROM scores.{view} WHERE {where}"), values))
 
 
 def execute(store: Store, statement: str, **values: Any) -> None:
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         connection.execute(text(statement), values)
 
 
@@ -36,8 +36,8 @@ def test_published_scores_are_what_consumers_read(walk: Walk, store: Store) -> N
     excluded = make_scores(day(), rows=3, seed=9)
     run = walk.checked(day(), scores, excluded=excluded, verdict="drifted")
     assert rows_of(store, "loans") == rows_of(store, "loans_excluded") == []
-    publication = store.publish(run)
-    assert table_digest(store.scores_of(run)) == table_digest(scores)
+    publication = store.publications.publish(run)
+    assert table_digest(store.scores.of_run(run)) == table_digest(scores)
     rows = rows_of(store, "loans", "branch = 'b3é' AND loan_id = 33")
     assert len(rows) == 1
     assert rows[0]._mapping == {
@@ -61,17 +61,21 @@ def test_published_scores_are_what_consumers_read(walk: Walk, store: Store) -> N
         ("b0é", 0, "reason 0"),
         ("b2é", 2, "reason 2"),
     ]
-    assert store.excluded_positions(run) == [0, 1, 2]
+    assert store.excluded.positions(run) == [0, 1, 2]
 
 
 def test_a_new_run_supersedes_and_the_past_can_be_read(walk: Walk, store: Store) -> None:
     first, second, other = make_scores(day()), make_scores(day(), seed=2), make_scores(day(1), seed=3)
     published = [
-        store.publish(walk.checked(day(), first)),
-        store.publish(walk.checked(day(1), other)),
-        store.publish(walk.checked(day(), second)),
+        store.publications.publish(walk.checked(day(), first)),
+        store.publications.publish(walk.checked(day(1), other)),
+        store.publications.publish(walk.checked(day(), second)),
     ]
-    assert [p.superseded_at for p in store.publications("loans")] == [published[2].published_at, None, None]
+    assert [p.superseded_at for p in store.publications.of_model("loans")] == [
+        published[2].published_at,
+        None,
+        None,
+    ]
     now = {row.score for row in rows_of(store, "loans")}
     assert now == set(second["score"].to_pylist()) | set(other["score"].to_pylist())
 
@@ -86,18 +90,18 @@ def test_a_new_run_supersedes_and_the_past_can_be_read(walk: Walk, store: Store)
     latest = {row.loan_id: row for row in rows_of(store, "loans_latest")}
     assert len(rows_of(store, "loans_latest")) == 50
     assert latest[7].score == other["score"][7].as_py()
-    assert [run.interval for run in store.published_runs("loans")] == [day(), day(1)]
-    assert len(store.published_runs("loans", day(), current=False)) == 2
+    assert [run.interval for run in store.runs.published("loans")] == [day(), day(1)]
+    assert len(store.runs.published("loans", day(), current=False)) == 2
 
 
 def test_publishing_twice_is_one_publication(walk: Walk, store: Store) -> None:
     run = walk.checked(day())
-    first = store.publish(run)
-    assert store.publish(run) == first
-    successor = store.publish(walk.checked(day()))
-    again = store.publish(run)  # superseded by now; still its own publication, and no new one
+    first = store.publications.publish(run)
+    assert store.publications.publish(run) == first
+    successor = store.publications.publish(walk.checked(day()))
+    again = store.publications.publish(run)  # superseded by now; still its own publication, and no new one
     assert (again.sequence, again.superseded_at) == (first.sequence, successor.published_at)
-    assert len(store.publications("loans")) == 2
+    assert len(store.publications.of_model("loans")) == 2
 
 
 def test_a_stale_fence_neither_stages_nor_publishes(walk: Walk, store: Store) -> None:
@@ -107,14 +111,14 @@ def test_a_stale_fence_neither_stages_nor_publishes(walk: Walk, store: Store) ->
     with pytest.raises(
         StaleFenceError, match=f"holds fence 1, but run {heir.run_id} claimed later"
     ) as caught:
-        store.publish(zombie)
+        store.publications.publish(zombie)
     assert caught.value.data["current_fence"] == 3
     with pytest.raises(StaleFenceError):
-        store.stage(late, make_scores(day()))
+        store.scores.stage(late, make_scores(day()))
     with pytest.raises(StaleFenceError):
-        store.advance(late, "extracted")
-    assert store.publications("loans") == []
-    assert store.publish(heir).fence == 3
+        store.runs.advance(late, "extracted")
+    assert store.publications.of_model("loans") == []
+    assert store.publications.publish(heir).fence == 3
 
 
 def test_rows_that_do_not_add_up_are_refused(walk: Walk, store: Store) -> None:
@@ -128,9 +132,9 @@ def test_rows_that_do_not_add_up_are_refused(walk: Walk, store: Store) -> None:
         run = walk.checked(day(number), excluded=make_scores(day(number), rows=3))
         execute(store, statement, run=run.run_id)
         with pytest.raises(RowAccountingError, match="do not add up") as caught:
-            store.publish(run)
+            store.publications.publish(run)
         assert "scored 50" in str(caught.value)
-        assert store.run(run).state == "checked"
+        assert store.runs.get(run).state == "checked"
     assert rows_of(store, "loans") == []
 
 
@@ -148,13 +152,13 @@ def test_tampered_scores_are_refused(walk: Walk, store: Store) -> None:
         run = walk.checked(day(number), make_scores(day(number), values=[0.25] * 50))
         execute(store, statement.format(t="rescore.scores_loans"), run=run.run_id)
         with pytest.raises(DigestMismatchError, match="are not those that were staged") as caught:
-            store.publish(run)
-        assert caught.value.data["expected"] == store.run(run).score_digest != caught.value.data["got"]
-    assert store.publications("loans") == []
+            store.publications.publish(run)
+        assert caught.value.data["expected"] == store.runs.get(run).score_digest != caught.value.data["got"]
+    assert store.publications.of_model("loans") == []
 
 
 def test_scores_of_a_run_are_never_changed_in_place(walk: Walk, store: Store) -> None:
-    store.publish(walk.checked(day()))
+    store.publications.publish(walk.checked(day()))
     for table in ("scores_loans", "scores202403_loans"):
         with pytest.raises(StoreError, match="are never changed: UPDATE refused"):
             execute(store, f"UPDATE rescore.{table} SET score = 0")
@@ -163,7 +167,7 @@ def test_scores_of_a_run_are_never_changed_in_place(walk: Walk, store: Store) ->
 
 
 def test_history_can_only_be_added_to(walk: Walk, store: Store) -> None:
-    store.publish(walk.checked(day()))
+    store.publications.publish(walk.checked(day()))
     for table in ("publication", "pin", "package", "snapshot"):
         for statement in ("DELETE FROM {t}", "TRUNCATE {t} CASCADE", "UPDATE {t} SET model = 'x'"):
             with pytest.raises(StoreError, match=f"rescore.{table} is append-only"):
@@ -173,29 +177,29 @@ def test_history_can_only_be_added_to(walk: Walk, store: Store) -> None:
 def test_an_outage_is_published_only_with_a_reason(walk: Walk, store: Store) -> None:
     run = walk.checked(day(), verdict="outage")
     with pytest.raises(OutageError, match="it is outage"):
-        store.publish(run)
-    store.stop(run, OutageError("weather is missing"))
-    assert store.run(run).error["message"] == "weather is missing"  # type: ignore[index]
+        store.publications.publish(run)
+    store.runs.stop(run, OutageError("weather is missing"))
+    assert store.runs.get(run).error["message"] == "weather is missing"  # type: ignore[index]
     for reason, who in [(None, "ada"), (" ", "ada"), ("because", None), ("because", " ")]:
         with pytest.raises(StoreError, match="is stopped; it can't be published"):
-            store.publish(run, reason=reason, released_by=who)
-    store.publish(run, reason="the head of operations decided so", released_by="ada")
+            store.publications.publish(run, reason=reason, released_by=who)
+    store.publications.publish(run, reason="the head of operations decided so", released_by="ada")
     shown = ("outage", "the head of operations decided so", "ada")
     assert {(row.verdict, row.reason, row.released_by) for row in rows_of(store, "loans")} == {shown}
-    (status,) = store.status()
+    (status,) = store.history.status()
     assert (status["verdict"], status["reason"], status["released_by"]) == shown
 
 
 def test_a_held_run_is_published_by_a_person_with_a_reason_only(walk: Walk, store: Store) -> None:
     run = walk.checked(day(), verdict="drifted")
-    store.hold(run, "drifted: the weather")
-    assert store.run(run).held
-    (status,) = store.status()
+    store.runs.hold(run, "drifted: the weather")
+    assert store.runs.get(run).held
+    (status,) = store.history.status()
     assert (status["attempt_state"], status["attempt_held"]) == ("checked", True)
     assert str(status["attempt_run_id"]) == run.run_id
     for reason, who in [(None, None), ("because", None), (None, "ada"), ("because", " ")]:
         with pytest.raises(HeldError, match="is held: drifted: the weather"):
-            store.publish(run, reason=reason, released_by=who)
+            store.publications.publish(run, reason=reason, released_by=who)
     # Not even by hand: the database itself knows what is held.
     with pytest.raises(StoreError, match="is held or stopped: INSERT refused"):
         execute(
@@ -206,13 +210,13 @@ def test_a_held_run_is_published_by_a_person_with_a_reason_only(walk: Walk, stor
             " WHERE run_id = :run",
             run=run.run_id,
         )
-    assert store.publications("loans") == []
-    published = store.publish(run, reason="it is only rain", released_by="ada")
+    assert store.publications.of_model("loans") == []
+    published = store.publications.publish(run, reason="it is only rain", released_by="ada")
     assert (published.released_by, published.reason) == ("ada", "it is only rain")
-    assert store.publications("loans") == [published]
-    assert store.run(run).publication == published
-    assert not store.run(run).held
-    assert store.status()[0]["attempt_held"] is False
+    assert store.publications.of_model("loans") == [published]
+    assert store.runs.get(run).publication == published
+    assert not store.runs.get(run).held
+    assert store.history.status()[0]["attempt_held"] is False
 
 
 def test_a_person_can_not_release_what_is_broken_or_stale(walk: Walk, store: Store) -> None:
@@ -230,20 +234,20 @@ def test_a_person_can_not_release_what_is_broken_or_stale(walk: Walk, store: Sto
     ]
     for number, (statement, error) in enumerate(breaks):
         run = walk.checked(day(number), verdict="drifted")
-        store.hold(run, "drifted")
+        store.runs.hold(run, "drifted")
         execute(store, statement, run=run.run_id)
         with pytest.raises(error):
-            store.publish(run, **released)
+            store.publications.publish(run, **released)
     stale = walk.checked(day(2), verdict="outage")
-    store.stop(stale, OutageError("weather is missing"))
+    store.runs.stop(stale, OutageError("weather is missing"))
     walk.claim(day(2))
     with pytest.raises(StaleFenceError):
-        store.publish(stale, **released)
+        store.publications.publish(stale, **released)
     unscored = walk.claim(day(3))
-    store.stop(unscored, OutageError("weather is missing"))
+    store.runs.stop(unscored, OutageError("weather is missing"))
     with pytest.raises(StoreError, match="has no scores to publish"):
-        store.publish(unscored, **released)
-    assert store.publications("loans") == []
+        store.publications.publish(unscored, **released)
+    assert store.publications.of_model("loans") == []
 
 
 def test_only_a_checked_run_is_published(walk: Walk, store: Store) -> None:
@@ -256,30 +260,30 @@ def test_only_a_checked_run_is_published(walk: Walk, store: Store) -> None:
     )
     for step in steps:
         with pytest.raises(StoreError, match="it can't be published"):
-            store.publish(run)
+            store.publications.publish(run)
         step()
-    store.publish(run)
+    store.publications.publish(run)
     failed = walk.checked(day())
-    store.fail(failed, "the disk is full")
+    store.runs.fail(failed, "the disk is full")
     with pytest.raises(StoreError, match="is failed; it can't be published"):
-        store.publish(failed, reason="please")
+        store.publications.publish(failed, reason="please")
 
 
 def test_an_empty_interval_can_be_published(walk: Walk, store: Store) -> None:
     run = walk.checked(day(), make_scores(day()).slice(0, 0))
-    store.publish(run)
-    assert (rows_of(store, "loans"), store.status()[0]["coverage"]) == ([], None)
-    assert store.status()[0]["rows_scored"] == 0
+    store.publications.publish(run)
+    assert (rows_of(store, "loans"), store.history.status()[0]["coverage"]) == ([], None)
+    assert store.history.status()[0]["rows_scored"] == 0
 
 
 def test_status_says_how_fresh_and_what_was_tried_last(walk: Walk, store: Store) -> None:
-    assert store.status()[0]["interval_end"] is None
+    assert store.history.status()[0]["interval_end"] is None
     run = walk.checked(day(), excluded=make_scores(day(), rows=3))
-    store.publish(run)
-    store.stop(walk.checked(day(1), verdict="outage"), OutageError("weather is missing"))
-    store.add_package("loans", "1.0.1", "sha256:" + "1" * 64, {}, "file:///q.whl")
-    store.add_pin("loans", "1.0.1", "sha256:" + "1" * 64, who="ada", why="better")
-    (status,) = store.status()
+    store.publications.publish(run)
+    store.runs.stop(walk.checked(day(1), verdict="outage"), OutageError("weather is missing"))
+    store.packages.add("loans", "1.0.1", "sha256:" + "1" * 64, {}, "file:///q.whl")
+    store.pins.add("loans", "1.0.1", "sha256:" + "1" * 64, who="ada", why="better")
+    (status,) = store.history.status()
     assert (status["interval_start"], status["interval_end"]) == (START, START + DAY)
     assert status["freshness"] > timedelta(days=900)
     assert (status["rows_extracted"], status["rows_scored"]) == (53, 50)

@@ -20,7 +20,7 @@ class Logins:
     suffix: str
 
     def url(self, role: str) -> str:
-        url = self.store.engine.url.set(username=f"{role}_{self.suffix}", password="pw")
+        url = self.store.database.engine.url.set(username=f"{role}_{self.suffix}", password="pw")
         return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def run(self, role: str, statement: str) -> list[tuple[object, ...]]:
@@ -35,24 +35,24 @@ class Logins:
 
 @pytest.fixture
 def logins(walk: Walk, store: Store) -> Iterator[Logins]:
-    suffix = str(store.engine.url.database)
+    suffix = str(store.database.engine.url.database)
     names = {role: f"{role}_{suffix}" for role in ("extract", "run", "consumer", "release")}
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         connection.execute(text("CREATE SCHEMA bank; CREATE TABLE bank.loan (id int)"))
-    store.publish(walk.checked(day()))  # a model that is older than the roles
+    store.publications.publish(walk.checked(day()))  # a model that is older than the roles
     for _ in range(2):
-        store.create_roles(**{f"{role}": name for role, name in names.items()}, source_schemas=["bank"])
-    with store.transaction() as connection:
+        store.roles.create(**{f"{role}": name for role, name in names.items()}, source_schemas=["bank"])
+    with store.database.transaction() as connection:
         for name in names.values():
             connection.execute(text(f"ALTER ROLE {name} LOGIN PASSWORD 'pw'"))
     yield Logins(store, suffix)
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         for name in names.values():
             connection.execute(text(f"DROP OWNED BY {name}; DROP ROLE {name}"))
 
 
 def test_a_consumer_reads_the_views_and_nothing_else(logins: Logins, store: Store) -> None:
-    store.ensure_model(make_spec("cards"), KEY_TYPES)  # a model that is younger than the roles
+    store.models.ensure(make_spec("cards"), KEY_TYPES)  # a model that is younger than the roles
     assert logins.run("consumer", "SELECT count(*) FROM scores.loans") == [(50,)]
     for view in ("loans_latest", "loans_history", "loans_excluded", "cards", "cards_history", "status"):
         logins.run("consumer", f"SELECT * FROM scores.{view}")
@@ -75,20 +75,20 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     mine = Store(logins.url("run"))
     walk = Walk(mine)
     walk.spec = make_spec()
-    mine.ensure_model(walk.spec, KEY_TYPES)  # there already: needs no right
+    mine.models.ensure(walk.spec, KEY_TYPES)  # there already: needs no right
     far = day(400)  # a month that has no partition yet
     run = walk.checked(far, excluded=make_scores(far, rows=2))
-    mine.fork(run)
+    mine.runs.fork(run)
     run = walk.checked(far, excluded=make_scores(far, rows=2))
-    mine.publish(run)
-    mine.record_performance(run, far.end, {"auc": 0.7})
-    mine.record_reproduction(run, "identical", {})
-    mine.add_package("loans", "1.0.1", "sha256:" + "2" * 64, {}, "file:///x")
-    mine.add_pin("loans", "1.0.1", "sha256:" + "2" * 64, who="dag", why="rule")
-    assert mine.status()[0]["pinned_version"] == "1.0.1"
-    assert mine.scores_of(run).num_rows == 50
+    mine.publications.publish(run)
+    mine.reports.record_performance(run, far.end, {"auc": 0.7})
+    mine.reports.record_reproduction(run, "identical", {})
+    mine.packages.add("loans", "1.0.1", "sha256:" + "2" * 64, {}, "file:///x")
+    mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="dag", why="rule")
+    assert mine.history.status()[0]["pinned_version"] == "1.0.1"
+    assert mine.scores.of_run(run).num_rows == 50
     with pytest.raises(StoreError, match="not permitted") as caught:
-        mine.ensure_model(make_spec("cards"), KEY_TYPES)
+        mine.models.ensure(make_spec("cards"), KEY_TYPES)
     assert "the role that owns the store" in str(caught.value.fix)
     mine.close()
     for statement in (
@@ -109,12 +109,12 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
 
 def test_only_the_release_role_publishes_what_is_held(logins: Logins, store: Store, walk: Walk) -> None:
     run = walk.checked(day(5), verdict="drifted")
-    store.hold(run, "drifted")
+    store.runs.hold(run, "drifted")
     released = {"reason": "known", "released_by": "ada"}
     runs, releases = Store(logins.url("run")), Store(logins.url("release"))
     with pytest.raises(StoreError, match="not permitted"):
-        runs.publish(run, **released)
-    assert releases.publish(run, **released).released_by == "ada"
+        runs.publications.publish(run, **released)
+    assert releases.publications.publish(run, **released).released_by == "ada"
     for mine in (runs, releases):
         mine.close()
     with pytest.raises(psycopg2.Error, match="permission denied"):

@@ -33,25 +33,25 @@ WHERE n.nspname = :schema ORDER BY 1
 
 
 def catalog(store: Store) -> list[tuple[object, ...]]:
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         return [
             tuple(row)
             for query in (CATALOG, FUNCTIONS)
-            for schema in (store.store_schema, store.consumer_schema)
+            for schema in (store.database.store_schema, store.database.consumer_schema)
             for row in connection.execute(text(query), {"schema": schema})
         ]
 
 
 def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, database_url: str) -> None:
     migrated = Store(database_url, store_schema="risk_store", consumer_schema="risk_scores")
-    migrated.migrate()
+    migrated.schema.migrate()
     url = postgres_server.create_database("by_administrator")
     printed = Store(url, store_schema="risk_store", consumer_schema="risk_scores")
-    ddl = printed.ddl()
+    ddl = printed.schema.ddl()
     assert "%%" not in ddl
-    with printed.engine.connect() as connection:
+    with printed.database.engine.connect() as connection:
         connection.connection.cursor().execute(ddl)  # type: ignore[no-untyped-call]
-    assert printed.schema_version() == KNOWN_VERSIONS[-1]
+    assert printed.schema.version() == KNOWN_VERSIONS[-1]
     assert catalog(printed) == catalog(migrated)
     assert not any(
         "rescore" in str(row[0]).split("(")[0] and "risk" not in str(row) for row in catalog(migrated)
@@ -63,17 +63,22 @@ def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, 
 
 def test_any_number_may_migrate_at_once(database_url: str) -> None:
     store = Store(database_url)
-    assert store.schema_version() is None
+    assert store.schema.version() is None
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda _: Store(database_url).migrate(), range(4))) == [KNOWN_VERSIONS[-1]] * 4
-    store.migrate()
-    assert store.models() == []
+        assert (
+            list(pool.map(lambda _: Store(database_url).schema.migrate(), range(4)))
+            == [KNOWN_VERSIONS[-1]] * 4
+        )
+    store.schema.migrate()
+    assert store.models.names() == []
     store.close()
 
 
 def test_table_definitions_are_those_of_the_migrations(store: Store) -> None:
     # The local user is called rescore, so that schema would be the default one and go unnamed.
-    engine = create_engine(store.address.sqlalchemy(), connect_args={"options": "-c search_path=public"})
+    engine = create_engine(
+        store.database.address.sqlalchemy(), connect_args={"options": "-c search_path=public"}
+    )
     with engine.connect() as connection:
 
         def ours(name: str | None, kind: str, parents: object) -> bool:
@@ -97,27 +102,27 @@ def test_table_definitions_are_those_of_the_migrations(store: Store) -> None:
 def test_an_unmigrated_store_says_how_to_migrate(database_url: str) -> None:
     store = Store(database_url)
     with pytest.raises(StoreSchemaError, match="has not been set up") as caught:
-        store.runs()
+        store.runs.latest()
     assert caught.value.fix == "run: rescore store migrate"
-    store.migrate()
-    assert store.runs() == []
+    store.schema.migrate()
+    assert store.runs.latest() == []
     store.close()
 
 
 def test_a_newer_store_is_left_alone(store: Store) -> None:
-    with store.transaction() as connection:
+    with store.database.transaction() as connection:
         connection.execute(text("UPDATE rescore.alembic_version SET version_num = '9999'"))
-    later = Store(store.url)
-    for use in (later.runs, later.migrate):
+    later = Store(store.database.url)
+    for use in (later.runs.latest, later.schema.migrate):
         with pytest.raises(StoreSchemaError, match="version 9999, which is newer than this code"):
             use()
     later.close()
 
 
 def test_a_database_that_is_down_says_so_without_the_password(store: Store) -> None:
-    url = store.engine.url.set(port=1, password="secret-guess")
+    url = store.database.engine.url.set(port=1, password="secret-guess")
     with pytest.raises(StoreUnavailableError) as caught:
-        Store(url.render_as_string(hide_password=False)).runs()
+        Store(url.render_as_string(hide_password=False)).runs.latest()
     assert caught.value.retryable
     assert "secret-guess" not in str(caught.value)
     assert "127.0.0.1:1/" in str(caught.value)
@@ -125,16 +130,19 @@ def test_a_database_that_is_down_says_so_without_the_password(store: Store) -> N
 
 @pytest.mark.parametrize("wrong", [{"password": "secret-guess"}, {"database": "nowhere"}])
 def test_a_refused_login_waits_for_a_person(store: Store, wrong: dict[str, str]) -> None:
-    url = store.engine.url.set(**wrong)
+    url = store.database.engine.url.set(**wrong)
     with pytest.raises(SettingsError, match="refuses the connection") as caught:
-        Store(url.render_as_string(hide_password=False)).runs()
+        Store(url.render_as_string(hide_password=False)).runs.latest()
     assert not caught.value.retryable
     assert "secret-guess" not in str(caught.value)
     assert "RESCORE_DATABASE_URL" in (caught.value.fix or "")
 
 
 def test_a_statement_that_takes_too_long_waits_for_a_person(store: Store) -> None:
-    with pytest.raises(StoreError, match="statement timeout") as caught, store.transaction() as connection:
+    with (
+        pytest.raises(StoreError, match="statement timeout") as caught,
+        store.database.transaction() as connection,
+    ):
         connection.execute(text("SET LOCAL statement_timeout TO 50"))
         connection.execute(text("SELECT pg_sleep(60)"))
     assert not caught.value.retryable
@@ -149,12 +157,12 @@ def test_schema_names_are_plain_and_two() -> None:
 
 
 def test_a_terminated_connection_is_replaced(store: Store) -> None:
-    assert store.runs() == []
-    with Store(store.url).transaction() as connection:
+    assert store.runs.latest() == []
+    with Store(store.database.url).database.transaction() as connection:
         connection.execute(
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rescore'"
                 " AND pid <> pg_backend_pid() AND datname = current_database()"
             )
         )
-    assert store.runs() == []
+    assert store.runs.latest() == []

@@ -43,7 +43,7 @@ def drift(
     """Show what a window differs in from training: verdict, and each feature's size of effect over time."""
     with context() as ctx:
         ctx.model(model)
-        series = ctx.store.drift_series(model, None if run else last)
+        series = ctx.store.history.drift(model, None if run else last)
         if run is not None:
             series = _until(ctx, model, series, run)[-last:]
         if not series:
@@ -79,8 +79,8 @@ def drift(
 
 def _until(ctx: Context, model: str, series: Sequence[dict[str, Any]], run: str) -> list[dict[str, Any]]:
     """The windows up to the run's, which stands for its interval even if another was published."""
-    found = ctx.store.run(run)
-    report = ctx.store.drift_of(run)
+    found = ctx.store.runs.get(run)
+    report = ctx.store.reports.drift_of(run)
     if report is None or found.model != model:
         raise NotFoundError(
             f"run {run} has no drift report of {model}",

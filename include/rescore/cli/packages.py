@@ -44,7 +44,7 @@ def packages_show(
 ) -> None:
     """Print a package's whole manifest: what made it, from what, in what environment, with what result."""
     with context() as ctx:
-        package = ctx.store.find_package(model, version)
+        package = ctx.store.packages.find(model, version)
     if as_json:
         sys.stdout.write(json.dumps(package.manifest, indent=2, sort_keys=True) + "\n")
         return
@@ -68,7 +68,7 @@ def packages_diff(
     from rescore.model import changes
 
     with context() as ctx:
-        one, other = (ctx.store.find_package(model, reference) for reference in (before, after))
+        one, other = (ctx.store.packages.find(model, reference) for reference in (before, after))
     rows = changes(one.manifest, other.manifest)
     if as_json:
         print_rows([dict(row) for row in rows], as_json=True, title="changes")

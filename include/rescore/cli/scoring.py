@@ -156,5 +156,5 @@ def _run_ids(ctx: Context, model: str | None, run: str | None, day: str | None) 
         raise ParameterError("nothing is named", expected="--run or --model", fix="name one of them")
     spec = ctx.model(model).spec
     intervals = None if day is None else intervals_named(spec, None, None, day)
-    runs = ctx.store.published_runs(model)
+    runs = ctx.store.runs.published(model)
     return [one.run_id for one in runs if intervals is None or one.interval in intervals]

@@ -31,10 +31,10 @@ def up(
     stack = LocalStack(Settings.from_environment(), progress=say)
     started = stack.up(detach=detach)
     with context() as ctx:
-        ctx.store.migrate()
+        ctx.store.schema.migrate()
     user, password = stack.airflow().login()
     stdout.print(f"Airflow: {started.airflow}  (user {user}, password {password})", soft_wrap=True)
-    stdout.print(f"store:   {ctx.store.where}", soft_wrap=True)
+    stdout.print(f"store:   {ctx.store.database.where}", soft_wrap=True)
     if detach:
         stdout.print("stop with: make down")
         return

@@ -15,7 +15,7 @@ app = typer.Typer(help="Create, migrate and inspect Rescore's own tables.", no_a
 def store_migrate() -> None:
     """Create or upgrade Rescore's tables and views."""
     with context() as ctx:
-        version = ctx.store.migrate()
+        version = ctx.store.schema.migrate()
     stdout.print(f"store: schema {ctx.settings.store_schema} is at version {version}")
 
 
@@ -23,12 +23,12 @@ def store_migrate() -> None:
 def store_ddl() -> None:
     """Print the SQL that ``migrate`` would run, for a database administrator."""
     with context() as ctx:
-        sys.stdout.write(ctx.store.ddl())
+        sys.stdout.write(ctx.store.schema.ddl())
 
 
 @app.command("roles")
 def store_roles() -> None:
     """Create the recommended roles: extract, run, consumer, release."""
     with context() as ctx:
-        ctx.store.create_roles()
+        ctx.store.roles.create()
     stdout.print("roles: rescore_extract, rescore_run, rescore_consumer, rescore_release")

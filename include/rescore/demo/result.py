@@ -61,7 +61,7 @@ def show(
     table.add_column("scored again")
 
     for interval in intervals:
-        runs = ctx.store.published_runs(folder.name, interval)
+        runs = ctx.store.runs.published(folder.name, interval)
         if not runs:
             problems.append(f"nothing was published for {interval}")
             continue
@@ -79,7 +79,7 @@ def show(
             "" if auc is None else f"{auc:.3f}",
             again.verdict.replace("_", " "),
         )
-    stopped = ctx.store.runs(folder.name, limit=1, interval=outage)[0]
+    stopped = ctx.store.runs.latest(folder.name, limit=1, interval=outage)[0]
     table.add_row(
         *_counts(folder, stopped), f"{stopped.verdict}, {stopped.state}", _most_drifted(ctx, stopped), "", ""
     )
@@ -119,7 +119,7 @@ def _counts(folder: ModelFolder, run: Run) -> list[str]:
 
 
 def _most_drifted(ctx: pipeline.Context, run: Run, count: int = 2) -> str:
-    report = ctx.store.drift_of(run) or {"features": []}
+    report = ctx.store.reports.drift_of(run) or {"features": []}
     ranked = sorted(report["features"], key=lambda feature: -(feature["share_of_statistic"] or 0))
     shown = [f for f in ranked if f["outage"]] or ranked
     names = ", ".join(feature["name"] for feature in shown[:count])
@@ -129,7 +129,7 @@ def _most_drifted(ctx: pipeline.Context, run: Run, count: int = 2) -> str:
 
 def _consumer_table(ctx: pipeline.Context) -> Table:
     """The query's rows, read as a plain client would."""
-    connection = psycopg2.connect(ctx.store.libpq_url)
+    connection = psycopg2.connect(ctx.store.database.libpq_url)
     try:
         with connection.cursor() as cursor:
             cursor.execute(CONSUMER_SQL)

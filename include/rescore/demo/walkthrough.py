@@ -76,7 +76,7 @@ def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[st
     folder = ctx.model(MODEL)
     schedule = folder.spec.schedule.schedule()
 
-    ctx.store.migrate()
+    ctx.store.schema.migrate()
     loaded = flights.load(ctx.source_url(folder), progress=say)
     rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
     say(f"flights: {rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
@@ -104,7 +104,7 @@ def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[st
 
 def _train(client: AirflowClient, ctx: pipeline.Context, say: Callable[[str], None]) -> None:
     """Train on January to March through the DAG and pin the package, unless that very one is pinned."""
-    pinned = ctx.store.current_pin(MODEL)
+    pinned = ctx.store.pins.current(MODEL)
     if pinned is not None:
         say(f"package {pinned.version} is pinned already")
         return

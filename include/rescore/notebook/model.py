@@ -170,7 +170,7 @@ class Model:
             )
         snapshot = self._snapshot or self.snapshot()
         made = pipeline.train_package(self._ctx, self.name, snapshot.digest)
-        registered = self._ctx.store.find_package(self.name, made["sha256"])
+        registered = self._ctx.store.packages.find(self.name, made["sha256"])
         path = self._ctx.archive.get_package(registered.sha256)
         self._package = model.open_package(
             path,
@@ -267,7 +267,7 @@ class Model:
                     "verdict": run.verdict,
                     "run_id": run.run_id,
                 }
-                for run in self._ctx.store.published_runs(self.name)
+                for run in self._ctx.store.runs.published(self.name)
             ]
         )
 
@@ -282,11 +282,11 @@ class Model:
         from rescore import source
 
         if run_id is None:
-            published = self._ctx.store.published_runs(self.name)
+            published = self._ctx.store.runs.published(self.name)
             if not published:
                 raise NotFoundError(f"{self.name} has no published run", fix=f"rescore score {self.name}")
             run_id = published[-1].run_id
-        run = self._ctx.store.run(run_id)
+        run = self._ctx.store.runs.get(run_id)
         if run.input_digest is None or run.model != self.name:
             raise NotFoundError(f"run {run_id} is no run of {self.name} with frozen rows")
         rows = source.read_frozen(self._ctx.archive.get_input(run.input_digest), run.input_digest)
@@ -296,8 +296,8 @@ class Model:
             interval=run.interval,
             package_version=run.package_version,
             score_digest=run.score_digest,
-            inputs=source.without(rows, self._ctx.store.excluded_positions(run)).to_pandas(),
-            scores=self._ctx.store.scores_of(run).to_pandas(),
+            inputs=source.without(rows, self._ctx.store.excluded.positions(run)).to_pandas(),
+            scores=self._ctx.store.scores.of_run(run).to_pandas(),
         )
 
     def close(self) -> None:
@@ -324,7 +324,7 @@ class Model:
         return parse_moment(given, name=name)
 
     def _known_snapshot(self, digest: str) -> Snapshot:
-        found = self._ctx.store.snapshots(self.name, kind="training", digest=digest)[0]
+        found = self._ctx.store.snapshots.of_model(self.name, kind="training", digest=digest)[0]
         return Snapshot(
             digest=found.digest,
             model=self.name,
@@ -361,7 +361,7 @@ class Model:
         return self._package
 
     def _pinned(self) -> model.Package:
-        pinned = self._ctx.store.current_pin(self.name)
+        pinned = self._ctx.store.pins.current(self.name)
         if pinned is None:
             raise NotFoundError(
                 f"{self.name} has nothing that could predict",

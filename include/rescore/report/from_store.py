@@ -34,7 +34,7 @@ def drift_heatmap_of(store: Store, model: str, last: int = 60) -> Any:
     """Features by time of the latest ``last`` intervals: see :func:`rescore.report.drift_heatmap`."""
     from rescore.report.drift_charts import drift_heatmap
 
-    rows = store.drift_series(model, last)
+    rows = store.history.drift(model, last)
     return drift_heatmap(rows, title=f"{model}: drift", timezone=_timezone(rows))
 
 
@@ -62,9 +62,9 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
     from rescore.report.drift_charts import feature_distribution
 
     if run is None:
-        series = store.drift_series(model, 1)
+        series = store.history.drift(model, 1)
         run = str(series[-1]["run_id"]) if series else None
-    report = store.drift_of(run) if run is not None else None
+    report = store.reports.drift_of(run) if run is not None else None
     if run is None or report is None:
         raise NotFoundError(
             f"there is no drift report of {model}" if run is None else f"run {run} has no drift report",
@@ -86,7 +86,7 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
     ]
     said = next(one for one in report["features"] if one["name"] == feature)
     unit = "" if said["unit"] == "share of rows" else said["unit"]
-    interval = store.run(run).interval
+    interval = store.runs.get(run).interval
     return feature_distribution(
         cells,
         name=feature,
@@ -102,7 +102,7 @@ def score_distribution_of(store: Store, model: str, last: int = 60) -> Any:
     """Quantiles of scores over time: see :func:`rescore.report.score_distribution`."""
     from rescore.report.run_charts import score_distribution
 
-    rows = store.drift_series(model, last)
+    rows = store.history.drift(model, last)
     return score_distribution(
         [{**row, **row["report"]["scores"]} for row in rows if row["report"].get("scores")],
         name=_score_name(store, model),
@@ -140,7 +140,7 @@ def performance_of(
         unit=unit,
         expected=_holdout(store, model, metric),
         title=f"{model}: performance by {by}",
-        timezone=_timezone(store.drift_series(model, 1)),
+        timezone=_timezone(store.history.drift(model, 1)),
     )
 
 
@@ -165,7 +165,9 @@ def performance_rows(
     if by not in {"run", "week"}:
         raise ParameterError(f"by {by!r}", expected="run or week", fix="name one of the two")
     measured = (
-        store.performance_by_run(model, last) if by == "run" else store.performance_by_week(model, last)
+        store.history.performance_by_run(model, last)
+        if by == "run"
+        else store.history.performance_by_week(model, last)
     )
     documents = [row["metrics"] for row in measured]
     known = {name for one in documents for name, value in one.items() if isinstance(value, float)}
@@ -178,7 +180,7 @@ def performance_rows(
     rows = {_bounds(row): _performance_row(row, row["metrics"], metric) for row in measured}
     if by == "run":
         # Runs without labels yet: what their scores alone promise.
-        for run in store.drift_series(model, last):
+        for run in store.history.drift(model, last):
             promised = {"estimated": run["report"].get("estimated") or {}}
             if run["published"]:
                 rows.setdefault(_bounds(run), _performance_row(run, promised, metric))
@@ -233,7 +235,10 @@ def calibration_of(store: Store, model: str) -> Any:
     """
     from rescore.report.performance_charts import calibration
 
-    for rows, what in ((store.performance_by_week(model), "week"), (store.performance_by_run(model), "run")):
+    for rows, what in (
+        (store.history.performance_by_week(model), "week"),
+        (store.history.performance_by_run(model), "run"),
+    ):
         for row in reversed(rows):
             found = row["metrics"]
             if found.get("calibration"):
@@ -253,7 +258,7 @@ def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
     from rescore.report.run_charts import extracted_rows
 
     rows = []
-    for run in store.run_series(model, last):
+    for run in store.history.runs(model, last):
         if run["rows_extracted"] is None:
             continue
         aside = run["rows_quarantined"] + run["rows_rejected"]
@@ -265,7 +270,7 @@ def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
                 "rejected": run["rows_rejected"],
             }
         )
-    timezone = _timezone(store.drift_series(model, 1))
+    timezone = _timezone(store.history.drift(model, 1))
     return extracted_rows(rows, title=f"{model}: extracted rows", timezone=timezone)
 
 
@@ -287,9 +292,9 @@ def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
         "performance_by_week": performance_of(store, model, last, by="week"),
         "rows": extracted_rows_of(store, model, last),
     }
-    if any("calibration" in row["metrics"] for row in store.performance_by_run(model, last)):
+    if any("calibration" in row["metrics"] for row in store.history.performance_by_run(model, last)):
         pictures["calibration"] = calibration_of(store, model)
-    for series in store.drift_series(model, 1):
+    for series in store.history.drift(model, 1):
         run, report = str(series["run_id"]), series["report"]
         for name in _worth_a_look(report)[:4]:
             pictures[f"feature:{name}"] = feature_distribution_of(store, model, name, run)
@@ -315,8 +320,8 @@ def _timezone(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _manifest(store: Store, model: str) -> Mapping[str, Any]:
-    pinned = store.current_pin(model)
-    return {} if pinned is None else store.find_package(model, pinned.sha256).manifest
+    pinned = store.pins.current(model)
+    return {} if pinned is None else store.packages.find(model, pinned.sha256).manifest
 
 
 def _output(store: Store, model: str, key: str) -> str:

@@ -21,7 +21,16 @@ from rescore.postgres_url import PostgresUrl
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
 
-__all__ = ["KNOWN_VERSIONS", "Database"]
+__all__ = [
+    "KNOWN_VERSIONS",
+    "Database",
+    "address_of",
+    "lock_by_name",
+    "run_sql",
+    "schema_names",
+    "store_table",
+    "where_of",
+]
 
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
 KNOWN_VERSIONS = ("0001", "0002", "0003", "0004")
@@ -75,7 +84,7 @@ class Database:
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "checkout", _refuse_inherited)
         names = {SCHEMA: self.store_schema, CONSUMER_SCHEMA: self.consumer_schema}
-        return engine.execution_options(schema_translate_map=names)
+        return engine.execution_options(schema_translate_map=names, address=self.address)
 
     @property
     def libpq_url(self) -> str:
@@ -112,7 +121,7 @@ class Database:
         """
         with self.translated(), self.engine.begin() as connection:
             if checked and not self._version_checked:
-                self._check_version(connection)
+                self.check_version(connection)
                 self._version_checked = True
             yield connection
 
@@ -126,12 +135,8 @@ class Database:
         except psycopg2.Error as error:
             raise self._explained(error) from error
 
-    def schema_version(self) -> str | None:
-        """The schema's version, None if nothing was ever migrated here."""
-        with self.transaction(checked=False) as connection:
-            return self._read_version(connection)
-
-    def _read_version(self, connection: Connection) -> str | None:
+    def read_version(self, connection: Connection) -> str | None:
+        """The schema's version as the transaction sees it, None if nothing was ever migrated here."""
         known = connection.execute(
             text("SELECT to_regclass(:name)"), {"name": f'"{self.store_schema}".alembic_version'}
         ).scalar()
@@ -141,8 +146,15 @@ class Database:
         version: str | None = connection.execute(text(query)).scalar()
         return version
 
-    def _check_version(self, connection: Connection) -> None:
-        version = self._read_version(connection)
+    def check_version(self, connection: Connection) -> None:
+        """Refuse a store that this code can't work on.
+
+        Raises
+        ------
+        StoreSchemaError
+            Not migrated, older or newer than this code.
+        """
+        version = self.read_version(connection)
         where = f"schema {self.store_schema} of {self.where}"
         if version is None:
             raise StoreSchemaError(
@@ -216,20 +228,42 @@ class Database:
             f"the store's database says: {message}", where=self.where, fix=fix, data={"sqlstate": code}
         )
 
-    def qualified(self, table: str) -> sql.Identifier:
-        """A quoted ``store_schema.table``."""
-        return sql.Identifier(self.store_schema, table)
-
-    def consumer(self, view: str) -> sql.Identifier:
-        """A quoted ``consumer_schema.view``."""
-        return sql.Identifier(self.consumer_schema, view)
-
 
 def run_sql(connection: Connection, statement: sql.Composable, values: Any = None) -> list[tuple[Any, ...]]:
     """Run composed SQL (quoted identifiers, bound values) in the connection's transaction; give its rows."""
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def schema_names(connection: Connection) -> tuple[str, str]:
+    """The configured schemas: the store's and its consumers'."""
+    names = connection.get_execution_options()["schema_translate_map"]
+    return names[SCHEMA], names[CONSUMER_SCHEMA]
+
+
+def store_table(connection: Connection, name: str) -> sql.Identifier:
+    """The quoted, qualified name of a table, view or function of the store."""
+    return sql.Identifier(schema_names(connection)[0], name)
+
+
+def address_of(connection: Connection) -> PostgresUrl:
+    """Where the connection leads, as configured."""
+    address: PostgresUrl = connection.get_execution_options()["address"]
+    return address
+
+
+def where_of(connection: Connection, table: str) -> str:
+    """A table and the database it is in, for people."""
+    return f"{schema_names(connection)[0]}.{table} of {address_of(connection)}"
+
+
+def lock_by_name(connection: Connection, name: str) -> None:
+    """Wait for the lock ``name`` of this store, and hold it until the transaction ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"rescore {name} {schema_names(connection)[0]}"},
+    )
 
 
 def _prepare(raw: Any, entry: ConnectionPoolEntry) -> None:

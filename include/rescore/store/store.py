@@ -1,27 +1,34 @@
-"""The store as one object: all its parts over one database."""
+"""The store as one object: its parts over one database."""
 
 from __future__ import annotations
 
+from types import TracebackType
+from typing import Self
+
+from rescore.store.database import Database
+from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
 from rescore.store.packages.comparisons import Comparisons
-from rescore.store.packages.registry import Registry
+from rescore.store.packages.registry import Packages, Pins
 from rescore.store.packages.retrainings import Retrainings
 from rescore.store.packages.signatures import Signatures
-from rescore.store.runs.history import Series
-from rescore.store.runs.publishing import Publishing
-from rescore.store.schema.migrate import Migrating
+from rescore.store.packages.snapshots import Snapshots
+from rescore.store.runs.excluded import Excluded
+from rescore.store.runs.history import History
+from rescore.store.runs.publications import Publications
+from rescore.store.runs.reports import Reports
+from rescore.store.runs.runs import Runs
+from rescore.store.runs.scores import Scores
+from rescore.store.schema.migrate import Schema
+from rescore.store.schema.models import Models
 from rescore.store.schema.roles import Roles
 
 __all__ = ["Store"]
 
 
-class Store(Migrating, Registry, Signatures, Comparisons, Publishing, Series, Retrainings, Roles):
+class Store:
     """What is scored, with what, from what, and what consumers see, in one Postgres.
 
-    Each part is a class of its own file over the same :class:`~rescore.store.database.Database`:
-    ``migrating`` (schema), ``registry`` (snapshots, packages, pins), ``signatures``, ``comparisons``,
-    ``models`` (typed tables, views), ``reading``, ``claiming`` and ``runs`` (attempts), ``scores`` (staging,
-    reading back), ``evidence`` (reports), ``publishing``, ``series`` (a model over time), ``retrainings`` and
-    ``roles``.
+    A part knows the database and no other part; what two parts share is a function of a connection.
 
     Parameters
     ----------
@@ -30,9 +37,68 @@ class Store(Migrating, Registry, Signatures, Comparisons, Publishing, Series, Re
     store_schema, consumer_schema : str
         Where our tables and where the consumers' views are.
 
+    Attributes
+    ----------
+    database : Database
+        Connections and transactions.
+    schema, roles : Schema, Roles
+        The tables' versions, and who may do what.
+    models : Models
+        Which models have score tables.
+    snapshots, packages, pins : Snapshots, Packages, Pins
+        What a score may be made of.
+    signatures, comparisons, retrainings : Signatures, Comparisons, Retrainings
+        What is known about packages.
+    runs : Runs
+        Attempts to score an interval, and their states.
+    excluded, scores, reports : Excluded, Scores, Reports
+        What runs made: rows without a score, scores, reports.
+    publications : Publications
+        What consumers see.
+    history : History
+        Models over time.
+
     Examples
     --------
-    >>> store = Store("postgresql://localhost/rescore")  # doctest: +SKIP
-    >>> store.migrate()  # doctest: +SKIP
+    >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
+    ...     store.schema.migrate()
     '0004'
     """
+
+    def __init__(
+        self, url: str, *, store_schema: str = SCHEMA, consumer_schema: str = CONSUMER_SCHEMA
+    ) -> None:
+        self.database = Database(url, store_schema=store_schema, consumer_schema=consumer_schema)
+        self.schema = Schema(self.database)
+        self.roles = Roles(self.database)
+        self.models = Models(self.database)
+        self.snapshots = Snapshots(self.database)
+        self.packages = Packages(self.database)
+        self.pins = Pins(self.database)
+        self.signatures = Signatures(self.database)
+        self.comparisons = Comparisons(self.database)
+        self.retrainings = Retrainings(self.database)
+        self.runs = Runs(self.database)
+        self.excluded = Excluded(self.database)
+        self.scores = Scores(self.database)
+        self.reports = Reports(self.database)
+        self.publications = Publications(self.database)
+        self.history = History(self.database)
+
+    def __repr__(self) -> str:
+        return f"Store({self.database.where!r}, {self.database.store_schema!r})"
+
+    def close(self) -> None:
+        """Close idle connections; the store can still be used, and connects anew."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -44,7 +44,7 @@ class DriftCheck(BaseOperator, SkipMixin):
 
         with pipeline_context() as ctx:
             run_id = pipeline.drift_run(ctx, self.run)
-            held = ctx.store.run(run_id).held
+            held = ctx.store.runs.get(run_id).held
         context["ti"].xcom_push("return_value", run_id)  # skipping ends the task before it returns
         self.skip(context["ti"], [context["dag"].get_task(self._publish if held else self._hold)])
 
@@ -79,7 +79,7 @@ class Hold(TriggerDagRunOperator):
     def execute(self, context: Any) -> None:
         """Tell people, then start the run that waits; the scores are held whether or not anyone is told."""
         with pipeline_context() as ctx:
-            held = ctx.store.run(self.run)
+            held = ctx.store.runs.get(self.run)
         message = Message(
             "held",
             self.model_name,

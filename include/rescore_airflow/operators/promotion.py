@@ -62,7 +62,7 @@ def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any])
     """
     from rescore import pipeline
 
-    pinned = ctx.store.current_pin(model_name)
+    pinned = ctx.store.pins.current(model_name)
     comparison_id = None
     try:
         comparison = pipeline.compare_packages(ctx, model_name, built["sha256"])

@@ -26,8 +26,8 @@ MAX_FEATURES = 8
 
 def release_text(ctx: Context, run_id: str) -> str:
     """What the person who decides reads, as Markdown: the verdict, and the most unusual features."""
-    run = ctx.store.run(run_id)
-    report = ctx.store.drift_of(run_id) or {}
+    run = ctx.store.runs.get(run_id)
+    report = ctx.store.reports.drift_of(run_id) or {}
     worst = sorted(
         (one for one in report.get("features", []) if one["flagged"] or one["outage"]),
         key=lambda one: (not one["outage"], one["p_value"], -one["share_of_statistic"]),
@@ -75,7 +75,7 @@ class Release(ApprovalOperator):
         """Publish at once where a person has given the reason; else ask, and wait."""
         request = release_request(context["dag_run"], context["dag_run"].conf or {})
         with pipeline_context() as ctx:
-            run = ctx.store.run(request.run_id)
+            run = ctx.store.runs.get(request.run_id)
             if run.model != self.model_name:
                 raise ParameterError(
                     f"run {run.run_id} is one of {run.model}",

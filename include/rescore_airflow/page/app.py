@@ -95,7 +95,7 @@ def create_page() -> FastAPI:
         try:
             ctx = shared.get()
             model = model_of(dag_id, ctx)
-            found = ctx.store.comparison(comparison_id)
+            found = ctx.store.comparisons.get(comparison_id)
         except NotFoundError as error:
             raise HTTPException(404, error.what) from None
         except RescoreError as error:

@@ -128,10 +128,10 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
     except RescoreError as error:
         return ModelOverview(model, dag_id, problem=str(error))
     zone = ZoneInfo(spec.schedule.timezone)
-    published = ctx.store.published_runs(model)
+    published = ctx.store.runs.published(model)
     latest = max(published, key=lambda run: run.interval.end, default=None)
     current = {run.run_id for run in published}
-    pin = ctx.store.current_pin(model)
+    pin = ctx.store.pins.current(model)
     return ModelOverview(
         name=model,
         dag_id=dag_id,
@@ -147,7 +147,9 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         else age(now - latest.publication.published_at),
         history=history(ctx, model, last=0),  # a page that is only looked at leaves the source alone
         missing=_missing(spec, {run.interval for run in published}, now),
-        runs=tuple(_line(run, zone, now, run.run_id in current) for run in ctx.store.runs(model, limit)),
+        runs=tuple(
+            _line(run, zone, now, run.run_id in current) for run in ctx.store.runs.latest(model, limit)
+        ),
         comparisons=tuple(
             ComparisonLine(
                 row["comparison_id"],
@@ -155,7 +157,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
                 str(row["report"]["challenger"]["version"]),
                 age(now - row["at"]),
             )
-            for row in ctx.store.comparisons(model)[:limit]
+            for row in ctx.store.comparisons.of_model(model)[:limit]
         ),
     )
 

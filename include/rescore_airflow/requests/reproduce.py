@@ -122,9 +122,9 @@ def chosen_runs(ctx: Context, request: ReproduceRequest, *, seed: str) -> list[s
         An interval or a day was named, but no run of it is published.
     """
     if request.run_id is not None:
-        return [ctx.store.run(request.run_id).run_id]
+        return [ctx.store.runs.get(request.run_id).run_id]
     models = [request.model] if request.model is not None else ctx.models()
-    published = [run for model in models for run in ctx.store.published_runs(model)]
+    published = [run for model in models for run in ctx.store.runs.published(model)]
     if request.interval is None and request.day is None:
         ids = sorted(run.run_id for run in published)
         return random.Random(seed).sample(ids, min(request.sample, len(ids)))  # noqa: S311 (no secret)

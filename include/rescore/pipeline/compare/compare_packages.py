@@ -74,7 +74,7 @@ def compare_packages(
     """
     folder = ctx.model(model_name)
     if champion is None:
-        pinned = ctx.store.current_pin(model_name)
+        pinned = ctx.store.pins.current(model_name)
         champion = None if pinned is None else pinned.sha256
     new = proved(ctx, model_name, challenger)
     ctx.progress(f"{model_name} {new.package.version}: file and manifest are as recorded")
@@ -120,14 +120,14 @@ def compare_packages(
         **found,
         "movement": {**moved, "runs": live.runs, "left_out": live.left_out},
     }
-    stored = ctx.store.add_comparison(
+    stored = ctx.store.comparisons.add(
         model=model_name,
         champion_sha256=old.package.sha256,
         challenger_sha256=new.package.sha256,
         snapshot_digest=snapshot.digest,
         report=_ruled(report),
     )
-    return Comparison(stored, ctx.store.comparison(stored)["report"])
+    return Comparison(stored, ctx.store.comparisons.get(stored)["report"])
 
 
 def _refuse_unlike(new: Rival, old: Rival) -> None:
@@ -159,7 +159,7 @@ def _hold_out(
         snapshot, rows, since = new.snapshot, new.rows, new.held_out_from
     else:
         digest = train_snapshot(ctx, folder.name, start=window[0], end=window[1], as_of=as_of)
-        snapshot = ctx.store.snapshots(folder.name, kind="training", digest=digest)[0]
+        snapshot = ctx.store.snapshots.of_model(folder.name, kind="training", digest=digest)[0]
         rows = source.read_frozen(ctx.archive.get_input(digest), digest)
         since = snapshot.interval.start
     for rival in (new, old):
@@ -190,7 +190,7 @@ def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
     names = list(dict.fromkeys(feature["name"] for one in rivals for feature in one.manifest["features"]))
     parts: list[pa.Table] = []
     left_out = []
-    for run in reversed(ctx.store.published_runs(model_name)[-LIVE_RUNS:]):
+    for run in reversed(ctx.store.runs.published(model_name)[-LIVE_RUNS:]):
         try:
             rows = source.read_frozen(ctx.archive.get_input(str(run.input_digest)), run.input_digest)
         except RescoreError as error:
@@ -200,7 +200,7 @@ def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
         if missing:
             left_out.append(f"{run.interval}: its frozen input has no {', '.join(missing)}")
         elif sum(part.num_rows for part in parts) + rows.num_rows <= LIVE_ROWS or not parts:
-            parts.append(source.without(rows, ctx.store.excluded_positions(run)).select(names))
+            parts.append(source.without(rows, ctx.store.excluded.positions(run)).select(names))
     if not parts:
         return _Live(None, 0, left_out)
     return _Live(pa.concat_tables(parts, promote_options="permissive"), len(parts), left_out)

@@ -66,7 +66,7 @@ class Rival:
 
 def proved(ctx: Context, model_name: str, reference: str) -> Rival:
     """Open a package, and compare what the store says of it with what it says itself."""
-    registered = ctx.store.find_package(model_name, reference)
+    registered = ctx.store.packages.find(model_name, reference)
     package = open_package(ctx, model_name, registered.sha256)
     label = f"{model_name} {registered.version}"
     # What is known only of this build (git revision, image) stands in the store alone.
@@ -75,7 +75,7 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
     if changed or package.version != registered.version:
         raise DigestMismatchError(
             f"the store's manifest of {label} is not the one in its file",
-            where=f"{ctx.store.store_schema}.package, {registered.sha256}",
+            where=f"{ctx.store.database.store_schema}.package, {registered.sha256}",
             expected="the same values in both",
             examples=changed or [f"version: in the file {package.version}, stored {registered.version}"],
             fix="find out who changed the row; the file's own manifest is what its digest covers",
@@ -99,7 +99,7 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
     if package.manifest["metrics"] != evaluation.get("metrics"):
         raise MetricMismatchError(f"{label} records two different sets of metrics", where=registered.sha256)
     digest = str(package.manifest["lineage"].get("snapshot_digest"))
-    found = ctx.store.snapshots(model_name, kind="training", digest=digest)
+    found = ctx.store.snapshots.of_model(model_name, kind="training", digest=digest)
     if not found:
         raise NotFoundError(
             f"the training snapshot of {label} is not in the store",
@@ -113,7 +113,7 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
     if snapshot is None:
         raise DigestMismatchError(
             f"the store gives the training snapshot of {label} another window",
-            where=f"{ctx.store.store_schema}.snapshot, {digest}",
+            where=f"{ctx.store.database.store_schema}.snapshot, {digest}",
             expected=package.manifest["lineage"]["window"],
             examples=[f"got {found[0].interval}"],
         )

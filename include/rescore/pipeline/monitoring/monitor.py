@@ -42,7 +42,7 @@ def monitor_model(
         JSON-serialisable.
     """
     measured = measure_due(ctx, model_name, now)
-    published = ctx.store.published_runs(model_name)
+    published = ctx.store.runs.published(model_name)
     if run_ids is None:
         chosen = published[-1:]
     else:
@@ -71,7 +71,7 @@ def monitor_model(
 
 
 def _drift(ctx: Context, run_id: str) -> dict[str, Any]:
-    report = ctx.store.drift_of(run_id) or {}
+    report = ctx.store.reports.drift_of(run_id) or {}
     features = sorted(
         report.get("features", []),
         key=lambda one: (not one["outage"], one["p_value"], -one["share_of_statistic"], one["name"]),

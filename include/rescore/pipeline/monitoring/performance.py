@@ -45,12 +45,12 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> dic
         Metrics with intervals, the number of rows scored and labelled; see
         :func:`rescore.performance.measure`.
     """
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
     measured = performance.measure(rows, folder.spec, _calibration(ctx, run))
-    ctx.store.record_performance(run_id, as_of, measured, label_coverage=measured["coverage"])
+    ctx.store.reports.record_performance(run_id, as_of, measured, label_coverage=measured["coverage"])
     return measured
 
 
@@ -84,7 +84,7 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[dict[str, 
     """
     folder = ctx.model(model_name)
     ripe = _ripe(ctx, folder, now)
-    before = {row["run_id"]: row for row in ctx.store.performance_by_run(model_name)}
+    before = {row["run_id"]: row for row in ctx.store.history.performance_by_run(model_name)}
     due = {run.run_id for run in ripe if _is_due(run, before.get(run.run_id), now)}
     measured = []
     for week, members in groupby(ripe, key=lambda run: _week(folder, run)):
@@ -102,22 +102,22 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[dict[str, 
                 continue
             found = performance.measure(of_run, folder.spec, _calibration(ctx, run))
             document = found | ({"week": whole} if run is wanted[-1] else {})
-            ctx.store.record_performance(run.run_id, now, document, label_coverage=found["coverage"])
+            ctx.store.reports.record_performance(run.run_id, now, document, label_coverage=found["coverage"])
             bounds = {"interval_start": run.interval.start, "interval_end": run.interval.end}
             measured.append({"run_id": run.run_id, **bounds, **found})
     return measured
 
 
 def performance_by_run(ctx: Context, model_name: str, last: int | None = None) -> list[dict[str, Any]]:
-    """What :func:`measure_due` stored of each run; see ``Store.performance_by_run``."""
+    """What :func:`measure_due` stored of each run; see ``store.history.performance_by_run``."""
     ctx.model(model_name)
-    return ctx.store.performance_by_run(model_name, last)
+    return ctx.store.history.performance_by_run(model_name, last)
 
 
 def performance_by_week(ctx: Context, model_name: str, last: int | None = None) -> list[dict[str, Any]]:
-    """What :func:`measure_due` stored of each week; see ``Store.performance_by_week``."""
+    """What :func:`measure_due` stored of each week; see ``store.history.performance_by_week``."""
     ctx.model(model_name)
-    return ctx.store.performance_by_week(model_name, last)
+    return ctx.store.history.performance_by_week(model_name, last)
 
 
 def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str, Any] | None:
@@ -175,13 +175,13 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str
 
 def _calibration(ctx: Context, run: Run) -> performance.ScoreCalibration | None:
     """What scores of the run's package meant in training; its drift report keeps it."""
-    stored = (ctx.store.drift_of(run) or {}).get("score_calibration")
+    stored = (ctx.store.reports.drift_of(run) or {}).get("score_calibration")
     return None if stored is None else performance.ScoreCalibration.from_dict(stored)
 
 
 def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[Run]:
     """The published runs whose labels should be known by ``now``, by interval."""
-    published = ctx.store.published_runs(folder.name)
+    published = ctx.store.runs.published(folder.name)
     return [run for run in published if run.interval.end + folder.spec.target.delay <= now]
 
 
@@ -214,7 +214,7 @@ def _outcomes(
         labels = labels.filter(
             pc.equal(labels["interval_end"], pa.scalar(run.interval.end, labels["interval_end"].type))
         )
-        found.append(performance.outcomes(ctx.store.scores_of(run), labels, folder.spec, rows))
+        found.append(performance.outcomes(ctx.store.scores.of_run(run), labels, folder.spec, rows))
     return found
 
 
@@ -228,4 +228,4 @@ def _scored_rows(ctx: Context, folder: ModelFolder, run: Run) -> pa.Table | None
         return None
     rows = source.read_frozen(path, run.input_digest)
     held = [name for name in folder.spec.segments if name in rows.column_names]
-    return source.without(rows.select(held), ctx.store.excluded_positions(run))
+    return source.without(rows.select(held), ctx.store.excluded.positions(run))

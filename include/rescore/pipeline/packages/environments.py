@@ -49,7 +49,7 @@ def build_environments(
     found = []
     for name in [package] if package is not None else ctx.models():
         ctx.model(name)
-        pin = ctx.store.current_pin(name)
+        pin = ctx.store.pins.current(name)
         if version is None and pin is None:
             if package is None:
                 continue
@@ -59,7 +59,7 @@ def build_environments(
                 fix=f"rescore packages list {name}",
             )
         reference = version or (pin.sha256 if pin is not None else "")
-        sha256 = ctx.store.find_package(name, reference).sha256
+        sha256 = ctx.store.packages.find(name, reference).sha256
         found.append(_built(ctx, ctx.archive.get_package(sha256), sha256))
     return found
 

@@ -18,7 +18,7 @@ def open_package(ctx: Context, model_name: str, sha256: str) -> model.Package:
     IntegrityError
         Its file was changed, or it was built with other versions.
     """
-    registered = ctx.store.find_package(model_name, sha256)
+    registered = ctx.store.packages.find(model_name, sha256)
     path = ctx.archive.get_package(registered.sha256)
     return model.open_package(
         path,

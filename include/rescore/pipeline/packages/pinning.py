@@ -46,11 +46,11 @@ def pin(
         The file was changed, needs other versions, does not give its golden scores, or has no
         signature that holds where the model requires one.
     """
-    package = ctx.store.find_package(model_name, version)
+    package = ctx.store.packages.find(model_name, version)
     refuse_unsigned(ctx, model_name, package.sha256)
     open_package(ctx, model_name, package.sha256).verify()
     default = {key: package.manifest.get(key) for key in ("metrics", "lineage", "built")}
-    return ctx.store.add_pin(
+    return ctx.store.pins.add(
         model_name, package.version, package.sha256, who=who, why=why, evidence=evidence or default
     )
 
@@ -75,8 +75,8 @@ def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any
         ``comparison`` (id, verdict of the rule and its reasons; the last one of the two, if there is
         one).
     """
-    package = ctx.store.find_package(model_name, reference)
-    pins = ctx.store.pins(model_name)
+    package = ctx.store.packages.find(model_name, reference)
+    pins = ctx.store.pins.of_model(model_name)
     current = pins[0] if pins else None
     earlier = [one.pin_id for one in pins[1:] if one.sha256 == package.sha256]
     return {
@@ -95,16 +95,16 @@ def status_rows(ctx: Context) -> list[dict[str, Any]]:
     Only rows whose pinned package was adopted have that key.
     """
     rows = []
-    for row in ctx.store.status():
-        pinned = ctx.store.current_pin(row["model"])
-        manifest = {} if pinned is None else ctx.store.find_package(row["model"], pinned.sha256).manifest
+    for row in ctx.store.history.status():
+        pinned = ctx.store.pins.current(row["model"])
+        manifest = {} if pinned is None else ctx.store.packages.find(row["model"], pinned.sha256).manifest
         note = manifest.get("training", {}).get("note")
         rows.append({**row, **({"training": note} if note else {})})
     return rows
 
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:
-    for one in ctx.store.comparisons(model_name, challenger_sha256=challenger):
+    for one in ctx.store.comparisons.of_model(model_name, challenger_sha256=challenger):
         if one["champion_sha256"] == champion:
             passes, reasons = Comparison(one["comparison_id"], one["report"]).by_rule()
             return {"comparison_id": one["comparison_id"], "by_rule": passes, "reasons": reasons}

@@ -63,7 +63,7 @@ def sign_package(
         )
     package = _named(ctx, model_name, reference)
     path = _file(ctx, package)
-    ctx.store.add_signature(
+    ctx.store.signatures.add(
         model_name, package.sha256, model.sign_file(path, key, password=password), who=who
     )
     return package
@@ -116,7 +116,7 @@ def verify_package(
             expected="the path of a public key in PEM",
             fix="set it where packages are pinned and scored",
         )
-    signatures = ctx.store.signatures(model_name, package.sha256)
+    signatures = ctx.store.signatures.of_package(model_name, package.sha256)
     if not signatures:
         raise SignatureError(
             f"{model_name} {package.version} is not signed",
@@ -169,8 +169,8 @@ def refuse_unsigned(ctx: Context, model_name: str, reference: str) -> None:
 
 def _named(ctx: Context, model_name: str, reference: str | None) -> Package:
     if reference is not None:
-        return ctx.store.find_package(model_name, reference)
-    known = ctx.store.packages(model_name)
+        return ctx.store.packages.find(model_name, reference)
+    known = ctx.store.packages.of_model(model_name)
     if not known:
         raise NotFoundError(
             f"{model_name} has no package",

@@ -16,8 +16,8 @@ __all__ = ["package_rows", "same_or_next"]
 def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
     """A model's packages for people, newest first: version, metrics, and which is pinned."""
     ctx.model(model_name)
-    pinned = ctx.store.current_pin(model_name)
-    packages = ctx.store.packages(model_name)
+    pinned = ctx.store.pins.current(model_name)
+    packages = ctx.store.packages.of_model(model_name)
     adopted = {
         one.sha256 for one in packages if one.manifest.get("training", {}).get("reproducible") is False
     }

@@ -111,7 +111,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     SourceUnavailableError, StoreUnavailableError
         A database is down; try again later.
     """
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     if run.score_digest is None or run.package_sha256 is None:
         raise NotFoundError(
             f"run {run_id} has no scores to reproduce",
@@ -119,7 +119,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
             expected="a run that was scored",
             fix="name a published run: rescore reproduce --model " + run.model,
         )
-    stored = ctx.store.scores_of(run_id)
+    stored = ctx.store.scores.of_run(run_id)
     note = ""
     again: Derived | str
     try:
@@ -128,14 +128,14 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     except (IntegrityError, NotFoundError, ModelError) as error:
         again = str(error)
     done = _concluded(run, stored, again, note)
-    ctx.store.record_reproduction(run_id, done.verdict, {"scope": "run", **done.details()})
+    ctx.store.reports.record_reproduction(run_id, done.verdict, {"scope": "run", **done.details()})
     return done
 
 
 def sample_runs(ctx: Context, model_name: str | None = None, count: int = 7) -> list[str]:
     """The latest ``count`` published runs, of one model or of each."""
     models = [model_name] if model_name is not None else ctx.models()
-    return [run.run_id for name in models for run in ctx.store.published_runs(name)[-count:]]
+    return [run.run_id for name in models for run in ctx.store.runs.published(name)[-count:]]
 
 
 def _concluded(run: Run, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:

@@ -76,7 +76,7 @@ def frozen_rows(ctx: Context, run: Run) -> Iterator[Frozen]:
     NotFoundError
         The file is gone, and the source can't be asked again.
     """
-    excluded = ctx.store.excluded_positions(run)
+    excluded = ctx.store.excluded.positions(run)
     try:
         path = ctx.archive.get_input(str(run.input_digest))
     except NotFoundError as gone:

@@ -118,15 +118,17 @@ def reproduce_score(
             "no key is named", expected="at least one column of the key", fix="--key a=1,b=2"
         )
     within = [None] if intervals is None else list(intervals)
-    found = [one for interval in within for one in ctx.store.runs_of_key(model_name, key, interval=interval)]
+    found = [
+        one for interval in within for one in ctx.store.scores.of_key(model_name, key, interval=interval)
+    ]
     matches = sum(rows.num_rows for _, rows in found)
     named = ", ".join(f"{name}={value}" for name, value in key.items())
     if not matches:
         raise NotFoundError(
             f"no published score of {model_name} has {named}",
-            where=f"{ctx.store.consumer_schema}.{model_name}",
+            where=f"{ctx.store.database.consumer_schema}.{model_name}",
             expected="the key of a published score",
-            fix=f"rows without a score are in {ctx.store.consumer_schema}.{model_name}_excluded, with why",
+            fix=f"rows without a score, with why: {ctx.store.database.consumer_schema}.{model_name}_excluded",
         )
     if matches > MOST_ROWS:
         raise ParameterError(
@@ -136,9 +138,9 @@ def reproduce_score(
         )
     done = []
     for run_id, published in found:
-        run = ctx.store.run(run_id)
+        run = ctx.store.runs.get(run_id)
         for one in _of_run(ctx, run, published):
-            ctx.store.record_reproduction(run_id, one.verdict, {"scope": "score", **asdict(one)})
+            ctx.store.reports.record_reproduction(run_id, one.verdict, {"scope": "score", **asdict(one)})
             done.append(one)
     return done
 
@@ -224,7 +226,7 @@ def reproduce_package(ctx: Context, model_name: str, reference: str) -> PackageR
     reference : str
         A version or sha256.
     """
-    registered = ctx.store.find_package(model_name, reference)
+    registered = ctx.store.packages.find(model_name, reference)
     metrics: dict[str, float | None] = {}
     problem = ""
     try:
@@ -234,7 +236,7 @@ def reproduce_package(ctx: Context, model_name: str, reference: str) -> PackageR
         if error.retryable:
             raise
         problem = str(error)
-    runs = [run for run in ctx.store.published_runs(model_name) if run.package_sha256 == registered.sha256]
+    runs = [run for run in ctx.store.runs.published(model_name) if run.package_sha256 == registered.sha256]
     return PackageReproduction(
         model=model_name,
         version=registered.version,

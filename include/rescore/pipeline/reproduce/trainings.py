@@ -68,7 +68,7 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
     NotFoundError
         No such package.
     """
-    package = ctx.store.find_package(model_name, reference)
+    package = ctx.store.packages.find(model_name, reference)
     lineage = package.manifest["lineage"]
 
     def because(reason: str) -> TrainingReproduction:

@@ -19,12 +19,12 @@ def recorded(ctx: Context, run_id: str) -> Iterator[None]:
     except HeldError:
         raise
     except OutageError as error:
-        ctx.store.stop(run_id, error)
+        ctx.store.runs.stop(run_id, error)
         raise
     except RescoreError as error:
         if not error.retryable:
-            ctx.store.fail(run_id, error)
+            ctx.store.runs.fail(run_id, error)
         raise
     except Exception as error:
-        ctx.store.fail(run_id, error)
+        ctx.store.runs.fail(run_id, error)
         raise

@@ -30,12 +30,12 @@ def publish_run(ctx: Context, run_id: str) -> dict[str, Any]:
     IntegrityError
         The staged rows are not those that were scored, or do not add up.
     """
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     reason = None
     if run.verdict == "outage" and ctx.model(run.model).spec.drift.on_outage == "publish_flagged":
         reason = "drift.on_outage: publish_flagged is declared"
     with recorded(ctx, run_id):
-        publication = ctx.store.publish(run, reason=reason)
+        publication = ctx.store.publications.publish(run, reason=reason)
     ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
     return _published(run, publication)
 
@@ -76,9 +76,9 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]
             expected="a name and a reason",
             fix="give both; they are shown beside the scores",
         )
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     with recorded(ctx, run_id):
-        publication = ctx.store.publish(run, reason=why, released_by=who)
+        publication = ctx.store.publications.publish(run, reason=why, released_by=who)
     if (publication.released_by, publication.reason) != (who, why):
         by = f" by {publication.released_by}" if publication.released_by else ""
         raise StoreError(

@@ -80,7 +80,7 @@ def begin_extract(
     folder = ctx.model(model_name)
     folder.spec.schedule.schedule().check(interval, now=utc_now())
     as_of = as_of or interval.end
-    run = ctx.store.claim(
+    run = ctx.store.runs.claim(
         model_name,
         interval,
         as_of,
@@ -92,7 +92,7 @@ def begin_extract(
         path = Path(scratch) / "input.parquet"
         frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
         uri = ctx.archive.put_input(frozen.path, frozen.digest.root)
-        ctx.store.add_snapshot(
+        ctx.store.snapshots.add(
             model=model_name,
             kind="input",
             digest=frozen.digest.root,
@@ -101,7 +101,7 @@ def begin_extract(
             rows=frozen.rows,
             uri=uri,
         )
-        ctx.store.advance(
+        ctx.store.runs.advance(
             run,
             "extracted",
             input_digest=frozen.digest.root,
@@ -132,20 +132,20 @@ def validate_run(ctx: Context, run_id: str) -> str:
         report = validation.validate(rows, folder)
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
-        ctx.store.ensure_model(folder.spec, {name: rows.schema.field(name).type for name in keys})
+        ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
         excluded = report.excluded(rows, keys)
         if report.success:
             # Before the report: a fork inherits a validation that passed, and with it these rows.
-            ctx.store.record_excluded(
+            ctx.store.excluded.record(
                 run,
                 excluded,
                 positions=report.excluded_positions,
                 kinds=excluded["kind"].to_pylist(),
                 reasons=excluded["reason"].to_pylist(),
             )
-        ctx.store.record_validation(run, report.to_dict())
+        ctx.store.reports.record_validation(run, report.to_dict())
         validation.gate(report, folder.spec)
-        ctx.store.advance(
+        ctx.store.runs.advance(
             run, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)
         )
     return run.run_id
@@ -169,7 +169,7 @@ def score_run(ctx: Context, run_id: str) -> str:
     """
     run = _at(ctx, run_id, "validated")
     with recorded(ctx, run.run_id):
-        pinned = ctx.store.current_pin(run.model)
+        pinned = ctx.store.pins.current(run.model)
         if pinned is None:
             raise NotFoundError(
                 f"no package of {run.model} is pinned",
@@ -179,14 +179,14 @@ def score_run(ctx: Context, run_id: str) -> str:
             )
         refuse_unsigned(ctx, run.model, pinned.sha256)
         package = open_package(ctx, run.model, pinned.sha256)
-        ctx.store.update(
+        ctx.store.runs.update(
             run,
             package_version=package.version,
             package_sha256=package.sha256,
             environment=package.numeric_environment(),  # the claim could only know the worker's
         )
-        ctx.store.stage(run, predict_run(ctx, run, package))
-        ctx.store.advance(run, "scored")
+        ctx.store.scores.stage(run, predict_run(ctx, run, package))
+        ctx.store.runs.advance(run, "scored")
     return run.run_id
 
 
@@ -207,23 +207,23 @@ def drift_run(ctx: Context, run_id: str) -> str:
         Features are missing or constant as in no training window, and the model declares
         ``drift.on_outage: stop``.
     """
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     if run.state in {"checked", "published"}:
         return run_id  # the same rows and scores: the same report
     if run.state != "scored":
-        run = ctx.store.run(score_run(ctx, run_id))
+        run = ctx.store.runs.get(score_run(ctx, run_id))
     folder = ctx.model(run.model)
     declared = folder.spec.drift
     with recorded(ctx, run.run_id):
         package = open_package(ctx, run.model, _scored_with(run))
         kept = source.without(
-            source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded_positions(run)
+            source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded.positions(run)
         )
-        scores = ctx.store.scores_of(run)["score"].to_numpy()
+        scores = ctx.store.scores.of_run(run)["score"].to_numpy()
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
-        ctx.store.record_drift(run, report.to_dict())
+        ctx.store.reports.record_drift(run, report.to_dict())
         if report.verdict == "outage" and declared.on_outage == "stop":
             raise OutageError(
                 f"{run.model} {run.interval} is an outage: {report.sentence}",
@@ -235,8 +235,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
         if declared.acts_at(report.verdict) and declared.on_drift != "nothing":
             _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
             if declared.on_drift == "hold":
-                ctx.store.hold(run, HeldError(f"{report.verdict}: {report.sentence}"))
-        ctx.store.advance(run, "checked")
+                ctx.store.runs.hold(run, HeldError(f"{report.verdict}: {report.sentence}"))
+        ctx.store.runs.advance(run, "checked")
     return run.run_id
 
 
@@ -261,7 +261,7 @@ def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
     folder = ctx.model(run.model)
     path = _input(ctx, run)
     rows = source.read_frozen(path, run.input_digest)
-    excluded = ctx.store.excluded_positions(run)
+    excluded = ctx.store.excluded.positions(run)
     _refuse_other_features(package, rows, folder)
     predicted = package.predict(path, exclude=excluded, progress=ctx.progress)
     scored = source.without(rows.select([*folder.spec.source.key, folder.spec.source.event_time]), excluded)
@@ -272,10 +272,10 @@ def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
 
 def _at(ctx: Context, run_id: str, state: str) -> Run:
     """The run in ``state``: itself, or a fork of it if an earlier attempt has gone on from there."""
-    run = ctx.store.run(run_id)
+    run = ctx.store.runs.get(run_id)
     if run.state == state:
         return run
-    fork = ctx.store.run(ctx.store.fork(run, until=state).run_id)
+    fork = ctx.store.runs.get(ctx.store.runs.fork(run, until=state).run_id)
     if fork.state != state:
         raise StoreError(
             f"run {run_id} never got as far as {state}",

@@ -84,7 +84,7 @@ def adopt_model(
             progress=ctx.progress,
             timeout=timeout,
         )
-        [frozen] = ctx.store.snapshots(model_name, kind="training", digest=digests[0])[:1]
+        [frozen] = ctx.store.snapshots.of_model(model_name, kind="training", digest=digests[0])[:1]
         rows = source.read_frozen(ctx.archive.get_input(frozen.digest), frozen.digest)
         profile = drift.build_reference(rows, folder.spec, fitted.out_of_fold, fitted.importance)
         adopted = fitted.final["adopted"]
@@ -108,7 +108,7 @@ def adopt_model(
                 lock=ctx.settings.lock,
             )
 
-        known = ctx.store.packages(model_name)
+        known = ctx.store.packages.of_model(model_name)
         package = same_or_next(build, known, folder) if version is None else build(version)
         taken = [one for one in known if one.version == package.version and one.sha256 != package.sha256]
         if taken:
@@ -119,7 +119,9 @@ def adopt_model(
             )
         uri = ctx.archive.put_package(package.path, package.sha256)
         built = built_here(folder)
-        ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri, built=built)
+        ctx.store.packages.add(
+            model_name, package.version, package.sha256, package.manifest, uri, built=built
+        )
     ctx.progress(f"{model_name} {package.version}: {package.sha256}")
     return {
         "model": model_name,

@@ -30,10 +30,10 @@ def inputs_of(ctx: Context, model_name: str) -> dict[Interval, Run]:
     """
     found = {
         run.interval: run
-        for run in reversed(ctx.store.runs(model_name, limit=100_000))
+        for run in reversed(ctx.store.runs.latest(model_name, limit=100_000))
         if run.input_digest is not None
     }
-    found |= {run.interval: run for run in ctx.store.published_runs(model_name)}
+    found |= {run.interval: run for run in ctx.store.runs.published(model_name)}
     return dict(sorted(found.items()))
 
 

@@ -41,7 +41,11 @@ def when_due(ctx: Context, model_name: str, now: datetime) -> tuple[bool, str]:
     due, reason = _reason(ctx, spec, now)
     if not due:
         return False, reason
-    asked = [one for one in ctx.store.retrainings(model_name) if one.as_of > now - spec.drift.retrain_every]
+    asked = [
+        one
+        for one in ctx.store.retrainings.of_model(model_name)
+        if one.as_of > now - spec.drift.retrain_every
+    ]
     if asked:
         return False, f"{reason}; but a training was asked for as of {asked[-1].as_of.isoformat()} already"
     return True, reason
@@ -62,18 +66,18 @@ def ask_for_retraining(ctx: Context, model_name: str, now: datetime, *, asked_by
     due, reason = _reason(ctx, spec, now)
     if not due:
         return False, reason
-    stands = ctx.store.ask_for_retraining(
+    stands = ctx.store.retrainings.ask_for(
         model_name, now, reason=reason, asked_by=asked_by, every=spec.drift.retrain_every
     )
     return (True, reason) if stands else when_due(ctx, model_name, now)
 
 
 def _reason(ctx: Context, spec: ModelSpec, now: datetime) -> tuple[bool, str]:
-    pinned = ctx.store.current_pin(spec.name)
+    pinned = ctx.store.pins.current(spec.name)
     if pinned is None:
         return True, "no package is pinned"
     known_by = datetime.fromisoformat(
-        ctx.store.find_package(spec.name, pinned.sha256).manifest["lineage"]["as_of"]
+        ctx.store.packages.find(spec.name, pinned.sha256).manifest["lineage"]["as_of"]
     )
     age = now - known_by
     if spec.training.max_age is not None and age > spec.training.max_age:
@@ -82,7 +86,7 @@ def _reason(ctx: Context, spec: ModelSpec, now: datetime) -> tuple[bool, str]:
             f"package {pinned.version} knows labels up to {known_by.isoformat()}, {age.days} days ago",
         )
     if spec.drift.on_drift == "retrain":
-        published = [run for run in ctx.store.published_runs(spec.name) if run.interval.end <= now]
+        published = [run for run in ctx.store.runs.published(spec.name) if run.interval.end <= now]
         last = published[-1] if published else None
         if last is not None and spec.drift.acts_at(last.verdict) and last.package_sha256 == pinned.sha256:
             return True, f"the run of {last.interval} is {last.verdict}: {last.sentence}"

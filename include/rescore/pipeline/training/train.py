@@ -128,7 +128,7 @@ def train_snapshot(
         uri = ctx.archive.put_input(path, digest.root)
     set_aside = len(report.excluded_positions)
     ctx.progress(f"snapshot: {kept.num_rows:,} labelled rows kept, {set_aside:,} set aside")
-    ctx.store.add_snapshot(
+    ctx.store.snapshots.add(
         digest=digest.root,
         model=model_name,
         kind="training",
@@ -168,7 +168,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
         The pipeline can't be fitted or packaged, or is not deterministic.
     """
     folder = ctx.model(model_name)
-    found = ctx.store.snapshots(model_name, kind="training", digest=snapshot_digest)
+    found = ctx.store.snapshots.of_model(model_name, kind="training", digest=snapshot_digest)
     if not found:
         raise NotFoundError(
             f"{model_name} has no training snapshot {snapshot_digest}",
@@ -185,9 +185,11 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> dict[s
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         fitted, build = fit(ctx, folder, lineage, Path(scratch), lock=ctx.settings.lock)
         built = built_here(folder)
-        package = same_or_next(build, ctx.store.packages(model_name), folder)
+        package = same_or_next(build, ctx.store.packages.of_model(model_name), folder)
         uri = ctx.archive.put_package(package.path, package.sha256)
-        ctx.store.add_package(model_name, package.version, package.sha256, package.manifest, uri, built=built)
+        ctx.store.packages.add(
+            model_name, package.version, package.sha256, package.manifest, uri, built=built
+        )
     ctx.progress(f"{model_name} {package.version}: {package.sha256}")
     return {
         "model": model_name,

@@ -15,10 +15,13 @@ from rescore.store.schema.tables import comparison as comparison_table
 __all__ = ["Comparisons"]
 
 
-class Comparisons(Database):
-    """The part of the store that keeps what a promotion was decided on."""
+class Comparisons:
+    """What promotions were decided on."""
 
-    def add_comparison(
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
         self,
         *,
         model: str,
@@ -42,10 +45,10 @@ class Comparisons(Database):
             "report": jsonable(report),
         }
         statement = insert(comparison_table).values(values).returning(comparison_table.c.comparison_id)
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             return int(connection.execute(statement).scalar_one())
 
-    def comparison(self, comparison_id: int) -> dict[str, Any]:
+    def get(self, comparison_id: int) -> dict[str, Any]:
         """One comparison: its row, with ``report`` and ``at``.
 
         Raises
@@ -54,21 +57,21 @@ class Comparisons(Database):
             No such comparison.
         """
         query = select(comparison_table).where(comparison_table.c.comparison_id == comparison_id)
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFoundError(
                 f"there is no comparison {comparison_id}",
-                where=f"{self.store_schema}.comparison of {self.where}",
+                where=f"{self._database.store_schema}.comparison of {self._database.where}",
                 fix="rescore compare makes one",
             )
         return dict(row._mapping)
 
-    def comparisons(self, model: str, *, challenger_sha256: str | None = None) -> list[dict[str, Any]]:
+    def of_model(self, model: str, *, challenger_sha256: str | None = None) -> list[dict[str, Any]]:
         """A model's comparisons, newest first; of one challenger, if it is named."""
         query = select(comparison_table).where(comparison_table.c.model == model)
         if challenger_sha256 is not None:
             query = query.where(comparison_table.c.challenger_sha256 == challenger_sha256)
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(comparison_table.c.comparison_id.desc())).all()
         return [dict(row._mapping) for row in rows]

@@ -1,102 +1,31 @@
-"""Snapshots, packages, their builds, and pins: append-only facts."""
+"""Packages, their builds, and pins: append-only facts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, text
+from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from rescore.errors import NotFoundError, StoreError
-from rescore.interval import Interval
-from rescore.store.database import Database
+from rescore.store.database import Database, lock_by_name, where_of
 from rescore.store.jsonable import jsonable
-from rescore.store.records import Package, Pin, Snapshot
+from rescore.store.records import Package, Pin
 from rescore.store.schema.tables import build as build_table
 from rescore.store.schema.tables import package as package_table
 from rescore.store.schema.tables import pin as pin_table
-from rescore.store.schema.tables import snapshot as snapshot_table
 
-__all__ = ["Registry"]
+__all__ = ["Packages", "Pins", "find_package"]
 
 
-class Registry(Database):
-    """The part of the store that says what a score may be made of."""
+class Packages:
+    """Which packages are registered."""
 
-    def add_snapshot(
-        self,
-        *,
-        model: str,
-        kind: str,
-        digest: str,
-        interval: Interval,
-        as_of: datetime,
-        rows: int,
-        uri: str,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Record a frozen table; recording it again changes nothing.
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-        Parameters
-        ----------
-        model : str
-            The model.
-        kind : {'input', 'training'}
-            The input of a run, or a training snapshot.
-        digest : str
-            Content digest.
-        interval : Interval
-            The rows' interval; of a training snapshot the whole window.
-        as_of : datetime
-            What had been recorded by then is in it.
-        rows : int
-            Row count.
-        uri : str
-            Where the archive holds it.
-        details : mapping, optional
-            Anything else worth keeping.
-        """
-        values = {
-            "model": model,
-            "kind": kind,
-            "digest": digest,
-            "interval_start": interval.start,
-            "interval_end": interval.end,
-            "as_of": as_of,
-            "rows": rows,
-            "uri": uri,
-            "details": jsonable(details or {}),
-        }
-        with self.transaction() as connection:
-            connection.execute(insert(snapshot_table).values(values).on_conflict_do_nothing())
-
-    def snapshots(self, model: str, *, kind: str | None = None, digest: str | None = None) -> list[Snapshot]:
-        """Frozen tables of a model, newest first."""
-        query = select(snapshot_table).where(snapshot_table.c.model == model)
-        if kind is not None:
-            query = query.where(snapshot_table.c.kind == kind)
-        if digest is not None:
-            query = query.where(snapshot_table.c.digest == digest)
-        with self.transaction() as connection:
-            rows = connection.execute(query.order_by(snapshot_table.c.snapshot_id.desc())).all()
-        return [
-            Snapshot(
-                row.model,
-                row.kind,
-                row.digest,
-                Interval(row.interval_start, row.interval_end),
-                row.as_of,
-                row.rows,
-                row.uri,
-                row.details,
-                row.created_at,
-            )
-            for row in rows
-        ]
-
-    def add_package(
+    def add(
         self,
         model: str,
         version: str,
@@ -133,7 +62,7 @@ class Registry(Database):
             "manifest": jsonable(manifest),
             "uri": uri,
         }
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(insert(package_table).values(values).on_conflict_do_nothing())
             taken = connection.execute(
                 select(package_table.c.version, package_table.c.sha256).where(
@@ -145,7 +74,7 @@ class Registry(Database):
                 if (row.version, row.sha256) != (version, sha256):
                     raise StoreError(
                         f"{model} {row.version} is {row.sha256} already",
-                        where=f"{self.store_schema}.package of {self.where}",
+                        where=where_of(connection, "package"),
                         expected=f"a new version for {sha256}, or the same file",
                         fix="train again: it takes the next free version",
                         data={"model": model, "version": row.version, "sha256": row.sha256},
@@ -154,18 +83,12 @@ class Registry(Database):
                 values = {"model": model, "sha256": sha256, "built": jsonable(dict(built))}
                 connection.execute(insert(build_table).values(values))
 
-    def packages(self, model: str) -> list[Package]:
+    def of_model(self, model: str) -> list[Package]:
         """The model's packages, oldest first."""
-        query = _packages().where(package_table.c.model == model)
-        with self.transaction() as connection:
-            return [
-                _package(row)
-                for row in connection.execute(
-                    query.order_by(package_table.c.created_at, package_table.c.version)
-                )
-            ]
+        with self._database.transaction() as connection:
+            return _of_model(connection, model)
 
-    def find_package(self, model: str, reference: str) -> Package:
+    def find(self, model: str, reference: str) -> Package:
         """The model's package of a version (``1.0.3``) or of a sha256 (``sha256:…``).
 
         Raises
@@ -173,21 +96,17 @@ class Registry(Database):
         NotFoundError
             There is none; the error lists those there are.
         """
-        column = package_table.c.sha256 if reference.startswith("sha256:") else package_table.c.version
-        query = _packages().where(package_table.c.model == model, column == reference)
-        with self.transaction() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            known = [package.version for package in self.packages(model)]
-            raise NotFoundError(
-                f"{model} has no package {reference}",
-                where=f"{self.store_schema}.package of {self.where}",
-                expected=f"one of: {', '.join(known[-10:]) or '(none: train first)'}",
-                fix=f"rescore packages list {model}",
-            )
-        return _package(row)
+        with self._database.transaction() as connection:
+            return find_package(connection, model, reference)
 
-    def add_pin(
+
+class Pins:
+    """Which package scores, since when, by whose decision."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
         self,
         model: str,
         version: str,
@@ -217,14 +136,6 @@ class Registry(Database):
                 expected="a name and a reason",
                 fix="give both; they are kept with the pin",
             )
-        package = self.find_package(model, version)
-        if package.sha256 != sha256:
-            raise StoreError(
-                f"{model} {version} is {package.sha256}, not {sha256}",
-                where=f"{self.store_schema}.package of {self.where}",
-                expected=package.sha256,
-                fix="pin the package that was evaluated",
-            )
         values = {
             "model": model,
             "version": version,
@@ -233,25 +144,52 @@ class Registry(Database):
             "why": why,
             "evidence": jsonable(evidence or {}),
         }
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
+            package = find_package(connection, model, version)
+            if package.sha256 != sha256:
+                raise StoreError(
+                    f"{model} {version} is {package.sha256}, not {sha256}",
+                    where=where_of(connection, "package"),
+                    expected=package.sha256,
+                    fix="pin the package that was evaluated",
+                )
             # Ids of concurrent pins follow the order of their commits.
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-                {"name": f"rescore pin {self.store_schema}.{model}"},
-            )
+            lock_by_name(connection, f"pin {model}")
             statement = insert(pin_table).values(values).returning(pin_table.c.pin_id)
             return int(connection.execute(statement).scalar_one())
 
-    def current_pin(self, model: str) -> Pin | None:
+    def current(self, model: str) -> Pin | None:
         """The model's last pin, None before the first."""
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             found = _pins(connection, model, limit=1)
         return found[0] if found else None
 
-    def pins(self, model: str) -> list[Pin]:
+    def of_model(self, model: str) -> list[Pin]:
         """All pins of the model, newest first."""
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             return _pins(connection, model)
+
+
+def find_package(connection: Connection, model: str, reference: str) -> Package:
+    """The model's package of a version or of a sha256; see :meth:`Packages.find`."""
+    column = package_table.c.sha256 if reference.startswith("sha256:") else package_table.c.version
+    query = _packages().where(package_table.c.model == model, column == reference)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        known = [package.version for package in _of_model(connection, model)]
+        raise NotFoundError(
+            f"{model} has no package {reference}",
+            where=where_of(connection, "package"),
+            expected=f"one of: {', '.join(known[-10:]) or '(none: train first)'}",
+            fix=f"rescore packages list {model}",
+        )
+    return _package(row)
+
+
+def _of_model(connection: Connection, model: str) -> list[Package]:
+    query = _packages().where(package_table.c.model == model)
+    rows = connection.execute(query.order_by(package_table.c.created_at, package_table.c.version))
+    return [_package(row) for row in rows]
 
 
 def _pins(connection: Connection, model: str, limit: int | None = None) -> list[Pin]:

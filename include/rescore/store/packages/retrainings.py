@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 
 from rescore.interval import parse_moment
-from rescore.store.database import Database
+from rescore.store.database import Database, lock_by_name
 from rescore.store.schema.tables import retraining as retraining_table
 
 __all__ = ["Retraining", "Retrainings"]
@@ -30,12 +30,13 @@ class Retraining:
     asked_at: datetime
 
 
-class Retrainings(Database):
-    """The part of the store that limits how often retraining is asked for."""
+class Retrainings:
+    """How often retraining was asked for."""
 
-    def ask_for_retraining(
-        self, model: str, as_of: datetime, *, reason: str, asked_by: str, every: timedelta
-    ) -> bool:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask_for(self, model: str, as_of: datetime, *, reason: str, asked_by: str, every: timedelta) -> bool:
         """Record a request, unless there is one of less than ``every`` before ``as_of`` or of later.
 
         Of any number that ask at once one is recorded. Who asks again for the same moment (a retried
@@ -47,11 +48,8 @@ class Retrainings(Database):
             Whether the request stands.
         """
         as_of = parse_moment(as_of, name="as_of")
-        with self.transaction() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-                {"name": f"rescore retraining {self.store_schema}.{model}"},
-            )
+        with self._database.transaction() as connection:
+            lock_by_name(connection, f"retraining {model}")
             query = select(retraining_table.c.as_of, retraining_table.c.asked_by).where(
                 retraining_table.c.model == model, retraining_table.c.as_of > as_of - every
             )
@@ -65,9 +63,9 @@ class Retrainings(Database):
             )
             return True
 
-    def retrainings(self, model: str) -> list[Retraining]:
+    def of_model(self, model: str) -> list[Retraining]:
         """All requests of the model, by the moment at which they were due."""
         query = select(retraining_table).where(retraining_table.c.model == model)
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(retraining_table.c.as_of)).all()
         return [Retraining(**row._mapping) for row in rows]

@@ -14,10 +14,13 @@ from rescore.store.schema.tables import signature as signature_table
 __all__ = ["Signatures"]
 
 
-class Signatures(Database):
-    """The part of the store that keeps who signed which package's file."""
+class Signatures:
+    """Who signed which package's file."""
 
-    def add_signature(self, model: str, sha256: str, bundle: Mapping[str, Any], *, who: str) -> int:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, model: str, sha256: str, bundle: Mapping[str, Any], *, who: str) -> int:
         """Keep a signature over a registered package's file.
 
         Parameters
@@ -36,14 +39,14 @@ class Signatures(Database):
         """
         values = {"model": model, "sha256": sha256, "bundle": jsonable(bundle), "who": who}
         statement = insert(signature_table).values(values).returning(signature_table.c.signature_id)
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             return int(connection.execute(statement).scalar_one())
 
-    def signatures(self, model: str, sha256: str) -> list[dict[str, Any]]:
+    def of_package(self, model: str, sha256: str) -> list[dict[str, Any]]:
         """The signatures of a package's file, newest first: rows with ``bundle``, ``who``, ``signed_at``."""
         query = select(signature_table).where(
             signature_table.c.model == model, signature_table.c.sha256 == sha256
         )
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(signature_table.c.signature_id.desc())).all()
         return [dict(row._mapping) for row in rows]

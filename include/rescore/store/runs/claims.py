@@ -13,16 +13,17 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from rescore.errors import StaleFenceError
 from rescore.interval import Interval, parse_moment
-from rescore.store.database import run_sql
+from rescore.store.database import run_sql, store_table
 from rescore.store.jsonable import jsonable
-from rescore.store.records import OPEN_STATES, RunHandle, RunReference, run_id_of
-from rescore.store.runs.queries import RunReading, run_row
+from rescore.store.records import OPEN_STATES, RunHandle
+from rescore.store.runs.queries import run_row
+from rescore.store.schema.models import has_tables, score_layout
 from rescore.store.schema.tables import claim as claim_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import run_state as state_table
 from rescore.store.schema.tables import validation as validation_table
 
-__all__ = ["Claiming", "enter_state", "read_claim", "refuse_stale"]
+__all__ = ["begin", "enter_state", "fork", "read_claim", "refuse_stale"]
 
 # What a fork takes over from the run it continues.
 _INHERITED = (
@@ -37,102 +38,64 @@ _INHERITED = (
 )
 
 
-class Claiming(RunReading):
-    """The part of the store that begins runs."""
-
-    def claim(
-        self,
-        model: str,
-        interval: Interval,
-        as_of: datetime,
-        *,
-        airflow: Mapping[str, Any] | None = None,
-        code_revision: str | None = None,
-        environment: Mapping[str, Any] | None = None,
-    ) -> RunHandle:
-        """Begin a run; whoever claimed the interval before can't publish it any more.
-
-        Parameters
-        ----------
-        model : str
-            The model.
-        interval : Interval
-            Exactly one of the schedule's intervals.
-        as_of : datetime
-            What had been recorded by then will be seen.
-        airflow : mapping, optional
-            dag, run, task and try.
-        code_revision : str, optional
-            The revision of the code that runs.
-        environment : mapping, optional
-            The numeric environment and versions.
-        """
-        facts = {
-            "code_revision": code_revision,
-            "environment": jsonable(environment or {}),
-            "airflow": jsonable(airflow) if airflow else None,
-        }
-        with self.transaction() as connection:
-            return _begin(connection, model, interval, as_of, "claimed", facts)
-
-    def fork(
-        self, run: RunReference, *, until: str = "validated", airflow: Mapping[str, Any] | None = None
-    ) -> RunHandle:
-        """Begin a run that continues from another's frozen input and, if it passed, its validation.
-
-        For a retried or cleared task: the fork's fence is newer, so whatever the earlier attempt
-        still does can't be published. Scores and drift are not inherited; they are made again.
-
-        Parameters
-        ----------
-        run : str or RunHandle or Run
-            The run to continue, in whatever state.
-        until : {'validated', 'extracted'}
-            ``extracted`` leaves its validation behind, to validate again.
-        airflow : mapping, optional
-            dag, run, task and try; default is the run's.
-
-        Raises
-        ------
-        NotFoundError
-            No such run.
-        """
-        origin = run_id_of(run)
-        with self.transaction() as connection:
-            row = run_row(connection, origin)
-            passed = connection.execute(
-                select(validation_table.c.success).where(validation_table.c.run_id == origin)
-            ).scalar()
-            facts = {name: row._mapping[name] for name in _INHERITED}
-            facts |= {"forked_from": origin, "airflow": jsonable(airflow or row.airflow)}
-            passed = passed and until == "validated"
-            state = "claimed" if row.input_digest is None else "validated" if passed else "extracted"
-            if state != "validated":
-                facts |= {"rows_quarantined": 0, "rows_rejected": 0}
-            interval = Interval(row.interval_start, row.interval_end)
-            handle = _begin(connection, row.model, interval, row.as_of, state, facts)
-            if state == "validated":
-                self._inherit_validation(connection, row.model, origin, handle.run_id)
-            return handle
-
-    def _inherit_validation(self, connection: Connection, model: str, origin: str, run_id: str) -> None:
-        copied = select(literal(run_id), validation_table.c.success, validation_table.c.report)
-        connection.execute(
-            insert(validation_table).from_select(
-                ["run_id", "success", "report"], copied.where(validation_table.c.run_id == origin)
-            )
+def begin(
+    connection: Connection,
+    model: str,
+    interval: Interval,
+    as_of: datetime,
+    state: str,
+    facts: Mapping[str, Any],
+) -> RunHandle:
+    """Begin a run in ``state``, with the next fence of its interval."""
+    run_id = str(uuid.uuid4())
+    claim = upsert(claim_table).values(
+        model=model, interval_start=interval.start, interval_end=interval.end, fence=1, run_id=run_id
+    )
+    taken = claim.on_conflict_do_update(
+        index_elements=["model", "interval_start", "interval_end"],
+        set_={
+            "fence": claim_table.c.fence + 1,
+            "run_id": claim.excluded.run_id,
+            "claimed_at": func.clock_timestamp(),
+        },
+    ).returning(claim_table.c.fence)
+    fence = int(connection.execute(taken).scalar_one())
+    connection.execute(
+        insert(run_table).values(
+            run_id=run_id,
+            model=model,
+            interval_start=interval.start,
+            interval_end=interval.end,
+            as_of=parse_moment(as_of, name="as_of"),
+            fence=fence,
+            state="claimed",
+            **facts,
         )
-        if self._has_tables(connection, model):
-            layout = self._layout(connection, model)
-            columns = sql.SQL(", ").join(
-                map(sql.Identifier, ["position", *layout.row_schema.names, "kind", "reason"])
-            )
-            statement = sql.SQL("INSERT INTO {t} (run_id, {c}) SELECT %s, {c} FROM {t} WHERE run_id = %s")
-            run_sql(
-                connection,
-                statement.format(t=self.qualified(layout.excluded_table), c=columns),
-                (run_id, origin),
-            )
+    )
+    for entered in OPEN_STATES[: OPEN_STATES.index(state) + 1]:
+        enter_state(connection, run_id, entered)
+    return RunHandle(run_id, fence)
+
+
+def fork(
+    connection: Connection, origin: str, *, until: str, airflow: Mapping[str, Any] | None = None
+) -> RunHandle:
+    """Begin a run that continues from the run ``origin``; see ``Runs.fork``."""
+    row = run_row(connection, origin)
+    passed = connection.execute(
+        select(validation_table.c.success).where(validation_table.c.run_id == origin)
+    ).scalar()
+    facts = {name: row._mapping[name] for name in _INHERITED}
+    facts |= {"forked_from": origin, "airflow": jsonable(airflow or row.airflow)}
+    passed = passed and until == "validated"
+    state = "claimed" if row.input_digest is None else "validated" if passed else "extracted"
+    if state != "validated":
+        facts |= {"rows_quarantined": 0, "rows_rejected": 0}
+    interval = Interval(row.interval_start, row.interval_end)
+    handle = begin(connection, row.model, interval, row.as_of, state, facts)
+    if state == "validated":
+        _inherit_validation(connection, row.model, origin, handle.run_id)
+    return handle
 
 
 def read_claim(connection: Connection, row: Row[Any], *, lock: bool = False) -> Row[Any]:
@@ -169,44 +132,6 @@ def refuse_stale(connection: Connection, row: Row[Any]) -> None:
         )
 
 
-def _begin(
-    connection: Connection,
-    model: str,
-    interval: Interval,
-    as_of: datetime,
-    state: str,
-    facts: Mapping[str, Any],
-) -> RunHandle:
-    run_id = str(uuid.uuid4())
-    claim = upsert(claim_table).values(
-        model=model, interval_start=interval.start, interval_end=interval.end, fence=1, run_id=run_id
-    )
-    taken = claim.on_conflict_do_update(
-        index_elements=["model", "interval_start", "interval_end"],
-        set_={
-            "fence": claim_table.c.fence + 1,
-            "run_id": claim.excluded.run_id,
-            "claimed_at": func.clock_timestamp(),
-        },
-    ).returning(claim_table.c.fence)
-    fence = int(connection.execute(taken).scalar_one())
-    connection.execute(
-        insert(run_table).values(
-            run_id=run_id,
-            model=model,
-            interval_start=interval.start,
-            interval_end=interval.end,
-            as_of=parse_moment(as_of, name="as_of"),
-            fence=fence,
-            state="claimed",
-            **facts,
-        )
-    )
-    for entered in OPEN_STATES[: OPEN_STATES.index(state) + 1]:
-        enter_state(connection, run_id, entered)
-    return RunHandle(run_id, fence)
-
-
 def enter_state(connection: Connection, run_id: str, state: str) -> None:
     """Move to ``state`` and note when."""
     position = select(func.coalesce(func.max(state_table.c.position), 0) + 1).where(
@@ -216,3 +141,23 @@ def enter_state(connection: Connection, run_id: str, state: str) -> None:
         insert(state_table).values(run_id=run_id, position=position.scalar_subquery(), state=state)
     )
     connection.execute(update(run_table).where(run_table.c.run_id == run_id).values(state=state))
+
+
+def _inherit_validation(connection: Connection, model: str, origin: str, run_id: str) -> None:
+    copied = select(literal(run_id), validation_table.c.success, validation_table.c.report)
+    connection.execute(
+        insert(validation_table).from_select(
+            ["run_id", "success", "report"], copied.where(validation_table.c.run_id == origin)
+        )
+    )
+    if has_tables(connection, model):
+        layout = score_layout(connection, model)
+        columns = sql.SQL(", ").join(
+            map(sql.Identifier, ["position", *layout.row_schema.names, "kind", "reason"])
+        )
+        statement = sql.SQL("INSERT INTO {t} (run_id, {c}) SELECT %s, {c} FROM {t} WHERE run_id = %s")
+        run_sql(
+            connection,
+            statement.format(t=store_table(connection, layout.excluded_table), c=columns),
+            (run_id, origin),
+        )

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, literal_column, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from rescore.store.schema.models import Models
+from rescore.store.database import Database
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import publication_current
 from rescore.store.schema.tables import run as run_table
+from rescore.store.schema.tables import status as status_view
 
-__all__ = ["Series"]
+__all__ = ["History"]
 
 
-class Series(Models):
-    """The part of the store that shows a model over time. Each row has ``interval_start`` and ``_end``."""
+class History:
+    """A model over time. Each row has ``interval_start`` and ``interval_end``."""
 
-    def run_series(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def runs(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
         """One run an interval, oldest first: the published one, else the latest attempt.
 
         Parameters
@@ -38,8 +42,8 @@ class Series(Models):
         names = ("rows_extracted", "rows_scored", "rows_quarantined", "rows_rejected", "package_version")
         return self._by_interval(model, last, *(run_table.c[name] for name in ("state", *names)))
 
-    def drift_series(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
-        """As :meth:`run_series`, of runs with a drift report: also ``verdict``, ``sentence``, ``report``."""
+    def drift(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+        """As :meth:`runs`, of runs with a drift report: also ``verdict``, ``sentence``, ``report``."""
         kept = (drift_table.c.verdict, drift_table.c.sentence, drift_table.c.report)
         return self._by_interval(model, last, run_table.c.package_version, *kept, with_drift=True)
 
@@ -98,6 +102,14 @@ class Series(Models):
         found = self._rows(query.limit(last))[::-1]
         return [{"as_of": row["as_of"], **row["document"]} for row in found]
 
+    def status(self) -> list[dict[str, Any]]:
+        """One row per model, as consumers see it in ``scores.status``; by model."""
+        with self._database.transaction() as connection:
+            query: Select[Any] = (
+                select(literal_column("*")).select_from(status_view).order_by(status_view.c.model)
+            )
+            return [dict(row._mapping) for row in connection.execute(query)]
+
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""Reading runs and publications as values."""
+"""Reading runs and publications as values: functions of a connection."""
 
 from __future__ import annotations
 
@@ -11,82 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from rescore.errors import NotFoundError
 from rescore.interval import Interval
-from rescore.store.records import Publication, Run, RunReference, run_id_of
-from rescore.store.schema.models import Models
+from rescore.store.records import Publication, Run
 from rescore.store.schema.tables import drift as drift_table
-from rescore.store.schema.tables import publication_current, publication_history
+from rescore.store.schema.tables import publication_history
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import run_state as state_table
 
-__all__ = ["RunReading", "publications_of", "run_row"]
-
-
-class RunReading(Models):
-    """The part of the store that shows runs."""
-
-    def run(self, run: RunReference) -> Run:
-        """One run.
-
-        Raises
-        ------
-        NotFoundError
-            No such run.
-        """
-        with self.transaction() as connection:
-            found = _runs(connection, select(run_table).where(run_table.c.run_id == _uuid(run_id_of(run))))
-        if not found:
-            raise _not_found(run_id_of(run))
-        return found[0]
-
-    def runs(
-        self, model: str | None = None, limit: int = 100, *, interval: Interval | None = None
-    ) -> list[Run]:
-        """Runs, newest first."""
-        query = select(run_table)
-        if model is not None:
-            query = query.where(run_table.c.model == model)
-        if interval is not None:
-            query = query.where(
-                run_table.c.interval_start == interval.start, run_table.c.interval_end == interval.end
-            )
-        with self.transaction() as connection:
-            return _runs(connection, query.order_by(run_table.c.claimed_at.desc()).limit(limit))
-
-    def publications(self, model: str, interval: Interval | None = None) -> list[Publication]:
-        """What consumers of the model saw and see, in the order of publication."""
-        conditions = []
-        if interval is not None:
-            conditions = [
-                publication_history.c.interval_start == interval.start,
-                publication_history.c.interval_end == interval.end,
-            ]
-        with self.transaction() as connection:
-            return publications_of(connection, [model], *conditions)
-
-    def published_runs(
-        self, model: str, interval: Interval | None = None, *, current: bool = True
-    ) -> list[Run]:
-        """Published runs by interval, then in the order of publication.
-
-        Parameters
-        ----------
-        model : str
-            The model.
-        interval : Interval, optional
-            Only this one.
-        current : bool
-            Only what consumers see now; False: superseded ones, too.
-        """
-        published = publication_current if current else publication_history
-        query = select(run_table).join(published, published.c.run_id == run_table.c.run_id)
-        query = query.where(run_table.c.model == model)
-        if interval is not None:
-            query = query.where(
-                run_table.c.interval_start == interval.start, run_table.c.interval_end == interval.end
-            )
-        order = (run_table.c.interval_start, run_table.c.interval_end, published.c.sequence)
-        with self.transaction() as connection:
-            return _runs(connection, query.order_by(*order))
+__all__ = ["publications_of", "read_run", "read_runs", "run_row"]
 
 
 def run_row(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
@@ -98,20 +29,22 @@ def run_row(connection: Connection, run_id: str, *, lock: bool = False) -> Row[A
     return row
 
 
-def _uuid(run_id: str) -> str:
-    try:
-        return str(uuid.UUID(run_id))
-    except ValueError:
-        raise _not_found(run_id) from None
+def read_run(connection: Connection, run_id: str) -> Run:
+    """One run.
+
+    Raises
+    ------
+    NotFoundError
+        No such run.
+    """
+    runs = read_runs(connection, select(run_table).where(run_table.c.run_id == _uuid(run_id)))
+    if not runs:
+        raise _not_found(run_id)
+    return runs[0]
 
 
-def _not_found(run_id: str) -> NotFoundError:
-    return NotFoundError(
-        f"there is no run {run_id}", expected="the UUID of a run", fix="rescore status lists runs"
-    )
-
-
-def _runs(connection: Connection, query: Select[Any]) -> list[Run]:
+def read_runs(connection: Connection, query: Select[Any]) -> list[Run]:
+    """The runs that a query of the table ``run`` gives, in its order."""
     rows = connection.execute(query).all()
     ids = [row.run_id for row in rows]
     states: dict[str, dict[str, datetime]] = {}
@@ -153,6 +86,19 @@ def publications_of(
         )
         for row in connection.execute(query)
     ]
+
+
+def _uuid(run_id: str) -> str:
+    try:
+        return str(uuid.UUID(run_id))
+    except ValueError:
+        raise _not_found(run_id) from None
+
+
+def _not_found(run_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no run {run_id}", expected="the UUID of a run", fix="rescore status lists runs"
+    )
 
 
 def _run(

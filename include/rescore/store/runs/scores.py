@@ -17,29 +17,33 @@ from rescore.digest import TableDigest, TableHasher, table_digest
 from rescore.errors import StoreError
 from rescore.interval import Interval
 from rescore.store.binary_copy import copy_in, query_batches
-from rescore.store.database import run_sql
+from rescore.store.database import Database, address_of, run_sql, store_table
 from rescore.store.records import RunReference, run_id_of
 from rescore.store.runs.claims import refuse_stale
 from rescore.store.runs.queries import run_row
-from rescore.store.runs.states import Runs
+from rescore.store.runs.states import open_run
+from rescore.store.schema.models import ensure_partitions, score_layout
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import run as run_table
 
-__all__ = ["Scores"]
+__all__ = ["Scores", "stored_digest"]
 
 
-class Scores(Runs):
-    """The part of the store that holds scores."""
+class Scores:
+    """Scores, staged and published."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def stage(self, run: RunReference, scores: pa.Table) -> TableDigest:
         """Write a run's scores, all or none, and record their digest and count.
 
-        Staging the same table again changes nothing. Consumers see nothing before :meth:`publish`.
+        Staging the same table again changes nothing. Consumers see nothing before it is published.
 
         Parameters
         ----------
         run : str or RunHandle or Run
-            An open run of a model that has tables (``ensure_model``).
+            An open run of a model that has tables (``models.ensure``).
         scores : pyarrow.Table
             Key columns, event time, ``score`` (float64) and, unless a regression, ``label``; ordered by
             key, as extraction orders (text by its UTF-8 bytes).
@@ -58,19 +62,20 @@ class Scores(Runs):
             other scores already.
         """
         run_id = run_id_of(run)
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             row = run_row(connection, run_id)
             refuse_stale(connection, row)
-            layout = self._layout(connection, row.model)
+            layout = score_layout(connection, row.model)
         interval = Interval(row.interval_start, row.interval_end)
         where = f"scores of {row.model} {interval}"
         table = _conform(scores, layout, where)
         _refuse_outside(table[layout.event_time], interval, where)
         _refuse_disorder(table, layout, where)
         digest = table_digest(table)
-        self._ensure_partitions(layout, table[layout.event_time])
-        with self.transaction() as connection:
-            row = self._open(connection, run_id)
+        with self._database.transaction() as connection:
+            ensure_partitions(connection, layout, table[layout.event_time])
+        with self._database.transaction() as connection:
+            row = open_run(connection, run_id)
             refuse_stale(connection, row)
             if row.score_digest is not None:
                 recorded = TableDigest.from_dict(row.score_digest)
@@ -85,7 +90,7 @@ class Scores(Runs):
                 )
             copy_in(
                 connection,
-                self.qualified(layout.scores_table),
+                store_table(connection, layout.scores_table),
                 table,
                 constants={"run_id": uuid.UUID(run_id)},
             )
@@ -93,7 +98,7 @@ class Scores(Runs):
             connection.execute(update(run_table).where(run_table.c.run_id == run_id).values(values))
         return digest
 
-    def scores_of(self, run: RunReference) -> pa.Table:
+    def of_run(self, run: RunReference) -> pa.Table:
         """A run's staged or published scores, ordered by key: the very table that was staged.
 
         Raises
@@ -101,15 +106,14 @@ class Scores(Runs):
         NotFoundError
             No such run.
         """
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
-            layout = self._layout(connection, row.model)
-            query = self._query(
-                connection, layout, row.run_id, Interval(row.interval_start, row.interval_end)
-            )
-        return pa.Table.from_batches(self._batches(layout, query), schema=layout.score_schema)
+            layout = score_layout(connection, row.model)
+            query = _query(connection, layout, row.run_id, Interval(row.interval_start, row.interval_end))
+            batches = list(_batches(connection, layout, query))
+        return pa.Table.from_batches(batches, schema=layout.score_schema)
 
-    def runs_of_key(
+    def of_key(
         self, model: str, key: Mapping[str, str], *, interval: Interval | None = None
     ) -> list[tuple[str, pa.Table]]:
         """The published scores that consumers see now of a key, or of part of one.
@@ -133,8 +137,8 @@ class Scores(Runs):
         StoreError
             No such column, or a value that is none of its type.
         """
-        with self.transaction() as connection:
-            layout = self._layout(connection, model)
+        with self._database.transaction() as connection:
+            layout = score_layout(connection, model)
             names = layout.row_schema.names
             unknown = [name for name in key if name not in names]
             if unknown:
@@ -158,8 +162,8 @@ class Scores(Runs):
                 columns=sql.SQL(", ").join(
                     sql.SQL("s.{}").format(sql.Identifier(n)) for n in layout.score_schema.names
                 ),
-                scores=self.qualified(layout.scores_table),
-                current=self.qualified("publication_current"),
+                scores=store_table(connection, layout.scores_table),
+                current=store_table(connection, "publication_current"),
                 model=sql.Literal(model),
                 matches=sql.SQL(" AND ").join(matches) if matches else sql.SQL("true"),
                 order=sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(n)) for n in layout.key_names),
@@ -189,35 +193,38 @@ class Scores(Runs):
             for run_id, some in found.items()
         ]
 
-    def _stored_digest(
-        self, connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval
-    ) -> TableDigest:
-        """Digest what the table holds now, in one pass, without holding it."""
-        hasher = TableHasher(layout.score_schema)
-        for batch in self._batches(layout, self._query(connection, layout, run_id, interval)):
-            hasher.update(batch)
-        return hasher.root()
 
-    def _batches(self, layout: ScoreLayout, query: str) -> Iterator[pa.RecordBatch]:
-        for batch in query_batches(self.libpq_url, query):
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=layout.score_schema)
+def stored_digest(
+    connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval
+) -> TableDigest:
+    """Digest what the table holds now, in one pass, without holding it."""
+    hasher = TableHasher(layout.score_schema)
+    for batch in _batches(connection, layout, _query(connection, layout, run_id, interval)):
+        hasher.update(batch)
+    return hasher.root()
 
-    def _query(self, connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval) -> str:
-        # The event time's bounds leave all months but the interval's out of the plan.
-        query = sql.SQL(
-            "SELECT {columns} FROM {scores} WHERE run_id = {run}"
-            " AND {event_time} >= {start} AND {event_time} < {end} ORDER BY {order}"
-        ).format(
-            columns=layout.select_list(),
-            scores=self.qualified(layout.scores_table),
-            run=sql.Literal(run_id),
-            event_time=sql.Identifier(layout.event_time),
-            start=sql.Literal(interval.start),
-            end=sql.Literal(interval.end),
-            order=layout.order(),
-        )
-        driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)
-        return query.as_string(driver)
+
+def _batches(connection: Connection, layout: ScoreLayout, query: str) -> Iterator[pa.RecordBatch]:
+    for batch in query_batches(address_of(connection).dsn, query):
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=layout.score_schema)
+
+
+def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval) -> str:
+    # The event time's bounds leave all months but the interval's out of the plan.
+    query = sql.SQL(
+        "SELECT {columns} FROM {scores} WHERE run_id = {run}"
+        " AND {event_time} >= {start} AND {event_time} < {end} ORDER BY {order}"
+    ).format(
+        columns=layout.select_list(),
+        scores=store_table(connection, layout.scores_table),
+        run=sql.Literal(run_id),
+        event_time=sql.Identifier(layout.event_time),
+        start=sql.Literal(interval.start),
+        end=sql.Literal(interval.end),
+        order=layout.order(),
+    )
+    driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)
+    return query.as_string(driver)
 
 
 def _conform(scores: pa.Table, layout: ScoreLayout, where: str) -> pa.Table:

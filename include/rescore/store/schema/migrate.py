@@ -6,18 +6,21 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from rescore.store.database import KNOWN_VERSIONS, Database
+from rescore.store.database import KNOWN_VERSIONS, Database, lock_by_name
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["Migrating"]
+__all__ = ["Schema"]
 
 
-class Migrating(Database):
-    """The part of the store that creates its own schema."""
+class Schema:
+    """The store's own tables, in their versions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def migrate(self) -> str:
         """Create or upgrade the schema in one transaction; any number of callers at once is fine.
@@ -34,19 +37,21 @@ class Migrating(Database):
         StoreError
             The role may not create schemas or tables; print :meth:`ddl` for who may.
         """
-        with self.transaction(checked=False) as connection:
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-                {"name": f"rescore migrate {self.store_schema}"},
-            )
-            version = self._read_version(connection)
+        with self._database.transaction(checked=False) as connection:
+            lock_by_name(connection, "migrate")
+            version = self._database.read_version(connection)
             if version is not None and version not in KNOWN_VERSIONS:
-                self._check_version(connection)
+                self._database.check_version(connection)
             if version != KNOWN_VERSIONS[-1]:
                 from alembic import command
 
                 command.upgrade(self._config(connection=connection), "head")
         return KNOWN_VERSIONS[-1]
+
+    def version(self) -> str | None:
+        """The schema's version, None if nothing was ever migrated here."""
+        with self._database.transaction(checked=False) as connection:
+            return self._database.read_version(connection)
 
     def ddl(self) -> str:
         """All of :meth:`migrate` for a new database, as SQL for a database administrator."""
@@ -66,7 +71,7 @@ class Migrating(Database):
         config.attributes.update(
             connection=connection,
             output=output,
-            store_schema=self.store_schema,
-            consumer_schema=self.consumer_schema,
+            store_schema=self._database.store_schema,
+            consumer_schema=self._database.consumer_schema,
         )
         return config

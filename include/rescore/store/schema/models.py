@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 from psycopg2 import sql
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, insert, select, update
 
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
 from rescore.spec import ModelSpec
-from rescore.store.database import Database, run_sql
+from rescore.store.database import Database, lock_by_name, run_sql, store_table, where_of
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import model as model_table
 
-__all__ = ["VIEWS_FORMAT", "Models"]
+__all__ = ["VIEWS_FORMAT", "Models", "ensure_partitions", "has_tables", "score_layout"]
 
 #: The form of the consumers' views. Bump it with any change to ``ScoreLayout.create_views``; a model
 #: whose views are older gets them anew. Columns are only ever added, at the end.
@@ -24,10 +24,13 @@ VIEWS_FORMAT = 2
 _MAX_MONTHS = 240
 
 
-class Models(Database):
-    """The part of the store that knows which models have tables."""
+class Models:
+    """Which models have score tables."""
 
-    def ensure_model(self, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ensure(self, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> None:
         """Create the model's tables and views if they are not there; cheap if they are.
 
         Parameters
@@ -45,19 +48,17 @@ class Models(Database):
             A name that the tables or views use themselves, or that another model's views use.
         """
         layout = ScoreLayout.of(spec, key_types)
-        with self.transaction() as connection:
-            if self._is_current(connection, layout):
+        store_schema, consumer_schema = self._database.store_schema, self._database.consumer_schema
+        with self._database.transaction() as connection:
+            if _is_current(connection, layout):
                 return
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-                {"name": f"rescore models {self.store_schema}"},
-            )
-            if self._is_current(connection, layout):
+            lock_by_name(connection, "models")
+            if _is_current(connection, layout):
                 return
-            names = connection.execute(select(model_table.c.name)).scalars().all()
+            names = _names(connection)
             if spec.name not in names:
-                self._refuse_clash(layout, list(names))
-                run_sql(connection, layout.create(self.store_schema))
+                _refuse_clash(consumer_schema, layout, names)
+                run_sql(connection, layout.create(store_schema))
                 connection.execute(
                     insert(model_table).values(
                         name=spec.name,
@@ -68,79 +69,93 @@ class Models(Database):
                     )
                 )
             comment = f"{spec.output.meaning} [{spec.output.unit}]"
-            run_sql(connection, layout.create_views(self.store_schema, self.consumer_schema, comment))
+            run_sql(connection, layout.create_views(store_schema, consumer_schema, comment))
             connection.execute(
                 update(model_table).where(model_table.c.name == spec.name).values(views_format=VIEWS_FORMAT)
             )
 
-    def models(self) -> list[str]:
+    def names(self) -> list[str]:
         """The models that have tables, sorted."""
-        with self.transaction() as connection:
-            return list(connection.execute(select(model_table.c.name).order_by(model_table.c.name)).scalars())
+        with self._database.transaction() as connection:
+            return _names(connection)
 
-    def _is_current(self, connection: Connection, layout: ScoreLayout) -> bool:
-        """Whether the model's tables and views are as this code wants them; refuse if they never can be."""
-        row = connection.execute(select(model_table).where(model_table.c.name == layout.model)).one_or_none()
-        if row is None:
-            return False
-        recorded = ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
-        if recorded != layout:
-            raise StoreSchemaError(
-                f"the scores of {layout.model} have other columns now",
-                where=f"{self.store_schema}.{layout.scores_table}",
-                expected=_described(recorded),
-                examples=[f"now {_described(layout)}"],
-                fix=f"consumers read them: call the new model {layout.model}_v2, or cast in extract.sql",
-            )
-        return bool(row.views_format >= VIEWS_FORMAT)
 
-    def _refuse_clash(self, layout: ScoreLayout, names: list[str]) -> None:
-        clashing = [name for name in names if layout.clashes(name)]
-        if layout.model == "status" or clashing:
-            other = clashing[0] if clashing else "the view of all models"
-            raise SpecError(
-                f"a model {layout.model!r} would have a view of the same name as {other}",
-                where=f"schema {self.consumer_schema}",
-                expected=f"free names: {', '.join(layout.views)}",
-                fix="rename the model",
-            )
+def has_tables(connection: Connection, model: str) -> bool:
+    """Whether the model has score tables."""
+    query = select(model_table.c.name).where(model_table.c.name == model)
+    return connection.execute(query).scalar() is not None
 
-    def _has_tables(self, connection: Connection, model: str) -> bool:
-        query = select(model_table.c.name).where(model_table.c.name == model)
-        return connection.execute(query).scalar() is not None
 
-    def _layout(self, connection: Connection, model: str) -> ScoreLayout:
-        row = connection.execute(select(model_table).where(model_table.c.name == model)).one_or_none()
-        if row is None:
-            known = (
-                connection.execute(select(model_table.c.name).order_by(model_table.c.name)).scalars().all()
-            )
-            raise NotFoundError(
-                f"model {model!r} has no score table",
-                where=f"{self.store_schema}.model of {self.where}",
-                expected=f"one of: {', '.join(known) or '(none yet)'}",
-                fix="a first run creates it (Store.ensure_model)",
-            )
-        return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+def score_layout(connection: Connection, model: str) -> ScoreLayout:
+    """The columns of the model's score tables.
 
-    def _ensure_partitions(self, layout: ScoreLayout, event_times: pa.ChunkedArray) -> None:
-        """Create the months that ``event_times`` (no NULL) fall into, in a transaction of its own.
-
-        Not in the one that copies: the lock that attaching takes is short this way.
-        """
-        months = np.unique(
-            event_times.cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]")
+    Raises
+    ------
+    NotFoundError
+        It has none yet.
+    """
+    row = connection.execute(select(model_table).where(model_table.c.name == model)).one_or_none()
+    if row is None:
+        raise NotFoundError(
+            f"model {model!r} has no score table",
+            where=where_of(connection, "model"),
+            expected=f"one of: {', '.join(_names(connection)) or '(none yet)'}",
+            fix="a first run creates it (store.models.ensure)",
         )
-        if len(months) > _MAX_MONTHS:
-            raise StoreError(
-                f"the event times of one run of {layout.model} span {len(months):,} months",
-                expected=f"at most {_MAX_MONTHS}",
-                fix="check the event_time column of extract.sql",
-            )
-        with self.transaction() as connection:
-            for month in months:
-                statement = sql.SQL("SELECT {}(%s, %s)").format(self.qualified("ensure_partition"))
-                run_sql(connection, statement, (layout.model, f"{month}-01"))
+    return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+
+
+def ensure_partitions(connection: Connection, layout: ScoreLayout, event_times: pa.ChunkedArray) -> None:
+    """Create the months that ``event_times`` (no NULL) fall into.
+
+    In a transaction of its own, not in the one that copies: the lock that attaching takes is short
+    this way.
+    """
+    months = np.unique(
+        event_times.cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]")
+    )
+    if len(months) > _MAX_MONTHS:
+        raise StoreError(
+            f"the event times of one run of {layout.model} span {len(months):,} months",
+            expected=f"at most {_MAX_MONTHS}",
+            fix="check the event_time column of extract.sql",
+        )
+    statement = sql.SQL("SELECT {}(%s, %s)").format(store_table(connection, "ensure_partition"))
+    for month in months:
+        run_sql(connection, statement, (layout.model, f"{month}-01"))
+
+
+def _names(connection: Connection) -> list[str]:
+    return list(connection.execute(select(model_table.c.name).order_by(model_table.c.name)).scalars())
+
+
+def _is_current(connection: Connection, layout: ScoreLayout) -> bool:
+    """Whether the model's tables and views are as this code wants them; refuse if they never can be."""
+    row = connection.execute(select(model_table).where(model_table.c.name == layout.model)).one_or_none()
+    if row is None:
+        return False
+    recorded = ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+    if recorded != layout:
+        raise StoreSchemaError(
+            f"the scores of {layout.model} have other columns now",
+            where=where_of(connection, layout.scores_table),
+            expected=_described(recorded),
+            examples=[f"now {_described(layout)}"],
+            fix=f"consumers read them: call the new model {layout.model}_v2, or cast in extract.sql",
+        )
+    return bool(row.views_format >= VIEWS_FORMAT)
+
+
+def _refuse_clash(consumer_schema: str, layout: ScoreLayout, names: list[str]) -> None:
+    clashing = [name for name in names if layout.clashes(name)]
+    if layout.model == "status" or clashing:
+        other = clashing[0] if clashing else "the view of all models"
+        raise SpecError(
+            f"a model {layout.model!r} would have a view of the same name as {other}",
+            where=f"schema {consumer_schema}",
+            expected=f"free names: {', '.join(layout.views)}",
+            fix="rename the model",
+        )
 
 
 def _described(layout: ScoreLayout) -> str:

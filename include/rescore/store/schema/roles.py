@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psycopg2 import sql
 from sqlalchemy import Connection
 
-from rescore.store.database import Database, run_sql
+from rescore.store.database import Database, run_sql, store_table
 from rescore.store.identifiers import checked_name
 
 __all__ = ["Roles"]
@@ -33,10 +33,13 @@ _PUBLISHED = ("run_id", "model", "interval_start", "interval_end", "fence", "pub
 _UPDATED = ("claim", "run", "validation", "drift")
 
 
-class Roles(Database):
-    """The part of the store that says who may do what."""
+class Roles:
+    """Who may do what."""
 
-    def create_roles(
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
         self,
         *,
         extract: str = "rescore_extract",
@@ -48,7 +51,7 @@ class Roles(Database):
         """Create the roles that are missing (none can log in) and give each its rights; idempotent.
 
         Make people and services members: ``GRANT rescore_consumer TO reader``. Models that get tables
-        later are covered, if the same role creates them. Registering a model (``ensure_model``) and
+        later are covered, if the same role creates them. Registering a model (``models.ensure``) and
         migrating stay with the role that calls this: the owner.
 
         Parameters
@@ -71,26 +74,32 @@ class Roles(Database):
             The caller may not create roles; a database administrator may.
         """
         roles = [checked_name(name, "role") for name in (extract, run, consumer, release)]
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             for name in roles:
                 _create_role(connection, name)
-            for statement in self._grants(extract, run, consumer, release, source_schemas):
+            for statement in self._grants(connection, extract, run, consumer, release, source_schemas):
                 run_sql(connection, statement)
 
     def _grants(
-        self, extract: str, run: str, consumer: str, release: str, source_schemas: Sequence[str]
+        self,
+        connection: Connection,
+        extract: str,
+        run: str,
+        consumer: str,
+        release: str,
+        source_schemas: Sequence[str],
     ) -> list[sql.Composed]:
         names = {
-            "store": sql.Identifier(self.store_schema),
-            "scores": sql.Identifier(self.consumer_schema),
-            "partition": self.qualified("ensure_partition"),
+            "store": sql.Identifier(self._database.store_schema),
+            "scores": sql.Identifier(self._database.consumer_schema),
+            "partition": store_table(connection, "ensure_partition"),
             "run": sql.Identifier(run),
             "consumer": sql.Identifier(consumer),
             "release": sql.Identifier(release),
-            "publication": self.qualified("publication"),
+            "publication": store_table(connection, "publication"),
             "published": sql.SQL(", ").join(map(sql.Identifier, _PUBLISHED)),
-            "appended": sql.SQL(", ").join(map(self.qualified, _APPENDED)),
-            "updated": sql.SQL(", ").join(map(self.qualified, _UPDATED)),
+            "appended": sql.SQL(", ").join(store_table(connection, name) for name in _APPENDED),
+            "updated": sql.SQL(", ").join(store_table(connection, name) for name in _UPDATED),
         }
         statements = [
             "GRANT USAGE ON SCHEMA {scores} TO {consumer}, {run}",
@@ -115,7 +124,9 @@ class Roles(Database):
                 " EXECUTE format('GRANT INSERT ON %I.%I, %I.%I TO %I', {schema}, 'scores_' || model,"
                 " {schema}, 'excluded_' || model, {run}); END LOOP; END $$"
             ).format(
-                model=self.qualified("model"), schema=sql.Literal(self.store_schema), run=sql.Literal(run)
+                model=store_table(connection, "model"),
+                schema=sql.Literal(self._database.store_schema),
+                run=sql.Literal(run),
             )
         )
         for schema in source_schemas:

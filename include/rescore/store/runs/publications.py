@@ -5,26 +5,30 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, ScalarSelect, Select, func, insert, literal_column, select
+from sqlalchemy import Connection, Row, ScalarSelect, func, insert, select
 
 from rescore.digest import TableDigest
 from rescore.errors import DigestMismatchError, HeldError, OutageError, RowAccountingError, StoreError
 from rescore.interval import Interval
+from rescore.store.database import Database, where_of
 from rescore.store.records import Publication, RunReference, run_id_of
 from rescore.store.runs.claims import enter_state, read_claim, refuse_stale
-from rescore.store.runs.evidence import Evidence
+from rescore.store.runs.excluded import excluded_counts
 from rescore.store.runs.queries import publications_of, run_row
-from rescore.store.runs.scores import Scores
+from rescore.store.runs.scores import stored_digest
+from rescore.store.schema.models import score_layout
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import publication as publication_table
 from rescore.store.schema.tables import publication_history
-from rescore.store.schema.tables import status as status_view
 
-__all__ = ["Publishing"]
+__all__ = ["Publications"]
 
 
-class Publishing(Scores, Evidence):
-    """The part of the store that decides what consumers see."""
+class Publications:
+    """What consumers see."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def publish(
         self, run: RunReference, *, reason: str | None = None, released_by: str | None = None
@@ -60,7 +64,7 @@ class Publishing(Scores, Evidence):
         StoreError
             The run has not been checked, or failed, or was stopped and nobody releases it.
         """
-        with self.transaction() as connection:
+        with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
             published = _publication(connection, row)
             if published is not None:
@@ -73,8 +77,8 @@ class Publishing(Scores, Evidence):
                 return published
             refuse_stale(connection, row)
             _refuse_unready(connection, row, reason, released_by)
-            self._refuse_unaccounted(connection, row)
-            self._refuse_tampered(connection, row)
+            _refuse_unaccounted(connection, row)
+            _refuse_tampered(connection, row)
             values = {
                 "run_id": row.run_id,
                 "model": row.model,
@@ -93,52 +97,57 @@ class Publishing(Scores, Evidence):
                 raise AssertionError(row.run_id)
             return found
 
-    def status(self) -> list[dict[str, Any]]:
-        """One row per model, as consumers see it in ``scores.status``; by model."""
-        with self.transaction() as connection:
-            query: Select[Any] = (
-                select(literal_column("*")).select_from(status_view).order_by(status_view.c.model)
-            )
-            return [dict(row._mapping) for row in connection.execute(query)]
+    def of_model(self, model: str, interval: Interval | None = None) -> list[Publication]:
+        """What consumers of the model saw and see, in the order of publication."""
+        conditions = []
+        if interval is not None:
+            conditions = [
+                publication_history.c.interval_start == interval.start,
+                publication_history.c.interval_end == interval.end,
+            ]
+        with self._database.transaction() as connection:
+            return publications_of(connection, [model], *conditions)
 
-    def _refuse_unaccounted(self, connection: Connection, row: Row[Any]) -> None:
-        counted = self._excluded_counts(connection, row)
-        recorded = {"quarantined": row.rows_quarantined, "rejected": row.rows_rejected}
-        accounted = row.rows_scored + sum(recorded.values())
-        if counted != recorded or row.rows_extracted != accounted:
-            raise RowAccountingError(
-                f"the rows of run {row.run_id} do not add up",
-                where=_where(row),
-                expected="extracted = scored + quarantined + rejected, as counted",
-                examples=[
-                    f"extracted {row.rows_extracted:,}",
-                    f"scored {row.rows_scored:,}",
-                    f"quarantined {row.rows_quarantined:,} (kept: {counted['quarantined']:,})",
-                    f"rejected {row.rows_rejected:,} (kept: {counted['rejected']:,})",
-                ],
-                fix="score the interval again; if it happens again, report it with this message",
-                data={
-                    "extracted": row.rows_extracted,
-                    "scored": row.rows_scored,
-                    **recorded,
-                    "kept": counted,
-                },
-            )
 
-    def _refuse_tampered(self, connection: Connection, row: Row[Any]) -> None:
-        layout = self._layout(connection, row.model)
-        interval = Interval(row.interval_start, row.interval_end)
-        staged = TableDigest.from_dict(row.score_digest)
-        stored = self._stored_digest(connection, layout, row.run_id, interval)
-        if stored != staged:
-            raise DigestMismatchError(
-                f"the stored scores of run {row.run_id} are not those that were staged",
-                where=f"{self.store_schema}.{layout.scores_table}, {_where(row)}",
-                expected=f"{staged.root}, {staged.rows:,} rows",
-                examples=staged.differences(stored),
-                fix="find out who changed them; then score the interval again",
-                data={"expected": staged.root, "got": stored.root, "run_id": row.run_id},
-            )
+def _refuse_unaccounted(connection: Connection, row: Row[Any]) -> None:
+    counted = excluded_counts(connection, row)
+    recorded = {"quarantined": row.rows_quarantined, "rejected": row.rows_rejected}
+    accounted = row.rows_scored + sum(recorded.values())
+    if counted != recorded or row.rows_extracted != accounted:
+        raise RowAccountingError(
+            f"the rows of run {row.run_id} do not add up",
+            where=_where(row),
+            expected="extracted = scored + quarantined + rejected, as counted",
+            examples=[
+                f"extracted {row.rows_extracted:,}",
+                f"scored {row.rows_scored:,}",
+                f"quarantined {row.rows_quarantined:,} (kept: {counted['quarantined']:,})",
+                f"rejected {row.rows_rejected:,} (kept: {counted['rejected']:,})",
+            ],
+            fix="score the interval again; if it happens again, report it with this message",
+            data={
+                "extracted": row.rows_extracted,
+                "scored": row.rows_scored,
+                **recorded,
+                "kept": counted,
+            },
+        )
+
+
+def _refuse_tampered(connection: Connection, row: Row[Any]) -> None:
+    layout = score_layout(connection, row.model)
+    interval = Interval(row.interval_start, row.interval_end)
+    staged = TableDigest.from_dict(row.score_digest)
+    stored = stored_digest(connection, layout, row.run_id, interval)
+    if stored != staged:
+        raise DigestMismatchError(
+            f"the stored scores of run {row.run_id} are not those that were staged",
+            where=f"{where_of(connection, layout.scores_table)}, {_where(row)}",
+            expected=f"{staged.root}, {staged.rows:,} rows",
+            examples=staged.differences(stored),
+            fix="find out who changed them; then score the interval again",
+            data={"expected": staged.root, "got": stored.root, "run_id": row.run_id},
+        )
 
 
 def _refuse_unready(

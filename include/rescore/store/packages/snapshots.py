@@ -1,0 +1,96 @@
+"""Frozen tables: inputs of runs and training snapshots; append-only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from rescore.interval import Interval
+from rescore.store.database import Database
+from rescore.store.jsonable import jsonable
+from rescore.store.records import Snapshot
+from rescore.store.schema.tables import snapshot as snapshot_table
+
+__all__ = ["Snapshots"]
+
+
+class Snapshots:
+    """Which tables are frozen, and where."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        *,
+        model: str,
+        kind: str,
+        digest: str,
+        interval: Interval,
+        as_of: datetime,
+        rows: int,
+        uri: str,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a frozen table; recording it again changes nothing.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        kind : {'input', 'training'}
+            The input of a run, or a training snapshot.
+        digest : str
+            Content digest.
+        interval : Interval
+            The rows' interval; of a training snapshot the whole window.
+        as_of : datetime
+            What had been recorded by then is in it.
+        rows : int
+            Row count.
+        uri : str
+            Where the archive holds it.
+        details : mapping, optional
+            Anything else worth keeping.
+        """
+        values = {
+            "model": model,
+            "kind": kind,
+            "digest": digest,
+            "interval_start": interval.start,
+            "interval_end": interval.end,
+            "as_of": as_of,
+            "rows": rows,
+            "uri": uri,
+            "details": jsonable(details or {}),
+        }
+        with self._database.transaction() as connection:
+            connection.execute(insert(snapshot_table).values(values).on_conflict_do_nothing())
+
+    def of_model(self, model: str, *, kind: str | None = None, digest: str | None = None) -> list[Snapshot]:
+        """Frozen tables of a model, newest first."""
+        query = select(snapshot_table).where(snapshot_table.c.model == model)
+        if kind is not None:
+            query = query.where(snapshot_table.c.kind == kind)
+        if digest is not None:
+            query = query.where(snapshot_table.c.digest == digest)
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.order_by(snapshot_table.c.snapshot_id.desc())).all()
+        return [
+            Snapshot(
+                row.model,
+                row.kind,
+                row.digest,
+                Interval(row.interval_start, row.interval_end),
+                row.as_of,
+                row.rows,
+                row.uri,
+                row.details,
+                row.created_at,
+            )
+            for row in rows
+        ]

@@ -1,0 +1,134 @@
+"""Rows that get no score: quarantined by an expectation, or rejected by the model."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from psycopg2 import sql
+from sqlalchemy import Connection, Row, update
+
+from rescore.errors import RowAccountingError, StoreError
+from rescore.store.binary_copy import copy_in
+from rescore.store.database import Database, run_sql, store_table
+from rescore.store.records import RunReference, run_id_of
+from rescore.store.runs.queries import run_row
+from rescore.store.runs.states import open_unscored
+from rescore.store.schema.models import has_tables, score_layout
+from rescore.store.schema.score_table import EXCLUDED_KINDS, ScoreLayout
+from rescore.store.schema.tables import run as run_table
+
+__all__ = ["Excluded", "excluded_counts"]
+
+
+class Excluded:
+    """Rows without a score, and why."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self,
+        run: RunReference,
+        rows: pa.Table,
+        *,
+        positions: Sequence[int],
+        kinds: Sequence[str],
+        reasons: Sequence[str],
+    ) -> None:
+        """Keep the rows that get no score, and count them; recording the same again changes nothing.
+
+        Parameters
+        ----------
+        run : str or RunHandle or Run
+            An open run without scores, of a model that has tables (``models.ensure``).
+        rows : pyarrow.Table
+            The excluded rows' key columns and event time; more columns are ignored.
+        positions : sequence of int
+            Their positions in the frozen input, from 0.
+        kinds : sequence of {'quarantined', 'rejected'}
+            What became of each.
+        reasons : sequence of str
+            Why, in words.
+
+        Raises
+        ------
+        RowAccountingError
+            The lengths differ, a position occurs twice, or a kind is unknown.
+        StoreError
+            The run has other excluded rows already.
+        """
+        lengths = {rows.num_rows, len(positions), len(kinds), len(reasons)}
+        unknown = sorted(set(kinds) - set(EXCLUDED_KINDS))
+        if len(lengths) > 1 or len(set(positions)) != len(positions) or unknown:
+            raise RowAccountingError(
+                f"the excluded rows of run {run_id_of(run)} do not fit together",
+                expected=f"per row a kind ({', '.join(EXCLUDED_KINDS)}), a reason and a position of its own",
+                examples=[f"{rows.num_rows} rows", f"{len(positions)} positions", *unknown],
+            )
+        with self._database.transaction() as connection:
+            row = open_unscored(connection, run)
+            counts = {f"rows_{kind}": list(kinds).count(kind) for kind in EXCLUDED_KINDS}
+            connection.execute(update(run_table).where(run_table.c.run_id == row.run_id).values(counts))
+            if not rows.num_rows and not has_tables(connection, row.model):
+                return
+            layout = score_layout(connection, row.model)
+            known = _read(connection, layout, row.run_id)
+            given = sorted(zip(positions, kinds, reasons, strict=True))
+            if known and known != given:
+                raise StoreError(
+                    f"run {row.run_id} has set other rows aside already",
+                    expected=f"the same {len(known):,} rows, or none yet",
+                    fix="fork the run",
+                )
+            if not known and given:
+                _copy(connection, layout, row.run_id, rows, positions, kinds, reasons)
+
+    def positions(self, run: RunReference) -> list[int]:
+        """Positions in the frozen input of the rows without a score, ascending."""
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            if not has_tables(connection, row.model):
+                return []
+            layout = score_layout(connection, row.model)
+            return [position for position, _, _ in _read(connection, layout, row.run_id)]
+
+    def counts(self, run: RunReference) -> dict[str, int]:
+        """How many rows of the run are kept as quarantined and as rejected; counted, not recorded."""
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            return excluded_counts(connection, row)
+
+
+def excluded_counts(connection: Connection, row: Row[Any]) -> dict[str, int]:
+    """How many rows of the run are kept as quarantined and as rejected; counted, not recorded."""
+    counts = dict.fromkeys(EXCLUDED_KINDS, 0)
+    if has_tables(connection, row.model):
+        table = store_table(connection, score_layout(connection, row.model).excluded_table)
+        statement = sql.SQL("SELECT kind, count(*) FROM {} WHERE run_id = %s GROUP BY kind").format(table)
+        counts |= dict(run_sql(connection, statement, (row.run_id,)))
+    return counts
+
+
+def _read(connection: Connection, layout: ScoreLayout, run_id: str) -> list[tuple[Any, ...]]:
+    statement = sql.SQL('SELECT "position", kind, reason FROM {} WHERE run_id = %s ORDER BY "position"')
+    return run_sql(connection, statement.format(store_table(connection, layout.excluded_table)), (run_id,))
+
+
+def _copy(
+    connection: Connection,
+    layout: ScoreLayout,
+    run_id: str,
+    rows: pa.Table,
+    positions: Sequence[int],
+    kinds: Sequence[str],
+    reasons: Sequence[str],
+) -> None:
+    table = rows.select(layout.row_schema.names).cast(layout.row_schema)
+    table = table.add_column(0, "position", pa.array(positions, pa.int64()))
+    table = table.append_column("kind", pa.array(kinds, pa.string()))
+    table = table.append_column("reason", pa.array(reasons, pa.string()))
+    target = store_table(connection, layout.excluded_table)
+    copy_in(connection, target, table, constants={"run_id": uuid.UUID(run_id)})

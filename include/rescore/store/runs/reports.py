@@ -1,0 +1,122 @@
+"""What is known about a run: validation, drift, performance, reproductions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from rescore.interval import parse_moment
+from rescore.store.database import Database
+from rescore.store.jsonable import jsonable
+from rescore.store.records import RunReference, run_id_of
+from rescore.store.runs.queries import run_row
+from rescore.store.runs.states import open_run, open_unscored
+from rescore.store.schema.tables import drift as drift_table
+from rescore.store.schema.tables import performance as performance_table
+from rescore.store.schema.tables import reproduction as reproduction_table
+from rescore.store.schema.tables import validation as validation_table
+
+__all__ = ["Reports"]
+
+
+class Reports:
+    """Reports about runs; what is added never replaces what is there, unless it says so."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_validation(self, run: RunReference, report: Mapping[str, Any]) -> None:
+        """Keep a validation report; ``report["success"]`` is its outcome. Before scores are staged."""
+        with self._database.transaction() as connection:
+            row = open_unscored(connection, run)
+            _upsert(
+                connection,
+                validation_table,
+                row.run_id,
+                success=bool(report["success"]),
+                report=jsonable(report),
+            )
+
+    def record_drift(self, run: RunReference, report: Mapping[str, Any]) -> None:
+        """Keep a drift report; verdict and sentence stand beside the scores. A later one replaces it."""
+        with self._database.transaction() as connection:
+            row = open_run(connection, run)
+            _upsert(
+                connection,
+                drift_table,
+                row.run_id,
+                verdict=str(report["verdict"]),
+                sentence=str(report["sentence"]),
+                report=jsonable(report),
+            )
+
+    def record_performance(
+        self,
+        run: RunReference,
+        as_of: datetime,
+        metrics: Mapping[str, Any],
+        *,
+        label_coverage: float | None = None,
+    ) -> None:
+        """Add realised metrics of a run, from the labels known by ``as_of``; earlier ones stay.
+
+        ``label_coverage`` is the fraction of scored rows whose label is known, 0 to 1.
+        """
+        self._append(
+            performance_table,
+            run,
+            as_of=parse_moment(as_of, name="as_of"),
+            label_coverage=label_coverage,
+            metrics=jsonable(metrics),
+        )
+
+    def record_reproduction(self, run: RunReference, verdict: str, details: Mapping[str, Any]) -> None:
+        """Add the outcome of scoring a run again; earlier ones stay."""
+        self._append(reproduction_table, run, verdict=verdict, details=jsonable(details))
+
+    def validation_of(self, run: RunReference) -> dict[str, Any] | None:
+        """The run's validation report, None if there is none."""
+        return self._report(validation_table, run)
+
+    def drift_of(self, run: RunReference) -> dict[str, Any] | None:
+        """The run's drift report, None if there is none."""
+        return self._report(drift_table, run)
+
+    def performances(self, run: RunReference) -> list[dict[str, Any]]:
+        """Realised metrics of the run, oldest first: as_of, label_coverage, metrics, at."""
+        return self._appended(performance_table, run)
+
+    def reproductions(self, run: RunReference) -> list[dict[str, Any]]:
+        """Outcomes of scoring the run again, oldest first: verdict, details, at."""
+        return self._appended(reproduction_table, run)
+
+    def _append(self, table: Table, run: RunReference, **values: Any) -> None:
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            connection.execute(insert(table).values(run_id=row.run_id, **values))
+
+    def _appended(self, table: Table, run: RunReference) -> list[dict[str, Any]]:
+        number = next(iter(table.primary_key.columns))
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            query = select(table).where(table.c.run_id == row.run_id).order_by(number)
+            return [dict(found._mapping) for found in connection.execute(query)]
+
+    def _report(self, table: Table, run: RunReference) -> dict[str, Any] | None:
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            return connection.execute(select(table.c.report).where(table.c.run_id == row.run_id)).scalar()
+
+
+def _upsert(connection: Connection, table: Table, run_id: str, **values: Any) -> None:
+    statement = upsert(table).values(run_id=run_id, **values)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["run_id"],
+            set_={name: statement.excluded[name] for name in [*values, "at"]},
+        )
+    )
