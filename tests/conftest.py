@@ -15,6 +15,9 @@ import pytest
 from rescore.local.postgres import LocalPostgres
 from rescore.local.postgres_binaries import postgres_binaries
 
+# Fixtures that the tests of several packages ask for.
+pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
+
 SEED = int(os.environ.get("RESCORE_TEST_SEED", "42"))
 
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harbour import READINGS, Harbour, add_connection
 
 from rescore.local.postgres import LocalPostgres
 from rescore.local.stack import LocalStack
 from rescore.settings import Settings
 from rescore.store import Store
+from tests.airflow.stack import READINGS, Harbour, add_connection
+from tests.shared.harbour import MODELS
 
-MODELS = Path(__file__).parent / "models"
 CHECKOUT = Path(__file__).parents[2]
 
 # Importing Airflow writes a configuration file into its home.

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from harbour import Harbour, day, without_role
-from sinks import MailSink, WebSink, running
 
 from rescore.local.airflow_client import DagRun
+from tests.airflow.stack import Harbour, day, without_role
+from tests.shared.sinks import MailSink, WebSink, running
 
 pytestmark = [
     pytest.mark.airflow,

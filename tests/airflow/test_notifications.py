@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
-from sinks import MailSink, WebSink, running
 
 from rescore.errors import SettingsError, SpecError
 from rescore.folder import load_model
 from rescore_airflow.dags import score_dag
 from rescore_airflow.notify import tell_of_verdicts
 from rescore_airflow.notify.events import Message, on_failure, tell
+from tests.shared.harbour import MODELS
+from tests.shared.sinks import MailSink, WebSink, running
 
 MAIL = {
     "notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
@@ -170,4 +171,4 @@ def test_a_wrong_declaration_is_named(declare: Any, tmp_path: Path, wrong: Any, 
     with pytest.raises(SpecError) as caught:
         declare(wrong)
     assert says in str(caught.value)
-    assert load_model(Path(__file__).parent / "models", "tides").spec.airflow.notify == []
+    assert load_model(MODELS, "tides").spec.airflow.notify == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from harbour import Harbour, without_role
+
+from tests.airflow.stack import Harbour, without_role
 
 pytestmark = [
     pytest.mark.airflow,

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from harbour import Harbour, day
 
 from rescore.interval import Interval
 from rescore.local.airflow_client import DagRun
+from tests.airflow.stack import Harbour, day
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

@@ -1,6 +1,6 @@
 """Make ``tests/golden/vN/`` for the current package format: a snapshot, a package, its scores.
 
-    PYTHONPATH=tests:include python tests/golden/make.py tests/golden/v1
+    PYTHONPATH=.:include python tests/golden/make.py tests/golden/v1
 
 Run once for each format, and never again for that one: what lies there has to load and to give these
 scores for ever. It refuses a folder that exists.
@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
-from model.parcels import table, write_folder
-from model.zoo import BESIDE, OWN, SHARED
 
 from rescore.model import FORMAT, build_package, open_package, train_verified
 from rescore.sha256 import file_sha256
+from tests.model.parcels import table, write_folder
+from tests.model.zoo import BESIDE, OWN, SHARED
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from model.parcels import Trained, table, write_folder
-from model.zoo import BESIDE, OWN, SHARED
 
 from rescore.folder import ModelFolder
 from rescore.model import train
 from rescore.model.child.trainer import Trainer
 from rescore.model.environment import THREAD_VARIABLES
 from rescore.model.stage import code_tree, write_tree
+from tests.model.parcels import Trained, table, write_folder
+from tests.model.zoo import BESIDE, OWN, SHARED
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ import joblib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from model.parcels import table, write_folder
 from sklearn.linear_model import LogisticRegression
 
 from rescore.errors import ModelError
 from rescore.model import Package, adopt, build_package, find_saved, open_package
+from tests.model.parcels import table, write_folder
 
 NUMBERS = {"distance": "numeric", "stops": "numeric"}
 

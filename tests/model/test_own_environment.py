@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from model.another_environment import OLDER, train_elsewhere
-from model.parcels import Trained, table, write_folder
 
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError
 from rescore.model import Package, build_package, open_package
 from rescore.model.own_environment import own_environment
 from rescore.model.requirements import direct
+from tests.model.another_environment import OLDER, train_elsewhere
+from tests.model.parcels import Trained, table, write_folder
 
 WITHOUT_INDEX = {
     "UV_OFFLINE": "1",

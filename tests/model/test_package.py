@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from model.parcels import Trained, table
 
 from rescore.errors import (
     DigestMismatchError,
@@ -37,6 +36,7 @@ from rescore.model.target import truth_for
 from rescore.model.wheel import build_wheel, unpack
 from rescore.performance import metrics
 from rescore.sha256 import bytes_sha256
+from tests.model.parcels import Trained, table
 
 LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z"}
 PROFILE = b'{"reference": "of drift"}'

@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from model.parcels import PIPELINES, Trained, table, write_folder
-from model.zoo import BESIDE, SHARED, ZOO
 
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError, TrainingError
 from rescore.model import Fitted, train, train_verified
 from rescore.model.environment import THREAD_VARIABLES, start_environment
 from rescore.model.stage import code_tree, write_tree
+from tests.model.parcels import PIPELINES, Trained, table, write_folder
+from tests.model.zoo import BESIDE, SHARED, ZOO
 
 FIT_ALL = """
 import json, sys

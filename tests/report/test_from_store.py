@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-import loans
 import pytest
-from loans import Bank, day
-from report.conftest import LAST
 
 from rescore import report as charts
 from rescore.errors import NotFoundError, ParameterError
 from rescore.report import from_store
+from tests.shared.bank import LAST, ROWS, Bank, day
 
 
 def texts(chart: Any) -> list[str]:
@@ -82,7 +80,7 @@ def test_rows_set_aside_are_counted(bank: Bank) -> None:
     assert run["rows_quarantined"] > 0
     tops = {part["outcome"]: part["high"] for part in values(chart, "outcome") if part["high"] > 1}
     assert tops["scored"] == run["rows_scored"]
-    assert tops["quarantined"] == loans.ROWS
+    assert tops["quarantined"] == ROWS
 
 
 def test_a_stopped_run_is_drawn_until_another_is_published(bank: Bank) -> None:

@@ -17,7 +17,6 @@ import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 
 from rescore.digest import table_digest
 from rescore.errors import EmptyIntervalError, SourceEventTimeError, SourceKeyError, SourceSchemaError
@@ -25,6 +24,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.local.postgres import LocalPostgres
 from rescore.source import extract, probe, read_frozen
+from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 
 from rescore.errors import (
     RescoreError,
@@ -23,6 +22,7 @@ from rescore.folder import ModelFolder
 from rescore.local.ports import free_port
 from rescore.source import extract, is_ready
 from rescore.source.extraction import FrozenInput
+from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 
 COLUMNS = ["depot", "parcel", "sent_at", "weight", "size", "carrier", "fragile", "promised", "note"]
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source.conftest import DAY
 
 from rescore.digest import LEAF_ROWS
 from rescore.errors import SourceKeyError
 from rescore.source.row_laws import RowLaws, in_leaves
+from tests.source.conftest import DAY
 
 law = settings(deadline=None, max_examples=100)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from source.conftest import DAY, EXTRACT, LABELS, SPEC, MakeModel, Source, days
 
 from rescore.digest import table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceKeyError, SourceSchemaError
@@ -18,6 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source import extract, known_later, labels, read_frozen, snapshot
 from rescore.source.labelling import join_labels
+from tests.source.conftest import DAY, EXTRACT, LABELS, SPEC, MakeModel, Source, days
 
 LATER = DAY.end + timedelta(days=30)
 

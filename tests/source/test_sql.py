@@ -9,11 +9,11 @@ import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source.conftest import DAY
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
 from rescore.source.query import Rendered, quote_identifier, render
+from tests.source.conftest import DAY
 
 START = "(TIMESTAMPTZ '2024-03-01 00:00:00.000000+00:00')"
 END = "(TIMESTAMPTZ '2024-03-02 00:00:00.000000+00:00')"

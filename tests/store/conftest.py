@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from store.builders import Walk
 
 from rescore.local.postgres import LocalPostgres
 from rescore.store import Store
+from tests.store.builders import Walk
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
 from sqlalchemy import text
-from store.builders import TIMESTAMP
 
 from rescore.digest import table_digest
 from rescore.errors import StoreError
 from rescore.store import Store
 from rescore.store.binary_copy import copy_in, query_batches
+from tests.store.builders import TIMESTAMP
 
 COLUMNS = {
     "a_bool": (pa.bool_(), "boolean", st.booleans()),

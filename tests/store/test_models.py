@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 from sqlalchemy import text
-from store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec
 
 from rescore.digest import table_digest
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
 from rescore.interval import Interval
 from rescore.store import Store
+from tests.store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec
 
 
 def test_registering_is_idempotent_also_at_once(store: Store) -> None:

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
-from store.builders import Walk, day, make_scores
 
 from rescore.errors import StaleFenceError
 from rescore.interval import Interval
 from rescore.store import RunHandle, Store
 from rescore.store.binary_copy import _Stream
+from tests.store.builders import Walk, day, make_scores
 
 
 def seen(store: Store, interval: Interval) -> tuple[set[str], list[float]]:

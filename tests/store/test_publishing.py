@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from store.builders import DAY, START, Walk, day, make_scores
 
 from rescore.digest import table_digest
 from rescore.errors import (
@@ -19,6 +18,7 @@ from rescore.errors import (
     StoreError,
 )
 from rescore.store import Store
+from tests.store.builders import DAY, START, Walk, day, make_scores
 
 
 def rows_of(store: Store, view: str, where: str = "true", **values: Any) -> list[Any]:

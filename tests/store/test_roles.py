@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import psycopg2
 import pytest
 from sqlalchemy import text
-from store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
 
 from rescore.errors import StoreError
 from rescore.store import Store
+from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
 
 
 @dataclass

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from sqlalchemy import text
-from store.builders import Walk, day, make_scores, sha
 
 from rescore.errors import (
     DigestMismatchError,
@@ -19,6 +18,7 @@ from rescore.errors import (
     StoreError,
 )
 from rescore.store import Store
+from tests.store.builders import Walk, day, make_scores, sha
 
 
 def test_a_run_keeps_its_facts_and_the_times_of_its_states(walk: Walk, store: Store) -> None:

@@ -13,8 +13,7 @@ import pytest
 from rescore.errors import SpecError
 from rescore.validation import load_suite, validate
 from rescore.validation.gx_engine import ephemeral_context
-
-from .conftest import HEADER, MakeModel, weather
+from tests.validation.conftest import HEADER, MakeModel, weather
 
 
 def refusal(make_model: MakeModel, expectations: str = "", *, file: str | None = None) -> SpecError:

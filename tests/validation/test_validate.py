@@ -11,8 +11,7 @@ import pytest
 
 from rescore.errors import ValidationError
 from rescore.validation import ExpectationResult, ValidationReport, gate, validate
-
-from .conftest import HEADER, MakeModel, replaced, weather
+from tests.validation.conftest import HEADER, MakeModel, replaced, weather
 
 WIND = 'gxe.ExpectColumnValuesToBeBetween(column="wind_speed", min_value=0, max_value=150, severity="{}")'
 

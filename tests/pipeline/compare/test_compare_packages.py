@@ -1,0 +1,289 @@
+"""Champion and challenger on rows that neither saw; what is recorded of them is proved first."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import uuid
+
+import pytest
+
+from rescore import pipeline
+from rescore.errors import (
+    DigestMismatchError,
+    MetricMismatchError,
+    NotFoundError,
+    ParameterError,
+    SpecError,
+)
+from rescore.report.comparison_page import comparison_html
+from tests.shared.rivals import NAME, Rivals, context, train, write
+
+WEAK, STRONG = "1.0.0", "1.0.1"
+
+
+@pytest.fixture(scope="session")
+def prepared(trained_harbour, postgres_server, tmp_path_factory):
+    """A weak package that is pinned and has published two days, and a strong one trained later."""
+    home = tmp_path_factory.mktemp("rivals")
+    rivals = Rivals(context(postgres_server.create_database("rivals", template=trained_harbour[0]), home))
+    train(rivals.ctx, rivals.day(30).start, weak=True)
+    pipeline.pin(rivals.ctx, NAME, WEAK, who="tester", why="first")
+    for number in (30, 31):
+        pipeline.score_interval(rivals.ctx, NAME, rivals.day(number))
+    train(rivals.ctx, rivals.day(38).start, weak=False)
+    rivals.ctx.store.close()
+    return "rivals", home
+
+
+@pytest.fixture(scope="session")
+def compared(prepared, postgres_server):
+    """What comparing the two gives, in a database that no test changes."""
+    template, home = prepared
+    url = postgres_server.create_database("rivals_compared", template=template)
+    ctx = context(url, home)
+    yield pipeline.compare_packages(ctx, NAME, STRONG), Rivals(ctx)
+    ctx.store.close()
+
+
+@pytest.fixture
+def rivals(prepared, postgres_server, tmp_path):
+    template, home = prepared
+    shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("cache", "scratch"))
+    name = f"rivals_{uuid.uuid4().hex[:12]}"
+    made = Rivals(context(postgres_server.create_database(name, template=template), tmp_path / "home"))
+    yield made
+    made.ctx.store.close()
+    postgres_server.drop_database(name)
+
+
+def test_a_better_challenger_is_shown_to_be_better_on_rows_that_neither_saw(compared):
+    found, rivals = compared
+    report = found.report
+
+    assert (report["champion"]["version"], report["champion"]["fit"]) == (WEAK, "final")
+    assert (report["challenger"]["version"], report["challenger"]["fit"]) == (STRONG, "evaluation")
+    held = report["holdout"]
+    assert (held["rows"], held["start"], held["end"]) == (
+        8 * 72,
+        rivals.day(30).start.isoformat(),
+        rivals.day(38).start.isoformat(),
+    )
+    assert report["bootstrap"]["blocks"] == len(report["blocks"]) == 8
+    auc = report["metrics"]["auc"]
+    recorded = rivals.ctx.store.packages.find(NAME, STRONG).manifest["metrics"]
+    assert auc["challenger"] == recorded["auc"]
+    assert 0 < auc["low"] < auc["gain"] < auc["high"]
+    segments = report["segments"]["gauge"]
+    assert {one["value"]: one["rows"] for one in segments} == {"pier": 192, "lock": 192, "buoy": 192}
+    assert all(one["judged"] and one["low"] < one["gain"] < one["high"] for one in segments)
+    assert report["movement"]["runs"] == 2
+    assert report["movement"]["rows"] == 144
+    assert sum(count for _, _, count in report["movement"]["cells"]) == 144
+    for side in ("champion", "challenger"):
+        assert sum(one["rows"] for one in report["calibration"][side]["bins"]) == held["rows"]
+
+
+@pytest.mark.slow
+def test_a_comparison_is_stored_and_the_same_each_time(compared):
+    first, rivals = compared
+    again = pipeline.compare_packages(rivals.ctx, NAME, STRONG, WEAK)
+
+    assert first.report == again.report
+    assert first.markdown() == again.markdown()
+    stored = rivals.ctx.store.comparisons.of_model(NAME)
+    assert [one["comparison_id"] for one in stored] == [again.comparison_id, first.comparison_id]
+    assert stored[0]["report"] == first.report
+    with pytest.raises(NotFoundError):
+        rivals.ctx.store.comparisons.get(10_000)
+
+
+def test_the_rule_wants_committed_code_a_sure_gain_and_no_lost_segment(compared):
+    report = copy.deepcopy(compared[0].report)
+    report["challenger"]["code_revision"] = "0" * 40
+
+    def reasons(**changes):
+        changed = {**report, **changes}
+        return pipeline.Comparison(1, changed).by_rule()
+
+    assert reasons()[0] is True
+    for revision in ("unknown", "0" * 40 + "+dirty"):
+        passes, why = reasons(challenger={**report["challenger"], "code_revision": revision})
+        assert (passes, len(why)) == (False, 1)
+        assert "only committed code" in why[0]
+    auc = report["metrics"]["auc"]
+    passes, why = reasons(metrics={"auc": {**auc, "low": -1e-9}})
+    assert (passes, len(why)) == (False, 1)
+    assert "may be chance" in why[0]
+    passes, why = reasons(promotion={**report["promotion"], "smallest_gain": auc["gain"] + 1e-6})
+    assert (passes, len(why)) == (False, 1)
+    lost = {"value": "pier", "rows": 300, "champion": 0.8, "challenger": 0.77, "gain": -0.03}
+    segment = {**lost, "low": -0.1, "high": 0.1, "judged": True}
+    passes, why = reasons(segments={"gauge": [segment]})
+    assert (passes, len(why)) == (False, 1)
+    assert "gauge pier (300 rows) loses" in why[0]
+    assert reasons(segments={"gauge": [{**segment, "judged": False}]})[0] is True
+    assert reasons(segments={"gauge": [{**segment, "gain": -0.02}]})[0] is True
+    passes, why = reasons(bootstrap={**report["bootstrap"], "blocks": 6})
+    assert (passes, len(why)) == (False, 1)
+
+
+def test_in_the_targets_unit_bounds_are_shares_of_the_champions():
+    one = {"champion": 200.0, "challenger": 196.0, "gain": 4.0, "low": 1.0, "high": 7.0}
+    report = {
+        "champion": {"version": "1.0.0"},
+        "challenger": {"version": "1.0.1", "code_revision": "0" * 40},
+        "metric": "rmse",
+        "metrics": {"rmse": one},
+        "segments": {},
+        "bootstrap": {"blocks": 10},
+        "promotion": {"smallest_gain": 0.03, "largest_segment_loss": 0.05},
+    }
+    passes, why = pipeline.Comparison(1, report).by_rule()
+    assert not passes
+    assert "+2.00% of the champion's" in why[0]
+    assert "3.00% of the champion's" in why[0]
+    report["promotion"]["smallest_gain"] = 0.02
+    assert pipeline.Comparison(1, report).by_rule()[0]
+
+
+def test_the_markdown_says_first_what_decides(compared):
+    text = compared[0].markdown()
+    assert text.startswith(f"**surge {STRONG}** (challenger) against {WEAK} (champion)")
+    assert text.index("By rule:") < text.index("| **auc** (higher is better) |")
+    assert "| gauge | rows |" in text
+    assert "On 144 live rows of the last 2 runs" in text
+
+
+def test_the_first_package_has_nothing_to_be_compared_with(rivals):
+    rivals.execute("SET session_replication_role = replica; DELETE FROM rescore.pin WHERE model = 'surge'")
+    found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+    assert found.comparison_id is None
+    assert found.report["champion"] is None
+    assert "no package is pinned yet" in found.markdown()
+    assert rivals.ctx.store.comparisons.of_model(NAME) == []
+
+
+@pytest.mark.slow
+def test_a_champion_that_saw_the_hold_out_is_measured_by_the_fit_that_did_not(rivals):
+    """Turned round: the later package is champion, and its hold-out is what remains."""
+    found = pipeline.compare_packages(rivals.ctx, NAME, WEAK, STRONG, **rivals.window(30, 38))
+    assert found.report["champion"]["fit"] == "evaluation"
+    assert found.report["challenger"]["fit"] == "final"
+    assert found.report["holdout"]["origin"] == "the window named"
+    assert found.report["metrics"]["auc"]["gain"] < 0
+    assert not found.by_rule()[0]
+    with pytest.raises(ParameterError, match="no rows that neither package has seen"):
+        pipeline.compare_packages(rivals.ctx, NAME, WEAK, STRONG)
+
+
+def test_a_package_is_not_compared_with_itself(rivals):
+    with pytest.raises(ParameterError, match="champion and challenger at once"):
+        pipeline.compare_packages(rivals.ctx, NAME, WEAK)
+
+
+def test_a_changed_byte_of_the_champion_is_named(rivals):
+    path = rivals.ctx.archive.get_package(rivals.champion.sha256)
+    content = path.read_bytes()
+    at = content.index(b"intercept_")
+    path.chmod(0o644)
+    path.write_bytes(content[:at] + b"I" + content[at + 1 :])
+    with pytest.raises(DigestMismatchError, match=rivals.champion.sha256):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+
+
+def test_a_manifest_changed_in_the_store_is_named_by_its_key(rivals):
+    rivals.execute(
+        "SET session_replication_role = replica; UPDATE rescore.package SET manifest ="
+        " jsonb_set(jsonb_set(manifest, '{metrics,auc}', '0.1'), '{evaluation,metrics,auc}', '0.1')"
+        " WHERE model = 'surge' AND version = '1.0.0'"
+    )
+    with pytest.raises(
+        DigestMismatchError, match=r"(?s)1\.0\.0.*metrics\.auc: in the file 0\.\d+, stored 0\.1"
+    ):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+
+
+def test_metrics_written_into_a_package_are_not_believed(rivals):
+    """The champion's own file says it was worse than it is, with every digest made to fit."""
+    rivals.forge(lambda manifest: manifest["evaluation"]["metrics"].update(auc=0.25))
+    rivals.forge(lambda manifest: manifest["metrics"].update(auc=0.25))
+    with pytest.raises(
+        MetricMismatchError, match=r"(?s)1\.0\.0 does not reproduce.*auc: recorded 0\.25"
+    ) as caught:
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+    assert caught.value.data["recorded"]["auc"] == 0.25
+    assert caught.value.data["found"]["auc"] != 0.25
+    assert rivals.ctx.store.comparisons.of_model(NAME) == []
+
+
+def test_a_champion_without_the_fit_that_was_measured_is_refused(rivals):
+    rivals.forge(lambda manifest: manifest["evaluation"].pop("artifact"))
+    with pytest.raises(NotFoundError, match=r"1\.0\.0 does not hold the fit"):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+
+
+@pytest.mark.slow
+def test_a_metric_that_the_target_does_not_have_is_an_error_of_the_declaration(rivals):
+    declared = rivals.ctx.settings.models / NAME / "model.yaml"
+    declared.write_text(declared.read_text().replace("promotion: {", "promotion: {metric: rmse, "))
+    with pytest.raises(SpecError, match=r"(?s)'rmse'.*auc"):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+
+
+def test_a_champion_whose_snapshot_is_gone_or_changed_is_refused(rivals):
+    path = rivals.ctx.archive.get_input(rivals.champion.manifest["lineage"]["snapshot_digest"])
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(DigestMismatchError):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+    path.unlink()
+    with pytest.raises(NotFoundError):
+        pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+
+
+@pytest.mark.slow
+def test_packages_that_predict_other_things_are_not_compared(rivals):
+    models = rivals.ctx.settings.models
+    write(models, weak=True)
+    declared = models / NAME / "model.yaml"
+    declared.write_text(declared.read_text().replace("kind: binary", "kind: binary, positive: false"))
+    other = pipeline.train_model(rivals.ctx, NAME, as_of=rivals.day(38).start)
+    with pytest.raises(ParameterError, match="do not predict the same thing"):
+        pipeline.compare_packages(rivals.ctx, NAME, other["version"])
+
+
+def test_the_same_file_built_again_from_committed_code_is_of_committed_code(compared, rivals):
+    assert any("its code revision is unknown" in reason for reason in compared[0].by_rule()[1])
+    first = rivals.ctx.store.packages.find(NAME, STRONG)
+    file = {name: value for name, value in first.manifest.items() if name != "built"}
+    built = {**first.manifest["built"], "code_revision": "0a1b2c"}
+    rivals.ctx.store.packages.add(NAME, STRONG, first.sha256, file, first.uri, built=built)
+    found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
+    assert found.report["challenger"]["code_revision"] == "0a1b2c"
+    assert not any("code revision" in reason for reason in found.by_rule()[1])
+
+
+def test_the_page_shows_what_the_report_says_and_loads_nothing(compared):
+    report = compared[0].report
+    before = copy.deepcopy(report)
+    page = comparison_html(report)
+    assert report == before
+    assert page.count("<svg") == 4
+    assert "<script" not in page
+    assert not re.search(r"(src|href)=.http", page)
+    for said in (f"{report['metrics']['auc']['challenger']:.4f}", "a person has to decide", "surge"):
+        assert said in page
+    assert "&lt;b&gt;" in comparison_html({**report, "model": "<b>"})
+
+
+def test_every_kind_of_model_and_a_first_package_have_a_page(compared):
+    report = compared[0].report
+    bare = {**report, "movement": {"rows": 0, "runs": 0, "left_out": ["no input"]}, "segments": {}}
+    for kind, labels in (("regression", []), ("multiclass", ["calm", "gale", "storm"])):
+        target = {**report["target"], "kind": kind, "labels": labels}
+        assert "Left out: no input" in comparison_html({**bare, "kind": kind, "target": target})
+    first = {"champion": None, "challenger": {"version": "1.0.0", "metrics": {"auc": 0.5}}, "model": "surge"}
+    page = comparison_html({**first, "rule": {"passes": True, "reasons": ["it is the first"]}})
+    assert "nothing to compare this one with" in page

@@ -1,0 +1,147 @@
+"""A harbour whose gauges are read every hour: a regression, keyed by text and number, in a real Postgres."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from rescore import pipeline
+from rescore.folder import ModelFolder
+from rescore.interval import Interval
+from rescore.local.postgres import LocalPostgres
+from rescore.settings import Settings
+
+MODELS = Path(__file__).parents[1] / "data" / "harbour_models"
+MODEL = "tides"
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+DAYS = 40
+#: Trained on 1-30 January; scored from 31 January on.
+TRAINED_AS_OF = FIRST + timedelta(days=30)
+
+# Readings by formula, so that every harbour is the same. Each is recorded ten minutes after it is
+# made; the level of an hour ahead stands in the row, which the extract never reads.
+_HARBOUR = """
+CREATE SCHEMA harbour;
+CREATE TABLE harbour.loaded (loaded_until timestamptz NOT NULL);
+CREATE TABLE harbour.readings (
+  gauge text, reading int, measured_at timestamptz, pressure float8, moon float8, wind text, level float8,
+  recorded_at timestamptz);
+INSERT INTO harbour.readings
+SELECT gauge, hour, moment, 1000 + 20 * sin(hour / 37.0) + 3 * sin(hour * 1.7 + length(gauge)),
+       mod(hour / 24.0, 29.5), (ARRAY['north', 'east', 'south', 'west'])[1 + mod(hour * 7 / 5, 4)],
+       3 * sin(hour / 12.4 * 6.283) + cos(hour / 24.0 / 29.5 * 6.283) + length(gauge) / 10.0,
+       moment + interval '10 minutes'
+FROM unnest(ARRAY['pier', 'lock', 'buoy']) gauge,
+     generate_series(0, %(hours)s - 1) hour,
+     LATERAL (SELECT %(first)s::timestamptz + hour * interval '1 hour' AS moment) at;
+INSERT INTO harbour.loaded VALUES (%(first)s::timestamptz + %(hours)s * interval '1 hour');
+"""
+
+
+@dataclass
+class Harbour:
+    """A context of its own over a database of its own."""
+
+    ctx: pipeline.Context
+    url: str
+    home: Path
+
+    @property
+    def folder(self) -> ModelFolder:
+        return self.ctx.model(MODEL)
+
+    def day(self, number: int) -> Interval:
+        """The interval of the day ``number`` days after the first."""
+        start = FIRST + timedelta(days=number)
+        return Interval(start, start + timedelta(days=1))
+
+    def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def elsewhere(self, home: Path) -> pipeline.Context:
+        """The same store used from another folder, with the same archive."""
+        return replace(self.ctx, settings=replace(self.ctx.settings, home=home))
+
+
+def _load(url: str) -> None:
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_HARBOUR, {"first": FIRST, "hours": DAYS * 24})
+    connection.close()
+
+
+def harbour_context(url: str, home: Path, models: Path = MODELS) -> pipeline.Context:
+    """A context over the harbour's database."""
+    settings = Settings.from_environment(
+        {
+            "RESCORE_HOME": str(home),
+            "RESCORE_MODELS": str(models),
+            "RESCORE_DATABASE_URL": url,
+            "RESCORE_CONNECTION_HARBOUR": url,
+        }
+    )
+    return pipeline.Context.from_environment(settings)
+
+
+@pytest.fixture(scope="session")
+def trained_harbour(
+    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """A database with a harbour, a trained and pinned package; and the home with its archive.
+
+    Tests get copies: training takes long, copying a database does not.
+    """
+    home = tmp_path_factory.mktemp("harbour")
+    url = postgres_server.create_database("harbour_template")
+    _load(url)
+    ctx = harbour_context(url, home)
+    ctx.store.schema.migrate()
+    package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
+    pipeline.pin(ctx, MODEL, package["version"], who="tester", why="first")
+    ctx.store.close()
+    return "harbour_template", home
+
+
+@pytest.fixture
+def harbour(
+    trained_harbour: tuple[str, Path],
+    postgres_server: LocalPostgres,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> Iterator[Harbour]:
+    """A harbour of this test's own, with the pinned package."""
+    template, home = trained_harbour
+    shutil.copytree(home / "archive", tmp_path / "home" / "archive")
+    name = f"harbour_{uuid.uuid4().hex[:12]}"
+    url = postgres_server.create_database(name, template=template)
+    ctx = harbour_context(url, tmp_path / "home")
+    yield Harbour(ctx, url, tmp_path / "home")
+    ctx.store.close()
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def untrained(postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[pipeline.Context]:
+    """The same source in a database of its own, the model in another folder; nothing is trained."""
+    name = f"untrained_{uuid.uuid4().hex[:12]}"
+    url = postgres_server.create_database(name)
+    _load(url)
+    shutil.copytree(MODELS / MODEL, tmp_path / "elsewhere" / MODEL)
+    ctx = harbour_context(url, tmp_path / "other_home", tmp_path / "elsewhere")
+    ctx.store.schema.migrate()
+    yield ctx
+    ctx.store.close()
+    postgres_server.drop_database(name)
