@@ -43,7 +43,7 @@ def written_and_read_back(url: str, question: str) -> tuple[str, str]:
     try:
         with store.database.transaction(checked=False) as connection:
             by_psycopg2 = run_sql(connection, sql.SQL("SELECT ({})::text").format(sql.SQL(question)))[0][0]
-        [batch] = query_batches(store.libpq_url, f"SELECT ({question})::text")
+        [batch] = query_batches(store.database.libpq_url, f"SELECT ({question})::text")
         return by_psycopg2, batch.column(0)[0].as_py()
     finally:
         store.close()
