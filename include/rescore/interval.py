@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -200,6 +200,23 @@ class Schedule:
                 found.append(interval)
             right = interval.start
         return found[::-1]
+
+    def due_on(self, day: date) -> list[Interval]:
+        """The intervals whose runs are due on a calendar day of the schedule's zone, in order.
+
+        A run is due at its interval's end. A day of a clock change has 23 or 25 hours; a day that a zone
+        skipped has none.
+        """
+        zone = self._zone
+        # Wide enough for midnights that a clock change skips or repeats.
+        margin = timedelta(hours=3)
+        moment = datetime.combine(day, time.min, zone).astimezone(UTC) - margin
+        until = moment + timedelta(days=1) + 2 * margin
+        due = []
+        while (moment := self.next_boundary(moment)) < until:
+            if moment.astimezone(zone).date() == day:
+                due.append(self.interval_ending(moment))
+        return [interval for interval in due if self._within(interval)]
 
     def first_interval(self) -> Interval | None:
         """The first interval whose run is due, None without a start."""

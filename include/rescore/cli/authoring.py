@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from rescore.cli.terminal import Json, ModelName, context, intervals_named, print_rows, stdout
+from rescore.cli.selection import intervals_named
+from rescore.cli.terminal import Json, ModelName, context, print_rows, stdout
 
 app = typer.Typer()
 
@@ -40,7 +41,8 @@ def new(
 def check(
     model: ModelName,
     day: Annotated[
-        str | None, typer.Option(help="The day whose run is checked; default the last with rows.")
+        str | None,
+        typer.Option(help="Check the last run that is due on this day; default: the last with rows."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from rescore.cli.terminal import Json, ModelName, Who, context, moment, print_rows, say, stdout
+from rescore.cli.selection import moment
+from rescore.cli.terminal import Json, ModelName, Who, context, print_rows, say, stdout
 
 app = typer.Typer(help="List, show, compare, adopt, sign and verify model packages.", no_args_is_help=True)
 

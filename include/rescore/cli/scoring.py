@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from rescore.cli.terminal import Json, ModelName, context, intervals_named, moment, print_rows, stdout
+from rescore.cli.selection import day_named, intervals_named, keys_named, moment
+from rescore.cli.terminal import Json, ModelName, context, print_rows, stdout
 from rescore.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def status(as_json: Json = False) -> None:
 @app.command()
 def score(
     model: ModelName,
-    day: Annotated[str | None, typer.Option(help="The day on which the run is due, local time.")] = None,
+    day: Annotated[
+        str | None, typer.Option(help="Every run that is due on this day, in the model's time zone.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Start of the first interval, ISO 8601.")] = None,
     end: Annotated[str | None, typer.Option(help="End of the last interval, ISO 8601.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Default: each interval's end.")] = None,
@@ -55,10 +58,13 @@ def score(
 def reproduce(
     model: Annotated[str | None, typer.Option(help="Every published run of this model.")] = None,
     run: Annotated[str | None, typer.Option(help="One run, by its id.")] = None,
-    day: Annotated[str | None, typer.Option(help="With --model: runs due on that day.")] = None,
+    day: Annotated[
+        str | None, typer.Option(help="With --model: its runs due on this day, in its time zone.")
+    ] = None,
     package: Annotated[str | None, typer.Option(help="With --model: a package and its runs.")] = None,
     key: Annotated[
-        list[str] | None, typer.Option(help="With --model: one score, as column=value,…; repeatable.")
+        list[str] | None,
+        typer.Option(help="With --model: one score, as column=value; repeat it for each column."),
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="With --package: train it again, too.")] = False,
     as_json: Json = False,
@@ -101,25 +107,18 @@ def _reproduce_scores(model: str, keys: list[str], day: str | None, *, as_json: 
     from rescore import pipeline
 
     with context() as ctx:
-        days = None if day is None else intervals_named(ctx.model(model).spec, None, None, day)
+        spec = ctx.model(model).spec
+        intervals = None if day is None else intervals_named(spec, None, None, day)
         done = [
-            one for text in keys for one in pipeline.reproduce_score(ctx, model, _key(text), intervals=days)
+            score
+            for key in keys_named(spec, keys)
+            for score in pipeline.reproduce_score(ctx, model, key, intervals=intervals)
         ]
-    print_rows([one.row() for one in done], as_json=as_json, title="reproduced")
+    print_rows([score.row() for score in done], as_json=as_json, title="reproduced")
     if not as_json:
         stdout.print(f"reproduced bit for bit, each from its row alone: {_identical(done)} of {len(done)}")
-    if any(one.verdict not in {"identical", "equal_within_ulp"} for one in done):
+    if any(score.verdict not in {"identical", "equal_within_ulp"} for score in done):
         sys.exit(1)
-
-
-def _key(text: str) -> dict[str, str]:
-    """``origin=JFK,flight=1`` as a mapping."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(name.strip() and equals for name, equals, _ in pairs):
-        raise ParameterError(
-            f"--key {text!r} is not a key", expected="column=value,column=value", fix="write it like that"
-        )
-    return {name.strip(): value for name, _, value in pairs}
 
 
 def _named(model: str | None, option: str) -> str:
@@ -150,11 +149,10 @@ def _explain(done: Sequence[Reproduction]) -> None:
 
 def _run_ids(ctx: Context, model: str | None, run: str | None, day: str | None) -> list[str]:
     """The runs that the options of ``reproduce`` name."""
+    from rescore import pipeline
+
     if run is not None:
         return [run]
     if model is None:
         raise ParameterError("nothing is named", expected="--run or --model", fix="name one of them")
-    spec = ctx.model(model).spec
-    intervals = None if day is None else intervals_named(spec, None, None, day)
-    runs = ctx.store.runs.published(model)
-    return [one.run_id for one in runs if intervals is None or one.interval in intervals]
+    return pipeline.published_run_ids(ctx, model, day=None if day is None else day_named(day))

@@ -15,22 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rescore.errors import ParameterError
-
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from rescore.interval import Interval
     from rescore.pipeline import Context
-    from rescore.spec import ModelSpec
 
 __all__ = [
     "Json",
     "ModelName",
     "Who",
     "context",
-    "intervals_named",
-    "moment",
     "print_rows",
     "say",
     "stderr",
@@ -43,7 +35,7 @@ stderr = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 ModelName = Annotated[str, typer.Argument(help="The model: the name of its folder.")]
-Who = Annotated[str, typer.Option(help="Who does this; stored for ever.")]
+Who = Annotated[str, typer.Option(help="Who does this; stored for ever. Default: the system's user.")]
 
 
 def say(line: str) -> None:
@@ -60,7 +52,8 @@ def context() -> Iterator[Context]:
 
     with LocalStack(Settings.from_environment()).session(airflow=False) as stack:
         settings = Settings.from_environment({**os.environ, **stack.environment()})
-        yield Context.from_environment(settings, progress=say)
+        with Context.from_environment(settings, progress=say) as ctx:
+            yield ctx
 
 
 def print_rows(
@@ -96,46 +89,3 @@ def _text(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
-
-
-def intervals_named(spec: ModelSpec, start: str | None, end: str | None, day: str | None) -> list[Interval]:
-    """The schedule's intervals that the options name."""
-    from datetime import date, datetime, timedelta
-    from zoneinfo import ZoneInfo
-
-    from rescore.interval import parse_moment
-
-    schedule = spec.schedule.schedule()
-    if day is not None:
-        try:
-            wall = datetime.combine(date.fromisoformat(day), datetime.min.time(), ZoneInfo(schedule.timezone))
-        except ValueError:
-            raise ParameterError(
-                f"--day {day!r} is not a day", expected="YYYY-MM-DD", fix="write it like 2013-04-01"
-            ) from None
-        due = wall + timedelta(days=1)
-        first = schedule.floor(parse_moment(wall))
-        found = [i for i in schedule.intervals(first, parse_moment(due)) if i.end >= parse_moment(wall)]
-    elif start is not None and end is not None:
-        found = list(schedule.intervals(parse_moment(start, name="--start"), parse_moment(end, name="--end")))
-    else:
-        raise ParameterError(
-            "no interval is named",
-            expected="--day, or both --start and --end",
-            fix="name the day on which the run is due, or both bounds",
-        )
-    if not found:
-        raise ParameterError(
-            "the schedule has no interval there",
-            where=f"schedule '{schedule.cron}' in {schedule.timezone}",
-            expected=f"a range from {spec.schedule.start} to {spec.schedule.end}",
-            fix="choose other bounds",
-        )
-    return found
-
-
-def moment(text: str | None, name: str) -> datetime | None:
-    """The moment that option ``name`` gives, aware; None if it is not given."""
-    from rescore.interval import parse_moment
-
-    return None if text is None else parse_moment(text, name=name)

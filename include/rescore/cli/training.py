@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from rescore.cli.terminal import Json, ModelName, Who, context, moment, print_rows, say, stdout
+from rescore.cli.selection import moment
+from rescore.cli.terminal import Json, ModelName, Who, context, print_rows, say, stdout
 
 app = typer.Typer()
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from rescore.pipeline.reproduce.runs import (
         Difference,
         Reproduction,
+        published_run_ids,
         reproduce_run,
-        sample_runs,
     )
     from rescore.pipeline.reproduce.single_scores import (
         PackageReproduction,
@@ -118,13 +118,13 @@ __all__ = [
     "pin",
     "pin_evidence",
     "publish_run",
+    "published_run_ids",
     "release_run",
     "reproduce_package",
     "reproduce_run",
     "reproduce_score",
     "retrain_package",
     "rewritten",
-    "sample_runs",
     "score_interval",
     "score_run",
     "sign_package",
@@ -156,7 +156,7 @@ __getattr__ = lazy_names(
         "packages.pinning": ["pin", "pin_evidence", "status_rows"],
         "packages.signing": ["sign_package", "verify_package"],
         "packages.versions": ["package_rows"],
-        "reproduce.runs": ["Difference", "Reproduction", "reproduce_run", "sample_runs"],
+        "reproduce.runs": ["Difference", "Reproduction", "published_run_ids", "reproduce_run"],
         "reproduce.single_scores": [
             "PackageReproduction",
             "ScoreReproduction",

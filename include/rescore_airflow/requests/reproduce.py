@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from airflow.sdk import Param
 
-from rescore.errors import NotFoundError, ParameterError
+from rescore.errors import ParameterError
 from rescore.interval import Interval
 from rescore_airflow.requests.params import check_conf, interval_of, moment_param, text_param
 
@@ -123,21 +122,10 @@ def chosen_runs(ctx: Context, request: ReproduceRequest, *, seed: str) -> list[s
     """
     if request.run_id is not None:
         return [ctx.store.runs.get(request.run_id).run_id]
+    from rescore import pipeline
+
+    if request.model is not None and (request.interval or request.day):
+        return pipeline.published_run_ids(ctx, request.model, interval=request.interval, day=request.day)
     models = [request.model] if request.model is not None else ctx.models()
-    published = [run for model in models for run in ctx.store.runs.published(model)]
-    if request.interval is None and request.day is None:
-        ids = sorted(run.run_id for run in published)
-        return random.Random(seed).sample(ids, min(request.sample, len(ids)))  # noqa: S311 (no secret)
-    if request.interval is not None:
-        wanted = [run.run_id for run in published if run.interval == request.interval]
-    else:
-        zone = ZoneInfo(ctx.model(models[0]).spec.schedule.timezone)
-        wanted = [run.run_id for run in published if run.interval.end.astimezone(zone).date() == request.day]
-    if not wanted:
-        raise NotFoundError(
-            f"no run of {models[0]} is published for {request.interval or request.day}",
-            where="the store's publications",
-            expected="a published run",
-            fix="see the Rescore page or `rescore status` for the intervals there are",
-        )
-    return wanted
+    ids = sorted(run_id for name in models for run_id in pipeline.published_run_ids(ctx, name))
+    return random.Random(seed).sample(ids, min(request.sample, len(ids)))  # noqa: S311 (no secret)

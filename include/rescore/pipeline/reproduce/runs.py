@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from rescore.digest import table_digest
 from rescore.errors import IntegrityError, ModelError, NotFoundError
+from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.pipeline.reproduce.score_again import (
     Derived,
@@ -26,7 +29,7 @@ from rescore.pipeline.reproduce.score_again import (
 )
 from rescore.store import Run
 
-__all__ = ["Difference", "Reproduction", "Verdict", "judge", "reproduce_run", "sample_runs"]
+__all__ = ["Difference", "Reproduction", "Verdict", "judge", "published_run_ids", "reproduce_run"]
 
 Verdict = Literal["identical", "equal_within_ulp", "differs", "not_rederivable"]
 
@@ -132,10 +135,39 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     return done
 
 
-def sample_runs(ctx: Context, model_name: str | None = None, count: int = 7) -> list[str]:
-    """The latest ``count`` published runs, of one model or of each."""
-    models = [model_name] if model_name is not None else ctx.models()
-    return [run.run_id for name in models for run in ctx.store.runs.published(name)[-count:]]
+def published_run_ids(
+    ctx: Context, model_name: str, *, interval: Interval | None = None, day: date | None = None
+) -> list[str]:
+    """The published runs of a model, by interval; only those of an interval, or due on a day.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and model folders.
+    model_name : str
+        The model.
+    interval : Interval, optional
+        Only this one's.
+    day : date, optional
+        Only runs that were due on this day in the schedule's zone, that is, whose intervals end on it.
+
+    Raises
+    ------
+    NotFoundError
+        An interval or a day is given, and no run of it is published.
+    """
+    runs = ctx.store.runs.published(model_name, interval)
+    if day is not None:
+        zone = ZoneInfo(ctx.model(model_name).spec.schedule.timezone)
+        runs = [run for run in runs if run.interval.end.astimezone(zone).date() == day]
+    if not runs and (interval or day):
+        raise NotFoundError(
+            f"no run of {model_name} is published for {interval or day}",
+            where="the store's publications",
+            expected="an interval or a day with a published run",
+            fix="see the intervals there are on the Rescore page, or in the store's consumer views",
+        )
+    return [run.run_id for run in runs]
 
 
 def _concluded(run: Run, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:
