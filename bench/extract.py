@@ -23,7 +23,7 @@ import yaml
 from rescore import source
 from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 
 ROUNDS = 3
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ import psycopg2
 import pyarrow as pa
 
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres, postgres_binaries
+from rescore.local import LocalPostgres, postgres_binaries
 from rescore.spec import ModelSpec
 from rescore.store import Store
 

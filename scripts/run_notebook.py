@@ -25,7 +25,7 @@ from nbclient import NotebookClient
 
 from rescore import pipeline
 from rescore.demo import flights
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rescore.local.postgres import LocalPostgres
-from rescore.local.postgres_binaries import postgres_binaries
+from rescore.local import LocalPostgres, postgres_binaries
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rescore.local.postgres import LocalPostgres
-from rescore.local.stack import LocalStack
+from rescore.local import LocalPostgres, LocalStack
 from rescore.settings import Settings
 from rescore.store import Store
 from tests.airflow.stack import READINGS, Harbour, add_connection

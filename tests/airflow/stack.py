@@ -11,8 +11,7 @@ import jwt
 import psycopg2
 
 from rescore.interval import Interval
-from rescore.local.airflow_client import AirflowClient, DagRun
-from rescore.local.stack import LocalStack
+from rescore.local import AirflowClient, DagRun, LocalStack
 from rescore.store import Store
 
 #: Three gauges, every hour: from the first training day to the end of February 2024, and the last

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rescore.local.airflow_client import DagRun
+from rescore.local import DagRun
 from tests.airflow.stack import Harbour, day, without_role
 from tests.shared.sinks import MailSink, WebSink, running
 

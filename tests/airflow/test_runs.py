@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from rescore.interval import Interval
-from rescore.local.airflow_client import DagRun
+from rescore.local import DagRun
 from tests.airflow.stack import Harbour, day
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]

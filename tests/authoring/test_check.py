@@ -10,7 +10,7 @@ import pytest
 from rescore import authoring, pipeline
 from rescore.authoring.check import _read_past
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.settings import Settings
 
 NOON = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

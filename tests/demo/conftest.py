@@ -16,7 +16,7 @@ from rescore import source
 from rescore.demo import flights
 from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 
 NEW_YORK = ZoneInfo("America/New_York")
 MODELS = Path(__file__).parents[2] / "include" / "models"

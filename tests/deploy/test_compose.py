@@ -20,12 +20,9 @@ import compose
 import psycopg2
 import pytest
 
-from rescore.local.airflow_client import AirflowClient
+from rescore.local import SINGLE_THREADED, AirflowClient, LocalPostgres, Process, free_port
 from rescore.local.identity import Identity, wrapped
-from rescore.local.ports import free_port
-from rescore.local.postgres import LocalPostgres
-from rescore.local.processes import Process, end_all
-from rescore.local.variables import SINGLE_THREADED
+from rescore.local.processes import end_all
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE = Path(compose.__path__[0]) / "docker-compose"

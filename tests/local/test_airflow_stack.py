@@ -15,11 +15,9 @@ import pytest
 
 from rescore.errors import AirflowRequestError
 from rescore.interval import Interval
-from rescore.local.airflow_client import AirflowClient, TaskState
+from rescore.local import AirflowClient, LocalStack, Process, TaskState
 from rescore.local.health import check
-from rescore.local.processes import Process
 from rescore.local.run_state import RunState
-from rescore.local.stack import LocalStack
 from rescore.settings import Settings
 
 pytestmark = pytest.mark.airflow
@@ -70,7 +68,7 @@ raise RuntimeError("this file is broken on purpose")
 USER = """
 import sys
 from pathlib import Path
-from rescore.local.stack import LocalStack
+from rescore.local import LocalStack
 from rescore.settings import Settings
 dags = Path(sys.argv[1])
 stack = LocalStack(Settings.from_environment(), dags=dags, plugins=dags / "none", progress=print)

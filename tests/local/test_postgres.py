@@ -14,11 +14,8 @@ import psycopg2
 import pytest
 
 from rescore.errors import LocalStackError
-from rescore.local import postgres
+from rescore.local import LocalPostgres, Process, postgres, postgres_binaries
 from rescore.local.identity import Identity, unprivileged, wrapped
-from rescore.local.postgres import LocalPostgres
-from rescore.local.postgres_binaries import postgres_binaries
-from rescore.local.processes import Process
 
 
 def query(url: str, sql: str) -> object:
@@ -105,7 +102,7 @@ def test_a_tied_server_dies_with_its_parent_even_by_sigkill(
     home: Path, eventually: Callable[..., None]
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from rescore.local.postgres import LocalPostgres\n"
+        "import sys; from pathlib import Path; from rescore.local import LocalPostgres\n"
         f"LocalPostgres(Path({str(home)!r}), tied=True).start()\n"
         "print('up', flush=True); sys.stdin.read()"
     )

@@ -15,15 +15,13 @@ import psycopg2
 import pytest
 
 from rescore.errors import LocalStackError
-from rescore.local.postgres import LocalPostgres
-from rescore.local.processes import Process
+from rescore.local import LocalPostgres, LocalStack, Process, environment
 from rescore.local.run_state import RunState
-from rescore.local.stack import LocalStack, environment
 from rescore.settings import Settings
 
 USER = """
 import sys
-from rescore.local.stack import LocalStack
+from rescore.local import LocalStack
 with LocalStack.from_environment().session(airflow=False):
     print("up", flush=True)
     sys.stdin.read()

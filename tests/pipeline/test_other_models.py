@@ -19,7 +19,7 @@ import pytest
 
 from rescore import pipeline
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.settings import Settings
 
 FIXTURES = Path(__file__).parents[1] / "data" / "other_models"

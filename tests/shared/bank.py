@@ -20,7 +20,7 @@ from psycopg2.extras import execute_values
 
 from rescore import drift, pipeline, source
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.settings import Settings
 from rescore.sha256 import bytes_sha256
 from rescore.source.labelling import join_labels

@@ -15,7 +15,7 @@ import pytest
 from rescore import pipeline
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.settings import Settings
 
 MODELS = Path(__file__).parents[1] / "data" / "harbour_models"

@@ -15,7 +15,7 @@ import yaml
 
 from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 
 DAY = Interval(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 

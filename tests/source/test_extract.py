@@ -22,7 +22,7 @@ from rescore.digest import table_digest
 from rescore.errors import EmptyIntervalError, SourceEventTimeError, SourceKeyError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.source import extract, probe, read_frozen
 from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 

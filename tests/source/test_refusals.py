@@ -19,7 +19,7 @@ from rescore.errors import (
     SpecError,
 )
 from rescore.folder import ModelFolder
-from rescore.local.ports import free_port
+from rescore.local import free_port
 from rescore.source import extract, is_ready
 from rescore.source.extraction import FrozenInput
 from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.store import Store
 from tests.store.builders import Walk
 

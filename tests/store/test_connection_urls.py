@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
 
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.store import Store
 from rescore.store.binary_copy import query_batches
 from rescore.store.database import run_sql

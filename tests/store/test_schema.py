@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUnavailableError
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from rescore.store import Store
 from rescore.store.database import KNOWN_VERSIONS
 from rescore.store.schema.tables import metadata

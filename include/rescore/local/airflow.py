@@ -23,15 +23,15 @@ import psycopg2
 
 from rescore.errors import LocalStackError
 from rescore.local.airflow_client import AirflowClient
+from rescore.local.files import kept_secret, write_secret
 from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
 from rescore.local.rest import get_json
-from rescore.local.secret_file import kept_secret, write_secret
 from rescore.local.variables import SINGLE_THREADED
 from rescore.postgres_url import PostgresUrl
 
 __all__ = ["COMPONENTS", "LocalAirflow"]
 
-#: Nobody is told that this runs.
+#: Nothing reports to anybody that this runs.
 _NO_TELEMETRY = {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "SCARF_ANALYTICS": "false",
@@ -40,6 +40,44 @@ _NO_TELEMETRY = {
 }
 
 _USER = "admin"
+_SECRETS = ("fernet_key", "jwt_secret", "api_secret")
+
+#: Section of ``airflow.cfg`` to option to value.
+_Settings = Mapping[str, Mapping[str, object]]
+
+_FIXED_SETTINGS: _Settings = {
+    "core": {
+        "executor": "LocalExecutor",
+        # Each is a forked process that waits; more than the cores can use only costs memory.
+        "parallelism": max(4, os.cpu_count() or 1),
+        "load_examples": False,
+        "simple_auth_manager_users": f"{_USER}:admin",
+        # Looking up the machine's full name can take seconds where there is no DNS.
+        "hostname_callable": "socket.gethostname",
+        "default_timezone": "utc",
+        # A laptop that is busy with other things is slow, not broken.
+        "dagbag_import_timeout": 120,
+    },
+    "api": {"host": LOOPBACK, "workers": 1, "expose_stacktrace": False},
+    "dag_processor": {
+        "refresh_interval": 10,
+        "min_file_process_interval": 15,
+        "parsing_processes": 1,
+        "dag_file_processor_timeout": 180,
+    },
+    "scheduler": {
+        "enable_health_check": False,
+        "scheduler_idle_sleep_time": 0.5,
+        # A stopped stack leaves tasks that nobody runs; they are noticed after this many seconds.
+        "task_instance_heartbeat_timeout": 120,
+    },
+    "workers": {"execution_api_timeout": 30, "max_failed_heartbeats": 6},
+    "logging": {
+        "file_task_handler_new_folder_permissions": "0o700",
+        "file_task_handler_new_file_permissions": "0o600",
+        "colored_console_log": False,
+    },
+}
 
 #: Component to arguments. The log servers stay off: they listen on every address, and on one
 #: machine the API server reads the log files itself.
@@ -92,7 +130,7 @@ class LocalAirflow:
 
     def token(self) -> str:
         """A fresh token (JWT) for the REST API."""
-        return AirflowClient.log_in(self.url, *self.login()).token
+        return self.client().token
 
     def client(self) -> AirflowClient:
         """A REST client that is logged in."""
@@ -126,7 +164,7 @@ class LocalAirflow:
                 fix="start it in the checkout, or set AIRFLOW__CORE__DAGS_FOLDER",
             )
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("fernet_key", "jwt_secret", "api_secret"):
+        for name in _SECRETS:
             kept_secret(self.folder / name, _new_key)
         kept_secret(self.folder / "passwords.json", lambda: json.dumps({_USER: secrets.token_urlsafe(12)}))
         port_file = self.folder / "port"
@@ -143,80 +181,40 @@ class LocalAirflow:
 
     def environment(self) -> dict[str, str]:
         """Variables that make a process part of this Airflow, on top of the caller's own."""
-        logs = self.home / "logs"
-        url = self.url
-        port = url.rsplit(":", 1)[1]
-        secret = {
-            name: (self.folder / name).read_text().strip()
-            for name in ("fernet_key", "jwt_secret", "api_secret")
-        }
-        sections: dict[str, dict[str, object]] = {
-            "core": {
-                "dags_folder": self.dags,
-                "plugins_folder": self.plugins,
-                "executor": "LocalExecutor",
-                # Each is a forked process that waits; more than the cores can use only costs memory.
-                "parallelism": max(4, os.cpu_count() or 1),
-                "load_examples": False,
-                "fernet_key": secret["fernet_key"],
-                "simple_auth_manager_users": f"{_USER}:admin",
-                "simple_auth_manager_passwords_file": self.folder / "passwords.json",
-                "execution_api_server_url": f"{url}/execution/",
-                # Looking up the machine's full name can take seconds where there is no DNS.
-                "hostname_callable": "socket.gethostname",
-                "default_timezone": "utc",
-                # A laptop that is busy with other things is slow, not broken.
-                "dagbag_import_timeout": 120,
-            },
-            "database": {
-                "sql_alchemy_conn": self._address.sqlalchemy().render_as_string(hide_password=False)
-            },
-            "api": {
-                "host": LOOPBACK,
-                "port": port,
-                "base_url": url,
-                "workers": 1,
-                "secret_key": secret["api_secret"],
-                "expose_stacktrace": False,
-            },
-            "api_auth": {"jwt_secret": secret["jwt_secret"]},
-            "dag_processor": {
-                "refresh_interval": 10,
-                "min_file_process_interval": 15,
-                "parsing_processes": 1,
-                "dag_file_processor_timeout": 180,
-            },
-            "scheduler": {
-                "enable_health_check": False,
-                "scheduler_idle_sleep_time": 0.5,
-                # A stopped stack leaves tasks that nobody runs; they are noticed after this long.
-                "task_instance_heartbeat_timeout": 120,
-            },
-            "workers": {"execution_api_timeout": 30, "max_failed_heartbeats": 6},
-            "logging": {
-                "base_log_folder": logs / "tasks",
-                "dag_processor_child_process_log_directory": logs / "dag_processor",
-                "file_task_handler_new_folder_permissions": "0o700",
-                "file_task_handler_new_file_permissions": "0o600",
-                "colored_console_log": False,
-            },
-        }
-        options = {
-            f"AIRFLOW__{section.upper()}__{option.upper()}": str(value)
-            for section, values in sections.items()
-            for option, value in values.items()
-        }
         # A proxy of the caller's must not stand between the components.
         not_by_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost")))
         return {
             "AIRFLOW_HOME": str(self.folder),
-            **options,
+            **_variables(_FIXED_SETTINGS),
+            **_variables(self._own_settings()),
             **SINGLE_THREADED,
             **_NO_TELEMETRY,
             "NO_PROXY": not_by_proxy,
             "no_proxy": not_by_proxy,
             "PYTHONUNBUFFERED": "1",
             "TZ": "UTC",
+        }
+
+    def _own_settings(self) -> _Settings:
+        """What differs from one local Airflow to the next: folders, secrets, addresses."""
+        logs, url = self.home / "logs", self.url
+        database = self._address.sqlalchemy().render_as_string(hide_password=False)
+        fernet_key, jwt_secret, api_secret = ((self.folder / name).read_text().strip() for name in _SECRETS)
+        return {
+            "core": {
+                "dags_folder": self.dags,
+                "plugins_folder": self.plugins,
+                "fernet_key": fernet_key,
+                "simple_auth_manager_passwords_file": self.folder / "passwords.json",
+                "execution_api_server_url": f"{url}/execution/",
+            },
+            "database": {"sql_alchemy_conn": database},
+            "api": {"port": url.rsplit(":", 1)[1], "base_url": url, "secret_key": api_secret},
+            "api_auth": {"jwt_secret": jwt_secret},
+            "logging": {
+                "base_log_folder": logs / "tasks",
+                "dag_processor_child_process_log_directory": logs / "dag_processor",
+            },
         }
 
     def command(self, arguments: list[str]) -> list[str]:
@@ -278,11 +276,17 @@ def _reported(health: Mapping[str, Mapping[str, str | None]], component: str, si
     state = health.get(component) or {}
     heartbeat = state.get(f"latest_{component}_heartbeat")
     # Just stopped and started again: the last heartbeat is of the one before.
-    return state.get("status") == "healthy" and bool(heartbeat) and _instant(str(heartbeat)) >= since
+    if state.get("status") != "healthy" or heartbeat is None:
+        return False
+    return datetime.fromisoformat(heartbeat) >= since
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _variables(settings: _Settings) -> dict[str, str]:
+    return {
+        f"AIRFLOW__{section}__{option}".upper(): str(value)
+        for section, options in settings.items()
+        for option, value in options.items()
+    }
 
 
 def _new_key() -> str:

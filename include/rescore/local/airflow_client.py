@@ -16,6 +16,10 @@ from rescore.local.rest import request_json
 __all__ = ["AirflowClient", "DagRun", "TaskState"]
 
 _FINISHED = ("success", "failed")
+_POLL_SECONDS = 0.5
+
+#: How long runs may stand still before a wait for them gives up.
+WITHOUT_PROGRESS_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -206,29 +210,16 @@ class AirflowClient:
         dag_id: str,
         run_id: str,
         *,
-        seconds: float = 900,
+        seconds: float = WITHOUT_PROGRESS_SECONDS,
         progress: Callable[[DagRun, list[TaskState]], None] | None = None,
     ) -> DagRun:
-        """Wait until a run has succeeded or failed, and return it.
+        """Wait until a run has succeeded or failed, and return it; see `wait_all`."""
 
-        Raises
-        ------
-        AirflowRequestError
-            It is still at it after ``seconds``; with what its tasks are at.
-        """
-        run = self.run(dag_id, run_id)
-        for _ in _until(seconds):
-            run = self.run(dag_id, run_id)
+        def report(runs: list[DagRun]) -> None:
             if progress is not None:
-                progress(run, self.tasks(dag_id, run_id))
-            if run.finished:
-                return run
-        raise AirflowRequestError(
-            f"run {run_id} of {dag_id} is still {run.state} after {seconds:.0f} seconds",
-            where=self.url,
-            examples=[f"{task.task_id} is {task.state}" for task in self.tasks(dag_id, run_id)],
-            fix="see var/logs/scheduler.log and the run in the Airflow page",
-        )
+                progress(runs[0], self.tasks(dag_id, run_id))
+
+        return self.wait_all([self.run(dag_id, run_id)], seconds=seconds, progress=report)[0]
 
     # -- backfills ----------------------------------------------------------------------------
 
@@ -283,31 +274,56 @@ class AirflowClient:
         self,
         runs: list[DagRun],
         *,
-        seconds: float = 1800,
+        seconds: float = WITHOUT_PROGRESS_SECONDS,
         progress: Callable[[list[DagRun]], None] | None = None,
     ) -> list[DagRun]:
         """Wait until all these runs have finished, and return them as they ended.
 
+        Parameters
+        ----------
+        runs : list of DagRun
+            They may belong to several DAGs.
+        seconds : float
+            How long they may stand still. A slow machine that works is waited for: each change of a run
+            or of a task starts the count again, and so does a running task (Airflow itself ends one that
+            no longer gives a sign of life).
+        progress : callable, optional
+            Receives all runs about twice a second.
+
         Raises
         ------
         AirflowRequestError
-            Some are still at it after ``seconds``.
+            Nothing has changed for ``seconds``; with the state of the unfinished runs and their tasks.
         """
         latest = {(run.dag_id, run.run_id): run for run in runs}
-        for _ in _until(seconds):
+        seen: object = None
+        deadline = time.monotonic() + seconds
+        while True:
             for key, run in latest.items():
                 if not run.finished:
                     latest[key] = self.run(*key)
             if progress is not None:
                 progress(list(latest.values()))
-            if all(run.finished for run in latest.values()):
+            open_runs = [run for run in latest.values() if not run.finished]
+            if not open_runs:
                 return list(latest.values())
-        raise AirflowRequestError(
-            f"not all of {len(runs)} runs have finished after {seconds:.0f} seconds",
-            where=self.url,
-            examples=[f"{run.run_id} is {run.state}" for run in latest.values() if not run.finished],
-            fix="see var/logs/scheduler.log and the runs in the Airflow page",
-        )
+            states = [self._states(run) for run in open_runs]
+            if states != seen or any("is running" in state for _, *tasks in states for state in tasks):
+                seen, deadline = states, time.monotonic() + seconds
+            elif time.monotonic() > deadline:
+                raise AirflowRequestError(
+                    f"{len(open_runs)} of {len(runs)} runs have not finished, and nothing has changed for "
+                    f"{seconds:.0f} seconds",
+                    where=self.url,
+                    examples=[", ".join(state) for state in states],
+                    fix="see var/logs/scheduler.log and the runs in the Airflow page",
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _states(self, run: DagRun) -> list[str]:
+        """What a run and then its tasks are doing, in words."""
+        tasks = self.tasks(run.dag_id, run.run_id)
+        return [f"{run.run_id} is {run.state}", *(f"{task.task_id} is {task.state}" for task in tasks)]
 
     # -- tasks --------------------------------------------------------------------------------
 
@@ -371,5 +387,5 @@ def _until(seconds: float) -> Iterator[None]:
     deadline = time.monotonic() + seconds
     yield
     while time.monotonic() < deadline:
-        time.sleep(0.5)
+        time.sleep(_POLL_SECONDS)
         yield

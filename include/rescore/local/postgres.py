@@ -26,11 +26,11 @@ import psycopg2.errors
 import psycopg2.sql
 
 from rescore.errors import LocalStackError
+from rescore.local.binaries import advice, major_version, postgres_binaries, server_environment
+from rescore.local.files import tail, write_secret
 from rescore.local.identity import unprivileged, wrapped
 from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
-from rescore.local.postgres_binaries import advice, major_version, postgres_binaries, server_environment
-from rescore.local.processes import Process, end_process, tail
-from rescore.local.secret_file import write_secret
+from rescore.local.processes import Process, end_process
 
 __all__ = ["LocalPostgres"]
 

@@ -1,19 +1,18 @@
-"""Processes by id and start time, so that a reused id is never mistaken for what we started.
-
-Reads ``/proc``; what is local to one machine needs no more than that.
-"""
+"""Processes by id and start time, so that a reused id is never mistaken for what we started."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-__all__ = ["Process", "end_all", "end_process", "tail", "zombies_below"]
+import psutil
+
+__all__ = ["Process", "end_all", "end_process"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Process:
     pid : int
         Its id.
     started : int
-        Its start time in clock ticks since boot, the same for its whole life.
+        Its start time in hundredths of a second since boot, which no change of the clock moves.
     """
 
     pid: int
@@ -34,8 +33,11 @@ class Process:
     @classmethod
     def find(cls, pid: int) -> Process | None:
         """The process that has this id now; None if there is none, or only its zombie."""
-        stat = _stat(pid)
-        return None if stat is None or stat.state in "ZX" else cls(pid, stat.started)
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
+                return cls(pid, round(100 * (process.create_time() - psutil.boot_time())))
+        return None
 
     def alive(self) -> bool:
         """Whether it still runs (a zombie does not)."""
@@ -44,38 +46,44 @@ class Process:
     def send(self, number: int) -> None:
         """Send a signal, if it still runs."""
         if self.alive():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                return
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it has ended; False if it has not within ``seconds``."""
+        """Wait until it has ended; False if it has not within ``seconds``.
+
+        Unlike psutil's, this never takes the exit status that a child's `subprocess.Popen` waits for.
+        """
         try:
             descriptor = os.pidfd_open(self.pid)
-        except OSError:
-            return _poll_until(lambda: not self.alive(), seconds)
+        except ProcessLookupError:
+            return True
+        except OSError:  # a kernel before 5.3
+            return self._poll(seconds)
         try:
-            if not self.alive():
-                return True
-            ready, _, _ = select.select([descriptor], [], [], seconds)
-            return bool(ready) or not self.alive()
+            if self.alive():
+                select.select([descriptor], [], [], seconds)
+            return not self.alive()
         finally:
             os.close(descriptor)
 
+    def _poll(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self.alive()
+
     def descendants(self) -> list[Process]:
         """Its children, their children and so on, at this moment."""
-        return _below({self.pid})
+        with contextlib.suppress(psutil.Error):
+            return _living(child.pid for child in psutil.Process(self.pid).children(recursive=True))
+        return []
 
     @staticmethod
     def in_sessions(sessions: Iterable[int]) -> list[Process]:
         """All processes whose session id is one of these."""
         wanted = set(sessions)
-        return [
-            Process(pid, stat.started)
-            for pid, stat in _all_stats().items()
-            if stat.session in wanted and stat.state not in "ZX"
-        ]
+        return _living(pid for pid in psutil.pids() if _session(pid) in wanted)
 
 
 def end_process(process: Process, signals: Iterable[int] = (signal.SIGTERM,), *, seconds: float) -> None:
@@ -89,75 +97,20 @@ def end_process(process: Process, signals: Iterable[int] = (signal.SIGTERM,), *,
 def end_all(processes: Iterable[Process], *, seconds: float) -> None:
     """SIGTERM to all of them, and after ``seconds`` SIGKILL to those that still run."""
     ending = list(processes)
-    for process in ending:
-        process.send(signal.SIGTERM)
-    for number in (None, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + seconds
         for process in ending:
-            if number is not None:
-                process.send(number)
+            process.send(number)
+        for process in ending:
             process.wait(max(0.0, deadline - time.monotonic()))
 
 
-def tail(file: Path, lines: int, *, since: int = 0) -> list[str]:
-    """Last lines of a log, not reading more than its last 64 KiB, from byte ``since`` on."""
+def _living(pids: Iterable[int]) -> list[Process]:
+    return [process for pid in pids if (process := Process.find(pid)) is not None]
+
+
+def _session(pid: int) -> int | None:
     try:
-        with file.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(since, size - 65_536))
-            return log.read().decode(errors="replace").splitlines()[-lines:]
-    except FileNotFoundError:
-        return []
-
-
-def zombies_below(pid: int) -> list[int]:
-    """Children of a process that have ended and were not waited for."""
-    return [child for child, stat in _all_stats().items() if stat.parent == pid and stat.state == "Z"]
-
-
-@dataclass(frozen=True)
-class _Stat:
-    state: str
-    parent: int
-    session: int
-    started: int
-
-
-def _stat(pid: int) -> _Stat | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+        return os.getsid(pid)
+    except OSError:
         return None
-    # The name in parentheses may hold spaces and parentheses itself.
-    fields = text[text.rindex(")") + 2 :].split()
-    return _Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), started=int(fields[19]))
-
-
-def _all_stats() -> dict[int, _Stat]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (stat := _stat(int(entry.name))) is not None:
-            found[int(entry.name)] = stat
-    return found
-
-
-def _below(roots: set[int]) -> list[Process]:
-    stats = _all_stats()
-    found: dict[int, Process] = {}
-    grown = True
-    while grown:
-        grown = False
-        for pid, stat in stats.items():
-            if pid not in found and pid not in roots and (stat.parent in roots or stat.parent in found):
-                found[pid] = Process(pid, stat.started)
-                grown = True
-    return [process for process in found.values() if stats[process.pid].state not in "ZX"]
-
-
-def _poll_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()

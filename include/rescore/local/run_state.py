@@ -1,4 +1,4 @@
-"""What users want of the supervisor and what it is doing, each in a file that the other side reads.
+"""What users want from the supervisor and what it is doing, each in a file that the other side reads.
 
 A file is replaced as a whole, so a reader never sees half of it. Ids are recorded with start
 times and the machine's boot id: after a reboot, or once an id was given to another process, a
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rescore.errors import LocalStackError
+from rescore.local.files import write_secret
 from rescore.local.processes import Process
 
 __all__ = ["Request", "RunFolder", "RunState", "error_record"]
@@ -82,11 +83,7 @@ class Request:
 
     def write(self, file: Path) -> None:
         """Replace the file."""
-        partial = file.with_suffix(".partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as target:
-            json.dump(self.__dict__, target)
-        partial.replace(file)
+        write_secret(file, json.dumps(asdict(self)))
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ class RunState:
     def begin(cls) -> RunState:
         """The state of a supervisor that has just started: this process."""
         me = Process.find(os.getpid())
-        if me is None:  # /proc is not mounted
+        if me is None:
             raise LocalStackError("this process is not in /proc", fix="mount /proc")
         return cls(supervisor=me, boot=_boot_id(), phase="starting")
 
@@ -132,9 +129,7 @@ class RunState:
         """The last state written, or None: never started, or stopped in order."""
         try:
             raw = json.loads(file.read_text())
-        except FileNotFoundError:
-            return None
-        except json.JSONDecodeError:  # a disk that filled up
+        except (FileNotFoundError, json.JSONDecodeError):  # never written, or on a disk that was full
             return None
         raw["supervisor"] = Process(**raw["supervisor"])
         raw["processes"] = {name: Process(**process) for name, process in raw["processes"].items()}
@@ -142,9 +137,7 @@ class RunState:
 
     def write(self, file: Path) -> None:
         """Replace the file."""
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        partial.replace(file)
+        write_secret(file, json.dumps(asdict(self), indent=1))
 
     def but(self, **changes: Any) -> RunState:
         """A copy with some fields changed."""

@@ -25,8 +25,9 @@ import psycopg2.sql
 from rescore.errors import LocalStackError
 from rescore.local.airflow import LocalAirflow
 from rescore.local.airflow_client import AirflowClient
+from rescore.local.files import tail
 from rescore.local.postgres import LocalPostgres
-from rescore.local.processes import end_all, end_process, tail
+from rescore.local.processes import end_all, end_process
 from rescore.local.run_state import Request, RunFolder, RunState
 from rescore.local.variables import environment, settings_variables
 from rescore.postgres_url import PostgresUrl

@@ -26,11 +26,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from rescore.errors import LocalStackError
 from rescore.local.airflow import COMPONENTS, LocalAirflow
+from rescore.local.files import tail
 from rescore.local.identity import Identity, wrapped
 from rescore.local.postgres import LocalPostgres
-from rescore.local.processes import Process, end_all, tail, zombies_below
+from rescore.local.processes import Process, end_all
 from rescore.local.run_state import Request, RunFolder, RunState, error_record
 from rescore.local.variables import STORE_DATABASE
 from rescore.local.variables import environment as store_environment
@@ -285,10 +288,10 @@ class Supervisor:
     def _reap_orphans(self) -> None:
         """Collect the ends of processes whose own parents died first; we inherited them."""
         awaited = {self._watchdog.pid, *(process.pid for process in self.state.processes.values())}
-        for pid in zombies_below(os.getpid()):
-            if pid not in awaited:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+        for child in psutil.Process().children():
+            with contextlib.suppress(ChildProcessError, psutil.Error):
+                if child.pid not in awaited and child.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(child.pid, os.WNOHANG)
 
     def _record(self, name: str, process: Process) -> None:
         self.state = self.state.but(processes={**self.state.processes, name: process})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rescore.local.postgres import LocalPostgres
+from rescore.model import THREAD_VARIABLES
 from rescore.settings import Settings
 
 __all__ = ["SINGLE_THREADED", "STORE_DATABASE", "environment", "settings_variables"]
@@ -10,19 +11,9 @@ __all__ = ["SINGLE_THREADED", "STORE_DATABASE", "environment", "settings_variabl
 #: The store's database on the local Postgres.
 STORE_DATABASE = "rescore"
 
-#: Numbers are to come out the same on every machine, so one thread per process; parallel work is
-#: done by processes. It has to be in the environment before numpy is first loaded.
-SINGLE_THREADED = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
+#: Numbers must come out the same on every machine, so each process has one thread; parallel work is
+#: done by processes. These have to be in the environment before numpy is first loaded.
+SINGLE_THREADED = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 def environment(settings: Settings) -> dict[str, str]:

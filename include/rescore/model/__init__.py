@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         open_package,
     )
     from rescore.model.runtime.environment import (
+        THREAD_VARIABLES,
         one_thread,
     )
     from rescore.model.runtime.errors import (
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "THREAD_VARIABLES",
     "Features",
     "Fitted",
     "Package",
@@ -91,7 +93,7 @@ __getattr__ = lazy_names(
         "environment": ["differences", "numeric_environment"],
         "manifest_changes": ["changes"],
         "package": ["Package", "open_package"],
-        "runtime.environment": ["one_thread"],
+        "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],
         "runtime.package": ["ulps"],

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from rescore import pipeline
 from rescore.errors import SpecError
-from rescore.local.postgres import LocalPostgres
+from rescore.local import LocalPostgres
 from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, day, open_bank
 
 NOW = day(DAYS).end + timedelta(days=2)

@@ -202,7 +202,7 @@ def run(*words: str) -> int | str | None:
 
 
 def test_by_commands_and_without_the_platform(harbour, strict, key, tmp_path, monkeypatch, capsys):
-    from rescore.local.variables import settings_variables
+    from rescore.local import settings_variables
 
     for name, value in settings_variables(strict.settings).items():
         monkeypatch.setenv(name, value)

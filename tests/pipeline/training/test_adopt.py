@@ -160,7 +160,7 @@ def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, 
 
 
 def test_it_says_that_its_training_is_not_reproducible(harbour, saved, monkeypatch, capsys):
-    from rescore.local.variables import settings_variables
+    from rescore.local import settings_variables
 
     for name, value in settings_variables(harbour.ctx.settings).items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Secrets that are made once and kept in files which only their owner reads."""
+"""Files of the local stack: secrets and records that only their owner reads, and the ends of logs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["kept_secret", "write_secret"]
+__all__ = ["kept_secret", "tail", "write_secret"]
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, never readable by others on the way."""
+    """Replace a file that only its owner can read; a reader never sees half of it, nor others any of it."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -29,3 +29,14 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
         text = make()
         write_secret(path, text)
     return text
+
+
+def tail(file: Path, lines: int, *, since: int = 0) -> list[str]:
+    """Last lines of a log, not reading more than its last 64 KiB, from byte ``since`` on."""
+    try:
+        with file.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(since, size - 65_536))
+            return log.read().decode(errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []
