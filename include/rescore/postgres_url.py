@@ -20,7 +20,7 @@ from rescore.errors import SettingsError
 if TYPE_CHECKING:
     import sqlalchemy
 
-__all__ = ["PostgresUrl"]
+__all__ = ["PostgresUrl", "is_parameter"]
 
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 _DRIVER = "postgresql+psycopg2"
@@ -116,6 +116,14 @@ class PostgresUrl:
         """One port (or an empty text) a host; libpq takes a single one for all of them."""
         ports = self.parameters.get("port", "").split(",")
         return ports * hosts if len(ports) == 1 else (ports + [""] * hosts)[:hosts]
+
+
+def is_parameter(name: str) -> bool:
+    """Whether libpq has a connection parameter of that name."""
+    try:
+        return list(psycopg2.extensions.parse_dsn(f"{name}=x")) == [name]
+    except psycopg2.ProgrammingError:
+        return False
 
 
 def _is_ambiguous(text: str) -> bool:

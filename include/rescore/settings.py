@@ -85,6 +85,29 @@ class Settings:
             signing_public_key=_path(env, "RESCORE_SIGNING_PUBLIC_KEY"),
         )
 
+    def connection_url(self, connection_id: str) -> str:
+        """The URL of a source, from ``RESCORE_CONNECTION_<ID>``.
+
+        The variable has the id in capitals, and ``_`` for every character that no shell exports in a name:
+        ``my-shop`` is ``RESCORE_CONNECTION_MY_SHOP``.
+
+        Raises
+        ------
+        SettingsError
+            There is no such variable.
+        """
+        name = re.sub(r"[^a-z0-9_]", "_", connection_id.lower())
+        url = self.connections.get(connection_id.lower()) or self.connections.get(name)
+        if url is None:
+            variable = f"RESCORE_CONNECTION_{name.upper()}"
+            raise SettingsError(
+                f"the source connection {connection_id!r} is not configured",
+                where=f"environment variable {variable}, and Airflow's connections where Airflow runs",
+                expected=f"a Postgres URL; configured are: {', '.join(sorted(self.connections)) or '(none)'}",
+                fix=f"set {variable}, or add an Airflow connection {connection_id!r} of type postgres",
+            )
+        return url
+
 
 def _path(env: Mapping[str, str], variable: str) -> Path | None:
     return Path(env[variable]).absolute() if env.get(variable) else None

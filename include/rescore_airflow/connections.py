@@ -1,4 +1,4 @@
-"""Connection ids to URLs, and the pipeline's context inside Airflow.
+"""Where the databases are that connection ids name, and the pipeline's context inside Airflow.
 
 An Airflow connection comes first, the environment second, so that the same DAGs run where people
 keep their connections in Airflow and where they do not.
@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from rescore.errors import SettingsError
 from rescore.settings import Settings
@@ -25,25 +24,20 @@ __all__ = ["SharedContext", "connection_url", "pipeline_context", "postgres_url"
 
 log = logging.getLogger(__name__)
 
-#: What of a connection's extras libpq understands; the rest is meant for Airflow's own hooks.
-_LIBPQ = {
-    *("application_name", "channel_binding", "client_encoding", "connect_timeout", "gssencmode", "hostaddr"),
-    *("keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname", "options"),
-    *("passfile", "require_auth", "service", "sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword"),
-    *("sslrootcert", "target_session_attrs", "tcp_user_timeout"),
-}
-
 
 def postgres_url(connection: Any) -> str:
-    """Write an Airflow connection as a libpq URL.
+    """Write an Airflow connection as libpq's ``key='value'`` string.
 
-    Airflow's own ``get_uri`` says ``postgres://`` and adds extras that libpq refuses.
+    Airflow's own ``get_uri`` says ``postgres://`` and adds extras that libpq refuses; here extras that are
+    no parameter of libpq are left to Airflow's hooks.
 
     Raises
     ------
     SettingsError
         The connection is not one to Postgres.
     """
+    from rescore.postgres_url import PostgresUrl, is_parameter
+
     if (connection.conn_type or "").lower() not in {"postgres", "postgresql"}:
         raise SettingsError(
             f"the connection {connection.conn_id!r} is of type {connection.conn_type!r}",
@@ -51,23 +45,16 @@ def postgres_url(connection: Any) -> str:
             expected="type postgres",
             fix="change its type, or name another connection in model.yaml",
         )
-    extras = connection.extra_dejson or {}
-    query = {key: str(value) for key, value in sorted(extras.items()) if key in _LIBPQ}
-    host = connection.host or ""
-    if host.startswith("/"):
-        query["host"], host = host, ""
-    user = quote(connection.login or "", safe="")
-    if connection.password:
-        user += ":" + quote(connection.password, safe="")
-    host = f"[{host}]" if ":" in host else quote(host, safe="")
-    return (
-        "postgresql://"
-        + (f"{user}@" if user else "")
-        + host
-        + (f":{connection.port}" if connection.port else "")
-        + (f"/{quote(connection.schema, safe='')}" if connection.schema else "/")
-        + (f"?{urlencode(query)}" if query else "")
-    )
+    own = {
+        "host": connection.host,
+        "port": connection.port,
+        "dbname": connection.schema,
+        "user": connection.login,
+        "password": connection.password,
+    }
+    extras = {name: value for name, value in (connection.extra_dejson or {}).items() if is_parameter(name)}
+    given = {name: str(value) for name, value in {**extras, **own}.items() if value not in (None, "")}
+    return PostgresUrl(given).dsn
 
 
 def _airflow_connection(connection_id: str) -> str | None:
@@ -88,17 +75,7 @@ def connection_url(connection_id: str) -> str:
     SettingsError
         Neither exists.
     """
-    url = _airflow_connection(connection_id)
-    if url is None:
-        url = Settings.from_environment().connections.get(connection_id.lower())
-    if url is None:
-        raise SettingsError(
-            f"the source connection {connection_id!r} is not configured",
-            where=f"Airflow connections, and the variable RESCORE_CONNECTION_{connection_id.upper()}",
-            expected="one of the two",
-            fix=f"add an Airflow connection {connection_id!r} of type postgres, or set the variable",
-        )
-    return url
+    return _airflow_connection(connection_id) or Settings.from_environment().connection_url(connection_id)
 
 
 def _store_url(settings: Settings) -> str | None:

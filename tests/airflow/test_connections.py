@@ -47,7 +47,33 @@ def test_an_airflow_connection_comes_before_the_environment(monkeypatch: pytest.
     monkeypatch.setenv("RESCORE_CONNECTION_HARBOUR", "postgresql://from-rescore/db")
     assert connection_url("harbour") == "postgresql://from-rescore/db"
     monkeypatch.setenv("AIRFLOW_CONN_HARBOUR", "postgres://from-airflow/db")
-    assert connection_url("harbour") == "postgresql://from-airflow/db"
+    from_airflow = psycopg2.extensions.parse_dsn(connection_url("harbour"))
+    assert from_airflow == {"host": "from-airflow", "dbname": "db"}
+
+
+@pytest.mark.parametrize("name", ["my-shop", "100%", "a,b", "it's", "{{ ds }}", "a=b c"])
+def test_names_and_passwords_that_mean_something_elsewhere(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Connection(
+        conn_id=name, conn_type="postgres", host="db", login=name, password=name, schema=name
+    )
+    assert psycopg2.extensions.parse_dsn(postgres_url(connection)) == {
+        "host": "db",
+        "user": name,
+        "password": name,
+        "dbname": name,
+    }
+
+
+def test_an_id_with_a_dash_is_found_under_the_name_that_a_shell_exports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RESCORE_CONNECTION_MY_SHOP", "postgresql://shop/db")
+    assert connection_url("my-shop") == connection_url("MY_SHOP") == "postgresql://shop/db"
+    with pytest.raises(SettingsError, match="set RESCORE_CONNECTION_NO_SHOP, or add") as caught:
+        connection_url("no-shop")
+    assert "configured are: my_shop" in str(caught.value)
 
 
 def test_what_is_not_configured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,3 +56,12 @@ def test_a_schema_is_a_plain_identifier(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"RESCORE_STORE_SCHEMA": name})
     assert caught.value.where == "environment variable RESCORE_STORE_SCHEMA"
+
+
+@pytest.mark.parametrize("connection_id", ["my-shop", "My.Shop", "my_shop"])
+def test_a_connection_is_found_by_a_name_that_a_shell_exports(connection_id: str) -> None:
+    settings = Settings.from_environment({"RESCORE_CONNECTION_MY_SHOP": "postgresql://shop/db"})
+    assert settings.connection_url(connection_id) == "postgresql://shop/db"
+    with pytest.raises(SettingsError, match="'my-other' is not configured") as caught:
+        settings.connection_url("my-other")
+    assert "RESCORE_CONNECTION_MY_OTHER" in str(caught.value)

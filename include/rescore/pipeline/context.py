@@ -84,7 +84,7 @@ class Context:
                 consumer_schema=settings.consumer_schema,
             ),
             archive=Archive(settings.archive, cache=settings.home / "cache" / "archive"),
-            connection=connection or settings_connection(settings),
+            connection=connection or settings.connection_url,
             progress=progress,
         )
 
@@ -128,24 +128,6 @@ class Context:
         path = self.settings.home / "cache"
         path.mkdir(parents=True, exist_ok=True)
         return path
-
-
-def settings_connection(settings: Settings) -> Callable[[str], str]:
-    """Resolve connection ids from ``RESCORE_CONNECTION_<ID>``."""
-
-    def resolve(connection_id: str) -> str:
-        url = settings.connections.get(connection_id.lower())
-        if url is None:
-            known = ", ".join(sorted(settings.connections)) or "(none)"
-            raise SettingsError(
-                f"the source connection {connection_id!r} is not configured",
-                where=f"environment variable RESCORE_CONNECTION_{connection_id.upper()}",
-                expected=f"a Postgres URL; configured are: {known}",
-                fix="set the variable, or add an Airflow connection of that id",
-            )
-        return url
-
-    return resolve
 
 
 def utc_now() -> datetime:
