@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from rescore.model.adopt import (
+    from rescore.model.adoption import (
         SavedModel,
         adopt,
         find_saved,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rescore.model.target import (
         truth_for,
     )
-    from rescore.model.train import (
+    from rescore.model.training import (
         Fitted,
         train,
         train_verified,
@@ -88,7 +88,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "adopt": ["SavedModel", "adopt", "find_saved"],
+        "adoption": ["SavedModel", "adopt", "find_saved"],
         "build": ["FORMAT", "PackageFile", "build_package", "next_version"],
         "environment": ["differences", "numeric_environment"],
         "manifest_changes": ["changes"],
@@ -99,6 +99,6 @@ __getattr__ = lazy_names(
         "runtime.package": ["ulps"],
         "signing": ["sign_file", "verify_file"],
         "target": ["truth_for"],
-        "train": ["Fitted", "train", "train_verified"],
+        "training": ["Fitted", "train", "train_verified"],
     },
 )

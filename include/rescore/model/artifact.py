@@ -30,6 +30,7 @@ import numpy as np
 
 from rescore.errors import RefusedTypeError
 from rescore.model.runtime.artifact import walk
+from rescore.model.runtime.reader import names
 from rescore.model.wheel import write_zip
 
 __all__ = ["canonical", "differing", "refuse_types", "serialise"]
@@ -56,7 +57,7 @@ def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple
     bytes
         The artifact.
     list of str
-        The types it holds beyond those that skops trusts by itself, sorted.
+        Every type and function that it names, sorted.
 
     Raises
     ------
@@ -76,9 +77,9 @@ def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple
             fix="keep other objects (frames, connections, generators) out of fitted attributes",
         ) from error
     content = canonical(written)
-    types = get_untrusted_types(data=content)
-    refuse_types(content, types, model=model, declared=declared)
-    return content, types
+    untrusted = get_untrusted_types(data=content)
+    refuse_types(content, untrusted, model=model, declared=declared)
+    return content, sorted({*untrusted, *names(_schema(content))})
 
 
 def refuse_types(content: bytes, types: Sequence[str], *, model: str, declared: Sequence[str]) -> None:

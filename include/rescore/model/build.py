@@ -19,7 +19,7 @@ from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.model import requirements
 from rescore.model.stage import DATA, code_tree, sources_tree
-from rescore.model.train import Fitted
+from rescore.model.training import Fitted
 from rescore.model.wheel import build_wheel, wheel_name
 from rescore.sha256 import bytes_sha256
 

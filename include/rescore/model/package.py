@@ -36,7 +36,7 @@ __all__ = ["Package", "open_package"]
 
 #: Rows of one leaf of a content digest; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
-#: From here on a second process saves more than it costs to start (about 3 s of one processor).
+#: From here on a second process saves more than it costs to start (about 2 s of one processor).
 _WORTH_TWO = 1_000_000
 
 

@@ -1,9 +1,9 @@
 """``python -m rescore.model.child.worker JOB``: the child interpreter that fits.
 
-Or it adopts what was fitted elsewhere (:mod:`rescore.model.adopt`).
+Or it adopts what was fitted elsewhere (:mod:`rescore.model.adoption`).
 
 It says which tasks there are, then runs each task named on its standard input, one a line, until
-that closes. Started by :mod:`rescore.model.train` with the environment of
+that closes. Started by :mod:`rescore.model.training` with the environment of
 :func:`rescore.model.environment.start_environment`; any other start is refused.
 """
 
@@ -86,7 +86,7 @@ def _check_start() -> None:
             "the fitting process was started without a fixed environment",
             where=", ".join(wrong or ["PYTHONHASHSEED"]),
             expected="1 in each thread variable, and a hash seed",
-            fix="start it through rescore.model.train",
+            fix="start it through rescore.model.training",
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .errors import ScoreError
+from .reader import UnknownNode, read
 
 __all__ = ["force_one_job", "load_artifact", "walk"]
 
@@ -54,32 +54,37 @@ def force_one_job(estimator: Any) -> None:
             part.n_jobs = 1
 
 
-def load_artifact(source: bytes | Path, types: Sequence[str]) -> Any:
+def load_artifact(content: bytes, types: Collection[str]) -> Any:
     """Load a skops file.
 
     Parameters
     ----------
-    source : bytes or Path
+    content : bytes
         The file.
-    types : sequence of str
-        The types it may hold beside those skops itself trusts.
+    types : collection of str
+        Every type and function that it may name.
 
     Raises
     ------
     ScoreError
         It holds another type, or a type can't be imported or built.
     """
-    from skops.io import load, loads
-
     try:
-        loaded = (
-            loads(source, trusted=list(types)) if isinstance(source, bytes) else load(source, list(types))
-        )
+        loaded = _read(content, types)
     except Exception as error:
         raise ScoreError(
             f"the fitted pipeline can't be loaded: {type(error).__name__}: {error}",
-            expected="an artifact of no other types than skops trusts and its manifest lists",
+            expected="an artifact of no other types than its manifest lists",
             fix="define own classes and functions at the top level of pipeline.py, or restore the package",
         ) from error
     force_one_job(loaded)
     return loaded
+
+
+def _read(content: bytes, types: Collection[str]) -> Any:
+    try:
+        return read(content, set(types))
+    except UnknownNode:
+        from skops.io import loads  # takes a second of processor time to import
+
+        return loads(content, trusted=sorted(types))

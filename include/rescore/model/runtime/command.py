@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from .environment import one_thread
 from .errors import InputError, PackageError
+from .imports import import_estimators
 from .package import InstalledPackage
 from .scoring import BLOCK_ROWS
 
@@ -66,13 +67,14 @@ def main(root: Path, arguments: Sequence[str] | None = None) -> int:
             print(MARK + json.dumps(message), flush=True)  # noqa: T201 - the protocol is stdout
 
     package = InstalledPackage(root)
+    import_estimators(package.manifest["artifact"]["types"])
     try:
         if options.command == "score":
             score_file(package, options, say)
         else:
-            scorer = package.scorer
+            scorer, rows = package.scorer, len(package.golden["score"])
             print(  # noqa: T201 - a command says what it found
-                f"{package.label}: {package.golden_rows} golden rows give their recorded bits, "
+                f"{package.label}: {rows} golden rows give their recorded bits, "
                 f"{len(scorer.features.kinds)} features, "
                 f"{len(package.manifest['files'])} files as in the manifest"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -52,18 +53,23 @@ class InstalledPackage:
         """Name and version, for messages."""
         return f"{self.manifest['name']} {self.manifest['version']}"
 
-    def check_files(self) -> None:
-        """Compare every file with the manifest.
+    @cached_property
+    def data(self) -> Mapping[str, bytes]:
+        """What training made, by file name, from files of which every one is as the manifest says.
+
+        Each file is read once, and these bytes are what is used.
 
         Raises
         ------
         FileDigestError
             Names the first file that differs or is missing.
         """
+        data = {}
         for name, expected in self.manifest["files"].items():
             path = self.root.parent / name
-            found = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else "no file"
-            if found != expected:
+            content = path.read_bytes() if path.is_file() else None
+            found = "no file" if content is None else f"sha256:{hashlib.sha256(content).hexdigest()}"
+            if content is None or found != expected:
                 raise FileDigestError(
                     f"{name} of {self.label} is not what its manifest says: found {found}",
                     expected=expected,
@@ -71,6 +77,14 @@ class InstalledPackage:
                     file=name,
                     found=found,
                 )
+            if path.parent.name == _DATA:
+                data[path.name] = content
+        return data
+
+    @cached_property
+    def golden(self) -> dict[str, Any]:
+        """Synthetic rows with the score and label of each."""
+        return json.loads(self.data["golden.json"])  # type: ignore[no-any-return]
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -96,8 +110,7 @@ class InstalledPackage:
             Other library versions, or a changed file.
         """
         check_environment(self.label, self.manifest["requirements"])
-        self.check_files()
-        estimator = load_artifact(self.root / _DATA / "model.skops", self.manifest["artifact"]["types"])
+        estimator = load_artifact(self.data["model.skops"], self.manifest["artifact"]["types"])
         return Scorer(
             estimator,
             Features.from_json(self.manifest["features"]),
@@ -123,11 +136,11 @@ class InstalledPackage:
                 expected="a package trained by a release of Rescore that keeps it",
                 fix="train the model anew",
             )
-        estimator = load_artifact(self.root / _DATA / "evaluation.skops", recorded["types"])
+        estimator = load_artifact(self.data["evaluation.skops"], recorded["types"])
         return Scorer(estimator, Features.from_json(recorded["features"]), final.target)
 
     def _check_golden(self, scorer: Scorer) -> None:
-        golden = json.loads((self.root / _DATA / "golden.json").read_text(encoding="utf-8"))
+        golden = self.golden
         expected = np.array([float.fromhex(score) for score in golden["score"]], dtype=np.float64)
         found = scorer.scores(golden_table(golden, scorer.features))["score"].to_numpy()
         distance = ulps(expected, found)
@@ -169,11 +182,6 @@ class InstalledPackage:
         scores: pd.DataFrame = scorer.scores(scorer.features.from_pandas(frame)).to_pandas()
         scores.index = frame.index
         return scores
-
-    @cached_property
-    def golden_rows(self) -> int:
-        """How many golden rows there are."""
-        return len(json.loads((self.root / _DATA / "golden.json").read_text(encoding="utf-8"))["score"])
 
 
 def golden_table(golden: dict[str, Any], features: Features) -> pa.Table:

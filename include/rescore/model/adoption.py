@@ -19,7 +19,7 @@ import yaml
 from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
 from rescore.folder import ModelFolder
 from rescore.model.process import Child
-from rescore.model.train import Fitted, child_answer, library_path, stage_folder, write_job
+from rescore.model.training import Fitted, child_answer, library_path, stage_folder, write_job
 from rescore.progress import Progress
 from rescore.sha256 import file_sha256
 
