@@ -14,9 +14,10 @@ from rich.markup import escape
 
 from rescore.cli import (
     authoring,
+    drift,
     environments,
-    monitoring,
     packages,
+    performance,
     publishing,
     scoring,
     stack,
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _commands in (stack, authoring, training, scoring, monitoring, publishing):
+for _commands in (stack, authoring, training, scoring, drift, performance, publishing):
     app.add_typer(_commands.app)
 app.add_typer(packages.app, name="packages")
 app.add_typer(environments.app, name="env")

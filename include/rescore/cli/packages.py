@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -134,9 +133,7 @@ def packages_sign(
 
     password = typer.prompt("Password of the key", hide_input=True) if ask_password else None
     with context() as ctx:
-        signed = pipeline.sign_package(
-            ctx, model, version, key=key, who=who or getpass.getuser(), password=password
-        )
+        signed = pipeline.sign_package(ctx, model, version, key=key, who=who, password=password)
     stdout.print(f"{model} {signed.version} is signed: {signed.sha256}", soft_wrap=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -23,6 +22,6 @@ def publish(
     from rescore import pipeline
 
     with context() as ctx:
-        released = pipeline.release_run(ctx, run, who or getpass.getuser(), reason)
+        released = pipeline.release_run(ctx, run, who, reason)
     shown = ["interval", "rows", "verdict", "released_by", "reason"]
     print_rows([released], as_json=as_json, title=f"{released['model']}: published", columns=shown)

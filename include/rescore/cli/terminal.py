@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Json",
     "ModelName",
+    "Save",
     "Who",
     "context",
+    "print_json",
+    "print_line",
     "print_rows",
+    "print_table",
     "say",
     "stderr",
     "stdout",
@@ -35,7 +41,7 @@ stderr = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 ModelName = Annotated[str, typer.Argument(help="The model: the name of its folder.")]
-Who = Annotated[str, typer.Option(help="Who does this; stored for ever. Default: the system's user.")]
+Save = Annotated[Path | None, typer.Option(help="Draw it into this file, PNG or SVG.")]
 
 
 def say(line: str) -> None:
@@ -56,36 +62,63 @@ def context() -> Iterator[Context]:
             yield ctx
 
 
+def print_json(value: Any) -> None:
+    """Print a value for a script."""
+    sys.stdout.write(json.dumps(value, default=str, indent=2) + "\n")
+
+
+def print_line(line: str) -> None:
+    """Print a line for people as it is: no markup, no break."""
+    stdout.print(line, soft_wrap=True, markup=False)
+
+
 def print_rows(
     rows: list[dict[str, Any]], *, as_json: bool, title: str, columns: Sequence[str] | None = None
 ) -> None:
-    """Print rows: all of them as JSON for a script; for people ``columns``, or one fact a line."""
+    """Print rows: as JSON for a script; for people as a table of ``columns``, or one fact a line."""
     if as_json:
-        sys.stdout.write(json.dumps(rows, default=str, indent=2) + "\n")
-        return
-    if not rows:
+        print_json(rows)
+    elif not rows:
         stdout.print(f"{title}: nothing yet")
-        return
-    if columns is None:
+    elif columns is not None:
+        print_table(rows, title, columns)
+    else:
         for row in rows:
             width = max(map(len, row))
             for name, value in row.items():
                 if value is not None:
-                    stdout.print(f"{name:<{width}}  {escape(_text(value))}", soft_wrap=True)
+                    print_line(f"{name:<{width}}  {_text(value)}")
             stdout.print()
-        return
+
+
+def print_table(rows: Sequence[dict[str, Any]], title: str, columns: Sequence[str] | None = None) -> None:
+    """Print rows as a table, by default of all that the first one has."""
+    columns = [*rows[0]] if columns is None else columns
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*("" if row.get(name) is None else escape(_text(row[name])) for name in columns))
+        table.add_row(*(escape(_text(row.get(column))) for column in columns))
     stdout.print(table)
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return str(value)
+    from rescore.report import plain
+
+    return "" if value is None else plain(value)
+
+
+def _system_user(named: str) -> str:
+    """Who it is: as named, else the system's user, which may have a number only."""
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+#: Empty as default: the user of the system.
+Who = Annotated[
+    str,
+    typer.Option(callback=_system_user, help="Who does this; stored for ever. Default: the system's user."),
+]

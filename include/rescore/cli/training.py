@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from pathlib import Path
@@ -51,7 +50,7 @@ def pin(
 
     with context() as ctx:
         evidence = pipeline.pin_evidence(ctx, model, to)
-        pipeline.pin(ctx, model, to, who=who or getpass.getuser(), why=reason, evidence=evidence)
+        pipeline.pin(ctx, model, to, who=who, why=reason, evidence=evidence)
     replaced = evidence["replaces"]
     back = ", which it was before" if evidence["rolls_back_to"] is not None else ""
     stdout.print(

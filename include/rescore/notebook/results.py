@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescore.interval import Interval
+from rescore.report import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Compared", "Evaluation", "Fit", "ModelPackage", "PublishedRun", "Shown", "Snapshot"]
-
-_CELL = "padding:2px 12px 2px 0;text-align:{align};vertical-align:top"
 
 
 class Shown(ABC):
@@ -39,15 +38,14 @@ class Shown(ABC):
         return None
 
     def __repr__(self) -> str:
-        lines = [self.title(), *_aligned({name: text(value) for name, value in _given(self.facts())})]
+        lines = [self.title(), *_aligned({name: plain(value) for name, value in _given(self.facts())})]
         if (table := self.table()) is not None:
             lines += ["", table[0], *_aligned({name: f"{value:+.4f}" for name, value in table[1].items()})]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='{_CELL.format(align='left')};font-weight:normal;opacity:.7'>{html.escape(name)}"
-            f"</th><td style='{_CELL.format(align='left')}'>{html.escape(text(value))}</td></tr>"
+            f"<tr>{_cell(html.escape(name), opacity=0.7)}{_cell(html.escape(plain(value)))}</tr>"
             for name, value in _given(self.facts())
         )
         shown = f"<p style='margin:.4em 0'><b>{html.escape(self.title())}</b></p><table>{rows}</table>"
@@ -178,12 +176,10 @@ class Evaluation(Shown):
         return pd.DataFrame({"feature": [*ranked], "importance": [*ranked.values()]})
 
     def _with_range(self, name: str, value: float | None) -> str:
-        found = [
-            fold["metrics"][name] for fold in self.folds if fold.get("metrics", {}).get(name) is not None
-        ]
-        if not found:
-            return text(value)
-        return f"{text(value)}  ({text(min(found))} to {text(max(found))} over {len(found)} folds)"
+        values = [fold.get("metrics", {}).get(name) for fold in self.folds]
+        known = [number for number in values if number is not None]
+        spread = f"  ({plain(min(known))} to {plain(max(known))} over {len(known)} folds)" if known else ""
+        return plain(value) + spread
 
 
 @dataclass(frozen=True, repr=False)
@@ -287,19 +283,6 @@ class Compared:
         return path
 
 
-def text(value: Any) -> str:
-    """A value for people: thousands separated, four decimals, moments in UTC."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return "-" if value is None else str(value)
-
-
 def _given(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in facts.items() if value is not None and value != ""]
 
@@ -313,14 +296,17 @@ def _bars(caption: str, numbers: Mapping[str, float]) -> str:
     """A table of numbers with bars; needs no script, so that a saved notebook still shows it."""
     longest = max((abs(value) for value in numbers.values()), default=0.0) or 1.0
     rows = "".join(
-        f"<tr><td style='{_CELL.format(align='left')}'>{html.escape(name)}</td>"
-        f"<td style='{_CELL.format(align='right')}'>{value:+.4f}</td>"
-        f"<td style='{_CELL.format(align='left')}'><div style='height:.7em;width:{_width(value, longest)}px;"
-        f"background:{'#4c78a8' if value >= 0 else '#bbbbbb'}'></div></td></tr>"
+        f"<tr>{_cell(html.escape(name))}{_cell(f'{value:+.4f}', 'right')}"
+        + _cell(
+            f"<div style='height:.7em;width:{round(180 * abs(value) / longest)}px;"
+            f"background:{'#4c78a8' if value >= 0 else '#bbbbbb'}'></div>"
+        )
+        + "</tr>"
         for name, value in numbers.items()
     )
     return f"<p style='margin:.8em 0 .2em;opacity:.7'>{html.escape(caption)}</p><table>{rows}</table>"
 
 
-def _width(value: float, longest: float) -> int:
-    return round(180 * abs(value) / longest)
+def _cell(content: str, align: str = "left", opacity: float = 1) -> str:
+    style = f"padding:2px 12px 2px 0;text-align:{align};vertical-align:top;opacity:{opacity}"
+    return f"<td style='{style}'>{content}</td>"

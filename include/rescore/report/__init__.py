@@ -45,8 +45,17 @@ if TYPE_CHECKING:
         sparkline,
         strip,
     )
+    from rescore.report.wording import (
+        age,
+        percent,
+        plain,
+        short,
+        span,
+        with_interval,
+    )
 
 __all__ = [
+    "age",
     "agreement",
     "bar",
     "calibration",
@@ -59,15 +68,20 @@ __all__ = [
     "feature_distribution",
     "feature_distribution_of",
     "model_pictures",
+    "percent",
     "performance_of",
     "performance_rows",
+    "plain",
     "realised_performance",
     "save",
     "score_distribution",
     "score_distribution_of",
+    "short",
+    "span",
     "sparkline",
     "strip",
     "svg",
+    "with_interval",
 ]
 
 __getattr__ = lazy_names(
@@ -90,5 +104,6 @@ __getattr__ = lazy_names(
         "performance_charts": ["calibration", "realised_performance"],
         "run_charts": ["extracted_rows", "score_distribution"],
         "text_charts": ["bar", "sparkline", "strip"],
+        "wording": ["age", "percent", "plain", "short", "span", "with_interval"],
     },
 )

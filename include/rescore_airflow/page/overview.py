@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from rescore.errors import RescoreError
 from rescore.interval import Interval
+from rescore.report import age, span
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
     from rescore.spec import ModelSpec
     from rescore.store import Run
 
-__all__ = ["ComparisonLine", "ModelOverview", "Picture", "RunLine", "age", "model_overview", "model_pictures"]
+__all__ = ["ComparisonLine", "ModelOverview", "Picture", "RunLine", "model_overview", "model_pictures"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         spec = ctx.model(model).spec
     except RescoreError as error:
         return ModelOverview(model, dag_id, problem=str(error))
-    zone = ZoneInfo(spec.schedule.timezone)
+    timezone = spec.schedule.timezone
     published = ctx.store.runs.published(model)
     latest = max(published, key=lambda run: run.interval.end, default=None)
     current = {run.run_id for run in published}
@@ -137,18 +137,18 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         dag_id=dag_id,
         description=spec.description,
         output=f"{spec.output.meaning} ({spec.output.unit})",
-        timezone=spec.schedule.timezone,
+        timezone=timezone,
         pin=None
         if pin is None
         else PinLine(pin.version, pin.sha256, pin.who, pin.why, age(now - pin.pinned_at)),
-        scores_until=None if latest is None else _moment(latest.interval.end, zone),
+        scores_until=None if latest is None else span(latest.interval, timezone).partition(" to ")[2],
         published=None
         if latest is None or latest.publication is None
         else age(now - latest.publication.published_at),
         history=history(ctx, model, last=0),  # a page that is only looked at leaves the source alone
         missing=_missing(spec, {run.interval for run in published}, now),
         runs=tuple(
-            _line(run, zone, now, run.run_id in current) for run in ctx.store.runs.latest(model, limit)
+            _line(run, timezone, now, run.run_id in current) for run in ctx.store.runs.latest(model, limit)
         ),
         comparisons=tuple(
             ComparisonLine(
@@ -173,33 +173,15 @@ def model_pictures(ctx: Context, model: str) -> list[Picture]:
     ]
 
 
-def age(elapsed: timedelta) -> str:
-    """How long ago, in the largest unit that fits."""
-    seconds = int(elapsed.total_seconds())
-    for unit, length in [("day", 86_400), ("hour", 3_600), ("minute", 60)]:
-        if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' * (count > 1)} ago"
-    return "just now"
-
-
-def _moment(moment: datetime, zone: ZoneInfo) -> str:
-    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
-
-
-def _span(interval: Interval, zone: ZoneInfo) -> str:
-    return f"{_moment(interval.start, zone)} to {_moment(interval.end, zone)}"
-
-
 def _missing(spec: ModelSpec, published: set[Interval], now: datetime) -> str | None:
     schedule = spec.schedule.schedule()
     due = schedule.last_intervals(min(now, schedule.end or now), 1)
     if not due or due[0] in published:
         return None
-    return _span(due[0], ZoneInfo(spec.schedule.timezone))
+    return span(due[0], spec.schedule.timezone)
 
 
-def _line(run: Run, zone: ZoneInfo, now: datetime, current: bool) -> RunLine:
+def _line(run: Run, timezone: str, now: datetime, current: bool) -> RunLine:
     error = run.error or {}
     publication = run.publication
     released = ""
@@ -207,7 +189,7 @@ def _line(run: Run, zone: ZoneInfo, now: datetime, current: bool) -> RunLine:
         released = f"{publication.released_by or 'published as declared'}: {publication.reason}"
     return RunLine(
         run_id=run.run_id,
-        interval=_span(run.interval, zone),
+        interval=span(run.interval, timezone),
         state="held" if run.held else run.state,
         current=current,
         verdict=run.verdict or "",

@@ -1,0 +1,59 @@
+"""Numbers and moments as people read them: in the terminal, in a notebook and on the page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rescore.interval import Interval
+
+__all__ = ["age", "percent", "plain", "short", "span", "with_interval"]
+
+
+def plain(value: Any) -> str:
+    """Any value: thousands separated, four decimals, moments as ISO 8601, ``-`` for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
+def percent(share: float | None, decimals: int = 0) -> str:
+    """A share as per cent; empty for None."""
+    return "" if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def short(value: float) -> str:
+    """A metric in three decimals, or four digits from 10 on."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+
+
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A metric with its interval, ``0.712 (0.690 – 0.734)``; empty for None."""
+    if value is None:
+        return ""
+    return short(value) if low is None or high is None else f"{short(value)} ({short(low)} – {short(high)})"
+
+
+def span(interval: Interval, timezone: str = "UTC") -> str:
+    """An interval's bounds to the minute, in a time zone."""
+    start, end = (bound.astimezone(ZoneInfo(timezone)) for bound in (interval.start, interval.end))
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+
+
+def age(elapsed: timedelta) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = int(elapsed.total_seconds())
+    for unit, length in [("day", 86_400), ("hour", 3_600), ("minute", 60)]:
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' * (count > 1)} ago"
+    return "just now"
