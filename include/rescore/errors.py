@@ -40,6 +40,7 @@
     │   ├── StoreSchemaError      not migrated, or newer than this code
     │   ├── NotFoundError         no such run, package or pin
     │   └── StaleFenceError       another attempt claimed this interval later
+    ├── DiskFullError             (retryable) a disk has no room for a run's files
     └── LocalStackError           the local Postgres or Airflow did not start
         └── AirflowRequestError   the local Airflow refuses a request, or does not answer
 
@@ -56,6 +57,7 @@ __all__ = [
     "AirflowRequestError",
     "ConfigError",
     "DigestMismatchError",
+    "DiskFullError",
     "DocumentError",
     "DriftError",
     "EmptyIntervalError",
@@ -318,6 +320,12 @@ class NotFoundError(StoreError):
 
 class StaleFenceError(StoreError):
     """Another attempt claimed this interval later; this one must not publish."""
+
+
+class DiskFullError(RescoreError):
+    """A disk has no room for the files of a run; the error names the folder and what is free."""
+
+    retryable = True
 
 
 class LocalStackError(RescoreError):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rescore.digest import LEAF_ROWS, table_digest
-from rescore.errors import DigestMismatchError, SourceError
+from rescore.errors import DigestMismatchError, DiskFullError
 from rescore.source import Freezer, read_frozen
 
 
@@ -63,11 +63,12 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(SourceError, match="the rows can't be written") as caught:
+        with pytest.raises(DiskFullError, match="no room is left") as caught:
             frozen(tmp_path / "x.parquet", table)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "make room" in (caught.value.fix or "")
+    assert caught.value.retryable
+    assert (caught.value.where or "").startswith(f"{tmp_path}, ")
     assert list(tmp_path.iterdir()) == []
 
 

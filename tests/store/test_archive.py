@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import stat
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -11,7 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from rescore.digest import table_digest
-from rescore.errors import DigestMismatchError, NotFoundError, SettingsError, StoreUnavailableError
+from rescore.disk import partial_name
+from rescore.errors import (
+    DigestMismatchError,
+    NotFoundError,
+    SettingsError,
+    StoreUnavailableError,
+    UndigestibleError,
+)
 from rescore.sha256 import file_sha256
 from rescore.store import Archive
 
@@ -113,5 +124,125 @@ def test_an_interrupted_put_leaves_nothing_readable(
 def test_wrong_urls_and_digests_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't be opened"):
         Archive("nosuch://bucket")
-    with pytest.raises(NotFoundError, match="is not a digest"):
+    with pytest.raises(UndigestibleError, match="is no sha256"):
         Archive(str(tmp_path)).get_input("../../etc/passwd")
+
+
+def test_a_file_damaged_at_the_same_size_is_made_good_by_putting_it_again(
+    archive: Archive, frozen: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, digest = frozen
+    wheel = tmp_path / "loans-1.0.0-py3-none-any.whl"
+    wheel.write_bytes(b"the true wheel")
+    put_input = lambda: archive.put_input(path, digest)  # noqa: E731
+    put_package = lambda: archive.put_package(wheel, file_sha256(wheel))  # noqa: E731
+    for put, true, get in (
+        (put_input, path, lambda: archive.get_input(digest)),
+        (put_package, wheel, lambda: archive.get_package(file_sha256(wheel))),
+    ):
+        content = true.read_bytes()
+        overwrite(archive, put(), bytes(len(content)))
+        with pytest.raises(DigestMismatchError):
+            get()
+        put()
+        assert get().read_bytes() == content
+
+
+def test_another_file_of_the_same_rows_serves_when_one_is_damaged(
+    archive: Archive, frozen: tuple[Path, str], tmp_path: Path
+) -> None:
+    """A newer Parquet writes the same rows to other bytes, hence under another name."""
+    path, digest = frozen
+    again = tmp_path / "again.parquet"
+    pq.write_table(pq.read_table(path), again, compression="gzip")
+    uris = {archive.put_input(path, digest): path, archive.put_input(again, digest): again}
+    assert len(uris) == 2
+    for damaged, intact in zip(uris, reversed(list(uris.values())), strict=True):
+        overwrite(archive, damaged, b"damaged")
+        assert archive.get_input(digest).read_bytes() == intact.read_bytes()
+        archive.put_input(uris[damaged], digest)
+
+
+def test_only_the_owner_reads_what_is_put_also_where_others_could_before(
+    frozen: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, digest = frozen
+    root = tmp_path / "archive"
+    archive = Archive(str(root))
+    file = Path(archive.put_input(path, digest).removeprefix("file://"))
+
+    def modes() -> set[str]:
+        return {oct(stat.S_IMODE(p.stat().st_mode)) for p in [root, *root.rglob("*")]}
+
+    assert modes() == {"0o700", "0o400"}
+    for each in [root, *root.rglob("*")]:  # as an earlier version left them
+        each.chmod(0o755 if each.is_dir() else 0o444)
+    assert archive.get_input(digest) == file
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    archive.put_input(path, digest)
+    assert modes() == {"0o700", "0o400"}
+    remote = Archive(f"memory://bucket{uuid.uuid4().hex}", cache=tmp_path / "cache")
+    remote.put_input(path, digest)
+    cached = remote.get_input(digest)
+    assert stat.S_IMODE(cached.stat().st_mode) == 0o400
+    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_a_live_one_is_left_alone(
+    frozen: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, digest = frozen
+    for archive, folder in (
+        (Archive(str(tmp_path / "archive")), None),
+        (Archive(f"memory://bucket{uuid.uuid4().hex}", cache=tmp_path / "cache"), "cache"),
+    ):
+        uri = archive.put_input(path, digest)
+        place = (archive.get_input(digest) if folder else Path(uri.removeprefix("file://"))).parent
+        mine = place / partial_name("x.parquet")
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        dead = place / partial_name("y.parquet").replace(f".{os.getpid()}.", f".{ended.pid}.")
+        for partial in (mine, dead):
+            partial.write_bytes(b"half")
+        if folder:
+            (place / path.name).unlink(missing_ok=True)
+            for whole in place.glob("*.parquet"):
+                whole.unlink()
+            archive.get_input(digest)
+        else:
+            archive.put_input(path, digest)
+        assert mine.exists()
+        assert not dead.exists()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from rescore.errors import DiskFullError
+from rescore.store import Archive
+archive, path, digest = Archive(sys.argv[1], cache=Path(sys.argv[2])), Path(sys.argv[3]), sys.argv[4]
+if sys.argv[1].startswith("memory:"):
+    archive.put_input(path, digest)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    archive.get_input(digest) if sys.argv[1].startswith("memory:") else archive.put_input(path, digest)
+except DiskFullError as error:
+    sys.exit(f"retryable {error.retryable} {error}")
+"""
+
+
+@pytest.mark.parametrize("url", ["archive", "memory://bucket"])
+def test_a_full_disk_is_named_with_its_room_and_can_be_retried(
+    url: str, frozen: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, digest = frozen
+    assert path.stat().st_size > 1000
+    place = str(tmp_path / url) if url == "archive" else url
+    command = [sys.executable, "-c", FULL, place, str(tmp_path / "cache"), str(path), digest]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    full = "archive" if url == "archive" else "cache"
+    assert "retryable True no room is left on a disk" in done.stderr
+    assert f"where:    {tmp_path / full}" in done.stderr
+    assert "MB free" in done.stderr
+    assert not [p for p in tmp_path.rglob("*") if "partial" in p.name]

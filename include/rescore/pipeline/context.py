@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from rescore.disk import private_folder
 from rescore.errors import SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.progress import Progress, silent
@@ -113,9 +114,7 @@ class Context:
     @property
     def scratch(self) -> Path:
         """A folder for files on their way into the archive."""
-        path = self.settings.home / "scratch"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return private_folder(self.settings.home / "scratch")
 
     @property
     def environments(self) -> Path:
@@ -125,9 +124,14 @@ class Context:
     @property
     def cache(self) -> Path:
         """Where packages are unpacked, by digest."""
-        path = self.settings.home / "cache"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return private_folder(self.settings.home / "cache")
+
+    @property
+    def written_folders(self) -> list[Path]:
+        """Every folder of this machine that a run writes to, for an error of a full disk."""
+        home = self.settings.home
+        archive = [Path(self.settings.archive)] if self.archive.is_local else []
+        return [home / "scratch", home / "cache", Path(os.environ.get("TMPDIR") or "/tmp"), *archive]  # noqa: S108
 
 
 def utc_now() -> datetime:

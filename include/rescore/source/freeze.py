@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -14,7 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rescore.digest import TableDigest, TableHasher, table_digest
-from rescore.errors import DigestMismatchError, SourceError, SourceSchemaError, UndigestibleError
+from rescore.disk import disk_full, is_disk_full
+from rescore.errors import (
+    DigestMismatchError,
+    RescoreError,
+    SourceError,
+    SourceSchemaError,
+    UndigestibleError,
+)
 
 __all__ = ["Freezer", "read_frozen"]
 
@@ -75,7 +81,7 @@ class Freezer:
         ------
         SourceSchemaError
             A value that has no canonical form: an infinite timestamp or date.
-        SourceError
+        DiskFullError
             The disk is full.
         """
         try:
@@ -99,13 +105,14 @@ class Freezer:
             raise self._disk(error) from error
         return digest
 
-    def _disk(self, error: OSError) -> SourceError:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    def _disk(self, error: OSError) -> RescoreError:
+        if is_disk_full(error):
+            return disk_full(error, self._destination.parent)
         return SourceError(
             f"the rows can't be written: {error.strerror or error}",
             where=str(self._destination),
-            expected="room for the frozen rows" if full else "a folder that can be written to",
-            fix="make room on this disk, or set RESCORE_HOME to another" if full else "mend the folder",
+            expected="a folder that can be written to",
+            fix="let this user write to the folder, or set RESCORE_HOME to another",
         )
 
 

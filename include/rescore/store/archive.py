@@ -6,27 +6,28 @@
     packages/cd/cd34…/flight_delay-1.0.3-py3-none-any.whl
 
 A table's digest does not depend on how Parquet wrote it, so the name also holds the file's own sha256:
-what is read is compared with it, byte for byte, before anybody uses it.
+what is read is compared with it, byte for byte, before anybody uses it. Inputs hold personal data: on disk
+only their owner can read them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
-import re
-import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from rescore.disk import disk_errors, make_private, partial_name, private_folder, remove_leftovers
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError, StoreUnavailableError
-from rescore.sha256 import file_sha256
+from rescore.sha256 import Sha256, file_sha256
 
 __all__ = ["Archive"]
-
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 class Archive:
@@ -54,7 +55,7 @@ class Archive:
                 f"the archive {url!r} can't be opened: {error}",
                 where="RESCORE_ARCHIVE",
                 expected="a path, or a URL whose fsspec library is installed",
-                fix="mend the URL, or install the library it needs (for s3://: s3fs)",
+                fix="correct the URL, or install the library it needs (for s3://: s3fs)",
             ) from None
         self._fs: Any = filesystem
         self._root: str = root.rstrip("/")
@@ -78,8 +79,9 @@ class Archive:
         str
             Its URI.
         """
-        name = file_sha256(path).removeprefix("sha256:")
-        return self._put(path, posixpath.join("inputs", *_folders(digest), f"{name}.parquet"))
+        return self._put(
+            path, posixpath.join("inputs", *_folders(digest), f"{file_sha256(path).hex}.parquet")
+        )
 
     def get_input(self, digest: str) -> Path:
         """The frozen input of a content digest, as a local file; its bytes are those that were put.
@@ -93,9 +95,12 @@ class Archive:
         DigestMismatchError
             The file was changed.
         """
-        found = self._find(posixpath.join("inputs", *_folders(digest)), digest)
-        expected = "sha256:" + posixpath.basename(found).removesuffix(".parquet")
-        return self._get(found, expected)
+        # Another version of Parquet writes the same rows to another file; one that is sound is enough.
+        *others, last = self._find(posixpath.join("inputs", *_folders(digest)), digest)
+        for found in others:
+            with suppress(DigestMismatchError):
+                return self._get(found, _named(found))
+        return self._get(last, _named(last))
 
     def put_package(self, path: Path, sha256: str) -> str:
         """Keep a package under the sha256 of its file; keeping it again changes nothing.
@@ -110,7 +115,7 @@ class Archive:
         DigestMismatchError
             The file has another sha256.
         """
-        _verify(path, sha256, str(path))
+        _verify(path, Sha256(sha256), str(path))
         return self._put(path, posixpath.join("packages", *_folders(sha256), path.name))
 
     def get_package(self, sha256: str) -> Path:
@@ -123,21 +128,25 @@ class Archive:
         DigestMismatchError
             The file was changed.
         """
-        return self._get(self._find(posixpath.join("packages", *_folders(sha256)), sha256), sha256)
+        found = self._find(posixpath.join("packages", *_folders(sha256)), sha256)
+        return self._get(found[0], Sha256(sha256))
 
     def _put(self, path: Path, name: str) -> str:
         target = posixpath.join(self._root, name)
         uri = str(self._fs.unstrip_protocol(target))
-        with _reaching(self.url):
-            if self._fs.exists(target) and self._fs.size(target) == path.stat().st_size:
+        with self._reaching():
+            if self._local:
+                self._make_private(Path(target).parent)
+            # The size says nothing of damage; what is there is left alone only if it is this very file.
+            if self._fs.exists(target) and self._sha256(target) == file_sha256(path):
                 return uri
             # Under another name first: a reader sees the whole file or none.
-            partial = f"{target}.{uuid.uuid4().hex}.partial"
+            partial = partial_name(target)
             self._fs.makedirs(posixpath.dirname(target), exist_ok=True)
             try:
                 self._fs.put_file(str(path), partial)
                 if self._local:
-                    Path(partial).chmod(0o444)
+                    Path(partial).chmod(0o400)
                     _sync(Path(partial))
                     Path(partial).replace(target)
                 else:
@@ -147,9 +156,21 @@ class Archive:
                     self._fs.rm_file(partial)
         return uri
 
-    def _find(self, folder: str, digest: str) -> str:
+    def _make_private(self, folder: Path) -> None:
+        """Make the folders from the root down to this one, for their owner alone."""
+        root = private_folder(Path(self._root))
+        for part in reversed([folder, *folder.parents]):
+            if part.is_relative_to(root):
+                private_folder(part)
+        remove_leftovers(folder)
+
+    def _sha256(self, name: str) -> Sha256:
+        with self._fs.open(name, "rb") as stream:
+            return Sha256("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
+
+    def _find(self, folder: str, digest: str) -> list[str]:
         path = posixpath.join(self._root, folder)
-        with _reaching(self.url):
+        with self._reaching():
             self._fs.invalidate_cache()
             files = self._fs.ls(path, detail=False) if self._fs.exists(path) else []
         whole = sorted(str(name) for name in files if not str(name).endswith(".partial"))
@@ -161,55 +182,58 @@ class Archive:
                 fix="check RESCORE_ARCHIVE; what retention removed can only be derived from the source",
                 data={"digest": digest},
             )
-        return whole[0]
+        return whole
 
-    def _get(self, found: str, expected: str) -> Path:
+    def _get(self, found: str, expected: Sha256) -> Path:
         uri = str(self._fs.unstrip_protocol(found))
         if self._local:
+            make_private(Path(self._root))
+            make_private(Path(found))
             _verify(Path(found), expected, uri)
             return Path(found)
         cached = self._cache.joinpath(*_folders(expected), posixpath.basename(found))
         if cached.is_file() and file_sha256(cached) == expected:
             return cached
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_name(f"{cached.name}.{uuid.uuid4().hex}.partial")
+        for folder in (self._cache, cached.parent):
+            private_folder(folder)
+        remove_leftovers(cached.parent)
+        partial = cached.with_name(partial_name(cached.name))
         try:
-            with _reaching(self.url):
+            with self._reaching(), disk_errors([cached.parent]):
                 self._fs.get_file(found, str(partial))
             _verify(partial, expected, uri)
+            partial.chmod(0o400)
             partial.replace(cached)
         finally:
             partial.unlink(missing_ok=True)
         return cached
 
-
-class _reaching:  # noqa: N801 — reads as a statement
-    """Say in our words that the archive could not be reached."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError):
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say in our words that the archive can't be reached, or that its disk is full."""
+        try:
+            with disk_errors([Path(self._root)] if self._local else []):
+                yield
+        except OSError as error:
             raise StoreUnavailableError(
                 f"the archive can't be read or written: {error}",
-                where=self._url,
+                where=self.url,
                 expected="a folder or bucket we may read and write",
                 fix="check the path, its rights and its free space",
             ) from error
 
 
+def _named(found: str) -> Sha256:
+    """The sha256 in an input's name."""
+    return Sha256(posixpath.basename(found).removesuffix(".parquet"))
+
+
 def _folders(digest: str) -> tuple[str, str]:
-    match = _DIGEST.fullmatch(digest)
-    if match is None:
-        raise NotFoundError(f"{digest!r} is not a digest", expected="sha256: and 64 hexadecimal digits")
-    return match[1][:2], match[1]
+    digits = Sha256(digest).hex
+    return digits[:2], digits
 
 
-def _verify(path: Path, expected: str, uri: str) -> None:
+def _verify(path: Path, expected: Sha256, uri: str) -> None:
     got = file_sha256(path)
     if got != expected:
         raise DigestMismatchError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rescore.disk import disk_errors
 from rescore.errors import HeldError, OutageError, RescoreError
 from rescore.pipeline.context import Context
 
@@ -15,7 +16,8 @@ __all__ = ["recorded"]
 def recorded(ctx: Context, run_id: str) -> Iterator[None]:
     """Keep with the run why it ended; what can be retried, or a person can release, leaves it open."""
     try:
-        yield
+        with disk_errors(ctx.written_folders):
+            yield
     except HeldError:
         raise
     except OutageError as error:

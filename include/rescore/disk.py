@@ -1,0 +1,135 @@
+"""Folders and files on this machine's disks: for their owner alone, whole or not there, and full disks.
+
+Frozen inputs, scores on their way and packages hold personal data, so nobody but the owner may read them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rescore.errors import DiskFullError
+
+__all__ = [
+    "disk_errors",
+    "disk_full",
+    "is_disk_full",
+    "make_private",
+    "partial_name",
+    "private_folder",
+    "remove_leftovers",
+]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: A partial file of another machine is taken for left over when nobody has written to it for so long.
+_ABANDONED_SECONDS = 24 * 3600.0
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter; one that exists is made so if it is ours.
+
+    Raises
+    ------
+    DiskFullError
+        There is no room for it.
+    """
+    with disk_errors([path]):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path)
+    return path
+
+
+def make_private(path: Path) -> None:
+    """Take a folder or file of ours away from group and others; a file is not to be changed either."""
+    with suppress(OSError):  # another user's, who decides
+        mode = path.stat().st_mode
+        wanted = 0o700 if path.is_dir() else 0o400
+        if mode & 0o077:
+            path.chmod(wanted)
+
+
+def partial_name(name: str) -> str:
+    """A name to write ``name`` under until it is whole: it says which process writes."""
+    return f"{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.partial"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove partial files of processes that were killed."""
+    for path in folder.glob("*.partial"):
+        before, _, pid = path.name.removesuffix(".partial").rpartition(".")[0].rpartition(".")
+        here = before.endswith(f".{socket.gethostname()}") and pid.isdigit()
+        with suppress(OSError):
+            if (here and not _runs(int(pid))) or time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or what we may use of it, is full."""
+    # tempfile tries each folder by writing to it and names none in errno.
+    no_temporary = isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error)
+    return isinstance(error, OSError) and (error.errno in _FULL or no_temporary)
+
+
+@contextmanager
+def disk_errors(folders: Iterable[Path]) -> Iterator[None]:
+    """Say which disk is full, as an error that can be retried.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        What the block writes to. An error that does not name its file is blamed on the one of them with
+        the least room.
+
+    Raises
+    ------
+    DiskFullError
+        In place of an `OSError` that says so. Other errors pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        written = error.filename2 or error.filename  # of a copy or a move, the second is the target
+        named = [Path(os.fsdecode(written)).parent] if written else list(folders)
+        if not named:
+            raise
+        raise disk_full(error, min(named, key=lambda folder: _free(_existing(folder)))) from error
+
+
+def disk_full(error: OSError, folder: Path) -> DiskFullError:
+    """The error for a disk on which ``folder`` lies."""
+    folder = _existing(folder)
+    free = _free(folder)
+    return DiskFullError(
+        f"no room is left on a disk: {error.strerror or error}",
+        where=f"{folder}, {free / 1024**2:,.0f} MB free",
+        expected="room for the files of a run",
+        fix=f"free some space below {folder}, or name another disk (RESCORE_HOME, RESCORE_ARCHIVE, TMPDIR)",
+        data={"folder": str(folder), "free_bytes": free},
+    )
+
+
+def _existing(path: Path) -> Path:
+    return next((place for place in (path, *path.absolute().parents) if place.is_dir()), Path("/"))
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
