@@ -47,7 +47,7 @@ def prepared(home: Path, url: str) -> dict[str, str]:
     ctx = pipeline.Context.from_environment(Settings.from_environment(environment))
     ctx.store.schema.migrate()
     made = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
-    pipeline.pin(ctx, MODEL, made["version"], who="train_flight_delay", why="the first package")
+    pipeline.pin(ctx, MODEL, made.version, who="train_flight_delay", why="the first package")
     schedule = ctx.model(MODEL).spec.schedule.schedule()
     pipeline.score_interval(ctx, MODEL, schedule.interval_ending(TRAINED_AS_OF))
     ctx.store.close()

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from rescore import authoring, pipeline
-from rescore.authoring.check import _read_past
+from rescore.authoring import check_extract
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.settings import Settings
@@ -65,7 +65,7 @@ def test_commits_after_the_moment_give_a_lying_column_away(keeps_commit_times, t
     """Everything was written today, whatever recorded_at says."""
     url = keeps_commit_times.create_database("calls")
     ctx, folder, connection = _source(url, tmp_path)
-    found = _read_past(url, folder, DAY, labels=False)
+    found = check_extract(url, folder, DAY)
     late = [one.what for one in found if "committed later" in one.what]
     assert len(late) == 1
     assert late[0].endswith("public.call (49 of 49 rows)")
@@ -75,14 +75,14 @@ def test_commits_after_the_moment_give_a_lying_column_away(keeps_commit_times, t
         cursor.execute("SELECT now() + interval '1 day'")
         [tomorrow] = cursor.fetchone()
     today = Interval(tomorrow - timedelta(days=1), tomorrow)
-    assert not any("committed later" in one.what for one in _read_past(url, folder, today, labels=False))
+    assert not any("committed later" in one.what for one in check_extract(url, folder, today))
     connection.close()
     ctx.store.close()
 
 
 def test_functions_and_untracked_commits_are_said_not_to_be_seen(database_url, tmp_path):
     ctx, folder, connection = _source(database_url, tmp_path)
-    [one] = _read_past(database_url, folder, DAY, labels=False)
+    [one] = check_extract(database_url, folder, DAY)
     assert one.status == "ok"
     assert one.what.endswith("not seen: whether that column is true (track_commit_timestamp is off)")
 
@@ -90,7 +90,7 @@ def test_functions_and_untracked_commits_are_said_not_to_be_seen(database_url, t
     before, event = path.read_text(), folder.spec.source.event_time
     for call, seen in (("doubled(x)", False), ("x + mean_x()", True)):
         path.write_text(f"SELECT q.id, q.{event}, {call} AS x FROM (\n{before}\n) q")
-        found = _read_past(database_url, ctx.model("call"), DAY, labels=False)
+        found = check_extract(database_url, ctx.model("call"), DAY)
         assert any("extract.sql calls mean_x: what tables" in one.what for one in found) is seen
     connection.close()
     ctx.store.close()

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from rescore import authoring, pipeline
-from rescore.authoring.check import _folder_tests
+from rescore.authoring import run_folder_tests
 from rescore.errors import ParameterError, RescoreError
 from rescore.settings import Settings
 
@@ -115,7 +115,7 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
     assert {"folder tests", "leakage: extract", "leakage: labels", "fit"} <= {one.name for one in checks}
 
     package = pipeline.train_model(shop, name, as_of=LAST)
-    pipeline.pin(shop, name, package["version"], who="tester", why="first")
+    pipeline.pin(shop, name, package.version, who="tester", why="first")
     schedule = spec.schedule.schedule()
     done = pipeline.score_interval(shop, name, schedule.interval_ending(schedule.floor(LAST)))
     assert done["rows"] > 20
@@ -167,6 +167,6 @@ def test_without_pytest_the_folders_tests_are_skipped_and_that_is_said(shop, tmp
     folder, _ = authoring.new_model(shop, "untested", "shop.plain", connection="shop")
     venv.create(tmp_path / "bare", with_pip=False)
     python = str(tmp_path / "bare" / "bin" / "python")
-    found = _folder_tests(folder, python)
+    found = run_folder_tests(folder, python)
     assert found.status == "skipped"
     assert f"pytest is not installed for {python}" in found.what

@@ -22,7 +22,7 @@ from rescore import source
 from rescore.folder import ModelFolder
 from rescore.model.runtime.frames import Features
 from rescore.model.stage import code_tree, write_tree
-from rescore.validation import ValidationReport, gate, validate
+from rescore.validation import Validation, gate, validate
 from tests.demo.conftest import Extract, due, new_york
 
 
@@ -120,7 +120,7 @@ def test_a_morning_without_weather_can_be_scored(fitted: Fitted, extract: Extrac
 # -- expectations ---------------------------------------------------------------------------------
 
 
-def _failed(report: ValidationReport, severity: str) -> set[str | None]:
+def _failed(report: Validation, severity: str) -> set[str | None]:
     return {one.column for one in report.results if not one.success and one.severity == severity}
 
 

@@ -100,10 +100,10 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(harbou
     week = schedule.interval_ending(schedule.floor(harbour.day(36).end))
 
     package = pipeline.train_model(ctx, "wind", as_of=week.start)
-    pipeline.pin(ctx, "wind", package["version"], who="tester", why="first")
+    pipeline.pin(ctx, "wind", package.version, who="tester", why="first")
     done = pipeline.score_interval(ctx, "wind", week)
 
-    assert package["version"] == "2.3.0"
+    assert package.version == "2.3.0"
     assert week.duration == timedelta(days=7)
     assert done["rows"] == 2 * 24 * 7
     labels = {label for (label,) in harbour.execute("SELECT DISTINCT label FROM scores.wind")}
@@ -121,5 +121,5 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(harbou
 def test_training_again_from_the_same_rows_is_the_same_package(harbour):
     first = harbour.ctx.store.packages.of_model("tides")
     again = pipeline.train_model(harbour.ctx, "tides", as_of=harbour.day(30).start)
-    assert again["sha256"] == first[0].sha256
+    assert again.sha256 == first[0].sha256
     assert len(harbour.ctx.store.packages.of_model("tides")) == len(first) == 1

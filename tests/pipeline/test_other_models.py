@@ -74,7 +74,7 @@ def trained(desk: Desk) -> Callable[[str, datetime], dict[str, Any]]:
     def train(model: str, as_of: datetime) -> dict[str, Any]:
         if model not in packages:
             packages[model] = pipeline.train_model(desk.ctx, model, as_of=as_of)
-            pipeline.pin(desk.ctx, model, packages[model]["version"], who="tester", why="first")
+            pipeline.pin(desk.ctx, model, packages[model].version, who="tester", why="first")
         return packages[model]
 
     return train
@@ -84,7 +84,7 @@ def test_a_regression_on_versioned_rows(
     desk: Desk, trained: Callable[[str, datetime], dict[str, Any]]
 ) -> None:
     package = trained("meter_load", datetime(2024, 3, 15, 6, tzinfo=BERLIN))
-    assert package["version"] == "0.4.0"
+    assert package.version == "0.4.0"
     morning = desk.due("meter_load", datetime(2024, 3, 31, 6, tzinfo=BERLIN))
     assert morning.duration == timedelta(hours=23)  # the clocks went forward that night
     done = pipeline.score_interval(desk.ctx, "meter_load", morning)
@@ -126,7 +126,7 @@ def test_text_into_classes_and_days_without_rows(
     desk: Desk, trained: Callable[[str, datetime], dict[str, Any]]
 ) -> None:
     package = trained("ticket_queue", datetime(2024, 4, 13, tzinfo=ZoneInfo("UTC")))
-    assert package["version"] == "3.1.0"
+    assert package.version == "3.1.0"
     friday = desk.due("ticket_queue", datetime(2024, 4, 20, tzinfo=ZoneInfo("UTC")))
     done = pipeline.score_interval(desk.ctx, "ticket_queue", friday)
     assert done["rows"] == 30

@@ -110,7 +110,7 @@ def trained_harbour(
     ctx = harbour_context(url, home)
     ctx.store.schema.migrate()
     package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
-    pipeline.pin(ctx, MODEL, package["version"], who="tester", why="first")
+    pipeline.pin(ctx, MODEL, package.version, who="tester", why="first")
     ctx.store.close()
     return "harbour_template", home
 

@@ -95,7 +95,7 @@ def write(models: Path, *, weak: bool) -> None:
         (folder / name).write_text(content.replace("[pressure]", features))
 
 
-def train(ctx: pipeline.Context, as_of: datetime, *, weak: bool) -> dict[str, Any]:
+def train(ctx: pipeline.Context, as_of: datetime, *, weak: bool) -> pipeline.TrainedPackage:
     """Train a package by the labels known at ``as_of``."""
     write(ctx.settings.models, weak=weak)
     return pipeline.train_model(ctx, NAME, as_of=as_of)

@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
 
 from rescore.errors import ValidationError
-from rescore.validation import ExpectationResult, ValidationReport, gate, validate
+from rescore.interval import Interval
+from rescore.validation import (
+    ExpectationResult,
+    Validation,
+    ValidationReport,
+    gate,
+    gate_each,
+    validate,
+    validate_each,
+)
 from tests.validation.conftest import HEADER, MakeModel, replaced, weather
 
 WIND = 'gxe.ExpectColumnValuesToBeBetween(column="wind_speed", min_value=0, max_value=150, severity="{}")'
 
 
-def model_results(report: ValidationReport) -> list[ExpectationResult]:
+def model_results(report: Validation) -> list[ExpectationResult]:
     return [result for result in report.results if result.origin == "model"]
 
 
@@ -43,7 +53,7 @@ def test_a_critical_failure_blocks_and_says_what_it_saw(make_model: MakeModel) -
     with pytest.raises(ValidationError) as caught:
         gate(report, folder.spec)
     assert "1048.36" in str(caught.value)
-    assert caught.value.data == report.to_dict()
+    assert caught.value.data == report.report().to_dict()
 
 
 def test_a_warning_quarantines_the_very_rows_with_all_their_reasons(make_model: MakeModel) -> None:
@@ -288,6 +298,7 @@ def test_times_and_truth_values_can_be_expected(make_model: MakeModel) -> None:
         file=HEADER
         + """
 from datetime import UTC, datetime
+from itertools import pairwise
 
 def suite():
     return gx.ExpectationSuite(name="w", expectations=[
@@ -318,8 +329,8 @@ def test_a_report_is_json_and_the_same_each_time(make_model: MakeModel) -> None:
     table = replaced(weather(), "wind_speed", {9: -1.0, 4: 1048.36})
     table = replaced(table, "gusts", {0: None})
     first, second = validate(table, folder), validate(table, folder)
-    text = json.dumps(first.to_dict(), allow_nan=False)
-    assert text == json.dumps(second.to_dict(), allow_nan=False)
+    text = json.dumps(first.report().to_dict(), allow_nan=False)
+    assert text == json.dumps(second.report().to_dict(), allow_nan=False)
     assert [result.type for result in model_results(first)] == [
         "expect_column_values_to_be_between",
         "expect_column_stdev_to_be_between",
@@ -329,30 +340,89 @@ def test_a_report_is_json_and_the_same_each_time(make_model: MakeModel) -> None:
         "expect_column_max_to_be_between",
     ]
     assert list(first.quarantined) == [4, 9]
-    assert first.to_dict()["reasons"]["quarantined"] == {"wind_speed outside [0, 150]": 2}
+    assert first.report().to_dict()["reasons"]["quarantined"] == {"wind_speed outside [0, 150]": 2}
 
 
-def test_a_training_snapshot_is_judged_interval_by_interval(make_model: MakeModel) -> None:
+def test_a_stored_report_is_read_back_whole(make_model: MakeModel) -> None:
+    folder = make_model(WIND.format("warning"))
+    stored = validate(replaced(weather(), "wind_speed", {3: -1.0}), folder).report().to_dict()
+    assert (stored["format"], stored["rows"], stored["quarantined"]) == (1, 100, 1)
+    later = {**stored, "asked_by": "a later release", "results": [{**stored["results"][0], "seconds": 2}]}
+    read = ValidationReport.from_dict(later)
+    assert read.to_dict() == later
+    assert read.reasons.most_first() == ["1 rows: wind_speed outside [0, 150]"]
+
+
+SUITE_OF_EVERY_KIND = f"""
+    {WIND.format("warning")},
+    gxe.ExpectColumnValuesToBeBetween(column="wind_speed", max_value=14, mostly=0.5, severity="warning"),
+    gxe.ExpectColumnValuesToBeUnique(column="observer", severity="warning"),
+    gxe.ExpectColumnValuesToMatchRegex(column="gusts", regex="^[0-4]$", severity="critical"),
+    gxe.ExpectColumnValuesToBeIncreasing(column="reading", severity="critical"),
+    gxe.ExpectColumnValuesToNotBeNull(column="gusts", severity="info"),
+    gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="pressure", column_B="wind_speed", severity="warning"),
+    gxe.ExpectColumnMeanToBeBetween(column="wind_speed", max_value=14, severity="info"),
+    gxe.ExpectTableRowCountToBeBetween(min_value=2, severity="critical"),
+    gxe.ExpectTableColumnsToMatchSet(column_set=["station"], exact_match=False, severity="critical"),
+    gxe.ExpectColumnValuesToBeBetween(column="sky", min_value=0, severity="warning"),
+"""  # noqa: E501
+
+
+def test_intervals_judged_together_are_judged_as_each_is_alone(make_model: MakeModel) -> None:
+    folder = make_model(SUITE_OF_EVERY_KIND)
+    tables = [
+        weather(20),
+        replaced(replaced(weather(30), "wind_speed", {4: -1.0, 5: None}), "gusts", {0: None}),
+        weather(0),
+        replaced(replaced(weather(10), "observer", {1: "person 7"}), "pressure", {2: None, 3: 0.0}),
+        replaced(weather(10), "gusts", dict.fromkeys(range(10))),
+        replaced(weather(10), "wind_speed", dict.fromkeys(range(6), 15.0)),
+        weather(1, gusts=[7]),
+    ]
+    alone = [validate(table, folder) for table in tables]
+    assert validate_each(tables, folder) == alone
+    assert [sorted(one.quarantined) for one in alone] == [
+        [],
+        [4, 5],
+        [],
+        [1, 3, 7],
+        [],
+        [0, 1, 2, 3, 4, 5, 6],
+        [],
+    ]
+
+
+def test_a_training_is_stopped_at_the_intervals_that_scoring_would_stop_at(make_model: MakeModel) -> None:
     folder = make_model(
+        'gxe.ExpectColumnValuesToBeUnique(column="observer", severity="critical"),'
         'gxe.ExpectTableRowCountToBeBetween(min_value=50, max_value=60, severity="critical"),'
         f"{WIND.format('warning')}"
     )
-    days = [datetime(2013, 4, day, 8, tzinfo=UTC) for day in (1, 2, 3)]
+    days = [datetime(2013, 4, day, 8, tzinfo=UTC) for day in (1, 2, 3, 4, 5)]
+    intervals = [Interval(*bounds) for bounds in pairwise(days)]
 
-    def snapshot(rows: list[int]) -> pa.Table:
-        parts = []
-        for number, count in enumerate(rows):
-            part = replaced(weather(count), "wind_speed", {0: -1.0})
-            moment = pa.timestamp("us", tz="UTC")
-            part = part.add_column(0, "interval_start", pa.array([days[number]] * count, moment))
-            part = part.add_column(1, "interval_end", pa.array([days[number + 1]] * count, moment))
-            parts.append(part.append_column("late", pa.array([False] * count)))
-        return pa.concat_tables(parts)
+    def judged(*tables: pa.Table) -> dict[Interval, Validation]:
+        return dict(zip(intervals, validate_each(tables, folder), strict=False))
 
-    report = validate(snapshot([55, 60]), folder)
-    assert report.success  # the same keys on two days are no duplicates, and each day has its rows
-    assert sorted(report.quarantined) == [0, 55]
-    report = validate(snapshot([55, 61]), folder)
-    assert [result.message for result in report.failed("critical")] == [
-        "number of rows is 61, expected within [50, 60], in the interval from 2013-04-02T08:00:00+00:00"
+    low = {0: -1.0}
+    fine = judged(replaced(weather(55), "wind_speed", low), replaced(weather(60), "wind_speed", low))
+    gate_each(fine, folder.spec)  # the same observers on two days are no duplicates
+    assert [sorted(one.quarantined) for one in fine.values()] == [[0], [0]]
+    with pytest.raises(
+        ValidationError, match="2 of 4 training intervals would not have been scored"
+    ) as caught:
+        gate_each(
+            judged(
+                weather(55),
+                weather(61),
+                weather(50),
+                replaced(weather(50), "wind_speed", dict.fromkeys((1, 2, 3), -1.0)),
+            ),
+            folder.spec,
+        )
+    assert list(caught.value.examples) == [
+        f"{intervals[1]}: number of rows is 61, expected within [50, 60]",
+        f"{intervals[3]}: 3 of 50 rows (6.0 %) can't be scored, at most 5.0 % may be "
+        "(validation.max_quarantined_fraction): 3 rows: wind_speed outside [0, 150]",
     ]
+    assert list(caught.value.data["intervals"]) == [str(intervals[1]), str(intervals[3])]

@@ -117,7 +117,7 @@ def packages_adopt(
             end=moment(end, "--end"),
             timeout=timeout,
         )
-    print_rows([adopted], as_json=as_json, title="package")
+    print_rows([adopted.to_dict()], as_json=as_json, title="package")
 
 
 @app.command("sign")

@@ -35,7 +35,7 @@ def train(
             start=moment(start, "--start"),
             end=moment(end, "--end"),
         )
-    print_rows([trained], as_json=as_json, title="package")
+    print_rows([trained.to_dict()], as_json=as_json, title="package")
 
 
 @app.command()

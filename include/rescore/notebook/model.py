@@ -170,7 +170,7 @@ class Model:
             )
         snapshot = self._snapshot or self.snapshot()
         made = pipeline.train_package(self._ctx, self.name, snapshot.digest)
-        registered = self._ctx.store.packages.find(self.name, made["sha256"])
+        registered = self._ctx.store.packages.find(self.name, made.sha256)
         path = self._ctx.archive.get_package(registered.sha256)
         self._package = model.open_package(
             path,

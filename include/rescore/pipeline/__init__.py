@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         validate_run,
     )
     from rescore.pipeline.training.adopt import (
+        AdoptedPackage,
         adopt_model,
     )
     from rescore.pipeline.training.frozen_inputs import (
@@ -86,18 +87,29 @@ if TYPE_CHECKING:
         when_due,
     )
     from rescore.pipeline.training.train import (
+        TrainedPackage,
         train_model,
         train_package,
+    )
+    from rescore.pipeline.training.training_rows import (
+        KeptRows,
+        features_without_value,
+        keep_rows,
         train_snapshot,
+    )
+    from rescore.pipeline.training.window import (
         training_window,
     )
 
 __all__ = [
+    "AdoptedPackage",
     "Context",
     "Difference",
+    "KeptRows",
     "PackageReproduction",
     "Reproduction",
     "ScoreReproduction",
+    "TrainedPackage",
     "TrainingReproduction",
     "adopt_model",
     "ask_for_retraining",
@@ -106,8 +118,10 @@ __all__ = [
     "code_revision",
     "compare_packages",
     "drift_run",
+    "features_without_value",
     "history",
     "is_ready",
+    "keep_rows",
     "latest_performance",
     "measure_due",
     "measure_run",
@@ -167,9 +181,16 @@ __getattr__ = lazy_names(
         "scoring.publishing": ["publish_run", "release_run"],
         "scoring.readiness": ["is_ready"],
         "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
-        "training.adopt": ["adopt_model"],
+        "training.adopt": ["AdoptedPackage", "adopt_model"],
         "training.frozen_inputs": ["history", "rewritten"],
         "training.retraining": ["ask_for_retraining", "when_due"],
-        "training.train": ["train_model", "train_package", "train_snapshot", "training_window"],
+        "training.train": ["TrainedPackage", "train_model", "train_package"],
+        "training.training_rows": [
+            "KeptRows",
+            "features_without_value",
+            "keep_rows",
+            "train_snapshot",
+        ],
+        "training.window": ["training_window"],
     },
 )

@@ -117,9 +117,19 @@ def with_interval(table: pa.Table, interval: Interval) -> pa.Table:
     return table
 
 
-def join_labels(rows: pa.Table, known: pa.Table, key: Sequence[str], target: str) -> pa.Table:
-    """Keep the rows with a known label, in their order, and append it; keys are unique on both sides."""
+def join_labels(
+    rows: pa.Table, known: pa.Table, key: Sequence[str], target: str, *, unlabelled: bool = False
+) -> pa.Table:
+    """Keep the rows with a known label, in their order, and append it; keys are unique on both sides.
+
+    With ``unlabelled`` the others are kept too, their label NULL.
+    """
     positions, matches = match_keys(rows.select(key), known.select(key))
+    if unlabelled:
+        at = np.full(rows.num_rows, -1, dtype=np.int64)
+        at[positions] = matches
+        label = known.column(target).take(pa.array(at, mask=at < 0))
+        return rows.append_column(known.schema.field(target).with_nullable(True), label)
     label = known.column(target).take(pa.array(matches))
     return rows.take(pa.array(positions)).append_column(known.schema.field(target), label)
 

@@ -63,7 +63,7 @@ class IntervalRows:
 
 @dataclass(frozen=True)
 class TrainingSnapshot:
-    """Labelled rows of many intervals in a file, and what they are.
+    """Rows of many intervals in a file, with their labels, and what they are.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class TrainingSnapshot:
     digest : TableDigest
         Names the content.
     rows, extracted : int
-        Rows with a known label; rows before that.
+        Rows with a known label; all rows.
     intervals : tuple of Interval
         In order.
     as_of : datetime
@@ -105,6 +105,7 @@ def snapshot(
     destination: Path,
     *,
     frozen: Mapping[Interval, pa.Table] | None = None,
+    unlabelled: bool = False,
     progress: Progress | None = None,
 ) -> TrainingSnapshot:
     """Freeze the training rows of some intervals.
@@ -123,6 +124,8 @@ def snapshot(
         The Parquet file; there is none if anything fails.
     frozen : mapping of Interval to pyarrow.Table, optional
         The rows of each interval as they were frozen when it was scored; extracted now if not given.
+    unlabelled : bool
+        Whether rows without a known label are written too, their target NULL: what scoring saw.
     progress : callable, optional
         Receives a line about every 2 seconds.
 
@@ -142,7 +145,7 @@ def snapshot(
     shares: list[IntervalRows] = []
     with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
         extracted_at = session.moment()
-        reader = _Reader(session, folder, as_of, frozen)
+        reader = _Reader(session, folder, as_of, frozen, unlabelled=unlabelled)
         with Freezer(destination, reader.describe(intervals[0]), where=reader.inputs.where) as freezer:
             for batch in in_leaves(_told(reader.read(intervals), shares, len(intervals), folder.name, say)):
                 freezer.write(batch)
@@ -150,15 +153,16 @@ def snapshot(
                 raise _nothing_to_learn(folder, shares, as_of, session.where)
             digest = freezer.keep()
     extracted = sum(share.extracted for share in shares)
+    labelled = sum(share.labelled for share in shares)
     seconds = time.monotonic() - started
     say.line(
-        f"{folder.name}: {digest.rows:,} labelled of {extracted:,} rows in {len(intervals)} intervals "
+        f"{folder.name}: {labelled:,} labelled of {extracted:,} rows in {len(intervals)} intervals "
         f"extracted in {seconds:.1f} s"
     )
     return TrainingSnapshot(
         path=destination,
         digest=digest,
-        rows=digest.rows,
+        rows=labelled,
         extracted=extracted,
         intervals=tuple(intervals),
         as_of=as_of,
@@ -177,8 +181,11 @@ class _Reader:
         folder: ModelFolder,
         as_of: datetime,
         frozen: Mapping[Interval, pa.Table] | None,
+        *,
+        unlabelled: bool,
     ) -> None:
         self._frozen = frozen
+        self._unlabelled = unlabelled
         self.inputs = InputQuery(session, folder)
         self._labels = LabelQuery(session, folder)
         self._spec = folder.spec
@@ -206,15 +213,18 @@ class _Reader:
         for interval in intervals:
             rows = self._rows(interval)
             known = self._labels.read(interval, self._as_of)
-            labelled = join_labels(rows, known, self._spec.source.key, self._spec.target.name)
+            joined = join_labels(
+                rows, known, self._spec.source.key, self._spec.target.name, unlabelled=self._unlabelled
+            )
+            labelled = len(joined) - joined.column(self._spec.target.name).null_count
             share = IntervalRows(
                 interval=interval,
                 extracted=rows.num_rows,
-                labelled=labelled.num_rows,
-                unmatched_labels=known.num_rows - labelled.num_rows,
+                labelled=labelled,
+                unmatched_labels=known.num_rows - labelled,
                 digest=table_digest(rows),
             )
-            yield share, with_interval(labelled, interval)
+            yield share, with_interval(joined, interval)
 
     def _rows(self, interval: Interval) -> pa.Table:
         if self._frozen is not None:

@@ -1,4 +1,4 @@
-"""What the platform expects of every table, checked on Arrow: keys, times, and values a model can score.
+"""What the platform expects of every extract, checked on Arrow: keys, times, and values a model can score.
 
 The source refuses bad keys and times before a table is frozen; they are recorded here again, for
 an auditor reads the report and not our code. Arrow keeps NULL and NaN apart, pandas does not.
@@ -17,69 +17,96 @@ from rescore.spec import ModelSpec
 from rescore.validation.report import ExpectationResult, Severity
 from rescore.validation.wording import row_message
 
-__all__ = ["SNAPSHOT_COLUMNS", "BuiltIn", "check", "is_snapshot"]
-
-#: What a training snapshot has in front of an extract's columns.
-SNAPSHOT_COLUMNS = ("interval_start", "interval_end")
-
-_Finding = tuple[np.ndarray, str]
+__all__ = ["BuiltInChecks", "check"]
 
 
 @dataclass
-class BuiltIn:
+class BuiltInChecks:
     """The platform's results, and the rows that the model can't score.
 
     Attributes
     ----------
     results : list of ExpectationResult
         One per check.
-    rejected : list of (ndarray of int, str)
+    rejected : list of (ndarray of int64, str)
         Row positions and the reason that holds for them.
     """
 
     results: list[ExpectationResult] = field(default_factory=list)
-    rejected: list[_Finding] = field(default_factory=list)
+    rejected: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
 
-def is_snapshot(table: pa.Table) -> bool:
-    """Whether the table is a training snapshot rather than the extract of one interval."""
-    return tuple(table.column_names[: len(SNAPSHOT_COLUMNS)]) == SNAPSHOT_COLUMNS
+@dataclass(frozen=True)
+class _ValueCheck:
+    """A question asked of every value of some columns.
+
+    ``reason`` says why a row is rejected; empty where a failure is only recorded.
+    """
+
+    kind: str
+    severity: Severity
+    fails: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    what: str
+    reason: str
+    fine: str
 
 
-def check(table: pa.Table, spec: ModelSpec) -> BuiltIn:
+def _missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # A NaN reaches the model as a missing value, like a NULL.
+    return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+
+
+def _if_float(test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Callable[..., pa.ChunkedArray]:
+    """``test``, which is false of every value of another type."""
+    return lambda column: test(column) if pa.types.is_floating(column.type) else pa.repeat(False, len(column))
+
+
+_REQUIRED = _ValueCheck(
+    "expect_column_values_to_not_be_null", "warning", _missing, "missing though required: rejected",
+    "{} is required and missing", "none of the {} required features is missing",
+)  # fmt: skip
+_FINITE = _ValueCheck(
+    "expect_column_values_to_be_finite", "warning", _if_float(pc.is_inf), "infinite: rejected",
+    "{} is infinite", "none of the {} numeric features is infinite",
+)  # fmt: skip
+_NOT_A_NUMBER = _ValueCheck(
+    "expect_column_values_to_not_be_nan", "info", _if_float(pc.is_nan),
+    "NaN, not NULL; the model takes both for missing", "", "none of the {} numeric features is NaN",
+)  # fmt: skip
+
+
+def check(table: pa.Table, spec: ModelSpec) -> BuiltInChecks:
     """Run every built-in check; columns that are absent fail the first check and are skipped after.
 
     Parameters
     ----------
     table : pa.Table
-        An extract (``spec.input_columns``) or a training snapshot (``interval_start``,
-        ``interval_end``, ``spec.input_columns``, target).
+        An extract of one interval.
     spec : ModelSpec
         The model.
     """
-    found = BuiltIn()
-    snapshot = is_snapshot(table)
-    found.results.append(_columns(table, spec, snapshot=snapshot))
-    found.results.append(_row_count(table, spec, snapshot=snapshot))
-    key = ["interval_start", *spec.source.key] if snapshot else list(spec.source.key)
-    never_null = [*key, spec.source.event_time, *([spec.target.name] if snapshot else [])]
-    present = set(table.column_names)
-    for name in never_null:
-        if name in present:
-            found.results.append(_never_null(table, name))
-    if present.issuperset(key):
-        found.results.append(_unique(table, key))
-    _required(table, spec, found)
-    _finite(table, spec, found)
-    _not_a_number(table, spec, found)
-    return found
+    checks = BuiltInChecks([_columns(table, spec), _row_count(table, spec)])
+    key = list(spec.source.key)
+    checks.results += [
+        _rows_result(
+            table, "expect_column_values_to_not_be_null", name, "critical",
+            table.column(name).null_count, "missing",
+        )
+        for name in [*key, spec.source.event_time]
+        if name in table.column_names
+    ]  # fmt: skip
+    if set(key) <= set(table.column_names):
+        checks.results.append(_unique(table, key))
+    numeric = [feature.name for feature in spec.features if feature.kind == "numeric"]
+    required = [feature.name for feature in spec.features if feature.required]
+    for names, question in ((required, _REQUIRED), (numeric, _FINITE), (numeric, _NOT_A_NUMBER)):
+        if names:
+            checks.results += _check_values(table, names, question, checks.rejected)
+    return checks
 
 
-def _columns(table: pa.Table, spec: ModelSpec, *, snapshot: bool) -> ExpectationResult:
-    expected = list(spec.input_columns)
-    if snapshot:
-        expected = [*SNAPSHOT_COLUMNS, *expected, spec.target.name]
-    got = table.column_names
+def _columns(table: pa.Table, spec: ModelSpec) -> ExpectationResult:
+    expected, got = list(spec.input_columns), table.column_names
     message = f"columns are the {len(expected)} declared ones, in order"
     if got != expected:
         missing = [name for name in expected if name not in got]
@@ -87,52 +114,42 @@ def _columns(table: pa.Table, spec: ModelSpec, *, snapshot: bool) -> Expectation
         what = [f"missing {', '.join(missing)}"] if missing else []
         what += [f"not declared {', '.join(extra)}"] if extra else []
         message = f"columns differ from model.yaml: {'; '.join(what) or 'their order'}"
-    return _result(
-        "expect_table_columns_to_match_ordered_list",
-        None,
-        "critical",
+    return ExpectationResult(
+        type="expect_table_columns_to_match_ordered_list",
+        column=None,
+        severity="critical",
         success=got == expected,
         message=message,
         observed=got,
+        origin="platform",
     )
 
 
-def _row_count(table: pa.Table, spec: ModelSpec, *, snapshot: bool) -> ExpectationResult:
-    empty_is_fine = spec.schedule.empty == "publish" and not snapshot
+def _row_count(table: pa.Table, spec: ModelSpec) -> ExpectationResult:
+    empty_is_fine = spec.schedule.empty == "publish"
     rows = table.num_rows
     message = f"{rows:,} rows"
     if not rows:
         message = "no row at all" + (" (schedule.empty: publish allows it)" if empty_is_fine else "")
-    return _result(
-        "expect_table_row_count_to_be_between",
-        None,
-        "critical",
+    return ExpectationResult(
+        type="expect_table_row_count_to_be_between",
+        column=None,
+        severity="critical",
         success=rows > 0 or empty_is_fine,
         message=message,
         observed=rows,
+        origin="platform",
         parameters={"min_value": 0 if empty_is_fine else 1},
     )
 
 
-def _never_null(table: pa.Table, name: str) -> ExpectationResult:
-    return _row_result(
-        table,
-        "expect_column_values_to_not_be_null",
-        name,
-        "critical",
-        table.column(name).null_count,
-        "missing",
-    )
-
-
 def _unique(table: pa.Table, key: list[str]) -> ExpectationResult:
-    rows = table.num_rows
     repeated = 0
     if not _strictly_increasing(table, key):
-        repeated = rows - table.select(key).group_by(key).aggregate([]).num_rows
+        repeated = table.num_rows - table.select(key).group_by(key).aggregate([]).num_rows
     kind = "expect_column_values_to_be_unique" if len(key) == 1 else "expect_compound_columns_to_be_unique"
     what = "with the key of another row" if repeated else "with a key that occurs twice"
-    return _row_result(table, kind, ", ".join(key), "critical", repeated, what)
+    return _rows_result(table, kind, ", ".join(key), "critical", repeated, what)
 
 
 def _strictly_increasing(table: pa.Table, key: list[str]) -> bool:
@@ -158,126 +175,43 @@ def _strictly_increasing(table: pa.Table, key: list[str]) -> bool:
     return not undecided.any()
 
 
-def _required(table: pa.Table, spec: ModelSpec, found: BuiltIn) -> None:
-    required = [feature.name for feature in spec.features if feature.required]
-
-    def missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
-        # A NaN reaches the model as a missing value, like a NULL.
-        return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
-
-    if required:
-        found.results += _scan(
-            table,
-            required,
-            missing,
-            found.rejected,
-            kind="expect_column_values_to_not_be_null",
-            severity="warning",
-            what="missing though required: rejected",
-            reason="{} is required and missing",
-            fine=f"none of the {len(required)} required features is missing",
-        )
-
-
-def _finite(table: pa.Table, spec: ModelSpec, found: BuiltIn) -> None:
-    numeric = [feature.name for feature in spec.features if feature.kind == "numeric"]
-    if numeric:
-        found.results += _scan(
-            table,
-            numeric,
-            pc.is_inf,
-            found.rejected,
-            kind="expect_column_values_to_be_finite",
-            severity="warning",
-            what="infinite: rejected",
-            reason="{} is infinite",
-            fine=f"none of the {len(numeric)} numeric features is infinite",
-        )
-
-
-def _not_a_number(table: pa.Table, spec: ModelSpec, found: BuiltIn) -> None:
-    numeric = [feature.name for feature in spec.features if feature.kind == "numeric"]
-    if numeric:
-        found.results += _scan(
-            table,
-            numeric,
-            pc.is_nan,
-            None,
-            kind="expect_column_values_to_not_be_nan",
-            severity="info",
-            what="NaN, not NULL; the model takes both for missing",
-            reason="",
-            fine=f"none of the {len(numeric)} numeric features is NaN",
-        )
-
-
-def _scan(
-    table: pa.Table,
-    names: list[str],
-    test: Callable[[pa.ChunkedArray], pa.ChunkedArray],
-    rejected: list[_Finding] | None,
-    *,
-    kind: str,
-    severity: Severity,
-    what: str,
-    reason: str,
-    fine: str,
+def _check_values(
+    table: pa.Table, names: list[str], question: _ValueCheck, rejected: list[tuple[np.ndarray, str]]
 ) -> Iterator[ExpectationResult]:
-    """One result for each column with a row that ``test`` is true of; one for all where there is none."""
+    """One result for each column with a value that fails; one for all where there is none."""
     clean = True
     for name in names:
         if name not in table.column_names:
             continue
-        column = table.column(name)
-        if kind != "expect_column_values_to_not_be_null" and not pa.types.is_floating(column.type):
-            continue
-        positions = np.flatnonzero(pc.fill_null(test(column), False).to_numpy())
+        positions = np.flatnonzero(pc.fill_null(question.fails(table.column(name)), False).to_numpy(False))
         if not len(positions):
             continue
         clean = False
-        if rejected is not None:
-            rejected.append((positions, reason.format(name)))
-        yield _row_result(table, kind, name, severity, len(positions), what)
+        if question.reason:
+            rejected.append((positions, question.reason.format(name)))
+        yield _rows_result(table, question.kind, name, question.severity, len(positions), question.what)
     if clean:
-        yield _result(kind, None, severity, success=True, message=fine)
+        yield ExpectationResult(
+            type=question.kind,
+            column=None,
+            severity=question.severity,
+            success=True,
+            message=question.fine.format(len(names)),
+            origin="platform",
+        )
 
 
-def _row_result(
+def _rows_result(
     table: pa.Table, kind: str, column: str, severity: Severity, unexpected: int, what: str
 ) -> ExpectationResult:
     rows = table.num_rows
-    return _result(
-        kind,
-        column,
-        severity,
-        success=not unexpected,
-        message=row_message(column, rows, unexpected, what, [], None),
-        unexpected=unexpected,
-        fraction=unexpected / rows if rows else 0.0,
-    )
-
-
-def _result(
-    kind: str,
-    column: str | None,
-    severity: Severity,
-    *,
-    success: bool,
-    message: str,
-    observed: object = None,
-    parameters: dict[str, object] | None = None,
-    unexpected: int = 0,
-    fraction: float = 0.0,
-) -> ExpectationResult:
     return ExpectationResult(
         type=kind,
         column=column,
         severity=severity,
-        success=success,
-        observed=observed,
+        success=not unexpected,
+        message=row_message(column, rows, unexpected, what, [], None),
         unexpected_count=unexpected,
-        unexpected_fraction=fraction,
-        message=message,
+        unexpected_fraction=unexpected / rows if rows else 0.0,
         origin="platform",
-        parameters=parameters or {},
     )

@@ -8,12 +8,13 @@ memory in proportion to all its columns.
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -60,15 +61,34 @@ class Evaluation:
         Rows that fail it, ascending; None where it is not about rows.
     error : str or None
         Why it could not be evaluated.
-    part : str or None
-        The part of the table it was evaluated on; None for the whole.
     """
 
     success: bool
     observed: Any = None
     positions: np.ndarray | None = None
     error: str | None = None
-    part: str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One expectation and what it has to be shown.
+
+    Attributes
+    ----------
+    expectation : great_expectations Expectation
+        What is asked.
+    columns : tuple of str
+        Those it reads, in the table's order; all have to exist.
+    skips_nulls_of : tuple of str
+        Of these it looks at no row with a NULL.
+    row_level : bool
+        Whether it asks about every row.
+    """
+
+    expectation: Any
+    columns: tuple[str, ...]
+    skips_nulls_of: tuple[str, ...]
+    row_level: bool
 
 
 def expectation_classes() -> Any:
@@ -85,11 +105,6 @@ def expectation_classes() -> Any:
         ),
         column_aggregate=expectation.ColumnAggregateExpectation,
     )
-
-
-def is_row_level(expectation: Any) -> bool:
-    """Whether the expectation asks a question of every row."""
-    return isinstance(expectation, expectation_classes().row_level)
 
 
 def great_expectations() -> Any:
@@ -133,47 +148,32 @@ def ephemeral_context() -> Iterator[Any]:
         project_manager.set_project(earlier)
 
 
-def evaluate(table: pa.Table, expectations: list[tuple[Any, list[str]]]) -> list[Evaluation]:
+def evaluate(table: pa.Table, questions: Sequence[Question]) -> list[Evaluation]:
     """Evaluate expectations on a table.
-
-    Parameters
-    ----------
-    table : pa.Table
-        The rows.
-    expectations : list of (expectation, columns)
-        Each with the columns it needs, in the table's order; all have to exist.
 
     Returns
     -------
     list of Evaluation
         In the order given. One that could not be evaluated has an ``error`` and is not a success.
     """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for number, (_, needed) in enumerate(expectations):
-        groups.setdefault(tuple(needed), []).append(number)
-    found: dict[int, Evaluation] = {}
+    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
+    for number, question in enumerate(questions):
+        groups.setdefault((question.columns, _to_drop(table, question)), []).append(number)
+    evaluations: dict[int, Evaluation] = {}
     held = 0
     with ephemeral_context() as context:
-        for columns, numbers in groups.items():
-            frame = to_frame(table, list(columns))
-            try:
-                found |= _run(context, frame, {number: expectations[number][0] for number in numbers})
-            except Exception:  # one that can't even be planned takes its whole group down
-                for number in numbers:
-                    try:
-                        found |= _run(context, frame, {number: expectations[number][0]})
-                    except Exception as error:
-                        found[number] = Evaluation(False, error=f"{type(error).__name__}: {error}")
+        for (columns, without_null), numbers in groups.items():
+            asked = {number: questions[number] for number in numbers}
+            evaluations |= _evaluate_group(context, table, columns, without_null, asked)
             held += table.num_rows * len(columns)
-            del frame
             if held > _HELD_CELLS:  # validator, engine and what they computed hold one another
                 gc.collect()
                 held = 0
     silent = Evaluation(False, error="Great Expectations gave no result for it")
-    return [found.get(number, silent) for number in range(len(expectations))]
+    return [evaluations.get(number, silent) for number in range(len(questions))]
 
 
-def to_frame(table: pa.Table, columns: list[str]) -> pd.DataFrame:
+def to_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     """Columns of a table as a pandas frame whose index is the row position.
 
     NULL and NaN become one in pandas. Whole numbers stay whole where NULLs would make them
@@ -188,6 +188,58 @@ def to_frame(table: pa.Table, columns: list[str]) -> pd.DataFrame:
     )
 
 
+def _to_drop(table: pa.Table, question: Question) -> tuple[str, ...]:
+    """Columns whose rows with a NULL the expectation is not shown.
+
+    It would leave them out itself, but pandas would have made other values of the rest by then: whole
+    numbers beside a NULL are floats, and the text of one is '5.0'.
+    """
+    return tuple(
+        name
+        for name in question.skips_nulls_of
+        if table.column(name).null_count
+        and (pa.types.is_integer(table.column(name).type) or pa.types.is_boolean(table.column(name).type))
+    )
+
+
+def _evaluate_group(
+    context: Any,
+    table: pa.Table,
+    columns: tuple[str, ...],
+    without_null: tuple[str, ...],
+    asked: Mapping[int, Question],
+) -> dict[int, Evaluation]:
+    """Evaluate on one frame what reads the same columns of the same rows."""
+    positions = None
+    if without_null:
+        present = functools.reduce(pc.and_, (pc.is_valid(table.column(name)) for name in without_null))
+        positions = np.flatnonzero(present.to_numpy())
+        table = table.filter(present)
+    evaluations: dict[int, Evaluation] = {}
+    if not table.num_rows and without_null:  # asked about no value at all, nothing is unexpected
+        evaluations = {
+            number: Evaluation(True, positions=np.array([], dtype=np.int64))
+            for number, question in asked.items()
+            if question.row_level
+        }
+        asked = {number: question for number, question in asked.items() if number not in evaluations}
+    frame = to_frame(table, columns)
+    try:
+        evaluations |= _run(context, frame, asked)
+    except Exception:  # one that can't even be planned takes its whole group down
+        for number, question in asked.items():
+            try:
+                evaluations |= _run(context, frame, {number: question})
+            except Exception as error:
+                evaluations[number] = Evaluation(False, error=f"{type(error).__name__}: {error}")
+    if positions is None:
+        return evaluations
+    return {
+        number: one if one.positions is None else replace(one, positions=positions[one.positions])
+        for number, one in evaluations.items()
+    }
+
+
 def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
     if pa.types.is_integer(column.type):
         # Great Expectations is fast for int64 and float64 only.
@@ -200,7 +252,7 @@ def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
     return column.to_pandas()  # type: ignore[no-any-return]
 
 
-def _run(context: Any, frame: pd.DataFrame, expectations: dict[int, Any]) -> dict[int, Evaluation]:
+def _run(context: Any, frame: pd.DataFrame, asked: Mapping[int, Question]) -> dict[int, Evaluation]:
     from great_expectations.core.batch import Batch
     from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
     from great_expectations.validator.validator import Validator
@@ -212,18 +264,18 @@ def _run(context: Any, frame: pd.DataFrame, expectations: dict[int, Any]) -> dic
         execution_engine=PandasExecutionEngine(), data_context=context, batches=[Batch(data=data)]
     )
     numbered = [
-        expectation.copy(update={"meta": {_NUMBER: number}, "id": None}).configuration
-        for number, expectation in expectations.items()
+        question.expectation.copy(update={"meta": {_NUMBER: number}, "id": None}).configuration
+        for number, question in asked.items()
     ]
     results = validator.graph_validate(
         configurations=validator.process_expectations_for_validation(numbered, None),
         runtime_configuration={"result_format": dict(_RESULT_FORMAT), "catch_exceptions": True},
     )
-    found = {}
+    evaluations = {}
     for result in results:
         number = result.expectation_config.meta[_NUMBER]  # type: ignore[union-attr]
-        found[number] = _read(result, row_level=is_row_level(expectations[number]), rows=len(frame))
-    return found
+        evaluations[number] = _read(result, row_level=asked[number].row_level, rows=len(frame))
+    return evaluations
 
 
 def _read(result: Any, *, row_level: bool, rows: int) -> Evaluation:

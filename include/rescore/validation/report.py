@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
-__all__ = ["ExpectationResult", "Origin", "Severity", "ValidationReport", "join_reasons"]
+from rescore.document import Document, Part
+
+__all__ = [
+    "ExcludedReasons",
+    "ExpectationResult",
+    "Origin",
+    "Severity",
+    "Validation",
+    "ValidationReport",
+    "join_reasons",
+]
 
 Severity = Literal["critical", "warning", "info"]
 Origin = Literal["platform", "model"]
 
 
-@dataclass(frozen=True)
-class ExpectationResult:
+class ExpectationResult(Part):
     """What became of one expectation.
 
     Attributes
@@ -30,14 +41,14 @@ class ExpectationResult:
         could not be evaluated is ``critical`` whatever its author declared.
     success : bool
         Whether it was met.
+    message : str
+        One sentence for a person.
     observed : Any
         JSON-serialisable; the value looked at (a mean, a count of rows), None for row-level ones.
     unexpected_count : int
         Rows that fail it; 0 for an expectation that is not about rows.
     unexpected_fraction : float
         The same as a fraction of all rows validated, 0 to 1.
-    message : str
-        One sentence for a person.
     origin : {"platform", "model"}
         Built in, or from the model's ``expectations.py``.
     parameters : dict
@@ -50,18 +61,58 @@ class ExpectationResult:
     column: str | None
     severity: Severity
     success: bool
-    observed: Any
-    unexpected_count: int
-    unexpected_fraction: float
     message: str
+    observed: Any = None
+    unexpected_count: int = 0
+    unexpected_fraction: float = 0.0
     origin: Origin = "model"
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
 
 
+class ExcludedReasons(Part):
+    """How many rows were set aside for which reason."""
+
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, int] = Field(default_factory=dict)
+
+    def most_first(self) -> list[str]:
+        """A line for each reason, the one of most rows first."""
+        counts = {**self.quarantined, **self.rejected}
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return [f"{count:,} rows: {reason}" for reason, count in ordered]
+
+
+class ValidationReport(Document):
+    """What is stored of a validation; which rows were set aside stands in the table of keys, not here.
+
+    Attributes
+    ----------
+    rows, scored, quarantined, rejected : int
+        Rows validated, and what became of them: ``rows = scored + quarantined + rejected``.
+    success : bool
+        Whether the run may go on.
+    summary : str
+        One sentence.
+    results : tuple of ExpectationResult
+        The platform's own first, then the suite's, each in the order of declaration.
+    reasons : ExcludedReasons
+        Counts of rows set aside.
+    """
+
+    rows: int
+    scored: int
+    quarantined: int
+    rejected: int
+    success: bool
+    summary: str
+    results: tuple[ExpectationResult, ...]
+    reasons: ExcludedReasons = ExcludedReasons()
+
+
 @dataclass(frozen=True)
-class ValidationReport:
-    """What a validation found, in an order that depends on the rows and the suite alone.
+class Validation:
+    """The judgement of one interval's rows; it depends on the rows and the suite alone.
 
     ``rows = scored + len(quarantined) + len(rejected)``; no row is in both. A row that is
     rejected (the model can't score it) is not quarantined as well.
@@ -70,35 +121,27 @@ class ValidationReport:
     ----------
     rows : int
         Rows validated.
-    success : bool
-        Whether the run may go on: no critical expectation failed, and no more rows were set aside
-        than declared. Exactly then :func:`rescore.validation.gate` lets it through.
     results : tuple of ExpectationResult
         The platform's own first, then the suite's, each in the order of declaration.
     quarantined, rejected : dict of int to str
         Row position (0-based, ascending) to the reason in words.
+    allowed_fraction : float
+        Fraction of the rows, 0 to 1, that may be set aside.
     """
 
     rows: int
-    success: bool
     results: tuple[ExpectationResult, ...]
     quarantined: dict[int, str]
     rejected: dict[int, str]
+    allowed_fraction: float
 
-    @classmethod
-    def of(
-        cls,
-        rows: int,
-        results: tuple[ExpectationResult, ...],
-        *,
-        quarantined: dict[int, str],
-        rejected: dict[int, str],
-        allowed_fraction: float,
-    ) -> ValidationReport:
-        """Judge what was found: ``allowed_fraction`` of the rows (0 to 1) may be set aside."""
-        judged = cls(rows, True, results, quarantined, rejected)
-        success = not judged.failed("critical") and judged.set_aside_fraction <= allowed_fraction
-        return replace(judged, success=success)
+    @property
+    def success(self) -> bool:
+        """Whether the run may go on: no critical expectation failed, and not too many rows are set aside.
+
+        Exactly then :func:`rescore.validation.gate` lets it through.
+        """
+        return not self.failed("critical") and self.set_aside_fraction <= self.allowed_fraction
 
     @property
     def scored(self) -> int:
@@ -158,36 +201,33 @@ class ValidationReport:
             f"{len(self.rejected):,} rejected; {met}{failed}"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-serialisable values; excluded rows as counts per reason.
-
-        Which rows they are is :meth:`excluded`: it belongs to the table of keys, not into a report.
-        """
-        return {
-            "rows": self.rows,
-            "scored": self.scored,
-            "quarantined": len(self.quarantined),
-            "rejected": len(self.rejected),
-            "success": self.success,
-            "summary": self.summary(),
-            "results": [asdict(result) for result in self.results],
-            "reasons": {
-                "quarantined": dict(sorted(Counter(self.quarantined.values()).items())),
-                "rejected": dict(sorted(Counter(self.rejected.values()).items())),
-            },
-        }
+    def report(self) -> ValidationReport:
+        """What is stored of it."""
+        return ValidationReport(
+            rows=self.rows,
+            scored=self.scored,
+            quarantined=len(self.quarantined),
+            rejected=len(self.rejected),
+            success=self.success,
+            summary=self.summary(),
+            results=self.results,
+            reasons=ExcludedReasons(
+                quarantined=dict(sorted(Counter(self.quarantined.values()).items())),
+                rejected=dict(sorted(Counter(self.rejected.values()).items())),
+            ),
+        )
 
 
-def join_reasons(findings: list[tuple[np.ndarray, str]]) -> dict[int, str]:
-    """Join what was found at row positions into one reason per row, by ascending position.
+def join_reasons(reasons_at: Sequence[tuple[np.ndarray, str]]) -> dict[int, str]:
+    """Join the reasons at row positions into one per row, by ascending position.
 
     Parameters
     ----------
-    findings : list of (ndarray of int, str)
-        Row positions, and the reason that holds for all of them.
+    reasons_at : sequence of (ndarray of int64, str)
+        Row positions, shape ``(n_rows,)``, and the reason that holds for all of them.
     """
     reasons: dict[int, str] = {}
-    for positions, reason in findings:
+    for positions, reason in reasons_at:
         for position in positions.tolist():
             earlier = reasons.get(position)
             reasons[position] = reason if earlier is None else f"{earlier}; {reason}"

@@ -70,7 +70,7 @@ def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        return dict(pipeline.train_package(ctx, model_name, snapshot_digest))
+        return pipeline.train_package(ctx, model_name, snapshot_digest).to_dict()
 
 
 @task(doc_md=documents.COMPARE)

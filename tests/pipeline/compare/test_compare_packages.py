@@ -251,7 +251,7 @@ def test_packages_that_predict_other_things_are_not_compared(rivals):
     declared.write_text(declared.read_text().replace("kind: binary", "kind: binary, positive: false"))
     other = pipeline.train_model(rivals.ctx, NAME, as_of=rivals.day(38).start)
     with pytest.raises(ParameterError, match="do not predict the same thing"):
-        pipeline.compare_packages(rivals.ctx, NAME, other["version"])
+        pipeline.compare_packages(rivals.ctx, NAME, other.version)
 
 
 def test_the_same_file_built_again_from_committed_code_is_of_committed_code(compared, rivals):

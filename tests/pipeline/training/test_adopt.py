@@ -109,7 +109,7 @@ def declared(harbour: Any, tmp_path: Path) -> Callable[..., Context]:
     return declare
 
 
-def adopt(ctx: Context, path: Path, **options: Any) -> dict[str, Any]:
+def adopt(ctx: Context, path: Path, **options: Any) -> pipeline.AdoptedPackage:
     return pipeline.adopt_model(ctx, "tides", path, as_of=pd.Timestamp(AS_OF).to_pydatetime(), **options)
 
 
@@ -136,8 +136,8 @@ def _kept(ctx: Context) -> tuple[object, ...]:
 def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, tmp_path):
     ctx = harbour.ctx
     adopted = adopt(ctx, saved)
-    assert adopted["version"] == "1.0.1"
-    assert "not reproducible" in adopted["training"]
+    assert adopted.version == "1.0.1"
+    assert "not reproducible" in adopted.training
     pipeline.pin(ctx, "tides", "1.0.1", who="ada", why="it is what runs today")
     done = pipeline.score_interval(ctx, "tides", harbour.day(31))
     assert (done["rows"], done["package_version"]) == (72, "1.0.1")
@@ -155,7 +155,7 @@ def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, 
     assert [row[:2] for row in published] == [row[:2] for row in features]
     np.testing.assert_allclose([row[2] for row in published], fitted(seed).predict(frame), rtol=1e-12)
 
-    assert adopt(ctx, saved)["sha256"] == adopted["sha256"], "the same file is the same package"
+    assert adopt(ctx, saved).sha256 == adopted.sha256, "the same file is the same package"
     assert len(ctx.store.packages.of_model("tides")) == 2
 
 
@@ -186,9 +186,9 @@ def test_it_says_that_its_training_is_not_reproducible(harbour, saved, monkeypat
 
 def test_its_training_can_not_be_repeated(harbour, saved):
     adopted = adopt(harbour.ctx, saved)
-    found = pipeline.reproduce_package(harbour.ctx, "tides", adopted["version"])
+    found = pipeline.reproduce_package(harbour.ctx, "tides", adopted.version)
     assert "its training is not reproducible" in found.problem
-    again = pipeline.retrain_package(harbour.ctx, "tides", adopted["version"])
+    again = pipeline.retrain_package(harbour.ctx, "tides", adopted.version)
     assert (again.verdict, "adopted" in again.reason) == ("not_rederivable", True)
 
 
@@ -302,7 +302,7 @@ def test_an_own_class_of_a_notebook_is_found_in_the_folder(declared, tmp_path, m
 
     ctx = declared(OWN)
     adopted = adopt(ctx, path)
-    manifest = ctx.store.packages.find("tides", adopted["sha256"]).manifest
+    manifest = ctx.store.packages.find("tides", adopted.sha256).manifest
     assert "tides.pipeline.Clip" in manifest["artifact"]["types"]
     seen = json.loads(Path(f"{path}.json").read_text())
     assert not [name for name in seen if name.startswith(("RESCORE_", "PG", "AIRFLOW"))]
@@ -320,7 +320,7 @@ def test_a_type_is_allowed_for_the_folder_that_declares_it_alone(declared, harbo
     error = refused(harbour.ctx, path, RefusedTypeError, r"names argparse\.Namespace")
     assert "TRUSTED_TYPES" in error.fix
     ctx = declared('TRUSTED_TYPES = ("argparse.Namespace",)\n')
-    manifest = ctx.store.packages.find("tides", adopt(ctx, path)["sha256"]).manifest
+    manifest = ctx.store.packages.find("tides", adopt(ctx, path).sha256).manifest
     assert "argparse.Namespace" in manifest["artifact"]["types"]
     refused(harbour.ctx, path, RefusedTypeError, r"names argparse\.Namespace")
 

@@ -20,7 +20,7 @@ from rescore.folder import ModelFolder
 from rescore.model import one_thread, truth_for
 from rescore.pipeline.compare.proof import Fit, Rival, predicted, proved, reproduced, rows_since
 from rescore.pipeline.context import Context
-from rescore.pipeline.training.train import train_snapshot
+from rescore.pipeline.training.training_rows import train_snapshot
 from rescore.store import Snapshot
 
 __all__ = ["compare_packages"]

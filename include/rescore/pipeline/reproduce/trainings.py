@@ -98,8 +98,8 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         lock = Path(scratch) / "requirements.txt"
         with ZipFile(path) as wheel:
             lock.write_bytes(wheel.read(f"{model_name}/_data/requirements.txt"))
-        _, build = fit(ctx, folder, lineage, Path(scratch) / "fit", lock=lock)
-        again = build(package.version)
+        candidate = fit(ctx, folder, lineage, Path(scratch) / "fit", lock=lock)
+        again = candidate.build(package.version)
         same = again.sha256 == package.sha256
         return TrainingReproduction(
             model_name,

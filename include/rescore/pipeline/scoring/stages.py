@@ -143,7 +143,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
                 kinds=excluded["kind"].to_pylist(),
                 reasons=excluded["reason"].to_pylist(),
             )
-        ctx.store.reports.record_validation(run, report.to_dict())
+        ctx.store.reports.record_validation(run, report.report().to_dict())
         validation.gate(report, folder.spec)
         ctx.store.runs.advance(
             run, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)

@@ -3,19 +3,57 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rescore import drift, model, source
-from rescore.errors import ParameterError, StoreError
+from rescore import model
+from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
-from rescore.pipeline.context import Context, built_here
-from rescore.pipeline.packages.versions import same_or_next
-from rescore.pipeline.training.train import train_snapshot
+from rescore.pipeline.context import Context
+from rescore.pipeline.training.train import lineage_of, make_candidate, register
+from rescore.pipeline.training.training_rows import train_snapshot
+from rescore.sha256 import Sha256
+from rescore.store import Snapshot
 
-__all__ = ["adopt_model"]
+__all__ = ["AdoptedPackage", "adopt_model"]
+
+
+@dataclass(frozen=True)
+class AdoptedPackage:
+    """A package of a model that was fitted elsewhere.
+
+    Attributes
+    ----------
+    model, version, sha256 : str
+        Which package.
+    training : str
+        That it can't be repeated.
+    adopted_from, adopted_sha256 : str
+        Name and digest of the file.
+    snapshot_digest : str
+        The rows that it was measured on.
+    metrics : dict of str to float
+        On rows that it may have been fitted to.
+    """
+
+    model: str
+    version: str
+    sha256: Sha256
+    training: str
+    adopted_from: str
+    adopted_sha256: str
+    snapshot_digest: Sha256
+    metrics: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable values, the metrics beside the rest."""
+        fields = asdict(self)
+        return {**fields, **fields.pop("metrics")}
 
 
 def adopt_model(
@@ -28,7 +66,7 @@ def adopt_model(
     start: datetime | None = None,
     end: datetime | None = None,
     timeout: float = 600.0,
-) -> dict[str, Any]:
+) -> AdoptedPackage:
     """Convert a fitted model to a package; it is not pinned.
 
     A training snapshot is frozen as for a training; nothing is fitted to it. It gives the levels of
@@ -50,12 +88,6 @@ def adopt_model(
     timeout : float
         Seconds that loading and inspecting, and converting, may take each.
 
-    Returns
-    -------
-    dict
-        ``model``, ``version``, ``sha256``, ``training`` (that it is not reproducible), ``adopted_from``,
-        ``snapshot_digest``, and metrics on rows that it may have been fitted to.
-
     Raises
     ------
     ParameterError
@@ -69,70 +101,52 @@ def adopt_model(
     folder = ctx.model(model_name)
     _check_version(folder, version)
     saved = model.find_saved(file)
-    digests: list[str] = []
-
-    def snapshot() -> Path:
-        digests.append(train_snapshot(ctx, model_name, as_of=as_of, start=start, end=end))
-        return ctx.archive.get_input(digests[0])
-
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        rows = _ReferenceRows(ctx, model_name, as_of=as_of, start=start, end=end)
         fitted = model.adopt(
             saved,
             folder,
-            snapshot,
+            rows.freeze,
             build_dir=Path(scratch) / "build",
             progress=ctx.progress,
             timeout=timeout,
         )
-        [frozen] = ctx.store.snapshots.of_model(model_name, kind="training", digest=digests[0])[:1]
-        rows = source.read_frozen(ctx.archive.get_input(frozen.digest), frozen.digest)
-        profile = drift.build_reference(rows, folder.spec, fitted.out_of_fold, fitted.importance)
         adopted = fitted.final["adopted"]
         lineage = {
             "training": adopted["note"],
             "adopted_from": adopted["adopted_from"],
-            "snapshot_digest": frozen.digest,
-            "window": str(frozen.interval),
-            "as_of": frozen.as_of.isoformat(),
-            "snapshot": dict(frozen.details),
+            **lineage_of(rows.snapshot),
         }
-
-        def build(wanted: str) -> model.PackageFile:
-            return model.build_package(
-                fitted,
-                folder,
-                version=wanted,
-                reference_profile=profile,
-                lineage=lineage,
-                destination=Path(scratch) / "dist" / wanted,
-                lock=ctx.settings.lock,
-            )
-
-        known = ctx.store.packages.of_model(model_name)
-        package = same_or_next(build, known, folder) if version is None else build(version)
-        taken = [one for one in known if one.version == package.version and one.sha256 != package.sha256]
-        if taken:
-            raise StoreError(
-                f"{model_name} {package.version} is {taken[0].sha256} already",
-                expected=f"a version that no other package has, for {package.sha256}",
-                fix="leave --version out: the next free one is taken",
-            )
-        uri = ctx.archive.put_package(package.path, package.sha256)
-        built = built_here(folder)
-        ctx.store.packages.add(
-            model_name, package.version, package.sha256, package.manifest, uri, built=built
+        candidate = make_candidate(ctx, folder, fitted, lineage, Path(scratch), lock=ctx.settings.lock)
+        package, _ = register(ctx, candidate, version)
+        return AdoptedPackage(
+            model=model_name,
+            version=package.version,
+            sha256=Sha256(package.sha256),
+            training=adopted["note"],
+            adopted_from=saved.path.name,
+            adopted_sha256=adopted["adopted_from"]["sha256"],
+            snapshot_digest=Sha256(rows.snapshot.digest),
+            metrics=candidate.metrics,
         )
-    ctx.progress(f"{model_name} {package.version}: {package.sha256}")
-    return {
-        "model": model_name,
-        "version": package.version,
-        "sha256": package.sha256,
-        "training": adopted["note"],
-        "adopted_from": saved.path.name,
-        "adopted_sha256": adopted["adopted_from"]["sha256"],
-        "snapshot_digest": frozen.digest,
-        **{name: value for name, value in fitted.metrics.items() if value is not None},
-    }
+
+
+class _ReferenceRows:
+    """The snapshot to measure on, frozen only once the file is known to hold a model."""
+
+    def __init__(self, ctx: Context, model_name: str, **window: datetime | None) -> None:
+        self._ctx = ctx
+        self._model_name = model_name
+        self._window = window
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        digest = train_snapshot(self._ctx, self._model_name, **self._window)
+        return self._ctx.store.snapshots.of_model(self._model_name, kind="training", digest=digest)[0]
+
+    def freeze(self) -> Path:
+        """The file of the rows."""
+        return self._ctx.archive.get_input(self.snapshot.digest)
 
 
 def _check_version(folder: ModelFolder, version: str | None) -> None:

@@ -1,0 +1,1 @@
+"""What ``rescore check`` looks at, a file for each question."""

@@ -1,0 +1,64 @@
+"""What the folder itself says: declared, decided, tested."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from rescore.authoring.checks.result import CheckResult
+from rescore.folder import ModelFolder
+
+__all__ = ["check_declaration", "run_folder_tests"]
+
+
+def check_declaration(folder: ModelFolder) -> list[CheckResult]:
+    """What is declared, what is still to be decided, and what is declared in vain."""
+    spec = folder.spec
+    results = []
+    if not spec.source.known_by.reproducible_from_source:
+        what = "known_by: none: its history can't be extracted again; the leakage test can't look at it"
+        results.append(CheckResult("history", "warning", what, "give the source a recorded_at"))
+    if "retention" in spec.model_fields_set:
+        what = "retention is declared, but nothing acts on it yet: all rows and scores are kept"
+        fix = "delete what has to go yourself, or leave the key out"
+        results.append(CheckResult("retention", "warning", what, fix))
+    undecided = {
+        path.name: len(re.findall(r"\bDECIDE\b", path.read_text(encoding="utf-8")))
+        for path in sorted(folder.path.rglob("*"))
+        if path.suffix in {".yaml", ".sql", ".py"} and "__pycache__" not in path.parts
+    }
+    if any(undecided.values()):
+        where = ", ".join(f"{name} {count}" for name, count in undecided.items() if count)
+        what = f"DECIDE is left: {where}"
+        results.append(CheckResult("to decide", "warning", what, "decide, delete the word"))
+    return [*results, CheckResult("declaration", "ok", f"{len(spec.features)} features, {spec.target.kind}")]
+
+
+def run_folder_tests(folder: ModelFolder, python: str = sys.executable) -> CheckResult:
+    """Run the folder's own tests with ``python``, if it has pytest."""
+    tests = folder.path / "tests"
+    if not any(tests.glob("test_*.py")):
+        fix = f"write {tests / 'test_folder.py'}"
+        return CheckResult("folder tests", "warning", "the folder has no tests", fix)
+    # Deployments have no use for pytest; asked of the interpreter that would run it.
+    if subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode:
+        what = f"pytest is not installed for {python}: the tests in {tests} were not run"
+        return CheckResult("folder tests", "skipped", what, "pip install pytest, or run them where it is")
+    library = str(Path(__file__).parents[3])
+    path = os.pathsep.join([library, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(tests)]
+    done = subprocess.run(
+        command,
+        cwd=folder.path,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = (done.stdout + done.stderr).strip().splitlines() or ["no output"]
+    if done.returncode == 0:
+        return CheckResult("folder tests", "ok", lines[-1])
+    return CheckResult("folder tests", "failed", "\n".join(lines[-15:]), "correct what the tests name")

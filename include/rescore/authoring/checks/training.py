@@ -1,0 +1,114 @@
+"""Whether the model can be trained: on a few intervals, from the rows that scoring sees to a package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from rescore import model, source
+from rescore.authoring.checks.result import CheckResult
+from rescore.folder import ModelFolder
+from rescore.interval import Interval
+from rescore.pipeline import KeptRows, features_without_value, keep_rows, utc_now
+
+__all__ = [
+    "TrainingSample",
+    "check_expectations",
+    "check_fit",
+    "check_training_rows",
+    "fit_not_tried",
+    "sample_window",
+]
+
+#: Intervals that the check trains on, at most.
+_MAX_INTERVALS = 6
+#: Of one class alone nothing is learnt: one interval held out, and two folds, have to have both.
+_MIN_MIXED = 3
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """The rows of a few intervals, labelled or not."""
+
+    snapshot: source.TrainingSnapshot
+    rows: pa.Table
+
+
+def sample_window(url: str, folder: ModelFolder, last: Interval) -> tuple[list[Interval], bool]:
+    """The last few intervals, and whether a fit can be tried on them.
+
+    A class that is rare may be absent from the last intervals, which says nothing against the model:
+    then those of the training window are taken that have two classes each.
+    """
+    schedule, target = folder.spec.schedule.schedule(), folder.spec.target
+    latest = schedule.last_intervals(last.end, _MAX_INTERVALS)
+    if target.kind == "regression":
+        return latest, True
+    longest = max(folder.spec.training.intervals, _MAX_INTERVALS)
+    count = min(_MAX_INTERVALS, longest)
+    while True:
+        window = schedule.last_intervals(last.end, count)
+        mixed = _of_two_classes(source.labels(url, folder, window, utc_now()), target.name, window)
+        if len(mixed) >= _MIN_MIXED:
+            return (mixed[-_MAX_INTERVALS:] if count > _MAX_INTERVALS else window), True
+        if len(window) < count or count >= longest:
+            return latest, False
+        count = min(4 * count, longest)
+
+
+def check_training_rows(
+    url: str, folder: ModelFolder, window: Sequence[Interval], scratch: Path
+) -> tuple[list[CheckResult], TrainingSample]:
+    """Whether training sees the rows of an interval that scoring sees."""
+    snapshot = source.snapshot(url, folder, window, utc_now(), scratch / "all.parquet", unlabelled=True)
+    sample = TrainingSample(snapshot, source.read_frozen(snapshot.path, snapshot.digest.root))
+    last = window[-1]
+    scored = source.extract(url, folder, last, last.end, scratch / "scoring.parquet")
+    if scored.digest.root != snapshot.per_interval[-1].digest.root:
+        what = f"training sees other rows of {last} than scoring"
+        return [CheckResult("training rows", "failed", what, "see extract")], sample
+    labelled = f"{snapshot.rows:,} labelled rows of {len(window)} intervals"
+    what = f"{labelled}; those of {last} are scoring's, by digest"
+    return [CheckResult("training rows", "ok", what)], sample
+
+
+def check_expectations(
+    sample: TrainingSample, folder: ModelFolder, scratch: Path
+) -> tuple[list[CheckResult], KeptRows]:
+    """Whether each interval would have been scored, and what would have been set aside."""
+    kept = keep_rows(sample.rows, sample.snapshot, folder, scratch / "rows.parquet")
+    intervals = len(sample.snapshot.per_interval)
+    what = f"{intervals} intervals of {sample.rows.num_rows:,} rows, {kept.set_aside:,} of them set aside"
+    results = [CheckResult("expectations", "ok", what)]
+    if empty := features_without_value(kept.table, folder):
+        what = f"{', '.join(empty)}: no value in any of {kept.table.num_rows:,} rows"
+        fix = "a feature without any value in all of training is refused: fill it, or take it out"
+        results.insert(0, CheckResult("features", "warning", what, fix))
+    return results, kept
+
+
+def fit_not_tried(folder: ModelFolder, last: Interval) -> CheckResult:
+    """Of one class alone nothing is learnt, here or in the training that this stands for."""
+    what = (
+        f"fewer than {_MIN_MIXED} of the {folder.spec.training.intervals} intervals up to "
+        f"{last.end.isoformat()} have two values of {folder.spec.target.name}: a fit was not tried"
+    )
+    return CheckResult("fit", "skipped", what, "name a --day whose training window has both")
+
+
+def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path) -> CheckResult:
+    """Whether the pipeline is seeded, fits, and can be packaged."""
+    training = folder.spec.training.model_copy(update={"holdout_intervals": 1, "folds": 2})
+    small = replace(folder, spec=folder.spec.model_copy(update={"training": training}))
+    fitted = model.train(kept.path, small, build_dir=scratch / "build")
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in fitted.metrics.items() if value is not None)
+    return CheckResult("fit", "ok", f"seeded, fits and can be packaged; on one interval held out: {metrics}")
+
+
+def _of_two_classes(labels: pa.Table, target: str, window: Sequence[Interval]) -> list[Interval]:
+    classes = labels.group_by("interval_start").aggregate([(target, "count_distinct")])
+    counts = dict(zip(*(column.to_pylist() for column in classes.columns), strict=True))
+    return [interval for interval in window if counts.get(interval.start, 0) > 1]
