@@ -118,8 +118,8 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
     pipeline.pin(shop, name, package.version, who="tester", why="first")
     schedule = spec.schedule.schedule()
     done = pipeline.score_interval(shop, name, schedule.interval_ending(schedule.floor(LAST)))
-    assert done["rows"] > 20
-    assert pipeline.reproduce_run(shop, done["run_id"]).verdict == "identical"
+    assert done.rows > 20
+    assert pipeline.reproduce_run(shop, done.run_id).verdict == "identical"
 
 
 def test_a_table_without_recording_times_says_so(shop):

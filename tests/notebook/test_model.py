@@ -47,8 +47,8 @@ def test_predictions_of_a_frame_are_the_published_scores(harbour):
     done = pipeline.score_interval(harbour.ctx, MODEL, harbour.day(31))
     tides = rescore.Model(MODEL, context=harbour.ctx, quiet=True)
     run = tides.run()
-    assert run.run_id == done["run_id"]
-    assert list(tides.runs()["run_id"]) == [done["run_id"]]
+    assert run.run_id == done.run_id
+    assert list(tides.runs()["run_id"]) == [done.run_id]
 
     published = run.scores["score"].to_numpy()
     pinned = tides.predict(run.inputs)["score"].to_numpy()

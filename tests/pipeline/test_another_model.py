@@ -105,7 +105,7 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(harbou
 
     assert package.version == "2.3.0"
     assert week.duration == timedelta(days=7)
-    assert done["rows"] == 2 * 24 * 7
+    assert done.rows == 2 * 24 * 7
     labels = {label for (label,) in harbour.execute("SELECT DISTINCT label FROM scores.wind")}
     assert labels <= {"north", "east", "south", "west"}
     [(kind,)] = harbour.execute(
@@ -113,9 +113,9 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(harbou
         " WHERE attrelid = 'scores.wind'::regclass AND attname = 'day'"
     )
     assert kind == "date"
-    assert pipeline.reproduce_run(ctx, done["run_id"]).verdict == "identical"
-    measured = pipeline.measure_run(ctx, done["run_id"], week.end + timedelta(hours=1))
-    assert measured["labelled"] == done["rows"]
+    assert pipeline.reproduce_run(ctx, done.run_id).verdict == "identical"
+    measured = pipeline.measure_run(ctx, done.run_id, week.end + timedelta(hours=1))
+    assert measured["labelled"] == done.rows
 
 
 def test_training_again_from_the_same_rows_is_the_same_package(harbour):

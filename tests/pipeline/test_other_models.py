@@ -104,8 +104,8 @@ def test_a_regression_on_versioned_rows(
         "SELECT count(*) FROM generate_series(1, 40) n WHERE (89 * 7 + n) % 53 = 0"
     )  # a required feature, yesterday's reading, is missing: rejected, not scored
     assert (meters, days, wrong) == (40 - without, 1, 0)
-    assert pipeline.reproduce_run(desk.ctx, done["run_id"]).verdict == "identical"
-    measured = pipeline.measure_run(desk.ctx, done["run_id"], morning.end + timedelta(days=3))
+    assert pipeline.reproduce_run(desk.ctx, done.run_id).verdict == "identical"
+    measured = pipeline.measure_run(desk.ctx, done.run_id, morning.end + timedelta(days=3))
     assert measured["labelled"] > 30
     assert measured["rmse"] < 3
 
@@ -129,17 +129,17 @@ def test_text_into_classes_and_days_without_rows(
     assert package.version == "3.1.0"
     friday = desk.due("ticket_queue", datetime(2024, 4, 20, tzinfo=ZoneInfo("UTC")))
     done = pipeline.score_interval(desk.ctx, "ticket_queue", friday)
-    assert done["rows"] == 30
+    assert done.rows == 30
     scored = desk.execute("SELECT ticket, label, score FROM scores.ticket_queue ORDER BY ticket")
     assert all(ticket > 2**32 and 1 / 3 <= score <= 1 for ticket, _, score in scored)
     assert {label for _, label, _ in scored} == {"billing", "outage", "other"}
-    assert pipeline.reproduce_run(desk.ctx, done["run_id"]).verdict == "identical"
-    measured = pipeline.measure_run(desk.ctx, done["run_id"], friday.end + timedelta(days=2))
+    assert pipeline.reproduce_run(desk.ctx, done.run_id).verdict == "identical"
+    measured = pipeline.measure_run(desk.ctx, done.run_id, friday.end + timedelta(days=2))
     assert measured["accuracy"] > 0.8
 
     saturday = desk.due("ticket_queue", datetime(2024, 4, 21, tzinfo=ZoneInfo("UTC")))
     empty = pipeline.score_interval(desk.ctx, "ticket_queue", saturday)
-    assert empty["rows"] == 0
+    assert empty.rows == 0
     [(published,)] = desk.execute(
         "SELECT count(*) FROM scores.ticket_queue WHERE event_time >= '2024-04-20Z'"
     )

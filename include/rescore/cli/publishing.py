@@ -24,4 +24,4 @@ def publish(
     with context() as ctx:
         released = pipeline.release_run(ctx, run, who, reason)
     shown = ["interval", "rows", "verdict", "released_by", "reason"]
-    print_rows([released], as_json=as_json, title=f"{released['model']}: published", columns=shown)
+    print_rows([released.to_dict()], as_json=as_json, title=f"{released.model}: published", columns=shown)

@@ -49,7 +49,9 @@ def score(
     with context() as ctx:
         intervals = intervals_named(ctx.model(model).spec, start, end, day)
         known_by = moment(as_of, "--as-of")
-        published = [pipeline.score_interval(ctx, model, interval, known_by) for interval in intervals]
+        published = [
+            pipeline.score_interval(ctx, model, interval, known_by).to_dict() for interval in intervals
+        ]
     shown = ["interval", "rows", "package_version", "verdict", "run_id"]
     print_rows(published, as_json=as_json, title=f"{model}: published", columns=shown)
 

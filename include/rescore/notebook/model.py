@@ -279,24 +279,25 @@ class Model:
         NotFoundError
             No such run, or it has no scores.
         """
-        from rescore import source
-
         if run_id is None:
-            published = self._ctx.store.runs.published(self.name)
+            published = self._ctx.store.runs.published(self.name, last=1)
             if not published:
                 raise NotFoundError(f"{self.name} has no published run", fix=f"rescore score {self.name}")
             run_id = published[-1].run_id
-        run = self._ctx.store.runs.get(run_id)
-        if run.input_digest is None or run.model != self.name:
-            raise NotFoundError(f"run {run_id} is no run of {self.name} with frozen rows")
-        rows = source.read_frozen(self._ctx.archive.get_input(run.input_digest), run.input_digest)
+        run = self._ctx.store.runs.scored(run_id)
+        if run.model != self.name:
+            raise NotFoundError(
+                f"run {run_id} is one of {run.model}",
+                expected=f"a run of {self.name}",
+                fix="runs() lists them",
+            )
         return PublishedRun(
             model=self.name,
             run_id=run.run_id,
             interval=run.interval,
             package_version=run.package_version,
             score_digest=run.score_digest,
-            inputs=source.without(rows, self._ctx.store.excluded.positions(run)).to_pandas(),
+            inputs=self._ctx.kept_rows(run).to_pandas(),
             scores=self._ctx.store.scores.of_run(run).to_pandas(),
         )
 

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         retrain_package,
     )
     from rescore.pipeline.scoring.publishing import (
+        Published,
         publish_run,
         release_run,
     )
@@ -107,6 +108,7 @@ __all__ = [
     "Difference",
     "KeptRows",
     "PackageReproduction",
+    "Published",
     "Reproduction",
     "ScoreReproduction",
     "TrainedPackage",
@@ -178,7 +180,7 @@ __getattr__ = lazy_names(
             "reproduce_score",
         ],
         "reproduce.trainings": ["TrainingReproduction", "retrain_package"],
-        "scoring.publishing": ["publish_run", "release_run"],
+        "scoring.publishing": ["Published", "publish_run", "release_run"],
         "scoring.readiness": ["is_ready"],
         "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
         "training.adopt": ["AdoptedPackage", "adopt_model"],

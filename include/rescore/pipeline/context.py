@@ -8,14 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from rescore import source
 from rescore.disk import private_folder
 from rescore.errors import SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.progress import Progress, silent
 from rescore.settings import Settings
-from rescore.store import Archive, Store
+from rescore.store import Archive, ExtractedRun, Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Context", "built_here", "code_revision"]
 
@@ -110,6 +114,22 @@ class Context:
     def source_url(self, folder: ModelFolder) -> str:
         """The URL of the model's source database."""
         return self.connection(folder.spec.source.connection)
+
+    def frozen_rows(self, run: ExtractedRun) -> pa.Table:
+        """The frozen input of a run, all its rows, verified by its digest.
+
+        Raises
+        ------
+        NotFoundError
+            The archive no longer has it.
+        DigestMismatchError
+            The archive's file was changed.
+        """
+        return source.read_frozen(self.archive.get_input(run.input_digest), run.input_digest)
+
+    def kept_rows(self, run: ExtractedRun) -> pa.Table:
+        """The rows of the frozen input that were not set aside; see :meth:`frozen_rows`."""
+        return source.without(self.frozen_rows(run), self.store.excluded.positions(run))
 
     @property
     def scratch(self) -> Path:

@@ -5,17 +5,31 @@ published is ever overwritten: a new run supersedes. See ``docs/decisions`` for 
 """
 
 from rescore.store.archive import Archive
-from rescore.store.records import Package, Pin, Publication, Run, RunHandle, RunReference, Snapshot
+from rescore.store.records import (
+    ExtractedRun,
+    Package,
+    Pin,
+    Publication,
+    Run,
+    RunHandle,
+    RunReference,
+    RunState,
+    ScoredRun,
+    Snapshot,
+)
 from rescore.store.store import Store
 
 __all__ = [
     "Archive",
+    "ExtractedRun",
     "Package",
     "Pin",
     "Publication",
     "Run",
     "RunHandle",
     "RunReference",
+    "RunState",
+    "ScoredRun",
     "Snapshot",
     "Store",
 ]

@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from rescore.interval import Interval
+from rescore.sha256 import Sha256
 
 __all__ = [
     "OPEN_STATES",
-    "STATES",
+    "ExtractedRun",
+    "OpenState",
     "Package",
     "Pin",
     "Publication",
     "Run",
     "RunHandle",
     "RunReference",
+    "RunState",
+    "ScoredRun",
     "Snapshot",
     "run_id_of",
 ]
 
 #: What a run goes through, in order.
-OPEN_STATES = ("claimed", "extracted", "validated", "scored", "checked")
+OpenState = Literal["claimed", "extracted", "validated", "scored", "checked"]
 #: All states; the last three are final, but a stopped run can be released by a person with a reason.
-STATES = (*OPEN_STATES, "published", "failed", "stopped")
+RunState = Literal[OpenState, "published", "failed", "stopped"]
+OPEN_STATES: tuple[OpenState, ...] = get_args(OpenState)
 
 
 class _HasRunId(Protocol):
@@ -79,17 +84,17 @@ class Publication:
 
 @dataclass(frozen=True)
 class Run:
-    """One attempt to score one interval.
+    """One attempt to score one interval; :class:`ExtractedRun` or :class:`ScoredRun` if it got so far.
 
     Attributes
     ----------
     states : mapping of str to datetime
         When each state was entered (the last time, if more than once), in order.
-    input_digest, input_uri, query_sha256 : str or None
+    input_digest, input_uri, query_sha256 : Sha256, str and str, or None
         The frozen input: content digest, where it is, the SQL's sha256.
     rows_extracted, rows_scored, rows_quarantined, rows_rejected : int or None
         Row accounting.
-    score_digest : str or None
+    score_digest : Sha256 or None
         Content digest of the score table.
     environment : mapping
         The numeric environment and versions it ran in.
@@ -108,10 +113,10 @@ class Run:
     interval: Interval
     as_of: datetime
     fence: int
-    state: str
+    state: RunState
     states: Mapping[str, datetime]
     forked_from: str | None
-    input_digest: str | None
+    input_digest: Sha256 | None
     input_uri: str | None
     query_sha256: str | None
     rows_extracted: int | None
@@ -119,8 +124,8 @@ class Run:
     rows_quarantined: int
     rows_rejected: int
     package_version: str | None
-    package_sha256: str | None
-    score_digest: str | None
+    package_sha256: Sha256 | None
+    score_digest: Sha256 | None
     code_revision: str | None
     environment: Mapping[str, Any]
     airflow: Mapping[str, Any] | None
@@ -141,12 +146,30 @@ class Run:
 
 
 @dataclass(frozen=True)
+class ExtractedRun(Run):
+    """A run whose input is frozen."""
+
+    input_digest: Sha256
+    rows_extracted: int
+
+
+@dataclass(frozen=True)
+class ScoredRun(ExtractedRun):
+    """A run that has scores: what made them is known."""
+
+    rows_scored: int
+    package_version: str
+    package_sha256: Sha256
+    score_digest: Sha256
+
+
+@dataclass(frozen=True)
 class Package:
     """A registered model package: a wheel by the sha256 of its file."""
 
     model: str
     version: str
-    sha256: str
+    sha256: Sha256
     manifest: Mapping[str, Any]
     uri: str
     created_at: datetime
@@ -159,7 +182,7 @@ class Pin:
     pin_id: int
     model: str
     version: str
-    sha256: str
+    sha256: Sha256
     who: str
     why: str
     evidence: Mapping[str, Any]
@@ -171,8 +194,8 @@ class Snapshot:
     """A frozen table: the input of a run (kind ``input``) or a training snapshot (``training``)."""
 
     model: str
-    kind: str
-    digest: str
+    kind: Literal["input", "training"]
+    digest: Sha256
     interval: Interval
     as_of: datetime
     rows: int

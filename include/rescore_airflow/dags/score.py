@@ -100,7 +100,7 @@ def publish(run: str) -> dict[str, Any]:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        publication = dict(pipeline.publish_run(ctx, run))
+        publication = pipeline.publish_run(ctx, run).to_dict()
     context: Any = get_current_context()
     context["outlet_events"][context["task"].outlets[0]].extra = publication
     return publication

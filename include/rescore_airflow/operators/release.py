@@ -112,6 +112,6 @@ class Release(ApprovalOperator):
     def _publish(self, context: Any, ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]:
         from rescore import pipeline
 
-        publication = dict(pipeline.release_run(ctx, run_id, who, why))
+        publication = pipeline.release_run(ctx, run_id, who, why).to_dict()
         context["outlet_events"][self._scores].extra = publication
         return publication

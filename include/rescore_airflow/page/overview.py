@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rescore.errors import RescoreError
-from rescore.interval import Interval
 from rescore.report import age, span
 
 if TYPE_CHECKING:
@@ -128,9 +127,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
     except RescoreError as error:
         return ModelOverview(model, dag_id, problem=str(error))
     timezone = spec.schedule.timezone
-    published = ctx.store.runs.published(model)
-    latest = max(published, key=lambda run: run.interval.end, default=None)
-    current = {run.run_id for run in published}
+    latest = next(iter(ctx.store.runs.published(model, last=1)), None)
     pin = ctx.store.pins.current(model)
     return ModelOverview(
         name=model,
@@ -146,10 +143,8 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         if latest is None or latest.publication is None
         else age(now - latest.publication.published_at),
         history=history(ctx, model, last=0),  # a page that is only looked at leaves the source alone
-        missing=_missing(spec, {run.interval for run in published}, now),
-        runs=tuple(
-            _line(run, timezone, now, run.run_id in current) for run in ctx.store.runs.latest(model, limit)
-        ),
+        missing=_missing(ctx, spec, now),
+        runs=tuple(_line(run, timezone, now) for run in ctx.store.runs.latest(model, limit)),
         comparisons=tuple(
             ComparisonLine(
                 row["comparison_id"],
@@ -173,15 +168,15 @@ def model_pictures(ctx: Context, model: str) -> list[Picture]:
     ]
 
 
-def _missing(spec: ModelSpec, published: set[Interval], now: datetime) -> str | None:
+def _missing(ctx: Context, spec: ModelSpec, now: datetime) -> str | None:
     schedule = spec.schedule.schedule()
     due = schedule.last_intervals(min(now, schedule.end or now), 1)
-    if not due or due[0] in published:
+    if not due or ctx.store.runs.published(spec.name, due[0]):
         return None
     return span(due[0], spec.schedule.timezone)
 
 
-def _line(run: Run, timezone: str, now: datetime, current: bool) -> RunLine:
+def _line(run: Run, timezone: str, now: datetime) -> RunLine:
     error = run.error or {}
     publication = run.publication
     released = ""
@@ -191,7 +186,7 @@ def _line(run: Run, timezone: str, now: datetime, current: bool) -> RunLine:
         run_id=run.run_id,
         interval=span(run.interval, timezone),
         state="held" if run.held else run.state,
-        current=current,
+        current=publication is not None and publication.superseded_at is None,
         verdict=run.verdict or "",
         sentence=run.sentence or "",
         extracted=run.rows_extracted,

@@ -42,7 +42,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_package_installed_alone_gives_the_published_scores(harbour, empty, tmp_path):
     done = pipeline.score_interval(harbour.ctx, MODEL, harbour.day(31))
-    wheel = harbour.ctx.archive.get_package(done["package_sha256"])
+    wheel = harbour.ctx.archive.get_package(done.package_sha256)
     # The libraries come from the cache that made this environment; no test asks an index.
     installed = subprocess.run(
         [UV, "pip", "install", "--quiet", "--offline", "--python", empty, wheel],
@@ -55,12 +55,12 @@ def test_a_package_installed_alone_gives_the_published_scores(harbour, empty, tm
         pytest.skip(f"uv's cache does not hold the package's libraries: {installed.stderr.strip()[:200]}")
     assert installed.returncode == 0, installed.stderr
 
-    run = harbour.ctx.store.runs.get(done["run_id"])
+    run = harbour.ctx.store.runs.get(done.run_id)
     rows = harbour.ctx.archive.get_input(run.input_digest)
     answer = json.loads(_output([empty, "-I", "-c", ASK, rows], tmp_path))
     published = harbour.ctx.store.scores.of_run(run)["score"].to_numpy()
     assert answer["absent"] == ["rescore", "rescore_airflow", "airflow", "sqlalchemy", "great_expectations"]
-    assert answer["version"] == done["package_version"]
+    assert answer["version"] == done.package_version
     assert answer["bits"] == published.view(np.int64).tolist()
 
     proof = _output([empty, "-I", "-m", MODEL], tmp_path)

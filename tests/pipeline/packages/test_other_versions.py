@@ -40,7 +40,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("PATH", "")
     done = pipeline.score_interval(ctx, MODEL, harbour.day(31))
-    run = ctx.store.runs.get(done["run_id"])
+    run = ctx.store.runs.get(done.run_id)
 
     assert (run.state, run.package_sha256) == ("published", sha256)
     assert run.environment == manifest["environment"] != numeric_environment()
@@ -54,7 +54,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
 
     # Scores of the worker's own versions are proved beside them, each in its own environment.
     pipeline.pin(ctx, MODEL, "1.0.0", who="tester", why="back again")
-    today = ctx.store.runs.get(str(pipeline.score_interval(ctx, MODEL, harbour.day(32))["run_id"]))
+    today = ctx.store.runs.get(str(pipeline.score_interval(ctx, MODEL, harbour.day(32)).run_id))
     assert today.environment == numeric_environment()
     verdicts = {pipeline.reproduce_run(ctx, run_id).verdict for run_id in (run.run_id, today.run_id)}
     assert verdicts == {"identical"}

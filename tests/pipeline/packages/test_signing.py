@@ -85,8 +85,8 @@ def test_a_signed_package_is_pinned_scored_and_reproduced(harbour, strict, key):
     pipeline.sign_package(strict, "tides", key=key, who="ada")
     pipeline.pin(strict, "tides", "1.0.0", who="ada", why="signed")
     done = pipeline.score_interval(strict, "tides", harbour.day(31))
-    assert done["rows"] == 72
-    assert pipeline.reproduce_run(strict, done["run_id"]).verdict == "identical"
+    assert done.rows == 72
+    assert pipeline.reproduce_run(strict, done.run_id).verdict == "identical"
     assert pipeline.verify_package(strict, "tides")["signed_by"] == "ada"
 
 
@@ -95,7 +95,7 @@ def test_an_unsigned_package_is_refused(harbour, strict):
 
 
 def test_without_the_requirement_an_unsigned_package_scores(harbour):
-    assert pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))["rows"] == 72
+    assert pipeline.score_interval(harbour.ctx, "tides", harbour.day(31)).rows == 72
 
 
 def test_one_changed_byte_of_the_signature_is_refused(harbour, strict, key):

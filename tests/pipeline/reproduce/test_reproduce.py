@@ -169,7 +169,7 @@ def test_a_row_missing_from_the_table_is_shown(harbour, published):
 
 def test_on_another_processor_the_distance_is_measured(harbour, monkeypatch):
     """Kernels of an older processor, as its own machine would choose them; scoring refuses them."""
-    published = pipeline.score_interval(harbour.ctx, "tides", harbour.day(33))["run_id"]
+    published = pipeline.score_interval(harbour.ctx, "tides", harbour.day(33)).run_id
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
     monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX")
     done = pipeline.reproduce_run(harbour.ctx, published)

@@ -59,8 +59,8 @@ def shown(harbour: Any) -> list[tuple[object, ...]]:
 def test_drift_alone_holds_nothing_back(harbour, declared, on_drift, caplog):
     storm(harbour)
     done = pipeline.score_interval(declared(on_drift=on_drift), "tides", harbour.day(31))
-    assert done["verdict"] in {"drifted", "consequential"}
-    assert (done["reason"], done["released_by"]) == (None, None)
+    assert done.verdict in {"drifted", "consequential"}
+    assert (done.reason, done.released_by) == (None, None)
     warned = [record for record in caplog.records if record.name.startswith("rescore")]
     assert bool(warned) == (on_drift != "nothing")
 
@@ -80,7 +80,7 @@ def test_a_held_run_stays_checked_until_a_person_releases_it(harbour, declared):
             pipeline.release_run(ctx, run_id, who, why)
     done = pipeline.release_run(ctx, run_id, "ada", "it is only a storm")
 
-    assert (done["released_by"], done["reason"], done["rows"]) == ("ada", "it is only a storm", 72)
+    assert (done.released_by, done.reason, done.rows) == ("ada", "it is only a storm", 72)
     assert shown(harbour) == [(run.verdict, "it is only a storm", "ada")]
     [status] = ctx.store.history.status()
     assert (status["released_by"], status["attempt_held"]) == ("ada", False)
@@ -91,9 +91,9 @@ def test_a_held_run_stays_checked_until_a_person_releases_it(harbour, declared):
 
 
 def test_what_holds_is_what_the_model_says_it_acts_on(harbour, declared):
-    assert not pipeline.publish_run(declared(on_drift="hold"), checked(declared(on_drift="hold"), harbour))[
-        "reason"
-    ], "a run like training is not held"
+    assert not pipeline.publish_run(
+        declared(on_drift="hold"), checked(declared(on_drift="hold"), harbour)
+    ).reason, "a run like training is not held"
     storm(harbour)
     ctx = declared(on_drift="hold", acts_on="consequential", effect_floor=0.02)
     run = ctx.store.runs.get(checked(ctx, harbour))
@@ -116,7 +116,7 @@ def test_an_outage_is_published_with_its_flag_where_that_is_declared(harbour, de
     drought(harbour)
     ctx = declared(on_outage="publish_flagged", on_drift="hold")
     done = pipeline.score_interval(ctx, "tides", harbour.day(31))
-    assert done["verdict"] == "outage"
+    assert done.verdict == "outage"
     assert shown(harbour) == [("outage", "drift.on_outage: publish_flagged is declared", None)]
 
 

@@ -32,9 +32,9 @@ def test_a_published_interval_is_read_with_all_that_explains_it(harbour):
     done = pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
 
     rows = harbour.execute("SELECT count(*), min(package_version), min(verdict) FROM scores.tides")
-    assert rows == [(72, "1.0.0", done["verdict"])]
-    run = harbour.ctx.store.runs.get(done["run_id"])
-    assert run.rows_extracted == run.rows_scored == done["rows"] == 72
+    assert rows == [(72, "1.0.0", done.verdict)]
+    run = harbour.ctx.store.runs.get(done.run_id)
+    assert run.rows_extracted == run.rows_scored == done.rows == 72
     assert run.as_of == harbour.day(31).end
     [status] = harbour.ctx.store.history.status()
     assert status["model"] == "tides"
@@ -72,8 +72,8 @@ def test_the_same_interval_has_one_digest_however_and_wherever_it_is_scored(harb
     )
     shuffled = pipeline.score_interval(harbour.ctx, "tides", day)
 
-    assert first["score_digest"] == elsewhere["score_digest"] == shuffled["score_digest"]
-    assert len({first["run_id"], elsewhere["run_id"], shuffled["run_id"]}) == 3
+    assert first.score_digest == elsewhere.score_digest == shuffled.score_digest
+    assert len({first.run_id, elsewhere.run_id, shuffled.run_id}) == 3
     assert harbour.execute("SELECT count(*) FROM scores.tides") == [(72,)]
     assert harbour.execute("SELECT count(*) FROM scores.tides_history") == [(216,)]
 
@@ -102,11 +102,11 @@ def test_rows_set_aside_are_shown_with_their_reason_and_add_up(harbour):
     )
     done = pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
 
-    assert done["rows"] == 70
+    assert done.rows == 70
     excluded = harbour.execute("SELECT gauge, kind, reason FROM scores.tides_excluded ORDER BY gauge")
     assert [(gauge, kind) for gauge, kind, _ in excluded] == [("lock", "rejected"), ("pier", "quarantined")]
     assert all("pressure" in reason for _, _, reason in excluded)
-    assert pipeline.reproduce_run(harbour.ctx, done["run_id"]).verdict == "identical"
+    assert pipeline.reproduce_run(harbour.ctx, done.run_id).verdict == "identical"
 
 
 def test_a_cleared_task_scores_under_a_new_claim_and_the_earlier_attempt_can_not_publish(harbour):
@@ -120,7 +120,7 @@ def test_a_cleared_task_scores_under_a_new_claim_and_the_earlier_attempt_can_not
     with pytest.raises(StaleFenceError):
         pipeline.drift_run(ctx, first)
     done = pipeline.publish_run(ctx, pipeline.drift_run(ctx, again))
-    assert done["run_id"] == again
+    assert done.run_id == again
     assert pipeline.publish_run(ctx, again) == done
     assert ctx.store.runs.get(again).score_digest == ctx.store.runs.get(first).score_digest
 
@@ -134,10 +134,10 @@ def test_clearing_everything_from_validation_on_gives_the_same_scores(harbour):
         return pipeline.publish_run(ctx, pipeline.drift_run(ctx, pipeline.score_run(ctx, run_id)))
 
     first, second = onwards(), onwards()
-    assert first["run_id"] != second["run_id"]
-    assert first["score_digest"] == second["score_digest"]
+    assert first.run_id != second.run_id
+    assert first.score_digest == second.score_digest
     [current] = ctx.store.runs.published("tides")
-    assert current.run_id == second["run_id"]
+    assert current.run_id == second.run_id
 
 
 def test_an_outage_stops_before_publishing_and_says_what_is_missing(harbour):

@@ -26,7 +26,7 @@ def jointly(harbour: Any, tmp_path: Path) -> pipeline.Context:
 
 def reported(ctx: pipeline.Context, harbour: Any, number: int) -> dict[str, Any]:
     done = pipeline.score_interval(ctx, "tides", harbour.day(number))
-    return dict(ctx.store.reports.drift_of(ctx.store.runs.get(done["run_id"])) or {})
+    return dict(ctx.store.reports.drift_of(ctx.store.runs.get(done.run_id)) or {})
 
 
 def test_a_run_is_compared_with_rows_of_its_packages_snapshot(harbour, jointly):

@@ -140,8 +140,8 @@ def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, 
     assert "not reproducible" in adopted.training
     pipeline.pin(ctx, "tides", "1.0.1", who="ada", why="it is what runs today")
     done = pipeline.score_interval(ctx, "tides", harbour.day(31))
-    assert (done["rows"], done["package_version"]) == (72, "1.0.1")
-    assert pipeline.reproduce_run(ctx, done["run_id"]).verdict == "identical"
+    assert (done.rows, done.package_version) == (72, "1.0.1")
+    assert pipeline.reproduce_run(ctx, done.run_id).verdict == "identical"
 
     # Consumers read what the pickle itself predicts.
     published = harbour.execute("SELECT gauge, reading, score FROM scores.tides ORDER BY 1, 2")

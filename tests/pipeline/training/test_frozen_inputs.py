@@ -77,7 +77,7 @@ def test_training_uses_what_was_frozen_and_check_names_what_was_rewritten(visits
     assert max(rows["x"].to_pylist()) < 1000
 
     done = pipeline.score_interval(ctx, "visit", day(8))
-    assert pipeline.reproduce_run(ctx, done["run_id"]).verdict == "identical"
+    assert pipeline.reproduce_run(ctx, done.run_id).verdict == "identical"
     found = pipeline.rewritten(ctx, "visit", last=9)
     assert [(run.interval, late.changed, late.changed_columns) for run, late in found] == [
         (day(1), 2, ("x",)),

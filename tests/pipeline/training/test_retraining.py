@@ -60,7 +60,7 @@ def test_drift_asks_for_training_where_that_is_declared(harbour, declared, on_dr
         harbour.day(32).start,
     )
     ctx = declared(drift={"on_drift": on_drift})
-    assert pipeline.score_interval(ctx, "tides", harbour.day(31))["verdict"] == "ok"
+    assert pipeline.score_interval(ctx, "tides", harbour.day(31)).verdict == "ok"
     assert not pipeline.when_due(ctx, "tides", harbour.day(31).end)[0]
     run_id = pipeline.begin_extract(ctx, "tides", harbour.day(32))
     for stage in (pipeline.validate_run, pipeline.score_run, pipeline.drift_run):

@@ -190,9 +190,9 @@ def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
     names = list(dict.fromkeys(feature["name"] for one in rivals for feature in one.manifest["features"]))
     parts: list[pa.Table] = []
     left_out = []
-    for run in reversed(ctx.store.runs.published(model_name)[-LIVE_RUNS:]):
+    for run in reversed(ctx.store.runs.published(model_name, last=LIVE_RUNS)):
         try:
-            rows = source.read_frozen(ctx.archive.get_input(str(run.input_digest)), run.input_digest)
+            rows = ctx.frozen_rows(run)
         except RescoreError as error:
             left_out.append(f"{run.interval}: {error.what}")
             continue

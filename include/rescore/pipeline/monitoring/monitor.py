@@ -42,12 +42,8 @@ def monitor_model(
         JSON-serialisable.
     """
     measured = measure_due(ctx, model_name, now)
-    published = ctx.store.runs.published(model_name)
-    if run_ids is None:
-        chosen = published[-1:]
-    else:
-        wanted = set(run_ids)
-        chosen = [run for run in published if run.run_id in wanted]
+    last = 1 if run_ids is None else None
+    chosen = ctx.store.runs.published(model_name, last=last, run_ids=run_ids)
     lately = latest_performance(ctx, model_name, now)
     declared = ctx.model(model_name).spec.drift
     return {

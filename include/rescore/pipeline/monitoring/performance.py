@@ -16,7 +16,7 @@ from rescore import performance, source
 from rescore.errors import NotFoundError, SpecError
 from rescore.folder import ModelFolder
 from rescore.pipeline.context import Context, utc_now
-from rescore.store import Run
+from rescore.store import ScoredRun
 
 __all__ = ["latest_performance", "measure_due", "measure_run", "performance_by_run", "performance_by_week"]
 
@@ -45,7 +45,7 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> dic
         Metrics with intervals, the number of rows scored and labelled; see
         :func:`rescore.performance.measure`.
     """
-    run = ctx.store.runs.get(run_id)
+    run = ctx.store.runs.scored(run_id)
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
@@ -173,19 +173,18 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str
     }
 
 
-def _calibration(ctx: Context, run: Run) -> performance.ScoreCalibration | None:
+def _calibration(ctx: Context, run: ScoredRun) -> performance.ScoreCalibration | None:
     """What scores of the run's package meant in training; its drift report keeps it."""
     stored = (ctx.store.reports.drift_of(run) or {}).get("score_calibration")
     return None if stored is None else performance.ScoreCalibration.from_dict(stored)
 
 
-def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[Run]:
+def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[ScoredRun]:
     """The published runs whose labels should be known by ``now``, by interval."""
-    published = ctx.store.runs.published(folder.name)
-    return [run for run in published if run.interval.end + folder.spec.target.delay <= now]
+    return ctx.store.runs.published(folder.name, ended_by=now - folder.spec.target.delay)
 
 
-def _is_due(run: Run, before: dict[str, Any] | None, now: datetime) -> bool:
+def _is_due(run: ScoredRun, before: dict[str, Any] | None, now: datetime) -> bool:
     if before is None:
         return True
     if before["label_coverage"] == 1:
@@ -194,13 +193,13 @@ def _is_due(run: Run, before: dict[str, Any] | None, now: datetime) -> bool:
     return now - measured_at >= max(measured_at - run.interval.end, LEAST_AGE)
 
 
-def _week(folder: ModelFolder, run: Run) -> str:
+def _week(folder: ModelFolder, run: ScoredRun) -> str:
     there = run.interval.start.astimezone(ZoneInfo(folder.spec.schedule.timezone)).date()
     return (there - timedelta(days=there.weekday())).isoformat()
 
 
 def _outcomes(
-    ctx: Context, folder: ModelFolder, runs: Sequence[Run], as_of: datetime, *, segments: bool = True
+    ctx: Context, folder: ModelFolder, runs: Sequence[ScoredRun], as_of: datetime, *, segments: bool = True
 ) -> list[performance.Outcomes]:
     """Scores beside the labels known by ``as_of``, of each of some runs of different intervals."""
     known = source.labels(ctx.source_url(folder), folder, [run.interval for run in runs], as_of)
@@ -218,14 +217,10 @@ def _outcomes(
     return found
 
 
-def _scored_rows(ctx: Context, folder: ModelFolder, run: Run) -> pa.Table | None:
+def _scored_rows(ctx: Context, folder: ModelFolder, run: ScoredRun) -> pa.Table | None:
     """The segment columns of the rows that were scored; None if the frozen input is gone."""
-    if run.input_digest is None:
-        return None
     try:
-        path = ctx.archive.get_input(run.input_digest)
+        rows = ctx.kept_rows(run)
     except NotFoundError:
         return None
-    rows = source.read_frozen(path, run.input_digest)
-    held = [name for name in folder.spec.segments if name in rows.column_names]
-    return source.without(rows.select(held), ctx.store.excluded.positions(run))
+    return rows.select([name for name in folder.spec.segments if name in rows.column_names])

@@ -27,7 +27,7 @@ from rescore.pipeline.reproduce.score_again import (
     frozen_rows,
     largest_distance,
 )
-from rescore.store import Run
+from rescore.store import ScoredRun
 
 __all__ = ["Difference", "Reproduction", "Verdict", "judge", "published_run_ids", "reproduce_run"]
 
@@ -114,14 +114,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     SourceUnavailableError, StoreUnavailableError
         A database is down; try again later.
     """
-    run = ctx.store.runs.get(run_id)
-    if run.score_digest is None or run.package_sha256 is None:
-        raise NotFoundError(
-            f"run {run_id} has no scores to reproduce",
-            where=f"{run.model} {run.interval}, state {run.state}",
-            expected="a run that was scored",
-            fix="name a published run: rescore reproduce --model " + run.model,
-        )
+    run = ctx.store.runs.scored(run_id)
     stored = ctx.store.scores.of_run(run_id)
     note = ""
     again: Derived | str
@@ -170,7 +163,7 @@ def published_run_ids(
     return [run.run_id for run in runs]
 
 
-def _concluded(run: Run, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:
+def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:
     stored_digest = str(table_digest(stored).root)
     facts: dict[str, Any] = {
         "run_id": run.run_id,
@@ -190,7 +183,7 @@ def _concluded(run: Run, stored: pa.Table, again: Derived | str, note: str) -> R
     verdict, reason = judge(distance, again.environment, again.golden_ulps)
     if run.score_digest != stored_digest or verdict == "differs":
         verdict, reason = "differs", reason if verdict == "differs" and again.environment else ""
-        reason = reason or _reason(str(run.score_digest), stored_digest, digest)
+        reason = reason or _reason(run.score_digest, stored_digest, digest)
     return Reproduction(
         **facts,
         verdict=verdict,

@@ -18,7 +18,7 @@ from rescore.errors import DigestMismatchError, GoldenRowError, NotFoundError, R
 from rescore.model import ulps
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
-from rescore.store import Run
+from rescore.store import ScoredRun
 
 __all__ = ["Derived", "Difference", "Frozen", "derived", "differences", "frozen_rows", "largest_distance"]
 
@@ -65,7 +65,7 @@ class Frozen:
 
 
 @contextmanager
-def frozen_rows(ctx: Context, run: Run) -> Iterator[Frozen]:
+def frozen_rows(ctx: Context, run: ScoredRun) -> Iterator[Frozen]:
     """The frozen input of a run; where it is gone, the source's rows as known at ``as_of``.
 
     Raises
@@ -78,7 +78,7 @@ def frozen_rows(ctx: Context, run: Run) -> Iterator[Frozen]:
     """
     excluded = ctx.store.excluded.positions(run)
     try:
-        path = ctx.archive.get_input(str(run.input_digest))
+        path = ctx.archive.get_input(run.input_digest)
     except NotFoundError as gone:
         with TemporaryDirectory(dir=ctx.scratch) as scratch:
             yield _from_source(ctx, run, Path(scratch) / "again.parquet", excluded, gone)
@@ -86,7 +86,9 @@ def frozen_rows(ctx: Context, run: Run) -> Iterator[Frozen]:
         yield Frozen(path, source.read_frozen(path, run.input_digest), excluded)
 
 
-def _from_source(ctx: Context, run: Run, path: Path, excluded: list[int], gone: NotFoundError) -> Frozen:
+def _from_source(
+    ctx: Context, run: ScoredRun, path: Path, excluded: list[int], gone: NotFoundError
+) -> Frozen:
     as_of = run.as_of.isoformat()
     try:
         folder = ctx.model(run.model)
@@ -111,7 +113,7 @@ def _from_source(ctx: Context, run: Run, path: Path, excluded: list[int], gone: 
             f"the frozen input is gone, and the source was rewritten: as of {as_of} it gives "
             f"{again.rows:,} rows, and they are not the {run.rows_extracted:,} that were scored{query}",
             where=f"{run.model} {run.interval}",
-            expected=str(run.input_digest),
+            expected=run.input_digest,
             examples=[f"got {again.digest.root}"],
         )
     note = f"the frozen input is gone; the source as known at {as_of} gives the very rows that were scored"
@@ -138,7 +140,7 @@ class Derived:
     golden_ulps: int
 
 
-def derived(ctx: Context, run: Run, frozen: Frozen, schema: pa.Schema) -> Derived:
+def derived(ctx: Context, run: ScoredRun, frozen: Frozen, schema: pa.Schema) -> Derived:
     """Score the frozen rows of a run again with its package; nothing is published.
 
     Raises
@@ -146,7 +148,7 @@ def derived(ctx: Context, run: Run, frozen: Frozen, schema: pa.Schema) -> Derive
     NotFoundError, IntegrityError
         The package is gone or changed, or can't run here.
     """
-    package = open_package(ctx, run.model, str(run.package_sha256))
+    package = open_package(ctx, run.model, run.package_sha256)
     missing = [
         one["name"] for one in package.manifest["features"] if one["name"] not in frozen.rows.column_names
     ]

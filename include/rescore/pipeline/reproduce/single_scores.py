@@ -23,7 +23,7 @@ from rescore.pipeline.compare.proof import predicted, proved, reproduced
 from rescore.pipeline.context import Context
 from rescore.pipeline.reproduce.runs import Reproduction, Verdict, judge, reproduce_run
 from rescore.pipeline.reproduce.score_again import Derived, derived, frozen_rows, largest_distance
-from rescore.store import Run
+from rescore.store import ScoredRun
 
 __all__ = ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"]
 
@@ -138,14 +138,14 @@ def reproduce_score(
         )
     done = []
     for run_id, published in found:
-        run = ctx.store.runs.get(run_id)
+        run = ctx.store.runs.scored(run_id)
         for one in _of_run(ctx, run, published):
             ctx.store.reports.record_reproduction(run_id, one.verdict, {"scope": "score", **asdict(one)})
             done.append(one)
     return done
 
 
-def _of_run(ctx: Context, run: Run, published: pa.Table) -> list[ScoreReproduction]:
+def _of_run(ctx: Context, run: ScoredRun, published: pa.Table) -> list[ScoreReproduction]:
     rows = [published.slice(number, 1) for number in range(published.num_rows)]
     try:
         with frozen_rows(ctx, run) as frozen:
@@ -183,7 +183,7 @@ def _position(frozen: pa.Table, row: pa.Table, kept: np.ndarray[Any, Any]) -> in
     return int(found[0])
 
 
-def _score(run: Run, row: pa.Table, again: Derived | None, note: str) -> ScoreReproduction:
+def _score(run: ScoredRun, row: pa.Table, again: Derived | None, note: str) -> ScoreReproduction:
     keys = [name for name in row.column_names if name not in {"score", "label"}]
     facts: dict[str, Any] = {
         "run_id": run.run_id,
@@ -236,7 +236,7 @@ def reproduce_package(ctx: Context, model_name: str, reference: str) -> PackageR
         if error.retryable:
             raise
         problem = str(error)
-    runs = [run for run in ctx.store.runs.published(model_name) if run.package_sha256 == registered.sha256]
+    runs = ctx.store.runs.published(model_name, package_sha256=registered.sha256)
     return PackageReproduction(
         model=model_name,
         version=registered.version,

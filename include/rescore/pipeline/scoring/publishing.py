@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from rescore.errors import StoreError
+from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.pipeline.scoring.failures import recorded
-from rescore.store import Publication, Run
+from rescore.sha256 import Sha256
+from rescore.store import Publication, ScoredRun
 
-__all__ = ["publish_run", "release_run"]
+__all__ = ["Published", "publish_run", "release_run"]
 
 
-def publish_run(ctx: Context, run_id: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Published:
+    """What consumers see of an interval now, and what made it.
+
+    ``rows`` counts the scores; ``reason`` and ``released_by`` say why and by whom it was published
+    although its verdict is an outage, or it was held or stopped.
+    """
+
+    model: str
+    interval: Interval
+    run_id: str
+    rows: int
+    package_version: str
+    package_sha256: Sha256
+    verdict: str | None
+    sentence: str | None
+    score_digest: Sha256
+    published_at: datetime
+    reason: str | None
+    released_by: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable values, moments in ISO 8601."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
+            "interval": str(self.interval),
+            "published_at": self.published_at.isoformat(),
+        }
+
+
+def publish_run(ctx: Context, run_id: str) -> Published:
     """Make the run's scores what consumers see; publishing it again changes nothing.
-
-    Returns
-    -------
-    dict
-        ``model``, ``interval``, ``run_id``, ``rows``, ``package_version``, ``package_sha256``,
-        ``verdict``, ``sentence``, ``score_digest``, ``published_at``, ``reason``, ``released_by``.
 
     Raises
     ------
@@ -30,7 +57,7 @@ def publish_run(ctx: Context, run_id: str) -> dict[str, Any]:
     IntegrityError
         The staged rows are not those that were scored, or do not add up.
     """
-    run = ctx.store.runs.get(run_id)
+    run = ctx.store.runs.scored(run_id)
     reason = None
     if run.verdict == "outage" and ctx.model(run.model).spec.drift.on_outage == "publish_flagged":
         reason = "drift.on_outage: publish_flagged is declared"
@@ -40,7 +67,7 @@ def publish_run(ctx: Context, run_id: str) -> dict[str, Any]:
     return _published(run, publication)
 
 
-def release_run(ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]:
+def release_run(ctx: Context, run_id: str, who: str, why: str) -> Published:
     """Publish a run that is held, or was stopped as an outage; person and reason stand beside the scores.
 
     The fence, the row accounting and the digest are checked as ever: nobody can release scores that
@@ -54,11 +81,6 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]
         The run.
     who, why : str
         Stored for ever.
-
-    Returns
-    -------
-    dict
-        As :func:`publish_run`.
 
     Raises
     ------
@@ -76,7 +98,7 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]
             expected="a name and a reason",
             fix="give both; they are shown beside the scores",
         )
-    run = ctx.store.runs.get(run_id)
+    run = ctx.store.runs.scored(run_id)
     with recorded(ctx, run_id):
         publication = ctx.store.publications.publish(run, reason=why, released_by=who)
     if (publication.released_by, publication.reason) != (who, why):
@@ -91,18 +113,18 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]
     return _published(run, publication)
 
 
-def _published(run: Run, publication: Publication) -> dict[str, Any]:
-    return {
-        "model": run.model,
-        "interval": str(run.interval),
-        "run_id": run.run_id,
-        "rows": run.rows_scored,
-        "package_version": run.package_version,
-        "package_sha256": run.package_sha256,
-        "verdict": run.verdict,
-        "sentence": run.sentence,
-        "score_digest": run.score_digest,
-        "published_at": publication.published_at.isoformat(),
-        "reason": publication.reason,
-        "released_by": publication.released_by,
-    }
+def _published(run: ScoredRun, publication: Publication) -> Published:
+    return Published(
+        model=run.model,
+        interval=run.interval,
+        run_id=run.run_id,
+        rows=run.rows_scored,
+        package_version=run.package_version,
+        package_sha256=run.package_sha256,
+        verdict=run.verdict,
+        sentence=run.sentence,
+        score_digest=run.score_digest,
+        published_at=publication.published_at,
+        reason=publication.reason,
+        released_by=publication.released_by,
+    )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rescore import drift, model, source, validation
 from rescore.errors import HeldError, NotFoundError, OutageError, SpecError, StoreError
@@ -23,9 +23,9 @@ from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.pipeline.scoring.failures import recorded
-from rescore.pipeline.scoring.publishing import publish_run
+from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.training_rows import training_rows
-from rescore.store import Run
+from rescore.store import ExtractedRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,7 +128,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     run = _at(ctx, run_id, "extracted")
     folder = ctx.model(run.model)
     with recorded(ctx, run.run_id):
-        rows = source.read_frozen(_input(ctx, run), run.input_digest)
+        rows = ctx.frozen_rows(run)
         report = validation.validate(rows, folder)
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
@@ -211,14 +211,13 @@ def drift_run(ctx: Context, run_id: str) -> str:
     if run.state in {"checked", "published"}:
         return run_id  # the same rows and scores: the same report
     if run.state != "scored":
-        run = ctx.store.runs.get(score_run(ctx, run_id))
+        run_id = score_run(ctx, run_id)
+    run = ctx.store.runs.scored(run_id)
     folder = ctx.model(run.model)
     declared = folder.spec.drift
     with recorded(ctx, run.run_id):
-        package = open_package(ctx, run.model, _scored_with(run))
-        kept = source.without(
-            source.read_frozen(_input(ctx, run), run.input_digest), ctx.store.excluded.positions(run)
-        )
+        package = open_package(ctx, run.model, run.package_sha256)
+        kept = ctx.kept_rows(run)
         scores = ctx.store.scores.of_run(run)["score"].to_numpy()
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
@@ -242,7 +241,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
 
 def score_interval(
     ctx: Context, model_name: str, interval: Interval, as_of: datetime | None = None
-) -> dict[str, Any]:
+) -> Published:
     """All stages of one interval, one after the other; returns what :func:`publish_run` does."""
     run_id = begin_extract(ctx, model_name, interval, as_of)
     for stage in (validate_run, score_run, drift_run):
@@ -250,7 +249,7 @@ def score_interval(
     return publish_run(ctx, run_id)
 
 
-def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
+def predict_run(ctx: Context, run: ExtractedRun, package: model.Package) -> pa.Table:
     """Score the frozen input of a run, without the rows set aside; nothing is stored.
 
     Returns
@@ -259,7 +258,7 @@ def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
         Key columns, event time, ``score`` and, unless a regression, ``label``; in the input's order.
     """
     folder = ctx.model(run.model)
-    path = _input(ctx, run)
+    path = ctx.archive.get_input(run.input_digest)
     rows = source.read_frozen(path, run.input_digest)
     excluded = ctx.store.excluded.positions(run)
     _refuse_other_features(package, rows, folder)
@@ -270,12 +269,12 @@ def predict_run(ctx: Context, run: Run, package: model.Package) -> pa.Table:
     return scored
 
 
-def _at(ctx: Context, run_id: str, state: str) -> Run:
+def _at(ctx: Context, run_id: str, state: Literal["extracted", "validated"]) -> ExtractedRun:
     """The run in ``state``: itself, or a fork of it if an earlier attempt has gone on from there."""
     run = ctx.store.runs.get(run_id)
     if run.state == state:
-        return run
-    fork = ctx.store.runs.get(ctx.store.runs.fork(run, until=state).run_id)
+        return ctx.store.runs.extracted(run_id)
+    fork = ctx.store.runs.extracted(ctx.store.runs.fork(run, until=state))
     if fork.state != state:
         raise StoreError(
             f"run {run_id} never got as far as {state}",
@@ -284,18 +283,6 @@ def _at(ctx: Context, run_id: str, state: str) -> Run:
             fix="start again from the extraction",
         )
     return fork
-
-
-def _input(ctx: Context, run: Run) -> Path:
-    if run.input_digest is None:
-        raise NotFoundError(f"run {run.run_id} has no frozen input", fix="score the interval again")
-    return ctx.archive.get_input(run.input_digest)
-
-
-def _scored_with(run: Run) -> str:
-    if run.package_sha256 is None:
-        raise NotFoundError(f"run {run.run_id} has no package", fix="score the interval again")
-    return run.package_sha256
 
 
 def _refuse_other_features(package: model.Package, rows: pa.Table, folder: ModelFolder) -> None:

@@ -17,24 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from rescore.source import LateCommits
-    from rescore.store import Run
+    from rescore.store import ExtractedRun
 
-__all__ = ["frozen_rows", "history", "inputs_of", "rewritten"]
-
-
-def inputs_of(ctx: Context, model_name: str) -> dict[Interval, Run]:
-    """For each interval the run whose frozen rows count, by interval.
-
-    The published run, since its rows were really scored; where nothing was published, the last run
-    that froze rows: how a model collects its first inputs, before a package is pinned.
-    """
-    found = {
-        run.interval: run
-        for run in reversed(ctx.store.runs.latest(model_name, limit=100_000))
-        if run.input_digest is not None
-    }
-    found |= {run.interval: run for run in ctx.store.runs.published(model_name)}
-    return dict(sorted(found.items()))
+__all__ = ["frozen_rows", "history", "rewritten"]
 
 
 def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]) -> dict[Interval, pa.Table]:
@@ -47,13 +32,14 @@ def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]
     SpecError
         Rows were frozen without a column that the model has now.
     """
-    runs = inputs_of(ctx, folder.name)
+    window = Interval(intervals[0].start, intervals[-1].end)
+    runs = {run.interval: run for run in ctx.store.runs.with_input(folder.name, window=window)}
     tables = {}
     for interval in intervals:
         if interval not in runs:
             continue
         run = runs[interval]
-        rows = source.read_frozen(ctx.archive.get_input(str(run.input_digest)), run.input_digest)
+        rows = ctx.frozen_rows(run)
         missing = [name for name in folder.spec.input_columns if name not in rows.column_names]
         if missing:
             raise SpecError(
@@ -74,7 +60,7 @@ def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]
     return tables
 
 
-def rewritten(ctx: Context, model_name: str, last: int = 7) -> list[tuple[Run, LateCommits]]:
+def rewritten(ctx: Context, model_name: str, last: int = 7) -> list[tuple[ExtractedRun, LateCommits]]:
     """What the source says today of the rows of the last runs, where it is not what was frozen.
 
     Each is extracted again as of the same moment: rows that came late, are gone, or were changed in
@@ -82,8 +68,8 @@ def rewritten(ctx: Context, model_name: str, last: int = 7) -> list[tuple[Run, L
     """
     folder = ctx.model(model_name)
     found = []
-    for run in list(inputs_of(ctx, model_name).values())[-last:]:
-        frozen = source.read_frozen(ctx.archive.get_input(str(run.input_digest)), run.input_digest)
+    for run in ctx.store.runs.with_input(model_name, last=last):
+        frozen = ctx.frozen_rows(run)
         late = source.known_later(ctx.source_url(folder), folder, run.interval, run.as_of, frozen)
         if not late.none:
             found.append((run, late))
@@ -115,7 +101,7 @@ def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
         found = rewritten(ctx, model_name, last)
     except RescoreError as error:
         return f"{said}; whether it has rewritten them since can't be seen now: {error.what}"
-    looked = min(last, len(inputs_of(ctx, model_name)))
+    looked = len(ctx.store.runs.with_input(model_name, last=last))
     if not found:
         return f"{said}; it still gives those of the last {looked} runs" if looked else said
     changes = "; ".join(

@@ -86,10 +86,9 @@ def _reason(ctx: Context, spec: ModelSpec, now: datetime) -> tuple[bool, str]:
             f"package {pinned.version} knows labels up to {known_by.isoformat()}, {age.days} days ago",
         )
     if spec.drift.on_drift == "retrain":
-        published = [run for run in ctx.store.runs.published(spec.name) if run.interval.end <= now]
-        last = published[-1] if published else None
-        if last is not None and spec.drift.acts_at(last.verdict) and last.package_sha256 == pinned.sha256:
-            return True, f"the run of {last.interval} is {last.verdict}: {last.sentence}"
+        for last in ctx.store.runs.published(spec.name, last=1, ended_by=now):
+            if spec.drift.acts_at(last.verdict) and last.package_sha256 == pinned.sha256:
+                return True, f"the run of {last.interval} is {last.verdict}: {last.sentence}"
     worse = _performance(ctx, spec, pinned, known_by, now)
     if worse is not None:
         return True, worse

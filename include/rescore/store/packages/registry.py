@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from rescore.errors import NotFoundError, StoreError
+from rescore.sha256 import Sha256
 from rescore.store.database import Database, lock_by_name, where_of
 from rescore.store.jsonable import jsonable
 from rescore.store.records import Package, Pin
@@ -194,7 +195,10 @@ def _of_model(connection: Connection, model: str) -> list[Package]:
 
 def _pins(connection: Connection, model: str, limit: int | None = None) -> list[Pin]:
     query = select(pin_table).where(pin_table.c.model == model).order_by(pin_table.c.pin_id.desc())
-    return [Pin(**row._mapping) for row in connection.execute(query.limit(limit))]
+    return [
+        Pin(**{**row._mapping, "sha256": Sha256(row.sha256)})
+        for row in connection.execute(query.limit(limit))
+    ]
 
 
 def _packages() -> Select[Any]:
@@ -219,4 +223,4 @@ def _package(row: Row[Any]) -> Package:
     built = facts.pop("built")
     if built is not None:
         facts["manifest"] = {**facts["manifest"], "built": built}
-    return Package(**facts)
+    return Package(**(facts | {"sha256": Sha256(row.sha256)}))

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from rescore.interval import Interval
+from rescore.sha256 import Sha256
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
 from rescore.store.records import Snapshot
@@ -84,7 +85,7 @@ class Snapshots:
             Snapshot(
                 row.model,
                 row.kind,
-                row.digest,
+                Sha256(row.digest),
                 Interval(row.interval_start, row.interval_end),
                 row.as_of,
                 row.rows,

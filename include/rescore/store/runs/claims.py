@@ -15,7 +15,7 @@ from rescore.errors import StaleFenceError
 from rescore.interval import Interval, parse_moment
 from rescore.store.database import run_sql, store_table
 from rescore.store.jsonable import jsonable
-from rescore.store.records import OPEN_STATES, RunHandle
+from rescore.store.records import OPEN_STATES, OpenState, RunHandle, RunState
 from rescore.store.runs.queries import run_row
 from rescore.store.schema.models import has_tables, score_layout
 from rescore.store.schema.tables import claim as claim_table
@@ -43,7 +43,7 @@ def begin(
     model: str,
     interval: Interval,
     as_of: datetime,
-    state: str,
+    state: OpenState,
     facts: Mapping[str, Any],
 ) -> RunHandle:
     """Begin a run in ``state``, with the next fence of its interval."""
@@ -88,7 +88,7 @@ def fork(
     facts = {name: row._mapping[name] for name in _INHERITED}
     facts |= {"forked_from": origin, "airflow": jsonable(airflow or row.airflow)}
     passed = passed and until == "validated"
-    state = "claimed" if row.input_digest is None else "validated" if passed else "extracted"
+    state: OpenState = "claimed" if row.input_digest is None else "validated" if passed else "extracted"
     if state != "validated":
         facts |= {"rows_quarantined": 0, "rows_rejected": 0}
     interval = Interval(row.interval_start, row.interval_end)
@@ -132,7 +132,7 @@ def refuse_stale(connection: Connection, row: Row[Any]) -> None:
         )
 
 
-def enter_state(connection: Connection, run_id: str, state: str) -> None:
+def enter_state(connection: Connection, run_id: str, state: RunState) -> None:
     """Move to ``state`` and note when."""
     position = select(func.coalesce(func.max(state_table.c.position), 0) + 1).where(
         state_table.c.run_id == run_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from rescore.errors import NotFoundError
 from rescore.interval import Interval
-from rescore.store.records import Publication, Run
+from rescore.sha256 import Sha256
+from rescore.store.records import ExtractedRun, Publication, Run, ScoredRun
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import publication_history
 from rescore.store.schema.tables import run as run_table
@@ -97,7 +99,9 @@ def _uuid(run_id: str) -> str:
 
 def _not_found(run_id: str) -> NotFoundError:
     return NotFoundError(
-        f"there is no run {run_id}", expected="the UUID of a run", fix="rescore status lists runs"
+        f"there is no run {run_id}",
+        expected="the UUID of a run",
+        fix="rescore publish and the page of the model name runs; scores.status has the last ones",
     )
 
 
@@ -107,36 +111,17 @@ def _run(
     drift: tuple[str | None, str | None],
     publication: Publication | None,
 ) -> Run:
-    same = {
-        name: row._mapping[name]
-        for name in (
-            "run_id",
-            "model",
-            "as_of",
-            "fence",
-            "state",
-            "forked_from",
-            "input_digest",
-            "input_uri",
-            "query_sha256",
-            "rows_extracted",
-            "rows_scored",
-            "rows_quarantined",
-            "rows_rejected",
-            "package_version",
-            "package_sha256",
-            "code_revision",
-            "environment",
-            "airflow",
-            "error",
-        )
+    same = {field.name: row._mapping[field.name] for field in fields(Run) if field.name in row._mapping}
+    facts = same | {
+        "interval": Interval(row.interval_start, row.interval_end),
+        "states": states,
+        "input_digest": row.input_digest and Sha256(row.input_digest),
+        "package_sha256": row.package_sha256 and Sha256(row.package_sha256),
+        "score_digest": row.score_digest and Sha256(row.score_digest["root"]),
+        "verdict": drift[0],
+        "sentence": drift[1],
+        "publication": publication,
     }
-    return Run(
-        **same,
-        interval=Interval(row.interval_start, row.interval_end),
-        states=states,
-        score_digest=(row.score_digest or {}).get("root"),
-        verdict=drift[0],
-        sentence=drift[1],
-        publication=publication,
-    )
+    scored = row.score_digest is not None and row.package_sha256 is not None
+    kind = Run if row.input_digest is None else ScoredRun if scored else ExtractedRun
+    return kind(**facts)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
-from rescore.errors import StoreError
+from rescore.errors import NotFoundError, StoreError
 from rescore.interval import Interval
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
-from rescore.store.records import OPEN_STATES, Run, RunHandle, RunReference, run_id_of
+from rescore.store.records import (
+    OPEN_STATES,
+    ExtractedRun,
+    OpenState,
+    Run,
+    RunHandle,
+    RunReference,
+    ScoredRun,
+    run_id_of,
+)
 from rescore.store.runs.claims import begin, enter_state, fork, refuse_stale
 from rescore.store.runs.queries import read_run, read_runs, run_row
 from rescore.store.runs.states import described, end, open_run, require, set_facts
@@ -99,6 +109,32 @@ class Runs:
         with self._database.transaction() as connection:
             return read_run(connection, run_id_of(run))
 
+    def extracted(self, run: RunReference) -> ExtractedRun:
+        """One run, whose input is frozen.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or it has no frozen input.
+        """
+        named = self.get(run)
+        if not isinstance(named, ExtractedRun):
+            raise _without(named, "frozen input")
+        return named
+
+    def scored(self, run: RunReference) -> ScoredRun:
+        """One run that has scores.
+
+        Raises
+        ------
+        NotFoundError
+            No such run, or it has no scores.
+        """
+        named = self.get(run)
+        if not isinstance(named, ScoredRun):
+            raise _without(named, "scores")
+        return named
+
     def latest(
         self, model: str | None = None, limit: int = 100, *, interval: Interval | None = None
     ) -> list[Run]:
@@ -113,7 +149,17 @@ class Runs:
         with self._database.transaction() as connection:
             return read_runs(connection, query.order_by(run_table.c.claimed_at.desc()).limit(limit))
 
-    def published(self, model: str, interval: Interval | None = None, *, current: bool = True) -> list[Run]:
+    def published(
+        self,
+        model: str,
+        interval: Interval | None = None,
+        *,
+        current: bool = True,
+        last: int | None = None,
+        ended_by: datetime | None = None,
+        package_sha256: str | None = None,
+        run_ids: Collection[str] | None = None,
+    ) -> list[ScoredRun]:
         """Published runs by interval, then in the order of publication.
 
         Parameters
@@ -124,6 +170,14 @@ class Runs:
             Only this one.
         current : bool
             Only what consumers see now; False: superseded ones, too.
+        last : int, optional
+            Only so many, the latest.
+        ended_by : datetime, optional
+            Only intervals that had ended by then.
+        package_sha256 : str, optional
+            Only what this package scored.
+        run_ids : collection of str, optional
+            Only these.
         """
         published = publication_current if current else publication_history
         query = select(run_table).join(published, published.c.run_id == run_table.c.run_id)
@@ -132,9 +186,48 @@ class Runs:
             query = query.where(
                 run_table.c.interval_start == interval.start, run_table.c.interval_end == interval.end
             )
+        if ended_by is not None:
+            query = query.where(run_table.c.interval_end <= ended_by)
+        if package_sha256 is not None:
+            query = query.where(run_table.c.package_sha256 == package_sha256)
+        if run_ids is not None:
+            query = query.where(run_table.c.run_id.in_(run_ids))
         order = (run_table.c.interval_start, run_table.c.interval_end, published.c.sequence)
+        query = query.order_by(*(column.desc() for column in order)).limit(last)
         with self._database.transaction() as connection:
-            return read_runs(connection, query.order_by(*order))
+            return [run for run in read_runs(connection, query)[::-1] if isinstance(run, ScoredRun)]
+
+    def with_input(
+        self, model: str, *, window: Interval | None = None, last: int | None = None
+    ) -> list[ExtractedRun]:
+        """For each interval the run whose frozen rows count, by interval.
+
+        The published run, since its rows were really scored; where nothing was published, the last run
+        that froze rows.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        window : Interval, optional
+            Only intervals inside of it.
+        last : int, optional
+            Only so many intervals, the latest.
+        """
+        bounds = (run_table.c.interval_start, run_table.c.interval_end)
+        query = select(run_table).outerjoin(
+            publication_current, publication_current.c.run_id == run_table.c.run_id
+        )
+        query = query.where(run_table.c.model == model, run_table.c.input_digest.is_not(None))
+        if window is not None:
+            query = query.where(bounds[0] >= window.start, bounds[1] <= window.end)
+        published = publication_current.c.run_id.is_not(None)
+        query = query.ext(distinct_on(*bounds)).order_by(
+            *(bound.desc() for bound in bounds), published.desc(), run_table.c.claimed_at.desc()
+        )
+        with self._database.transaction() as connection:
+            runs = read_runs(connection, query.limit(last))[::-1]
+        return [run for run in runs if isinstance(run, ExtractedRun)]
 
     def update(self, run: RunReference, **facts: Any) -> None:
         """Record facts about an open run (see ``FACTS``).
@@ -151,7 +244,7 @@ class Runs:
         with self._database.transaction() as connection:
             set_facts(connection, open_run(connection, run), facts)
 
-    def advance(self, run: RunReference, state: str, **facts: Any) -> None:
+    def advance(self, run: RunReference, state: OpenState, **facts: Any) -> None:
         """Record facts and that the run has reached ``state``; reaching it again changes nothing.
 
         Parameters
@@ -210,3 +303,11 @@ class Runs:
             connection.execute(
                 update(run_table).where(run_table.c.run_id == row.run_id).values(error=described(error))
             )
+
+
+def _without(run: Run, what: str) -> NotFoundError:
+    return NotFoundError(
+        f"run {run.run_id} has no {what}",
+        where=f"{run.model} {run.interval}, state {run.state}",
+        fix=f"name a published run, or score the interval: rescore score {run.model}",
+    )

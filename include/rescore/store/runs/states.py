@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 from rescore.errors import DigestMismatchError, RescoreError, StoreError
 from rescore.interval import Interval
 from rescore.store.jsonable import jsonable
-from rescore.store.records import OPEN_STATES, RunReference, run_id_of
+from rescore.store.records import OPEN_STATES, OpenState, RunReference, RunState, run_id_of
 from rescore.store.runs.claims import enter_state
 from rescore.store.runs.queries import run_row
 from rescore.store.schema.tables import drift as drift_table
@@ -85,7 +85,7 @@ def set_facts(connection: Connection, row: Row[Any], facts: Mapping[str, Any]) -
         connection.execute(update(run_table).where(run_table.c.run_id == row.run_id).values(values))
 
 
-def require(connection: Connection, row: Row[Any], state: str) -> None:
+def require(connection: Connection, row: Row[Any], state: OpenState) -> None:
     """Refuse a state for which something is missing."""
     missing = []
     reached = OPEN_STATES.index(state)
@@ -111,7 +111,7 @@ def require(connection: Connection, row: Row[Any], state: str) -> None:
         )
 
 
-def end(connection: Connection, run: RunReference, state: str, error: BaseException | str) -> None:
+def end(connection: Connection, run: RunReference, state: RunState, error: BaseException | str) -> None:
     """Close the run with the error that ended it; a run that has ended stays as it is."""
     row = run_row(connection, run_id_of(run), lock=True)
     if row.state not in OPEN_STATES:
