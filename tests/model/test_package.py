@@ -385,6 +385,19 @@ def test_golden_rows_that_do_not_give_their_bits_stop_the_first_score(
     assert caught.value.data["found_score"] == recorded.hex()
 
 
+def test_golden_labels_stop_the_first_score_too(trained: Trained, rows: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "fitted"
+    shutil.copytree(trained.fitted.directory, directory)
+    golden = json.loads((directory / "fitted" / "golden.json").read_text())
+    golden["label"][5] = "true" if golden["label"][5] == "false" else "false"
+    (directory / "fitted" / "golden.json").write_text(json.dumps(golden))
+    other = build(trained, tmp_path, Fitted.open(directory))
+    package = open_package(other.path, expected_sha256=other.sha256, cache=tmp_path / "cache")
+    with pytest.raises(GoldenRowError, match=r"golden labels: the first other one is row 5") as caught:
+        package.predict(rows)
+    assert caught.value.data["expected_label"] == golden["label"][5]
+
+
 def test_a_missing_feature_is_named(package: Package, rows: Path, tmp_path: Path) -> None:
     pq.write_table(pq.read_table(rows).drop_columns(["wind"]), tmp_path / "less.parquet")
     with pytest.raises(ModelError, match=r"features are missing from less\.parquet: wind"):

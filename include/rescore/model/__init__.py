@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from rescore.model.runtime.package import (
         ulps,
     )
+    from rescore.model.runtime.scoring import (
+        Predictions,
+    )
     from rescore.model.signing import (
         sign_file,
         verify_file,
@@ -67,6 +70,7 @@ __all__ = [
     "Package",
     "PackageError",
     "PackageFile",
+    "Predictions",
     "SavedModel",
     "adopt",
     "build_package",
@@ -97,6 +101,7 @@ __getattr__ = lazy_names(
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],
         "runtime.package": ["ulps"],
+        "runtime.scoring": ["Predictions"],
         "signing": ["sign_file", "verify_file"],
         "target": ["truth_for"],
         "training": ["Fitted", "train", "train_verified"],

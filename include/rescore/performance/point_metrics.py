@@ -12,7 +12,7 @@ __all__ = ["metrics"]
 Array = npt.NDArray[Any]
 
 
-def metrics(kind: str, truth: Array, raw: Array) -> dict[str, float | None]:
+def metrics(kind: str, truth: Array, raw: Array, named: Array | None = None) -> dict[str, float | None]:
     """Metrics of predictions.
 
     Parameters
@@ -23,6 +23,8 @@ def metrics(kind: str, truth: Array, raw: Array) -> dict[str, float | None]:
         Positions of labels, or values.
     raw : ndarray
         What a package's ``raw`` gives.
+    named : ndarray, shape (n_rows,), optional
+        The position of the label that each row got. Default: the most probable one's.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def metrics(kind: str, truth: Array, raw: Array) -> dict[str, float | None]:
     labels = list(range(raw.shape[1]))
     log_loss = float(sk.log_loss(truth, raw, labels=labels))
     if kind == "multiclass":
-        return {"accuracy": float((raw.argmax(axis=1) == truth).mean()), "log_loss": log_loss}
+        named = raw.argmax(axis=1) if named is None else named
+        return {"accuracy": float((named == truth).mean()), "log_loss": log_loss}
     score = raw[:, 1]
     return {
         "auc": float(sk.roc_auc_score(truth, score)) if len(np.unique(truth)) == 2 else None,

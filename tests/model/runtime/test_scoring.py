@@ -127,6 +127,9 @@ def test_labels() -> None:
         def predict_proba(self, frame: object) -> np.ndarray:
             return np.tile([[0.2, 0.5, 0.3]], (BLOCK_ROWS, 1))
 
+        def predict(self, frame: object) -> np.ndarray:
+            return self.predict_proba(frame).argmax(axis=1)
+
     features = Features({"x": "numeric"})
     two = features.conform(pa.table({"x": [1.0, 2.0]}))
     many = Scorer(Fixed(), features, Target("multiclass", ("a", "b", "c"))).scores(two)

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from rescore.errors import ModelError, NotDeterministicError
 from rescore.model.child.describe import describe, selection
-from rescore.model.child.evaluate import permutation_importance
+from rescore.model.child.evaluate import measured, permutation_importance
 from rescore.model.child.golden import draw
 from rescore.model.child.trainer import Trainer, moment_text, pipeline_module, write_json
 from rescore.model.child.unpickle import load_pickle
@@ -30,7 +30,6 @@ from rescore.model.runtime.frames import Features
 from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer, Target
 from rescore.model.target import truth_for
-from rescore.performance import metrics
 
 __all__ = ["SYNTHETIC_ROWS", "Adopter"]
 
@@ -141,14 +140,14 @@ class Adopter(Trainer):
         rows = golden_table(golden, features)
         drawn = {"rows": draw(self._table, features, self._job["seed"] + 1, SYNTHETIC_ROWS)}
         compared = pa.concat_tables([rows, golden_table(drawn, features), self._table.slice(0, 1_000)])
-        before = scorer.raw(compared)
+        before = scorer.predictions(compared)
         scores = scorer.scores(rows)
         golden["score"] = [value.hex() for value in scores["score"].to_pylist()]
         golden["label"] = scores["label"].to_pylist() if "label" in scores.column_names else None
         self._refuse_neighbours(scorer, rows)
         content, types = self._serialise(scorer)
         converted = Scorer(load_artifact(content, types), features, scorer.target)
-        if converted.raw(compared).tobytes() != before.tobytes():
+        if not converted.predictions(compared).same_bits(before):
             raise NotDeterministicError(
                 f"{self._path.name} predicts otherwise after it was converted",
                 where=f"{compared.num_rows:,} rows, {SYNTHETIC_ROWS:,} of them synthetic",
@@ -186,7 +185,7 @@ class Adopter(Trainer):
         """Metrics on the rows of the hold-out; the model may well have been fitted to them."""
         first, stop = self._held_out
         table = self._table.slice(first, stop - first)
-        kind, truth = scorer.target.kind, self._truth[first:stop]
+        truth = self._truth[first:stop]
         write_json(
             self._out / "evaluation.json",
             {
@@ -195,7 +194,7 @@ class Adopter(Trainer):
                 "rows": stop - first,
                 "from": moment_text(self._starts[first]),
                 "last_interval": moment_text(self._starts[stop - 1]),
-                "metrics": metrics(kind, truth, scorer.raw(table)),
+                "metrics": measured(scorer, table, truth),
                 "importance": permutation_importance(scorer, table, truth, self._job["seed"]),
             },
         )

@@ -11,7 +11,7 @@ from rescore.model.runtime.frames import Array
 from rescore.model.runtime.scoring import BLOCK_ROWS, Scorer
 from rescore.performance import metrics
 
-__all__ = ["folds", "permutation_importance"]
+__all__ = ["folds", "measured", "permutation_importance"]
 
 #: How often each feature is shuffled at most. All its shuffles are predicted in one block, so few
 #: unseen rows are shuffled often and thousands, which average chance by themselves, once.
@@ -41,10 +41,18 @@ def folds(starts: Array, count: int) -> list[tuple[int, int]]:
     return list(zip(chosen, [*chosen[1:], len(starts)], strict=True))
 
 
+def measured(scorer: Scorer, table: pa.Table, truth: Array) -> dict[str, float | None]:
+    """Metrics of a fit on rows that it has not seen; see :func:`rescore.performance.metrics`."""
+    predictions = scorer.predictions(table)
+    return metrics(scorer.target.kind, truth, predictions.raw, predictions.named)
+
+
 def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: int) -> dict[str, float]:
     """How much worse the model gets when one feature is shuffled between rows.
 
-    Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows.
+    Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows. Shuffled copies of
+    as many features as fit are predicted in one block, so that few rows need few predictions: a row's
+    score does not depend on the rows beside it.
 
     Returns
     -------
@@ -56,18 +64,27 @@ def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: 
     if table.num_rows > BLOCK_ROWS:
         picked = np.linspace(0, table.num_rows - 1, BLOCK_ROWS).astype(np.int64)
         table, truth = table.take(pa.array(picked)), truth[picked]
-    rows = table.num_rows
+    rows, names = table.num_rows, scorer.features.names
     shuffles = max(1, min(MAX_SHUFFLES, BLOCK_ROWS // rows))
     base = _loss(scorer.target.kind, truth, scorer.raw(table))
     importance = {}
-    for position, name in enumerate(scorer.features.names):
-        random = np.random.default_rng([seed, position])
-        column = table.column(position)
-        orders = [pa.array(random.permutation(rows)) for _ in range(shuffles)]
-        changed = [table.set_column(position, name, column.take(order)) for order in orders]
-        raws = np.split(scorer.raw(pa.concat_tables(changed)), shuffles)
-        importance[name] = float(np.mean([_loss(scorer.target.kind, truth, raw) - base for raw in raws]))
+    together = max(1, BLOCK_ROWS // (rows * shuffles))  # features whose copies fill a block
+    for first in range(0, len(names), together):
+        chosen = range(first, min(first + together, len(names)))
+        changed = [copy for position in chosen for copy in _shuffled(table, position, shuffles, seed)]
+        raws = np.split(scorer.raw(pa.concat_tables(changed)), len(changed))
+        losses = [_loss(scorer.target.kind, truth, raw) - base for raw in raws]
+        for number, position in enumerate(chosen):
+            importance[names[position]] = float(np.mean(losses[number * shuffles : (number + 1) * shuffles]))
     return importance
+
+
+def _shuffled(table: pa.Table, position: int, shuffles: int, seed: int) -> list[pa.Table]:
+    """Copies of the rows with one column shuffled, another order in each."""
+    random = np.random.default_rng([seed, position])
+    name, column = table.column_names[position], table.column(position)
+    orders = [pa.array(random.permutation(table.num_rows)) for _ in range(shuffles)]
+    return [table.set_column(position, name, column.take(order)) for order in orders]
 
 
 def _loss(kind: str, truth: Array, raw: Array) -> float:

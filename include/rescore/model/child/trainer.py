@@ -27,7 +27,7 @@ from rescore.errors import NotDeterministicError, SpecError, TrainingError
 from rescore.model.artifact import serialise
 from rescore.model.child import checks
 from rescore.model.child.describe import describe, selection
-from rescore.model.child.evaluate import folds, permutation_importance
+from rescore.model.child.evaluate import folds, measured, permutation_importance
 from rescore.model.child.golden import draw
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.environment import numeric_environment
@@ -36,7 +36,6 @@ from rescore.model.runtime.frames import Array, Features
 from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer
 from rescore.model.target import encode_target
-from rescore.performance import metrics
 
 __all__ = ["Trainer", "moment_text", "pipeline_module", "write_json"]
 
@@ -180,7 +179,7 @@ class Trainer:
                 "rows": int(unseen.sum()),
                 "from": moment_text(self._starts[first]),
                 "last_interval": moment_text(self._starts[stop - 1]),
-                "metrics": metrics(scorer.target.kind, truth, scorer.raw(table)),
+                "metrics": measured(scorer, table, truth),
                 "importance": importance,
                 "artifact": {"types": types, "features": scorer.features.to_json()},
             },
@@ -201,7 +200,7 @@ class Trainer:
                 "rows": stop - first,
                 "from": moment_text(self._starts[first]),
                 "last_interval": moment_text(self._starts[stop - 1]),
-                "metrics": metrics(scorer.target.kind, self._truth[first:stop], scorer.raw(table)),
+                "metrics": measured(scorer, table, self._truth[first:stop]),
             },
         )
 
@@ -285,8 +284,8 @@ class Trainer:
     def _refuse_neighbours(self, scorer: Scorer, rows: pa.Table) -> None:
         """Score golden rows in another order and company; a row's bits must not change."""
         order = np.random.default_rng(self._job["seed"]).permutation(rows.num_rows)[: rows.num_rows // 2]
-        together, apart = scorer.raw(rows)[order], scorer.raw(rows.take(pa.array(order)))
-        if together.tobytes() != apart.tobytes():
+        together, apart = scorer.predictions(rows).take(order), scorer.predictions(rows.take(pa.array(order)))
+        if not together.same_bits(apart):
             raise NotDeterministicError(
                 "the score of a row depends on the rows it is scored with",
                 where="predict of the pipeline that build() gives",
@@ -304,7 +303,7 @@ class Trainer:
     def _refuse_other_bits(self, scorer: Scorer, content: bytes, types: list[str], rows: pa.Table) -> None:
         """Load what was written; it must predict the same bits as what was fitted."""
         loaded = Scorer(load_artifact(content, types), scorer.features, scorer.target)
-        if loaded.raw(rows).tobytes() != scorer.raw(rows).tobytes():
+        if not loaded.predictions(rows).same_bits(scorer.predictions(rows)):
             raise NotDeterministicError(
                 "the pipeline predicts otherwise after it was written and loaded",
                 where="the fitted pipeline",

@@ -142,9 +142,11 @@ class InstalledPackage:
     def _check_golden(self, scorer: Scorer) -> None:
         golden = self.golden
         expected = np.array([float.fromhex(score) for score in golden["score"]], dtype=np.float64)
-        found = scorer.scores(golden_table(golden, scorer.features))["score"].to_numpy()
+        scores = scorer.scores(golden_table(golden, scorer.features))
+        found = scores["score"].to_numpy()
         distance = ulps(expected, found)
         if not distance.any():
+            self._check_golden_labels(golden, scores)
             return
         row = int(np.flatnonzero(distance)[0])
         recorded, here = self.manifest["environment"], json.loads(json.dumps(numeric_environment()))
@@ -164,6 +166,22 @@ class InstalledPackage:
             max_ulps=int(distance.max()),
             environment={key: {"expected": recorded[key], "found": here.get(key)} for key in other},
         )
+
+    def _check_golden_labels(self, golden: Mapping[str, Any], scores: pa.Table) -> None:
+        found = scores["label"].to_pylist() if "label" in scores.column_names else None
+        if found != golden["label"]:
+            pairs = enumerate(zip(golden["label"], found or (), strict=False))
+            row, label = next(
+                ((row, label) for row, label in pairs if label[0] != label[1]), (0, (None, None))
+            )
+            raise GoldenError(
+                f"{self.label} does not give its golden labels: the first other one is row {row}, {label[1]}",
+                expected=str(label[0]),
+                fix="restore the package; its golden scores are the same",
+                row=row,
+                expected_label=label[0],
+                found_label=label[1],
+            )
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Score a person's frame.

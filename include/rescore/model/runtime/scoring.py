@@ -5,12 +5,15 @@ repeating its last row. Matrix kernels treat the rows at the end of an odd-sized
 than those in its middle, which changed up to half of a linear model's bits; with one shape for
 every call there is no such end. A row scored alone, in any chunk or in any subset gives the same
 bits, as long as the pipeline itself treats rows independently (training checks that).
+
+A row's label is what the estimator's ``predict`` says, which may have a threshold of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,11 +23,37 @@ from .environment import one_thread
 from .errors import ScoreError
 from .frames import Array, Features
 
-__all__ = ["BLOCK_ROWS", "Scorer", "Target"]
+__all__ = ["BLOCK_ROWS", "Predictions", "Scorer", "Target"]
 
 #: Rows of every frame an estimator sees. 16,384 rows x 20 floats fit a processor's cache; smaller
 #: blocks spend their time in scikit-learn's checks (4,096: twice the time of a linear model).
 BLOCK_ROWS = 16_384
+#: Classifiers of scikit-learn whose ``predict`` names the most probable class, but for the last bits of
+#: two that are equally probable. Of all others, and of rows with a tie, ``predict`` itself is asked.
+_MOST_PROBABLE = frozenset(
+    {
+        "CalibratedClassifierCV",
+        "DecisionTreeClassifier",
+        "ExtraTreeClassifier",
+        "ExtraTreesClassifier",
+        "GradientBoostingClassifier",
+        "HistGradientBoostingClassifier",
+        "LogisticRegression",
+        "LogisticRegressionCV",
+        "MLPClassifier",
+        "RandomForestClassifier",
+    }
+)
+#: Estimators of scikit-learn that leave both ``predict`` and ``predict_proba`` to one they hold.
+_DELEGATES = {
+    "GridSearchCV": "best_estimator_",
+    "HalvingGridSearchCV": "best_estimator_",
+    "HalvingRandomSearchCV": "best_estimator_",
+    "Pipeline": "steps",
+    "RandomizedSearchCV": "best_estimator_",
+}
+#: Two probabilities this near each other are a tie: rounding may have put them in their order.
+_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,6 +88,31 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What an estimator says of rows.
+
+    Attributes
+    ----------
+    raw : ndarray of float64
+        Regression: shape (n_rows,). Else the probability of each label, shape (n_rows, n_labels).
+    named : ndarray of int32, shape (n_rows,), or None
+        The position of each row's label; None for regression.
+    """
+
+    raw: Array
+    named: Array | None
+
+    def same_bits(self, other: Predictions) -> bool:
+        """Whether both say the same of the same rows, to the last bit."""
+        labels = [b"" if one.named is None else one.named.tobytes() for one in (self, other)]
+        return self.raw.tobytes() == other.raw.tobytes() and labels[0] == labels[1]
+
+    def take(self, rows: Array) -> Predictions:
+        """Those of some rows, by position or mask."""
+        return Predictions(self.raw[rows], None if self.named is None else self.named[rows])
+
+
+@dataclass(frozen=True)
 class Scorer:
     """An estimator with the features it was fitted on and the target it was fitted to."""
 
@@ -66,7 +120,7 @@ class Scorer:
     features: Features
     target: Target
 
-    def raw(self, table: pa.Table) -> Array:
+    def predictions(self, table: pa.Table) -> Predictions:
         """Predict in blocks.
 
         Parameters
@@ -74,25 +128,23 @@ class Scorer:
         table : pa.Table
             Conformed features (see :meth:`Features.conform`).
 
-        Returns
-        -------
-        ndarray of float64
-            Regression: shape (n_rows,). Else the probability of each label, shape
-            (n_rows, n_labels).
-
         Raises
         ------
         ScoreError
-            The estimator failed, or gave something that is no number.
+            The estimator failed, gave something that is no number, or named a class that it does not know.
         """
         rows = table.num_rows
-        shape = (rows,) if self.target.kind == "regression" else (rows, len(self.target.labels))
-        result = np.zeros(shape, dtype=np.float64)
+        regression = self.target.kind == "regression"
+        raw = np.zeros(rows if regression else (rows, len(self.target.labels)), dtype=np.float64)
+        named = None if regression else np.zeros(rows, dtype=np.int32)
         with one_thread():
             for start in range(0, rows, BLOCK_ROWS):
                 part = table.slice(start, BLOCK_ROWS)
-                result[start : start + part.num_rows] = self._block(part)[: part.num_rows]
-        wrong = np.flatnonzero(~np.isfinite(result.reshape(rows, -1)).all(axis=1)) if rows else ()
+                stop = start + part.num_rows
+                raw[start:stop], labels = self._block(part)
+                if named is not None:
+                    named[start:stop] = labels
+        wrong = np.flatnonzero(~np.isfinite(raw.reshape(rows, -1)).all(axis=1)) if rows else ()
         if len(wrong):
             raise ScoreError(
                 f"the model gave a score that is no finite number for {len(wrong):,} of {rows:,} rows",
@@ -100,7 +152,11 @@ class Scorer:
                 fix="impute missing values in pipeline.py, or declare the feature required",
                 positions=[int(position) for position in wrong[:5]],
             )
-        return result
+        return Predictions(raw, named)
+
+    def raw(self, table: pa.Table) -> Array:
+        """The numbers of :meth:`predictions`."""
+        return self.predictions(table).raw
 
     def scores(self, table: pa.Table, *, probabilities: bool = False) -> pa.Table:
         """Score conformed rows.
@@ -115,42 +171,88 @@ class Scorer:
         Returns
         -------
         pa.Table
-            ``score`` float64 and, unless it is a regression, ``label`` string. binary: the
-            probability of the positive label, and the positive label where it is over one half.
-            multiclass: the label of the largest probability (the first of equal ones), and that.
+            ``score`` float64 and, unless it is a regression, ``label`` string: what the estimator's
+            ``predict`` names. The score is the probability, binary: of the positive label;
+            multiclass: of the label.
         """
-        raw = self.raw(table)
-        if self.target.kind == "regression":
+        predictions = self.predictions(table)
+        raw, named = predictions.raw, predictions.named
+        if named is None:
             return pa.table({"score": pa.array(raw)})
-        if self.target.kind == "binary":
-            score = np.ascontiguousarray(raw[:, 1])
-            best = (score > 0.5).astype(np.int32)
-        else:
-            best = raw.argmax(axis=1).astype(np.int32) if len(raw) else np.zeros(0, np.int32)
-            score = raw[np.arange(len(raw)), best]
-        labels = pa.DictionaryArray.from_arrays(pa.array(best), pa.array(self.target.labels, pa.string()))
+        binary = self.target.kind == "binary"
+        score = np.ascontiguousarray(raw[:, 1]) if binary else raw[np.arange(len(raw)), named]
+        labels = pa.DictionaryArray.from_arrays(pa.array(named), pa.array(self.target.labels, pa.string()))
         columns = {"score": pa.array(score, pa.float64()), "label": labels.cast(pa.string())}
         if probabilities:
             columns |= {f"p{number}": pa.array(raw[:, number]) for number in range(raw.shape[1])}
         return pa.table(columns)
 
-    def _block(self, part: pa.Table) -> Array:
-        frame = self.features.frame(part, BLOCK_ROWS)
+    def _block(self, part: pa.Table) -> tuple[Array, Array | None]:
+        """The numbers and the labels' positions of at most one block of rows."""
+        frame, rows = self.features.frame(part, BLOCK_ROWS), part.num_rows
         try:
             if self.target.kind == "regression":
-                return np.asarray(self.estimator.predict(frame), dtype=np.float64).reshape(-1)
-            given = np.asarray(self.estimator.predict_proba(frame), dtype=np.float64)
+                return np.asarray(self.estimator.predict(frame), np.float64).reshape(-1)[:rows], None
+            raw = np.asarray(self.estimator.predict_proba(frame), np.float64)
+            raw = self._in_order_of_labels(raw)[:rows]
+            if self._names_the_most_probable and not _tied(raw):
+                return raw, raw.argmax(axis=1)
+            return raw, self._positions(np.asarray(self.estimator.predict(frame)).reshape(-1)[:rows])
+        except ScoreError:
+            raise
         except Exception as error:
             raise ScoreError(
                 f"the model's pipeline failed: {type(error).__name__}: {error}",
                 expected="a score for rows like those of training",
                 fix="look at the feature it names; the suite in expectations.py can set such rows aside",
             ) from error
+
+    @cached_property
+    def _names_the_most_probable(self) -> bool:
+        """Whether ``predict`` is known to name the most probable class: by the estimator that decides."""
+        decides = self.estimator
+        while type(decides).__module__.startswith("sklearn.") and type(decides).__name__ in _DELEGATES:
+            decides = getattr(decides, _DELEGATES[type(decides).__name__])
+            decides = decides[-1][1] if isinstance(decides, list) else decides
+        return type(decides).__module__.startswith("sklearn.") and type(decides).__name__ in _MOST_PROBABLE
+
+    @cached_property
+    def _label_of_class(self) -> dict[Any, int]:
+        """The position of the label of each class that the estimator knows."""
+        classes = np.asarray(self.estimator.classes_).tolist()
+        if self.target.order:
+            return {classes[column]: label for label, column in enumerate(self.target.order)}
+        return {one: int(one) for one in classes}
+
+    def _in_order_of_labels(self, given: Array) -> Array:
+        labels = len(self.target.labels)
         if self.target.order:
             return np.ascontiguousarray(given[:, self.target.order])
-        if list(self.estimator.classes_) == list(range(len(self.target.labels))):
+        columns = list(self._label_of_class.values())
+        if columns == list(range(labels)):
             return given
         # A fold may lack a class: its probability is 0.
-        every = np.zeros((len(given), len(self.target.labels)))
-        every[:, np.asarray(self.estimator.classes_, dtype=np.intp)] = given
+        every = np.zeros((len(given), labels))
+        every[:, columns] = given
         return every
+
+    def _positions(self, classes: Array) -> Array:
+        values, inverse = np.unique(classes, return_inverse=True)
+        unknown = [value for value in values.tolist() if value not in self._label_of_class]
+        if unknown:
+            raise ScoreError(
+                f"the model's predict() named {unknown[0]!r}",
+                expected=f"one of the classes it was fitted to: {', '.join(map(repr, self._label_of_class))}",
+                fix="return one of classes_ from predict()",
+            )
+        positions = np.array([self._label_of_class[value] for value in values.tolist()], dtype=np.int32)
+        named: Array = positions[inverse]
+        return named
+
+
+def _tied(raw: Array) -> bool:
+    """Whether the two largest probabilities of any row are so near that rounding may order them."""
+    if raw.shape[1] < 2:
+        return True
+    two = np.partition(raw, -2, axis=1)[:, -2:]
+    return bool((two[:, 1] - two[:, 0] < _TIE).any())

@@ -17,7 +17,7 @@ from rescore import source
 from rescore.comparison import Comparison, measured, movement
 from rescore.errors import ParameterError, RescoreError
 from rescore.folder import ModelFolder
-from rescore.model import one_thread, truth_for
+from rescore.model import Predictions, one_thread, truth_for
 from rescore.pipeline.compare.proof import Fit, Rival, predicted, proved, reproduced, rows_since
 from rescore.pipeline.context import Context
 from rescore.pipeline.training.training_rows import train_snapshot
@@ -214,12 +214,13 @@ def _scored(
     wanted[fit].append(("holdout", holdout))
     if live is not None:
         wanted["final"].append(("live", live))
-    raws: dict[str, Any] = {"live": None}
+    scored: dict[str, Predictions] = {}
     for which, parts in wanted.items():
         if parts:
             found = predicted(ctx, rival, which, [rows for _, rows in parts])
-            raws |= dict(zip([name for name, _ in parts], found, strict=True))
-    return raws, reproduced(rival, raws.pop("own"))
+            scored |= dict(zip([name for name, _ in parts], found, strict=True))
+    proof = reproduced(rival, scored.pop("own"))
+    return {"live": None, **{name: one.raw for name, one in scored.items()}}, proof
 
 
 def _described(rival: Rival) -> dict[str, Any]:

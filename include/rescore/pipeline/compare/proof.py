@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from rescore import model, source
 from rescore.errors import DigestMismatchError, MetricMismatchError, NotFoundError
 from rescore.interval import parse_moment
-from rescore.model import one_thread, truth_for, ulps
+from rescore.model import Predictions, one_thread, truth_for, ulps
 from rescore.performance import metrics
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
@@ -141,8 +141,8 @@ def rows_since(rows: pa.Table, moment: datetime) -> pa.Table:
     )
 
 
-def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) -> list[Any]:
-    """Raw predictions (as ``Scorer.raw``) of some tables, by one process."""
+def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) -> list[Predictions]:
+    """Predictions and labels of some tables, by one process."""
     manifest = rival.manifest
     names = [feature["name"] for feature in manifest["features"]]
     together = pa.concat_tables([rows.select(names) for rows in tables], promote_options="permissive")
@@ -151,16 +151,16 @@ def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) 
         path = Path(scratch) / "rows.parquet"
         pq.write_table(together, path)
         scores = rival.package.predict(path, fit=fit, probabilities=not regression)
-    if regression:
-        raw = scores["score"].to_numpy()
-    else:
-        columns = [f"p{number}" for number in range(len(manifest["target"]["labels"]))]
-        raw = np.column_stack([scores[name].to_numpy() for name in columns])
     edges = np.cumsum([rows.num_rows for rows in tables])[:-1]
-    return list(np.split(raw, edges))
+    if regression:
+        return [Predictions(raw, None) for raw in np.split(scores["score"].to_numpy(), edges)]
+    labels = manifest["target"]["labels"]
+    raw = np.column_stack([scores[f"p{number}"].to_numpy() for number in range(len(labels))])
+    named = pc.index_in(scores["label"], value_set=pa.array(labels, pa.string())).to_numpy()
+    return [Predictions(*part) for part in zip(np.split(raw, edges), np.split(named, edges), strict=True)]
 
 
-def reproduced(rival: Rival, raw: Any) -> dict[str, Any]:
+def reproduced(rival: Rival, own: Predictions) -> dict[str, Any]:
     """Measure the recorded metrics again; refuse others.
 
     Scores have to be the same bits always. Where other releases of numpy or scikit-learn than the
@@ -170,7 +170,8 @@ def reproduced(rival: Rival, raw: Any) -> dict[str, Any]:
     recorded = manifest["evaluation"]["metrics"]
     target = manifest["target"]
     with one_thread():
-        found = metrics(target["kind"], truth_for(target, rival.held_out[target["name"]]), raw)
+        truth = truth_for(target, rival.held_out[target["name"]])
+        found = metrics(target["kind"], truth, own.raw, own.named)
     packages = manifest["environment"]["packages"]
     here = model.numeric_environment()["packages"]
     libraries = [name for name in ("numpy", "scikit-learn", "scipy") if packages.get(name) != here.get(name)]

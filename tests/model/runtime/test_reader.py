@@ -34,7 +34,7 @@ from rescore.model.runtime.artifact import load_artifact
 from rescore.model.runtime.errors import ScoreError
 from rescore.model.wheel import write_zip
 
-INCLUDE = Path(__file__).parents[2] / "include"
+INCLUDE = Path(__file__).parents[3] / "include"
 
 
 class Everything:

@@ -1,0 +1,65 @@
+"""Permutation importance: the same numbers as one feature at a time gives, in fewer predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from rescore.model.child.evaluate import MAX_SHUFFLES, permutation_importance
+from rescore.model.runtime.frames import Features
+from rescore.model.runtime.scoring import BLOCK_ROWS, Predictions, Scorer, Target
+from rescore.performance import metrics
+
+
+class Counting(Scorer):
+    """Counts the blocks that the estimator is shown."""
+
+    blocks = 0
+
+    def predictions(self, table: pa.Table) -> Predictions:
+        Counting.blocks += -(-table.num_rows // BLOCK_ROWS)
+        return super().predictions(table)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(200, 1 + 3), (5_000, 1 + 40), (20_000, 1 + 40)])
+def test_features_share_blocks_and_keep_their_values(rows: int, blocks: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    names = [f"f{number}" for number in range(40)]
+    table = pa.table({name: random.normal(size=rows) for name in names})
+    features = Features(dict.fromkeys(names, "numeric"))
+    truth = (table["f0"].to_numpy() + 0.5 * table["f7"].to_numpy() > 0).astype(int)
+    estimator = LogisticRegression().fit(features.frame(table), truth)
+    scorer = Counting(estimator, features, Target("binary", ("no", "yes")))
+    Counting.blocks = 0
+    found = permutation_importance(scorer, table, truth, seed)
+    assert Counting.blocks == blocks
+    if rows > BLOCK_ROWS:
+        picked = np.linspace(0, rows - 1, BLOCK_ROWS).astype(np.int64)
+        table, truth = table.take(pa.array(picked)), truth[picked]
+    for position in (0, 7, 39):
+        assert found[names[position]] == one_at_a_time(scorer, table, truth, position, seed)
+
+
+def one_at_a_time(scorer: Scorer, table: pa.Table, truth: np.ndarray, position: int, seed: int) -> float:
+    random = np.random.default_rng([seed, position])
+    base = -float(metrics("binary", truth, scorer.raw(table))["auc"] or 0)
+    losses = []
+    for _ in range(max(1, min(MAX_SHUFFLES, BLOCK_ROWS // table.num_rows))):
+        order = pa.array(random.permutation(table.num_rows))
+        name = table.column_names[position]
+        changed = table.set_column(position, name, table.column(position).take(order))
+        losses.append(-float(metrics("binary", truth, scorer.raw(changed))["auc"] or 0) - base)
+    return float(np.mean(losses))
+
+
+def test_a_regression_s_importance_is_in_the_targets_unit(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    table = pa.table({"used": random.normal(size=300), "idle": random.normal(size=300)})
+    features = Features(dict.fromkeys(table.column_names, "numeric"))
+    truth = 100 * table["used"].to_numpy()
+    estimator = LinearRegression().fit(features.frame(table), truth)
+    found = permutation_importance(Scorer(estimator, features, Target("regression")), table, truth, seed)
+    assert 100 < found["used"] < 200
+    assert abs(found["idle"]) < 1e-6
