@@ -5,11 +5,14 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 
 # One thread per process, before numpy is loaded: numbers must not depend on the number of cores.
+export BLIS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export NUMEXPR_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
-export MKL_NUM_THREADS := 1
+export VECLIB_MAXIMUM_THREADS := 1
 
-.PHONY: help demo test test-slow test-quick up down lint format bench notebook requirements.txt clean venv
+.PHONY: help demo test test-slow test-quick up down lint format bench notebook release-check requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +42,7 @@ lint: venv ## format, style, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: venv ## mend format and what style can mend by itself
+format: venv ## fix format, and what of style can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
@@ -48,6 +51,9 @@ bench: venv ## measure; prints tables
 
 notebook: venv ## execute docs/notebooks/flight_delay.ipynb again on real flights
 	@$(BIN)/python scripts/run_notebook.py
+
+release-check: venv ## build the wheel, install it in an empty environment, run a small job with it
+	@$(BIN)/python scripts/release_check.py
 
 requirements.txt: venv ## compile the lock anew from pyproject.toml
 	@CUSTOM_COMPILE_COMMAND="make requirements.txt" UV_CUSTOM_COMPILE_COMMAND="make requirements.txt" \

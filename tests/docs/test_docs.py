@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -11,9 +12,13 @@ from typer.main import get_command
 
 from rescore.cli import app
 from rescore.spec import ModelSpec
+from rescore.store.schema.tables import metadata
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -55,3 +60,44 @@ def test_every_environment_variable_of_the_guides_is_read_somewhere():
     named = {name for _, name in _texts(r"(RESCORE_[A-Z_]+[A-Z])")} - {"RESCORE_CONNECTION_SALES"}
     missing = {name for name in named if name not in code and not name.startswith("RESCORE_TEST")}
     assert missing == set()
+
+
+#: Folders whose content belongs to a user, to a model folder in general or to git, not to this checkout.
+ELSEWHERE = ("var/", "dist/", "inputs/", "packages/", "_data/")
+_PATH = r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|md|toml|yaml|txt|sh))`"
+_MODULE = r"`(rescore(?:_airflow)?(?:\.[A-Za-z_]\w*)+)(?:\(\))?`"
+MODEL_FILES = {path.name for path in (ROOT / "include" / "models" / "flight_delay").iterdir()} | {
+    "model.joblib"
+}
+
+
+@pytest.mark.parametrize(("page", "path"), _texts(_PATH))
+def test_every_path_exists(page, path):
+    if path.startswith(ELSEWHERE) or path in MODEL_FILES:
+        return
+    folders = (
+        "",
+        "dags",
+        "docs",
+        "include",
+        "include/rescore",
+        "include/rescore/model",
+        "include/rescore_airflow",
+    )
+    assert any((ROOT / folder / path).exists() for folder in folders), f"{page}: {path}"
+
+
+@pytest.mark.parametrize(("page", "name"), _texts(_MODULE))
+def test_every_module_and_name_exists(page, name):
+    parts = name.split(".")
+    if parts[0] == "rescore" and len(parts) == 2 and name in metadata.tables:
+        return
+    for length in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[length:]:
+            thing = getattr(thing, attribute, None) or thing.model_fields[attribute]
+        return
+    raise AssertionError(f"{page}: {name}")

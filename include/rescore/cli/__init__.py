@@ -6,8 +6,10 @@ Nothing is decided here. Heavy libraries load inside the command that needs them
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -24,7 +26,7 @@ from rescore.cli import (
     store,
     training,
 )
-from rescore.cli.terminal import stderr
+from rescore.cli.terminal import stderr, stdout
 from rescore.errors import RescoreError
 
 __all__ = ["app", "main"]
@@ -41,6 +43,21 @@ for _commands in (stack, authoring, training, scoring, drift, performance, publi
 app.add_typer(packages.app, name="packages")
 app.add_typer(environments.app, name="env")
 app.add_typer(store.app, name="store")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        stdout.print(f"rescore {importlib.metadata.version('rescore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main(argv: Sequence[str] | None = None) -> None:
