@@ -11,13 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from rescore.errors import DocumentError
 
-__all__ = ["Document", "Part", "plain"]
+__all__ = ["Document", "Number", "Part", "plain"]
 
 
 class Part(BaseModel):
@@ -58,9 +65,10 @@ class Document(Part):
     #: The format that this release writes; see the bump rule.
     FORMAT: ClassVar[int] = 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values, the format among them."""
-        return {"format": self.FORMAT, **super().to_dict()}
+    @model_serializer(mode="wrap")
+    def _with_format(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Every document carries its format, within another document too."""
+        return {"format": self.FORMAT, **fields(self)}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -87,10 +95,18 @@ class Document(Part):
         return stored
 
 
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+#: A measured number; None where it is undefined or infinite, so that a document equals itself.
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
 def plain(value: Any) -> Any:
     """``value`` as JSON takes it: numbers that are not finite are None, tuples are lists."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return _finite(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rescore import cli
+from rescore.report import latest_performance_of
 from tests.shared.bank import LAST, Bank, day
 
 Run = Callable[..., str]
@@ -62,7 +63,7 @@ def test_drift_of_a_feature_shows_its_distribution(run: Run, bank: Bank) -> None
     for branch in ("north", "east", "south", "west"):
         assert any(line.strip().startswith(branch) and "█" in line for line in shown.splitlines())
     found = json.loads(run("drift", "loans", "--feature", "branch", "--json"))
-    assert sum(found["bars"]["live"]) == bank.ctx.store.history.drift("loans", 1)[0]["report"]["rows"]
+    assert sum(found["histogram"]["live"]) == bank.ctx.store.history.drift("loans", 1)[0]["report"]["rows"]
     whole = json.loads(run("drift", "loans", "--json"))
     assert [one["name"] for one in whole["features"]] == ["amount", "income", "branch", "score"]
 
@@ -83,16 +84,18 @@ def test_pictures_are_saved(run: Run, tmp_path: Path, arguments: list[str], name
 
 def test_performance_shows_intervals_coverage_estimates_and_segments(run: Run, bank: Bank) -> None:
     shown = run("performance", "loans")
-    week = bank.ctx.store.history.performance_by_week("loans")[-1]["metrics"]
-    assert f"{week['auc']:.3f} ({week['auc_low']:.3f} – {week['auc_high']:.3f})" in shown
-    assert f"{100 * week['coverage']:.0f} % of {week['rows']:,}" in shown
+    week = latest_performance_of(bank.ctx.store, "loans", by="week")
+    assert week is not None
+    auc = week.measure("auc")
+    assert f"{auc.value:.3f} ({auc.low:.3f} – {auc.high:.3f})" in shown
+    assert f"{100 * week.coverage:.0f} % of {week.rows:,}" in shown
     assert "latest week by branch" in shown and "north" in shown
     by_run = json.loads(run("performance", "loans", "--by", "run", "--json"))
     assert len(by_run) == LAST - 39
     assert by_run[-1]["value"] is None and by_run[-1]["estimated"] > 0.5
     assert "in 4 of 6 runs" in run("performance", "loans", "--by", "run")
     brier = run("performance", "loans", "--metric", "brier")
-    assert f"{week['brier']:.3f}" in brier
+    assert f"{week.measure('brier').value:.3f}" in brier
 
 
 def test_errors_say_what_to_do(run: Run, bank: Bank, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rescore import pipeline
-from rescore.comparison.resampling import HIGHER_IS_BETTER, MIN_BLOCKS, Resampled, metric_of
-from rescore.performance import metrics
+from rescore.comparison import Comparison
+from rescore.comparison.resampling import MIN_BLOCKS, Resampled, metric_of
+from rescore.performance import METRICS, point_metrics
 
 
 @st.composite
@@ -35,8 +35,8 @@ def test_a_metric_of_blocks_is_that_of_the_rows_as_often_as_their_block_is_drawn
     repeated = np.repeat(np.arange(len(block)), np.array(drawn)[block])
     if len(np.unique(truth[repeated])) < 2:
         return  # scikit-learn gives no AUC of one class
-    expected = metrics(kind, truth[repeated], raw[repeated])
-    for name in HIGHER_IS_BETTER.keys() & expected.keys():
+    expected = point_metrics(kind, truth[repeated], raw[repeated])
+    for name in METRICS.keys() & expected.keys():
         found = metric_of(name, kind, truth, raw, block, blocks)(np.array([drawn]))
         assert found[0] == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
 
@@ -62,7 +62,7 @@ def rivals(random, *, days, gain=0.0, rows=120):
 def ruled(truth, champion, challenger, block, metric="auc"):
     """What the rule says of two models' predictions."""
     resampled = Resampled(int(block.max()) + 1)
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    sign = 1 if METRICS[metric].higher_is_better else -1
     old, new = (
         metric_of(metric, "binary", truth, raw, block, resampled.blocks) for raw in (champion, challenger)
     )
@@ -76,7 +76,7 @@ def ruled(truth, champion, challenger, block, metric="auc"):
         "bootstrap": {"blocks": resampled.blocks},
         "promotion": {"smallest_gain": 0.0, "largest_segment_loss": 0.05},
     }
-    return pipeline.Comparison(None, report).by_rule()[0]
+    return Comparison(None, report).by_rule()[0]
 
 
 @pytest.mark.parametrize(("metric", "days"), [("auc", 15), ("brier", MIN_BLOCKS)])
@@ -85,7 +85,7 @@ def test_of_equal_challengers_hardly_one_in_forty_is_promoted_by_rule(metric, da
     random = np.random.default_rng(7)
     pairs = [rivals(random, days=days) for _ in range(200)]
     looks_better = sum(
-        metrics("binary", truth, new)[metric] > metrics("binary", truth, old)[metric]
+        point_metrics("binary", truth, new)[metric] > point_metrics("binary", truth, old)[metric]
         for truth, old, new, _ in pairs
     )
     assert 70 < looks_better < 130

@@ -80,18 +80,18 @@ def test_auc_per_chunk_is_the_published_one(chunks: list[pa.Table]) -> None:
 
 def test_the_estimate_follows_what_came_true(chunks: list[pa.Table], reports: list[DriftReport]) -> None:
     realised = np.array([auc(chunk) for chunk in chunks])
-    estimated = np.array([report.estimated["auc"] for report in reports])
+    estimated = np.array([report.estimated["auc"].value for report in reports])
     assert np.abs(estimated - realised).max() < 0.006
     assert estimated[:5].min() - estimated[5:].max() > 0.005  # the drop is seen before any label is
     for report, value in zip(reports, realised, strict=True):
-        assert report.estimated["auc_low"] <= value <= report.estimated["auc_high"]
+        assert report.estimated["auc"].low <= value <= report.estimated["auc"].high
 
 
 def test_scores_as_they_are_would_overstate_the_drop(chunks: list[pa.Table], reference: bytes) -> None:
     """The model is too sure of itself; what its scores meant in training mends that."""
     from rescore.performance import estimated_performance
 
-    raw = [estimated_performance(chunk["y_pred_proba"].to_numpy())["auc"] for chunk in chunks]
+    raw = [estimated_performance(chunk["y_pred_proba"].to_numpy())["auc"].value for chunk in chunks]
     assert max(abs(value - auc(chunk)) for value, chunk in zip(raw, chunks, strict=True)) > 0.012
     learnt = Reference.from_bytes(reference).calibration
     assert learnt is not None
@@ -106,8 +106,8 @@ def test_the_dearer_cars_are_found_and_matter(
     assert distance[4] == pytest.approx(0.011, abs=0.0005)
     assert distance[5] == pytest.approx(0.435, abs=0.0005)
     for report, found in zip(reports, distance, strict=True):
-        bars = report.bars["car_value"]
-        before, now = (np.cumsum(bars[of]) / sum(bars[of]) for of in ("reference", "live"))
+        bars = report.histograms["car_value"]
+        before, now = (np.cumsum(of) / sum(of) for of in (bars.reference, bars.live))
         # At the bars' edges the distance is nearly that of all values, and never greater.
         assert found - 0.02 < np.abs(before - now).max() <= found + 1e-9
     assert [report.verdict for report in reports[5:]] == ["consequential"] * 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -147,7 +146,7 @@ def test_drift_in_what_matters_is_consequential(profile: bytes, live: pa.Table) 
     assert temp.distance == pytest.approx(4, abs=0.6)
     assert temp.unit == "m"
     assert [one.name for one in report.features if one.flagged] == ["temp"]
-    assert report.most_drifted(1)[0] is temp
+    assert report.worst_first[0] is temp
 
 
 def test_drift_in_what_does_not_matter_is_only_drift(profile: bytes, live: pa.Table) -> None:
@@ -177,9 +176,9 @@ def test_scores_that_moved_are_consequential(profile: bytes, live: pa.Table) -> 
 def test_expected_auc_stands_beside_trainings(profile: bytes, live: pa.Table) -> None:
     report = check(profile, live, scored=True)
     assert (
-        report.estimated["auc_reference_low"]
-        <= report.estimated["auc"]
-        <= report.estimated["auc_reference_high"]
+        report.estimated_auc_reference[0]
+        <= report.estimated["auc"].value
+        <= report.estimated_auc_reference[1]
     )
     assert check(profile, live).estimated == {}
 
@@ -223,7 +222,7 @@ def test_a_broken_column_is_an_outage(
     assert report.verdict == "outage"
     assert report.sentence.startswith(sentence)
     assert set(report.outages) == set(broken)
-    assert report.most_drifted(1)[0].outage
+    assert report.worst_first[0].outage
 
 
 def test_columns_of_one_source_are_named_together() -> None:
@@ -345,5 +344,5 @@ def test_wide_tables_small_windows_and_odd_values(make_spec: Spec, make_snapshot
 def test_most_drifted_is_ordered_for_people(profile: bytes, live: pa.Table) -> None:
     broken = set_column(set_column(live, "built", [None] * ROWS), "temp", live["temp"].to_numpy() + 4)
     report = check(profile, broken)
-    assert [one.name for one in report.most_drifted(2)] == ["built", "temp"]
-    assert replace(report, features=()).most_drifted() == []
+    assert [one.name for one in report.worst_first[:2]] == ["built", "temp"]
+    assert report.model_copy(update={"features": ()}).worst_first == []

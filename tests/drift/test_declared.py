@@ -93,4 +93,5 @@ def test_much_missing_is_named_even_where_it_was_seen_before(
     profile = build_reference(make_snapshot(days), make_spec(pressure="numeric"), None, {})
     report = compare(profile, day(0.32), None, DriftSpec())
     assert "pressure is missing in 32 % of rows; in training typically 2 %, at most 70 %" in report.sentence
+    assert "(as much in 6 of 60 windows)" in report.sentence
     assert "missing" not in compare(profile, day(0.02), None, DriftSpec()).sentence

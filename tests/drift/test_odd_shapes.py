@@ -29,7 +29,7 @@ def test_fifteen_hundred_columns_of_fifty_rows(make_spec: Spec, make_snapshot: S
     report = compare(profile, wide(), None, DriftSpec())
     assert len(report.features) == 1_500
     assert not report.outages
-    assert len(report.bars) == 60
+    assert len(report.histograms) == 60
     live = wide()
     moved = live.set_column(7, "x7", pa.array(live["x7"].to_numpy() + 3.0))
     found = compare(profile, moved, None, DriftSpec())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rescore.drift.report import FeatureDrift
+from rescore.drift.report import FeatureDrift, JointDrift, PairDrift
 from rescore.drift.verdict import judge
 from rescore.spec import DriftSpec
 
@@ -32,7 +32,7 @@ def feature(name: str, importance: float, *, flagged: bool = True, effect: float
 
 
 def judged(*features: FeatureDrift, p: float = 0.016, **estimated: float) -> tuple[str, str]:
-    return judge(features, [], p, "conformal", DriftSpec(), dict(estimated))
+    return judge(features, [], p, DriftSpec(), (estimated.get("auc"), estimated.get("auc_reference_low")))
 
 
 IMPORTANT = feature("hour", 0.8, flagged=False)
@@ -95,17 +95,32 @@ def test_expected_performance_alone_alarms_nobody() -> None:
 
 
 def test_features_that_go_together_otherwise_count_by_their_importance() -> None:
-    pair = {"columns": ["a", "b"], "correlation": 0.61, "correlation_reference": 0.02}
-    joint = {"flagged": True, "effect": 0.2, "auc": 0.655, "features": ["a", "b"], "pairs": [pair]}
+    names = ("a", "b")
+    pair = PairDrift(features=names, columns=names, correlation=0.61, correlation_reference=0.02, share=1.0)
+    joint = JointDrift(
+        method="classifier_rank",
+        auc=0.655,
+        auc_reference_median=0.5,
+        auc_reference_high=0.55,
+        p_value=0.016,
+        effect=0.2,
+        flagged=True,
+        rows=100,
+        reference_rows=6000,
+        columns=2,
+        features=names,
+        pairs=(pair,),
+    )
+    unknown = (None, None)
     quiet = [feature("a", 0.06, flagged=False), feature("b", 0.06, flagged=False), IMPORTANT]
-    verdict, sentence = judge(tuple(quiet), [], 0.016, "conformal", DriftSpec(), {}, joint)
+    verdict, sentence = judge(tuple(quiet), [], 0.016, DriftSpec(), unknown, joint)
     assert verdict == "consequential"
     assert sentence == (
         "a and b go together unlike in training (correlation 0.61, there 0.02; a classifier tells the window "
         "from training with AUC 0.66) (p = 0.016, declared rate 0.05). "
         "It matters: 12 % of the model's importance"
     )
-    slight = {**joint, "effect": 0.01}
-    assert judge(tuple(quiet), [], 0.016, "conformal", DriftSpec(), {}, slight)[0] == "drifted"
-    silent = {**joint, "flagged": False}
-    assert "effect floor" in judge(tuple(quiet), [], 0.016, "conformal", DriftSpec(), {}, silent)[1]
+    slight = joint.model_copy(update={"effect": 0.01})
+    assert judge(tuple(quiet), [], 0.016, DriftSpec(), unknown, slight)[0] == "drifted"
+    silent = joint.model_copy(update={"flagged": False})
+    assert "effect floor" in judge(tuple(quiet), [], 0.016, DriftSpec(), unknown, silent)[1]

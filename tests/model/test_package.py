@@ -34,7 +34,7 @@ from rescore.model.runtime.errors import EnvironmentError_, FileDigestError
 from rescore.model.runtime.package import InstalledPackage
 from rescore.model.target import truth_for
 from rescore.model.wheel import build_wheel, unpack
-from rescore.performance import metrics
+from rescore.performance import point_metrics
 from rescore.sha256 import bytes_sha256
 from tests.model.parcels import Trained, table
 
@@ -220,7 +220,7 @@ def test_its_metrics_are_measured_again_from_the_snapshot(trained: Trained, pack
     unseen = pc.greater_equal(rows["interval_start"], datetime.fromisoformat(evaluation["from"]))
     raw = np.column_stack([scores.filter(unseen)[name] for name in ("p0", "p1")])
     truth = truth_for(package.manifest["target"], rows.filter(unseen)["late"])
-    assert metrics("binary", truth, raw) == package.manifest["metrics"]
+    assert point_metrics("binary", truth, raw) == package.manifest["metrics"]
     assert not scores["score"].equals(package.predict(trained.snapshot)["score"])
     assert scores["score"].equals(scores["p1"])
 

@@ -13,10 +13,13 @@ import pandas as pd
 import pytest
 
 from rescore import report as charts
+from rescore.drift import DriftReport, FeatureDrift, Histogram
 from rescore.errors import ParameterError
+from rescore.performance import Calibration
 from rescore.report import drawing, drift_charts
 
 NEW_YORK = "America/New_York"
+EMPTY = Histogram(names=(), reference=(), live=())
 
 
 def days(count: int) -> list[dict[str, Any]]:
@@ -31,14 +34,34 @@ def days(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def feature(name: str, **values: Any) -> dict[str, Any]:
+def feature(name: str, **values: Any) -> FeatureDrift:
     plain = {"kind": "numeric", "effect": 0.01, "importance": 0.1, "flagged": False, "outage": False}
-    return {"name": name, **plain, **values}
+    numbers = dict.fromkeys(("psi", "distance", "missing", "missing_reference_max"), 0.0)
+    rest = {"unit": "", "p_value": 0.5, "share_of_statistic": 0.0, "note": ""}
+    return FeatureDrift(name=name, **{**plain, **numbers, **rest, **values})
 
 
-def drift_rows(count: int, *features: dict[str, Any], verdict: str = "ok") -> list[dict[str, Any]]:
-    report = {"verdict": verdict, "rows": 970, "features": list(features)}
-    return [{**day, "report": report} for day in days(count)]
+def drift_rows(count: int, *features: FeatureDrift, verdict: str = "ok") -> list[charts.DriftWindow]:
+    report = DriftReport(
+        verdict=verdict,
+        sentence="",
+        p_value=0.5,
+        method="conformal",
+        rate=0.05,
+        effect_floor=0.0,
+        rows=970,
+        reference_windows=60,
+        reference_rows=(900, 1000),
+        stratum="all",
+        with_scores=True,
+        features=features,
+        estimated={},
+        notes=(),
+    )
+    return [
+        charts.DriftWindow(run_id=str(number), published=True, report=report, **day)
+        for number, day in enumerate(days(count))
+    ]
 
 
 def texts(chart: Any) -> list[str]:
@@ -77,7 +100,7 @@ def test_the_heat_map_orders_features_and_marks_what_was_flagged() -> None:
         feature("temp", importance=0.002, flagged=True, effect=0.4),
         feature("origin", importance=0.7),
         feature("score", kind="score", importance=0.0),
-        feature("wind_speed", importance=0.298, outage=True, effect=None),
+        feature("wind_speed", importance=0.298, outage=True, effect=0.0),
         verdict="outage",
     )
     shown = texts(charts.drift_heatmap(rows, title="flight_delay", timezone=NEW_YORK))
@@ -133,21 +156,16 @@ def test_units_and_sample_sizes_are_on_the_axes() -> None:
     assert {"late", "probability of arriving late", "rows", "1,000", "median"} <= set(shown)
     shown = texts(charts.realised_performance(performance(7, 5), metric="RMSE", unit="minutes", expected=0.7))
     assert {"RMSE (minutes)", "labels", "realised (95 % interval)", "on the hold-out"} <= set(shown)
-    cells = [
-        {"cell": "up to 5", "reference": 0.9, "live": 0.5},
-        {"cell": "missing", "reference": 0.1, "live": 0.5},
-    ]
-    drawn = charts.feature_distribution(
-        cells, name="wind_speed", unit="mph", reference_rows=77_910, live_rows=903
-    )
+    found = Histogram(names=("up to 5", "missing"), reference=(70_119, 7_791), live=(452, 451))
+    drawn = charts.feature_distribution(found, name="wind_speed", unit="mph")
     assert {"wind_speed", "in mph", "training, 77,910 rows", "this window, 903 rows"} <= set(texts(drawn))
-    drawn = charts.feature_distribution(cells, name="x", reference_rows=9, live_rows=3, stratum="weekend")
-    assert "training's weekend windows, 9 rows" in texts(drawn)
+    drawn = charts.feature_distribution(found, name="x", stratum="weekend")
+    assert "training's weekend windows, 77,910 rows" in texts(drawn)
 
 
 def test_cells_are_drawn_in_the_order_given() -> None:
-    cells = [{"cell": name, "reference": 0.5, "live": 0.5} for name in ("up to 9", "9 – 10", "above 10")]
-    shown = texts(charts.feature_distribution(cells, name="x", reference_rows=1, live_rows=1))
+    found = Histogram(names=("up to 9", "9 – 10", "above 10"), reference=(1, 1, 1), live=(1, 1, 1))
+    shown = texts(charts.feature_distribution(found, name="x"))
     assert [text for text in shown if text in {"up to 9", "9 – 10", "above 10"}] == [
         "up to 9",
         "9 – 10",
@@ -174,8 +192,11 @@ def test_rows_of_a_run_that_was_not_published_are_drawn_as_such() -> None:
         (charts.score_distribution([]), "no scores yet"),
         (charts.realised_performance([], metric="auc"), "no labels yet"),
         (charts.extracted_rows([]), "no run yet"),
-        (charts.calibration([]), "no labels yet"),
-        (charts.feature_distribution([], name="x", reference_rows=0, live_rows=0), "nothing to compare"),
+        (charts.calibration(None), "no labels yet"),
+        (
+            charts.feature_distribution(Histogram(names=(), reference=(), live=()), name="x"),
+            "nothing to compare",
+        ),
     ],
 )
 def test_nothing_to_draw_is_said(chart: Any, says: str) -> None:
@@ -208,7 +229,9 @@ def test_calibration_says_how_many_rows_it_stands_on() -> None:
         {"rows": 90, "mean_score": 0.1, "observed_rate": 0.2, "observed_low": 0.1, "observed_high": 0.3},
         {"rows": 91, "mean_score": 0.4, "observed_rate": 0.4, "observed_low": 0.3, "observed_high": 0.5},
     ]
-    shown = texts(charts.calibration(parts, meaning="probability_late"))
+    error = {"value": 0.1, "low": 0.0, "high": 0.2}
+    found = Calibration.from_dict({"bins": parts, "error": error, "by_chance": 0.05})
+    shown = texts(charts.calibration(found, meaning="probability_late"))
     assert "mean probability_late" in shown
     assert "observed rate, 95 % interval" in shown
     assert any(text.startswith("181 labelled rows, 90 and more a point") for text in shown)

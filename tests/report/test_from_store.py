@@ -63,10 +63,10 @@ def test_a_feature_is_drawn_with_its_rows_and_unit(bank: Bank) -> None:
 def test_performance_has_a_row_for_runs_whose_labels_are_to_come(bank: Bank) -> None:
     metric, rows = from_store.performance_rows(bank.ctx.store, "loans")
     assert metric == "auc"
-    assert [row["interval_start"] for row in rows] == [day(n).start for n in range(40, LAST + 1)]
-    assert [row["value"] is not None for row in rows] == [True] * 6 + [False] * 2
-    assert all(row["estimated_low"] < row["estimated"] < row["estimated_high"] for row in rows)
-    assert [row["within"] for row in rows[4:]] == [False, False, None, None]
+    assert [row.interval_start for row in rows] == [day(n).start for n in range(40, LAST + 1)]
+    assert [row.value is not None for row in rows] == [True] * 6 + [False] * 2
+    assert all(row.estimated_low < row.estimated < row.estimated_high for row in rows)
+    assert [row.within for row in rows[4:]] == [False, False, None, None]
     assert len(from_store.performance_rows(bank.ctx.store, "loans", 3)[1]) == 3
     shown = texts(from_store.performance_of(bank.ctx.store, "loans"))
     assert {"AUC", "on the hold-out", "loans: performance by run"} <= set(shown)

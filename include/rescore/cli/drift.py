@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,9 @@ from rescore.errors import NotFoundError
 from rescore.interval import Interval
 
 if TYPE_CHECKING:
+    from rescore.drift import DriftReport, FeatureDrift
     from rescore.pipeline import Context
+    from rescore.report import DriftWindow
 
 app = typer.Typer()
 
@@ -45,9 +47,11 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Show what a window differs in from training: verdict, and each feature's size of effect over time."""
+    from rescore.report import drift_windows
+
     with context() as ctx:
         ctx.model(model)
-        windows = ctx.store.history.drift(model, None if run else last)
+        windows = drift_windows(ctx.store, model, None if run else last)
         if run is not None:
             windows = _windows_until(ctx, model, windows, run)[-last:]
         if not windows:
@@ -59,10 +63,12 @@ def drift(
         if save is not None:
             _draw(ctx, model, windows, feature, save)
     latest = windows[-1]
-    report = latest["report"]
+    report = latest.report
     if as_json:
-        bounds = {name: latest[name] for name in ("run_id", "interval_start", "interval_end")}
-        print_json({**bounds, **(report if feature is None else _feature(report, feature))})
+        bounds = {name: getattr(latest, name) for name in ("run_id", "interval_start", "interval_end")}
+        print_json(
+            {**bounds, **(report.to_dict() if feature is None else _feature_document(report, feature))}
+        )
     elif feature is not None:
         _print_feature(model, report, feature)
     else:
@@ -70,11 +76,13 @@ def drift(
 
 
 def _windows_until(
-    ctx: Context, model: str, windows: Sequence[dict[str, Any]], run_id: str
-) -> list[dict[str, Any]]:
+    ctx: Context, model: str, windows: Sequence[DriftWindow], run_id: str
+) -> list[DriftWindow]:
     """The windows up to the run's, which stands for its interval even if another run was published."""
+    from rescore.report import DriftWindow, drift_report_of
+
     run = ctx.store.runs.get(run_id)
-    report = ctx.store.reports.drift_of(run_id)
+    report = drift_report_of(ctx.store, run_id)
     if report is None or run.model != model:
         raise NotFoundError(
             f"run {run_id} has no drift report of {model}",
@@ -82,116 +90,106 @@ def _windows_until(
             expected="a run of this model that was compared with training",
             fix=f"rescore drift {model} shows the latest",
         )
-    own = {
-        "run_id": run.run_id,
-        "interval_start": run.interval.start,
-        "interval_end": run.interval.end,
-        "verdict": report["verdict"],
-        "report": report,
-    }
-    return [*(window for window in windows if window["interval_end"] <= run.interval.start), own]
+    start, end = run.interval.start, run.interval.end
+    own = DriftWindow(run.run_id, start, end, published=run.publication is not None, report=report)
+    return [*(window for window in windows if window.interval_end <= start), own]
 
 
-def _draw(
-    ctx: Context, model: str, windows: Sequence[dict[str, Any]], feature: str | None, path: Path
-) -> None:
+def _draw(ctx: Context, model: str, windows: Sequence[DriftWindow], feature: str | None, path: Path) -> None:
     from rescore import report
 
+    latest = windows[-1]
     if feature is not None:
-        run_id = str(windows[-1]["run_id"])
-        report.save(report.feature_distribution_of(ctx.store, model, feature, run_id), path)
+        report.save(report.feature_distribution_of(ctx.store, model, feature, latest.run_id), path)
     else:
-        timezone = str(windows[-1]["report"].get("timezone", "UTC"))
+        timezone = latest.report.timezone
         report.save(report.drift_heatmap(windows, title=f"{model}: drift", timezone=timezone), path)
 
 
-def _print_windows(model: str, windows: Sequence[dict[str, Any]]) -> None:
+def _print_windows(model: str, windows: Sequence[DriftWindow]) -> None:
     from rescore.report import span
 
-    latest, report = windows[-1], windows[-1]["report"]
-    interval = Interval(latest["interval_start"], latest["interval_end"])
-    print_line(f"{model}: {span(interval)} UTC, run {latest['run_id']}\n")
-    rows = [_feature_row(feature, windows) for feature in _ranked(report["features"])]
-    print_rows(rows, as_json=False, title=f"{report['rows']:,} rows", columns=[*rows[0]] if rows else None)
-    marks = "".join(_MARKS[window["verdict"]] for window in windows)
+    latest, report = windows[-1], windows[-1].report
+    interval = Interval(latest.interval_start, latest.interval_end)
+    print_line(f"{model}: {span(interval)} UTC, run {latest.run_id}\n")
+    rows = [_feature_row(feature, windows) for feature in report.worth_a_look]
+    print_rows(rows, as_json=False, title=f"{report.rows:,} rows", columns=[*rows[0]] if rows else None)
+    marks = "".join(_MARKS[window.report.verdict] for window in windows)
     shown = f"{len(windows)} window{'s' * (len(windows) > 1)}"
     print_line(f"verdicts of {shown}: {marks}   (· ok, d drifted, C consequential, X outage)")
-    print_line(f"{report['verdict']}: {report['sentence']}")
-    for note in report["notes"]:
+    print_line(f"{report.verdict}: {report.sentence}")
+    for note in report.notes:
         print_line(f"note: {note}")
 
 
-def _ranked(features: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Features with an outage first, then flagged ones, then by importance."""
-    return sorted(
-        features,
-        key=lambda one: (not one["outage"], not one["flagged"], -(one["importance"] or 0), one["name"]),
-    )
-
-
-def _feature_row(feature: Mapping[str, Any], windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _feature_row(feature: FeatureDrift, windows: Sequence[DriftWindow]) -> dict[str, Any]:
     from rescore.report import percent, sparkline
 
-    history = [_effect(window["report"], feature["name"]) for window in windows]
+    history = [_effect(window.report, feature.name) for window in windows]
     moved = ""
-    if feature["distance"] is not None and feature["missing"] != 1:
-        moved = f"{feature['distance']:.3g} {feature['unit']}".strip()
-        if feature["unit"] == "share of rows":
-            moved = f"{percent(feature['distance'], 1)} of rows"
+    if feature.distance is not None and feature.missing != 1:
+        in_unit = f"{feature.distance:.3g} {feature.own_unit}".strip()
+        moved = f"{percent(feature.distance, 1)} of rows" if feature.of_levels else in_unit
     return {
-        "feature": feature["name"],
-        "importance": "" if feature["kind"] == "score" else percent(feature["importance"] or 0),
-        "effect": f"{feature['effect']:.3f}" if feature["effect"] is not None else "∞",
+        "feature": feature.name,
+        "importance": "" if feature.kind == "score" else percent(feature.importance),
+        "effect": f"{feature.effect:.3f}",
         "over time": sparkline(history, most=DARKEST),
         "moved by": moved,
-        "missing": percent(feature["missing"] or None, 1),
-        "p": "" if feature["p_value"] is None else f"{feature['p_value']:.3f}",
-        "": "outage" if feature["outage"] else "flagged" if feature["flagged"] else "",
+        "missing": _missing(feature),
+        "p": f"{feature.p_value:.3f}",
+        "": "outage" if feature.outage else "flagged" if feature.flagged else "",
     }
 
 
-def _effect(report: Mapping[str, Any], name: str) -> float | None:
-    for feature in report["features"]:
-        if feature["name"] == name:
-            return DARKEST if feature["outage"] or feature["effect"] is None else float(feature["effect"])
-    return None
+def _missing(feature: FeatureDrift) -> str:
+    """The share missing now; beside training's if less is missing than in any of its windows."""
+    from rescore.report import percent
+
+    least = feature.missing_reference_min
+    if feature.missing is not None and least is not None and least >= max(0.01, 1.5 * feature.missing):
+        return f"{percent(feature.missing, 1)} (training {percent(least)} or more)"
+    return percent(feature.missing or None, 1)
 
 
-def _feature(report: Mapping[str, Any], name: str) -> dict[str, Any]:
-    for feature in report["features"]:
-        if feature["name"] == name:
-            return {**feature, "bars": report.get("bars", {}).get(name)}
-    raise NotFoundError(
-        f"the drift report has no feature {name!r}",
-        expected=", ".join(feature["name"] for feature in report["features"]),
-        fix="name one of these",
-    )
+def _effect(report: DriftReport, name: str) -> float | None:
+    feature = report.feature(name)
+    return None if feature is None else DARKEST if feature.outage else feature.effect
 
 
-def _print_feature(model: str, report: Mapping[str, Any], name: str) -> None:
+def _feature(report: DriftReport, name: str) -> FeatureDrift:
+    feature = report.feature(name)
+    if feature is None:
+        raise NotFoundError(
+            f"the drift report has no feature {name!r}",
+            expected=", ".join(feature.name for feature in report.features),
+            fix="name one of these",
+        )
+    return feature
+
+
+def _feature_document(report: DriftReport, name: str) -> dict[str, Any]:
+    feature, histogram = _feature(report, name), report.histograms.get(name)
+    return {**feature.to_dict(), "histogram": None if histogram is None else histogram.to_dict()}
+
+
+def _print_feature(model: str, report: DriftReport, name: str) -> None:
     from rescore.report import bar, percent
 
-    feature = _feature(report, name)
-    bars = feature.pop("bars")
-    print_rows([feature], as_json=False, title=name)
-    if bars is None:
+    feature, histogram = _feature(report, name), report.histograms.get(name)
+    print_rows([feature.to_dict()], as_json=False, title=name)
+    if histogram is None:
         print_line(f"{model} keeps no distribution of {name} with this report")
         return
-    before, now = max(sum(bars["reference"]), 1), max(sum(bars["live"]), 1)
-    shares = [
-        (cell, reference / before, live / now)
-        for cell, reference, live in zip(bars["names"], bars["reference"], bars["live"], strict=True)
-    ]
-    most = max(max(reference, live) for _, reference, live in shares)
+    most = max(max(reference, live) for _, reference, live in histogram.shares)
     rows = [
         {
-            "value": cell,
+            "value": value,
             "training": percent(reference, 1),
-            f"{before:,} rows": bar(reference, most=most, width=WIDTH),
+            f"{sum(histogram.reference):,} rows": bar(reference, most=most, width=WIDTH),
             "now": percent(live, 1),
-            f"{now:,} rows ": bar(live, most=most, width=WIDTH),
+            f"{sum(histogram.live):,} rows ": bar(live, most=most, width=WIDTH),
         }
-        for cell, reference, live in shares
+        for value, reference, live in histogram.shares
     ]
-    unit = f", in {feature['unit']}" if feature["unit"] not in {"", "share of rows"} else ""
-    print_table(rows, f"{name}{unit}")
+    print_table(rows, f"{name}, in {feature.own_unit}" if feature.own_unit else name)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 
 from rescore.cli.terminal import Json, ModelName, Save, context, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from rescore.performance import Segment
+    from rescore.report import PerformancePoint
 
 app = typer.Typer()
 
@@ -34,60 +38,64 @@ def performance(
         ctx.model(model)
         if measure:
             pipeline.measure_due(ctx, model, datetime.now(UTC))
-        metric, rows = report.performance_rows(ctx.store, model, last, by=by, metric=metric)
-        of_latest = pipeline.performance_by_week if by == "week" else pipeline.performance_by_run
-        latest = of_latest(ctx, model, 1)
+        metric, points = report.performance_rows(ctx.store, model, last, by=by, metric=metric)
+        latest = report.latest_performance_of(ctx.store, model, by=by)
         if save is not None:
             report.save(report.performance_of(ctx.store, model, last, by=by, metric=metric), save)
     if as_json:
-        print_json(rows)
+        print_json([vars(point) for point in points])
         return
-    if not rows:
+    if not points:
         print_line(f"{model}: nothing is measured yet; try --measure once labels are due")
         return
-    _print_performance(model, by, metric, rows)
-    for name, segments in (latest[-1]["metrics"].get("segments") or {}).items() if latest else ():
+    _print_performance(model, by, metric, points)
+    for name, segments in latest.segments.items() if latest else ():
         print_table([_segment_row(segment, metric) for segment in segments], f"latest {by} by {name}")
+    if latest and (warning := latest.unknown_label_warning()):
+        print_line(f"latest {by}: {warning}")
 
 
-def _print_performance(model: str, by: str, metric: str, rows: Sequence[dict[str, Any]]) -> None:
+def _print_performance(model: str, by: str, metric: str, points: Sequence[PerformancePoint]) -> None:
     from rescore.report import agreement, short, strip, with_interval
 
-    names = ("value", "low", "high", "estimated")
-    numbers = [row[name] for row in rows for name in names if row[name] is not None]
+    values = [(point.value, point.low, point.high, point.estimated) for point in points]
+    numbers = [number for row in values for number in row if number is not None]
     least, most = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
     shown = [
         {
-            by: row.get("week") or f"{row['interval_start']:%Y-%m-%d %H:%M}",
-            "labelled": _coverage(row),
-            metric: with_interval(row["value"], row["low"], row["high"]),
-            "estimated": with_interval(row["estimated"], row["estimated_low"], row["estimated_high"]),
-            f"{short(least)} to {short(most)}": strip(
-                *(row[name] for name in names), between=(least, most), width=WIDTH
-            ),
-            "came true": {True: "yes", False: "no", None: None}[row["within"]],
+            by: point.week or f"{point.interval_start:%Y-%m-%d %H:%M}",
+            "labelled": _coverage(point.rows, point.coverage),
+            metric: with_interval(point.value, point.low, point.high),
+            "estimated": with_interval(point.estimated, point.estimated_low, point.estimated_high),
+            f"{short(least)} to {short(most)}": strip(*row, between=(least, most), width=WIDTH),
+            "came true": {True: "yes", False: "no", None: None}[point.within],
+            "unknown labels": f"{point.unknown_labels:,} rows" if point.unknown_labels else None,
         }
-        for row in rows
+        for point, row in zip(points, values, strict=True)
     ]
-    columns = list(shown[0])
-    if all(row["estimated"] is None for row in rows):
-        columns = [column for column in columns if column not in {"estimated", "came true"}]
+    left_out = {"estimated", "came true"} if all(point.estimated is None for point in points) else set()
+    left_out |= set() if any(point.unknown_labels for point in points) else {"unknown labels"}
+    columns = [column for column in shown[0] if column not in left_out]
     print_table(shown, f"{model}: {escape(metric)} by {by}, with 95 % intervals", columns)
-    if agreed := agreement(rows):
+    if agreed := agreement(points):
         print_line(
             f"The estimate came true within its band in {agreed['within']} of {agreed['measured']} {by}s; "
             f"the median difference was {agreed['typical']:.3g}."
         )
 
 
-def _segment_row(segment: Mapping[str, Any], metric: str) -> dict[str, Any]:
+def _segment_row(segment: Segment, metric: str) -> dict[str, Any]:
     from rescore.report import with_interval
 
-    bounds = (segment.get(f"{metric}{end}") for end in ("", "_low", "_high"))
-    return {"value": segment["value"], "labelled": _coverage(segment), metric: with_interval(*bounds)}
+    found = segment.measure(metric)
+    return {
+        "value": segment.value,
+        "labelled": _coverage(segment.rows, segment.coverage),
+        metric: with_interval(found.value, found.low, found.high),
+    }
 
 
-def _coverage(row: Mapping[str, Any]) -> str:
+def _coverage(rows: int | None, coverage: float | None) -> str:
     from rescore.report import percent
 
-    return f"{percent(row['coverage'])} of {row['rows']:,}" if row["coverage"] is not None else ""
+    return "" if coverage is None else f"{percent(coverage)} of {rows:,}"

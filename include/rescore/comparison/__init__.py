@@ -4,7 +4,6 @@ Numbers in, values out: no database, no package, no file.
 """
 
 from rescore.comparison.measurement import measured, movement
-from rescore.comparison.resampling import HIGHER_IS_BETTER
 from rescore.comparison.rule import Comparison
 
-__all__ = ["HIGHER_IS_BETTER", "Comparison", "measured", "movement"]
+__all__ = ["Comparison", "measured", "movement"]

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 
 from rescore.comparison.resampling import (
     CONFIDENCE,
-    HIGHER_IS_BETTER,
     RESAMPLES,
     SEED,
     Floats,
@@ -29,12 +28,10 @@ from rescore.comparison.resampling import (
 )
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
-from rescore.performance import metrics
+from rescore.performance import METRICS, main_metric, point_metrics
 
-__all__ = ["default_metric", "measured", "movement"]
+__all__ = ["measured", "movement"]
 
-#: What a model is judged by unless ``promotion.metric`` says.
-_MAIN = {"binary": "auc", "multiclass": "accuracy", "regression": "rmse"}
 #: So many values of a segment are told apart; numbers with more are cut at their quartiles.
 MOST_SEGMENTS = 20
 #: A segment of fewer rows, of fewer rows of either class, or on fewer days is judged with the other
@@ -47,11 +44,6 @@ CELLS = 24
 
 Sides = Mapping[str, Any]
 _SIDES = ("champion", "challenger")
-
-
-def default_metric(kind: str, declared: str | None) -> str:
-    """The metric that decides: the declared one, else the kind's."""
-    return declared or _MAIN[kind]
 
 
 def measured(
@@ -75,10 +67,10 @@ def measured(
     kind = target["kind"]
     block, names = _blocks(folder, rows)
     judged = _Judged(kind, truth, raws, block, Resampled(len(names)))
-    main = default_metric(kind, folder.spec.promotion.metric)
+    main = main_metric(folder.spec)
     every = np.ones(len(block), dtype=bool)
-    exact = {side: metrics(kind, truth, raws[side]) for side in _SIDES}
-    found = {name: judged.gain(name, every) for name in exact["champion"] if name in HIGHER_IS_BETTER}
+    exact = {side: point_metrics(kind, truth, raws[side]) for side in _SIDES}
+    found = {name: judged.gain(name, every) for name in exact["champion"] if name in METRICS}
     if main not in found:
         raise SpecError(
             f"{folder.name} is judged by {main!r}, which is no metric of a {kind} target",
@@ -90,7 +82,7 @@ def measured(
         one |= {side: exact[side][name] for side in _SIDES}
     return {
         "metric": main,
-        "better": "higher" if HIGHER_IS_BETTER[main] else "lower",
+        "better": "higher" if METRICS[main].higher_is_better else "lower",
         "metrics": found,
         "blocks": [
             {"block": name, "rows": int((block == number).sum())}
@@ -133,14 +125,14 @@ class _Judged:
     def gain(self, name: str, part: npt.NDArray[np.bool_]) -> dict[str, Any]:
         """A metric of both, and by how much the challenger is better, with its interval."""
         sides = {side: self._metric(name, side, part) for side in _SIDES}
-        sign = 1 if HIGHER_IS_BETTER[name] else -1
+        sign = 1 if METRICS[name].higher_is_better else -1
 
         def difference(counts: Integers) -> Floats:
             return np.asarray(sign * (sides["challenger"](counts) - sides["champion"](counts)))
 
         value, low, high = self._resampled.interval(difference)
         both = {side: self._resampled.interval(sides[side])[0] for side in _SIDES}
-        better = "higher" if HIGHER_IS_BETTER[name] else "lower"
+        better = "higher" if METRICS[name].higher_is_better else "lower"
         return {**both, "gain": value, "low": low, "high": high, "better": better}
 
     def _metric(self, name: str, side: str, part: npt.NDArray[np.bool_]) -> Metric:

@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-__all__ = ["CONFIDENCE", "HIGHER_IS_BETTER", "MIN_BLOCKS", "RESAMPLES", "SEED", "Resampled", "metric_of"]
+from rescore.performance import row_losses
+
+__all__ = ["CONFIDENCE", "MIN_BLOCKS", "RESAMPLES", "SEED", "Resampled", "metric_of"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -32,17 +34,6 @@ RESAMPLES = 4_000
 SEED = 20_130_401
 #: Below this many blocks the interval errs too often to decide by.
 MIN_BLOCKS = 7
-
-#: The metrics that are compared, and which way is better.
-HIGHER_IS_BETTER = {
-    "auc": True,
-    "accuracy": True,
-    "log_loss": False,
-    "brier": False,
-    "rmse": False,
-    "mae": False,
-    "r2": True,
-}
 
 
 class Resampled:
@@ -91,7 +82,7 @@ def metric_of(name: str, kind: str, truth: Any, raw: Floats, block: Integers, bl
     Parameters
     ----------
     name : str
-        One of :data:`HIGHER_IS_BETTER`.
+        One of :data:`rescore.performance.METRICS`.
     kind : str
         ``binary``, ``multiclass`` or ``regression``.
     truth : ndarray, shape (n_rows,)
@@ -113,24 +104,10 @@ def metric_of(name: str, kind: str, truth: Any, raw: Floats, block: Integers, bl
         return lambda counts: (
             1 - _dot(counts, squares) / (_dot(counts, about) - _dot(counts, total) ** 2 / _dot(counts, rows))
         )
-    losses = _sums(_loss(name, kind, truth, raw), block, blocks)
+    losses = _sums(row_losses(name, kind, truth, raw), block, blocks)
     if name == "rmse":
         return lambda counts: np.sqrt(_dot(counts, losses) / _dot(counts, rows))
     return lambda counts: _dot(counts, losses) / _dot(counts, rows)
-
-
-def _loss(name: str, kind: str, truth: Any, raw: Floats) -> Floats:
-    if name == "log_loss":
-        tiny = np.finfo(np.float64).eps  # as scikit-learn clips
-        loss: Floats = -np.log(np.clip(raw[np.arange(len(truth)), truth], tiny, 1 - tiny))
-    elif name == "brier":
-        loss = (raw[:, 1] - truth) ** 2
-    elif name == "accuracy":
-        best = raw[:, 1] > 0.5 if kind == "binary" else raw.argmax(axis=1)
-        loss = (best == truth).astype(np.float64)
-    else:
-        loss = np.abs(raw - truth) if name == "mae" else (raw - truth) ** 2
-    return loss
 
 
 def _auc(positive: npt.NDArray[np.bool_], score: Floats, block: Integers, blocks: int) -> Metric:

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rescore.comparison.resampling import MIN_BLOCKS
+from rescore.performance import METRICS
 
 __all__ = ["Comparison"]
-
-#: Gains and losses in these metrics, which have the target's unit, are shares of the champion's value.
-RELATIVE = ("rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,11 @@ class Comparison:
         main: Mapping[str, Any] = self.report["metrics"][self.report["metric"]]
         return main
 
+    @property
+    def _relative(self) -> bool:
+        """Whether gains and losses are shares of the champion's value."""
+        return METRICS[self.report["metric"]].in_target_unit
+
     def _unclean(self) -> Iterator[str]:
         revision = self.report["challenger"]["code_revision"]
         if revision == "unknown" or revision.endswith("+dirty"):
@@ -167,18 +170,16 @@ class Comparison:
                     )
 
     def _scaled(self, gain: float, one: Mapping[str, Any]) -> float:
-        if self.report["metric"] not in RELATIVE:
+        if not self._relative:
             return gain
         return gain / one["champion"] if one["champion"] else 0.0
 
     def _bound(self, name: str) -> str:
         value = self.report["promotion"][name]
-        return f"{value:.2%} of the champion's" if self.report["metric"] in RELATIVE else f"{value:g}"
+        return f"{value:.2%} of the champion's" if self._relative else f"{value:g}"
 
     def _amount(self, one: Mapping[str, Any]) -> str:
-        share = f", {self._scaled(one['gain'], one):+.2%} of the champion's" * (
-            self.report["metric"] in RELATIVE
-        )
+        share = f", {self._scaled(one['gain'], one):+.2%} of the champion's" * self._relative
         return _gain(one) + share
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rescore import pipeline
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.report import drift_report_of
 from rescore.store import Run
 
 __all__ = ["show"]
@@ -71,7 +72,7 @@ def show(
         again = pipeline.reproduce_run(ctx, run.run_id)
         identical += again.verdict == "identical"
         measured = pipeline.measure_run(ctx, run.run_id, interval.end + timedelta(days=2))
-        auc = measured.get("auc")
+        auc = measured.measure("auc").value
         table.add_row(
             *_counts(folder, run),
             run.verdict or "",
@@ -119,11 +120,12 @@ def _counts(folder: ModelFolder, run: Run) -> list[str]:
 
 
 def _most_drifted(ctx: pipeline.Context, run: Run, count: int = 2) -> str:
-    report = ctx.store.reports.drift_of(run) or {"features": []}
-    ranked = sorted(report["features"], key=lambda feature: -(feature["share_of_statistic"] or 0))
-    shown = [f for f in ranked if f["outage"]] or ranked
-    names = ", ".join(feature["name"] for feature in shown[:count])
-    more = sum(bool(f["outage"]) for f in ranked) - count
+    report = drift_report_of(ctx.store, run)
+    if report is None:
+        return ""
+    broken = [feature.name for feature in report.worst_first if feature.outage]
+    names = ", ".join(broken[:count] or [feature.name for feature in report.worst_first[:count]])
+    more = len(broken) - count
     return f"{names} and {more} more" if more > 0 else names
 
 

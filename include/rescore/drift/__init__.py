@@ -7,11 +7,12 @@ functions of tables and bytes: no database, no files, no clock.
 from rescore.drift.compare_window import compare
 from rescore.drift.joint_classifier import TrainingRows, sample_rows
 from rescore.drift.reference import build_reference
-from rescore.drift.report import DriftReport, FeatureDrift
+from rescore.drift.report import DriftReport, FeatureDrift, Histogram
 
 __all__ = [
     "DriftReport",
     "FeatureDrift",
+    "Histogram",
     "TrainingRows",
     "build_reference",
     "compare",

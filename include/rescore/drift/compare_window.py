@@ -1,4 +1,4 @@
-"""A live window against a package's reference: tally, distances, calibration, outages, verdict.
+"""A live window against a package's reference: counts, distances, calibration, outages, verdict.
 
 Runs on features alone, before anything is scored, and again with scores. It never raises for an
 outage: what follows from a verdict is the pipeline's to decide.
@@ -7,28 +7,34 @@ outage: what follows from a verdict is the pipeline's to decide.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rescore.document import Number
 from rescore.drift import calibration
 from rescore.drift.binning import OrderedCells, moments
 from rescore.drift.feature_distances import Measured, measure, measure_score
-from rescore.drift.histograms import bars_of, score_quantiles
+from rescore.drift.histograms import histograms_of, score_quantiles
 from rescore.drift.joint_classifier import Joint, TrainingRows, compare_jointly
 from rescore.drift.outage import broken_windows, join_names, missing_rates
 from rescore.drift.reference import Reference, one_score, stratum_of
-from rescore.drift.report import DriftReport, FeatureDrift, Method
+from rescore.drift.report import SHARE_OF_ROWS, DriftReport, FeatureDrift, JointDrift, Method
 from rescore.drift.standardise import unusualness
 from rescore.drift.verdict import SMALL_EFFECT, judge, say_limits, say_missing, say_note
 from rescore.errors import DriftError
-from rescore.performance import estimated_performance
+from rescore.performance import Measure, estimated_performance
 from rescore.spec import DriftSpec
 
 __all__ = ["compare"]
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+#: A p-value is a ratio of whole numbers: the declared rate is reached if it is this near.
+ROUNDING = 1e-12
 
 
 def compare(
@@ -47,7 +53,7 @@ def compare(
         What :func:`~rescore.drift.build_reference` gave.
     window : pyarrow.Table
         The frozen input of one interval: every feature, and the event time if there is one.
-    scores : ndarray of float, shape (n_scored,), or None
+    scores : ndarray of float64, shape (n_scored,) or (n_scored, n_classes), or None
         The window's scores; None before scoring. Fewer than rows where rows were set aside.
     drift : DriftSpec
         Declared rate, effect floor and strata, and whether features are compared jointly too.
@@ -66,6 +72,61 @@ def compare(
     """
     profile = Reference.from_bytes(reference)
     drift = calibration.per_window(drift, profile.starts, where=f"model {profile.model}: drift")
+    _refuse_absent(profile, window)
+    event_time = moments(window[profile.event_time]) if profile.event_time in window.column_names else None
+    chosen = _choose_windows(profile, event_time, drift)
+    rows = profile.rows[chosen.places]
+    calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
+    values = None if scores is None else one_score(scores)
+    measured = _measured(profile, window, values, event_time, chosen.places)
+    method = _method(rows.size, window.num_rows)
+    notes = chosen.notes + say_limits(rows, window.num_rows, method, chosen.stratum)
+    joint = None
+    if drift.jointly and method != "none":
+        found = compare_jointly(
+            profile, training or TrainingRows(None), window, chosen.places, by_rank=method == "conformal"
+        )
+        if isinstance(found, Joint):
+            joint = found
+        else:
+            notes += (f"features were not compared jointly: {found}",)
+    p = _p_values(measured, joint, method, window.num_rows, int(rows.sum()), drift)
+    if (twin := _same_counts(measured, chosen.places)) is not None:
+        p = p.of_no_drift()
+        notes += (f"every feature is distributed as in training's window of {profile.starts[twin]}",)
+    together = None if joint is None else _joint_drift(joint, p.joint, drift)
+    features = _features(measured, p, chosen.places, drift)
+    estimated, auc_reference = _estimated(profile, values, chosen.places)
+    auc = estimated.get("auc", Measure()).value, auc_reference[0]
+    outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
+    verdict, sentence = judge(features, outages, p.window, drift, auc, together)
+    if verdict != "outage":
+        sentence += say_missing(features)
+    return DriftReport(
+        verdict=verdict,
+        sentence=sentence,
+        p_value=p.window,
+        method=method,
+        rate=drift.false_alarm_rate,
+        effect_floor=drift.effect_floor,
+        rows=window.num_rows,
+        reference_windows=int(rows.size),
+        reference_rows=(int(rows.min(initial=0)), int(rows.max(initial=0))),
+        stratum=chosen.stratum,
+        with_scores=scores is not None and profile.score is not None,
+        features=features,
+        estimated=estimated,
+        estimated_auc_reference=auc_reference,
+        notes=notes,
+        timezone=profile.timezone,
+        score_calibration=profile.calibration,
+        scores=None if values is None else score_quantiles(values),
+        histograms=histograms_of(measured, features, chosen.places),
+        joint=together,
+    )
+
+
+def _refuse_absent(profile: Reference, window: pa.Table) -> None:
     held = set(window.column_names)  # pyarrow makes the list anew at every look
     absent = [one.name for one in profile.features if one.name not in held]
     if absent:
@@ -76,120 +137,98 @@ def compare(
             examples=absent,
             fix="pass the frozen input as it was extracted",
         )
-    event_time = moments(window[profile.event_time]) if profile.event_time in window.column_names else None
-    stratum, chosen = _choose_windows(profile, event_time, drift)
-    chosen, notes = _without_broken(profile, chosen, drift)
-    rows = profile.rows[chosen]
-    method: Method = "conformal" if rows.size >= calibration.MIN_WINDOWS else "chi2_bh"
-    calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
-    measured = [measure(one, window[one.name], event_time, chosen) for one in profile.features]
-    estimated: dict[str, float | None] = {}
-    if scores is not None and profile.score is not None and profile.score_spread is not None:
-        values = one_score(scores)
-        measured.append(measure_score(profile.score, values, profile.score_spread, chosen))
-        if profile.estimated_auc is not None:
-            aucs = profile.estimated_auc[chosen][np.isfinite(profile.estimated_auc[chosen])]
-            estimated = {
-                **estimated_performance(values, profile.calibration),
-                "auc_reference_low": float(aucs.min()) if aucs.size else None,
-                "auc_reference_high": float(aucs.max()) if aucs.size else None,
-            }
-    notes += say_limits(rows, window.num_rows, method, stratum)
-    if window.num_rows == 0:
-        method = "none"
-    joint = None
-    if drift.jointly and method != "none":
-        found = compare_jointly(
-            profile, training or TrainingRows(None), window, chosen, by_rank=method == "conformal"
-        )
-        if isinstance(found, Joint):
-            joint = found
-        else:
-            notes += (f"features were not compared jointly: {found}",)
-    p_window, p_features, shares, p_joint = _p_values(
-        measured, joint, method, window.num_rows, int(rows.sum()), drift
-    )
-    if (twin := _same_counts(measured, chosen)) is not None:
-        # The rank of a copy of an unusual window would be that window's: an alarm about training itself.
-        p_window, p_joint = (None if p_window is None else 1.0), 1.0
-        p_features = np.ones_like(p_features)
-        notes += (f"every feature is distributed as in training's window of {profile.starts[twin]}",)
-    together = None
-    if joint is not None:
-        alarms = p_joint <= drift.false_alarm_rate + 1e-12 and joint.effect >= drift.effect_floor
-        together = joint.to_dict(p_joint, alarms)
-    total = sum(max(one.importance, 0.0) for one in profile.features)
-    features = tuple(
-        _row(one, float(p), float(share), total, drift)
-        for one, p, share in zip(measured, p_features, shares, strict=True)
-    )
-    outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
-    verdict, sentence = judge(features, outages, p_window, method, drift, estimated, together)
-    if verdict != "outage":
-        sentence += say_missing(features)
-    return DriftReport(
-        verdict=verdict,
-        sentence=sentence,
-        p_value=p_window,
-        method=method,
-        rate=drift.false_alarm_rate,
-        effect_floor=drift.effect_floor,
-        rows=window.num_rows,
-        reference_windows=int(rows.size),
-        reference_rows=(int(rows.min()), int(rows.max())) if rows.size else (0, 0),
-        stratum=stratum,
-        with_scores=scores is not None and profile.score is not None,
-        features=features,
-        estimated=estimated,
-        notes=notes,
-        timezone=profile.timezone,
-        score_calibration=None if profile.calibration is None else profile.calibration.to_dict(),
-        scores=None if scores is None else score_quantiles(one_score(scores)),
-        bars=bars_of(measured, features, chosen),
-        joint=together,
-    )
 
 
-def _choose_windows(
-    profile: Reference, event_time: Floats | None, drift: DriftSpec
-) -> tuple[str, npt.NDArray[np.intp]]:
+@dataclass(frozen=True)
+class _Chosen:
+    """The reference windows that are compared with: their places in the profile, shape (n_windows,)."""
+
+    stratum: str
+    places: Places
+    notes: tuple[str, ...]
+
+
+def _choose_windows(profile: Reference, event_time: Floats | None, drift: DriftSpec) -> _Chosen:
+    """The windows of the live window's stratum, without those that had an outage of their own."""
     if drift.strata == "none":
-        return "all", np.arange(profile.rows.size)
-    if event_time is None:
+        stratum, places = "all", np.arange(profile.rows.size)
+    elif event_time is None:
         raise DriftError(
             "strata: weekday needs to know on which day a window is",
             where=f"model {profile.model}: drift.strata",
             expected=f"the event time column {profile.event_time!r} in the window",
             fix="pass the frozen input with its event time, or set drift.strata: none",
         )
-    stratum = stratum_of(event_time, profile.timezone)
-    return stratum, np.flatnonzero(np.asarray(profile.strata) == stratum)
-
-
-def _without_broken(
-    profile: Reference, chosen: npt.NDArray[np.intp], drift: DriftSpec
-) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
-    """The windows without those that had an outage of their own, and what is to be said of it."""
-    broken = broken_windows(profile.features, chosen)
-    left = np.asarray([window for window in chosen if int(window) not in broken], dtype=chosen.dtype)
+    else:
+        stratum = stratum_of(event_time, profile.timezone)
+        places = np.flatnonzero(np.asarray(profile.strata) == stratum)
+    broken = broken_windows(profile.features, places)
+    left = np.asarray([place for place in places if int(place) not in broken], dtype=places.dtype)
     enough = left.size >= calibration.MIN_WINDOWS and drift.false_alarm_rate >= 1 / (left.size + 1)
     if not broken or not enough:
-        return chosen, ()
-    return left, tuple(
-        f"not compared with training's window of {profile.starts[window]}: {join_names(names)} "
+        return _Chosen(stratum, places, ())
+    notes = tuple(
+        f"not compared with training's window of {profile.starts[place]}: {join_names(names)} "
         f"{'is' if len(names) == 1 else 'are'} missing there as in no other"
-        for window, names in sorted(broken.items())
+        for place, names in sorted(broken.items())
     )
+    return _Chosen(stratum, left, notes)
 
 
-def _same_counts(measured: list[Measured], chosen: npt.NDArray[np.intp]) -> int | None:
+def _method(windows: int, rows: int) -> Method:
+    if rows == 0:
+        return "none"
+    return "conformal" if windows >= calibration.MIN_WINDOWS else "chi2_bh"
+
+
+def _measured(
+    profile: Reference, window: pa.Table, values: Floats | None, event_time: Floats | None, places: Places
+) -> list[Measured]:
+    """Every feature, and the scores last if there are any and the profile has them."""
+    measured = [measure(one, window[one.name], event_time, places) for one in profile.features]
+    if values is not None and profile.score is not None and profile.score_spread is not None:
+        measured.append(measure_score(profile.score, values, profile.score_spread, places))
+    return measured
+
+
+def _estimated(
+    profile: Reference, values: Floats | None, places: Places
+) -> tuple[dict[str, Measure], tuple[Number, Number]]:
+    """What the scores let expect, and the AUC that they let expect in the reference windows."""
+    if values is None or profile.score is None or profile.estimated_auc is None:
+        return {}, (None, None)
+    aucs = profile.estimated_auc[places]
+    aucs = aucs[np.isfinite(aucs)]
+    ends = (float(aucs.min()), float(aucs.max())) if aucs.size else (None, None)
+    return estimated_performance(values, profile.calibration), ends
+
+
+def _same_counts(measured: list[Measured], places: Places) -> int | None:
     """The reference window that has the very counts of the live one in every cell of every feature."""
-    same = np.ones(chosen.size, dtype=bool)
+    same = np.ones(places.size, dtype=bool)
     for one in measured:
         if one.reference.kind != "score":  # the scores of training are out-of-fold
-            same &= (one.reference.counts[chosen] == one.tally.counts).all(axis=1)
+            same &= (one.reference.counts[places] == one.tally.counts).all(axis=1)
     [found] = np.nonzero(same)
-    return int(chosen[found[0]]) if found.size and len(measured) else None
+    return int(places[found[0]]) if found.size and len(measured) else None
+
+
+@dataclass(frozen=True)
+class _PValues:
+    """Of the window (None: nothing to compare), each feature and the joint comparison.
+
+    ``shares``, shape (n_features,), say how much of all that is unusual is each feature's.
+    """
+
+    window: float | None
+    features: Floats
+    shares: Floats
+    joint: float = 1.0
+
+    def of_no_drift(self) -> _PValues:
+        """The rank of a copy of an unusual window would be that window's: an alarm about training itself."""
+        window = None if self.window is None else 1.0
+        return replace(self, window=window, features=np.ones_like(self.features), joint=1.0)
 
 
 def _p_values(
@@ -199,23 +238,29 @@ def _p_values(
     rows: int,
     reference_rows: int,
     drift: DriftSpec,
-) -> tuple[float | None, Floats, Floats, float]:
-    """The window's p-value, every feature's, every feature's share of what is unusual, and the joint p-value.
-
-    A joint comparison is one more to choose the most unusual from: it costs no false alarm.
-    """
+) -> _PValues:
+    """A joint comparison is one more to choose the most unusual from: it costs no false alarm."""
     if method == "none" or not measured:
-        return None, np.ones(len(measured)), np.zeros(len(measured)), 1.0
+        return _PValues(None, np.ones(len(measured)), np.zeros(len(measured)))
     if method == "chi2_bh":
-        psi = np.asarray([one.psi for one in measured])
-        cells = np.asarray([one.psi_cells for one in measured])
-        tolerance = max(drift.effect_floor, SMALL_EFFECT)
-        p = calibration.psi_p(psi, rows, reference_rows, cells, tolerance)
-        shares = _shares(-np.log(np.maximum(p, 1e-300)))
-        if joint is not None and joint.permutation_p is not None:
-            p = np.append(p, joint.permutation_p)
-        adjusted = calibration.benjamini_hochberg(p)
-        return float(adjusted.min()), adjusted[: len(measured)], shares, float(adjusted[-1])
+        return _p_by_chi_square(measured, joint, rows, reference_rows, drift)
+    return _p_by_rank(measured, joint)
+
+
+def _p_by_chi_square(
+    measured: list[Measured], joint: Joint | None, rows: int, reference_rows: int, drift: DriftSpec
+) -> _PValues:
+    psi = np.asarray([one.psi for one in measured])
+    cells = np.asarray([one.psi_cells for one in measured])
+    p = calibration.psi_p(psi, rows, reference_rows, cells, max(drift.effect_floor, SMALL_EFFECT))
+    shares = _shares(-np.log(np.maximum(p, 1e-300)))
+    if joint is not None and joint.permutation_p is not None:
+        p = np.append(p, joint.permutation_p)
+    adjusted = calibration.benjamini_hochberg(p)
+    return _PValues(float(adjusted.min()), adjusted[: len(measured)], shares, float(adjusted[-1]))
+
+
+def _p_by_rank(measured: list[Measured], joint: Joint | None) -> _PValues:
     standing = [one.standing for one in measured]
     sides = [side for one in measured for side in one.two_sided]
     firsts = np.cumsum([0, *(len(one.two_sided) for one in measured)])
@@ -229,7 +274,7 @@ def _p_values(
     p = calibration.conformal_p(greatest[:-1], each[-1])
     # A window in the middle of all others has ln 2.
     shares = _shares(np.maximum(each[-1, : len(measured)] - math.log(2), 0.0))
-    return float(p.min()), p[: len(measured)], shares, float(p[-1])
+    return _PValues(float(p.min()), p[: len(measured)], shares, float(p[-1]))
 
 
 def _shares(values: Floats) -> Floats:
@@ -237,25 +282,44 @@ def _shares(values: Floats) -> Floats:
     return values / total if total > 0 else np.zeros_like(values)
 
 
-def _row(one: Measured, p: float, share: float, total_importance: float, drift: DriftSpec) -> FeatureDrift:
+def _joint_drift(joint: Joint, p: float, drift: DriftSpec) -> JointDrift:
+    return joint.drift(p, flagged=_flagged(p, joint.effect, drift))
+
+
+def _flagged(p: float, effect: float, drift: DriftSpec) -> bool:
+    return p <= drift.false_alarm_rate + ROUNDING and effect >= drift.effect_floor
+
+
+def _features(
+    measured: list[Measured], p: _PValues, places: Places, drift: DriftSpec
+) -> tuple[FeatureDrift, ...]:
+    total = sum(max(one.reference.importance, 0.0) for one in measured)
+    return tuple(
+        _feature(one, float(chance), float(share), total, missing_rates(one.reference)[places], drift)
+        for one, chance, share in zip(measured, p.features, p.shares, strict=True)
+    )
+
+
+def _feature(
+    one: Measured, p: float, share: float, total_importance: float, was_missing: Floats, drift: DriftSpec
+) -> FeatureDrift:
     rows = int(one.tally.counts.sum())
     missing = float(one.tally.counts[-1] / rows) if rows else math.nan
-    rates = missing_rates(one.reference)
-    before = float(rates.max(initial=0.0))
     return FeatureDrift(
         name=one.reference.name,
         kind=one.reference.kind,
         psi=one.psi,
         distance=one.own_distance,
-        unit=one.reference.unit if isinstance(one.reference.cells, OrderedCells) else "share of rows",
+        unit=one.reference.unit if isinstance(one.reference.cells, OrderedCells) else SHARE_OF_ROWS,
         missing=missing,
-        missing_reference_max=before,
+        missing_reference_max=float(was_missing.max(initial=0.0)),
+        missing_reference_min=float(was_missing.min()) if was_missing.size else None,
         p_value=p,
         importance=max(one.reference.importance, 0.0) / total_importance if total_importance > 0 else 0.0,
         effect=one.effect,
-        flagged=p <= drift.false_alarm_rate + 1e-12 and one.effect >= drift.effect_floor,
+        flagged=_flagged(p, one.effect, drift),
         outage=one.outage is not None,
         share_of_statistic=share,
         shift=one.shift,
-        note=say_note(one.tally, one.outage, one.reference.name, missing, rates),
+        note=say_note(one.tally, one.outage, one.reference.name, missing, was_missing),
     )

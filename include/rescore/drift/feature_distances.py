@@ -52,7 +52,7 @@ class Measured:
         what the window's size makes of it on average and beyond what reference windows typically
         have: a weekday's PSI against the whole week is large every day.
     own_distance : float
-        Wasserstein-1 in the feature's unit, or total variation.
+        Wasserstein-1 in the feature's unit, or total variation; NaN if either side has no value.
     """
 
     reference: FeatureReference
@@ -181,6 +181,8 @@ def _there_or_not(counts: Counts) -> Counts:
 
 def _own_distance(reference: FeatureReference, tally: Tally, live: Counts, training: Counts) -> float:
     there, training_there = live[:-1], training[:-1]
+    if not there.sum() or not training_there.sum():
+        return math.nan
     if isinstance(reference.cells, LevelCells):
         return float(distances.total_variation(there[None], training_there[None])[0])
     cells = reference.cells

@@ -1,4 +1,4 @@
-"""What a report keeps for pictures: a few bars per feature, and the quantiles of the scores.
+"""What a report keeps for pictures: a histogram of each feature, and the quantiles of the scores.
 
 Counts in the groups that PSI is taken over, so that a picture needs neither the package nor the rows.
 """
@@ -6,53 +6,36 @@ Counts in the groups that PSI is taken over, so that a picture needs neither the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rescore.drift.binning import LevelCells, OrderedCells
 from rescore.drift.feature_distances import Measured
-from rescore.drift.report import FeatureDrift
+from rescore.drift.report import FeatureDrift, Histogram, ScoreQuantiles, worth_a_look
 
-__all__ = ["MOST_FEATURES", "bars_of", "score_quantiles"]
+__all__ = ["MAX_FEATURES", "histograms_of", "score_quantiles"]
 
-#: Features whose bars are kept: a report of 1,500 columns must not weigh megabytes.
-MOST_FEATURES = 60
+#: Features whose histogram is kept: a report of 1,500 columns must not weigh megabytes.
+MAX_FEATURES = 60
 
 #: Levels with a bar of their own; the others share one.
-MOST_LEVELS = 14
-
-Counts = npt.NDArray[np.int64]
+MAX_LEVELS = 14
 
 
-def bars_of(
+def histograms_of(
     measured: Sequence[Measured], features: Sequence[FeatureDrift], chosen: npt.NDArray[np.intp]
-) -> dict[str, dict[str, Any]]:
-    """Each feature's rows by bar, in the ``chosen`` reference windows together and in the live window.
+) -> dict[str, Histogram]:
+    """Histograms of the score and of the features most worth a look, ``MAX_FEATURES`` of them.
 
-    Returns
-    -------
-    dict
-        Feature to ``names`` of its bars in order (``5 – 10``, a level, ``missing``), ``reference`` and
-        ``live``, the rows in each. The score, what is flagged or an outage, and else the most important
-        features, ``MOST_FEATURES`` of them.
+    The ``chosen`` reference windows, an array of int of shape (n_windows,), are counted together.
     """
-    ranked = sorted(
-        zip(measured, features, strict=True),
-        key=lambda pair: (
-            pair[1].kind != "score",
-            not pair[1].outage,
-            not pair[1].flagged,
-            -pair[1].importance,
-            -pair[1].effect,
-            pair[1].name,
-        ),
-    )
-    return {row.name: _bars(one, chosen) for one, row in ranked[:MOST_FEATURES]}
+    of = {one.reference.name: one for one in measured}
+    ranked = sorted(worth_a_look(features), key=lambda one: one.kind != "score")
+    return {one.name: _histogram(of[one.name], chosen) for one in ranked[:MAX_FEATURES]}
 
 
-def _bars(one: Measured, chosen: npt.NDArray[np.intp]) -> dict[str, Any]:
+def _histogram(one: Measured, chosen: npt.NDArray[np.intp]) -> Histogram:
     training, live = one.reference.counts[chosen].sum(axis=0), one.tally.counts
     cells = one.reference.cells
     named = _levels(cells) if isinstance(cells, LevelCells) else _ranges(cells)
@@ -63,13 +46,13 @@ def _bars(one: Measured, chosen: npt.NDArray[np.intp]) -> dict[str, Any]:
             names.append(label)
             before.append(rows[0])
             now.append(rows[1])
-    return {"names": names, "reference": before, "live": now}
+    return Histogram(names=tuple(names), reference=tuple(before), live=tuple(now))
 
 
 def _levels(cells: LevelCells) -> list[tuple[str, list[int]]]:
     own = list(range(len(cells.levels)))
-    named = [(cells.levels[cell], [cell]) for cell in own[:MOST_LEVELS]]
-    rest = [*own[MOST_LEVELS:], len(own)]
+    named = [(cells.levels[cell], [cell]) for cell in own[:MAX_LEVELS]]
+    rest = [*own[MAX_LEVELS:], len(own)]
     return [*named, ("other levels", rest), ("not in training", [cells.unseen_cell])]
 
 
@@ -98,12 +81,12 @@ def _bound(value: float) -> str:
     return "0" if abs(value) < np.finfo(np.float64).tiny else f"{value:.4g}"
 
 
-def score_quantiles(scores: npt.NDArray[np.float64]) -> dict[str, float | int | None]:
-    """``rows``, ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of an interval's scores."""
+def score_quantiles(scores: npt.NDArray[np.float64]) -> ScoreQuantiles:
+    """How an interval's scores, shape (n_rows,), are spread; NaN is no score."""
     there = scores[np.isfinite(scores)]
-    names = ("p05", "p25", "p50", "p75", "p95")
     if not there.size:
-        return {"rows": 0, **dict.fromkeys(names), "mean": None}
-    values = np.quantile(there, (0.05, 0.25, 0.5, 0.75, 0.95))
-    found = dict(zip(names, map(float, values), strict=True))
-    return {"rows": int(there.size), **found, "mean": float(there.mean())}
+        return ScoreQuantiles(rows=0)
+    p05, p25, p50, p75, p95 = map(float, np.quantile(there, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    return ScoreQuantiles(
+        rows=there.size, p05=p05, p25=p25, p50=p50, p75=p75, p95=p95, mean=float(there.mean())
+    )

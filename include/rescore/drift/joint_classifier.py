@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from rescore.drift.calibration import conformal_p
 from rescore.drift.joint_columns import Column, columns_of, normal_scores
 from rescore.drift.reference import FeatureReference, Reference
+from rescore.drift.report import JointDrift, PairDrift
 from rescore.drift.standardise import between_windows, classifier_standing, neighbours_apart
 
 __all__ = ["FEWEST_ROWS", "MOST_ROWS", "Joint", "TrainingRows", "compare_jointly", "sample_rows"]
@@ -93,9 +94,8 @@ class Joint:
         Rows that were compared: of the live window, and of all reference windows together.
     columns : int
         Columns whose pairs were looked at.
-    pairs : tuple of dict
-        What tells most: ``features``, ``columns`` (with the level, if it is one), ``correlation`` and
-        ``correlation_reference`` (of normal scores) and ``share`` of what tells the window from training.
+    pairs : tuple of PairDrift
+        What tells most.
     """
 
     standing: Floats | None
@@ -105,31 +105,32 @@ class Joint:
     rows: int
     reference_rows: int
     columns: int
-    pairs: tuple[dict[str, Any], ...]
+    pairs: tuple[PairDrift, ...]
 
     @property
     def features(self) -> tuple[str, ...]:
         """Features of the pairs that tell at least a tenth, the most telling first."""
-        told = [name for pair in self.pairs if pair["share"] >= 0.1 for name in pair["features"]]
-        return tuple(dict.fromkeys(told))
+        return tuple(
+            dict.fromkeys(name for pair in self.pairs if pair.share >= 0.1 for name in pair.features)
+        )
 
-    def to_dict(self, p_value: float, flagged: bool) -> dict[str, Any]:
-        """What a report keeps of it; JSON-serialisable."""
+    def drift(self, p_value: float, *, flagged: bool) -> JointDrift:
+        """What a report keeps of it."""
         before = self.auc[:-1]
-        return {
-            "method": "permuted_labels" if self.standing is None else "classifier_rank",
-            "auc": float(self.auc[-1]),
-            "auc_reference_median": float(np.median(before)) if before.size else None,
-            "auc_reference_high": float(before.max()) if before.size else None,
-            "p_value": p_value,
-            "effect": self.effect,
-            "flagged": flagged,
-            "rows": self.rows,
-            "reference_rows": self.reference_rows,
-            "columns": self.columns,
-            "features": list(self.features),
-            "pairs": list(self.pairs),
-        }
+        return JointDrift(
+            method="permuted_labels" if self.standing is None else "classifier_rank",
+            auc=float(self.auc[-1]),
+            auc_reference_median=float(np.median(before)) if before.size else None,
+            auc_reference_high=float(before.max()) if before.size else None,
+            p_value=p_value,
+            effect=self.effect,
+            flagged=flagged,
+            rows=self.rows,
+            reference_rows=self.reference_rows,
+            columns=self.columns,
+            features=self.features,
+            pairs=self.pairs,
+        )
 
 
 def sample_rows(snapshot: pa.Table, seed: int) -> pa.Table:
@@ -239,7 +240,7 @@ def compare_jointly(
         rows=int(live.size),
         reference_rows=int(held.size),
         columns=len(columns),
-        pairs=tuple(_say_pair(*told[place], float(share[place])) for place in _largest(share)),
+        pairs=tuple(_pair(*told[place], float(share[place])) for place in _largest(share)),
     )
 
 
@@ -347,11 +348,11 @@ def _largest(share: Floats) -> list[int]:
     return [int(place) for place in order if share[place] > 0]
 
 
-def _say_pair(one: Column, other: Column, live: float, training: float, share: float) -> dict[str, Any]:
-    return {
-        "features": [one.name, other.name],
-        "columns": [one.label, other.label],
-        "correlation": round(live, 4),
-        "correlation_reference": round(training, 4),
-        "share": round(share, 4),
-    }
+def _pair(one: Column, other: Column, live: float, training: float, share: float) -> PairDrift:
+    return PairDrift(
+        features=(one.name, other.name),
+        columns=(one.label, other.label),
+        correlation=round(live, 4),
+        correlation_reference=round(training, 4),
+        share=round(share, 4),
+    )

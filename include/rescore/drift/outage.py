@@ -60,10 +60,12 @@ class Outage:
     Attributes
     ----------
     what : str
-        ``missing``, ``constant``, ``scale``, ``unseen`` or ``collapsed``.
+        ``missing``, ``constant``, ``scale``, ``unseen``, ``born`` (training had no value at all) or
+        ``collapsed``.
     live, training : float
-        Missing: the share now, and the largest in a reference window. Scale: the typical magnitude now and in
-        training. Collapsed: the standard deviation now, and the smallest in a reference window.
+        Missing, unseen: the share now, and the largest in a reference window. Scale: the typical
+        magnitude now and in training. Collapsed: the standard deviation now, and the smallest in a
+        reference window.
     examples : tuple of str
         Unseen levels.
     """
@@ -93,7 +95,8 @@ def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
             reference.counts[:, :-1].sum(axis=1), 1
         )
         if unseen >= GONE and before.max(initial=0.0) < 0.5:
-            return Outage("unseen", unseen, examples=tally.unseen)
+            born = bool(missing_rates(reference).min(initial=1.0) == 1)
+            return Outage("born" if born else "unseen", unseen, float(before.max(initial=0.0)), tally.unseen)
     return None
 
 
@@ -189,7 +192,11 @@ def _say(alike: list[Outage]) -> str:
         return "the same in all rows; in training never"
     if one.what == "unseen":
         like = join_names([repr(level) for level in one.examples])
-        return f"of unknown levels only ({like}); in training hardly ever"
+        most = max(o.training for o in alike)
+        before = "never" if most == 0 else f"in at most {percent(most)} of a window's rows"
+        return f"of unknown levels only ({like}); in training {before}"
+    if one.what == "born":
+        return "there, but missing in all of training: train again, or drop it"
     if one.what == "collapsed":
         return (
             f"nearly all the same: standard deviation {one.live:.2g}, in training at least {one.training:.2g}"

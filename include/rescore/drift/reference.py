@@ -283,7 +283,9 @@ def build_reference(
             if spec.target.name in held:
                 truth = positives(snapshot[spec.target.name], spec)
                 calibration = ScoreCalibration.fit(values, truth, bounds.tolist())
-            estimated = [estimated_performance(values[a:b], calibration)["auc"] for a, b in pairwise(bounds)]
+            estimated = [
+                estimated_performance(values[a:b], calibration)["auc"].value for a, b in pairwise(bounds)
+            ]
             estimated_auc = _floats(estimated)
     return Reference(
         model=spec.name,

@@ -1,34 +1,56 @@
-"""What a comparison says: plain values for the store, the page and people. No computing here."""
+"""The drift report of one run: what the store keeps, and the page, the commands and people read.
+
+The order in which features are shown is decided here, once: :meth:`DriftReport.worst_first` and
+:meth:`DriftReport.worth_a_look`. No computing of statistics here.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
 
-__all__ = ["DriftReport", "FeatureDrift", "Method", "Verdict"]
+from pydantic import Field
+
+from rescore.document import Document, Number, Part
+from rescore.performance import Measure, ScoreCalibration, measures_of
+
+__all__ = [
+    "DriftReport",
+    "FeatureDrift",
+    "Histogram",
+    "JointDrift",
+    "Method",
+    "PairDrift",
+    "ScoreQuantiles",
+    "Verdict",
+    "worst_first",
+    "worth_a_look",
+]
 
 Verdict = Literal["ok", "drifted", "consequential", "outage"]
 Method = Literal["conformal", "chi2_bh", "none"]
 
+#: The unit of a distance between levels.
+SHARE_OF_ROWS = "share of rows"
 
-@dataclass(frozen=True)
-class FeatureDrift:
-    """One feature (or the score) of one window.
+
+class FeatureDrift(Part):
+    """One feature (or the score) of one window. Numbers that are undefined are None.
 
     Attributes
     ----------
     name, kind : str
         As declared; the model's own scores are ``score`` of kind ``score``.
     psi : float
-        Population stability index against training, missing as a cell of its own; no unit.
-    distance : float
+        Population stability index against training, missing as a bin of its own; no unit.
+    distance : float or None
         Ordered kinds: Wasserstein-1 in ``unit`` (dates: days of age; text: characters). Levels: total
         variation, the share of rows that would have to change. Both among rows with a value.
     unit : str
         Unit of ``distance``.
-    missing, missing_reference_max : float
-        Share of rows without a value: now, and the largest of any reference window.
+    missing, missing_reference_max, missing_reference_min : float or None
+        Share of rows without a value: now (None without rows), and the largest and the smallest of the
+        reference windows that were compared with.
     p_value : float
         Chance that any feature of a window like training's is as unusual as this one is, so that *all*
         features together give no more false flags than declared.
@@ -45,17 +67,17 @@ class FeatureDrift:
         How much of all features' unusualness is this one's, 0 to 1.
     note : str
         For people; empty if there is nothing to say.
-    shift : float
+    shift : float or None
         Ordered kinds: by how much the mean normal score moved, signed, in standard deviations of a normal
-        variable. NaN for levels.
+        variable. None for levels.
     """
 
     name: str
     kind: str
     psi: float
-    distance: float
+    distance: Number
     unit: str
-    missing: float
+    missing: Number
     missing_reference_max: float
     p_value: float
     importance: float
@@ -64,15 +86,136 @@ class FeatureDrift:
     outage: bool
     share_of_statistic: float
     note: str
-    shift: float = math.nan
+    shift: Number = None
+    missing_reference_min: Number = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable form, infinite and undefined numbers as None."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+    @property
+    def of_levels(self) -> bool:
+        """Whether ``distance`` is a share of rows."""
+        return self.unit == SHARE_OF_ROWS
+
+    @property
+    def own_unit(self) -> str:
+        """The feature's own unit; empty for levels, whose distance is a share of rows."""
+        return "" if self.of_levels else self.unit
 
 
-@dataclass(frozen=True)
-class DriftReport:
+def worst_first(features: Iterable[FeatureDrift]) -> list[FeatureDrift]:
+    """Outages first, then what is flagged, then by p-value, then by share of the statistic."""
+    return sorted(
+        features,
+        key=lambda one: (not one.outage, not one.flagged, one.p_value, -one.share_of_statistic, one.name),
+    )
+
+
+def worth_a_look(features: Iterable[FeatureDrift]) -> list[FeatureDrift]:
+    """Outages first, then what is flagged, then the score, then what the model uses most."""
+    return sorted(
+        features,
+        key=lambda one: (
+            not one.outage,
+            not one.flagged,
+            one.kind != "score",
+            -one.importance,
+            -one.effect,
+            one.name,
+        ),
+    )
+
+
+class Histogram(Part):
+    """One feature's rows by bar, in the reference windows together and in the live window.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the bars in order: ``5 – 10``, a level, ``missing``.
+    reference, live : tuple of int
+        Rows in each bar.
+    """
+
+    names: tuple[str, ...]
+    reference: tuple[int, ...]
+    live: tuple[int, ...]
+
+    @property
+    def shares(self) -> list[tuple[str, float, float]]:
+        """Per bar its name, and the share of training's and of the live rows in it."""
+        before, now = max(sum(self.reference), 1), max(sum(self.live), 1)
+        return [
+            (name, reference / before, live / now)
+            for name, reference, live in zip(self.names, self.reference, self.live, strict=True)
+        ]
+
+
+class ScoreQuantiles(Part):
+    """How scores are spread: ``rows`` with a score, quantiles and mean; None without any."""
+
+    rows: int
+    p05: Number = None
+    p25: Number = None
+    p50: Number = None
+    p75: Number = None
+    p95: Number = None
+    mean: Number = None
+
+
+class PairDrift(Part):
+    """Two features that go together otherwise than in training.
+
+    Attributes
+    ----------
+    features, columns : tuple of str, length 2
+        Names of the features, and of the columns made of them (with the level, if it is one).
+    correlation, correlation_reference : float
+        Of normal scores, now and in training.
+    share : float
+        Of all that tells the window from training, 0 to 1.
+    """
+
+    features: tuple[str, str]
+    columns: tuple[str, str]
+    correlation: float
+    correlation_reference: float
+    share: float
+
+
+class JointDrift(Part):
+    """What a joint comparison of the features says; see :class:`rescore.drift.joint_classifier.Joint`.
+
+    Attributes
+    ----------
+    method : str
+        ``classifier_rank`` (among the reference windows) or ``permuted_labels``.
+    auc : float
+        Of a classifier that tells the window from training.
+    auc_reference_median, auc_reference_high : float or None
+        Of those that tell reference windows.
+    p_value, effect, flagged
+        As a feature's.
+    rows, reference_rows, columns : int
+        What was compared.
+    features : tuple of str
+        Those of the pairs that tell most.
+    pairs : tuple of PairDrift
+        The most telling first.
+    """
+
+    method: Literal["classifier_rank", "permuted_labels"]
+    auc: float
+    auc_reference_median: Number
+    auc_reference_high: Number
+    p_value: float
+    effect: float
+    flagged: bool
+    rows: int
+    reference_rows: int
+    columns: int
+    features: tuple[str, ...]
+    pairs: tuple[PairDrift, ...]
+
+
+class DriftReport(Document):
     """The verdict on one window, and what it stands on.
 
     Attributes
@@ -94,7 +237,7 @@ class DriftReport:
         Rows of the window.
     reference_windows : int
         Windows it was compared with.
-    reference_rows : tuple of int
+    reference_rows : tuple of int, length 2
         Rows of the smallest and of the largest of them.
     stratum : str
         ``all``, ``weekday`` or ``weekend``.
@@ -102,30 +245,29 @@ class DriftReport:
         Whether scores were compared too.
     features : tuple of FeatureDrift
         In the model's order, the score last.
-    estimated : dict
-        Binary models with scores: what :func:`~rescore.drift.estimated_performance` expects of them, and
-        the smallest and largest ``auc`` of the reference windows (``auc_reference_low``, ``_high``).
+    estimated : dict of str to Measure
+        Binary models with scores: what :func:`~rescore.performance.estimated_performance` expects of them.
+    estimated_auc_reference : tuple of float or None, length 2
+        The smallest and the largest AUC that scores let expect in the reference windows.
     notes : tuple of str
         What limits the statement.
     timezone : str
         The clock that people there read.
-    score_calibration : dict or None
-        What scores meant in training: see :class:`~rescore.drift.ScoreCalibration`.
-    scores : dict or None
-        ``rows`` with a score, and ``p05``, ``p25``, ``p50``, ``p75``, ``p95`` and ``mean`` of them.
-    bars : dict
-        For pictures: see :func:`rescore.drift.histograms.bars_of`.
-    joint : dict or None
-        Where features were compared jointly: ``method`` (``classifier_rank`` or ``permuted_labels``),
-        ``auc`` of a classifier that tells the window from training, ``auc_reference_median`` and
-        ``_high`` of those that tell reference windows, ``p_value`` (as a feature's), ``effect``,
-        ``flagged``, the numbers of ``rows``, ``reference_rows`` and ``columns``, and the ``features``
-        and ``pairs`` that tell most: see :class:`rescore.drift.joint_classifier.Joint`.
+    score_calibration : ScoreCalibration or None
+        What scores meant in training.
+    scores : ScoreQuantiles or None
+        How the window's scores are spread.
+    histograms : dict of str to Histogram
+        For pictures: the features most worth a look.
+    joint : JointDrift or None
+        Where features were compared jointly.
     """
+
+    FORMAT: ClassVar[int] = 2  # 1 had estimates as flat fields, and histograms as "bars"
 
     verdict: Verdict
     sentence: str
-    p_value: float | None
+    p_value: Number
     method: Method
     rate: float
     effect_floor: float
@@ -135,36 +277,39 @@ class DriftReport:
     stratum: str
     with_scores: bool
     features: tuple[FeatureDrift, ...]
-    estimated: dict[str, float | None]
+    estimated: dict[str, Measure]
     notes: tuple[str, ...]
+    estimated_auc_reference: tuple[Number, Number] = (None, None)
     timezone: str = "UTC"
-    score_calibration: dict[str, Any] | None = None
-    scores: dict[str, float | int | None] | None = None
-    bars: dict[str, dict[str, Any]] = field(default_factory=dict)
-    joint: dict[str, Any] | None = None
+    score_calibration: ScoreCalibration | None = None
+    scores: ScoreQuantiles | None = None
+    histograms: dict[str, Histogram] = Field(default_factory=dict)
+    joint: JointDrift | None = None
+
+    @classmethod
+    def upgraded(cls, stored: dict[str, Any], number: int) -> dict[str, Any]:
+        """Format 1 had ``auc``, ``auc_low``, ``auc_high`` beside each other, and histograms as ``bars``."""
+        kept = dict(stored)
+        estimated = dict(kept.get("estimated") or {})
+        ends = [estimated.pop(f"auc_reference{end}", None) for end in ("_low", "_high")]
+        kept |= {"estimated": measures_of(estimated), "estimated_auc_reference": ends}
+        return {**kept, "histograms": kept.pop("bars", {})}
 
     @property
     def outages(self) -> tuple[str, ...]:
         """Names of the columns that are broken."""
         return tuple(feature.name for feature in self.features if feature.outage)
 
-    def most_drifted(self, n: int = 3) -> list[FeatureDrift]:
-        """The ``n`` most unusual features: outages first, then by p-value, then by share."""
-        return sorted(
-            self.features, key=lambda one: (not one.outage, one.p_value, -one.share_of_statistic, one.name)
-        )[:n]
+    @property
+    def worst_first(self) -> list[FeatureDrift]:
+        """The features, the most unusual first; see :func:`worst_first`."""
+        return worst_first(self.features)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable form."""
-        plain = {
-            name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "features"
-        }
-        plain["reference_rows"] = list(self.reference_rows)
-        plain["notes"] = list(self.notes)
-        plain["estimated"] = {key: _plain(value) for key, value in self.estimated.items()}
-        plain["features"] = [feature.to_dict() for feature in self.features]
-        return plain
+    @property
+    def worth_a_look(self) -> list[FeatureDrift]:
+        """The features as pictures and tables show them; see :func:`worth_a_look`."""
+        return worth_a_look(self.features)
 
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    def feature(self, name: str) -> FeatureDrift | None:
+        """The feature of that name, or None."""
+        return next((feature for feature in self.features if feature.name == name), None)

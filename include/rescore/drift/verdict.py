@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from rescore.drift.binning import Tally
 from rescore.drift.calibration import MIN_WINDOWS
 from rescore.drift.outage import Outage, describe, join_names, percent
-from rescore.drift.report import FeatureDrift, Method, Verdict
+from rescore.drift.report import SHARE_OF_ROWS, FeatureDrift, JointDrift, Method, Verdict, worst_first
 from rescore.spec import DriftSpec
 
 __all__ = ["MATTERS", "SMALL_EFFECT", "judge", "say_limits", "say_missing", "say_note"]
@@ -34,10 +35,9 @@ def judge(
     features: tuple[FeatureDrift, ...],
     outages: list[tuple[str, Outage]],
     p_value: float | None,
-    method: Method,
     drift: DriftSpec,
-    estimated: dict[str, float | None],
-    joint: dict[str, Any] | None = None,
+    auc: tuple[float | None, float | None],
+    joint: JointDrift | None = None,
 ) -> tuple[Verdict, str]:
     """Join outages, drift, importance and estimated performance to one verdict and say why.
 
@@ -45,7 +45,8 @@ def judge(
     rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides the
     drifted features carry a tenth of the model's importance, or the scores moved (both by more than
     ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's. Features that go together
-    otherwise than in training (``joint``) count as one more that drifted, of all their importance.
+    otherwise than in training (``joint``) count as one more that drifted, of all their importance. ``auc``
+    is the estimated one, and the smallest of the reference windows.
     """
     if outages:
         return "outage", describe(outages)
@@ -54,59 +55,62 @@ def judge(
     chance = f"p = {p_value:.2g}, declared rate {drift.false_alarm_rate:g}"
     if p_value > drift.false_alarm_rate + 1e-12:
         return "ok", f"No more unlike training than training's own windows are ({chance})"
-    flagged = [one for one in features if one.flagged]
-    together = joint if joint is not None and joint["flagged"] else None
+    flagged = worst_first(one for one in features if one.flagged)
+    together = joint if joint is not None and joint.flagged else None
     if not flagged and together is None:
         return (
             "ok",
             f"Unlike training's windows ({chance}), but by less than the effect floor {drift.effect_floor:g}",
         )
-    flagged.sort(key=lambda one: (one.p_value, -one.share_of_statistic, one.name))
     said = [_say_moved(one) for one in flagged[:3]]
     if together is not None:
         said.append(_say_together(together))
     what = f"{'; '.join(said)}{_more(len(flagged) - 3)} ({chance})"
     weight = _importance(flagged, together, features)
     felt = [one for one in flagged if one.effect >= SMALL_EFFECT]
-    with_effect = together if together is not None and together["effect"] >= SMALL_EFFECT else None
+    with_effect = together if together is not None and together.effect >= SMALL_EFFECT else None
     weight_felt = _importance(felt, with_effect, features)
     reasons = []
     if weight_felt >= MATTERS:
         reasons.append(f"{percent(weight_felt)} of the model's importance")
     if any(one.kind == "score" for one in felt):
         reasons.append("the scores themselves moved")
-    auc, low = estimated.get("auc"), estimated.get("auc_reference_low")
-    if auc is not None and low is not None and auc < low - AUC_LOSS:
-        reasons.append(f"expected AUC {auc:.3f}, in training's windows at least {low:.3f}")
+    expected, low = auc
+    if expected is not None and low is not None and expected < low - AUC_LOSS:
+        reasons.append(f"expected AUC {expected:.3f}, in training's windows at least {low:.3f}")
     if reasons:
         return "consequential", f"{what}. It matters: {', '.join(reasons)}"
     return "drifted", f"{what}. Together {percent(weight)} of the model's importance"
 
 
 def _say_moved(one: FeatureDrift) -> str:
-    if one.note.startswith("missing"):
+    if one.note.startswith(("missing", "there")):
         return f"{one.name} is {one.note}"
-    unit = "" if one.unit == "share of rows" else f" {one.unit}" if one.unit else ""
-    size = percent(one.distance) + " of rows" if one.unit == "share of rows" else f"{one.distance:.3g}{unit}"
+    if one.distance is None:
+        return f"{one.name} moved (PSI {one.psi:.2g})"
+    if one.unit == SHARE_OF_ROWS:
+        size = f"{percent(one.distance)} of rows"
+    else:
+        size = f"{one.distance:.3g} {one.unit}".strip()
     return f"{one.name} moved by {size} (PSI {one.psi:.2g})"
 
 
 def _importance(
-    flagged: list[FeatureDrift], together: dict[str, Any] | None, features: tuple[FeatureDrift, ...]
+    flagged: list[FeatureDrift], together: JointDrift | None, features: tuple[FeatureDrift, ...]
 ) -> float:
     """What flagged features are worth to the model, with those that go together otherwise."""
-    names = {one.name for one in flagged} | set(together["features"] if together else ())
+    names = {one.name for one in flagged} | set(together.features if together else ())
     return sum(one.importance for one in features if one.name in names)
 
 
-def _say_together(joint: dict[str, Any]) -> str:
+def _say_together(joint: JointDrift) -> str:
     """``a and b go together unlike in training (correlation 0.61, there 0.02; AUC 0.64)``."""
-    auc = f"a classifier tells the window from training with AUC {joint['auc']:.2f}"
-    if not joint["pairs"]:
+    auc = f"a classifier tells the window from training with AUC {joint.auc:.2f}"
+    if not joint.pairs:
         return f"features go together unlike in training ({auc})"
-    pair = joint["pairs"][0]
-    one, other = pair["columns"]
-    correlation = f"correlation {pair['correlation']:.2f}, there {pair['correlation_reference']:.2f}"
+    pair = joint.pairs[0]
+    one, other = pair.columns
+    correlation = f"correlation {pair.correlation:.2f}, there {pair.correlation_reference:.2f}"
     return f"{one} and {other} go together unlike in training ({correlation}; {auc})"
 
 
@@ -118,16 +122,7 @@ def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, bef
     """What there is to say of one feature besides its numbers."""
     if outage is not None:
         return describe([(name, outage)])
-    notes = []
-    most, often, typical = before.max(initial=0.0), 0.0, 0.0
-    if before.size:
-        often, typical = (float(one) for one in np.quantile(before, [0.75, 0.5]))
-    if missing >= 0.01 and missing > 1.5 * most:
-        training = "never" if most == 0 else f"at most {percent(most)}"
-        notes.append(f"missing in {percent(missing)} of rows; in training {training}")
-    elif missing >= typical + MUCH_MISSING and missing > often:
-        training = f"typically {percent(typical)}, at most {percent(most)}"
-        notes.append(f"missing in {percent(missing)} of rows; in training {training}")
+    notes = [said] if (said := _say_share_missing(missing, before)) else []
     if tally.unseen:
         share = percent(int(tally.counts[-2]) / max(int(tally.counts[:-1].sum()), 1))
         like = join_names([repr(level) for level in tally.unseen])
@@ -137,15 +132,48 @@ def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, bef
     return "; ".join(notes)
 
 
+def _say_share_missing(missing: float, before: Floats) -> str:
+    """What is unusual about the share of rows without a value; empty if nothing is.
+
+    ``before``, shape (n_windows,), are the shares in the reference windows.
+    """
+    if not before.size or math.isnan(missing):
+        return ""
+    most, typical = float(before.max()), float(np.median(before))
+    if missing >= 0.01 and missing > 1.5 * most:
+        training = "never" if most == 0 else f"at most {percent(most)}"
+        return f"missing in {percent(missing)} of rows; in training {training}"
+    if missing >= typical + MUCH_MISSING and missing > np.quantile(before, 0.75):
+        as_many = f"as much in {int((before >= missing).sum())} of {before.size} windows"
+        seen = as_many if most == 1 else f"at most {percent(most)} ({as_many})"
+        return f"missing in {percent(missing)} of rows; in training typically {percent(typical)}, {seen}"
+    return _say_share_there(1 - missing, 1 - before)
+
+
+def _say_share_there(there: float, before: Floats) -> str:
+    """As above, where more rows have a value than in training."""
+    most, typical = float(before.max()), float(np.median(before))
+    if most == 0 and there > 0:
+        return f"there in {percent(there)} of rows, but missing in all of training: train again, or drop it"
+    if most <= 0.99 and 1 - most > 1.5 * (1 - there):
+        return f"there in {percent(there)} of rows; in training at most {percent(most)}"
+    if there >= typical + MUCH_MISSING and there > np.quantile(before, 0.75):
+        return f"there in {percent(there)} of rows; in training typically {percent(typical)}"
+    return ""
+
+
 def say_missing(features: tuple[FeatureDrift, ...]) -> str:
     """What goes with a sentence that does not name them: features of which much is missing."""
     much = [
-        one
+        (one.missing, one)
         for one in features
-        if not one.flagged and one.missing >= MUCH_MISSING and one.note.startswith("missing")
+        if not one.flagged
+        and one.missing is not None
+        and one.missing >= MUCH_MISSING
+        and one.note.startswith("missing")
     ]
-    much.sort(key=lambda one: (-one.missing, one.name))
-    said = [f". {one.name} is {one.note}" for one in much[:3]]
+    much.sort(key=lambda pair: (-pair[0], pair[1].name))
+    said = [f". {one.name} is {one.note}" for _, one in much[:3]]
     return "".join(said) + (f". And {len(much) - 3} more have much missing" if len(much) > 3 else "")
 
 

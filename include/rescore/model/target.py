@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from rescore.errors import TrainingError
 from rescore.model.runtime.frames import Array
 from rescore.model.runtime.scoring import Target
+from rescore.performance import label_texts, positive_text
 
 __all__ = ["encode_target", "truth_for"]
 
@@ -59,7 +60,7 @@ def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) 
             fix="take a longer training window, or look at labels.sql",
         )
     if kind == "binary":
-        wanted = _text(positive, column.type)
+        wanted = positive_text(positive, column.type)
         if len(found) != 2 or wanted not in found:
             raise TrainingError(
                 f"{name} has the values {', '.join(found[:6])}{' …' if len(found) > 6 else ''}",
@@ -128,36 +129,12 @@ def _numbers(name: str, column: pa.ChunkedArray, where: str) -> Array:
 
 
 def _texts(column: pa.ChunkedArray, where: str) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kind = column.type
-    if pa.types.is_floating(kind) and pc.all(pc.equal(pc.round(column), column)).as_py():
-        column, kind = column.cast(pa.int64()), pa.int64()
-    if not (
-        pa.types.is_boolean(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-    ):
+    texts = label_texts(column)
+    if texts is None:
         raise TrainingError(
-            f"the target is {kind}",
+            f"the target is {column.type}",
             where=where,
             expected="booleans, integers or text for classes",
             fix="cast it in labels.sql, or declare target.kind: regression",
         )
-    return column.combine_chunks().cast(pa.string())
-
-
-def _text(positive: Any, kind: pa.DataType) -> str:
-    """The positive value as the column's text: ``true`` for a boolean, ``1`` for an integer."""
-    if pa.types.is_boolean(kind) and isinstance(positive, bool | int):
-        return "true" if positive else "false"
-    if isinstance(positive, bool):
-        return (
-            str(int(positive))
-            if pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            else str(positive).lower()
-        )
-    if isinstance(positive, float) and positive.is_integer():
-        return str(int(positive))
-    return str(positive)
+    return texts

@@ -4,20 +4,40 @@ Pure functions of tables and arrays: no database, no files, no clock.
 """
 
 from rescore.performance.estimate import ScoreCalibration, estimated_performance
-from rescore.performance.interval_metrics import auc_interval
-from rescore.performance.point_metrics import metrics
-from rescore.performance.realised import Outcomes, main_metric, measure, outcomes, pool, positives, realised
+from rescore.performance.labels import label_texts, positive_text
+from rescore.performance.metrics import METRICS, auc_interval, main_metric, point_metrics, row_losses
+from rescore.performance.realised import Outcomes, measure, outcomes, pool, positives, realised
+from rescore.performance.report import (
+    Calibration,
+    LatestPerformance,
+    Measure,
+    PerformanceReport,
+    PerformanceWeek,
+    Segment,
+    measures_of,
+)
 
 __all__ = [
+    "METRICS",
+    "Calibration",
+    "LatestPerformance",
+    "Measure",
     "Outcomes",
+    "PerformanceReport",
+    "PerformanceWeek",
     "ScoreCalibration",
+    "Segment",
     "auc_interval",
     "estimated_performance",
+    "label_texts",
     "main_metric",
     "measure",
-    "metrics",
+    "measures_of",
     "outcomes",
+    "point_metrics",
     "pool",
+    "positive_text",
     "positives",
     "realised",
+    "row_losses",
 ]

@@ -14,45 +14,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import field_serializer
 
-from rescore.performance.interval_metrics import LEAST_CHANCE, Z95, auc_interval
+from rescore.document import Part
+from rescore.performance.metrics import MIN_PROBABILITY, Z95, auc_interval
+from rescore.performance.report import Measure
 
 __all__ = ["ScoreCalibration", "estimated_accuracy", "estimated_performance"]
 
 Floats = npt.NDArray[np.float64]
 
 #: Knots of a calibration at most, and rows behind each at least.
-MOST_KNOTS, LEAST_ROWS = 50, 10
+MAX_KNOTS, MIN_ROWS = 50, 10
 
 #: Scores told apart: with more distinct ones neighbours are pooled, which moves the AUC by less than 1e-5.
-MOST_SCORES = 65_536
+MAX_SCORES = 65_536
 
 #: The metrics that are estimated for binary models.
 ESTIMATED = ("auc", "brier", "log_loss", "accuracy", "base_rate")
 
 
-@dataclass(frozen=True)
-class ScoreCalibration:
+class ScoreCalibration(Part):
     """What scores meant in training, and how far its windows strayed from what that lets expect.
 
     Attributes
     ----------
-    scores, probabilities : ndarray of float, shape (n_knots,)
-        Ascending both; between knots a line, beyond them the last value.
-    strays : mapping of str to float
+    scores, probabilities : tuple of float, length n_knots
+        Ascending both; between knots a line, beyond them the last value. Written with six digits.
+    strays : dict of str to float
         Per metric, the standard deviation of (realised less estimated) over training's windows that
         chance does not explain.
     """
 
-    scores: Floats
-    probabilities: Floats
-    strays: Mapping[str, float]
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    strays: dict[str, float]
 
     @classmethod
     def fit(
@@ -77,16 +78,17 @@ class ScoreCalibration:
             return None
         order = np.argsort(scores[there], kind="stable")
         ordered, truth = scores[there][order], positive[there][order].astype(np.float64)
-        size = max(LEAST_ROWS, -(-ordered.size // MOST_KNOTS))
+        size = max(MIN_ROWS, -(-ordered.size // MAX_KNOTS))
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         firsts = [0]
         for start in starts.tolist():  # equal scores stay together
-            if start - firsts[-1] >= size and ordered.size - start >= LEAST_ROWS:
+            if start - firsts[-1] >= size and ordered.size - start >= MIN_ROWS:
                 firsts.append(start)
         rows = np.diff([*firsts, ordered.size])
         means = np.add.reduceat(ordered, firsts) / rows
         rates = _isotonic(np.add.reduceat(truth, firsts) / rows, rows.astype(np.float64))
-        plain = cls(means, rates, {})
+        knots = {"scores": tuple(means.tolist()), "probabilities": tuple(rates.tolist())}
+        plain = cls(**knots, strays={})
         gaps: dict[str, list[tuple[float, float]]] = {name: [] for name in ESTIMATED}
         for first, after in pairwise(bounds):
             window = slice(first, after)
@@ -99,14 +101,14 @@ class ScoreCalibration:
             for name, pairs in gaps.items()
             if pairs
         }
-        return cls(means, rates, strays)
+        return cls(**knots, strays=strays)
 
     def realised(self, scores: Floats, positive: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
         """Realised less estimated metrics of one window, and the deviation that chance explains."""
         if scores.size == 0:
             return {}
         estimate = estimated_performance(scores, self)
-        clipped = np.clip(scores, LEAST_CHANCE, 1 - LEAST_CHANCE)
+        clipped = np.clip(scores, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         auc = auc_interval(scores, positive)
         truth = {
             "auc": None if auc is None else auc[0],
@@ -117,27 +119,16 @@ class ScoreCalibration:
         }
         found = {}
         for name, value in truth.items():
-            expected, high = estimate[name], estimate[f"{name}_high"]
-            if value is not None and expected is not None and high is not None:
-                found[name] = (value - expected, (high - expected) / Z95)
+            expected = estimate[name]
+            if value is not None and expected.value is not None and expected.high is not None:
+                found[name] = (value - expected.value, (expected.high - expected.value) / Z95)
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable form."""
-        return {
-            "scores": [float(f"{value:.6g}") for value in self.scores],
-            "probabilities": [float(f"{value:.6g}") for value in self.probabilities],
-            "strays": {name: float(f"{value:.6g}") for name, value in self.strays.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> ScoreCalibration:
-        """Inverse of :meth:`to_dict`, to six digits."""
-        return cls(
-            np.asarray(stored["scores"], dtype=np.float64),
-            np.asarray(stored["probabilities"], dtype=np.float64),
-            dict(stored["strays"]),
-        )
+    @field_serializer("scores", "probabilities", "strays")
+    def _six_digits(self, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            return {name: float(f"{value:.6g}") for name, value in given.items()}
+        return [float(f"{value:.6g}") for value in given]
 
 
 def _isotonic(rates: Floats, weights: Floats) -> Floats:
@@ -153,9 +144,7 @@ def _isotonic(rates: Floats, weights: Floats) -> Floats:
     return np.repeat([value for value, _, _ in blocks], [count for _, _, count in blocks])
 
 
-def estimated_performance(
-    scores: Floats, calibration: ScoreCalibration | None = None
-) -> dict[str, float | None]:
+def estimated_performance(scores: Floats, calibration: ScoreCalibration | None = None) -> dict[str, Measure]:
     """Expected performance of a binary classifier, with the band in which it should come true.
 
     The expected AUC is the share of (positive, negative) pairs in the right order under the weights,
@@ -172,25 +161,24 @@ def estimated_performance(
 
     Returns
     -------
-    dict
-        ``auc``, ``brier``, ``log_loss`` (nats), ``accuracy`` (at .5) and ``base_rate``, each with
-        ``_low`` and ``_high``; None without rows, the AUC also if one class has no weight.
+    dict of str to Measure
+        ``auc``, ``brier``, ``log_loss`` (nats), ``accuracy`` (at .5) and ``base_rate``; of value None
+        without rows, the AUC also if one class has no weight.
     """
     ordered = np.sort(np.clip(scores[np.isfinite(scores)], 0.0, 1.0))
     if ordered.size == 0:
-        return {f"{name}{end}": None for name in ESTIMATED for end in ("", "_low", "_high")}
+        return dict.fromkeys(ESTIMATED, Measure())
     at, rows = _distinct(ordered)
     chance, strays = at, {}
     if calibration is not None:
         chance = np.interp(at, calibration.scores, calibration.probabilities)
-        strays = dict(calibration.strays)
+        strays = calibration.strays
     spread = chance * (1 - chance)
-    inner = np.clip(at, LEAST_CHANCE, 1 - LEAST_CHANCE)
+    inner = np.clip(at, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     right, wrong = -np.log(inner), -np.log1p(-inner)
     named = np.where(at >= 0.5, 1.0, -1.0)
     auc, deviation = _expected_auc(rows, chance) or (None, 0.0)
-    found: dict[str, float | None] = {}
-    found |= _band("auc", auc, deviation, strays, 0.0, 1.0)
+    found = {"auc": Measure() if auc is None else _band(auc, deviation, strays.get("auc"))}
     # What a row adds to a metric takes one of two values; their difference is what chance moves.
     for name, value, step, most in (
         ("brier", spread + (chance - at) ** 2, 1 - 2 * at, 1.0),
@@ -199,14 +187,14 @@ def estimated_performance(
         ("base_rate", chance, 1.0, 1.0),
     ):
         deviation = math.sqrt(float((rows * spread * step**2).sum())) / ordered.size
-        found |= _band(name, float((rows * value).sum()) / ordered.size, deviation, strays, 0.0, most)
+        found[name] = _band(float((rows * value).sum()) / ordered.size, deviation, strays.get(name), most)
     return found
 
 
 def _distinct(ordered: Floats) -> tuple[Floats, Floats]:
     """Distinct ascending scores and the rows of each; of very many, neighbours count as equal."""
-    if ordered.size > MOST_SCORES:
-        starts = np.linspace(0, ordered.size, MOST_SCORES, endpoint=False).astype(np.intp)
+    if ordered.size > MAX_SCORES:
+        starts = np.linspace(0, ordered.size, MAX_SCORES, endpoint=False).astype(np.intp)
         rows = np.diff(starts, append=ordered.size).astype(np.float64)
         ordered, weights = np.add.reduceat(ordered, starts) / rows, rows
     else:
@@ -215,19 +203,16 @@ def _distinct(ordered: Floats) -> tuple[Floats, Floats]:
     return ordered[starts], np.add.reduceat(weights, starts)
 
 
-def estimated_accuracy(scores: Floats) -> dict[str, float | None]:
+def estimated_accuracy(scores: Floats) -> Measure:
     """Expected accuracy of a calibrated multiclass model, whose score is its certainty of the class it names.
 
-    Returns
-    -------
-    dict
-        ``accuracy``, ``accuracy_low`` and ``accuracy_high``; None without rows.
+    ``scores`` has shape (n_rows,); without any that is finite the value is None.
     """
-    sure = np.clip(scores[np.isfinite(scores)], 0.0, 1.0)
-    if sure.size == 0:
-        return dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high"))
-    deviation = math.sqrt(float((sure * (1 - sure)).sum())) / sure.size
-    return _band("accuracy", float(sure.mean()), deviation, {}, 0.0, 1.0)
+    certainty = np.clip(scores[np.isfinite(scores)], 0.0, 1.0)
+    if certainty.size == 0:
+        return Measure()
+    deviation = math.sqrt(float((certainty * (1 - certainty)).sum())) / certainty.size
+    return _band(float(certainty.mean()), deviation, None)
 
 
 def _expected_auc(rows: Floats, chance: Floats) -> tuple[float, float] | None:
@@ -246,10 +231,6 @@ def _expected_auc(rows: Floats, chance: Floats) -> tuple[float, float] | None:
     return auc, math.sqrt(variance)
 
 
-def _band(
-    name: str, value: float | None, deviation: float, strays: Mapping[str, float], least: float, most: float
-) -> dict[str, float | None]:
-    if value is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    half = Z95 * math.hypot(deviation, strays.get(name, 0.0))
-    return {name: value, f"{name}_low": max(value - half, least), f"{name}_high": min(value + half, most)}
+def _band(value: float, deviation: float, stray: float | None, most: float = 1.0) -> Measure:
+    half = Z95 * math.hypot(deviation, stray or 0.0)
+    return Measure(value=value, low=max(value - half, 0.0), high=min(value + half, most))

@@ -5,9 +5,9 @@ Pure functions on tables and arrays; which run and which interval they belong to
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,27 +15,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore.errors import DriftError
-from rescore.performance import interval_metrics as metrics
-from rescore.performance.estimate import (
-    ScoreCalibration,
-    estimated_accuracy,
-    estimated_performance,
-)
+from rescore.performance.estimate import ScoreCalibration, estimated_accuracy, estimated_performance
+from rescore.performance.labels import label_texts, positive_text
+from rescore.performance.metrics import calibration as calibration_of
+from rescore.performance.metrics import realised_metrics
+from rescore.performance.report import Agreement, Coverage, Measure, PerformanceReport, Segment
 from rescore.spec import ModelSpec
 
-__all__ = ["Outcomes", "main_metric", "measure", "outcomes", "pool", "positives", "realised"]
+__all__ = ["Outcomes", "measure", "outcomes", "pool", "positives", "realised"]
 
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.object_]
 
 #: Segment values of fewer rows are one, "other values": a metric of theirs would be a row's own.
-LEAST_SEGMENT_ROWS = 10
+MIN_SEGMENT_ROWS = 10
 #: So many values of a segment column are told apart, the most frequent ones.
-MOST_SEGMENTS = 20
+MAX_SEGMENTS = 20
 OTHERS = "other values"
 
-#: What a model is judged by unless ``promotion.metric`` says.
-_MAIN = {"binary": "auc", "multiclass": "accuracy", "regression": "rmse"}
+#: So many labels that training never saw are named.
+MAX_UNKNOWN = 20
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,21 @@ class Outcomes:
 
     Attributes
     ----------
-    score : ndarray of float, shape (n_rows,)
+    score : ndarray of float64, shape (n_rows,)
         In the order of the score tables.
-    truth : ndarray of float, shape (n_rows,)
+    truth : ndarray of float64, shape (n_rows,)
         Regression: the target. Binary: 1 for the positive class, else 0. Multiclass: 1 if the named
-        class was right, else 0. NaN where no label is known.
+        class was right, else 0. NaN where no label is known, and where training never saw the label.
     segments : mapping of str to ndarray of str, shape (n_rows,)
         Per segment column each row's value, as text.
+    unknown : Counter of str
+        Labels that training never saw, and the rows of each.
     """
 
     score: Floats
     truth: Floats
     segments: Mapping[str, Texts]
+    unknown: Counter[str] = field(default_factory=Counter)
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -68,13 +70,13 @@ class Outcomes:
         return int(self.known.sum())
 
 
-def main_metric(spec: ModelSpec) -> str:
-    """The metric a model is judged by: ``promotion.metric``, else ``auc``, ``accuracy`` or ``rmse``."""
-    return spec.promotion.metric or _MAIN[spec.target.kind]
-
-
 def outcomes(
-    scores: pa.Table, labels: pa.Table, spec: ModelSpec, segments: pa.Table | None = None
+    scores: pa.Table,
+    labels: pa.Table,
+    spec: ModelSpec,
+    segments: pa.Table | None = None,
+    *,
+    trained_on: Sequence[str] | None = None,
 ) -> Outcomes:
     """Put each score of a run beside its label.
 
@@ -88,11 +90,15 @@ def outcomes(
         The model.
     segments : pyarrow.Table, optional
         The rows that were scored, in their order: the segment columns are read from it.
+    trained_on : sequence of str, optional
+        The class labels that the package was trained on (``target.labels`` of its manifest). Rows with
+        another label are counted in ``unknown`` and are in no metric. Without it, a binary model's
+        labels have to be the positive one and at most one other.
 
     Raises
     ------
     DriftError
-        A needed column is missing, or the segments are of other rows.
+        A needed column is missing, the segments are of other rows, or labels are not of the declared kind.
     """
     keys, target = spec.source.key, spec.target.name
     for table, columns, what in ((scores, [*keys, "score"], "scores"), (labels, [*keys, target], "labels")):
@@ -110,15 +116,10 @@ def outcomes(
             where=f"model {spec.name}",
             expected="the rows that were scored, in their order",
         )
-    kept = scores.select([*keys, *(["label"] if "label" in scores.column_names else [])])
-    kept = kept.append_column("__position", pa.array(np.arange(scores.num_rows)))
-    known = labels.select([*keys, target]).rename_columns([*keys, "__target"])
-    known = known.filter(known["__target"].is_valid())
-    for key in keys:
-        known = known.set_column(known.column_names.index(key), key, known[key].cast(scores[key].type))
-    joined = kept.join(known, keys=keys, join_type="inner")
+    joined = _joined(scores, labels, spec)
     truth = np.full(scores.num_rows, np.nan)
-    truth[joined["__position"].to_numpy()] = _truth(joined, spec)
+    found, unknown = _truth(joined, spec, trained_on)
+    truth[joined["__position"].to_numpy()] = found
     return Outcomes(
         score=np.asarray(scores["score"].to_numpy(), dtype=np.float64),
         truth=truth,
@@ -127,23 +128,76 @@ def outcomes(
             for name in spec.segments
             if segments is not None and name in segments.column_names
         },
+        unknown=unknown,
     )
 
 
-def _truth(joined: pa.Table, spec: ModelSpec) -> Floats:
-    truth = joined["__target"]
+def _joined(scores: pa.Table, labels: pa.Table, spec: ModelSpec) -> pa.Table:
+    """Rows with a label: ``__position`` among the scores, ``__target`` and, if there is one, ``label``."""
+    keys, target = spec.source.key, spec.target.name
+    kept = scores.select([*keys, *(["label"] if "label" in scores.column_names else [])])
+    kept = kept.append_column("__position", pa.array(np.arange(scores.num_rows)))
+    known = labels.select([*keys, target]).rename_columns([*keys, "__target"])
+    known = known.filter(known["__target"].is_valid())
+    for key in keys:
+        known = known.set_column(known.column_names.index(key), key, known[key].cast(scores[key].type))
+    return kept.join(known, keys=keys, join_type="inner")
+
+
+def _truth(
+    joined: pa.Table, spec: ModelSpec, trained_on: Sequence[str] | None
+) -> tuple[Floats, Counter[str]]:
+    """The truth of each labelled row, NaN where training never saw the label, and a count of those."""
+    column = joined["__target"]
     if spec.target.kind == "regression":
-        return np.asarray(truth.cast(pa.float64()).to_numpy())
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise _other_type(spec, column.type, "a number")
+        return np.asarray(column.cast(pa.float64()).to_numpy()), Counter()
+    texts = label_texts(column)
+    if texts is None:
+        raise _other_type(spec, column.type, "booleans, integers or text for classes")
     if spec.target.kind == "binary":
-        return positives(truth, spec).astype(np.float64)
-    same = pc.equal(joined["label"].cast(pa.string()), truth.cast(pa.string()))
-    return np.asarray(same.to_numpy(), dtype=np.float64)
+        positive = trained_on[-1] if trained_on else positive_text(spec.target.positive, column.type)
+        if trained_on is None:
+            _refuse_third_label(spec, pc.unique(texts).to_pylist(), positive)
+        right = pc.equal(texts, positive)
+    else:
+        right = pc.equal(texts, joined["label"].cast(pa.string()).combine_chunks())
+    truth = np.asarray(right.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    if trained_on is None:
+        return truth, Counter()
+    strange = pc.invert(pc.is_in(texts, value_set=pa.array(trained_on, pa.string())))
+    truth[strange.to_numpy(zero_copy_only=False)] = np.nan
+    return truth, Counter(texts.filter(strange).to_pylist())
+
+
+def _other_type(spec: ModelSpec, kind: pa.DataType, expected: str) -> DriftError:
+    return DriftError(
+        f"the labels of {spec.name} are {kind} now",
+        where=f"{spec.target.name} in labels.sql",
+        expected=expected,
+        fix=f"cast {spec.target.name} in labels.sql to what the model was trained on",
+    )
+
+
+def _refuse_third_label(spec: ModelSpec, found: list[str], positive: str) -> None:
+    others = [one for one in found if one != positive]
+    if len(others) > 1:
+        raise DriftError(
+            f"{spec.target.name} has the values {', '.join(map(repr, sorted(found)[:6]))}",
+            where=f"labels of model {spec.name}",
+            expected=f"two values, one of them the positive one, {positive!r}",
+            fix="look at labels.sql: a label has another code than in training",
+        )
 
 
 def positives(labels: pa.ChunkedArray, spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    """Which labels, all known, are the positive class of a binary model."""
-    same = pc.equal(labels, pa.scalar(spec.target.positive).cast(labels.type))
-    return np.asarray(same.to_numpy(), dtype=np.bool_)
+    """Which labels, all known, are the positive class of a binary model; shape (n_rows,)."""
+    texts = label_texts(labels)
+    if texts is None:
+        raise _other_type(spec, labels.type, "booleans, integers or text for classes")
+    same = pc.equal(texts, positive_text(spec.target.positive, labels.type))
+    return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _texts(column: pa.ChunkedArray) -> Texts:
@@ -167,17 +221,20 @@ def pool(parts: Iterable[Outcomes]) -> Outcomes:
         np.concatenate([part.score for part in listed]),
         np.concatenate([part.truth for part in listed]),
         {name: np.concatenate([part.segments[name] for part in listed]) for name in names},
+        sum((part.unknown for part in listed), Counter()),
     )
 
 
 def realised(
     scores: pa.Table, labels: pa.Table, spec: ModelSpec, segments: pa.Table | None = None
-) -> dict[str, Any]:
+) -> PerformanceReport:
     """Metrics of a run's scores against the labels that are known: :func:`measure` of :func:`outcomes`."""
     return measure(outcomes(scores, labels, spec, segments), spec)
 
 
-def measure(rows: Outcomes, spec: ModelSpec, calibration: ScoreCalibration | None = None) -> dict[str, Any]:
+def measure(
+    rows: Outcomes, spec: ModelSpec, calibration: ScoreCalibration | None = None
+) -> PerformanceReport:
     """Realised metrics, the estimate that needs no label, and how the two agree.
 
     Parameters
@@ -188,88 +245,69 @@ def measure(rows: Outcomes, spec: ModelSpec, calibration: ScoreCalibration | Non
         The model.
     calibration : ScoreCalibration, optional
         What scores of the package meant in training, for the estimates of a binary model.
-
-    Returns
-    -------
-    dict
-        ``rows`` scored, ``labelled`` of them, ``coverage`` (share labelled), and if any is labelled
-        metrics; ``_low`` and ``_high`` are 95 % intervals, what is not defined (an AUC with one class)
-        is None.
-
-        Binary: ``auc``, ``brier``, ``log_loss`` (nats), ``base_rate``, each with its interval,
-        ``mean_score``, and the calibration: see :func:`~rescore.performance.interval_metrics.calibration`.
-        Regression, in the target's unit: ``rmse``, ``mae``, ``bias`` (score less truth) with intervals,
-        and ``r2``. Multiclass: ``accuracy`` with its interval, ``mean_score`` and the calibration of
-        the certainty of the class named.
-
-        Classifiers: ``estimated``, of all scored rows (:func:`estimated_performance`), and
-        ``agreement``: per metric ``realised``, ``estimated`` from the labelled rows alone, so that both
-        speak of the same rows, with its band ``low``, ``high`` and whether the realised is ``within``.
-
-        ``segments``: per segment column a list of ``value``, ``rows``, ``labelled``, ``coverage`` and
-        the metrics, without calibration and estimates; most frequent first.
     """
-    whole = _counted(rows, spec)
-    if spec.target.kind != "regression":
-        whole["estimated"] = _estimate(rows.score, spec, calibration)
-        if whole["labelled"]:
-            whole["agreement"] = _agreement(whole, _estimate(rows.score[rows.known], spec, calibration))
-    if rows.segments:
-        whole["segments"] = {name: _segments(rows, texts, spec) for name, texts in rows.segments.items()}
-    return whole
+    whole = _coverage(rows, spec)
+    known = rows.known
+    probabilities = spec.target.kind != "regression"
+    agreement, came_true = {}, None
+    if probabilities and whole.labelled:
+        estimate = _estimate(rows.score[known], spec, calibration)
+        agreement = _agreement(whole.metrics, estimate)
+        came_true = calibration_of(rows.score[known], rows.truth[known] > 0)
+    return PerformanceReport(
+        **dict(whole),
+        calibration=came_true,
+        estimated=_estimate(rows.score, spec, calibration) if probabilities else {},
+        agreement=agreement,
+        segments={name: tuple(_segments(rows, texts, spec)) for name, texts in rows.segments.items()},
+        unknown_labels=dict(rows.unknown.most_common(MAX_UNKNOWN)),
+    )
 
 
-def _counted(rows: Outcomes, spec: ModelSpec, *, calibrated: bool = True) -> dict[str, Any]:
+def _coverage(rows: Outcomes, spec: ModelSpec) -> Coverage:
     known, total = rows.known, rows.score.size
     labelled = int(known.sum())
-    report: dict[str, Any] = {
-        "rows": total,
-        "labelled": labelled,
-        "coverage": labelled / total if total else None,
-    }
-    if labelled == 0:
-        return report
     score, truth = rows.score[known], rows.truth[known]
-    if spec.target.kind == "regression":
-        return report | metrics.regression(score, truth)
-    judge = metrics.binary if spec.target.kind == "binary" else metrics.multiclass
-    return report | judge(score, truth > 0, calibrated=calibrated)
+    return Coverage(
+        rows=total,
+        labelled=labelled,
+        coverage=labelled / total if total else None,
+        metrics=realised_metrics(spec.target.kind, score, truth) if labelled else {},
+        mean_score=float(score.mean()) if labelled and spec.target.kind != "regression" else None,
+    )
 
 
-def _estimate(
-    score: Floats, spec: ModelSpec, calibration: ScoreCalibration | None
-) -> dict[str, float | None]:
+def _estimate(score: Floats, spec: ModelSpec, calibration: ScoreCalibration | None) -> dict[str, Measure]:
     if spec.target.kind == "binary":
         return estimated_performance(score, calibration)
-    return estimated_accuracy(score)
+    return {"accuracy": estimated_accuracy(score)}
 
 
-def _agreement(realised: Mapping[str, Any], estimate: Mapping[str, float | None]) -> dict[str, Any]:
+def _agreement(realised: Mapping[str, Measure], estimate: Mapping[str, Measure]) -> dict[str, Agreement]:
     found = {}
-    for name in estimate:
-        value, low, high = realised.get(name), estimate.get(f"{name}_low"), estimate.get(f"{name}_high")
-        if value is None or low is None or high is None:
+    for name, expected in estimate.items():
+        value = realised.get(name, Measure()).value
+        if value is None or expected.value is None or expected.low is None or expected.high is None:
             continue
-        found[name] = {
-            "realised": value,
-            "estimated": estimate[name],
-            "low": low,
-            "high": high,
-            "within": bool(low <= value <= high),
-        }
+        found[name] = Agreement(
+            realised=value,
+            estimated=expected.value,
+            low=expected.low,
+            high=expected.high,
+            within=expected.low <= value <= expected.high,
+        )
     return found
 
 
-def _segments(rows: Outcomes, texts: Texts, spec: ModelSpec) -> Sequence[dict[str, Any]]:
+def _segments(rows: Outcomes, texts: Texts, spec: ModelSpec) -> Iterable[Segment]:
     values, place, counts = np.unique(texts, return_inverse=True, return_counts=True)
     ranked = sorted(range(values.size), key=lambda one: (-int(counts[one]), str(values[one])))
-    own = [one for one in ranked if counts[one] >= LEAST_SEGMENT_ROWS][:MOST_SEGMENTS]
+    own = [one for one in ranked if counts[one] >= MIN_SEGMENT_ROWS][:MAX_SEGMENTS]
     groups = [(str(values[one]), place == one) for one in own]
     rest = ~np.isin(place, own)
     if rest.any():
         groups.append((OTHERS, rest))
-    found = []
     for name, member in groups:
-        part = Outcomes(rows.score[member], rows.truth[member], {})
-        found.append({"value": name, **_counted(part, spec, calibrated=False)})
-    return found
+        yield Segment(
+            value=name, **dict(_coverage(Outcomes(rows.score[member], rows.truth[member], {}), spec))
+        )

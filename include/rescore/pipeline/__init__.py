@@ -20,9 +20,11 @@ if TYPE_CHECKING:
         utc_now,
     )
     from rescore.pipeline.monitoring.monitor import (
+        MonitorReport,
         monitor_model,
     )
     from rescore.pipeline.monitoring.performance import (
+        MeasuredRun,
         latest_performance,
         measure_due,
         measure_run,
@@ -107,6 +109,8 @@ __all__ = [
     "Context",
     "Difference",
     "KeptRows",
+    "MeasuredRun",
+    "MonitorReport",
     "PackageReproduction",
     "Published",
     "Reproduction",
@@ -160,8 +164,9 @@ __getattr__ = lazy_names(
     {
         "compare.compare_packages": ["compare_packages"],
         "context": ["Context", "code_revision", "utc_now"],
-        "monitoring.monitor": ["monitor_model"],
+        "monitoring.monitor": ["MonitorReport", "monitor_model"],
         "monitoring.performance": [
+            "MeasuredRun",
             "latest_performance",
             "measure_due",
             "measure_run",

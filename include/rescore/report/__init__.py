@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         feature_distribution,
     )
     from rescore.report.from_store import (
-        agreement,
         calibration_of,
         drift_heatmap_of,
         extracted_rows_of,
@@ -45,6 +44,14 @@ if TYPE_CHECKING:
         sparkline,
         strip,
     )
+    from rescore.report.windows import (
+        DriftWindow,
+        PerformancePoint,
+        agreement,
+        drift_report_of,
+        drift_windows,
+        latest_performance_of,
+    )
     from rescore.report.wording import (
         age,
         percent,
@@ -55,6 +62,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DriftWindow",
+    "PerformancePoint",
     "age",
     "agreement",
     "bar",
@@ -63,10 +72,13 @@ __all__ = [
     "comparison_html",
     "drift_heatmap",
     "drift_heatmap_of",
+    "drift_report_of",
+    "drift_windows",
     "extracted_rows",
     "extracted_rows_of",
     "feature_distribution",
     "feature_distribution_of",
+    "latest_performance_of",
     "model_pictures",
     "percent",
     "performance_of",
@@ -91,7 +103,6 @@ __getattr__ = lazy_names(
         "drawing": ["save", "svg"],
         "drift_charts": ["drift_heatmap", "feature_distribution"],
         "from_store": [
-            "agreement",
             "calibration_of",
             "drift_heatmap_of",
             "extracted_rows_of",
@@ -104,6 +115,14 @@ __getattr__ = lazy_names(
         "performance_charts": ["calibration", "realised_performance"],
         "run_charts": ["extracted_rows", "score_distribution"],
         "text_charts": ["bar", "sparkline", "strip"],
+        "windows": [
+            "DriftWindow",
+            "PerformancePoint",
+            "agreement",
+            "drift_report_of",
+            "drift_windows",
+            "latest_performance_of",
+        ],
         "wording": ["age", "percent", "plain", "short", "span", "with_interval"],
     },
 )

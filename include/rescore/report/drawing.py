@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -52,15 +53,15 @@ WIDTH = 560
 #: Gaps of more than so many intervals are cut out of the time axis.
 LONG_GAP = 6
 
-#: Rows as they come from the store: mappings, or a pandas frame.
+#: Rows to draw: mappings, values with attributes, or a pandas frame.
 Rows = Any
 
 
 def records(rows: Rows) -> list[dict[str, Any]]:
-    """A list of dicts of what was given: dicts, mappings or a pandas frame."""
+    """A list of dicts of what was given: mappings, dataclasses or a pandas frame."""
     if hasattr(rows, "to_dict"):
         return list(rows.to_dict("records"))
-    return [dict(row) for row in rows]
+    return [dict(vars(row)) if is_dataclass(row) else dict(row) for row in rows]
 
 
 def over_time(rows: Rows, timezone: str) -> list[dict[str, Any]]:

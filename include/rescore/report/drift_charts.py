@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
+from rescore.drift import FeatureDrift, Histogram
 from rescore.report.drawing import (
     BLACK,
     BLUE,
@@ -15,17 +16,18 @@ from rescore.report.drawing import (
     RED,
     SKY,
     WIDTH,
-    Rows,
     finish,
     inline,
     intervals,
     legend,
     nothing,
     over_time,
-    records,
     sample_sizes,
     time_axis,
 )
+
+if TYPE_CHECKING:
+    from rescore.report.windows import DriftWindow
 
 __all__ = ["drift_heatmap", "feature_distribution"]
 
@@ -41,13 +43,13 @@ DARKEST = 0.5
 _VERDICTS = {"ok": GREEN, "drifted": ORANGE, "consequential": RED, "outage": BLACK}
 
 
-def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") -> Any:
+def drift_heatmap(windows: Sequence[DriftWindow], *, title: str = "Drift", timezone: str = "UTC") -> Any:
     """Draw features by time: how far each window is from training, and which were flagged.
 
     Parameters
     ----------
-    rows : rows
-        ``interval_start``, ``interval_end`` and ``report``, a drift report as a dict.
+    windows : sequence of DriftWindow
+        See :func:`rescore.report.drift_windows`.
     title : str
         Above the picture.
     timezone : str
@@ -60,20 +62,23 @@ def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") ->
         effect (PSI beyond what the window's size makes of it), a dot where flagged, a cross at an
         outage; a strip of window sizes.
     """
-    placed = over_time(rows, timezone)
-    windows = [{**row, **row["report"]} for row in placed]
+    placed = over_time(windows, timezone)
+    labels, total = _features_shown([feature for one in windows for feature in one.report.features])
     cells = [
-        {"from": row["from"], "middle": row["middle"], "to": row["to"], **feature}
-        for row in windows
-        for feature in row["features"]
+        {
+            "from": row["from"],
+            "middle": row["middle"],
+            "to": row["to"],
+            "effect": feature.effect,
+            "label": labels[feature.name],
+            "mark": "outage" if feature.outage else "flagged" if feature.flagged else None,
+        }
+        for row in placed
+        for feature in row["report"].features
+        if feature.name in labels
     ]
     if not cells:
         return finish(nothing(title, "no drift report yet"))
-    labels, total = _features_shown(cells)
-    for cell in cells:
-        cell["label"] = labels.get(cell["name"])
-        cell["mark"] = "outage" if cell["outage"] else "flagged" if cell["flagged"] else None
-    cells = [cell for cell in cells if cell["label"] is not None]
     subtitle = "features with their share of the model's importance"
     if total > MAX_FEATURES:
         subtitle = f"the {MAX_FEATURES} of {total:,} {subtitle}, by largest effect"
@@ -107,9 +112,9 @@ def drift_heatmap(rows: Rows, *, title: str = "Drift", timezone: str = "UTC") ->
         heat += points.encode(x=time_axis(placed, None, field="middle"), y=labelled, shape=shape)
     return finish(
         alt.vconcat(
-            _verdict_strip(windows),
+            _verdict_strip(placed),
             heat,
-            sample_sizes(windows, "rows", "rows", timezone),
+            sample_sizes([{**row, "rows": row["report"].rows} for row in placed], "rows", "rows", timezone),
             title=alt.TitleParams(title, subtitle=subtitle),
         ).resolve_scale(color="independent", shape="independent")
     )
@@ -119,18 +124,18 @@ def _names() -> alt.Axis:
     return alt.Axis(ticks=False, domain=False, labelLimit=220)
 
 
-def _features_shown(cells: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], int]:
+def _features_shown(features: Sequence[FeatureDrift]) -> tuple[dict[str, str], int]:
     """Labels of the features drawn by name, in order, and how many features there are."""
     largest: dict[str, float] = {}
     importance: dict[str, float] = {}
     scores: list[str] = []
-    for cell in cells:
-        if cell["kind"] == "score":
-            scores = [cell["name"]]
+    for one in features:
+        if one.kind == "score":
+            scores = [one.name]
             continue
-        effect = float("inf") if cell["outage"] else float(cell["effect"] or 0.0)
-        largest[cell["name"]] = max(largest.get(cell["name"], 0.0), effect)
-        importance[cell["name"]] = float(cell["importance"] or 0.0)
+        effect = float("inf") if one.outage else one.effect
+        largest[one.name] = max(largest.get(one.name, 0.0), effect)
+        importance[one.name] = one.importance
     kept = sorted(largest, key=lambda name: (-largest[name], -importance[name], name))[:MAX_FEATURES]
     labels = {
         name: f"{name}  {_share(importance[name])}"
@@ -143,8 +148,8 @@ def _share(importance: float) -> str:
     return "<1 %" if 0 < importance < 0.005 else f"{100 * importance:.0f} %"
 
 
-def _verdict_strip(windows: Sequence[Mapping[str, Any]]) -> Any:
-    rows = [{**row, "row": "verdict"} for row in windows]
+def _verdict_strip(placed: Sequence[Mapping[str, Any]]) -> Any:
+    rows = [{**row, "verdict": row["report"].verdict, "row": "verdict"} for row in placed]
     chart = alt.Chart(inline(rows, "from", "to", "verdict", "row"), width=WIDTH, height={"step": 15})
     return intervals(chart, rows).encode(
         x=time_axis(rows, None),
@@ -160,12 +165,10 @@ def _verdict_strip(windows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def feature_distribution(
-    cells: Rows,
+    histogram: Histogram,
     *,
     name: str,
     unit: str = "",
-    reference_rows: int,
-    live_rows: int,
     stratum: str = "all",
     title: str | None = None,
 ) -> Any:
@@ -173,13 +176,10 @@ def feature_distribution(
 
     Parameters
     ----------
-    cells : rows
-        ``cell`` (its name, like ``5 – 10`` or a level), ``reference`` and ``live`` (shares of rows,
-        0 to 1), in the order to draw; :func:`rescore.drift.histograms.bars_of` makes them.
+    histogram : Histogram
+        The feature's, of a drift report.
     name, unit : str
         Of the feature.
-    reference_rows, live_rows : int
-        Rows behind each of the two.
     stratum : str
         Which of training's windows were compared: ``all``, or those of a ``weekday`` or ``weekend``.
     title : str, optional
@@ -188,18 +188,17 @@ def feature_distribution(
     Returns
     -------
     altair.Chart
-        Bars per cell: the wide pale one is training, the narrow dark one is now.
+        Two bars a name: the wide pale one is training, the narrow dark one is now.
     """
-    listed = records(cells)
     heading = title or name
-    if not listed:
+    if not histogram.names:
         return finish(nothing(heading, "nothing to compare"))
     like = "training" if stratum == "all" else f"training's {stratum} windows"
-    training, now = f"{like}, {reference_rows:,} rows", f"this window, {live_rows:,} rows"
+    training, now = f"{like}, {sum(histogram.reference):,} rows", f"this window, {sum(histogram.live):,} rows"
     bars = [
-        {"cell": cell["cell"], "share": cell[field], "of": of}
-        for cell in listed
-        for field, of in (("reference", training), ("live", now))
+        {"cell": bar, "share": share, "of": of}
+        for bar, reference, live in histogram.shares
+        for share, of in ((reference, training), (live, now))
     ]
     colour = alt.Color(
         "of:N",
@@ -208,8 +207,9 @@ def feature_distribution(
         legend=legend(symbolType="square"),
     )
     share = alt.X("share:Q", title="share of rows", axis=alt.Axis(format="~%", tickCount=6, labelFlush=False))
-    order = [cell["cell"] for cell in listed]
-    bands = alt.Y("cell:N", sort=order, title=None, axis=alt.Axis(labelLimit=180, ticks=False))
+    bands = alt.Y(
+        "cell:N", sort=list(histogram.names), title=None, axis=alt.Axis(labelLimit=180, ticks=False)
+    )
     base = alt.Chart(inline(bars, "cell", "share", "of"), width=WIDTH * 0.6, height={"step": 20})
     base = base.encode(x=share, y=bands, color=colour)
     wide = base.transform_filter(alt.datum.of == training).mark_bar(height=15)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import NotFoundError, ParameterError
+from rescore.performance import METRICS, Measure, PerformanceReport
+from rescore.report.windows import DriftWindow, PerformancePoint, drift_report_of, drift_windows
 
 if TYPE_CHECKING:
     from rescore.store import RunReference, Store
 
 __all__ = [
-    "agreement",
     "calibration_of",
     "drift_heatmap_of",
     "extracted_rows_of",
@@ -24,18 +25,15 @@ __all__ = [
 ]
 
 #: The metric drawn if none is named: the first that the model's documents have.
-METRICS = ("auc", "accuracy", "rmse")
-
-#: Names of metrics as people write them.
-_WRITTEN = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "brier": "Brier score", "log_loss": "log loss"}
+MAIN_METRICS = ("auc", "accuracy", "rmse")
 
 
 def drift_heatmap_of(store: Store, model: str, last: int = 60) -> Any:
     """Features by time of the latest ``last`` intervals: see :func:`rescore.report.drift_heatmap`."""
     from rescore.report.drift_charts import drift_heatmap
 
-    rows = store.history.drift(model, last)
-    return drift_heatmap(rows, title=f"{model}: drift", timezone=_timezone(rows))
+    windows = drift_windows(store, model, last)
+    return drift_heatmap(windows, title=f"{model}: drift", timezone=_timezone(windows))
 
 
 def feature_distribution_of(store: Store, model: str, feature: str, run: RunReference | None = None) -> Any:
@@ -57,43 +55,35 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
     NotFoundError
         The run has no drift report.
     ParameterError
-        The report keeps no bars of this feature.
+        The report keeps no histogram of this feature.
     """
     from rescore.report.drift_charts import feature_distribution
 
     if run is None:
-        series = store.history.drift(model, 1)
-        run = str(series[-1]["run_id"]) if series else None
-    report = store.reports.drift_of(run) if run is not None else None
+        windows = drift_windows(store, model, 1)
+        run = windows[-1].run_id if windows else None
+    report = None if run is None else drift_report_of(store, run)
     if run is None or report is None:
         raise NotFoundError(
             f"there is no drift report of {model}" if run is None else f"run {run} has no drift report",
             expected="a run that was scored and compared with training",
-            fix=f"score an interval: rescore score {model}",
+            fix=f"score an interval: rescore score {model} --day YYYY-MM-DD",
         )
-    bars = report.get("bars", {}).get(feature)
-    if bars is None:
+    histogram = report.histograms.get(feature)
+    found = report.feature(feature)
+    if histogram is None or found is None:
         raise ParameterError(
             f"the drift report keeps no distribution of {feature!r}",
             where=f"{model}, run {run}",
-            expected=", ".join(report.get("bars", {})) or "a report with distributions",
+            expected=", ".join(report.histograms) or "a report with distributions",
             fix="name one of these",
         )
-    before, now = sum(bars["reference"]), sum(bars["live"])
-    cells = [
-        {"cell": name, "reference": reference / max(before, 1), "live": live / max(now, 1)}
-        for name, reference, live in zip(bars["names"], bars["reference"], bars["live"], strict=True)
-    ]
-    said = next(one for one in report["features"] if one["name"] == feature)
-    unit = "" if said["unit"] == "share of rows" else said["unit"]
     interval = store.runs.get(run).interval
     return feature_distribution(
-        cells,
+        histogram,
         name=feature,
-        unit=unit,
-        reference_rows=before,
-        live_rows=now,
-        stratum=report.get("stratum", "all"),
+        unit=found.own_unit,
+        stratum=report.stratum,
         title=f"{model}: {feature}, {interval.start:%Y-%m-%d %H:%M} to {interval.end:%Y-%m-%d %H:%M} UTC",
     )
 
@@ -102,13 +92,17 @@ def score_distribution_of(store: Store, model: str, last: int = 60) -> Any:
     """Quantiles of scores over time: see :func:`rescore.report.score_distribution`."""
     from rescore.report.run_charts import score_distribution
 
-    rows = store.history.drift(model, last)
+    windows = drift_windows(store, model, last)
     return score_distribution(
-        [{**row, **row["report"]["scores"]} for row in rows if row["report"].get("scores")],
+        [
+            {"interval_start": one.interval_start, "interval_end": one.interval_end} | dict(one.report.scores)
+            for one in windows
+            if one.report.scores is not None
+        ],
         name=_score_name(store, model),
         meaning=_output(store, model, "meaning"),
         title=f"{model}: scores",
-        timezone=_timezone(rows),
+        timezone=_timezone(windows),
     )
 
 
@@ -133,29 +127,22 @@ def performance_of(
     from rescore.report.performance_charts import realised_performance
 
     metric, rows = performance_rows(store, model, last, by=by, metric=metric)
-    unit = _output(store, model, "unit") if metric in {"rmse", "mae", "bias"} else ""
+    known = METRICS.get(metric)
+    unit = _output(store, model, "unit") if metric == "bias" or (known and known.in_target_unit) else ""
     return realised_performance(
         rows,
-        metric=_WRITTEN.get(metric, metric.replace("_", " ")),
+        metric=known.label if known else metric.replace("_", " "),
         unit=unit,
         expected=_holdout(store, model, metric),
         title=f"{model}: performance by {by}",
-        timezone=_timezone(store.history.drift(model, 1)),
+        timezone=_timezone(drift_windows(store, model, 1)),
     )
 
 
 def performance_rows(
     store: Store, model: str, last: int | None = None, *, by: str = "run", metric: str | None = None
-) -> tuple[str, list[dict[str, Any]]]:
-    """A metric over time, as it came true and as it was expected.
-
-    Returns
-    -------
-    tuple of str and list of dict
-        The metric, and per run or week the interval, ``rows``, ``labelled``, ``coverage``, ``value``,
-        ``low``, ``high``, ``estimated``, ``estimated_low``, ``estimated_high`` (of all scored rows) and
-        ``within``: whether the realised value is where the labelled rows' scores let it be expected.
-        Unknown ones are None.
+) -> tuple[str, list[PerformancePoint]]:
+    """The metric and, of each run or week, how it came true and how it was expected; oldest first.
 
     Raises
     ------
@@ -169,63 +156,54 @@ def performance_rows(
         if by == "run"
         else store.history.performance_by_week(model, last)
     )
-    documents = [row["metrics"] for row in measured]
-    known = {name for one in documents for name, value in one.items() if isinstance(value, float)}
+    documents = [PerformanceReport.from_dict(row["metrics"]) for row in measured]
+    known = {name for one in documents for name, found in one.metrics.items() if found.value is not None}
     if metric is None:
-        metric = next((name for name in METRICS if name in known), METRICS[0])
+        metric = next((name for name in MAIN_METRICS if name in known), MAIN_METRICS[0])
     elif known and metric not in known:
         raise ParameterError(
             f"{model} has no realised {metric}", expected=", ".join(sorted(known)), fix="name one of these"
         )
-    rows = {_bounds(row): _performance_row(row, row["metrics"], metric) for row in measured}
+    points = {
+        (row["interval_start"], row["interval_end"]): _point(row, one, metric)
+        for row, one in zip(measured, documents, strict=True)
+    }
     if by == "run":
         # Runs without labels yet: what their scores alone promise.
-        for run in store.history.drift(model, last):
-            promised = {"estimated": run["report"].get("estimated") or {}}
-            if run["published"]:
-                rows.setdefault(_bounds(run), _performance_row(run, promised, metric))
-    return metric, [rows[key] for key in sorted(rows)][-last if last else 0 :]
+        for window in drift_windows(store, model, last):
+            bounds = (window.interval_start, window.interval_end)
+            if window.published and bounds not in points:
+                expected = window.report.estimated.get(metric, Measure())
+                points[bounds] = PerformancePoint(*bounds, run_id=window.run_id, **_expected(expected))
+    return metric, [points[key] for key in sorted(points)][-last if last else 0 :]
 
 
-def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """How often the estimate came true, of the rows of :func:`performance_rows`.
-
-    Returns
-    -------
-    dict or None
-        ``measured`` runs (or weeks) that have both, ``within`` of them where the realised value is in the
-        estimate's 95 % band, and ``typical``, the median absolute difference. None if there is none.
-    """
-    both = [row for row in rows if row["within"] is not None and row["estimated"] is not None]
-    if not both:
-        return None
-    gaps = [abs(row["value"] - row["estimated"]) for row in both]
-    return {
-        "measured": len(both),
-        "within": sum(row["within"] for row in both),
-        "typical": median(gaps),
-    }
-
-
-def _bounds(row: Mapping[str, Any]) -> tuple[str, str]:
-    return str(row["interval_start"]), str(row["interval_end"])
-
-
-def _performance_row(row: Mapping[str, Any], found: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    estimated = found.get("estimated") or {}
-    return {
+def _point(row: Mapping[str, Any], found: PerformanceReport, metric: str) -> PerformancePoint:
+    came_true = found.agreement.get(metric)
+    realised = found.measure(metric)
+    return PerformancePoint(
+        interval_start=_moment(row["interval_start"]),
+        interval_end=_moment(row["interval_end"]),
         **{name: row[name] for name in ("week", "runs", "run_id", "as_of") if name in row},
-        "interval_start": row["interval_start"],
-        "interval_end": row["interval_end"],
-        **{name: found.get(name) for name in ("rows", "labelled", "coverage")},
-        "value": found.get(metric),
-        "low": found.get(f"{metric}_low"),
-        "high": found.get(f"{metric}_high"),
-        "estimated": estimated.get(metric),
-        "estimated_low": estimated.get(f"{metric}_low"),
-        "estimated_high": estimated.get(f"{metric}_high"),
-        "within": (found.get("agreement") or {}).get(metric, {}).get("within"),
-    }
+        rows=found.rows,
+        labelled=found.labelled,
+        coverage=found.coverage,
+        value=realised.value,
+        low=realised.low,
+        high=realised.high,
+        **_expected(found.estimated.get(metric, Measure())),
+        within=None if came_true is None else came_true.within,
+        unknown_labels=sum(found.unknown_labels.values()),
+    )
+
+
+def _expected(measure: Measure) -> dict[str, Any]:
+    return {"estimated": measure.value, "estimated_low": measure.low, "estimated_high": measure.high}
+
+
+def _moment(given: datetime | str) -> datetime:
+    """Weeks are kept within a document, whose moments are text."""
+    return datetime.fromisoformat(given) if isinstance(given, str) else given
 
 
 def calibration_of(store: Store, model: str) -> Any:
@@ -240,17 +218,17 @@ def calibration_of(store: Store, model: str) -> Any:
         (store.history.performance_by_run(model), "run"),
     ):
         for row in reversed(rows):
-            found = row["metrics"]
-            if found.get("calibration"):
-                start = str(row["interval_start"])[:10]
-                error, low, high = (found[f"calibration_error{end}"] for end in ("", "_low", "_high"))
+            found = PerformanceReport.from_dict(row["metrics"]).calibration
+            if found is not None:
+                error = found.error
                 return calibration(
-                    found["calibration"],
+                    found,
                     meaning=_output(store, model, "name") or "score",
-                    title=f"{model}: calibration, {what} from {start}",
-                    subtitle=f"expected calibration error {error:.3f} ({low:.3f} to {high:.3f})",
+                    title=f"{model}: calibration, {what} from {str(row['interval_start'])[:10]}",
+                    subtitle="expected calibration error "
+                    f"{error.value:.3f} ({error.low:.3f} to {error.high:.3f})",
                 )
-    return calibration([], title=f"{model}: calibration")
+    return calibration(None, title=f"{model}: calibration")
 
 
 def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
@@ -270,7 +248,7 @@ def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
                 "rejected": run["rows_rejected"],
             }
         )
-    timezone = _timezone(store.history.drift(model, 1))
+    timezone = _timezone(drift_windows(store, model, 1))
     return extracted_rows(rows, title=f"{model}: extracted rows", timezone=timezone)
 
 
@@ -292,31 +270,17 @@ def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
         "performance_by_week": performance_of(store, model, last, by="week"),
         "rows": extracted_rows_of(store, model, last),
     }
-    if any("calibration" in row["metrics"] for row in store.history.performance_by_run(model, last)):
+    if any(row["metrics"].get("calibration") for row in store.history.performance_by_run(model, last)):
         pictures["calibration"] = calibration_of(store, model)
-    for series in store.history.drift(model, 1):
-        run, report = str(series["run_id"]), series["report"]
-        for name in _worth_a_look(report)[:4]:
-            pictures[f"feature:{name}"] = feature_distribution_of(store, model, name, run)
+    for window in drift_windows(store, model, 1):
+        drawn = [one.name for one in window.report.worth_a_look if one.name in window.report.histograms]
+        for name in drawn[:4]:
+            pictures[f"feature:{name}"] = feature_distribution_of(store, model, name, window.run_id)
     return pictures
 
 
-def _worth_a_look(report: Mapping[str, Any]) -> list[str]:
-    """Features with bars: broken ones first, flagged ones, the score, and then the most important."""
-    rows = [one for one in report["features"] if one["name"] in report.get("bars", {})]
-    rows.sort(
-        key=lambda one: (
-            not one["outage"],
-            not one["flagged"],
-            one["kind"] != "score",
-            -(one["importance"] or 0),
-        )
-    )
-    return [one["name"] for one in rows]
-
-
-def _timezone(rows: Sequence[Mapping[str, Any]]) -> str:
-    return str(rows[-1]["report"].get("timezone", "UTC")) if rows else "UTC"
+def _timezone(windows: Sequence[DriftWindow]) -> str:
+    return windows[-1].report.timezone if windows else "UTC"
 
 
 def _manifest(store: Store, model: str) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from rescore.performance import Calibration
 from rescore.report.drawing import (
     BLUE,
     GREY,
@@ -17,7 +18,6 @@ from rescore.report.drawing import (
     legend,
     nothing,
     over_time,
-    records,
     sample_sizes,
     time_axis,
 )
@@ -125,24 +125,23 @@ def _said(estimated: list[dict[str, Any]]) -> str:
 
 
 def calibration(
-    parts: Rows, *, meaning: str = "score", title: str = "Calibration", subtitle: str = ""
+    found: Calibration | None, *, meaning: str = "score", title: str = "Calibration", subtitle: str = ""
 ) -> Any:
     """Draw whether probabilities come true: the observed rate against the mean score, by tenths of rows.
 
     Parameters
     ----------
-    parts : rows
-        ``rows``, ``mean_score``, ``observed_rate``, ``observed_low`` and ``observed_high`` per group, as
-        :func:`rescore.performance.metrics.calibration` gives them.
+    found : Calibration or None
+        Of a performance report; None without labels.
     meaning : str
         What a score is.
     title, subtitle : str
         Above the picture.
     """
-    groups = records(parts)
-    if not groups:
+    if found is None or not found.bins:
         return finish(nothing(title, "no labels yet"))
-    largest = max(max(one["mean_score"], one["observed_high"]) for one in groups)
+    groups = found.bins
+    largest = max(max(one.mean_score, one.observed_high) for one in groups)
     domain = [0, min(1.0, largest * 1.05)]
     axis: dict[str, Any] = {
         "axis": alt.Axis(format="~%", tickCount=6),
@@ -152,7 +151,7 @@ def calibration(
         color=GREY, strokeWidth=1.5, strokeDash=[5, 3]
     )
     diagonal = line.encode(x=alt.X("at:Q", title=f"mean {meaning}", **axis), y=alt.Y("at:Q", **axis))
-    data = inline(groups, "rows", "mean_score", "observed_rate", "observed_low", "observed_high")
+    data = inline(map(dict, groups), "rows", "mean_score", "observed_rate", "observed_low", "observed_high")
     base = alt.Chart(data).encode(x=alt.X("mean_score:Q", title=f"mean {meaning}", **axis))
     title_y = "observed rate, 95 % interval"
     bars = base.mark_rule(color=BLUE, strokeWidth=2, opacity=0.7).encode(
@@ -161,7 +160,7 @@ def calibration(
     dots = base.mark_point(filled=True, color=BLUE, size=48, opacity=1).encode(
         y=alt.Y("observed_rate:Q", title=title_y, **axis)
     )
-    total, least = sum(one["rows"] for one in groups), min(one["rows"] for one in groups)
+    total, least = sum(one.rows for one in groups), min(one.rows for one in groups)
     counted = f"{total:,} labelled rows, {least:,} and more a point; dashed: scores come true exactly"
     lines = [subtitle, counted] if subtitle else [counted]
     chart = alt.layer(diagonal, bars, dots, title=alt.TitleParams(title, subtitle=lines))

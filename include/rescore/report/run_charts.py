@@ -41,7 +41,7 @@ def score_distribution(
     ----------
     rows : rows
         ``interval_start``, ``interval_end``, ``rows`` and the quantiles ``p05``, ``p25``, ``p50``,
-        ``p75``, ``p95``; :func:`rescore.drift.histograms.score_quantiles` makes them.
+        ``p75``, ``p95``; a drift report has them as ``scores``.
     name : str
         What stands at the axis, with its unit: short.
     meaning : str

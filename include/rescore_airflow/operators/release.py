@@ -26,12 +26,12 @@ MAX_FEATURES = 8
 
 def release_text(ctx: Context, run_id: str) -> str:
     """What the person who decides reads, as Markdown: the verdict, and the most unusual features."""
+    from rescore.report import drift_report_of
+
     run = ctx.store.runs.get(run_id)
-    report = ctx.store.reports.drift_of(run_id) or {}
-    worst = sorted(
-        (one for one in report.get("features", []) if one["flagged"] or one["outage"]),
-        key=lambda one: (not one["outage"], one["p_value"], -one["share_of_statistic"]),
-    )[:MAX_FEATURES]
+    report = drift_report_of(ctx.store, run_id)
+    unusual = [] if report is None else report.worst_first
+    worst = [one for one in unusual if one.flagged or one.outage][:MAX_FEATURES]
     lines = [
         f"**{run.model} {run.interval}** is **{run.verdict}**: {run.sentence}",
         "",
@@ -42,8 +42,8 @@ def release_text(ctx: Context, run_id: str) -> str:
     if worst:
         lines += ["", "| feature | PSI | missing | importance |", "|---|---|---|---|"]
         lines += [
-            f"| {one['name']} | {one['psi'] or 0:.3f} | {one['missing'] or 0:.1%} "
-            f"(training at most {one['missing_reference_max'] or 0:.1%}) | {one['importance'] or 0:.0%} |"
+            f"| {one.name} | {one.psi:.3f} | {one.missing or 0:.1%} "
+            f"(training at most {one.missing_reference_max:.1%}) | {one.importance:.0%} |"
             for one in worst
         ]
     lines += ["", f"Run `{run.run_id}`, input `{run.input_digest}`, scores `{run.score_digest}`."]

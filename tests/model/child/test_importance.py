@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from rescore.model.child.evaluate import MAX_SHUFFLES, permutation_importance
 from rescore.model.runtime.frames import Features
 from rescore.model.runtime.scoring import BLOCK_ROWS, Predictions, Scorer, Target
-from rescore.performance import metrics
+from rescore.performance import point_metrics
 
 
 class Counting(Scorer):
@@ -44,13 +44,13 @@ def test_features_share_blocks_and_keep_their_values(rows: int, blocks: int, see
 
 def one_at_a_time(scorer: Scorer, table: pa.Table, truth: np.ndarray, position: int, seed: int) -> float:
     random = np.random.default_rng([seed, position])
-    base = -float(metrics("binary", truth, scorer.raw(table))["auc"] or 0)
+    base = -float(point_metrics("binary", truth, scorer.raw(table))["auc"] or 0)
     losses = []
     for _ in range(max(1, min(MAX_SHUFFLES, BLOCK_ROWS // table.num_rows))):
         order = pa.array(random.permutation(table.num_rows))
         name = table.column_names[position]
         changed = table.set_column(position, name, table.column(position).take(order))
-        losses.append(-float(metrics("binary", truth, scorer.raw(changed))["auc"] or 0) - base)
+        losses.append(-float(point_metrics("binary", truth, scorer.raw(changed))["auc"] or 0) - base)
     return float(np.mean(losses))
 
 

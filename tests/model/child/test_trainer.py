@@ -24,7 +24,7 @@ from rescore.model.child.trainer import Trainer
 from rescore.model.runtime.environment import one_thread
 from rescore.model.runtime.frames import Features
 from rescore.model.target import encode_target
-from rescore.performance import metrics
+from rescore.performance import point_metrics
 from tests.model.parcels import PIPELINES, table
 
 Make = Callable[..., Trainer]
@@ -229,17 +229,17 @@ def test_an_unusable_target_is_refused(kind: str, column: pa.Array, message: str
 def test_metrics_by_hand() -> None:
     truth = np.array([0, 0, 1, 1])
     score = np.array([0.1, 0.4, 0.35, 0.8])
-    found = metrics("binary", truth, np.c_[1 - score, score])
+    found = point_metrics("binary", truth, np.c_[1 - score, score])
     assert found["auc"] == 0.75
     assert found["brier"] == pytest.approx(np.mean([0.01, 0.16, 0.4225, 0.04]))
     assert found["base_rate"] == 0.5
-    assert metrics("binary", np.zeros(4, int), np.c_[1 - score, score])["auc"] is None
-    assert metrics("regression", np.array([1.0, 3.0]), np.array([2.0, 5.0])) == {
+    assert point_metrics("binary", np.zeros(4, int), np.c_[1 - score, score])["auc"] is None
+    assert point_metrics("regression", np.array([1.0, 3.0]), np.array([2.0, 5.0])) == {
         "rmse": pytest.approx(np.sqrt(2.5)),
         "mae": 1.5,
         "r2": pytest.approx(-1.5),
     }
-    assert metrics("multiclass", np.array([0, 2]), np.eye(3)[[0, 1]] * 0.9 + 0.1 / 3)["accuracy"] == 0.5
+    assert point_metrics("multiclass", np.array([0, 2]), np.eye(3)[[0, 1]] * 0.9 + 0.1 / 3)["accuracy"] == 0.5
 
 
 def test_golden_rows_show_nobody(seed: int) -> None:

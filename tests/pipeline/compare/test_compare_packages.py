@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from rescore import pipeline
+from rescore.comparison import Comparison
 from rescore.errors import (
     DigestMismatchError,
     MetricMismatchError,
@@ -105,7 +106,7 @@ def test_the_rule_wants_committed_code_a_sure_gain_and_no_lost_segment(compared)
 
     def reasons(**changes):
         changed = {**report, **changes}
-        return pipeline.Comparison(1, changed).by_rule()
+        return Comparison(1, changed).by_rule()
 
     assert reasons()[0] is True
     for revision in ("unknown", "0" * 40 + "+dirty"):
@@ -140,12 +141,12 @@ def test_in_the_targets_unit_bounds_are_shares_of_the_champions():
         "bootstrap": {"blocks": 10},
         "promotion": {"smallest_gain": 0.03, "largest_segment_loss": 0.05},
     }
-    passes, why = pipeline.Comparison(1, report).by_rule()
+    passes, why = Comparison(1, report).by_rule()
     assert not passes
     assert "+2.00% of the champion's" in why[0]
     assert "3.00% of the champion's" in why[0]
     report["promotion"]["smallest_gain"] = 0.02
-    assert pipeline.Comparison(1, report).by_rule()[0]
+    assert Comparison(1, report).by_rule()[0]
 
 
 def test_the_markdown_says_first_what_decides(compared):

@@ -14,6 +14,7 @@ from sklearn import metrics
 from rescore import pipeline
 from rescore.errors import SpecError
 from rescore.local import LocalPostgres
+from rescore.pipeline import MeasuredRun
 from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, day, open_bank
 
 NOW = day(DAYS).end + timedelta(days=2)
@@ -34,7 +35,7 @@ def bank(
 
 
 @pytest.fixture(scope="module")
-def measured(bank: Bank) -> list[dict]:
+def measured(bank: Bank) -> list[MeasuredRun]:
     return pipeline.measure_due(bank.ctx, "loans", NOW)
 
 
@@ -53,63 +54,65 @@ def test_before_the_labels_are_due_nothing_is_measured(bank: Bank) -> None:
     assert pipeline.latest_performance(bank.ctx, "loans", day(33).end) is None
 
 
-def test_each_run_is_measured_with_its_coverage_and_segments(bank: Bank, measured: list[dict]) -> None:
-    assert [one["interval_start"] for one in measured] == [day(n).start for n in range(33, DAYS)]
+def test_each_run_is_measured_with_its_coverage_and_segments(bank: Bank, measured: list[MeasuredRun]) -> None:
+    assert [one.interval.start for one in measured] == [day(n).start for n in range(33, DAYS)]
     score, bad = _truth(bank, 33, 33)
-    first = measured[0]
-    assert first["auc"] == pytest.approx(metrics.roc_auc_score(bad, score))
-    assert first["labelled"] == len(score)
-    assert first["coverage"] == pytest.approx(7 / 8, abs=0.02)
-    branches = first["segments"]["branch"]
-    assert {one["value"] for one in branches} == {"north", "east", "south", "west"}
-    assert sum(one["labelled"] for one in branches) == first["labelled"]
-    north = next(one for one in branches if one["value"] == "north")
+    first = measured[0].performance
+    assert first.measure("auc").value == pytest.approx(metrics.roc_auc_score(bad, score))
+    assert first.labelled == len(score)
+    assert first.coverage == pytest.approx(7 / 8, abs=0.02)
+    branches = first.segments["branch"]
+    assert {one.value for one in branches} == {"north", "east", "south", "west"}
+    assert sum(one.labelled for one in branches) == first.labelled
+    north = next(one for one in branches if one.value == "north")
     [(count,)] = bank.execute(
         "SELECT count(*) FROM scores.loans JOIN bank.loan USING (loan)"
         " WHERE branch = 'north' AND interval_start = %s",
         day(33).start,
     )
-    assert north["rows"] == count
+    assert north.rows == count
     stored = bank.ctx.store.history.performance_by_run("loans", 18)
-    assert [row["metrics"]["auc"] for row in stored] == [one["auc"] for one in measured]
-    assert stored[0]["label_coverage"] == first["coverage"]
+    assert [row["metrics"]["metrics"]["auc"] for row in stored] == [
+        one.performance.measure("auc").to_dict() for one in measured
+    ]
+    assert stored[0]["label_coverage"] == first.coverage
 
 
-def test_a_week_is_of_its_rows_together(bank: Bank, measured: list[dict]) -> None:
+def test_a_week_is_of_its_rows_together(bank: Bank, measured: list[MeasuredRun]) -> None:
     weeks = pipeline.performance_by_week(bank.ctx, "loans")
-    assert [(week["week"], week["runs"]) for week in weeks] == [
+    assert [(week.week, week.runs) for week in weeks] == [
         ("2024-01-29", 2),
         ("2024-02-05", 7),
         ("2024-02-12", 7),
         ("2024-02-19", 2),
     ]
     score, bad = _truth(bank, 35, 41)
-    assert weeks[1]["metrics"]["auc"] == pytest.approx(metrics.roc_auc_score(bad, score))
-    assert weeks[1]["metrics"]["labelled"] == len(score)
-    assert [week["week"] for week in pipeline.performance_by_week(bank.ctx, "loans", 2)] == [
+    assert weeks[1].metrics.measure("auc").value == pytest.approx(metrics.roc_auc_score(bad, score))
+    assert weeks[1].metrics.labelled == len(score)
+    assert [week.week for week in pipeline.performance_by_week(bank.ctx, "loans", 2)] == [
         "2024-02-12",
         "2024-02-19",
     ]
 
 
-def test_estimates_come_true_until_the_world_changes(bank: Bank, measured: list[dict]) -> None:
-    held = [one["agreement"]["auc"]["within"] for one in measured]
+def test_estimates_come_true_until_the_world_changes(bank: Bank, measured: list[MeasuredRun]) -> None:
+    held = [one.performance.agreement["auc"].within for one in measured]
     before = held[: CHANGE - 33]
     assert sum(before) >= len(before) - 2
     assert not any(held[CHANGE - 33 :])
-    last = measured[-1]
-    assert last["estimated"]["auc"] > 0.65 > last["auc_high"]
+    last = measured[-1].performance
+    assert last.estimated["auc"].value > 0.65 > last.measure("auc").high
 
 
-def test_a_run_is_measured_again_when_its_age_has_doubled(bank: Bank, measured: list[dict]) -> None:
+def test_a_run_is_measured_again_when_its_age_has_doubled(bank: Bank, measured: list[MeasuredRun]) -> None:
     assert pipeline.measure_due(bank.ctx, "loans", NOW) == []
     assert pipeline.measure_due(bank.ctx, "loans", NOW + timedelta(days=2)) == []
     again = pipeline.measure_due(bank.ctx, "loans", NOW + timedelta(days=4))
     # They were measured 2 and 3 days after their end, and are 6 and 7 days old now.
-    assert {one["interval_start"] for one in again} == {day(50).start, day(49).start}
+    assert {one.interval.start for one in again} == {day(50).start, day(49).start}
 
 
-def test_a_run_whose_rows_all_have_labels_is_done(bank: Bank, measured: list[dict]) -> None:
+def test_a_run_whose_rows_all_have_labels_is_done(bank: Bank, measured: list[MeasuredRun]) -> None:
     bank.execute(
         "INSERT INTO bank.outcome SELECT loan, true, %s FROM bank.loan LEFT JOIN bank.outcome o USING (loan)"
         " WHERE o.loan IS NULL AND asked_at >= %s AND asked_at < %s",
@@ -118,11 +121,11 @@ def test_a_run_whose_rows_all_have_labels_is_done(bank: Bank, measured: list[dic
         day(34).end,
     )
     later = NOW + timedelta(days=400)
-    first = {one["interval_start"]: one for one in pipeline.measure_due(bank.ctx, "loans", later)}
-    assert first[day(34).start]["coverage"] == 1
+    first = {one.interval.start: one.performance for one in pipeline.measure_due(bank.ctx, "loans", later)}
+    assert first[day(34).start].coverage == 1
     again = pipeline.measure_due(bank.ctx, "loans", later + timedelta(days=4000))
-    assert day(34).start not in {one["interval_start"] for one in again}
-    assert day(33).start in {one["interval_start"] for one in again}
+    assert day(34).start not in {one.interval.start for one in again}
+    assert day(33).start in {one.interval.start for one in again}
 
 
 def test_the_latest_performance_is_of_seven_days_as_known_then(bank: Bank) -> None:
@@ -130,10 +133,10 @@ def test_the_latest_performance_is_of_seven_days_as_known_then(bank: Bank) -> No
     found = pipeline.latest_performance(bank.ctx, "loans", now)
     score, bad = _truth(bank, 37, 43)
     assert found is not None
-    assert found["metric"] == "auc"
-    assert found["value"] == pytest.approx(metrics.roc_auc_score(bad, score))
-    assert found["low"] < found["value"] < found["high"]
-    assert (found["rows"], found["until"]) == (len(score), day(43).end)
+    assert found.metric == "auc"
+    assert found.value == pytest.approx(metrics.roc_auc_score(bad, score))
+    assert found.low < found.value < found.high
+    assert (found.rows, found.until) == (len(score), day(43).end)
 
 
 def test_a_metric_that_scores_cannot_give_is_refused(bank: Bank, tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_surely_worse_performance_asks_and_chance_does_not(harbour, declared):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(number))
     now = harbour.day(33).end
     lately = pipeline.latest_performance(harbour.ctx, "tides", now)
-    assert lately is not None and lately["metric"] == "rmse"
-    low = lately["value"] if lately["low"] is None else lately["low"]
-    for limit, due in [(low * 0.99, True), (low * 1.01, False), (lately["value"] * 2, False)]:
+    assert lately is not None and lately.metric == "rmse"
+    low = lately.value if lately.low is None else lately.low
+    for limit, due in [(low * 0.99, True), (low * 1.01, False), (lately.value * 2, False)]:
         found, reason = pipeline.when_due(declared(training={"retrain_at": limit}), "tides", now)
         assert found == due
         assert ("surely worse" in reason) == due

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from rescore.model.runtime.frames import Array
 from rescore.model.runtime.scoring import BLOCK_ROWS, Scorer
-from rescore.performance import metrics
+from rescore.performance import point_metrics
 
 __all__ = ["folds", "measured", "permutation_importance"]
 
@@ -42,9 +42,9 @@ def folds(starts: Array, count: int) -> list[tuple[int, int]]:
 
 
 def measured(scorer: Scorer, table: pa.Table, truth: Array) -> dict[str, float | None]:
-    """Metrics of a fit on rows that it has not seen; see :func:`rescore.performance.metrics`."""
+    """Metrics of a fit on rows that it has not seen; see :func:`rescore.performance.point_metrics`."""
     predictions = scorer.predictions(table)
-    return metrics(scorer.target.kind, truth, predictions.raw, predictions.named)
+    return point_metrics(scorer.target.kind, truth, predictions.raw, predictions.named)
 
 
 def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: int) -> dict[str, float]:
@@ -88,7 +88,7 @@ def _shuffled(table: pa.Table, position: int, shuffles: int, seed: int) -> list[
 
 
 def _loss(kind: str, truth: Array, raw: Array) -> float:
-    measured: dict[str, Any] = metrics(kind, truth, raw)
+    measured: dict[str, Any] = point_metrics(kind, truth, raw)
     if kind == "binary" and measured["auc"] is not None:
         return -float(measured["auc"])
     return float(measured["rmse" if kind == "regression" else "log_loss"])

@@ -23,7 +23,7 @@ from rescore import model, source
 from rescore.errors import DigestMismatchError, MetricMismatchError, NotFoundError
 from rescore.interval import parse_moment
 from rescore.model import Predictions, one_thread, truth_for, ulps
-from rescore.performance import metrics
+from rescore.performance import point_metrics
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.store import Package, Snapshot
@@ -171,7 +171,7 @@ def reproduced(rival: Rival, own: Predictions) -> dict[str, Any]:
     target = manifest["target"]
     with one_thread():
         truth = truth_for(target, rival.held_out[target["name"]])
-        found = metrics(target["kind"], truth, own.raw, own.named)
+        found = point_metrics(target["kind"], truth, own.raw, own.named)
     packages = manifest["environment"]["packages"]
     here = model.numeric_environment()["packages"]
     libraries = [name for name in ("numpy", "scikit-learn", "scipy") if packages.get(name) != here.get(name)]

@@ -4,20 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
+from rescore.document import Document, Number, Part
+from rescore.drift import DriftReport
+from rescore.performance import LatestPerformance
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance, measure_due
+from rescore.store import ScoredRun
 
-__all__ = ["monitor_model"]
+__all__ = ["MonitorReport", "MonitoredFeature", "MonitoredRun", "monitor_model"]
 
 #: Features named per run, the most unusual first.
-MOST_DRIFTED = 5
+MAX_FEATURES = 5
+
+
+class MonitoredFeature(Part):
+    """What a message says of a feature; see :class:`rescore.drift.FeatureDrift`."""
+
+    name: str
+    psi: float
+    effect: float
+    missing: Number
+    p_value: float
+    flagged: bool
+
+
+class MonitoredRun(Part):
+    """How one published run stands.
+
+    Attributes
+    ----------
+    interval, interval_end : str
+        As people write it, and its end in ISO 8601.
+    acts : bool
+        Whether ``drift.on_drift`` happens at the verdict, or it is an outage.
+    p_value : float or None
+        Of the whole window; None without a drift report.
+    features : tuple of MonitoredFeature
+        The most unusual first, ``MAX_FEATURES`` at most.
+    """
+
+    run_id: str
+    interval: str
+    interval_end: str
+    package_version: str | None
+    verdict: str | None
+    sentence: str | None
+    acts: bool
+    p_value: Number = None
+    features: tuple[MonitoredFeature, ...] = ()
+
+
+class MonitorReport(Document):
+    """How a model stands: see :func:`monitor_model`.
+
+    Attributes
+    ----------
+    measured : int
+        Runs that were measured now.
+    performance : LatestPerformance or None
+        None without labels.
+    runs : tuple of MonitoredRun
+        By interval.
+    """
+
+    model: str
+    measured: int
+    performance: LatestPerformance | None
+    runs: tuple[MonitoredRun, ...]
 
 
 def monitor_model(
     ctx: Context, model_name: str, now: datetime, run_ids: Sequence[str] | None = None
-) -> dict[str, Any]:
+) -> MonitorReport:
     """Measure every run whose labels are due, and sum up what is known of the last ones.
 
     Parameters
@@ -30,50 +89,33 @@ def monitor_model(
         Aware; labels known by then count.
     run_ids : sequence of str, optional
         Published runs to sum up, such as those published since the last time. Default: the last one.
-
-    Returns
-    -------
-    dict
-        ``model``, ``measured`` (how many runs), ``performance`` (see
-        :func:`rescore.pipeline.latest_performance`, moments as text; None without labels) and ``runs``, by
-        interval, each with ``run_id``, ``interval``, ``interval_end``, ``package_version``, ``verdict``,
-        ``sentence``, ``p_value``, ``acts`` (whether ``on_drift`` happens, or it is an outage) and
-        ``features``: per feature ``name``, ``psi``, ``effect``, ``missing``, ``p_value``, ``flagged``.
-        JSON-serialisable.
     """
     measured = measure_due(ctx, model_name, now)
     last = 1 if run_ids is None else None
     chosen = ctx.store.runs.published(model_name, last=last, run_ids=run_ids)
-    lately = latest_performance(ctx, model_name, now)
-    declared = ctx.model(model_name).spec.drift
-    return {
-        "model": model_name,
-        "measured": len(measured),
-        "performance": lately and {**lately, "until": lately["until"].isoformat()},
-        "runs": [
-            {
-                "run_id": run.run_id,
-                "interval": str(run.interval),
-                "interval_end": run.interval.end.isoformat(),
-                "package_version": run.package_version,
-                "verdict": run.verdict,
-                "sentence": run.sentence,
-                "acts": declared.acts_at(run.verdict) or run.verdict == "outage",
-                **_drift(ctx, run.run_id),
-            }
-            for run in chosen
-        ],
-    }
-
-
-def _drift(ctx: Context, run_id: str) -> dict[str, Any]:
-    report = ctx.store.reports.drift_of(run_id) or {}
-    features = sorted(
-        report.get("features", []),
-        key=lambda one: (not one["outage"], one["p_value"], -one["share_of_statistic"], one["name"]),
+    return MonitorReport(
+        model=model_name,
+        measured=len(measured),
+        performance=latest_performance(ctx, model_name, now),
+        runs=tuple(_monitored(ctx, run) for run in chosen),
     )
-    kept = ("name", "psi", "effect", "missing", "p_value", "flagged")
-    return {
-        "p_value": report.get("p_value"),
-        "features": [{name: one[name] for name in kept} for one in features[:MOST_DRIFTED]],
-    }
+
+
+def _monitored(ctx: Context, run: ScoredRun) -> MonitoredRun:
+    stored = ctx.store.reports.drift_of(run.run_id)
+    report = None if stored is None else DriftReport.from_dict(stored)
+    worst = [] if report is None else report.worst_first[:MAX_FEATURES]
+    return MonitoredRun(
+        run_id=run.run_id,
+        interval=str(run.interval),
+        interval_end=run.interval.end.isoformat(),
+        package_version=run.package_version,
+        verdict=run.verdict,
+        sentence=run.sentence,
+        acts=ctx.model(run.model).spec.drift.acts_at(run.verdict) or run.verdict == "outage",
+        p_value=None if report is None else report.p_value,
+        features=tuple(
+            MonitoredFeature(**{name: getattr(one, name) for name in MonitoredFeature.model_fields})
+            for one in worst
+        ),
+    )

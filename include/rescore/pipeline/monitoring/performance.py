@@ -1,8 +1,9 @@
-"""How good published scores turned out to be, once labels are known: by run, by week, and lately."""
+"""How good published scores turned out to be, once labels are known: by run, by week, and of late."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -12,22 +13,40 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore import performance, source
+from rescore import drift, performance, source
 from rescore.errors import NotFoundError, SpecError
 from rescore.folder import ModelFolder
+from rescore.interval import Interval
+from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
 from rescore.store import ScoredRun
 
-__all__ = ["latest_performance", "measure_due", "measure_run", "performance_by_run", "performance_by_week"]
+__all__ = [
+    "MeasuredRun",
+    "latest_performance",
+    "measure_due",
+    "measure_run",
+    "performance_by_run",
+    "performance_by_week",
+]
 
-#: What "lately" is, and how much further back it begins if the last runs have no labels yet.
-LATELY, SLACK = timedelta(days=7), timedelta(days=7)
+#: The span of the latest performance; it begins this much earlier if the last runs have no labels yet.
+SPAN, SLACK = timedelta(days=7), timedelta(days=7)
 
 #: A run whose labels come at once is measured again not before it is this much older.
-LEAST_AGE = timedelta(hours=1)
+MIN_AGE = timedelta(hours=1)
 
 
-def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run, and how its scores came true by the labels known when it was measured."""
+
+    run_id: str
+    interval: Interval
+    performance: PerformanceReport
+
+
+def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> PerformanceReport:
     """Realised performance of a run from the labels known by ``as_of``; the result is stored.
 
     Parameters
@@ -39,22 +58,21 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> dic
     as_of : datetime, optional
         Default: now.
 
-    Returns
-    -------
-    dict
-        Metrics with intervals, the number of rows scored and labelled; see
-        :func:`rescore.performance.measure`.
+    Raises
+    ------
+    SourceError, SpecError, DriftError
+        As :func:`rescore.source.labels` and :func:`rescore.performance.outcomes`.
     """
     run = ctx.store.runs.scored(run_id)
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
     measured = performance.measure(rows, folder.spec, _calibration(ctx, run))
-    ctx.store.reports.record_performance(run_id, as_of, measured, label_coverage=measured["coverage"])
+    _record(ctx, run_id, as_of, measured)
     return measured
 
 
-def measure_due(ctx: Context, model_name: str, now: datetime) -> list[dict[str, Any]]:
+def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRun]:
     """Measure every published run whose labels are due by ``now``; runs and their weeks are stored.
 
     A run is due when the target's delay after its interval has passed. While some of its rows have no
@@ -73,54 +91,74 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[dict[str, 
 
     Returns
     -------
-    list of dict
-        Per measured run, oldest first: ``run_id``, ``interval_start``, ``interval_end`` and the metrics
-        of :func:`rescore.performance.measure`.
+    list of MeasuredRun
+        Oldest first.
 
     Raises
     ------
-    SourceError, SpecError
-        As :func:`rescore.source.labels`.
+    SourceError, SpecError, DriftError
+        As :func:`rescore.source.labels` and :func:`rescore.performance.outcomes`.
     """
     folder = ctx.model(model_name)
     ripe = _ripe(ctx, folder, now)
     before = {row["run_id"]: row for row in ctx.store.history.performance_by_run(model_name)}
     due = {run.run_id for run in ripe if _is_due(run, before.get(run.run_id), now)}
-    measured = []
+    measured: list[MeasuredRun] = []
     for week, members in groupby(ripe, key=lambda run: _week(folder, run)):
         runs = list(members)
-        wanted = [run for run in runs if run.run_id in due]
-        if not wanted:
-            continue
-        ctx.progress(f"{model_name}: measuring {len(wanted)} of {len(runs)} runs of the week of {week}")
-        rows = _outcomes(ctx, folder, runs, now)
-        together = performance.measure(performance.pool(rows), folder.spec, _calibration(ctx, runs[-1]))
-        bounds = {"interval_start": runs[0].interval.start, "interval_end": runs[-1].interval.end}
-        whole = {"week": week, "runs": len(runs), **bounds, "metrics": together}
-        for run, of_run in zip(runs, rows, strict=True):
-            if run.run_id not in due:
-                continue
-            found = performance.measure(of_run, folder.spec, _calibration(ctx, run))
-            document = found | ({"week": whole} if run is wanted[-1] else {})
-            ctx.store.reports.record_performance(run.run_id, now, document, label_coverage=found["coverage"])
-            bounds = {"interval_start": run.interval.start, "interval_end": run.interval.end}
-            measured.append({"run_id": run.run_id, **bounds, **found})
+        if due & {run.run_id for run in runs}:
+            measured += _measure_week(ctx, folder, week, runs, due, now)
     return measured
 
 
-def performance_by_run(ctx: Context, model_name: str, last: int | None = None) -> list[dict[str, Any]]:
-    """What :func:`measure_due` stored of each run; see ``store.history.performance_by_run``."""
+def _measure_week(
+    ctx: Context, folder: ModelFolder, week: str, runs: Sequence[ScoredRun], due: set[str], now: datetime
+) -> list[MeasuredRun]:
+    """Measure the runs of a week that are due; the last of them keeps the metrics of the whole week."""
+    wanted = [run for run in runs if run.run_id in due]
+    ctx.progress(f"{folder.name}: measuring {len(wanted)} of {len(runs)} runs of the week of {week}")
+    rows = _outcomes(ctx, folder, runs, now)
+    whole = PerformanceWeek(
+        week=week,
+        runs=len(runs),
+        interval_start=runs[0].interval.start,
+        interval_end=runs[-1].interval.end,
+        metrics=performance.measure(performance.pool(rows), folder.spec, _calibration(ctx, runs[-1])),
+    )
+    measured = []
+    for run, of_run in zip(runs, rows, strict=True):
+        if run.run_id in due:
+            found = performance.measure(of_run, folder.spec, _calibration(ctx, run))
+            kept = found.model_copy(update={"week": whole}) if run is wanted[-1] else found
+            _record(ctx, run.run_id, now, kept)
+            measured.append(MeasuredRun(run.run_id, run.interval, found))
+    return measured
+
+
+def _record(ctx: Context, run_id: str, as_of: datetime, found: PerformanceReport) -> None:
+    ctx.store.reports.record_performance(run_id, as_of, found.to_dict(), label_coverage=found.coverage)
+
+
+def performance_by_run(ctx: Context, model_name: str, last: int | None = None) -> list[MeasuredRun]:
+    """The latest that :func:`measure_due` stored of each published run, oldest interval first."""
     ctx.model(model_name)
-    return ctx.store.history.performance_by_run(model_name, last)
+    return [
+        MeasuredRun(
+            str(row["run_id"]),
+            Interval(row["interval_start"], row["interval_end"]),
+            PerformanceReport.from_dict(row["metrics"]),
+        )
+        for row in ctx.store.history.performance_by_run(model_name, last)
+    ]
 
 
-def performance_by_week(ctx: Context, model_name: str, last: int | None = None) -> list[dict[str, Any]]:
-    """What :func:`measure_due` stored of each week; see ``store.history.performance_by_week``."""
+def performance_by_week(ctx: Context, model_name: str, last: int | None = None) -> list[PerformanceWeek]:
+    """The latest that :func:`measure_due` stored of each week, oldest first."""
     ctx.model(model_name)
-    return ctx.store.history.performance_by_week(model_name, last)
+    return [PerformanceWeek.from_dict(row) for row in ctx.store.history.performance_by_week(model_name, last)]
 
 
-def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str, Any] | None:
+def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPerformance | None:
     """How well the model did in the last 7 days of labelled scores, by what was known at ``now``.
 
     Read from the source, not from what was stored, so that a backfill decides as the scheduled run
@@ -128,10 +166,10 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str
 
     Returns
     -------
-    dict or None
-        ``metric``, ``value``, its 95 % interval ``low`` and ``high`` (None where the metric has none),
-        ``rows`` (labelled ones) and ``until`` (end of the last interval with labels). None if no label
-        is known, or the metric is not defined for those that are.
+    LatestPerformance or None
+        None if no label is known, or the metric is not defined for those that are. Its value is None if
+        some labels are ones that training never saw: a metric of the others would be of a part that nobody
+        chose, so nothing acts on it.
 
     Raises
     ------
@@ -142,41 +180,42 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> dict[str
     ripe = _ripe(ctx, folder, now)
     if not ripe:
         return None
-    first = ripe[-1].interval.end - LATELY - SLACK
+    first = ripe[-1].interval.end - SPAN - SLACK
     recent = [run for run in ripe if run.interval.end > first]
     rows = _outcomes(ctx, folder, recent, now, segments=False)
-    labelled = [run.interval.end for run, one in zip(recent, rows, strict=True) if one.labelled]
-    if not labelled:
+    ends = [run.interval.end for run, one in zip(recent, rows, strict=True) if one.labelled or one.unknown]
+    if not ends:
         return None
-    until = labelled[-1]
-    chosen = [
-        one for run, one in zip(recent, rows, strict=True) if until - LATELY < run.interval.end <= until
-    ]
-    found = performance.measure(performance.pool(chosen), folder.spec)
+    until = ends[-1]
+    pooled = performance.pool(
+        one for run, one in zip(recent, rows, strict=True) if until - SPAN < run.interval.end <= until
+    )
+    found = performance.measure(pooled, folder.spec)
     metric = performance.main_metric(folder.spec)
-    if metric not in found:
-        raise SpecError(
-            f"{metric} can't be measured from published scores of a {folder.spec.target.kind} model",
-            where=f"{folder.path / 'model.yaml'}: promotion.metric",
-            expected=", ".join(name for name, value in found.items() if isinstance(value, float)),
-            fix="declare one of these",
-        )
-    if found[metric] is None:
-        return None
-    return {
-        "metric": metric,
-        "value": found[metric],
-        "low": found.get(f"{metric}_low"),
-        "high": found.get(f"{metric}_high"),
-        "rows": found["labelled"],
-        "until": until,
-    }
+    measure = found.measure(metric)
+    if not found.unknown_labels:
+        if metric not in found.metrics:
+            raise SpecError(
+                f"{metric} can't be measured from published scores of a {folder.spec.target.kind} model",
+                where=f"{folder.path / 'model.yaml'}: promotion.metric",
+                expected=", ".join(found.metrics),
+                fix="declare one of these",
+            )
+        if measure.value is None:
+            return None
+    return LatestPerformance(
+        metric=metric,
+        **({} if found.unknown_labels else dict(measure)),
+        rows=found.labelled,
+        until=until,
+        unknown_labels=found.unknown_labels,
+    )
 
 
 def _calibration(ctx: Context, run: ScoredRun) -> performance.ScoreCalibration | None:
     """What scores of the run's package meant in training; its drift report keeps it."""
-    stored = (ctx.store.reports.drift_of(run) or {}).get("score_calibration")
-    return None if stored is None else performance.ScoreCalibration.from_dict(stored)
+    stored = ctx.store.reports.drift_of(run)
+    return None if stored is None else drift.DriftReport.from_dict(stored).score_calibration
 
 
 def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[ScoredRun]:
@@ -190,7 +229,7 @@ def _is_due(run: ScoredRun, before: dict[str, Any] | None, now: datetime) -> boo
     if before["label_coverage"] == 1:
         return False
     measured_at: datetime = before["as_of"]
-    return now - measured_at >= max(measured_at - run.interval.end, LEAST_AGE)
+    return now - measured_at >= max(measured_at - run.interval.end, MIN_AGE)
 
 
 def _week(folder: ModelFolder, run: ScoredRun) -> str:
@@ -213,8 +252,19 @@ def _outcomes(
         labels = labels.filter(
             pc.equal(labels["interval_end"], pa.scalar(run.interval.end, labels["interval_end"].type))
         )
-        found.append(performance.outcomes(ctx.store.scores.of_run(run), labels, folder.spec, rows))
+        trained_on = _trained_on(ctx, run)
+        found.append(
+            performance.outcomes(
+                ctx.store.scores.of_run(run), labels, folder.spec, rows, trained_on=trained_on
+            )
+        )
     return found
+
+
+def _trained_on(ctx: Context, run: ScoredRun) -> Sequence[str] | None:
+    """The class labels that the run's package was trained on; None of a regression."""
+    manifest = ctx.store.packages.find(run.model, run.package_sha256).manifest
+    return manifest.get("target", {}).get("labels") or None
 
 
 def _scored_rows(ctx: Context, folder: ModelFolder, run: ScoredRun) -> pa.Table | None:

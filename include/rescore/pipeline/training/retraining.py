@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rescore.comparison import HIGHER_IS_BETTER
+from rescore.performance import METRICS
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance
 from rescore.spec import ModelSpec
@@ -100,13 +100,15 @@ def _performance(ctx: Context, spec: ModelSpec, pinned: Pin, known_by: datetime,
     if limit is None:
         return None
     lately = latest_performance(ctx, spec.name, now)
-    if lately is None or lately["until"] <= known_by:  # its predecessor's, which it has learnt from
+    # What came before is its predecessor's, which it has learnt from; labels it does not know are no measure.
+    if lately is None or lately.until <= known_by or lately.value is None:
         return None
-    metric, value = lately["metric"], lately["value"]
-    low, high = (value if lately[end] is None else lately[end] for end in ("low", "high"))
-    if not (high < limit if HIGHER_IS_BETTER[metric] else low > limit):
+    low = lately.value if lately.low is None else lately.low
+    high = lately.value if lately.high is None else lately.high
+    if not (high < limit if METRICS[lately.metric].higher_is_better else low > limit):
         return None
     return (
-        f"{metric} of the week until {lately['until'].isoformat()} is {value:.4g} ({low:.4g} to {high:.4g}, "
-        f"{lately['rows']:,} labelled rows), surely worse than {limit:g}; package {pinned.version} scores"
+        f"{lately.metric} of the week until {lately.until.isoformat()} is {lately.value:.4g} ({low:.4g} to "
+        f"{high:.4g}, {lately.rows:,} labelled rows), surely worse than {limit:g}; package {pinned.version} "
+        "scores"
     )

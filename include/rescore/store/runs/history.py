@@ -95,7 +95,7 @@ class History:
         query = query.select_from(
             performance_table.join(run_table, run_table.c.run_id == performance_table.c.run_id)
         )
-        query = query.where(run_table.c.model == model, performance_table.c.metrics.has_key("week"))
+        query = query.where(run_table.c.model == model, monday.is_not(None))
         query = query.ext(distinct_on(monday)).order_by(
             monday.desc(), performance_table.c.performance_id.desc()
         )

@@ -61,13 +61,13 @@ def test_a_correlation_that_changed_while_every_margin_stayed_is_found(reference
     live = day(np.random.default_rng([seed, 2]), 1_000, correlation=0.6)
     report = check(given, live)
     assert report.joint is not None
-    assert (report.joint["flagged"], report.joint["method"]) == (True, "classifier_rank")
-    assert report.joint["p_value"] == report.p_value == pytest.approx(1 / 41)
-    assert report.joint["auc"] > report.joint["auc_reference_high"] > 0.5
-    assert report.joint["features"] == ["x0", "x1"]
-    pair = report.joint["pairs"][0]
-    assert pair["correlation"] == pytest.approx(0.6, abs=0.1)
-    assert pair["correlation_reference"] == pytest.approx(0.0, abs=0.02)
+    assert (report.joint.flagged, report.joint.method) == (True, "classifier_rank")
+    assert report.joint.p_value == report.p_value == pytest.approx(1 / 41)
+    assert report.joint.auc > report.joint.auc_reference_high > 0.5
+    assert report.joint.features == ("x0", "x1")
+    pair = report.joint.pairs[0]
+    assert pair.correlation == pytest.approx(0.6, abs=0.1)
+    assert pair.correlation_reference == pytest.approx(0.0, abs=0.02)
     # x0 carries a fifth of the importance.
     assert report.verdict == "consequential"
     assert "x0 and x1 go together unlike in training (correlation 0." in report.sentence
@@ -86,7 +86,7 @@ def test_levels_and_numbers_that_go_together_are_found(reference: Any, seed: int
     place = live.column_names.index("x4")
     report = check(given, live.set_column(place, "x4", pa.array(x4)))
     assert report.joint is not None
-    assert report.joint["features"] == ["x4", "b"]
+    assert report.joint.features == ("x4", "b")
     assert report.verdict == "drifted"
 
 
@@ -95,8 +95,8 @@ def test_the_same_window_and_seed_give_the_same_report(reference: Any) -> None:
     live = day(np.random.default_rng(4), 70)  # smaller than any: all are thinned to its size
     report = check(given, live)
     assert report.joint is not None
-    assert report.joint["rows"] == 70
-    assert report.joint["reference_rows"] == 25 * 70
+    assert report.joint.rows == 70
+    assert report.joint.reference_rows == 25 * 70
     assert check(given, live) == report
     assert sample_rows(given[1].rows, 1).num_rows == given[1].rows.num_rows
 
@@ -105,10 +105,10 @@ def test_few_windows_are_judged_by_permuted_labels(reference: Any, seed: int) ->
     given = reference(8, 400, seed)
     calm = check(given, day(np.random.default_rng([seed, 5]), 400))
     assert calm.joint is not None
-    assert (calm.method, calm.joint["method"]) == ("chi2_bh", "permuted_labels")
+    assert (calm.method, calm.joint.method) == ("chi2_bh", "permuted_labels")
     report = check(given, day(np.random.default_rng([seed, 6]), 400, correlation=0.6))
     assert report.joint is not None
-    assert report.joint["flagged"]
+    assert report.joint.flagged
     assert report.verdict == "drifted"
 
 
@@ -117,7 +117,7 @@ def test_an_effect_floor_holds_for_features_together_too(reference: Any) -> None
     live = day(np.random.default_rng(7), 400, correlation=0.6)
     report = check(given, live, DriftSpec(jointly=True, effect_floor=5.0))
     assert report.joint is not None
-    assert not report.joint["flagged"]
+    assert not report.joint.flagged
     assert report.verdict == "ok"
 
 

@@ -1,0 +1,121 @@
+"""What the store keeps of a model's windows, as values: drift reports, and a metric over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from rescore.drift import DriftReport
+from rescore.performance import PerformanceReport
+
+if TYPE_CHECKING:
+    from rescore.store import RunReference, Store
+
+__all__ = [
+    "DriftWindow",
+    "PerformancePoint",
+    "agreement",
+    "drift_report_of",
+    "drift_windows",
+    "latest_performance_of",
+]
+
+
+@dataclass(frozen=True)
+class DriftWindow:
+    """An interval's run with its drift report."""
+
+    run_id: str
+    interval_start: datetime
+    interval_end: datetime
+    published: bool
+    report: DriftReport
+
+
+@dataclass(frozen=True)
+class PerformancePoint:
+    """A metric of one run or week, as it came true and as it was expected. What is not known is None.
+
+    Attributes
+    ----------
+    run_id, week : str or None
+        Of which run, or of which week (its Monday).
+    rows, labelled, coverage
+        Scored rows, those with a label, and their share.
+    value, low, high : float or None
+        The metric with its 95 % interval.
+    estimated, estimated_low, estimated_high : float or None
+        As the scores of all rows let expect it.
+    within : bool or None
+        Whether the realised value is where the labelled rows' scores let it be expected.
+    unknown_labels : int
+        Rows with a label that training never saw; they are in no metric.
+    """
+
+    interval_start: datetime
+    interval_end: datetime
+    run_id: str | None = None
+    week: str | None = None
+    runs: int | None = None
+    as_of: datetime | None = None
+    rows: int | None = None
+    labelled: int | None = None
+    coverage: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    estimated: float | None = None
+    estimated_low: float | None = None
+    estimated_high: float | None = None
+    within: bool | None = None
+    unknown_labels: int = 0
+
+
+def drift_windows(store: Store, model: str, last: int | None = None) -> list[DriftWindow]:
+    """The runs with a drift report, one an interval, oldest first; the latest ``last`` intervals."""
+    return [
+        DriftWindow(
+            run_id=str(row["run_id"]),
+            interval_start=row["interval_start"],
+            interval_end=row["interval_end"],
+            published=row["published"],
+            report=DriftReport.from_dict(row["report"]),
+        )
+        for row in store.history.drift(model, last)
+    ]
+
+
+def drift_report_of(store: Store, run: RunReference) -> DriftReport | None:
+    """The drift report of a run, None if there is none."""
+    stored = store.reports.drift_of(run)
+    return None if stored is None else DriftReport.from_dict(stored)
+
+
+def latest_performance_of(store: Store, model: str, *, by: str = "run") -> PerformanceReport | None:
+    """The report of the latest run or week that was measured, None if none was."""
+    measured = (
+        store.history.performance_by_run(model, 1)
+        if by == "run"
+        else store.history.performance_by_week(model, 1)
+    )
+    return PerformanceReport.from_dict(measured[-1]["metrics"]) if measured else None
+
+
+def agreement(points: Sequence[PerformancePoint]) -> dict[str, Any] | None:
+    """How often the estimate came true.
+
+    Returns
+    -------
+    dict or None
+        ``measured`` runs (or weeks) that have both, ``within`` of them where the realised value is in the
+        estimate's 95 % band, and ``typical``, the median absolute difference. None if there is none.
+    """
+    gaps, within = [], 0
+    for point in points:
+        if point.within is not None and point.value is not None and point.estimated is not None:
+            gaps.append(abs(point.value - point.estimated))
+            within += point.within
+    return {"measured": len(gaps), "within": within, "typical": median(gaps)} if gaps else None

@@ -1,0 +1,91 @@
+"""Estimates come true when scores are calibrated, and know when they may not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from rescore.performance import ScoreCalibration, estimated_performance
+
+
+def test_estimates_come_true_for_calibrated_scores(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    score = generator.beta(1, 3, 40_000).round(3)
+    positive = generator.random(40_000) < score
+    expected = estimated_performance(score)
+    assert expected["auc"].value == pytest.approx(metrics.roc_auc_score(positive, score), abs=0.015)
+    assert expected["accuracy"].value == pytest.approx(((score > 0.5) == positive).mean(), abs=0.012)
+    assert expected["brier"].value == pytest.approx(((score - positive) ** 2).mean(), abs=0.01)
+
+
+def test_bands_of_estimates_hold_for_95_in_100_labellings(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    score = generator.beta(2, 5, 800).round(2)
+    expected, held = estimated_performance(score), dict.fromkeys(("auc", "brier", "log_loss", "accuracy"), 0)
+    for _ in range(300):
+        positive = generator.random(800) < score
+        found = {
+            "auc": metrics.roc_auc_score(positive, score),
+            "brier": ((score - positive) ** 2).mean(),
+            "log_loss": metrics.log_loss(positive, np.clip(score, 1e-15, 1 - 1e-15)),
+            "accuracy": ((score >= 0.5) == positive).mean(),
+        }
+        for name in held:
+            held[name] += bool(expected[name].low <= found[name] <= expected[name].high)
+    assert all(270 <= count <= 297 for count in held.values()), held
+
+
+def test_many_scores_are_pooled_without_moving_the_estimate(seed: int) -> None:
+    score = np.random.default_rng(seed).beta(2, 5, 300_000)
+    whole, part = estimated_performance(score), estimated_performance(score.round(5))
+    for name, value in whole.items():
+        assert dict(value) == pytest.approx(dict(part[name]), abs=2e-5), name
+
+
+def _day(generator: np.random.Generator, wander: float, rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Overconfident scores, on a day whose rate is its own by ``wander``."""
+    logit = generator.normal(-1, 1.2, rows)
+    positive = generator.random(rows) < 1 / (1 + np.exp(-logit - generator.normal(0, wander)))
+    return 1 / (1 + np.exp(-2 * logit)), positive
+
+
+@pytest.mark.parametrize("wander", [0.0, 0.5])
+def test_calibrated_estimates_hold_for_overconfident_scores_and_days_of_their_own(
+    seed: int, wander: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    days = [_day(generator, wander) for _ in range(60)]
+    score, positive = (np.concatenate(part) for part in zip(*days, strict=True))
+    learnt = ScoreCalibration.fit(score, positive, range(0, 30_001, 500))
+    assert learnt is not None
+    again = ScoreCalibration.from_dict(learnt.to_dict())
+    assert (np.diff(again.probabilities) >= 0).all() and (np.diff(again.scores) > 0).all()
+    plain = held = 0
+    for _ in range(200):
+        live, truth = _day(generator, wander)
+        rate = truth.mean()
+        for calibrated, found in (
+            (None, estimated_performance(live)),
+            (again, estimated_performance(live, again)),
+        ):
+            within = found["base_rate"].low <= rate <= found["base_rate"].high
+            if calibrated is None:
+                plain += within
+            else:
+                held += within
+    assert 178 <= held <= 199
+    assert plain < 150
+
+
+def test_the_estimated_auc_is_the_expectation_over_all_labellings() -> None:
+    scores = np.array([0.2, 0.2, 0.7])
+    pairs = right = 0.0
+    for i, positive in enumerate(scores):
+        for j, negative in enumerate(scores):
+            weight = positive * (1 - negative)
+            pairs += weight
+            right += weight * (1.0 if positive > negative else 0.5 if positive == negative or i == j else 0.0)
+    assert estimated_performance(scores)["auc"].value == pytest.approx(right / pairs)
+    assert estimated_performance(np.array([np.nan]))["auc"].value is None
+    assert estimated_performance(np.array([1.0, 1.0]))["auc"].value is None
