@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from rescore.errors import RescoreError, SpecError, UnknownModelError
-from rescore.spec import ModelSpec, read_spec, read_text
+from rescore.model_files import read_bytes, read_spec, read_text
+from rescore.spec import ModelSpec
 
 __all__ = ["ModelFolder", "find_models", "load_model"]
 
@@ -51,10 +53,10 @@ class ModelFolder:
             A declared shared module does not exist.
         """
         files = {
-            path.relative_to(self.path).as_posix(): path.read_bytes()
+            path.relative_to(self.path).as_posix(): read_bytes(path)
             for path in sorted(self.path.rglob("*"))
-            if path.is_file()
-            and path.suffix in {".py", ".sql", ".yaml"}
+            if path.suffix in {".py", ".sql", ".yaml"}
+            and path.is_file()
             and not {"tests", "__pycache__"} & set(path.relative_to(self.path).parts)
         }
         for module in self.spec.shared_features:
@@ -66,7 +68,7 @@ class ModelFolder:
                     expected=f"a file {shared}",
                     fix="create it, or take it out of shared_features",
                 )
-            files[f"features/{module}.py"] = shared.read_bytes()
+            files[f"features/{module}.py"] = read_bytes(shared)
         return dict(sorted(files.items()))
 
 
@@ -95,7 +97,7 @@ def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelF
         A file is missing or wrong.
     """
     folder = models / name
-    if not (folder / "model.yaml").is_file():
+    if not os.path.lexists(folder / "model.yaml"):
         known = find_models(models)
         close = difflib.get_close_matches(name, known, n=1)
         raise UnknownModelError(
@@ -123,13 +125,14 @@ def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelF
             fix="rename one of them",
         )
     for needed in ("extract.sql", "labels.sql", "pipeline.py", "expectations.py"):
-        if not (folder / needed).is_file():
+        if not os.path.lexists(folder / needed):
             raise SpecError(
                 f"{needed} is missing",
                 where=str(folder),
                 expected="model.yaml, extract.sql, labels.sql, pipeline.py, expectations.py",
                 fix=f"write {folder / needed}",
             )
+        read_bytes(folder / needed)
     return ModelFolder(
         path=folder,
         spec=spec,

@@ -6,8 +6,12 @@ Nothing here reads the wall clock: whoever needs "now" passes it in.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -15,6 +19,11 @@ from croniter import croniter
 from rescore.errors import IntervalError
 
 __all__ = ["Interval", "Schedule", "parse_moment"]
+
+#: Moments are told apart down to this.
+_TICK = timedelta(microseconds=1)
+#: More than any clock was ever changed by: islands have moved across the date line.
+_LONGEST_CHANGE = timedelta(hours=26)
 
 
 def parse_moment(text: str | datetime, *, name: str = "moment") -> datetime:
@@ -49,7 +58,14 @@ def parse_moment(text: str | datetime, *, name: str = "moment") -> datetime:
             expected="a moment with a zone, like 2013-04-01T08:00:00Z",
             fix="append Z for UTC, or the offset",
         )
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise IntervalError(
+            f"{name} {moment.isoformat()} lies outside the years 1 to 9999 in UTC",
+            expected="a moment with a zone, like 2013-04-01T08:00:00Z",
+            fix="compare the year",
+        ) from None
 
 
 @dataclass(frozen=True, order=True)
@@ -133,43 +149,102 @@ class Schedule:
     start: datetime | None = None
     end: datetime | None = None
 
-    @property
+    @cached_property
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
-    @property
+    @cached_property
+    def _cron(self) -> croniter:
+        return croniter(self.cron)
+
+    @cached_property
     def _every_hour(self) -> bool:
         # Airflow steps in elapsed time for schedules that run every hour, so that the repeated
         # hour of a clock change gets runs of its own.
-        return bool(croniter(self.cron).expanded[1] == ["*"])
+        return bool(self._cron.expanded[1] == ["*"])
 
-    def _step(self, moment: datetime, *, forward: bool) -> datetime:
-        naive = moment.astimezone(self._zone).replace(tzinfo=None, fold=0)
-        iterator = croniter(self.cron, start_time=naive)
-        scheduled: datetime = iterator.get_next(datetime) if forward else iterator.get_prev(datetime)
-        if self._every_hour:
-            return moment + (scheduled - naive)
-        return _localize(scheduled, self._zone)
+    def _naive(self, moment: datetime) -> datetime:
+        return moment.astimezone(self._zone).replace(tzinfo=None, fold=0)
 
-    def next_boundary(self, moment: datetime) -> datetime:
-        """The first boundary after ``moment``."""
-        following = self._step(moment, forward=True)
-        while following <= moment:  # a repeated wall-clock hour maps back onto its first pass
-            following = self._step(following + timedelta(hours=1), forward=True)
-        return following
+    def _cron_time(self, naive: datetime, *, forward: bool) -> datetime:
+        """The first wall-clock time of the cron expression after ``naive``, or the last at or before it."""
+        if not forward:
+            naive = naive.replace(microsecond=0) + timedelta(seconds=1)
+        iterator = copy(self._cron)  # to read the expression takes longer than to step
+        iterator.set_current(naive, force=True)
+        found: datetime = iterator.get_next(datetime) if forward else iterator.get_prev(datetime)
+        return found
 
-    def previous_boundary(self, moment: datetime) -> datetime:
-        """The last boundary before ``moment``."""
-        previous = self._step(moment, forward=False)
-        while previous >= moment:
-            previous = self._step(previous - timedelta(hours=1), forward=False)
-        return previous
+    def _following(self, boundary: datetime) -> datetime:
+        """The boundary after this one, as Airflow's timetable steps from one to the next."""
+        with self._in_reach(boundary):
+            naive = self._naive(boundary)
+            scheduled = self._cron_time(naive, forward=True)
+            return boundary + (scheduled - naive) if self._every_hour else _localize(scheduled, self._zone)
+
+    def _anchor(self, moment: datetime) -> datetime:
+        """A boundary at or before ``moment`` that no change of the clock has moved.
+
+        Airflow's steps lead through a change of the clock in one direction only, so whoever asks what
+        comes before a moment starts from a boundary before the change and steps forward.
+        """
+        with self._in_reach(moment):
+            wall = self._naive(moment)
+            while True:
+                wall = self._cron_time(wall, forward=False)
+                boundary = _localize(wall, self._zone)
+                if boundary <= moment and self._unmoved(wall, boundary):
+                    return boundary
+                wall -= timedelta(seconds=1)
+
+    def _unmoved(self, wall: datetime, boundary: datetime) -> bool:
+        """Whether Airflow's steps meet this time of the cron expression whatever they came from.
+
+        They do if another one lies before it by more than the change of the clock, at the same offset
+        from UTC: a step across a change lands no later than that.
+        """
+        offset = boundary.astimezone(self._zone).utcoffset()
+        change = _LONGEST_CHANGE
+        for _ in range(2):  # first by any change there may be, then by the one there was
+            earlier = _localize(self._cron_time(wall - change, forward=False), self._zone)
+            before = earlier.astimezone(self._zone).utcoffset()
+            if before == offset:
+                return True
+            assert offset is not None and before is not None  # noqa: S101 - the zone is one
+            change = abs(offset - before) + timedelta(minutes=1)
+        return False
+
+    def _boundaries(self, moment: datetime) -> list[datetime]:
+        """Some boundaries at or before ``moment``, ascending, at least one and up to the last."""
+        found = [self._anchor(moment)]
+        while (following := self._following(found[-1])) <= moment:
+            found.append(following)
+        return found
 
     def floor(self, moment: datetime) -> datetime:
         """The last boundary at or before ``moment``."""
-        previous = self.previous_boundary(moment)
-        following = self.next_boundary(previous)
-        return following if following <= moment else previous
+        return self._boundaries(moment)[-1]
+
+    def next_boundary(self, moment: datetime) -> datetime:
+        """The first boundary after ``moment``."""
+        return self._following(self.floor(moment))
+
+    def previous_boundary(self, moment: datetime) -> datetime:
+        """The last boundary before ``moment``."""
+        with self._in_reach(moment):
+            return self.floor(moment - _TICK)
+
+    @contextmanager
+    def _in_reach(self, moment: datetime) -> Iterator[None]:
+        try:
+            yield
+        except (OverflowError, ValueError) as error:  # croniter's errors are ValueErrors
+            raise IntervalError(
+                f"the schedule has no boundary near {moment.isoformat()}",
+                where=f"schedule '{self.cron}' in {self.timezone}",
+                expected="a moment well within the years 1 to 9999, and a cron expression that comes round",
+                fix="choose a moment that has data; compare schedule.cron and schedule.start in model.yaml",
+            ) from error
 
     def interval_ending(self, end: datetime) -> Interval:
         """The interval that ends at the boundary ``end``."""
@@ -178,9 +253,9 @@ class Schedule:
     def intervals(self, start: datetime, end: datetime) -> Iterator[Interval]:
         """The schedule's intervals that lie within ``[start, end)``, in order."""
         floor = self.floor(start)
-        left = floor if floor == start else self.next_boundary(start)
+        left = floor if floor == start else self._following(floor)
         while True:
-            right = self.next_boundary(left)
+            right = self._following(left)
             if right > end:
                 return
             interval = Interval(left, right)
@@ -191,15 +266,18 @@ class Schedule:
     def last_intervals(self, until: datetime, count: int) -> list[Interval]:
         """The last ``count`` intervals that end at or before ``until``, in order."""
         found: list[Interval] = []
-        right = self.floor(until)
         while len(found) < count:
-            interval = self.interval_ending(right)
-            if self.start is not None and interval.end < self.start:
-                break
-            if self._within(interval):
-                found.append(interval)
-            right = interval.start
-        return found[::-1]
+            bounds = self._boundaries(until)
+            # What comes before the first of them is in the next look, from just before its end.
+            bounds = [*self._boundaries(bounds[0] - _TICK)[-1:], *bounds]
+            for left, right in pairwise(reversed(bounds)):
+                interval = Interval(right, left)
+                if self.start is not None and interval.end < self.start:
+                    return found[:count][::-1]
+                if self._within(interval):
+                    found.append(interval)
+            until = bounds[0]
+        return found[:count][::-1]
 
     def due_on(self, day: date) -> list[Interval]:
         """The intervals whose runs are due on a calendar day of the schedule's zone, in order.

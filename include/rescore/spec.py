@@ -1,23 +1,20 @@
 """What a model folder declares: ``model.yaml`` as typed values.
 
-No database, no fitted model and no wall clock here. A key that is wrong gives a
-:class:`~rescore.errors.SpecError` that names the file, the key and the fix.
+No file, no database and no wall clock here; :mod:`rescore.spec_file` reads the file and says what is
+wrong with it.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from croniter import croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic import ValidationError as PydanticError
 
-from rescore.errors import SpecError
+from rescore.errors import IntervalError
 from rescore.interval import Schedule
 
 __all__ = [
@@ -26,8 +23,6 @@ __all__ = [
     "FeatureKind",
     "ModelSpec",
     "NotifySpec",
-    "read_spec",
-    "read_text",
 ]
 
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
@@ -37,15 +32,16 @@ TargetKind = Literal["binary", "multiclass", "regression"]
 _OUR_COLUMNS = {"interval_start", "interval_end"}
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
+_MAX_DURATION = timedelta(days=100 * 365)  # what can be added to any moment that data has
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _duration(value: Any) -> Any:
     if isinstance(value, str) and (match := _DURATION.match(value.strip())):
-        try:
-            return timedelta(**{_UNITS[match[2]]: float(match[1])})
-        except OverflowError:
-            raise ValueError(f"{value!r} is longer than {timedelta.max.days:,} days") from None
+        unit = timedelta(**{_UNITS[match[2]]: 1})
+        if float(match[1]) > _MAX_DURATION / unit:
+            raise ValueError(f"{value!r} is longer than {_MAX_DURATION.days // 365} years")
+        return float(match[1]) * unit
     if isinstance(value, timedelta):
         return value
     raise ValueError("expected a duration like 90s, 30m, 24h, 7d or 2w")
@@ -133,8 +129,7 @@ class SourceSpec(_Declared):
 class Feature(_Declared):
     """One input of the model; the order of the list is the order of the matrix.
 
-    ``required`` rows without a value are rejected, not scored. ``categories`` is only for kinds
-    that have levels.
+    Rows without a value of a ``required`` feature are rejected, not scored.
     """
 
     name: str
@@ -164,6 +159,15 @@ class OutputSpec(_Declared):
     meaning: str
 
 
+def _is_zone(name: str) -> bool:
+    """Whether the data base has a zone of this name, under the rules that everybody keeps."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # no such name, a folder, no relative path
+        return False
+    return not name.startswith(("right/", "posix/")) and name not in {"localtime", "posixrules"}
+
+
 class ScheduleSpec(_Declared):
     """When runs are due; see :class:`rescore.interval.Schedule`."""
 
@@ -175,17 +179,18 @@ class ScheduleSpec(_Declared):
 
     @model_validator(mode="after")
     def _valid(self) -> ScheduleSpec:
-        if self.timezone not in available_timezones():
+        if not _is_zone(self.timezone):
             raise ValueError(f"unknown time zone {self.timezone!r}, expected an IANA name")
         if len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
             raise ValueError(f"{self.cron!r} is not a cron expression of five fields")
-        schedule = self.schedule()
         try:
-            schedule.first_interval(), schedule.last_interval()
-        except (ValueError, OverflowError) as error:
+            first, last = self.schedule().first_interval(), self.schedule().last_interval()
+        except (IntervalError, OverflowError) as error:
             raise ValueError(
                 f"no run of {self.cron!r} is due near its start {self.start} or its end {self.end}: {error}"
             ) from None
+        if first is not None and last is not None and last.start < first.start:
+            raise ValueError("start and end leave no run between them")
         return self
 
     def schedule(self) -> Schedule:
@@ -197,7 +202,8 @@ class ScheduleSpec(_Declared):
                 return moment
             return moment.replace(tzinfo=zone)
 
-        return Schedule(self.cron, self.timezone, aware(self.start), aware(self.end))
+        forever = self.end is not None and self.end.year == MAXYEAR  # as people write "never"
+        return Schedule(self.cron, self.timezone, aware(self.start), None if forever else aware(self.end))
 
 
 class TrainingSpec(_Declared):
@@ -378,6 +384,11 @@ class ModelSpec(_Declared):
         )
 
     @property
+    def keys_without_effect(self) -> list[str]:
+        """Keys that the file declares and that nothing reads yet."""
+        return [f"retention.{key}" for key in sorted(self.retention.model_fields_set)]
+
+    @property
     def feature_names(self) -> list[str]:
         """The features in the order of the matrix."""
         return [feature.name for feature in self.features]
@@ -387,86 +398,3 @@ class ModelSpec(_Declared):
         """Every column of an extract, in order: key, event time, subject, features; each once."""
         names = [*self.source.key, self.source.event_time, *self.source.subject, *self.feature_names]
         return list(dict.fromkeys(names))
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads YAML; a value that is no date or number of its kind is named with its line."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node."""
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ValueError, OverflowError) as error:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{getattr(node, 'value', '')!r}: {error}", node.start_mark
-            ) from None
-
-
-def read_spec(path: Path) -> ModelSpec:
-    """Read and validate one ``model.yaml``.
-
-    Raises
-    ------
-    SpecError
-        With the file, and every key that is wrong.
-    """
-    try:
-        declared = yaml.load(read_text(path), _Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(
-            f"not valid YAML: {error}",
-            where=str(path),
-            expected="key: value lines; dates as YYYY-MM-DD",
-            fix="correct the line that the message names",
-        ) from None
-    if not isinstance(declared, dict):
-        raise SpecError("model.yaml is not a mapping", where=str(path), expected="key: value lines")
-    try:
-        return ModelSpec.model_validate(declared)
-    except PydanticError as error:
-        problems = [_explain(problem) for problem in error.errors()]
-        raise SpecError(
-            f"model.yaml has {len(problems)} problem{'s' * (len(problems) > 1)}",
-            where=str(path),
-            examples=problems,
-            expected="the keys that the guide 'Add a model' describes",
-            fix="mend the keys named",
-            data={"problems": problems},
-        ) from None
-
-
-def read_text(path: Path) -> str:
-    """The text of a model folder's file.
-
-    Raises
-    ------
-    SpecError
-        It is not UTF-8, or can't be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise SpecError(
-            f"{path.name} is not UTF-8: byte 0x{error.object[error.start]:02x} in line {line}",
-            where=str(path),
-            expected="text in UTF-8",
-            fix="save the file as UTF-8",
-        ) from None
-    except OSError as error:
-        raise SpecError(
-            f"{path.name} can't be read: {error.strerror}",
-            where=str(path),
-            expected="a file that this process may read",
-            fix="see its owner and its rights",
-        ) from None
-
-
-def _explain(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "model.yaml"
-    if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
-    if problem["type"] == "missing":
-        return f"{key}: missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
@@ -38,36 +40,143 @@ near_changes = st.builds(
     ),
     st.integers(-2 * 86_400, 2 * 86_400),
 )
-zones = st.sampled_from(["UTC", "America/New_York", "Europe/Paris", "America/Sao_Paulo", "Asia/Kolkata"])
-# Lord Howe changes its clock by half an hour. There Airflow's hourly steps are not reversible: which
-# bounds follow depends on where one starts, so only each single step can be compared.
-all_zones = zones | st.just("Australia/Lord_Howe")
-crons = st.one_of(
-    st.builds("{} {} * * *".format, st.integers(0, 59), st.integers(0, 23)),
-    st.builds("{} {} * * {}".format, st.integers(0, 59), st.integers(0, 4), st.integers(0, 6)),
-    st.builds("{} {} {} * *".format, st.integers(0, 59), st.integers(0, 23), st.integers(1, 28)),
-    st.builds("{} * * * *".format, st.integers(0, 59)),
-    st.builds("*/{} * * * *".format, st.sampled_from([5, 10, 15, 30])),
-    st.builds("0 */{} * * *".format, st.sampled_from([2, 3, 4, 6, 12])),
+zones = st.sampled_from(sorted(available_timezones()))
+
+
+def field(low: int, high: int, steps: list[int]) -> st.SearchStrategy[str]:
+    """One field of a cron expression: any, one, a list, a range, a step, a range with a step."""
+    one = st.integers(low, high)
+    ranges = st.tuples(one, one).map(sorted).filter(lambda ends: ends[0] < ends[1])
+    return st.one_of(
+        st.just("*"),
+        one.map(str),
+        st.lists(one, min_size=2, max_size=4, unique=True).map(lambda many: ",".join(map(str, sorted(many)))),
+        ranges.map(lambda ends: f"{ends[0]}-{ends[1]}"),
+        st.sampled_from(steps).map("*/{}".format),
+        st.builds(lambda ends, step: f"{ends[0]}-{ends[1]}/{step}", ranges, st.sampled_from(steps)),
+    )
+
+
+# Not every minute: a day of them is 1,440 steps of Airflow's.
+minutes = st.one_of(
+    st.integers(0, 59).map(str), st.sampled_from(["*/15", "*/7", "0,30", "10,35", "5-50/15", "20-22"])
+)
+crons = st.builds(
+    "{} {} {} {} {}".format,
+    minutes,
+    field(0, 23, [2, 3, 5, 6, 12]),
+    st.just("*") | field(1, 28, [2, 7]),
+    st.just("*") | field(1, 12, [2, 5]),
+    st.just("*") | field(0, 6, [2, 3]),
 )
 
 
-@settings(law, max_examples=300)
-@given(crons, all_zones, moments | near_changes)
-def test_boundaries_are_those_of_airflow(cron: str, zone: str, moment: datetime) -> None:
-    """Where Airflow contradicts itself (a next bound that is not later), ours is still in order."""
+@cache
+def changes_of_the_clock(zone: str) -> list[datetime]:
+    """The moments since 1970 at which a zone's offset from UTC changed."""
+
+    def offset(seconds: int) -> timedelta | None:
+        return datetime.fromtimestamp(seconds, ZoneInfo(zone)).utcoffset()
+
+    found, week = [], 7 * 86_400
+    for left in range(86_400, 2_114_380_800, week):
+        if offset(left) != offset(left + week):
+            first = bisect_left(
+                range(left, left + week), True, key=lambda seconds: offset(seconds) != offset(left)
+            )
+            found.append(datetime.fromtimestamp(left + first, UTC))
+    return found
+
+
+def airflows_boundaries(cron: str, zone: str, first: datetime, until: datetime) -> list[datetime]:
+    """The ends of the data intervals that Airflow's timetable gives from one boundary on.
+
+    Its scheduler looks back before each step. Where that contradicts the step (half-hour changes under
+    hourly crons: its intervals overlap, or stand still), only the steps count.
+    """
     import pendulum
+    from airflow.timetables.base import DataInterval, TimeRestriction
     from airflow.timetables.interval import CronDataIntervalTimetable
 
-    theirs = CronDataIntervalTimetable(cron, zone)
+    timetable = CronDataIntervalTimetable(cron, zone)
+    anytime = TimeRestriction(earliest=None, latest=None, catchup=True)
+    found = [pendulum.instance(first)]
+    while found[-1] < until:
+        found.append(timetable._get_next(found[-1]))
+        if timetable._align_to_prev(found[-2]) == found[-2]:
+            last = DataInterval(found[-2].subtract(minutes=1), found[-2])
+            info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=anytime)
+            assert info is not None
+            assert info.data_interval == DataInterval(found[-2], found[-1])
+    return [datetime.fromisoformat(moment.isoformat()).astimezone(UTC) for moment in found]
+
+
+@settings(deadline=None, max_examples=60)
+@given(crons, zones, st.data())
+def test_intervals_around_every_change_of_the_clock_are_those_of_airflow(
+    cron: str, zone: str, data: st.DataObject
+) -> None:
+    change = data.draw(st.sampled_from(changes_of_the_clock(zone) or [datetime(2024, 3, 31, 1, tzinfo=UTC)]))
     ours = Schedule(cron, zone)
-    following = theirs._get_next(pendulum.instance(moment))
-    previous = theirs._get_prev(pendulum.instance(moment))
-    assert ours.next_boundary(moment) > moment > ours.previous_boundary(moment)
-    if following > moment:
-        assert ours.next_boundary(moment) == following
-    if previous < moment:
-        assert ours.previous_boundary(moment) == previous
+    expected = airflows_boundaries(
+        cron, zone, ours.floor(change - timedelta(hours=8)), change + timedelta(hours=8)
+    )
+    pairs = list(pairwise(expected))
+    assert [(one.start, one.end) for one in ours.intervals(expected[0], expected[-1])] == pairs
+    assert [(one.start, one.end) for one in ours.last_intervals(expected[-1], len(pairs))] == pairs
+    for start, end in data.draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=8)):
+        assert ours.next_boundary(start) == end
+        assert ours.previous_boundary(end) == start
+        assert ours.floor(start) == ours.floor(end - timedelta(microseconds=1)) == start
+        ours.check(Interval(start, end), now=end)
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "change", "hours"),
+    [
+        ("0 0-6 * * *", "Europe/Berlin", "2024-03-31T00:00:00Z", [0, 1, 2, 3]),
+        ("0 0-6 * * *", "America/New_York", "2024-03-10T06:00:00Z", [0, 1, 2, 3]),
+        ("30 1-3 * * *", "Europe/Berlin", "2024-03-31T00:30:00Z", [0, 1, 23]),
+        ("0 0-6 * * *", "Europe/Berlin", "2024-10-26T23:00:00Z", [0, 2, 3, 4]),
+        # Hours of Mondays alone: Airflow steps in elapsed time, so Monday begins at one o'clock.
+        ("0 * * * 1", "Europe/Berlin", "2024-03-25T22:00:00Z", [0, 145, 146]),
+    ],
+)
+def test_the_night_of_a_change(cron: str, zone: str, change: str, hours: list[int]) -> None:
+    first = parse_moment(change)
+    expected = [first + timedelta(hours=hour) for hour in hours]
+    assert airflows_boundaries(cron, zone, first, expected[-1]) == expected
+    schedule = Schedule(cron, zone)
+    for start, end in pairwise(expected):
+        schedule.check(Interval(start, end), now=end)
+        assert schedule.interval_ending(end).start == start
+    assert [interval.start for interval in schedule.last_intervals(expected[-1], len(hours) - 1)] == expected[
+        :-1
+    ]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"])
+def test_the_first_and_the_last_year(zone: str, text: str) -> None:
+    schedule = Schedule("0 3 * * *", zone)
+    moment = datetime.fromisoformat(text)
+    for aware in (moment.replace(tzinfo=UTC), moment.replace(tzinfo=ZoneInfo(zone))):
+        for ask in (schedule.previous_boundary, schedule.next_boundary):
+            try:
+                assert ask(aware) != aware
+            except IntervalError as error:
+                assert "years 1 to 9999" in (error.expected or "")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:00:00-05:00"])
+def test_a_moment_before_the_first_year_of_utc(text: str) -> None:
+    with pytest.raises(IntervalError, match="outside the years 1 to 9999"):
+        parse_moment(text)
+
+
+def test_a_cron_expression_that_never_comes_round() -> None:
+    with pytest.raises(IntervalError, match="no boundary near"):
+        Schedule("0 0 30 2 *").floor(datetime(2024, 1, 1, tzinfo=UTC))
 
 
 @law

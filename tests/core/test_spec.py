@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rescore.errors import SpecError, UnknownModelError
 from rescore.folder import ModelFolder, find_models, load_model
@@ -169,6 +171,172 @@ def test_every_file_must_be_there(write: Write, tmp_path: Path, name: str) -> No
     (tmp_path / "models" / "parcels" / name).unlink()
     with pytest.raises(SpecError, match=f"{name} is missing"):
         load_model(tmp_path / "models", "parcels")
+
+
+def saved(write: Write, tmp_path: Path, name: str, content: bytes) -> ModelFolder:
+    """The folder with one file saved as these bytes."""
+    write()
+    (tmp_path / "models" / "parcels" / name).write_bytes(content)
+    return load_model(tmp_path / "models", "parcels")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_as_people_save_them(write: Write, tmp_path: Path, encoding: str, end: str) -> None:
+    folder = saved(write, tmp_path, "extract.sql", f"SELECT 'é'{end}FROM t{end}".encode(encoding))
+    assert folder.extract_sql == "SELECT 'é'\nFROM t\n"
+    folder = saved(write, tmp_path, "model.yaml", MINIMAL.replace("\n", end).encode(encoding))
+    assert folder.spec.owner == "logistics"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "fix"),
+    [
+        (b"SELECT 1\n-- caf\xe9\n", "not UTF-8: byte 0xe9 in line 2", "save the file as UTF-8"),
+        ("SELECT 1\n".encode("utf-16-le"), "a zero byte in line 1", "written as UTF-16"),
+    ],
+)
+def test_another_encoding_is_named_with_its_line(
+    write: Write, tmp_path: Path, content: bytes, problem: str, fix: str
+) -> None:
+    for name in ("extract.sql", "labels.sql", "model.yaml"):
+        with pytest.raises(SpecError, match=problem) as caught:
+            saved(write, tmp_path, name, content)
+        assert f"parcels/{name}" in (caught.value.where or "")
+        assert fix in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("{name: no, kind: boolean}", 'features.0.name: YAML reads no as false: write "no"'),
+        ("{name: on, kind: boolean}", 'features.0.name: YAML reads on as true: write "on"'),
+        ("{name: 2024, kind: numeric}", 'features.0.name: YAML reads 2024 as a number: write "2024"'),
+        ("{name: 2024-01-01, kind: numeric}", 'YAML reads 2024-01-01 as a date: write "2024-01-01"'),
+        ("{name: ~, kind: numeric}", 'YAML reads ~ as nothing: write "~"'),
+        ("{name: a, kind: off}", 'features.0.kind: YAML reads off as false: write "off"'),
+    ],
+)
+def test_words_that_yaml_reads_as_something_else(write: Write, written: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        write(text=MINIMAL.replace("{name: weight, kind: numeric}", written))
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('version: "1.0"', "version: 1.10", 'version: YAML reads 1.10 as a number: write "1.10"'),
+        ("key: [depot, parcel]", "key: [2024]", 'source.key.0: YAML reads 2024 as a number: write "2024"'),
+        ("owner: logistics", "owner: a\nowner: b", "the key 'owner' is given twice, in lines 4 and 5"),
+        ("seed: 1}", "seed: 1, seed: 2}", "the key 'seed' is given twice"),
+        ("start: 2024-01-01", "start: 2023-02-29", "day is out of range for month"),
+        ("start: 2024-01-01", "start: 0001-01-01", "years 1 to 9999"),
+        ("start: 2024-01-01", "start: 2024-01-02, end: 2024-01-01", "no run between"),
+        (
+            "kind: binary}",
+            "kind: binary, delay: 99999999999w}",
+            "target.delay: '99999999999w' is longer than",
+        ),
+        ('cron: "0 4 * * *"', 'cron: "0 4 30 2 *"', "comes round"),
+        ("America/New_York", "America", "unknown time zone 'America'"),
+        ("America/New_York", "../UTC", "unknown time zone"),
+        ("seed: 1}", "seed: 1, hyperparameters: &a {b: *a}}", "stands inside of what it names"),
+        ("seed: 1}", "seed: 1, hyperparameters: {? [a] : 1}}", "not valid YAML"),
+        ("owner: logistics", "owner: " + "[" * 5000, "not valid YAML"),
+    ],
+)
+def test_what_a_file_can_hold(write: Write, before: str, after: str, problem: str) -> None:
+    assert before in MINIMAL
+    with pytest.raises(SpecError) as caught:
+        write(text=MINIMAL.replace(before, after))
+    assert problem in str(caught.value)
+    assert "models/parcels/model.yaml" in (caught.value.where or "")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["model.yaml", "extract.sql", "pipeline.py"])
+def test_a_folder_or_a_dead_link_in_place_of_a_file(write: Write, tmp_path: Path, name: str) -> None:
+    write()
+    path = tmp_path / "models" / "parcels" / name
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SpecError, match=f"{name} can't be read: Is a directory"):
+        load_model(tmp_path / "models", "parcels")
+    path.rmdir()
+    path.symlink_to("nowhere")
+    with pytest.raises(SpecError, match=f"{name} can't be read: No such file"):
+        load_model(tmp_path / "models", "parcels")
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.dates()
+    | st.datetimes()
+    | st.text(max_size=8)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(declared: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every key and index in a declaration."""
+    inner = declared.items() if isinstance(declared, dict) else enumerate(declared)
+    found = []
+    for key, value in inner:
+        found.append((*above, key))
+        if isinstance(value, dict | list):
+            found += places(value, (*above, key))
+    return found
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(places(yaml.safe_load(MINIMAL))), values)
+def test_any_value_anywhere_is_taken_or_refused_by_name(
+    write: Write, place: tuple[Any, ...], value: Any
+) -> None:
+    declared = yaml.safe_load(MINIMAL)
+    inner = declared
+    for part in place[:-1]:
+        inner = inner[part]
+    inner[place[-1]] = value
+    try:
+        write(text=yaml.safe_dump(declared, allow_unicode=True))
+    except SpecError as error:
+        assert error.where
+        assert error.fix
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["model.yaml", "extract.sql", "labels.sql"]), st.binary(max_size=60), st.integers(0, 400)
+)
+def test_any_bytes_anywhere_are_taken_or_refused_by_name(
+    write: Write, tmp_path: Path, name: str, some: bytes, position: int
+) -> None:
+    content = MINIMAL.encode()
+    try:
+        saved(write, tmp_path, name, content[:position] + some + content[position:])
+    except SpecError as error:
+        assert name in (error.where or "")
+        assert error.fix
+
+
+def test_what_is_declared_and_does_nothing_is_named(write: Write) -> None:
+    assert write().spec.keys_without_effect == []
+    assert write({"retention.frozen_inputs": "10d"}).spec.keys_without_effect == ["retention.frozen_inputs"]
+
+
+def test_an_end_in_the_last_year_is_none(write: Write) -> None:
+    assert write({"schedule.end": "9999-12-31"}).spec.schedule.schedule().end is None
 
 
 def test_what_determines_a_score_is_listed(write: Write, tmp_path: Path) -> None:

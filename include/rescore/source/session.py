@@ -259,7 +259,8 @@ def source_address(url: str) -> PostgresUrl:
 
 
 def _timeout_setting(timeout: timedelta) -> str:
-    milliseconds = max(1, int(timeout.total_seconds() * 1000))
+    # Postgres' own bound is 2**31 - 1, some 25 days.
+    milliseconds = min(max(1, int(timeout.total_seconds() * 1000)), 2**31 - 1)
     return "SET LOCAL statement_timeout TO " + str(milliseconds)
 
 
