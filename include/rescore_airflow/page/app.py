@@ -6,12 +6,13 @@ every route here names who may read it, and the app has no documentation routes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -38,70 +39,76 @@ _HEADERS = {
 }
 
 
-def create_page() -> FastAPI:
-    """The app that the API server mounts at ``/rescore``."""
-    app = FastAPI(title="Rescore", docs_url=None, redoc_url=None, openapi_url=None)
-    pages = Environment(
-        loader=PackageLoader("rescore_airflow.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
+class _Pages:
+    """The pages, over one context for all requests."""
 
-    shared = SharedContext()
+    def __init__(self) -> None:
+        self._shared = SharedContext()
+        self._templates = Environment(
+            loader=PackageLoader("rescore_airflow.page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
 
-    def render(name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
-        text = pages.get_template(name).render(**values)
-        return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
-
-    def model_of(dag_id: str, ctx: Context) -> str:
-        model = dag_id.removeprefix("score_")
-        if not dag_id.startswith("score_") or model not in ctx.models():
-            raise HTTPException(404, f"there is no scoring DAG {dag_id}")
-        return model
-
-    @app.get("/", dependencies=[Depends(requires_access_dag("GET"))])
-    def all_models(user: GetUserDep) -> HTMLResponse:
+    def all_models(self, user: GetUserDep) -> HTMLResponse:
         """Every model whose scoring DAG the user may read."""
-        try:
-            ctx = shared.get()
-            readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
-            models = [
-                model_overview(ctx, name, FEW, now=datetime.now(UTC))
-                for name in ctx.models()
-                if f"score_{name}" in readable
-            ]
-        except RescoreError as error:
-            return render("problem.html", status_code=503, error=error)
-        return render("overview.html", models=models, pictures=[], one=False)
+        ctx = self._shared.get()
+        readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+        models = [
+            model_overview(ctx, name, FEW, now=datetime.now(UTC))
+            for name in ctx.models()
+            if f"score_{name}" in readable
+        ]
+        return self._render("overview.html", models=models, pictures=[], one=False)
 
-    @app.get("/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
-    def one_model(dag_id: str) -> HTMLResponse:
+    def one_model(self, dag_id: str) -> HTMLResponse:
         """One model, named by its scoring DAG; the check of access reads ``dag_id`` from the path."""
-        try:
-            ctx = shared.get()
-            model = model_of(dag_id, ctx)
-            models = [model_overview(ctx, model, MANY, now=datetime.now(UTC))]
-            pictures = [] if models[0].problem else model_pictures(ctx, model)
-        except RescoreError as error:
-            return render("problem.html", status_code=503, error=error)
-        return render("overview.html", models=models, pictures=pictures, one=True)
+        ctx = self._shared.get()
+        model = model_overview(ctx, _model_of(dag_id, ctx), MANY, now=datetime.now(UTC))
+        pictures = [] if model.problem else model_pictures(ctx, model.name)
+        return self._render("overview.html", models=[model], pictures=pictures, one=True)
 
-    @app.get("/{dag_id}/comparisons/{comparison_id}", dependencies=[Depends(requires_access_dag("GET"))])
-    def one_comparison(dag_id: str, comparison_id: int) -> HTMLResponse:
+    def one_comparison(self, dag_id: str, comparison_id: int) -> HTMLResponse:
         """One comparison of two packages of the model whose scoring DAG is named."""
         from rescore.report import comparison_html
 
+        ctx = self._shared.get()
+        model_name = _model_of(dag_id, ctx)
         try:
-            ctx = shared.get()
-            model = model_of(dag_id, ctx)
-            found = ctx.store.comparisons.get(comparison_id)
+            comparison = ctx.store.comparisons.get(comparison_id)
         except NotFoundError as error:
             raise HTTPException(404, error.what) from None
-        except RescoreError as error:
-            return render("problem.html", status_code=503, error=error)
-        if found["model"] != model:  # the right to read one model is none to read another's
+        if comparison["model"] != model_name:  # the right to read one model is none to read another's
             raise HTTPException(404, f"there is no comparison {comparison_id}")
-        return HTMLResponse(comparison_html(found["report"]), headers=_HEADERS)
+        return HTMLResponse(comparison_html(comparison["report"]), headers=_HEADERS)
 
+    def problem(self, request: Request, error: Exception) -> HTMLResponse:
+        """Why nothing can be shown."""
+        return self._render("problem.html", status_code=503, error=error)
+
+    def _render(self, name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+        text = self._templates.get_template(name).render(**values)
+        return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
+
+
+def _model_of(dag_id: str, ctx: Context) -> str:
+    model_name = dag_id.removeprefix("score_")
+    if not dag_id.startswith("score_") or model_name not in ctx.models():
+        raise HTTPException(404, f"there is no scoring DAG {dag_id}")
+    return model_name
+
+
+def create_page() -> FastAPI:
+    """The app that the API server mounts at ``/rescore``."""
+    app = FastAPI(title="Rescore", docs_url=None, redoc_url=None, openapi_url=None)
+    pages = _Pages()
+    routes: dict[str, Callable[..., HTMLResponse]] = {
+        "/": pages.all_models,
+        "/{dag_id}": pages.one_model,
+        "/{dag_id}/comparisons/{comparison_id}": pages.one_comparison,
+    }
+    for path, answer in routes.items():
+        app.get(path, dependencies=[Depends(requires_access_dag("GET"))])(answer)
+    app.add_exception_handler(RescoreError, pages.problem)
     return app
