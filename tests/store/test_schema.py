@@ -103,7 +103,7 @@ def test_an_unmigrated_store_says_how_to_migrate(database_url: str) -> None:
     store = Store(database_url)
     with pytest.raises(StoreSchemaError, match="has not been set up") as caught:
         store.runs.latest()
-    assert caught.value.fix == "run: rescore store migrate"
+    assert caught.value.fix == "run `rescore store migrate`"
     store.schema.migrate()
     assert store.runs.latest() == []
     store.close()

@@ -34,7 +34,7 @@ def new(
     stdout.print("to decide (each is marked DECIDE):")
     for one in made.decide:
         stdout.print(f"  - {escape(one)}", soft_wrap=True)
-    stdout.print(f"then: rescore check {name}")
+    stdout.print(f"then: `rescore check {name}`")
 
 
 @app.command()

@@ -58,7 +58,7 @@ def drift(
             raise NotFoundError(
                 f"{model} has no drift report yet",
                 expected="a run that was compared with training",
-                fix=f"score an interval: rescore score {model} --day DAY",
+                fix=f"score an interval: `rescore score {model} --day DAY`",
             )
         if save is not None:
             _draw(ctx, model, windows, feature, save)
@@ -88,7 +88,7 @@ def _windows_until(
             f"run {run_id} has no drift report of {model}",
             where=f"{run.model} {run.interval}, state {run.state}",
             expected="a run of this model that was compared with training",
-            fix=f"rescore drift {model} shows the latest",
+            fix=f"`rescore drift {model}` shows the latest",
         )
     start, end = run.interval.start, run.interval.end
     own = DriftWindow(run.run_id, start, end, published=run.publication is not None, report=report)

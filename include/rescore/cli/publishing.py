@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command()
 def publish(
-    run: Annotated[str, typer.Argument(help="The run's id, as `rescore status` shows it.")],
+    run: Annotated[str, typer.Argument(help="The run's id, as `rescore runs MODEL` lists it.")],
     reason: Annotated[str, typer.Option(help="Why; shown beside the scores for ever.")],
     who: Who = "",
     as_json: Json = False,

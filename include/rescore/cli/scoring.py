@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from rescore.cli.selection import day_named, intervals_named, keys_named, moment
-from rescore.cli.terminal import Json, ModelName, context, print_rows, stdout
+from rescore.cli.terminal import Json, ModelName, context, print_line, print_rows, print_table, stdout
 from rescore.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -30,6 +31,29 @@ def status(as_json: Json = False) -> None:
         for row in rows:  # a model may outlive its folder
             row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
     print_rows(rows, as_json=as_json, title="models")
+
+
+@app.command()
+def runs(
+    model: ModelName,
+    last: Annotated[int, typer.Option(min=1, help="How many runs, the latest.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List a model's last runs, newest first, with their ids: published, held, failed or abandoned ones."""
+    from dataclasses import asdict
+
+    from rescore.report import run_lines
+
+    with context() as ctx:
+        timezone = ctx.model(model).spec.schedule.timezone
+        lines = run_lines(ctx.store, model, last, timezone=timezone, now=datetime.now(UTC))
+    columns = ["interval", "state", "verdict", "extracted", "scored", "package", "started", "run_id"]
+    rows = [asdict(line) for line in lines]
+    print_rows(rows, as_json=as_json, title=f"runs of {model} ({timezone})", columns=columns)
+    if not as_json:
+        for line in lines:
+            if line.problem:
+                print_line(f"{line.run_id}: {line.problem}")
 
 
 @app.command()
@@ -146,7 +170,7 @@ def _explain(done: Sequence[Reproduction]) -> None:
         for difference in one.differences
     ]
     if rows:
-        print_rows(rows, as_json=False, title="first rows that differ", columns=[*rows[0]])
+        print_table(rows, "first rows that differ")
 
 
 def _run_ids(ctx: Context, model: str | None, run: str | None, day: str | None) -> list[str]:

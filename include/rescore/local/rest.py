@@ -62,7 +62,7 @@ def request_json(
             raise AirflowRequestError(
                 f"Airflow does not answer: {getattr(error, 'reason', error)}",
                 where=address,
-                fix="`rescore status` shows whether it runs; `make up` starts it",
+                fix="`rescore up` starts it",
             ) from None
     raise AssertionError  # the loop returns or raises
 

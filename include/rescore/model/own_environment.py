@@ -114,7 +114,7 @@ class OwnEnvironment:
                 where=str(self.root),
                 expected="exactly the versions of the package's lock",
                 examples=_lines(different),
-                fix="delete that folder; rescore env build makes it anew",
+                fix="delete that folder; `rescore env build` makes it anew",
                 data={"different": different},
             )
 
@@ -176,8 +176,8 @@ class OwnEnvironment:
             where=str(self.root),
             expected="exactly the versions it was built with",
             examples=_lines(different),
-            fix=f"rescore env build {self.label.partition(' ')[0]}, where the package index can be reached; "
-            "or train the model anew here",
+            fix=f"`rescore env build {self.label.partition(' ')[0]}`, where the package index can be "
+            "reached; or train the model anew here",
             data={"different": different, "environment": str(self.root)},
         )
 

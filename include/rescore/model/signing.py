@@ -105,7 +105,7 @@ def verify_file(path: Path, bundle: Mapping[str, Any], public_key: Path) -> None
                 f"the signature of {path.name} does not hold: {error or type(error).__name__}",
                 where=f"the file {path}",
                 expected=f"a signature over this file by the owner of {public_key}",
-                fix="find out who changed it; or sign the package again: rescore packages sign",
+                fix="find out who changed it; or sign it again: `rescore packages sign MODEL --key FILE`",
             ) from error
 
 

@@ -282,7 +282,9 @@ class Model:
         if run_id is None:
             published = self._ctx.store.runs.published(self.name, last=1)
             if not published:
-                raise NotFoundError(f"{self.name} has no published run", fix=f"rescore score {self.name}")
+                raise NotFoundError(
+                    f"{self.name} has no published run", fix=f"`rescore score {self.name} --day DAY`"
+                )
             run_id = published[-1].run_id
         run = self._ctx.store.runs.scored(run_id)
         if run.model != self.name:

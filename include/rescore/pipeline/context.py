@@ -79,7 +79,7 @@ class Context:
                 "no database is configured",
                 where="environment variable RESCORE_DATABASE_URL",
                 expected="the URL of the Postgres that holds Rescore's tables",
-                fix="set it, or start the local one: rescore up",
+                fix="set it, or start the local one: `rescore up`",
             )
         return cls(
             settings=settings,

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
         extracted_rows,
         score_distribution,
     )
+    from rescore.report.run_lines import (
+        RunLine,
+        run_lines,
+    )
     from rescore.report.text_charts import (
         bar,
         sparkline,
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DriftWindow",
     "PerformancePoint",
+    "RunLine",
     "age",
     "agreement",
     "bar",
@@ -85,6 +90,7 @@ __all__ = [
     "performance_rows",
     "plain",
     "realised_performance",
+    "run_lines",
     "save",
     "score_distribution",
     "score_distribution_of",
@@ -114,6 +120,7 @@ __getattr__ = lazy_names(
         ],
         "performance_charts": ["calibration", "realised_performance"],
         "run_charts": ["extracted_rows", "score_distribution"],
+        "run_lines": ["RunLine", "run_lines"],
         "text_charts": ["bar", "sparkline", "strip"],
         "windows": [
             "DriftWindow",

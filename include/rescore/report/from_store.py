@@ -67,7 +67,7 @@ def feature_distribution_of(store: Store, model: str, feature: str, run: RunRefe
         raise NotFoundError(
             f"there is no drift report of {model}" if run is None else f"run {run} has no drift report",
             expected="a run that was scored and compared with training",
-            fix=f"score an interval: rescore score {model} --day YYYY-MM-DD",
+            fix=f"score an interval: `rescore score {model} --day DAY`",
         )
     histogram = report.histograms.get(feature)
     found = report.feature(feature)

@@ -38,7 +38,7 @@ KNOWN_VERSIONS = ("0001", "0002", "0003", "0004")
 #: How long a host that does not answer is waited for (seconds), unless the URL says.
 _CONNECT_SECONDS = "10"
 
-_MIGRATE = "run: rescore store migrate"
+_MIGRATE = "run `rescore store migrate`"
 
 _NOT_MIGRATED = {"42P01", "3F000", "42883", "42703"}
 
@@ -196,7 +196,7 @@ class Database:
                 f"the store's database does not answer: {first}",
                 where=self.where,
                 expected="a Postgres that takes connections",
-                fix="start it (the local one: rescore up), or correct RESCORE_DATABASE_URL",
+                fix="start it (the local one: `rescore up`), or correct RESCORE_DATABASE_URL",
             )
         if code is not None and is_retryable(code):
             return StoreUnavailableError(
@@ -217,7 +217,7 @@ class Database:
             return StoreError(
                 f"not permitted: {message}",
                 where=self.where,
-                expected="the rights that rescore store roles gives",
+                expected="the rights that `rescore store roles` gives",
                 fix="use the role that owns the store for set-up, and a member of rescore_run for runs",
                 data={"sqlstate": code},
             )

@@ -140,6 +140,11 @@ class Run:
         return self.state == "checked" and self.error is not None
 
     @property
+    def going_on(self) -> bool:
+        """Whether it has not ended, nor waits for a person; also true of a run whose process was killed."""
+        return self.state in OPEN_STATES and not self.held
+
+    @property
     def claimed_at(self) -> datetime:
         """When the run began."""
         return self.states["claimed"]

@@ -8,37 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rescore.errors import RescoreError
-from rescore.report import age, span
+from rescore.report import RunLine, age, run_lines, span
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
     from rescore.spec import ModelSpec
-    from rescore.store import Run
 
-__all__ = ["ComparisonLine", "ModelOverview", "Picture", "RunLine", "model_overview", "model_pictures"]
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """One run; counts are rows.
-
-    ``released`` says who published it all the same, and why; ``releasable`` that somebody may.
-    """
-
-    run_id: str
-    interval: str
-    state: str
-    current: bool
-    verdict: str
-    sentence: str
-    extracted: int | None
-    scored: int | None
-    set_aside: int
-    package: str
-    started: str
-    problem: str
-    released: str
-    releasable: bool
+__all__ = ["ComparisonLine", "ModelOverview", "Picture", "model_overview", "model_pictures"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +120,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         else age(now - latest.publication.published_at),
         history=history(ctx, model, last=0),  # a page that is only looked at leaves the source alone
         missing=_missing(ctx, spec, now),
-        runs=tuple(_line(run, timezone, now) for run in ctx.store.runs.latest(model, limit)),
+        runs=tuple(run_lines(ctx.store, model, limit, timezone=timezone, now=now)),
         comparisons=tuple(
             ComparisonLine(
                 row["comparison_id"],
@@ -169,33 +145,9 @@ def model_pictures(ctx: Context, model: str) -> list[Picture]:
 
 
 def _missing(ctx: Context, spec: ModelSpec, now: datetime) -> str | None:
+    """The latest interval that is due, if it is not published."""
     schedule = spec.schedule.schedule()
-    due = schedule.last_intervals(min(now, schedule.end or now), 1)
-    if not due or ctx.store.runs.published(spec.name, due[0]):
-        return None
-    return span(due[0], spec.schedule.timezone)
-
-
-def _line(run: Run, timezone: str, now: datetime) -> RunLine:
-    error = run.error or {}
-    publication = run.publication
-    released = ""
-    if publication is not None and publication.reason:
-        released = f"{publication.released_by or 'published as declared'}: {publication.reason}"
-    return RunLine(
-        run_id=run.run_id,
-        interval=span(run.interval, timezone),
-        state="held" if run.held else run.state,
-        current=publication is not None and publication.superseded_at is None,
-        verdict=run.verdict or "",
-        sentence=run.sentence or "",
-        extracted=run.rows_extracted,
-        scored=run.rows_scored,
-        set_aside=run.rows_quarantined + run.rows_rejected,
-        package=run.package_version or "",
-        started=age(now - run.claimed_at),
-        # Of a published run it is why the run was held, which the sentence says too.
-        problem="" if publication is not None else str(error.get("message", "")),
-        released=released,
-        releasable=run.held or (run.state == "stopped" and run.score_digest is not None),
-    )
+    for due in schedule.last_intervals(min(now, schedule.end or now), 1):
+        if not ctx.store.runs.published(spec.name, due):
+            return span(due, spec.schedule.timezone)
+    return None

@@ -135,7 +135,7 @@ def _refuse_unlike(new: Rival, old: Rival) -> None:
         raise ParameterError(
             f"{new.package.name} {new.package.version} is champion and challenger at once",
             expected="two packages",
-            fix="name another one: rescore packages list " + new.package.name,
+            fix=f"name another one: `rescore packages list {new.package.name}`",
         )
     if new.manifest["target"] != old.manifest["target"]:
         raise ParameterError(

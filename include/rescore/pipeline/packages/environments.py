@@ -56,7 +56,7 @@ def build_environments(
             raise NotFoundError(
                 f"no package of {name} is pinned",
                 expected="a pin, or --version",
-                fix=f"rescore packages list {name}",
+                fix=f"`rescore packages list {name}`",
             )
         reference = version or (pin.sha256 if pin is not None else "")
         sha256 = ctx.store.packages.find(name, reference).sha256

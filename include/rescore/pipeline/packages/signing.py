@@ -122,7 +122,7 @@ def verify_package(
             f"{model_name} {package.version} is not signed",
             where=where,
             expected=f"a signature by the owner of {public_key}",
-            fix=f"rescore packages sign {model_name} --version {package.version} --key FILE",
+            fix=f"`rescore packages sign {model_name} --version {package.version} --key FILE`",
         )
     path = _file(ctx, package)
     refused: list[SignatureError] = []
@@ -175,7 +175,7 @@ def _named(ctx: Context, model_name: str, reference: str | None) -> Package:
         raise NotFoundError(
             f"{model_name} has no package",
             expected="a package that was trained or adopted",
-            fix=f"rescore train {model_name}",
+            fix=f"`rescore train {model_name}`",
         )
     return known[-1]
 

@@ -175,7 +175,8 @@ def score_run(ctx: Context, run_id: str) -> str:
                 f"no package of {run.model} is pinned",
                 where=f"{run.model} {run.interval}",
                 expected="a package that a person or the rule has promoted",
-                fix=f"train one and pin it: rescore train {run.model}, then rescore pin {run.model}",
+                fix=f"train one and pin it: `rescore train {run.model}`, then "
+                f"`rescore pin {run.model} --to VERSION --reason WHY`",
             )
         refuse_unsigned(ctx, run.model, pinned.sha256)
         package = open_package(ctx, run.model, pinned.sha256)
@@ -228,7 +229,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
                 f"{run.model} {run.interval} is an outage: {report.sentence}",
                 where=f"run {run.run_id}, {kept.num_rows:,} rows, against package {package.version}",
                 expected="live features as in training; nothing was published",
-                fix=f"mend the source and score again, or: rescore publish {run.run_id} --reason …",
+                fix=f"correct the source and score again, or `rescore publish {run.run_id} --reason WHY`",
                 data={"features": [feature.name for feature in report.features if feature.outage]},
             )
         if declared.acts_at(report.verdict) and declared.on_drift != "nothing":

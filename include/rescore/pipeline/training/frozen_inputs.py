@@ -54,7 +54,7 @@ def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]
             f"{folder.name} has no frozen input in the training window",
             where=f"{intervals[0].start.isoformat()} to {intervals[-1].end.isoformat()}",
             expected="intervals that were scored, since training.from is frozen_inputs",
-            fix=f"run rescore score {folder.name} for each interval as it ends; without a pinned package a run "  # noqa: E501
+            fix=f"run `rescore score {folder.name} --day DAY` for each interval as it ends; without a pinned package a run "  # noqa: E501
             "stops after freezing its rows, and they count",
         )
     return tables
@@ -96,7 +96,7 @@ def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
         return None
     said = "the source keeps no history (known_by: none): only frozen rows prove what was scored"
     if not last:
-        return f"{said}; rescore status names those that the source has rewritten since"
+        return f"{said}; `rescore status` names those that the source has rewritten since"
     try:
         found = rewritten(ctx, model_name, last)
     except RescoreError as error:

@@ -142,7 +142,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> Traine
         raise NotFoundError(
             f"{model_name} has no training snapshot {snapshot_digest}",
             expected="a digest that a training snapshot returned",
-            fix=f"rescore train {model_name}",
+            fix=f"`rescore train {model_name}`",
         )
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         candidate = fit(ctx, folder, lineage_of(snapshots[0]), Path(scratch), lock=ctx.settings.lock)

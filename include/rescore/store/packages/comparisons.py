@@ -63,7 +63,7 @@ class Comparisons:
             raise NotFoundError(
                 f"there is no comparison {comparison_id}",
                 where=f"{self._database.store_schema}.comparison of {self._database.where}",
-                fix="rescore compare makes one",
+                fix="`rescore compare MODEL --challenger VERSION` makes one",
             )
         return dict(row._mapping)
 

@@ -182,7 +182,7 @@ def find_package(connection: Connection, model: str, reference: str) -> Package:
             f"{model} has no package {reference}",
             where=where_of(connection, "package"),
             expected=f"one of: {', '.join(known[-10:]) or '(none: train first)'}",
-            fix=f"rescore packages list {model}",
+            fix=f"`rescore packages list {model}`",
         )
     return _package(row)
 

@@ -168,7 +168,7 @@ def _refuse_unready(
             f"run {row.run_id} is held: {row.error['message']}",
             where=_where(row),
             expected="a person who releases it, and a reason",
-            fix=f"rescore publish {row.run_id} --reason …, or mend the source and score the interval again",
+            fix=f"`rescore publish {row.run_id} --reason WHY`, or correct the source and score it again",
             data={"run_id": row.run_id},
         )
     if row.score_digest is None or row.package_version is None or row.rows_extracted is None:

@@ -99,9 +99,7 @@ def _uuid(run_id: str) -> str:
 
 def _not_found(run_id: str) -> NotFoundError:
     return NotFoundError(
-        f"there is no run {run_id}",
-        expected="the UUID of a run",
-        fix="rescore publish and the page of the model name runs; scores.status has the last ones",
+        f"there is no run {run_id}", expected="the UUID of a run", fix="`rescore runs MODEL` lists them"
     )
 
 

@@ -1,0 +1,108 @@
+"""Runs as people read them: one line each, with what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rescore.report.wording import age, span
+
+if TYPE_CHECKING:
+    from rescore.store import Run, Store
+
+__all__ = ["RunLine", "run_lines"]
+
+#: A run that has made no progress for so long was killed: no task of ours waits within one.
+ABANDONED_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run; counts are rows, moments are text in the model's time zone.
+
+    Attributes
+    ----------
+    state : str
+        The run's state, ``held`` or ``abandoned``.
+    current : bool
+        Whether consumers see its scores now.
+    set_aside : int
+        Rows quarantined and rejected.
+    started : str
+        How long ago.
+    problem : str
+        Why it is not published; empty if it is, or still goes on.
+    released : str
+        Who published it although it was held or stopped, and why.
+    releasable : bool
+        Whether somebody may publish it so.
+    """
+
+    run_id: str
+    interval: str
+    state: str
+    current: bool
+    verdict: str
+    sentence: str
+    extracted: int | None
+    scored: int | None
+    set_aside: int
+    package: str
+    started: str
+    problem: str
+    released: str
+    releasable: bool
+
+
+def run_lines(store: Store, model_name: str, last: int, *, timezone: str, now: datetime) -> list[RunLine]:
+    """The last runs of a model, newest first.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    model_name : str
+        The model.
+    last : int
+        How many.
+    timezone : str
+        IANA name; intervals are shown in it.
+    now : datetime
+        Aware; ages count from it.
+    """
+    runs = store.runs.latest(model_name, last)
+    newest = {run.interval: max(one.fence for one in runs if one.interval == run.interval) for run in runs}
+    return [_line(run, timezone, now, overtaken=run.fence < newest[run.interval]) for run in runs]
+
+
+def _line(run: Run, timezone: str, now: datetime, *, overtaken: bool) -> RunLine:
+    publication = run.publication
+    state, problem = run.state, ""
+    if run.held:
+        state = "held"
+    elif run.going_on and (overtaken or now - max(run.states.values()) > ABANDONED_AFTER):
+        state = "abandoned"
+        problem = f"abandoned at state {run.state}: its process ended without a word, and published nothing"
+    released = ""
+    if publication is None:
+        # Of a published run, the error says why it was held, which the sentence says too.
+        problem = str((run.error or {}).get("message", problem))
+    elif publication.reason:
+        released = f"{publication.released_by or 'published as declared'}: {publication.reason}"
+    return RunLine(
+        run_id=run.run_id,
+        interval=span(run.interval, timezone),
+        state=state,
+        current=publication is not None and publication.superseded_at is None,
+        verdict=run.verdict or "",
+        sentence=run.sentence or "",
+        extracted=run.rows_extracted,
+        scored=run.rows_scored,
+        set_aside=run.rows_quarantined + run.rows_rejected,
+        package=run.package_version or "",
+        started=age(now - run.claimed_at),
+        problem=problem,
+        released=released,
+        releasable=run.held or (run.state == "stopped" and run.score_digest is not None),
+    )
