@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         extracted_rows,
         score_distribution,
     )
-    from rescore.report.run_lines import (
+    from rescore.report.run_list import (
         RunLine,
         run_lines,
     )
@@ -120,7 +120,7 @@ __getattr__ = lazy_names(
         ],
         "performance_charts": ["calibration", "realised_performance"],
         "run_charts": ["extracted_rows", "score_distribution"],
-        "run_lines": ["RunLine", "run_lines"],
+        "run_list": ["RunLine", "run_lines"],
         "text_charts": ["bar", "sparkline", "strip"],
         "windows": [
             "DriftWindow",
