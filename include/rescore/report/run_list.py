@@ -78,7 +78,8 @@ def run_lines(store: Store, model_name: str, last: int, *, timezone: str, now: d
 
 def _line(run: Run, timezone: str, now: datetime, *, overtaken: bool) -> RunLine:
     publication = run.publication
-    state, problem = run.state, ""
+    state: str = run.state
+    problem = ""
     if run.held:
         state = "held"
     elif run.going_on and (overtaken or now - max(run.states.values()) > ABANDONED_AFTER):

@@ -309,5 +309,5 @@ def _without(run: Run, what: str) -> NotFoundError:
     return NotFoundError(
         f"run {run.run_id} has no {what}",
         where=f"{run.model} {run.interval}, state {run.state}",
-        fix=f"name a published run, or score the interval: rescore score {run.model}",
+        fix=f"name a scored run: `rescore runs {run.model}` lists them",
     )
