@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,7 @@ from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
 from rescore.settings import Settings
 
-__all__ = ["run_demo"]
+__all__ = ["run_demo", "what_runs"]
 
 MODEL = "flight_delay"
 SCORE_DAG = f"score_{MODEL}"
@@ -64,9 +64,20 @@ def run_demo(out: Console, say: Callable[[str], None]) -> int:
         out.print(f"[red]demo failed:[/red] {escape(problem)}")
     if not problems:
         out.print(
-            f"\nAll of it held, in {time.monotonic() - began:.0f} s. All is stopped; data stays in var/."
+            f"\nAll of it held, in {time.monotonic() - began:.0f} s. {what_runs(stack)}", soft_wrap=True
         )
     return 1 if problems else 0
+
+
+def what_runs(stack: LocalStack) -> str:
+    """Whether the demo has left something running: it stops only what nobody else uses."""
+    status = stack.status()
+    kept = f"data stays in {stack.settings.home}"
+    if not status.running:
+        return f"All is stopped; {kept}."
+    return (
+        f"The local stack is {status.phase}, because it ran before or is used; `make down` stops it; {kept}."
+    )
 
 
 def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[str]:
@@ -125,14 +136,22 @@ def _backfill(
     client.wait_for_dag(SCORE_DAG)
     client.unpause(SCORE_DAG)
     runs = client.backfill(SCORE_DAG, first.start, last.start, max_active_runs=2, reprocess="completed")
-    seen = 0
+    said = ""
 
-    def follow(latest: list[DagRun]) -> None:
-        nonlocal seen
+    def follow(latest: list[DagRun], tasks: Mapping[str, list[TaskState]]) -> None:
+        nonlocal said
         finished = sum(run.finished for run in latest)
-        if finished > seen:
-            seen = finished
-            say(f"  {finished} of {len(latest)} days done")
+        running = {
+            task.task_id
+            for run in latest
+            for task in tasks[run.run_id]
+            if task.state == "running" and not run.finished
+        }
+        line = f"  {finished} of {len(latest)} days done"
+        line += f"; running: {', '.join(sorted(running))}" if running else ""
+        if line != said:
+            said = line
+            say(line)
 
     done = client.wait_all(runs, progress=follow)
     for run in done:

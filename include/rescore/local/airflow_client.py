@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from rescore.errors import AirflowRequestError
 from rescore.interval import Interval
@@ -22,8 +25,7 @@ _POLL_SECONDS = 0.5
 WITHOUT_PROGRESS_SECONDS = 900.0
 
 
-@dataclass(frozen=True)
-class DagRun:
+class DagRun(BaseModel):
     """A run as the API reports it.
 
     Attributes
@@ -34,26 +36,15 @@ class DagRun:
         Aware; None for a run without a logical date.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     dag_id: str
-    run_id: str
+    run_id: str = Field(alias="dag_run_id")
     state: str
     run_type: str
     logical_date: datetime | None
-    interval_start: datetime | None
-    interval_end: datetime | None
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> DagRun:
-        """Read one from the API's JSON."""
-        return cls(
-            dag_id=raw["dag_id"],
-            run_id=raw["dag_run_id"],
-            state=raw["state"],
-            run_type=raw["run_type"],
-            logical_date=_instant(raw["logical_date"]),
-            interval_start=_instant(raw["data_interval_start"]),
-            interval_end=_instant(raw["data_interval_end"]),
-        )
+    interval_start: datetime | None = Field(alias="data_interval_start")
+    interval_end: datetime | None = Field(alias="data_interval_end")
 
     @property
     def finished(self) -> bool:
@@ -61,15 +52,41 @@ class DagRun:
         return self.state in _FINISHED
 
 
-@dataclass(frozen=True)
-class TaskState:
-    """A task instance: ``state`` is None while it is not scheduled yet."""
+class TaskState(BaseModel):
+    """A task instance: ``state`` is None while it is not scheduled yet; ``seconds`` is how long it ran."""
+
+    model_config = ConfigDict(frozen=True)
 
     task_id: str
     map_index: int
     state: str | None
     try_number: int
-    seconds: float | None
+    seconds: float | None = Field(alias="duration")
+
+
+@dataclass
+class Patience:
+    """How long a wait goes on: for as long as something happens, and then for ``seconds`` more."""
+
+    seconds: float
+    until: float = math.inf
+    seen: object = None
+
+    def is_over(self, seen: object, *, works: bool, now: float) -> bool:
+        """Whether nothing has happened for too long.
+
+        Parameters
+        ----------
+        seen : object
+            What can be seen now; anything that differs from last time is progress.
+        works : bool
+            Whether something runs, which is progress without a visible change.
+        now : float
+            Seconds of a clock that only goes forward.
+        """
+        if works or seen != self.seen:
+            self.seen, self.until = seen, now + self.seconds
+        return now > self.until
 
 
 @dataclass(frozen=True)
@@ -183,11 +200,11 @@ class AirflowClient:
             body["logical_date"] = logical_date.isoformat()
         if run_id is not None:
             body["dag_run_id"] = run_id
-        return DagRun.parse(self.request("POST", f"dags/{quote(dag_id)}/dagRuns", body))
+        return DagRun.model_validate(self.request("POST", f"dags/{quote(dag_id)}/dagRuns", body))
 
     def run(self, dag_id: str, run_id: str) -> DagRun:
         """One run as it is now."""
-        return DagRun.parse(self.request("GET", _run_path(dag_id, run_id)))
+        return DagRun.model_validate(self.request("GET", _run_path(dag_id, run_id)))
 
     def runs(
         self, dag_id: str, *, first: datetime | None = None, last: datetime | None = None
@@ -201,7 +218,7 @@ class AirflowClient:
         found: list[DagRun] = []
         while True:
             page = self.request("GET", f"dags/{quote(dag_id)}/dagRuns", query={**query, "offset": len(found)})
-            found += [DagRun.parse(raw) for raw in page["dag_runs"]]
+            found += [DagRun.model_validate(raw) for raw in page["dag_runs"]]
             if not page["dag_runs"] or len(found) >= page["total_entries"]:
                 return found
 
@@ -215,9 +232,9 @@ class AirflowClient:
     ) -> DagRun:
         """Wait until a run has succeeded or failed, and return it; see `wait_all`."""
 
-        def report(runs: list[DagRun]) -> None:
+        def report(runs: list[DagRun], tasks: Mapping[str, list[TaskState]]) -> None:
             if progress is not None:
-                progress(runs[0], self.tasks(dag_id, run_id))
+                progress(runs[0], tasks.get(run_id) or self.tasks(dag_id, run_id))
 
         return self.wait_all([self.run(dag_id, run_id)], seconds=seconds, progress=report)[0]
 
@@ -275,7 +292,7 @@ class AirflowClient:
         runs: list[DagRun],
         *,
         seconds: float = WITHOUT_PROGRESS_SECONDS,
-        progress: Callable[[list[DagRun]], None] | None = None,
+        progress: Callable[[list[DagRun], Mapping[str, list[TaskState]]], None] | None = None,
     ) -> list[DagRun]:
         """Wait until all these runs have finished, and return them as they ended.
 
@@ -288,52 +305,43 @@ class AirflowClient:
             or of a task starts the count again, and so does a running task (Airflow itself ends one that
             no longer gives a sign of life).
         progress : callable, optional
-            Receives all runs about twice a second.
+            Receives, about twice a second, all runs and by run id the tasks of those that had not finished.
 
         Raises
         ------
         AirflowRequestError
             Nothing has changed for ``seconds``; with the state of the unfinished runs and their tasks.
         """
-        latest = {(run.dag_id, run.run_id): run for run in runs}
-        seen: object = None
-        deadline = time.monotonic() + seconds
+        latest = list(runs)
+        tasks: dict[str, list[TaskState]] = {}
+        patience = Patience(seconds)
         while True:
-            for key, run in latest.items():
+            for number, run in enumerate(latest):
                 if not run.finished:
-                    latest[key] = self.run(*key)
+                    latest[number] = self.run(run.dag_id, run.run_id)
+                    tasks[run.run_id] = self.tasks(run.dag_id, run.run_id)
             if progress is not None:
-                progress(list(latest.values()))
-            open_runs = [run for run in latest.values() if not run.finished]
-            if not open_runs:
-                return list(latest.values())
-            states = [self._states(run) for run in open_runs]
-            if states != seen or any("is running" in state for _, *tasks in states for state in tasks):
-                seen, deadline = states, time.monotonic() + seconds
-            elif time.monotonic() > deadline:
+                progress(latest, tasks)
+            unfinished = [run for run in latest if not run.finished]
+            if not unfinished:
+                return latest
+            works = any(task.state == "running" for run in unfinished for task in tasks[run.run_id])
+            if patience.is_over((list(latest), dict(tasks)), works=works, now=time.monotonic()):
                 raise AirflowRequestError(
-                    f"{len(open_runs)} of {len(runs)} runs have not finished, and nothing has changed for "
+                    f"{len(unfinished)} of {len(runs)} runs have not finished, and nothing has changed for "
                     f"{seconds:.0f} seconds",
                     where=self.url,
-                    examples=[", ".join(state) for state in states],
+                    examples=[_doing(run, tasks[run.run_id]) for run in unfinished],
                     fix="see var/logs/scheduler.log and the runs in the Airflow page",
                 )
             time.sleep(_POLL_SECONDS)
-
-    def _states(self, run: DagRun) -> list[str]:
-        """What a run and then its tasks are doing, in words."""
-        tasks = self.tasks(run.dag_id, run.run_id)
-        return [f"{run.run_id} is {run.state}", *(f"{task.task_id} is {task.state}" for task in tasks)]
 
     # -- tasks --------------------------------------------------------------------------------
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """The task instances of a run."""
         page = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances", query={"limit": 100})
-        return [
-            TaskState(raw["task_id"], raw["map_index"], raw["state"], raw["try_number"], raw["duration"])
-            for raw in page["task_instances"]
-        ]
+        return [TaskState.model_validate(raw) for raw in page["task_instances"]]
 
     def task_log(
         self, dag_id: str, run_id: str, task_id: str, *, try_number: int | None = None, map_index: int = -1
@@ -364,12 +372,12 @@ class AirflowClient:
         )
 
 
+def _doing(run: DagRun, tasks: list[TaskState]) -> str:
+    return ", ".join([f"{run.run_id} is {run.state}", *(f"{task.task_id} is {task.state}" for task in tasks)])
+
+
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def _log_line(event: str | Mapping[str, Any]) -> str:
