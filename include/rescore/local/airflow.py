@@ -24,7 +24,7 @@ import psycopg2
 from rescore.errors import LocalStackError
 from rescore.local.airflow_client import AirflowClient
 from rescore.local.files import kept_secret, write_secret
-from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
+from rescore.local.ports import LOOPBACK, free_port, is_free, port_taken, remembered_port
 from rescore.local.rest import get_json
 from rescore.local.variables import SINGLE_THREADED
 from rescore.postgres_url import PostgresUrl
@@ -172,12 +172,7 @@ class LocalAirflow:
         if port is None:
             port_file.write_text(f"{free_port()}\n")
         elif not is_free(port):
-            raise LocalStackError(
-                f"TCP port {port} on {LOOPBACK} is taken by another program",
-                where=str(port_file),
-                expected="the port the local Airflow had last time",
-                fix=f"end that program, or `rm {port_file}` to let Airflow take another port",
-            )
+            raise port_taken(port, port_file, "Airflow")
 
     def environment(self) -> dict[str, str]:
         """Variables that make a process part of this Airflow, on top of the caller's own."""

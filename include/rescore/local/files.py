@@ -6,7 +6,28 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["kept_secret", "tail", "write_secret"]
+from rescore.errors import LocalStackError
+
+__all__ = ["kept_secret", "make_folders", "tail", "write_secret"]
+
+
+def make_folders(private: Path, logs: Path) -> None:
+    """Make a folder that only its owner can enter, and one for logs.
+
+    Raises
+    ------
+    LocalStackError
+        One can't be made.
+    """
+    try:
+        private.mkdir(parents=True, exist_ok=True, mode=0o700)
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalStackError(
+            f"the folder for local data can't be made: {error.strerror}",
+            where=str(private),
+            fix="set RESCORE_HOME to a folder you can write to",
+        ) from None
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rescore.errors import LocalStackError
 
-__all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port"]
+__all__ = ["LOOPBACK", "free_port", "is_free", "port_taken", "remembered_port"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -43,3 +43,13 @@ def remembered_port(file: Path) -> int | None:
         return int(file.read_text())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def port_taken(port: int, file: Path, program: str) -> LocalStackError:
+    """The error for a remembered port on which somebody else listens."""
+    return LocalStackError(
+        f"TCP port {port} on {LOOPBACK} is taken by another program",
+        where=str(file),
+        expected=f"the port the local {program} had last time",
+        fix=f"end that program, or `rm {file}` to let {program} take another port",
+    )

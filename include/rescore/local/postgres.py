@@ -27,12 +27,12 @@ import psycopg2.sql
 
 from rescore.errors import LocalStackError
 from rescore.local.binaries import advice, major_version, postgres_binaries, server_environment
-from rescore.local.files import tail, write_secret
+from rescore.local.files import make_folders, tail, write_secret
 from rescore.local.identity import unprivileged, wrapped
-from rescore.local.ports import LOOPBACK, free_port, is_free, remembered_port
+from rescore.local.ports import LOOPBACK, free_port, is_free, port_taken, remembered_port
 from rescore.local.processes import Process, end_process
 
-__all__ = ["LocalPostgres"]
+__all__ = ["LocalPostgres", "create_database"]
 
 #: The server's superuser. It is ours alone: the server listens on loopback and wants its password.
 SUPERUSER = "rescore"
@@ -164,17 +164,14 @@ class LocalPostgres:
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make a database unless it exists, and return its URL."""
-        command = psycopg2.sql.SQL("CREATE DATABASE {}").format(psycopg2.sql.Identifier(name))
-        if template is not None:
-            command += psycopg2.sql.SQL(" TEMPLATE {}").format(psycopg2.sql.Identifier(template))
-        with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
-            self._execute(command)
+        create_database(self.url(), name, template=template)
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database, disconnecting who is in it."""
-        self._execute(
-            psycopg2.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(psycopg2.sql.Identifier(name))
+        _execute(
+            self.url(),
+            psycopg2.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(psycopg2.sql.Identifier(name)),
         )
 
     def server_version(self) -> str:
@@ -187,27 +184,10 @@ class LocalPostgres:
 
     # -- the steps ----------------------------------------------------------------------------
 
-    def _execute(self, command: psycopg2.sql.Composable) -> None:
-        connection = psycopg2.connect(self.url())
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(command)
-        finally:
-            connection.close()
-
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One start or stop at a time on this folder."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LocalStackError(
-                f"the folder for the local Postgres can't be made: {error.strerror}",
-                where=str(self.folder),
-                fix="set RESCORE_HOME to a folder you can write to",
-            ) from None
+        make_folders(self.folder, self.log.parent)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -278,7 +258,7 @@ class LocalPostgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # stale: nobody of ours runs
         fixed = self._wanted_port or remembered_port(self._port_file)
         if fixed is not None and not is_free(fixed):
-            raise self._port_taken(fixed)
+            raise port_taken(fixed, self._port_file, "Postgres")
         for attempt in range(5):
             port = fixed or free_port()
             child = self._spawn(port)
@@ -287,7 +267,7 @@ class LocalPostgres:
             except LocalStackError as error:
                 lost_the_race = "could not bind" in "".join(error.examples)
                 if lost_the_race and fixed is not None:
-                    raise self._port_taken(port) from None
+                    raise port_taken(port, self._port_file, "Postgres") from None
                 if lost_the_race and attempt < 4:
                     continue
                 raise
@@ -351,14 +331,6 @@ class LocalPostgres:
             fix="see its log",
         )
 
-    def _port_taken(self, port: int) -> LocalStackError:
-        return LocalStackError(
-            f"TCP port {port} on {LOOPBACK} is taken by another program",
-            where=str(self._port_file),
-            expected="the port the local Postgres had last time",
-            fix=f"end that program, or `rm {self._port_file}` to let the server take another port",
-        )
-
     def _pid_file_lines(self) -> list[str]:
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()
@@ -376,3 +348,22 @@ class LocalPostgres:
             return Path(f"/proc/{pid}/cwd").samefile(self.data)
         except OSError:
             return False
+
+
+def create_database(dsn: str, name: str, *, template: str | None = None) -> None:
+    """Make a database on the server of ``dsn`` unless it exists."""
+    command = psycopg2.sql.SQL("CREATE DATABASE {}").format(psycopg2.sql.Identifier(name))
+    if template is not None:
+        command += psycopg2.sql.SQL(" TEMPLATE {}").format(psycopg2.sql.Identifier(template))
+    with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
+        _execute(dsn, command)
+
+
+def _execute(dsn: str, command: psycopg2.sql.Composable) -> None:
+    connection = psycopg2.connect(dsn)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(command)
+    finally:
+        connection.close()

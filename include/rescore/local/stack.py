@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import IO
 
 import psycopg2
-import psycopg2.errors
-import psycopg2.sql
 
 from rescore.errors import LocalStackError
 from rescore.local.airflow import LocalAirflow
 from rescore.local.airflow_client import AirflowClient
-from rescore.local.files import tail
-from rescore.local.postgres import LocalPostgres
+from rescore.local.files import make_folders, tail
+from rescore.local.postgres import LocalPostgres, create_database
 from rescore.local.processes import end_all, end_process
 from rescore.local.run_state import Request, RunFolder, RunState
 from rescore.local.variables import environment, settings_variables
@@ -116,15 +114,7 @@ class LocalStack:
         LocalStackError
             With the reason and the end of the log of the component that failed.
         """
-        try:
-            self._run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._run.supervisor_log.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LocalStackError(
-                f"the folder for local data can't be made: {error.strerror}",
-                where=str(self._run.folder),
-                fix="set RESCORE_HOME to a folder you can write to",
-            ) from None
+        make_folders(self._run.folder, self._run.supervisor_log.parent)
         if not airflow and self.settings.database_url and not detach:
             return self.status()  # nothing to start: the store is elsewhere
         self._take_lease()
@@ -378,13 +368,7 @@ def _database_beside(url: str) -> str:
     address = PostgresUrl.parse(url, where="environment variable RESCORE_DATABASE_URL")
     name = f"{address.parameters.get('dbname', 'rescore')}_airflow"
     try:
-        connection = psycopg2.connect(address.dsn)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor, contextlib.suppress(psycopg2.errors.DuplicateDatabase):
-                cursor.execute(psycopg2.sql.SQL("CREATE DATABASE {}").format(psycopg2.sql.Identifier(name)))
-        finally:
-            connection.close()
+        create_database(address.dsn, name)
     except psycopg2.Error as error:
         raise LocalStackError(
             f"Airflow's metadata database {name} can't be made: {str(error).strip()}",

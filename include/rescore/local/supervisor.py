@@ -121,13 +121,7 @@ class Supervisor:
             self._start_what_is_wanted()
             return
         name = event.removeprefix("died ")
-        log = self._log(name)
-        raise LocalStackError(
-            f"{name} has ended by itself, so the local stack was stopped",
-            where=str(log),
-            examples=tail(log, 5),
-            fix=f"see the end of {log}",
-        )
+        raise self._failure(name, f"{name} has ended by itself, so the local stack was stopped")
 
     def _wait_for_no_users(self) -> None:
         lock = self.run_folder.users.open("a")
@@ -173,35 +167,23 @@ class Supervisor:
         begun = datetime.now(UTC) - timedelta(seconds=1)
         for name, arguments in COMPONENTS.items():
             self._spawn(name, airflow.command(arguments), environment)
-        waiting: list[str] = list(COMPONENTS)
 
         def all_up() -> bool:
-            still = airflow.waiting_for(begun)
-            if still != waiting:
-                waiting[:] = still
-                self._tell(f"starting Airflow: waiting for {', '.join(still)}" if still else "Airflow is up")
-            return not still
+            waiting = airflow.waiting_for(begun)
+            phase = f"starting Airflow: waiting for {', '.join(waiting)}" if waiting else "Airflow is up"
+            if phase != self.state.phase:
+                self._tell(phase)
+            return not waiting
 
-        if not self._until(all_up, _AIRFLOW_START_SECONDS):
-            name = waiting[0]
-            raise LocalStackError(
-                f"Airflow's {name} was not up within {_AIRFLOW_START_SECONDS} seconds",
-                where=str(self._log(name)),
-                examples=tail(self._log(name), 5),
-                fix=f"see {self._log(name)}",
-            )
+        if not self._until(all_up, _AIRFLOW_START_SECONDS) and (waiting := airflow.waiting_for(begun)):
+            problem = f"Airflow's {waiting[0]} was not up within {_AIRFLOW_START_SECONDS} seconds"
+            raise self._failure(waiting[0], problem)
         self.state = self.state.but(airflow=airflow.url)
 
     def _migrate(self, airflow: LocalAirflow, environment: dict[str, str]) -> None:
         child = self._spawn("migrate", airflow.command(["db", "migrate"]), environment, watched=False)
         if not self._until(lambda: child.poll() is not None, 300) or child.returncode != 0:
-            log = self._log("migrate")
-            raise LocalStackError(
-                "Airflow's database can't be prepared",
-                where=str(log),
-                examples=tail(log, 5),
-                fix=f"see {log}",
-            )
+            raise self._failure("migrate", "Airflow's database can't be prepared")
         self.state = self.state.but(
             processes={name: process for name, process in self.state.processes.items() if name != "migrate"}
         )
@@ -300,6 +282,11 @@ class Supervisor:
     def _tell(self, phase: str, **changes: object) -> None:
         self.state = self.state.but(phase=phase, **changes)
         self.state.write(self.run_folder.state)
+
+    def _failure(self, name: str, what: str) -> LocalStackError:
+        """What went wrong with a component, with the end of its log."""
+        log = self._log(name)
+        return LocalStackError(what, where=str(log), examples=tail(log, 5), fix=f"see the end of {log}")
 
     def _log(self, name: str) -> Path:
         return self.home / "logs" / f"{name}.log"
