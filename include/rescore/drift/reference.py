@@ -209,8 +209,9 @@ def build_reference(
     Parameters
     ----------
     snapshot : pyarrow.Table
-        The training snapshot: the model's input columns, ``interval_start`` (timestamp) and, for the
-        calibration of estimates, the target.
+        All rows of the training's intervals that scoring would have seen: the model's input columns,
+        ``interval_start`` (timestamp) and, for the calibration of estimates, the target, NULL where no
+        label is known.
     spec : ModelSpec
         The model.
     scores : ndarray of float, shape (n_rows,), or None
@@ -281,8 +282,10 @@ def build_reference(
         score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
         if spec.target.kind == "binary":
             if spec.target.name in held:
-                truth = positives(snapshot[spec.target.name], spec)
-                calibration = ScoreCalibration.fit(values, truth, bounds.tolist())
+                labels = snapshot[spec.target.name]
+                known = np.asarray(labels.is_valid().to_numpy(), dtype=np.bool_)
+                truth = positives(labels, spec)
+                calibration = ScoreCalibration.fit(np.where(known, values, np.nan), truth, bounds.tolist())
             estimated = [
                 estimated_performance(values[a:b], calibration)["auc"].value for a, b in pairwise(bounds)
             ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def find_saved(path: Path) -> SavedModel:
 def adopt(
     saved: SavedModel,
     folder: ModelFolder,
-    snapshot: Callable[[], Path],
+    snapshot: Callable[[], Sequence[Path]],
     *,
     build_dir: Path,
     progress: Progress | None = None,
@@ -127,8 +127,9 @@ def adopt(
     folder : ModelFolder
         Declares the features in the order in which it was fitted, the target and ``TRUSTED_TYPES``.
     snapshot : callable
-        Gives the Parquet file of a training snapshot; called when the file has been found to hold a
-        fitted model of these features. Its rows give levels, golden rows, metrics and the reference.
+        Gives the Parquet file of a training snapshot and, if some rows of its intervals have no label, the
+        file of those; called when the file has been found to hold a fitted model of these features. The
+        labelled rows give levels, golden rows and metrics, all of them the reference.
     build_dir : Path
         A folder for the results; emptied first.
     progress : callable, optional
@@ -171,9 +172,9 @@ def adopt(
             child_answer(messages, "done")
         if progress is not None:
             progress(f"{saved.path.name} holds a fitted model of {len(folder.spec.features)} features")
-        rows = snapshot()
+        rows = json.dumps([str(path.absolute()) for path in snapshot()])
         with _Limit(child, timeout, saved):
-            child.send(f"convert:{rows.absolute()}")
+            child.send(f"convert:{rows}")
             child_answer(messages, "done")
             child.send("end")
             for _ in messages:

@@ -109,10 +109,24 @@ class Fitted:
 
         Aligned to the rows of the snapshot.
         """
+        return self._scores("fold")
+
+    @property
+    def reference_scores(self) -> np.ndarray[Any, Any]:
+        """``out_of_fold``, then the scores of the rows without a label, float64.
+
+        Shape (n_rows + n_unlabelled,). Rows without a label are scored by the models that did not see the
+        fold in whose time they are.
+        """
         import numpy as np
 
-        folds = sorted(self.results.glob("fold_*.f8"), key=lambda path: int(path.stem.partition("_")[2]))
-        return np.concatenate([np.fromfile(path, dtype="<f8") for path in folds])
+        return np.concatenate([self.out_of_fold, self._scores("unlabelled")])
+
+    def _scores(self, name: str) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        paths = sorted(self.results.glob(f"{name}_*.f8"), key=lambda path: int(path.stem.partition("_")[2]))
+        return np.concatenate([np.empty(0), *(np.fromfile(path, dtype="<f8") for path in paths)])
 
     def _read(self, name: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.results / name).read_text(encoding="utf-8"))
@@ -167,11 +181,14 @@ def train_verified(
     folder: ModelFolder,
     *,
     build_dir: Path,
+    unlabelled: Path | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Train twice, in fresh processes of different hash seeds and umasks, and compare every result.
 
-    Takes what :func:`train` takes; the two trainings run beside each other.
+    Takes what :func:`train` takes; the two trainings run beside each other. ``unlabelled`` is a Parquet file
+    of rows of the same intervals without a label: they are scored by the models of the folds, for drift's
+    reference, and in no fit.
 
     Raises
     ------
@@ -183,7 +200,7 @@ def train_verified(
     stage_folder(folder, build_dir)
     names = ("fitted", "again")
     jobs = [
-        (write_job(snapshot_path, folder, build_dir, name), _Tasks(), *around)
+        (write_job(snapshot_path, folder, build_dir, name, unlabelled), _Tasks(), *around)
         for name, around in zip(names, _AROUND, strict=True)
     ]
     _run(jobs, build_dir, progress, beside=1)
@@ -236,7 +253,9 @@ def stage_folder(folder: ModelFolder, build_dir: Path) -> None:
     write_tree(sources_tree(folder), build_dir / "sources")
 
 
-def write_job(snapshot_path: Path | None, folder: ModelFolder, build_dir: Path, out: str) -> Path:
+def write_job(
+    snapshot_path: Path | None, folder: ModelFolder, build_dir: Path, out: str, unlabelled: Path | None = None
+) -> Path:
     """Write what the child is to do, and the folder ``out`` for what it makes."""
     spec = folder.spec
     (build_dir / out).mkdir(parents=True)
@@ -249,6 +268,7 @@ def write_job(snapshot_path: Path | None, folder: ModelFolder, build_dir: Path, 
         "holdout_intervals": spec.training.holdout_intervals,
         "folds": spec.training.folds,
         **({} if snapshot_path is None else {"snapshot": str(snapshot_path.absolute())}),
+        **({} if unlabelled is None else {"unlabelled": str(unlabelled.absolute())}),
         "out": str((build_dir / out).absolute()),
     }
     path = build_dir / f"{out}.job.json"

@@ -192,11 +192,11 @@ def _refuse_third_label(spec: ModelSpec, found: list[str], positive: str) -> Non
 
 
 def positives(labels: pa.ChunkedArray, spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    """Which labels, all known, are the positive class of a binary model; shape (n_rows,)."""
+    """Which labels are the positive class of a binary model, shape (n_rows,); an unknown one is not."""
     texts = label_texts(labels)
     if texts is None:
         raise _other_type(spec, labels.type, "booleans, integers or text for classes")
-    same = pc.equal(texts, positive_text(spec.target.positive, labels.type))
+    same = pc.fill_null(pc.equal(texts, positive_text(spec.target.positive, labels.type)), False)
     return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 

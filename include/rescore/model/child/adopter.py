@@ -1,12 +1,13 @@
 """Adopting a fitted model, inside the child interpreter: load, look at it, convert, prove.
 
 Tasks: ``inspect`` (load the file; the estimator must be fitted, to the features that the folder declares),
-then ``convert:<path of a frozen snapshot>`` (write it as skops, prove that what is loaded again predicts
-the same bits, measure it on the snapshot's rows). Nothing is fitted.
+then ``convert:<JSON list of the frozen snapshot's files>`` (write it as skops, prove that what is loaded
+again predicts the same bits, measure it on the snapshot's rows). Nothing is fitted.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,8 @@ class Adopter(Trainer):
         if task == "inspect":
             self._inspect()
             return
-        super().__init__({**self._job, "snapshot": task.partition(":")[2]})
+        paths = dict(zip(("snapshot", "unlabelled"), json.loads(task.partition(":")[2]), strict=False))
+        super().__init__({**self._job, **paths})
         try:
             self._convert()
         except PackageError as error:
@@ -158,6 +160,8 @@ class Adopter(Trainer):
         write_json(self._out / "golden.json", golden)
         everything = converted.scores(self._table)["score"].to_numpy()
         (self._out / "fold_0.f8").write_bytes(everything.astype("<f8").tobytes())
+        for number in range(len(self._unlabelled)):
+            self._score_unlabelled(converted, number)
         self._measure(converted)
         name = self._job["target"]["name"]
         write_json(

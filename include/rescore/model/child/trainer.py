@@ -52,7 +52,8 @@ class Trainer:
     job : mapping
         ``model``, ``features`` (name to kind), ``target`` (name, kind, positive), ``seed``,
         ``hyperparameters``, ``holdout_intervals``, ``folds``, ``snapshot`` (Parquet path), ``out``
-        (folder). The staged package must be importable.
+        (folder), and ``unlabelled`` (Parquet path) where some rows have no label. The staged package must
+        be importable.
 
     Raises
     ------
@@ -103,6 +104,7 @@ class Trainer:
             raise TrainingError(error.what, expected=error.expected, fix=error.fix) from None
         self._refuse_identifiers()
         self._folds = folds(self._starts, job["folds"])
+        self._unlabelled = self._unlabelled_by_fold()
         self._held_out = self._holdout()
 
     @property
@@ -194,6 +196,8 @@ class Trainer:
         (self._out / f"fold_{number}.f8").write_bytes(
             scorer.scores(table)["score"].to_numpy().astype("<f8").tobytes()
         )
+        if self._unlabelled:
+            self._score_unlabelled(scorer, number)
         write_json(
             self._out / f"fold_{number}.json",
             {
@@ -203,6 +207,22 @@ class Trainer:
                 "metrics": measured(scorer, table, self._truth[first:stop]),
             },
         )
+
+    def _unlabelled_by_fold(self) -> list[pa.Table]:
+        """The rows without a label, by the fold in whose time they are. Nothing is ever fitted to them."""
+        if "unlabelled" not in self._job:
+            return []
+        table = pq.read_table(self._job["unlabelled"], columns=["interval_start", *self._kinds])
+        starts = table.column("interval_start").cast(pa.int64()).to_numpy()
+        begins = self._starts[[first for first, _ in self._folds]]
+        fold = np.maximum(np.searchsorted(begins, starts, side="right") - 1, 0)
+        rows = Features(self._kinds).conform(table)
+        return [rows.filter(pa.array(fold == number)) for number in range(len(self._folds))]
+
+    def _score_unlabelled(self, scorer: Scorer, number: int) -> None:
+        rows = self._unlabelled[number]
+        scores = scorer.scores(rows)["score"].to_numpy() if rows.num_rows else np.empty(0)
+        (self._out / f"unlabelled_{number}.f8").write_bytes(scores.astype("<f8").tobytes())
 
     def _fit(self, rows: Array, which: str) -> Scorer:
         table = self._table if rows.all() else self._table.filter(pa.array(rows))

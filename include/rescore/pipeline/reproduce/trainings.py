@@ -12,6 +12,7 @@ from rescore import model
 from rescore.errors import RescoreError
 from rescore.folder import ModelFolder, load_model
 from rescore.pipeline.context import Context
+from rescore.pipeline.packages.frozen_training import training_files
 from rescore.pipeline.training.train import fit
 from rescore.sha256 import bytes_sha256
 
@@ -88,7 +89,7 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         return because(f"it was trained with {versions}")
     try:
         path = ctx.archive.get_package(package.sha256)
-        ctx.archive.get_input(lineage["snapshot_digest"])
+        training_files(ctx, lineage)
     except RescoreError as error:
         if error.retryable:
             raise

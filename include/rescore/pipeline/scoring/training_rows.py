@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rescore import drift, source
+from rescore import drift
 from rescore.errors import DigestMismatchError, NotFoundError
+from rescore.pipeline.packages.frozen_training import reference_rows
 
 if TYPE_CHECKING:
     from rescore import model
@@ -20,9 +21,9 @@ def training_rows(ctx: Context, package: model.Package) -> drift.TrainingRows:
     A package holds no rows, so they come from the archive. A snapshot past its retention makes a
     report less complete; it is no reason to stop a run.
     """
-    digest, seed = package.manifest["lineage"]["snapshot_digest"], int(package.manifest["seed"])
+    seed = int(package.manifest["seed"])
     try:
-        snapshot = source.read_frozen(ctx.archive.get_input(digest), digest)
+        rows = reference_rows(ctx, package.manifest["lineage"])
     except (NotFoundError, DigestMismatchError) as error:
         return drift.TrainingRows(None, seed, f"the training snapshot can't be read: {error.what}")
-    return drift.TrainingRows(drift.sample_rows(snapshot, seed), seed)
+    return drift.TrainingRows(drift.sample_rows(rows, seed), seed)

@@ -15,6 +15,7 @@ from rescore import model
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
 from rescore.pipeline.context import Context
+from rescore.pipeline.packages.frozen_training import training_files
 from rescore.pipeline.training.train import lineage_of, make_candidate, register
 from rescore.pipeline.training.training_rows import train_snapshot
 from rescore.sha256 import Sha256
@@ -144,9 +145,9 @@ class _ReferenceRows:
         digest = train_snapshot(self._ctx, self._model_name, **self._window)
         return self._ctx.store.snapshots.of_model(self._model_name, kind="training", digest=digest)[0]
 
-    def freeze(self) -> Path:
-        """The file of the rows."""
-        return self._ctx.archive.get_input(self.snapshot.digest)
+    def freeze(self) -> list[Path]:
+        """The files of the rows: with a label, and without."""
+        return training_files(self._ctx, lineage_of(self.snapshot))
 
 
 def _check_version(folder: ModelFolder, version: str | None) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rescore import drift, model, source
+from rescore import drift, model
 from rescore.errors import NotFoundError, StoreError
 from rescore.folder import ModelFolder
 from rescore.pipeline.context import Context, built_here
+from rescore.pipeline.packages.frozen_training import reference_rows, training_files
 from rescore.pipeline.packages.versions import same_or_next
 from rescore.pipeline.training.training_rows import train_snapshot
 from rescore.sha256 import Sha256
@@ -186,8 +187,14 @@ def fit(
     lock : Path or None
         See :class:`Candidate`.
     """
-    path = ctx.archive.get_input(lineage["snapshot_digest"])
-    fitted = model.train_verified(path, folder, build_dir=scratch / "build", progress=ctx.progress)
+    labelled, *rest = training_files(ctx, lineage)
+    fitted = model.train_verified(
+        labelled,
+        folder,
+        build_dir=scratch / "build",
+        unlabelled=rest[0] if rest else None,
+        progress=ctx.progress,
+    )
     return make_candidate(ctx, folder, fitted, lineage, scratch, lock=lock)
 
 
@@ -200,10 +207,9 @@ def make_candidate(
     *,
     lock: Path | None,
 ) -> Candidate:
-    """Join a fitted model with drift's reference, made from the snapshot that ``lineage`` names."""
-    digest = lineage["snapshot_digest"]
-    rows = source.read_frozen(ctx.archive.get_input(digest), digest)
-    profile = drift.build_reference(rows, folder.spec, fitted.out_of_fold, fitted.importance)
+    """Join a fitted model with drift's reference, made from all rows of the snapshot's intervals."""
+    rows = reference_rows(ctx, lineage)
+    profile = drift.build_reference(rows, folder.spec, fitted.reference_scores, fitted.importance)
     return Candidate(fitted, folder, profile, lineage, lock, scratch / "dist")
 
 

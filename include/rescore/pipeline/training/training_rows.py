@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rescore import source, validation
 from rescore.digest import TableDigest, table_digest
@@ -41,12 +41,15 @@ class KeptRows:
         Names them.
     set_aside : int
         Rows that are not among them because scoring would have set them aside.
+    unlabelled : pyarrow.Table
+        The rows beside them that scoring would have scored too, but whose label is not known.
     """
 
     path: Path
     table: pa.Table
     digest: TableDigest
     set_aside: int
+    unlabelled: pa.Table
 
 
 def train_snapshot(
@@ -60,7 +63,9 @@ def train_snapshot(
     """Freeze the training rows of ``model_name`` and return the snapshot's digest.
 
     Rows that scoring sets aside are left out: those that the model's own suite quarantines in their
-    interval, and those that the model could not score.
+    interval, and those that the model could not score. Rows without a known label are frozen in a file of
+    their own (``unlabelled_digest`` among the snapshot's details), for drift's reference is of all rows that
+    scoring would have seen.
 
     Parameters
     ----------
@@ -108,6 +113,7 @@ def train_snapshot(
         if empty := features_without_value(kept.table, folder):
             raise _nothing_to_learn_of(empty, kept.table.num_rows, folder)
         uri = ctx.archive.put_input(kept.path, kept.digest.root)
+        unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, Path(scratch) / "unlabelled.parquet")
     ctx.progress(f"snapshot: {kept.digest.rows:,} labelled rows kept, {kept.set_aside:,} set aside")
     ctx.store.snapshots.add(
         digest=kept.digest.root,
@@ -124,6 +130,7 @@ def train_snapshot(
             "labelled": raw.rows,
             "set_aside": kept.set_aside,
             "labelled_digest": table_digest(_labelled(rows, folder)).root,
+            **unlabelled,
         },
     )
     return Sha256(kept.digest.root)
@@ -151,11 +158,26 @@ def keep_rows(
         Intervals would not have been scored; it names them.
     """
     excluded = _rows_to_exclude(rows, snapshot, folder)
-    kept = _labelled(source.without(rows, excluded), folder)
-    with source.Freezer(destination, kept.schema, where=f"training rows of {folder.name}") as freezer:
-        for batch in kept.to_batches():
+    scored = source.without(rows, excluded)
+    kept = _labelled(scored, folder)
+    unlabelled = scored.filter(scored.column(folder.spec.target.name).is_null())
+    return KeptRows(destination, kept, _freeze(kept, destination, folder), len(excluded), unlabelled)
+
+
+def _freeze(rows: pa.Table, destination: Path, folder: ModelFolder) -> TableDigest:
+    with source.Freezer(destination, rows.schema, where=f"training rows of {folder.name}") as freezer:
+        for batch in rows.to_batches():
             freezer.write(batch)
-        return KeptRows(destination, kept, freezer.keep(), len(excluded))
+        return freezer.keep()
+
+
+def _freeze_unlabelled(ctx: Context, rows: pa.Table, folder: ModelFolder, path: Path) -> dict[str, Any]:
+    """Keep the rows without a label in the archive; what the snapshot's details say of them, if any."""
+    if not rows.num_rows:
+        return {}
+    digest = _freeze(rows, path, folder)
+    ctx.archive.put_input(path, digest.root)
+    return {"unlabelled": digest.rows, "unlabelled_digest": digest.root}
 
 
 def features_without_value(rows: pa.Table, folder: ModelFolder) -> list[str]:
