@@ -21,6 +21,7 @@ from rescore.cli import (
     packages,
     performance,
     publishing,
+    reproduce,
     scoring,
     stack,
     store,
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _commands in (stack, authoring, training, scoring, drift, performance, publishing):
+for _commands in (stack, authoring, training, scoring, drift, performance, publishing, reproduce):
     app.add_typer(_commands.app)
 app.add_typer(packages.app, name="packages")
 app.add_typer(environments.app, name="env")

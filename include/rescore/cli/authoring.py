@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from rescore.cli.selection import intervals_named
-from rescore.cli.terminal import Json, ModelName, context, print_rows, stdout
+from rescore.cli.terminal import Json, ModelName, context, print_json, print_line, stdout
 
 app = typer.Typer()
 
@@ -27,14 +27,14 @@ def new(
     from rescore import authoring
 
     with context() as ctx:
-        folder, made = authoring.new_model(
+        folder, draft = authoring.new_model(
             ctx, name, table, connection=connection, key=key or (), event_time=event_time, target=target
         )
-    stdout.print(f"{name}: written to {escape(str(folder.path))}", soft_wrap=True)
-    stdout.print("to decide (each is marked DECIDE):")
-    for one in made.decide:
-        stdout.print(f"  - {escape(one)}", soft_wrap=True)
-    stdout.print(f"then: `rescore check {name}`")
+    print_line(f"{name}: written to {folder.path}")
+    print_line("to decide (each is marked DECIDE):")
+    for decision in draft.decide:
+        print_line(f"  - {decision}")
+    print_line(f"then: `rescore check {name}`")
 
 
 @app.command()
@@ -55,12 +55,12 @@ def check(
         interval = None if day is None else intervals_named(ctx.model(model).spec, None, None, day)[-1]
         results = authoring.check_model(ctx, model, interval)
     if as_json:
-        print_rows([asdict(one) for one in results], as_json=True, title="checks")
-    else:
-        for one in results:
-            style = {"ok": "green", "failed": "red"}.get(one.status, "yellow")
-            stdout.print(f"[{style}]{one.status:<8}[/{style}]{one.name}: {escape(one.what)}", soft_wrap=True)
-            if one.fix:
-                stdout.print(f"        fix: {escape(one.fix)}", soft_wrap=True)
-    if any(one.status == "failed" for one in results):
+        print_json([asdict(result) for result in results])
+    for result in () if as_json else results:
+        style = {"ok": "green", "failed": "red"}.get(result.status, "yellow")
+        line = f"[{style}]{result.status:<8}[/{style}]{result.name}: {escape(result.what)}"
+        stdout.print(line, soft_wrap=True)
+        if result.fix:
+            print_line(f"        fix: {result.fix}")
+    if any(result.status == "failed" for result in results):
         sys.exit(1)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from rescore.cli.selection import moment
-from rescore.cli.terminal import Json, ModelName, Who, context, print_rows, say, stdout
+from rescore.cli.terminal import Json, ModelName, Who, context, print_json, print_line, print_rows, say
 
 app = typer.Typer(help="List, show, compare, adopt, sign and verify model packages.", no_args_is_help=True)
 
@@ -46,11 +43,9 @@ def packages_show(
     with context() as ctx:
         package = ctx.store.packages.find(model, version)
     if as_json:
-        sys.stdout.write(json.dumps(package.manifest, indent=2, sort_keys=True) + "\n")
+        print_json(dict(sorted(package.manifest.items())))
         return
-    stdout.print(
-        f"{model} {package.version}\n  file: {package.sha256}\n  kept at: {package.uri}", soft_wrap=True
-    )
+    print_line(f"{model} {package.version}\n  file: {package.sha256}\n  stored at: {package.uri}")
     named = [key for part in _ORDER for key in part]
     for key in [*named, *(key for key in package.manifest if key not in named)]:
         if key in package.manifest:
@@ -68,20 +63,19 @@ def packages_diff(
     from rescore.model import changes
 
     with context() as ctx:
-        one, other = (ctx.store.packages.find(model, reference) for reference in (before, after))
-    rows = changes(one.manifest, other.manifest)
+        old, new = (ctx.store.packages.find(model, reference) for reference in (before, after))
+    rows = changes(old.manifest, new.manifest)
     if as_json:
-        print_rows([dict(row) for row in rows], as_json=True, title="changes")
+        print_json([dict(row) for row in rows])
         return
     if not rows:
-        stdout.print(f"{one.version} and {other.version} were made of the same, with the same result")
+        print_line(f"{old.version} and {new.version} were made of the same, with the same result")
     about = None
     for row in rows:
         if row["about"] != about:
             about = row["about"]
-            stdout.print(about)
-        line = f"  {row['what']}: {row['before']} -> {row['after']}"
-        stdout.print(escape(line), soft_wrap=True)
+            print_line(about)
+        print_line(f"  {row['what']}: {row['before']} -> {row['after']}")
 
 
 _Version = Annotated[
@@ -134,7 +128,7 @@ def packages_sign(
     password = typer.prompt("Password of the key", hide_input=True) if ask_password else None
     with context() as ctx:
         signed = pipeline.sign_package(ctx, model, version, key=key, who=who, password=password)
-    stdout.print(f"{model} {signed.version} is signed: {signed.sha256}", soft_wrap=True)
+    print_line(f"{model} {signed.version} is signed: {signed.sha256}")
 
 
 @app.command("verify")
@@ -163,14 +157,14 @@ def _print_part(name: str, value: Any, depth: int) -> None:
     """One part of the manifest as indented lines."""
     indent = "  " * depth
     if isinstance(value, Mapping) and value:
-        stdout.print(escape(f"{indent}{name}"), soft_wrap=True)
+        print_line(f"{indent}{name}")
         for key, item in value.items():
             _print_part(str(key), item, depth + 1)
     elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
-        stdout.print(escape(f"{indent}{name}"), soft_wrap=True)
+        print_line(f"{indent}{name}")
         for number, item in enumerate(value, 1):
             title = item.get("name", number) if isinstance(item, Mapping) else number
             _print_part(str(title), item, depth + 1)
     else:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else value
-        stdout.print(escape(f"{indent}{name}: {shown}"), soft_wrap=True)
+        print_line(f"{indent}{name}: {shown}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +9,17 @@ import typer
 from rich.markdown import Markdown
 
 from rescore.cli.selection import moment
-from rescore.cli.terminal import Json, ModelName, Who, context, print_rows, say, stdout
+from rescore.cli.terminal import (
+    Json,
+    ModelName,
+    Who,
+    context,
+    print_json,
+    print_line,
+    print_rows,
+    say,
+    stdout,
+)
 
 app = typer.Typer()
 
@@ -53,9 +61,8 @@ def pin(
         pipeline.pin(ctx, model, to, who=who, why=reason, evidence=evidence)
     replaced = evidence["replaces"]
     back = ", which it was before" if evidence["rolls_back_to"] is not None else ""
-    stdout.print(
-        f"{model}: {to} is pinned{back}" + (f"; it replaces {replaced['version']}" if replaced else "")
-    )
+    before = f"; it replaces {replaced['version']}" if replaced else ""
+    print_line(f"{model}: {to} is pinned{back}{before}")
 
 
 @app.command()
@@ -73,7 +80,7 @@ def compare(
     from rescore import pipeline
 
     with context() as ctx:
-        found = pipeline.compare_packages(
+        comparison = pipeline.compare_packages(
             ctx,
             model,
             challenger,
@@ -82,15 +89,15 @@ def compare(
             end=moment(end, "--end"),
             as_of=moment(as_of, "--as-of"),
         )
-    passes, reasons = found.by_rule()
+    passes, reasons = comparison.by_rule()
     if as_json:
-        said = {"comparison_id": found.comparison_id, "by_rule": passes, "reasons": reasons}
-        sys.stdout.write(json.dumps({**said, "report": found.report}, indent=2) + "\n")
+        rule = {"comparison_id": comparison.comparison_id, "by_rule": passes, "reasons": reasons}
+        print_json({**rule, "report": comparison.report})
     else:
-        stdout.print(Markdown(found.markdown()))
+        stdout.print(Markdown(comparison.markdown()))
     if save is not None:
         from rescore.report import comparison_html
 
         save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(comparison_html(found.report), encoding="utf-8")
+        save.write_text(comparison_html(comparison.report), encoding="utf-8")
         say(f"saved {save}")
