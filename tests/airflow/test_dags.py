@@ -206,8 +206,8 @@ def test_a_model_folder_is_read_again_only_when_it_has_changed(
     first = declared("ebb")
     assert declared("ebb") is first
     file = folder / "ebb" / "model.yaml"
-    file.write_text(file.read_text() + "\ndescription: of the harbour\n")
-    assert declared("ebb").description == "of the harbour"
+    file.write_text(file.read_text().replace("owner: harbour-office", "owner: dock"))
+    assert declared("ebb").owner == "dock"
     file.write_text("name: [")
     for _ in range(2):
         with pytest.raises(SpecError, match="not valid YAML"):

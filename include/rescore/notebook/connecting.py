@@ -31,14 +31,11 @@ def connect(resources: ExitStack, *, progress: Console) -> Context:
     """The context of the configured database, or of the local Postgres until ``resources`` close."""
     from rescore.local import LocalStack
 
-    settings = Settings.from_environment({**project_environment(Path.cwd()), **os.environ})
+    environment = {**project_environment(Path.cwd()), **os.environ}
+    settings = Settings.from_environment(environment)
     stack = resources.enter_context(LocalStack(settings, progress=progress).session(airflow=False))
-    found = Settings.from_environment(
-        {**project_environment(Path.cwd()), **os.environ, **stack.environment()}
-    )
-    ctx = Context.from_environment(found, progress=progress)
-    resources.callback(ctx.store.close)
-    return ctx
+    settings = Settings.from_environment({**environment, **stack.environment()})
+    return resources.enter_context(Context.from_environment(settings, progress=progress))
 
 
 def project_environment(start: Path) -> dict[str, str]:

@@ -71,7 +71,7 @@ class Model:
         self._fit: Fit | None = None
         self._fitted_folder: ModelFolder | None = None
         self._package: model.Package | None = None
-        self.folder  # noqa: B018 - a name that is wrong is found now
+        self.folder  # noqa: B018 - a wrong name raises now
 
     @property
     def folder(self) -> ModelFolder:
@@ -171,13 +171,7 @@ class Model:
         snapshot = self._snapshot or self.snapshot()
         made = pipeline.train_package(self._ctx, self.name, snapshot.digest)
         registered = self._ctx.store.packages.find(self.name, made.sha256)
-        path = self._ctx.archive.get_package(registered.sha256)
-        self._package = model.open_package(
-            path,
-            expected_sha256=registered.sha256,
-            cache=self._ctx.cache,
-            environments=self._ctx.environments,
-        )
+        path, self._package = self._opened(registered.sha256)
         return ModelPackage(
             model=self.name,
             version=registered.version,
@@ -192,7 +186,7 @@ class Model:
         Parameters
         ----------
         frame : DataFrame, shape (n_rows, at least the features)
-            In any order, of any sensible dtype.
+            In any order, of any dtype that converts.
 
         Returns
         -------
@@ -215,7 +209,7 @@ class Model:
             rows = Features.from_json(package.manifest["features"]).from_pandas(frame)
         except PackageError as error:
             raise ModelError(
-                str(error).partition("\n")[0], where=f"the frame, for {self.name}", fix="mend the frame"
+                str(error).partition("\n")[0], where=f"the frame, for {self.name}", fix="correct the frame"
             ) from None
         with TemporaryDirectory(dir=self._ctx.scratch) as scratch:
             path = Path(scratch) / "frame.parquet"
@@ -242,7 +236,7 @@ class Model:
         start, end, as_of : str or datetime, optional
             Another window than the challenger's own hold-out.
         """
-        found = pipeline.compare_packages(
+        comparison = pipeline.compare_packages(
             self._ctx,
             self.name,
             challenger.sha256 if isinstance(challenger, ModelPackage) else challenger,
@@ -251,7 +245,7 @@ class Model:
             end=self._moment(end, "end"),
             as_of=self._moment(as_of, "as_of"),
         )
-        return Compared(found.comparison_id, found.report, found.markdown())
+        return Compared(comparison.comparison_id, comparison.report, comparison.markdown())
 
     def runs(self) -> pd.DataFrame:
         """The published runs, in order of their intervals: what scored them and with what verdict."""
@@ -327,14 +321,14 @@ class Model:
         return parse_moment(given, name=name)
 
     def _known_snapshot(self, digest: str) -> Snapshot:
-        found = self._ctx.store.snapshots.of_model(self.name, kind="training", digest=digest)[0]
+        stored = self._ctx.store.snapshots.of_model(self.name, kind="training", digest=digest)[0]
         return Snapshot(
-            digest=found.digest,
+            digest=stored.digest,
             model=self.name,
-            window=found.interval,
-            as_of=found.as_of,
-            rows=found.rows,
-            details=dict(found.details),
+            window=stored.interval,
+            as_of=stored.as_of,
+            rows=stored.rows,
+            details=dict(stored.details),
             path=self._ctx.archive.get_input(digest),
         )
 
@@ -371,10 +365,14 @@ class Model:
                 expected="a fit, a package or a pin",
                 fix="call fit() or package(), or pin a package",
             )
-        path = self._ctx.archive.get_package(pinned.sha256)
-        return model.open_package(
-            path, expected_sha256=pinned.sha256, cache=self._ctx.cache, environments=self._ctx.environments
+        return self._opened(pinned.sha256)[1]
+
+    def _opened(self, sha256: str) -> tuple[Path, model.Package]:
+        path = self._ctx.archive.get_package(sha256)
+        package = model.open_package(
+            path, expected_sha256=sha256, cache=self._ctx.cache, environments=self._ctx.environments
         )
+        return path, package
 
 
 def _with_training(

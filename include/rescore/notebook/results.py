@@ -165,7 +165,7 @@ class Evaluation(Shown):
 
     def table(self) -> tuple[str, Mapping[str, float]]:
         """The importances, greatest first."""
-        ranked = sorted(self.importance.items(), key=lambda one: -one[1])
+        ranked = sorted(self.importance.items(), key=lambda item: -item[1])
         return "permutation importance: what the metric loses when a feature is shuffled", dict(ranked)
 
     def frame(self) -> pd.DataFrame:

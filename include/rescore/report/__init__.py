@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from rescore.report.wording import (
         age,
+        duration,
         percent,
         plain,
         short,
@@ -79,6 +80,7 @@ __all__ = [
     "drift_heatmap_of",
     "drift_report_of",
     "drift_windows",
+    "duration",
     "extracted_rows",
     "extracted_rows_of",
     "feature_distribution",
@@ -130,6 +132,6 @@ __getattr__ = lazy_names(
             "drift_windows",
             "latest_performance_of",
         ],
-        "wording": ["age", "percent", "plain", "short", "span", "with_interval"],
+        "wording": ["age", "duration", "percent", "plain", "short", "span", "with_interval"],
     },
 )

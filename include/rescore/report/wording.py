@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo
 
 from rescore.interval import Interval
 
-__all__ = ["age", "percent", "plain", "short", "span", "with_interval"]
+__all__ = ["age", "duration", "percent", "plain", "short", "span", "with_interval"]
+
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
 def plain(value: Any) -> str:
@@ -52,8 +55,20 @@ def span(interval: Interval, timezone: str = "UTC") -> str:
 def age(elapsed: timedelta) -> str:
     """How long ago, in the largest unit that fits."""
     seconds = int(elapsed.total_seconds())
-    for unit, length in [("day", 86_400), ("hour", 3_600), ("minute", 60)]:
+    for unit, length in _UNITS:
         if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' * (count > 1)} ago"
+            return f"{_counted(seconds // length, unit)} ago"
     return "just now"
+
+
+def duration(length: timedelta) -> str:
+    """A length of time in the largest unit that counts it whole: ``7 days``, ``90 minutes``."""
+    seconds = length.total_seconds()
+    for unit, in_seconds in _UNITS:
+        if seconds and seconds % in_seconds == 0:
+            return _counted(int(seconds // in_seconds), unit)
+    return f"{seconds:g} seconds"
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s' * (count != 1)}"

@@ -9,11 +9,11 @@ __all__ = ["monitor", "publish", "score", "train"]
 READY = """\
 Checks what the run asks for, then waits until the source says that the interval is fully loaded.
 It waits without holding a worker. **Failed?** The log ends with a wrong Param or interval, or with
-how long the source was asked in vain: see why the load is late, then clear this task."""
+how long the source was asked without success: see why the load is late, then clear this task."""
 RETRAIN = "Starts the training DAG if the Param `retrain` says so, else it is skipped."
 EXTRACT = """\
 Freezes the interval's rows, as known by `as_of`, in one database snapshot, and returns the run's id.
-**Failed?** Duplicate keys, a changed column or an empty interval are the source's to mend; clear
+**Failed?** Duplicate keys, a changed column or an empty interval have to be corrected in the source; clear
 this task afterwards. A database that is down is tried again by itself."""
 VALIDATE = """\
 Runs the expectation suites on the frozen rows. Rows that fail row by row are set aside, with key and
@@ -23,7 +23,7 @@ Scores the rows that passed with the pinned package; the scores are staged, invi
 **Failed?** No package is pinned (see the training DAG), or the package is not what was pinned."""
 DRIFT = """\
 Compares rows and scores with training. **Failed?** An outage: a feature is missing or constant as
-never in training. Nothing is published. Mend the source, then clear from `extract` on; or publish the
+never in training. Nothing is published. Correct the source, then clear from `extract` on; or publish the
 run all the same, with a reason: trigger `publish_<model>` with its id."""
 HOLD = """\
 Runs if the model declares that a verdict like this holds publication: starts a run of
@@ -53,7 +53,7 @@ their recorded metrics again. A comparison that is refused says why; the rule do
 APPROVAL = """\
 Gets the approval that the model declares. If it waits, answer under **Required Actions**; without an
 answer within `airflow.answer_within` the package stays a challenger."""
-PIN = "Makes the package the one that scoring uses; who approved it, when and why is kept."
+PIN = "Makes the package the one that scoring uses; who approved it, when and why is stored."
 CHOOSE = "Chooses the published runs that the Params name, or a sample."
 REPRODUCE_ONE = "Derives one run again. **Failed?** The log ends with the first difference."
 
@@ -65,7 +65,7 @@ Prove that published scores can be derived again, bit for bit, from their frozen
 Params name a run, a model's interval or day, or how many runs to sample; every day a sample is taken.
 
 ### Outputs
-One verdict per run, kept in the store: `identical`, `equal_within_ulp` (on another
+One verdict per run, stored: `identical`, `equal_within_ulp` (on another
 numeric environment), `differs` or `not_rederivable`.
 
 ### Triage
@@ -104,7 +104,7 @@ def monitor(spec: ModelSpec) -> str:
     """The document of ``monitor_<model>``."""
     return f"""\
 ### Purpose
-Look after `{spec.name}`: on new scores, and every day for labels that have come meanwhile.
+Measure `{spec.name}` and act on its verdicts: on new scores, and every day for labels that arrived since.
 
 ### Inputs
 The asset `scores/{spec.name}`, and the labels of connection `{spec.source.connection}`.

@@ -64,8 +64,8 @@ def measure(model_name: str) -> dict[str, Any]:
     events = [event for of_asset in context["triggering_asset_events"].values() for event in of_asset]
     new = [event.extra["run_id"] for event in events if event.extra.get("run_id")]
     with pipeline_context() as ctx:
-        found = pipeline.monitor_model(ctx, model_name, context["dag_run"].run_after, new or None)
-    state = found.to_dict()
+        report = pipeline.monitor_model(ctx, model_name, context["dag_run"].run_after, new or None)
+    state = report.to_dict()
     latest = state["runs"][-1] if state["runs"] else {}
     context["outlet_events"][context["task"].outlets[0]].extra = {**latest, **state}
     return {**state, "new": bool(events), "until": latest.get("interval_end", "")}

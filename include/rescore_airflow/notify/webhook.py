@@ -53,7 +53,7 @@ class WebhookNotifier(BaseNotifier):
             raise SettingsError(
                 "a webhook needs an address",
                 where="arguments of WebhookNotifier",
-                expected="one of conn_id and url",
+                expected="either conn_id or url",
                 fix="name an Airflow connection",
             )
         self.conn_id = conn_id
@@ -87,11 +87,11 @@ class WebhookNotifier(BaseNotifier):
             return self.url, dict(self.headers or {})
         from airflow.sdk import Connection
 
-        found = Connection.get(str(self.conn_id))
-        host = found.host or ""
+        connection = Connection.get(str(self.conn_id))
+        host = connection.host or ""
         if "://" not in host:
-            host = f"{found.schema or 'https'}://{host}"
-        base = host.rstrip("/") + (f":{found.port}" if found.port else "")
-        token = {"Authorization": f"Bearer {found.password}"} if found.password else {}
+            host = f"{connection.schema or 'https'}://{host}"
+        base = host.rstrip("/") + (f":{connection.port}" if connection.port else "")
+        token = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
         path = self.endpoint.lstrip("/")
         return (f"{base}/{path}" if path else base), {**token, **(self.headers or {})}

@@ -10,6 +10,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from rescore.errors import RescoreError
+from rescore.report import duration
 from rescore.spec import ModelSpec
 from rescore_airflow.notify import Message, try_to_tell
 from rescore_airflow.operators.answers import Answer
@@ -153,7 +154,9 @@ class PromotionApproval(ApprovalOperator):
         """Go on with the person's answer; a rejection skips what follows."""
         answer = Answer.of(event)
         if answer.who is None:
-            self.log.warning("nobody answered within %s: rejected", self.response_timeout)
+            self.log.warning(
+                "nobody answered within %s: rejected", duration(self._spec.airflow.answer_within)
+            )
         how = f"chose {answer.choice or self.REJECT} in Airflow"
         decision = _decision(answer.who or "nobody", how, answer.reason, answer.at)
         context["ti"].xcom_push("decision", decision)

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.triggers.base import BaseTrigger
 
 from rescore.errors import SourceNotReadyError
+from rescore.report import duration
 from rescore.spec import ModelSpec, Ready
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.operators.readiness_trigger import ReadinessTrigger, is_ready
@@ -75,7 +76,9 @@ class ReadinessGate(BaseOperator, SkipMixin):
             return self._look_for_asset(context, request, ready, ready.asset, deadline)
         if is_ready(self.model_name, request.interval, request.known_by):
             return self._go_on(context, request)
-        self.log.info("not loaded yet; asking every %s for %s", ready.poke_interval, ready.timeout)
+        self.log.info(
+            "not loaded yet; asking every %s for %s", duration(ready.poke_interval), duration(ready.timeout)
+        )
         trigger = ReadinessTrigger(
             model_name=self.model_name,
             interval=str(request.interval),
@@ -112,7 +115,10 @@ class ReadinessGate(BaseOperator, SkipMixin):
         if datetime.now(UTC) >= deadline:
             raise self._timed_out(request, f"asset {asset} was not updated")
         self.log.info(
-            "asset %s was not updated since %s; looking again in %s", asset, since, ready.poke_interval
+            "asset %s was not updated since %s; looking again in %s",
+            asset,
+            since,
+            duration(ready.poke_interval),
         )
         arguments = {"asset": asset, "deadline": deadline.isoformat()}
         _wait(TimeDeltaTrigger(ready.poke_interval), "look_again", deadline, ready, arguments)
@@ -129,7 +135,7 @@ class ReadinessGate(BaseOperator, SkipMixin):
 
     def _timed_out(self, request: ScoreRequest, last: str | None) -> AirflowFailException:
         ready = self._spec.source.ready
-        where = f"source.ready in model.yaml, for {ready and ready.timeout}"
+        where = f"source.ready in model.yaml, for {duration(ready.timeout) if ready else 'some time'}"
         error = SourceNotReadyError(
             f"{self.model_name}: the source has not finished loading {request.interval}",
             where=where + (f"; last answer: {last}" if last else ""),

@@ -9,6 +9,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
 from rescore.errors import ParameterError
+from rescore.report import duration
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.operators.answers import Answer
@@ -69,6 +70,7 @@ class Release(ApprovalOperator):
         )
         self.model_name = model_name
         self._scores = scores
+        self._spec = spec
 
     @fail_typed
     def execute(self, context: Any) -> Any:
@@ -95,9 +97,8 @@ class Release(ApprovalOperator):
         answer = Answer.of(event)
         run_id = release_request(context["dag_run"], context["dag_run"].conf or {}).run_id
         if answer.who is None:
-            raise AirflowFailException(
-                f"nobody answered within {self.response_timeout}: run {run_id} stays unpublished"
-            )
+            waited = duration(self._spec.airflow.answer_within)
+            raise AirflowFailException(f"nobody answered within {waited}: run {run_id} stays unpublished")
         if answer.choice != self.APPROVE:
             reason = f": {answer.reason}" if answer.reason else ""
             raise AirflowFailException(f"{answer.who} rejected run {run_id}; it stays unpublished{reason}")
