@@ -220,16 +220,17 @@ def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         if loader is not None:
             yield path, value
         for key, item in list(value.items()):
-            if key == "content" and isinstance(item, dict) and loader == "DictNode":
-                for name, child in item.items():
-                    yield from _nodes(child, f"{path}.{name}")
-            elif key == "content" and isinstance(item, list):
-                for index, child in enumerate(item):
-                    yield from _nodes(child, f"{path}[{index}]")
-            elif key != "key_types" or loader != "DictNode":
-                yield from _nodes(item, path)
-            else:
-                yield from _nodes(item, f"{path}<keys>")
+            for step, child in _children(key, item, loader):
+                yield from _nodes(child, path + step)
+
+
+def _children(key: str, item: Any, loader: str | None) -> list[tuple[str, Any]]:
+    """What a field of a node holds, each with its step in the path."""
+    if key == "content" and isinstance(item, dict) and loader == "DictNode":
+        return [(f".{name}", child) for name, child in item.items()]
+    if key == "content" and isinstance(item, list):
+        return [(f"[{index}]", child) for index, child in enumerate(item)]
+    return [("<keys>" if key == "key_types" and loader == "DictNode" else "", item)]
 
 
 def _sort_sets(schema: dict[str, Any]) -> None:
