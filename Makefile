@@ -1,7 +1,12 @@
 # What a person types; each target makes .venv first if it has to. `make` alone lists them.
 SHELL := /bin/sh
 PYTHON ?=
-BIN := .venv/bin
+# The environment's folder; a second one beside it: make test-quick PYTHON=python3.13 VENV=.venv-3.13
+VENV ?= .venv
+BIN := $(VENV)/bin
+# How many processes run the tests: a number, or logical for one per processor, four at most. 0: pytest itself.
+WORKERS ?= logical
+WITH_WORKERS := --numprocesses $(WORKERS) --maxprocesses 4
 .DEFAULT_GOAL := help
 
 # One thread per process, before numpy is loaded: numbers must not depend on the number of cores.
@@ -12,7 +17,8 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
 
-.PHONY: help demo test test-slow test-quick up down lint format bench notebook release-check requirements.txt clean venv
+.PHONY: help demo test test-slow test-quick coverage up down lint format bench notebook release-check
+.PHONY: requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -22,13 +28,19 @@ demo: venv ## the whole job on real flights, from source tables to published and
 
 test: venv ## everything that has to hold: the layers, then the tests on a real Postgres and a real Airflow
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest $(WITH_WORKERS) -m "not slow"
 
 test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest $(WITH_WORKERS) -m slow
 
 test-quick: venv ## the tests that start no Airflow
-	@$(BIN)/pytest -m "not airflow and not slow"
+	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not slow"
+
+coverage: venv ## the tests of make test once more, counting branches; fails where fewer are run than the floor
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(WITH_WORKERS) -m "not slow"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 up: venv ## start Postgres and Airflow and keep them running
 	@$(BIN)/rescore up
@@ -61,9 +73,9 @@ requirements.txt: venv ## compile the lock anew from pyproject.toml
 	  --no-emit-index-url --output-file requirements.txt pyproject.toml
 
 venv:
-	@PYTHON="$(PYTHON)" sh scripts/set-up.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/set-up.sh
 
 clean: down ## stop all and remove all that was made: .venv, var, caches
-	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .venv-* .coverage .coverage.* var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes .venv from the lock, requirements.txt. A second call finds nothing to do and says nothing.
+# Makes an environment from the lock, requirements.txt. A second call finds nothing to do and says nothing.
 # Every unsuitable machine gets one clear line with the fix.
+#   VENV    the environment's folder (default: .venv), one beside the other for several Pythons: .venv-3.13
 #   PYTHON  the Python to use (default: the first suitable one of python3, python3.13 ... python3.11)
 set -eu
 cd "$(dirname "$0")/.."
-venv=.venv
+venv=${VENV:-.venv}
 uv_version=0.13.9
-# Bytes of .venv plus what installing needs on the way.
+# Megabytes of an environment, plus what installing needs on the way.
 needed_megabytes=3000
 
 fail() {
@@ -58,12 +59,15 @@ if [ -e $venv ] && [ "$($venv/bin/python -c 'import sys; print("%d.%d" % sys.ver
   rm -rf $venv
 fi
 rm -f $venv/.installed
-echo "making .venv with Python $version: $(grep -c '^[a-z0-9].*==' requirements.txt) packages, a few minutes the first time"
+echo "making $venv with Python $version: $(grep -c '^[a-z0-9].*==' requirements.txt) packages, a few minutes the first time"
 [ -x $venv/bin/pip ] || "$python" -m venv $venv || fail "python -m venv failed" "see above"
 [ "$($venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" = $uv_version ] ||
   $venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version" ||
   fail "uv $uv_version can't be installed with pip" "see above; is a package index reachable?"
-export VIRTUAL_ENV="$PWD/$venv"
+case $venv in
+  /*) export VIRTUAL_ENV="$venv" ;;
+  *) export VIRTUAL_ENV="$PWD/$venv" ;;
+esac
 # Compiled now: on every start of Airflow's four components otherwise, where bytecode is not written.
 $venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.txt ||
   fail "the packages of requirements.txt can't be installed" "see above; is a package index reachable, is the disk full?"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rescore.local import LocalPostgres, postgres_binaries
+from tests.scheduling import ByScope, first_long
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
@@ -24,6 +27,25 @@ SEED = int(os.environ.get("RESCORE_TEST_SEED", "42"))
 for _name in tuple(os.environ):
     if _name.startswith(("RESCORE_", "AIRFLOW__")) and _name != "RESCORE_TEST_SEED":
         del os.environ[_name]
+
+# Importing Airflow writes a configuration file into its home.
+_AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME.name
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first_long(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByScope | None:
+    """With several workers (``-n``) and no other ``--dist``, files stay whole."""
+    if config.option.dist != "load":
+        return None
+    config.option.loadscopereorder = False  # the order is that of first_long
+    return ByScope(config, log)
 
 
 def pytest_report_header() -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +19,6 @@ from tests.airflow.stack import READINGS, Harbour, add_connection
 from tests.shared.harbour import MODELS
 
 CHECKOUT = Path(__file__).parents[2]
-
-# Importing Airflow writes a configuration file into its home.
-_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
-os.environ["AIRFLOW_HOME"] = _HOME.name
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(CHECKOUT / "plugins")
 
 
 @pytest.fixture

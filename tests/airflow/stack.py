@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 import psycopg2
@@ -13,6 +14,9 @@ import psycopg2
 from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack
 from rescore.store import Store
+from tests.shared.waiting import until
+
+Value = TypeVar("Value")
 
 #: Three gauges, every hour: from the first training day to the end of February 2024, and the last
 #: days up to now for the scheduler. Every value follows from gauge and hour alone.
@@ -67,6 +71,45 @@ class Harbour:
 
     def log(self, run: DagRun, task_id: str, map_index: int = -1) -> str:
         return self.client.task_log(run.dag_id, run.run_id, task_id, map_index=map_index)
+
+    def states(self, run: DagRun) -> dict[str, str | None]:
+        """State of each task."""
+        return {task.task_id: task.state for task in self.client.tasks(run.dag_id, run.run_id)}
+
+    def until(self, condition: Callable[[], Value], what: str) -> Value:
+        """Wait for what Airflow does."""
+        return until(condition, what, seconds=600, every=1)
+
+    def asked(self, run: DagRun, task_id: str) -> dict[str, Any]:
+        """What somebody is asked under Required Actions, once the run has got there."""
+        self.until(lambda: self.states(run).get(task_id) == "awaiting_input", f"{run.run_id} asking")
+        return dict(self.client.request("GET", _question(run, task_id)))
+
+    def answer(self, run: DagRun, task_id: str, choice: str, reason: str | None) -> DagRun:
+        """Answer what is asked, and wait for the run's end.
+
+        Whoever answers in the second in which the task parks is faster than any person: Airflow resumes the
+        task while its first process still ends, takes one for the other, and asks again. So does this.
+        """
+        body = {"chosen_options": [choice], "params_input": {"reason": reason}}
+
+        def ended() -> DagRun | None:
+            now = self.client.run(run.dag_id, run.run_id)
+            if now.state in {"success", "failed"}:
+                return now
+            if self.states(run).get(task_id) == "awaiting_input":
+                question = self.client.request("GET", _question(run, task_id))
+                if not question["response_received"]:
+                    self.client.request("PATCH", _question(run, task_id), body)
+            return None
+
+        answered = self.until(ended, f"the end of {run.run_id}")
+        assert answered is not None
+        return answered
+
+
+def _question(run: DagRun, task_id: str) -> str:
+    return f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/-1/hitlDetails"
 
 
 def day(text: str) -> Interval:

@@ -5,8 +5,7 @@ The model ``surge`` holds its scores when they drift. The tests share its one st
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,6 @@ pytestmark = [
 CALM, HELD, REJECTED, OUTAGE, UNANSWERED = (f"2024-02-{number}" for number in (21, 22, 23, 24, 25))
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 400) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(1)
-    raise AssertionError(f"{what} did not happen within {seconds:.0f} seconds")
-
-
-def states(harbour: Harbour, run: DagRun) -> dict[str, str | None]:
-    return {task.task_id: task.state for task in harbour.client.tasks(run.dag_id, run.run_id)}
-
-
 def score(harbour: Harbour, text: str) -> DagRun:
     interval = day(text)
     bounds = {"interval_start": interval.start.isoformat(), "interval_end": interval.end.isoformat()}
@@ -48,25 +33,6 @@ def score(harbour: Harbour, text: str) -> DagRun:
 
 def run_of(harbour: Harbour, text: str) -> Any:
     return harbour.store.runs.latest("surge", 1, interval=day(text))[0]
-
-
-def asked(harbour: Harbour, run: DagRun, task: str) -> dict[str, Any]:
-    """What somebody is asked under Required Actions, once the run has got there."""
-    until(lambda: states(harbour, run).get(task) == "awaiting_input", f"{run.run_id} asking")
-    return dict(harbour.client.request("GET", _details(run, task)))
-
-
-def answer(harbour: Harbour, run: DagRun, task: str, choice: str, reason: str | None) -> DagRun:
-    # An answer in the very second in which the task parks is faster than any person: Airflow resumes the
-    # task while its first process still ends, takes one for the other, and asks again.
-    time.sleep(3)
-    body = {"chosen_options": [choice], "params_input": {"reason": reason}}
-    harbour.client.request("PATCH", _details(run, task), body)
-    return harbour.client.wait(run.dag_id, run.run_id, seconds=400)
-
-
-def _details(run: DagRun, task: str) -> str:
-    return f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task}/-1/hitlDetails"
 
 
 def released(harbour: Harbour, text: str) -> list[tuple[str | None, str | None]]:
@@ -135,9 +101,11 @@ def unanswered(surge: Harbour) -> DagRun:
     """The release of held scores that nobody answers."""
     done = score(surge, UNANSWERED)
     assert done.state == "success"
-    found = states(surge, done)
+    found = surge.states(done)
     assert (found["hold"], found["publish"]) == ("success", "skipped")
-    return until(lambda: harbour_runs(surge, "publish_surge", run_of(surge, UNANSWERED).run_id), "asking")[0]
+    return surge.until(
+        lambda: harbour_runs(surge, "publish_surge", run_of(surge, UNANSWERED).run_id), "asking"
+    )[0]
 
 
 def harbour_runs(harbour: Harbour, dag_id: str, part: str) -> list[DagRun]:
@@ -149,7 +117,7 @@ def test_drifted_scores_are_held_and_somebody_is_told(
 ) -> None:
     run = run_of(surge, UNANSWERED)
     assert (run.state, run.held, run.publication) == ("checked", True, None)
-    details = asked(surge, unanswered, "release")
+    details = surge.asked(unanswered, "release")
     assert UNANSWERED in details["subject"] and run.verdict in details["subject"]
     assert "| pressure |" in details["body"] and str(run.score_digest) in details["body"]
     [told] = [post for _, _, post in web.posts if post["event"] == "held"]
@@ -160,7 +128,7 @@ def test_drifted_scores_are_held_and_somebody_is_told(
 def test_scores_like_training_are_published_measured_and_reported(surge: Harbour) -> None:
     done = score(surge, CALM)
     assert done.state == "success"
-    found = states(surge, done)
+    found = surge.states(done)
     assert (found["publish"], found["hold"]) == ("success", "skipped")
     run = run_of(surge, CALM)
     events = surge.client.request("GET", "assets/events", query={"limit": 100})["asset_events"]
@@ -173,7 +141,7 @@ def test_scores_like_training_are_published_measured_and_reported(surge: Harbour
         mine = [event for event in events if event["source_dag_id"] == "monitor_surge"]
         return [event["extra"] for event in mine if event["extra"].get("run_id") == run.run_id]
 
-    extra = until(reported, "the monitor's event")[0]
+    extra = surge.until(reported, "the monitor's event")[0]
     assert (extra["verdict"], extra["sentence"]) == ("ok", run.sentence)
     assert extra["performance"]["metric"] == "rmse" and extra["performance"]["rows"] == 72
     assert {feature["name"] for feature in extra["features"]} <= {"pressure", "moon", "wind", "score"}
@@ -184,15 +152,15 @@ def test_scores_like_training_are_published_measured_and_reported(surge: Harbour
 @pytest.fixture(scope="module")
 def asked_for(surge: Harbour) -> DagRun:
     """The training that the monitor asked for, because rmse is surely worse than declared."""
-    return until(lambda: harbour_runs(surge, "train_surge", "monitor__2024-02-22"), "a training")[0]
+    return surge.until(lambda: harbour_runs(surge, "train_surge", "monitor__2024-02-22"), "a training")[0]
 
 
 def test_a_person_releases_held_scores(surge: Harbour, web: WebSink) -> None:
     score(surge, HELD)
     run = run_of(surge, HELD)
-    release = until(lambda: harbour_runs(surge, "publish_surge", run.run_id), "asking")[0]
-    asked(surge, release, "release")
-    answered = answer(surge, release, "release", "Approve", "a storm, and the scores are right")
+    release = surge.until(lambda: harbour_runs(surge, "publish_surge", run.run_id), "asking")[0]
+    surge.asked(release, "release")
+    answered = surge.answer(release, "release", "Approve", "a storm, and the scores are right")
     assert answered.state == "success", surge.log(answered, "release")
     assert released(surge, HELD) == [("admin", "a storm, and the scores are right")]
     with surge.store.database.transaction() as connection:
@@ -200,7 +168,7 @@ def test_a_person_releases_held_scores(surge: Harbour, web: WebSink) -> None:
             "SELECT DISTINCT released_by, reason, verdict FROM scores.surge WHERE run_id = %s", (run.run_id,)
         ).all()
     assert [tuple(row) for row in shown] == [("admin", "a storm, and the scores are right", run.verdict)]
-    until(
+    surge.until(
         lambda: [post for _, _, post in web.posts if post["event"] == "verdict"],
         "telling of what was published",
     )
@@ -209,9 +177,9 @@ def test_a_person_releases_held_scores(surge: Harbour, web: WebSink) -> None:
 def test_a_rejected_run_stays_unpublished_until_somebody_gives_a_reason(surge: Harbour) -> None:
     score(surge, REJECTED)
     run = run_of(surge, REJECTED)
-    release = until(lambda: harbour_runs(surge, "publish_surge", run.run_id), "asking")[0]
-    asked(surge, release, "release")
-    assert answer(surge, release, "release", "Reject", "not before I have seen it").state == "failed"
+    release = surge.until(lambda: harbour_runs(surge, "publish_surge", run.run_id), "asking")[0]
+    surge.asked(release, "release")
+    assert surge.answer(release, "release", "Reject", "not before I have seen it").state == "failed"
     log = surge.log(release, "release")
     assert "admin rejected run" in log and "not before I have seen it" in log
     assert (released(surge, REJECTED), run_of(surge, REJECTED).state) == ([], "checked")
@@ -224,10 +192,12 @@ def test_a_rejected_run_stays_unpublished_until_somebody_gives_a_reason(surge: H
 def test_an_outage_fails_is_mailed_and_can_be_released(surge: Harbour, mail: MailSink) -> None:
     failed = score(surge, OUTAGE)
     assert failed.state == "failed"
-    assert states(surge, failed)["drift"] == "failed"
+    assert surge.states(failed)["drift"] == "failed"
     run = run_of(surge, OUTAGE)
     assert run.state == "stopped"
-    told = until(lambda: [m for m in mail.messages if "score_surge: drift failed" in m["Subject"]], "a mail")
+    told = surge.until(
+        lambda: [m for m in mail.messages if "score_surge: drift failed" in m["Subject"]], "a mail"
+    )
     assert "moon" in str(told[0].get_body(("html",)).get_content())  # type: ignore[union-attr]
     by_hand = surge.trigger("publish_surge", {"run_id": run.run_id, "reason": "the moon does not matter"})
     assert by_hand.state == "success", surge.log(by_hand, "release")
@@ -264,17 +234,17 @@ def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, 
         as_of: surge.client.trigger("train_surge", conf={"as_of": f"{as_of}T00:00:00Z"})
         for as_of in ("2024-02-20", "2024-02-21")
     }
-    details = asked(surge, runs["2024-02-20"], "approval")
+    details = surge.asked(runs["2024-02-20"], "approval")
     assert "**By rule: no.**" in details["body"]
     assert f"champion {first.version}" in details["body"] and "rmse" in details["body"]
     assert "/rescore/score_surge/comparisons/" in details["body"]
-    rejected = answer(surge, runs["2024-02-20"], "approval", "Reject", "no gain")
+    rejected = surge.answer(runs["2024-02-20"], "approval", "Reject", "no gain")
     assert rejected.state == "success"
-    assert states(surge, rejected)["pin"] == "skipped"
+    assert surge.states(rejected)["pin"] == "skipped"
     assert surge.store.pins.current("surge") == first
 
-    asked(surge, runs["2024-02-21"], "approval")
-    approved = answer(surge, runs["2024-02-21"], "approval", "Approve", "it knows February")
+    surge.asked(runs["2024-02-21"], "approval")
+    approved = surge.answer(runs["2024-02-21"], "approval", "Approve", "it knows February")
     assert approved.state == "success", surge.log(approved, "pin")
     pin = surge.store.pins.current("surge")
     assert pin is not None and (pin.who, pin.why) == ("admin", "it knows February")
@@ -297,12 +267,12 @@ def test_a_champion_that_was_tampered_with_is_no_reason_to_promote(surge: Harbou
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         run = surge.client.trigger("train_surge", conf={"as_of": "2024-02-19T00:00:00Z"})
-        body = asked(surge, run, "approval")["body"]
+        body = surge.asked(run, "approval")["body"]
     finally:
         file.write_bytes(whole)
     assert "can't be compared with the package that scores" in body
     assert "By rule: yes" not in body
-    assert answer(surge, run, "approval", "Reject", "the champion is broken").state == "success"
+    assert surge.answer(run, "approval", "Reject", "the champion is broken").state == "success"
     assert surge.store.pins.current("surge") == champion
 
 
@@ -339,7 +309,7 @@ def test_no_answer_is_no_and_nothing_is_asked_for_in_a_loop(
     assert released(surge, UNANSWERED) == []
     training = surge.client.wait("train_surge", asked_for.run_id, seconds=400)
     assert training.state == "success"
-    assert states(surge, training)["pin"] == "skipped"
+    assert surge.states(training)["pin"] == "skipped"
     assert "nobody answered" in surge.log(training, "approval")
     # Four intervals were published meanwhile, each with a reason to train; one training was asked for.
     [asked_once] = surge.store.retrainings.of_model("surge")

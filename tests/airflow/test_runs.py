@@ -5,8 +5,6 @@ The tests share one stack and one pinned package, so they leave their runs behin
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,22 +24,8 @@ def params(interval: Interval, **more: Any) -> dict[str, Any]:
     return {"interval_start": interval.start.isoformat(), "interval_end": interval.end.isoformat(), **more}
 
 
-def states(harbour: Harbour, run: DagRun) -> dict[str, str | None]:
-    return {task.task_id: task.state for task in harbour.client.tasks(run.dag_id, run.run_id)}
-
-
 def tries(harbour: Harbour, run: DagRun, task_id: str) -> int:
     return max(t.try_number for t in harbour.client.tasks(run.dag_id, run.run_id) if t.task_id == task_id)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 600) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(1)
-    raise AssertionError(f"{what} did not happen within {seconds:.0f} seconds")
 
 
 def end_of(log: str) -> str:
@@ -70,7 +54,7 @@ def test_an_asset_is_waited_for(harbour: Harbour) -> None:
     # First of all: the scores that it waits for must not be there yet. The last test sees the end.
     harbour.client.unpause("score_ebb")
     run = harbour.client.trigger("score_ebb", conf=params(day("2024-02-02")), run_id="waits")
-    until(lambda: states(harbour, run)["ready"] == "deferred", "waiting for the asset")
+    harbour.until(lambda: harbour.states(run)["ready"] == "deferred", "waiting for the asset")
 
 
 def test_a_wrong_param_fails_at_once_and_the_log_ends_with_the_fix(harbour: Harbour) -> None:
@@ -87,7 +71,7 @@ def test_a_wrong_param_fails_at_once_and_the_log_ends_with_the_fix(harbour: Harb
         assert run.state == "failed"
         assert tries(harbour, run, "ready") == 1, "trying again can't help"
         assert fix in end_of(harbour.log(run, "ready")).splitlines()[-1]
-        assert set(states(harbour, run).values()) == {"failed", "upstream_failed"}
+        assert set(harbour.states(run).values()) == {"failed", "upstream_failed"}
 
 
 def test_who_starts_a_training_with_a_reason_pins(harbour: Harbour, pinned: DagRun) -> None:
@@ -106,10 +90,10 @@ def test_the_scheduler_scores_the_latest_interval_once_the_source_is_ready(
     def scheduled() -> list[DagRun]:
         return [run for run in client.runs("score_tides") if run.run_type == "scheduled"]
 
-    run = until(scheduled, "a scheduled run")[0]
+    run = harbour.until(scheduled, "a scheduled run")[0]
     assert run.interval_start is not None and run.interval_end is not None
     assert timedelta(0) <= datetime.now(UTC) - run.interval_end < timedelta(days=1)
-    until(lambda: states(harbour, run)["ready"] == "deferred", "waiting without a worker")
+    harbour.until(lambda: harbour.states(run)["ready"] == "deferred", "waiting without a worker")
     harbour.execute("INSERT INTO harbour.loaded VALUES (%s)", run.interval_end)
     assert client.wait("score_tides", run.run_id, seconds=900).finished
     # Days of today are like no day of training, so the run may stop as an outage; its rows are right.
@@ -147,7 +131,7 @@ def test_the_publication_is_an_asset_event_and_ends_the_waiting(harbour: Harbour
     assert newest["extra"]["package_sha256"] == run.package_sha256
     assert newest["extra"]["rows"] == run.rows_scored
     waiting = harbour.client.run("score_ebb", "waits")
-    until(lambda: states(harbour, waiting)["ready"] == "success", "the end of the waiting")
+    harbour.until(lambda: harbour.states(waiting)["ready"] == "success", "the end of the waiting")
 
 
 def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbour, pinned: DagRun) -> None:
@@ -155,20 +139,16 @@ def test_a_retraining_waits_for_a_person_and_the_scoring_for_both(harbour: Harbo
     first = harbour.store.pins.current("tides")
     assert first is not None
     run = client.trigger("score_tides", conf=params(interval, retrain="always", wait=True))
-    training = until(
+    training = harbour.until(
         lambda: [one for one in client.runs("train_tides") if one.run_id.startswith("score__2024-02-15")],
         "the training",
     )[0]
-    until(lambda: states(harbour, training).get("approval") == "awaiting_input", "waiting for a person")
-    assert states(harbour, run)["extract"] is None
-    path = f"dags/train_tides/dagRuns/{training.run_id}/taskInstances/approval/-1/hitlDetails"
-    asked = client.request("GET", path)
+    asked = harbour.asked(training, "approval")
+    assert harbour.states(run)["extract"] is None
     assert asked["options"] == ["Approve", "Reject"]
     assert asked["defaults"] == ["Reject"]
     assert first.version in asked["body"] and "rmse" in asked["body"]
-    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "it knows February too"}}
-    time.sleep(3)  # no person answers in the second of the question; Airflow would ask again (test_actions)
-    client.request("PATCH", path, answer)
+    harbour.answer(training, "approval", "Approve", "it knows February too")
     assert client.wait("score_tides", run.run_id, seconds=900).state == "success"
     pin = harbour.store.pins.current("tides")
     assert pin is not None and pin.pin_id > first.pin_id
@@ -186,7 +166,7 @@ def test_failures_of_the_source_publish_nothing(harbour: Harbour, pinned: DagRun
     assert twice.state == "failed"
     assert tries(harbour, twice, "extract") == 1, "trying again can't help"
     assert "fix:" in end_of(harbour.log(twice, "extract"))
-    assert states(harbour, twice)["publish"] == "upstream_failed"
+    assert harbour.states(twice)["publish"] == "upstream_failed"
 
     harbour.execute(  # other tests read that day, too
         "DELETE FROM harbour.readings a USING harbour.readings b WHERE a.ctid > b.ctid"

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from rescore.errors import SpecError, UnknownModelError
 from rescore.folder import ModelFolder, find_models, load_model
@@ -360,7 +361,7 @@ def test_what_determines_a_score_is_listed(write: Write, tmp_path: Path) -> None
 
 def test_a_specification_does_not_change(write: Write) -> None:
     spec: ModelSpec = write().spec
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(ValidationError, match="frozen"):
         spec.owner = "somebody else"
 
 

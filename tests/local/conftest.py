@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,14 +55,3 @@ def server(home: Path) -> Iterator[LocalPostgres]:
     server = LocalPostgres(home, tied=True, settings={"fsync": "off"})
     yield server
     server.stop()
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    def wait(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds} seconds"
-            time.sleep(0.02)
-
-    return wait

@@ -7,7 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rescore.local import AirflowClient, LocalStack, Process, TaskState
 from rescore.local.health import check
 from rescore.local.run_state import RunState
 from rescore.settings import Settings
+from tests.shared.waiting import until
 
 pytestmark = pytest.mark.airflow
 
@@ -203,20 +204,17 @@ def test_a_dag_that_is_not_there_is_reported_with_the_import_errors(client: Airf
 
 
 def test_a_sigkill_in_the_middle_of_a_task_leaves_no_process(
-    user: subprocess.Popen[str],
-    stack: LocalStack,
-    client: AirflowClient,
-    eventually: Callable[..., None],
+    user: subprocess.Popen[str], stack: LocalStack, client: AirflowClient
 ) -> None:
     client.wait_for_dag("sleeper")
     client.unpause("sleeper")
     run = client.trigger("sleeper")
-    eventually(lambda: [task.state for task in client.tasks("sleeper", run.run_id)] == ["running"])
+    until(lambda: [task.state for task in client.tasks("sleeper", run.run_id)] == ["running"])
     state = state_of(stack)
     started: list[Process] = [state.supervisor, *state.supervisor.descendants()]
     assert len(started) > 15
     user.send_signal(signal.SIGKILL)
-    eventually(lambda: not [process for process in started if process.alive()], seconds=60)
+    until(lambda: not [process for process in started if process.alive()], seconds=60)
     assert stack.status().phase == "not running"
     with pytest.raises(AirflowRequestError, match="does not answer"):
         client.run("sleeper", run.run_id)

@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg2
@@ -16,6 +15,7 @@ import pytest
 from rescore.errors import LocalStackError
 from rescore.local import LocalPostgres, Process, postgres, postgres_binaries
 from rescore.local.identity import Identity, unprivileged, wrapped
+from tests.shared.waiting import until
 
 
 def query(url: str, sql: str) -> object:
@@ -98,9 +98,7 @@ def test_a_killed_server_whose_id_was_given_to_another_process_starts_again(serv
     assert query(url, "select answer from kept") == (42,)
 
 
-def test_a_tied_server_dies_with_its_parent_even_by_sigkill(
-    home: Path, eventually: Callable[..., None]
-) -> None:
+def test_a_tied_server_dies_with_its_parent_even_by_sigkill(home: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from rescore.local import LocalPostgres\n"
         f"LocalPostgres(Path({str(home)!r}), tied=True).start()\n"
@@ -116,7 +114,7 @@ def test_a_tied_server_dies_with_its_parent_even_by_sigkill(
     family = [main, *main.descendants()]
     parent.kill()
     parent.communicate()
-    eventually(lambda: not any(process.alive() for process in family))
+    until(lambda: not any(process.alive() for process in family))
 
 
 def test_a_taken_port_is_named_with_the_fix(server: LocalPostgres) -> None:

@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rescore.errors import LocalStackError
 from rescore.local import LocalPostgres, LocalStack, Process, environment
 from rescore.local.run_state import RunState
 from rescore.settings import Settings
+from tests.shared.waiting import until
 
 USER = """
 import sys
@@ -70,13 +70,13 @@ def test_a_session_ends_what_it_started(settings: Settings, stack: LocalStack) -
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 def test_nothing_outlives_the_last_user_however_it_ends(
-    settings: Settings, stack: LocalStack, eventually: Callable[..., None], end: signal.Signals
+    settings: Settings, stack: LocalStack, end: signal.Signals
 ) -> None:
     user = start_user(settings)
     started = everything(settings)
     user.send_signal(end)
     user.communicate()
-    eventually(lambda: not alive(started))
+    until(lambda: not alive(started))
 
 
 def test_two_users_share_one_stack_and_the_last_one_ends_it(settings: Settings, stack: LocalStack) -> None:
@@ -138,12 +138,12 @@ def test_what_breaks_because_a_component_died_says_so(settings: Settings, stack:
 
 
 def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(
-    settings: Settings, stack: LocalStack, eventually: Callable[..., None]
+    settings: Settings, stack: LocalStack
 ) -> None:
     stack.up(airflow=False)
     started = everything(settings)
     started[0].send(signal.SIGKILL)
-    eventually(lambda: not alive(started))
+    until(lambda: not alive(started))
     assert stack.status().phase == "not running"
     stack.up(airflow=False)
     assert stack.status().ready
