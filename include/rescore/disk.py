@@ -94,8 +94,8 @@ def disk_errors(folders: Iterable[Path]) -> Iterator[None]:
     Parameters
     ----------
     folders : iterable of Path
-        What the block writes to. An error that does not name its file is blamed on the one of them with
-        the least room.
+        What the block writes to, beside the folder for temporary files. An error that does not name its
+        file is blamed on the one with the least room.
 
     Raises
     ------
@@ -108,9 +108,8 @@ def disk_errors(folders: Iterable[Path]) -> Iterator[None]:
         if not is_disk_full(error):
             raise
         written = error.filename2 or error.filename  # of a copy or a move, the second is the target
-        named = [Path(os.fsdecode(written)).parent] if written else list(folders)
-        if not named:
-            raise
+        temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - only named, not written to
+        named = [Path(os.fsdecode(written)).parent] if written else [*folders, temporary]
         raise disk_full(error, min(named, key=lambda folder: _free(_existing(folder)))) from error
 
 

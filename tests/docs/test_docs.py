@@ -11,6 +11,7 @@ import yaml
 from typer.main import get_command
 
 from rescore.cli import app
+from rescore.local import SINGLE_THREADED
 from rescore.spec import ModelSpec
 from rescore.store.schema.tables import metadata
 
@@ -60,6 +61,15 @@ def test_every_environment_variable_of_the_guides_is_read_somewhere():
     named = {name for _, name in _texts(r"(RESCORE_[A-Z_]+[A-Z])")} - {"RESCORE_CONNECTION_SALES"}
     missing = {name for name in named if name not in code and not name.startswith("RESCORE_TEST")}
     assert missing == set()
+
+
+@pytest.mark.parametrize(
+    "file", ["Makefile", "Dockerfile", "docker-compose.yaml", "docs/guides/install-into-airflow.md"]
+)
+def test_the_thread_variables_are_the_same_wherever_they_are_set(file):
+    assert set(re.findall(r"\b[A-Z]+_(?:NUM|MAXIMUM)_THREADS\b", (ROOT / file).read_text())) == set(
+        SINGLE_THREADED
+    )
 
 
 #: Folders whose content belongs to a user, to a model folder in general or to git, not to this checkout.

@@ -7,8 +7,10 @@ Nothing is decided here. Heavy libraries load inside the command that needs them
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +30,7 @@ from rescore.cli import (
     training,
 )
 from rescore.cli.terminal import stderr, stdout
+from rescore.disk import disk_errors
 from rescore.errors import RescoreError
 
 __all__ = ["app", "main"]
@@ -64,7 +67,8 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; an error of ours is printed whole, without a traceback, and exits 1."""
     try:
-        app(args=list(argv) if argv is not None else None)
+        with disk_errors([Path(os.environ.get("RESCORE_HOME") or "var")]):
+            app(args=list(argv) if argv is not None else None)
     except RescoreError as error:
         stderr.print(f"error: {escape(str(error))}", style="red", soft_wrap=True)
         sys.exit(1)

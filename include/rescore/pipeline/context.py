@@ -148,10 +148,10 @@ class Context:
 
     @property
     def written_folders(self) -> list[Path]:
-        """Every folder of this machine that a run writes to, for an error of a full disk."""
+        """What a run writes to on this machine, to be named when a disk is full."""
         home = self.settings.home
         archive = [Path(self.settings.archive)] if self.archive.is_local else []
-        return [home / "scratch", home / "cache", Path(os.environ.get("TMPDIR") or "/tmp"), *archive]  # noqa: S108
+        return [home / "scratch", home / "cache", *archive]
 
 
 def utc_now() -> datetime:

@@ -16,8 +16,9 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import fsspec
@@ -60,7 +61,7 @@ class Archive:
         self._fs: Any = filesystem
         self._root: str = root.rstrip("/")
         self._local = isinstance(filesystem, LocalFileSystem)
-        self._cache = cache if cache is not None else Path.home() / ".rescore-cache"
+        self._cache = cache if cache is not None else _own_cache()
         self.url = url
 
     def __repr__(self) -> str:
@@ -212,7 +213,7 @@ class Archive:
     def _reaching(self) -> Iterator[None]:
         """Say in our words that the archive can't be reached, or that its disk is full."""
         try:
-            with disk_errors([Path(self._root)] if self._local else []):
+            with disk_errors([Path(self._root)]) if self._local else nullcontext():
                 yield
         except OSError as error:
             raise StoreUnavailableError(
@@ -221,6 +222,13 @@ class Archive:
                 expected="a folder or bucket we may read and write",
                 fix="check the path, its rights and its free space",
             ) from error
+
+
+def _own_cache() -> Path:
+    try:
+        return Path.home() / ".rescore-cache"
+    except RuntimeError:  # a user that has a number only, as in a container
+        return Path(gettempdir()) / f"rescore-cache-{os.getuid()}"
 
 
 def _named(found: str) -> Sha256:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from rescore.disk import disk_errors
 from rescore.errors import RescoreError
 
 __all__ = ["fail_typed", "log_reason"]
@@ -27,7 +30,8 @@ def fail_typed(function: Callable[..., Result]) -> Callable[..., Result]:
     @functools.wraps(function)
     def stage(*args: Any, **kwargs: Any) -> Result:
         try:
-            return function(*args, **kwargs)
+            with disk_errors([Path(os.environ.get("RESCORE_HOME") or "var")]):
+                return function(*args, **kwargs)
         except RescoreError as error:
             if error.retryable:
                 raise

@@ -1,0 +1,83 @@
+"""Full disks are typed errors that name the folder; what is private is so; users may have no name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rescore.disk import disk_errors, is_disk_full, private_folder
+from rescore.errors import DiskFullError
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_names_the_folder_of_the_file(number: int, tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError) as caught, disk_errors([Path("/")]):
+        raise OSError(number, os.strerror(number), str(tmp_path / "file"))
+    assert caught.value.retryable
+    assert caught.value.data["folder"] == str(tmp_path)
+    assert caught.value.data["free_bytes"] > 0
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_of_a_copy_the_target_is_blamed(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with pytest.raises(DiskFullError) as caught, disk_errors([]):
+        raise OSError(errno.ENOSPC, "full", "/etc/hosts", None, str(tmp_path / "target" / "file"))
+    assert caught.value.data["folder"] == str(tmp_path / "target")
+
+
+def test_an_error_without_a_file_blames_the_folder_with_the_least_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with pytest.raises(DiskFullError) as caught, disk_errors([Path("/proc")]):  # a disk without room
+        raise OSError(errno.ENOSPC, "full")
+    assert caught.value.data == {"folder": "/proc", "free_bytes": 0}
+
+
+def test_other_errors_pass(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), disk_errors([tmp_path]):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_a_folder_for_temporary_files_that_is_full_counts() -> None:
+    assert is_disk_full(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"))
+    assert not is_disk_full(FileNotFoundError(errno.ENOENT, "No such file or directory"))
+
+
+def test_a_private_folder_is_made_or_becomes_so(tmp_path: Path) -> None:
+    folder = private_folder(tmp_path / "a" / "b")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o755)
+    private_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+NAMELESS = """
+import os, sys
+from rescore.store import Archive
+Archive("memory://x")  # an interpreter below /root is out of reach afterwards
+os.environ.pop("HOME", None)
+os.setgid(54321), os.setuid(54321)
+print(Archive("memory://x")._cache)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_name_has_a_cache() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NAMELESS],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={**os.environ},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("rescore-cache-54321")
