@@ -318,11 +318,11 @@ class AirflowSpec(_Declared):
 
     pool: str = "default_pool"
     queue: str | None = None
-    retries: int = Field(default=2, ge=0)
+    retries: int = Field(default=2, ge=0, le=1_000)
     retry_delay: Duration = timedelta(minutes=1)
     execution_timeout: Duration = timedelta(hours=2)
-    tags: list[str] = []
-    max_active_runs: int = Field(default=4, ge=1)
+    tags: list[Annotated[str, Field(max_length=100)]] = []
+    max_active_runs: int = Field(default=4, ge=1, le=1_000)
     executor_config: dict[str, Any] = {}
     notify: list[NotifySpec] = []
     answer_within: Duration = timedelta(days=7)
@@ -336,7 +336,7 @@ class ModelSpec(_Declared):
 
     name: Name
     version: str = Field(pattern=r"^\d+\.\d+$")
-    owner: str
+    owner: str = Field(max_length=500)  # Airflow's own tables have room for so much
     description: str = ""
     consumers: list[Consumer] = []
     source: SourceSpec

@@ -176,6 +176,9 @@ def _latin1(folder: Path) -> None:
         pytest.param(_write("model.yaml", "20s", "99999999999w"), "is longer than", id="duration"),
         pytest.param(_write("model.yaml", "0 0 * * *", "0 0 31 2 *"), "ebb", id="never-due"),
         pytest.param(_write("model.yaml", "retries: 1", f"tags: [{'x' * 101}]"), "100", id="airflow-refuses"),
+        pytest.param(
+            _write("model.yaml", "retries: 1", "max_active_runs: 99999999999"), "max_active_runs", id="size"
+        ),
     ],
 )
 def test_a_broken_model_folder_takes_only_its_own_dags_down(
