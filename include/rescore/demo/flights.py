@@ -30,13 +30,16 @@ import hashlib
 import importlib.util
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from rescore.errors import SettingsError, SourceQueryError, SourceSchemaError, SourceUnavailableError
 from rescore.postgres_url import PostgresUrl
+from rescore.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
 
 __all__ = ["LoadedFlights", "data_folder", "load"]
 
@@ -185,9 +188,7 @@ def data_folder() -> Path:
     return folder
 
 
-def load(
-    url: str, *, schema: str = "flights", progress: Callable[[str], None] | None = None
-) -> LoadedFlights:
+def load(url: str, *, schema: str = "flights", progress: Progress = silent) -> LoadedFlights:
     """Load the flights into ``schema``, in one transaction: all of it or nothing.
 
     Loading twice changes nothing: tables made from the same files by the same loader, with no row
@@ -216,7 +217,6 @@ def load(
     import psycopg2
 
     began = time.perf_counter()
-    say = progress or (lambda line: None)
     folder = data_folder()
     address = PostgresUrl.parse(url, where="the connection for the flights")
     try:
@@ -232,7 +232,7 @@ def load(
         with connection, connection.cursor() as cursor:
             already = _prepare(cursor, schema, _fingerprint(folder))
             if not already:
-                _fill(cursor, schema, folder, say)
+                _fill(cursor, schema, folder, progress)
             rows = {table: _count(cursor, schema, table) for table in TABLES}
             if not already:
                 _sign(cursor, schema, _fingerprint(folder), rows)
@@ -261,7 +261,7 @@ def _fingerprint(folder: Path) -> str:
     return f"rescore demo flights, loader {LOADER}, files sha256:{digest.hexdigest()}"
 
 
-def _prepare(cursor: Any, schema: str, fingerprint: str) -> bool:
+def _prepare(cursor: Cursor, schema: str, fingerprint: str) -> bool:
     """Whether everything is there; if not, leave the schema without our tables."""
     from psycopg2 import sql
 
@@ -296,7 +296,7 @@ def _prepare(cursor: Any, schema: str, fingerprint: str) -> bool:
     return False
 
 
-def _fill(cursor: Any, schema: str, folder: Path, say: Callable[[str], None]) -> None:
+def _fill(cursor: Cursor, schema: str, folder: Path, say: Progress) -> None:
     from psycopg2 import sql
 
     cursor.execute(_STAGING)
@@ -322,14 +322,15 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _count(cursor: Any, schema: str, table: str) -> int:
+def _count(cursor: Cursor, schema: str, table: str) -> int:
     from psycopg2 import sql
 
     cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table)))
-    return int(cursor.fetchone()[0])
+    [(count,)] = cursor.fetchall()
+    return int(count)
 
 
-def _sign(cursor: Any, schema: str, fingerprint: str, rows: dict[str, int]) -> None:
+def _sign(cursor: Cursor, schema: str, fingerprint: str, rows: dict[str, int]) -> None:
     """Write on each table what it was made from, so that the next load knows it."""
     from psycopg2 import sql
 

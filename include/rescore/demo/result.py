@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +14,7 @@ from rich.table import Table
 from rescore import pipeline
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.progress import Progress
 from rescore.report import drift_report_of
 from rescore.store import Run
 
@@ -37,7 +37,7 @@ NEXT = {
 
 def show(
     out: Console,
-    say: Callable[[str], None],
+    say: Progress,
     ctx: pipeline.Context,
     folder: ModelFolder,
     intervals: list[Interval],
@@ -47,49 +47,28 @@ def show(
 
     Every published run is measured against its labels and derived again here.
     """
+    table = _empty_table()
+    published = identical = 0
     problems: list[str] = []
-    identical = published = 0
-    table = Table(
-        title="Flights of New York, April 2013: will each arrive 15 minutes late or more?",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    for heading in ("day", "rows", "quarantined", "scored", "package"):
-        table.add_column(heading, justify="left" if heading in {"day", "package"} else "right")
-    table.add_column("verdict")
-    table.add_column("most drifted")
-    table.add_column("AUC", justify="right")
-    table.add_column("scored again")
-
     for interval in intervals:
         runs = ctx.store.runs.published(folder.name, interval)
         if not runs:
             problems.append(f"nothing was published for {interval}")
             continue
-        run = runs[-1]
-        published += 1
         say(f"deriving {_day(folder, interval)} again")
-        again = pipeline.reproduce_run(ctx, run.run_id)
-        identical += again.verdict == "identical"
-        measured = pipeline.measure_run(ctx, run.run_id, interval.end + timedelta(days=2))
-        auc = measured.measure("auc").value
-        table.add_row(
-            *_counts(folder, run),
-            run.verdict or "",
-            _most_drifted(ctx, run),
-            "" if auc is None else f"{auc:.3f}",
-            again.verdict.replace("_", " "),
-        )
+        again = pipeline.reproduce_run(ctx, runs[-1].run_id).verdict
+        published += 1
+        identical += again == "identical"
+        table.add_row(*_published_cells(ctx, folder, runs[-1]), again.replace("_", " "))
+    if identical != len(intervals):
+        problems.append(f"only {identical} of {len(intervals)} runs were reproduced bit for bit")
     stopped = ctx.store.runs.latest(folder.name, limit=1, interval=outage)[0]
-    table.add_row(
-        *_counts(folder, stopped), f"{stopped.verdict}, {stopped.state}", _most_drifted(ctx, stopped), "", ""
-    )
+    verdict = f"{stopped.verdict}, {stopped.state}"
+    table.add_row(*_counts(folder, stopped), verdict, _most_drifted(ctx, stopped), "", "")
     if stopped.verdict != "outage" or stopped.publication is not None:
         problems.append(
             f"31 December is {stopped.state} with verdict {stopped.verdict}, not a stopped outage"
         )
-    if identical != len(intervals):
-        problems.append(f"only {identical} of {len(intervals)} runs were reproduced bit for bit")
 
     out.print()
     out.print(table)
@@ -103,6 +82,30 @@ def show(
     for command, what in NEXT.items():
         out.print(f"  {command:<54} {what}", soft_wrap=True)
     return problems
+
+
+def _empty_table() -> Table:
+    title = "Flights of New York, April 2013: will each arrive 15 minutes late or more?"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    numbers = {"rows", "quarantined", "scored", "AUC"}
+    for heading in (
+        *("day", "rows", "quarantined", "scored", "package"),
+        *("verdict", "most drifted", "AUC", "scored again"),
+    ):
+        table.add_column(heading, justify="right" if heading in numbers else "left")
+    return table
+
+
+def _published_cells(ctx: pipeline.Context, folder: ModelFolder, run: Run) -> list[str]:
+    """A run's row of the table, up to its AUC; that is measured here, with the labels of two days later."""
+    measured = pipeline.measure_run(ctx, run.run_id, run.interval.end + timedelta(days=2))
+    auc = measured.measure("auc").value
+    return [
+        *_counts(folder, run),
+        run.verdict or "",
+        _most_drifted(ctx, run),
+        "" if auc is None else f"{auc:.3f}",
+    ]
 
 
 def _day(folder: ModelFolder, interval: Interval) -> str:

@@ -20,6 +20,7 @@ from rescore.demo import flights, result
 from rescore.errors import LocalStackError
 from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
+from rescore.progress import Progress
 from rescore.settings import Settings
 
 __all__ = ["run_demo", "what_runs"]
@@ -36,7 +37,7 @@ LAST_DUE = datetime(2013, 4, 7, 4, tzinfo=NEW_YORK)
 OUTAGE_DUE = datetime(2013, 12, 31, 4, tzinfo=NEW_YORK)
 
 
-def run_demo(out: Console, say: Callable[[str], None]) -> int:
+def run_demo(out: Console, say: Progress) -> int:
     """Run the demo and print its result.
 
     Parameters
@@ -80,7 +81,7 @@ def what_runs(stack: LocalStack) -> str:
     )
 
 
-def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[str]:
+def _run(out: Console, say: Progress, stack: LocalStack) -> list[str]:
     settings = Settings.from_environment({**os.environ, **stack.environment()})
     ctx = pipeline.Context.from_environment(settings, progress=say)
     client = stack.client()
@@ -113,7 +114,7 @@ def _run(out: Console, say: Callable[[str], None], stack: LocalStack) -> list[st
     return problems + result.show(out, say, ctx, folder, intervals, outage)
 
 
-def _train(client: AirflowClient, ctx: pipeline.Context, say: Callable[[str], None]) -> None:
+def _train(client: AirflowClient, ctx: pipeline.Context, say: Progress) -> None:
     """Train on January to March through the DAG and pin the package, unless that very one is pinned."""
     pinned = ctx.store.pins.current(MODEL)
     if pinned is not None:
@@ -130,9 +131,7 @@ def _train(client: AirflowClient, ctx: pipeline.Context, say: Callable[[str], No
         raise _failed(client, done)
 
 
-def _backfill(
-    client: AirflowClient, first: Interval, last: Interval, say: Callable[[str], None]
-) -> list[DagRun]:
+def _backfill(client: AirflowClient, first: Interval, last: Interval, say: Progress) -> list[DagRun]:
     client.wait_for_dag(SCORE_DAG)
     client.unpause(SCORE_DAG)
     runs = client.backfill(SCORE_DAG, first.start, last.start, max_active_runs=2, reprocess="completed")
@@ -160,7 +159,7 @@ def _backfill(
     return done
 
 
-def _follow(say: Callable[[str], None]) -> Callable[[DagRun, list[TaskState]], None]:
+def _follow(say: Progress) -> Callable[[DagRun, list[TaskState]], None]:
     """Say each task's end once."""
     said: set[tuple[str, str]] = set()
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -29,6 +29,7 @@ from rescore.local.processes import end_all, end_process
 from rescore.local.run_state import Request, RunFolder, RunState
 from rescore.local.variables import environment, settings_variables
 from rescore.postgres_url import PostgresUrl
+from rescore.progress import Progress, silent
 from rescore.settings import Settings
 
 __all__ = ["LocalStack", "StackStatus", "environment"]
@@ -73,7 +74,7 @@ class LocalStack:
         Folders for Airflow; default: ``AIRFLOW__CORE__DAGS_FOLDER`` and ``..._PLUGINS_FOLDER``, else
         ``dags`` and ``plugins`` in the current folder.
     progress : callable, optional
-        Told each phase of starting and stopping, for a person.
+        Receives each phase of starting and stopping, as a line for a person.
     """
 
     def __init__(
@@ -82,17 +83,17 @@ class LocalStack:
         *,
         dags: Path | None = None,
         plugins: Path | None = None,
-        progress: Callable[[str], None] | None = None,
+        progress: Progress = silent,
     ) -> None:
         self.settings = settings
         self._run = RunFolder(settings.home / "run")
         self._dags = dags or Path(os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")).absolute()
         self._plugins = plugins or Path(os.environ.get("AIRFLOW__CORE__PLUGINS_FOLDER", "plugins")).absolute()
-        self._progress = progress or (lambda phase: None)
+        self._progress = progress
         self._lease: IO[str] | None = None
 
     @classmethod
-    def from_environment(cls, *, progress: Callable[[str], None] | None = None) -> LocalStack:
+    def from_environment(cls, *, progress: Progress = silent) -> LocalStack:
         """The stack that the environment variables describe."""
         return cls(Settings.from_environment(), progress=progress)
 
