@@ -271,6 +271,16 @@ class DriftSpec(_Declared):
         return self
 
 
+class PerformanceSpec(_Declared):
+    """When realised performance is an alarm: the model's metric over the last week with labels.
+
+    It is ``worse`` when its whole interval lies beyond ``alarm_at``, in the metric's unit. Default: the bound
+    that the package's own hold-out and folds give, 95 % of which lies within.
+    """
+
+    alarm_at: float | None = None
+
+
 class PromotionSpec(_Declared):
     """When a challenger replaces the champion.
 
@@ -299,12 +309,13 @@ class NotifySpec(_Declared):
 
     ``failed``: a task of the model's DAGs failed for good, an outage among them. ``held``: a run waits
     for a person to release it. ``verdict``: published scores drifted as ``drift.acts_on`` says, or
-    worse. ``approval``: a package waits for approval.
+    worse. ``performance``: realised performance is worse than the bound, or labels came that training never
+    saw. ``approval``: a package waits for approval.
     """
 
     notifier: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
-    events: list[Literal["failed", "held", "verdict", "approval"]] = Field(
-        default=["failed", "held", "verdict", "approval"], min_length=1
+    events: list[Literal["failed", "held", "verdict", "performance", "approval"]] = Field(
+        default=["failed", "held", "verdict", "performance", "approval"], min_length=1
     )
     arguments: dict[str, Any] = {}
 
@@ -349,6 +360,7 @@ class ModelSpec(_Declared):
     training: TrainingSpec
     validation: ValidationSpec = ValidationSpec()
     drift: DriftSpec = DriftSpec()
+    performance: PerformanceSpec = PerformanceSpec()
     promotion: PromotionSpec = PromotionSpec()
     retention: RetentionSpec = RetentionSpec()
     airflow: AirflowSpec = AirflowSpec()

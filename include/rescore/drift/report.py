@@ -301,6 +301,15 @@ class DriftReport(Document):
         return tuple(feature.name for feature in self.features if feature.outage)
 
     @property
+    def remedy(self) -> str:
+        """What to do about an outage: a feature that training never had is no fault of the source."""
+        broken = [feature for feature in self.features if feature.outage]
+        born = [feature.name for feature in broken if feature.missing_reference_min == 1 != feature.missing]
+        if broken and len(born) == len(broken):
+            return f"train again on a window that has {', '.join(born)}, or drop it from the features"
+        return "correct the source and score again"
+
+    @property
     def worst_first(self) -> list[FeatureDrift]:
         """The features, the most unusual first; see :func:`worst_first`."""
         return worst_first(self.features)

@@ -16,6 +16,7 @@ from rescore.performance.report import (
     Segment,
     measures_of,
 )
+from rescore.performance.verdict import judged
 
 __all__ = [
     "METRICS",
@@ -29,6 +30,7 @@ __all__ = [
     "Segment",
     "auc_interval",
     "estimated_performance",
+    "judged",
     "label_texts",
     "main_metric",
     "measure",

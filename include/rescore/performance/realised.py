@@ -163,7 +163,7 @@ def _truth(
         right = pc.equal(texts, positive)
     else:
         right = pc.equal(texts, joined["label"].cast(pa.string()).combine_chunks())
-    truth = np.asarray(right.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    truth = np.array(right.cast(pa.float64()).to_numpy(zero_copy_only=False))
     if trained_on is None:
         return truth, Counter()
     strange = pc.invert(pc.is_in(texts, value_set=pa.array(trained_on, pa.string())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -121,6 +121,8 @@ class PerformanceReport(Coverage, Document):
         Labels that training never saw, and how many rows have each. Such rows are in no metric.
     week : PerformanceWeek or None
         The last run measured with its week keeps the week's metrics too.
+    latest : LatestPerformance or None
+        The last run measured at a time keeps the verdict on the model's last days, too.
     """
 
     FORMAT: ClassVar[int] = 2  # 1 had each metric as three flat fields
@@ -131,6 +133,7 @@ class PerformanceReport(Coverage, Document):
     segments: dict[str, tuple[Segment, ...]] = Field(default_factory=dict)
     unknown_labels: dict[str, int] = Field(default_factory=dict)
     week: PerformanceWeek | None = None
+    latest: LatestPerformance | None = None
 
     def unknown_label_warning(self) -> str:
         """What to do about labels that training never saw; empty if there are none."""
@@ -201,12 +204,21 @@ class LatestPerformance(Measure):
         End of the last interval with labels.
     unknown_labels : dict of str to int
         Labels that training never saw, and their rows. With any, the value is None.
+    verdict : str
+        ``ok``, ``worse`` (the whole interval lies beyond ``bound``) or ``unknown_labels``.
+    sentence : str
+        Why, for people.
+    bound : float or None
+        What is declared (``performance.alarm_at``), else what the package's hold-out and folds give.
     """
 
     metric: str
     rows: int
     until: datetime
     unknown_labels: dict[str, int] = Field(default_factory=dict)
+    verdict: Literal["ok", "worse", "unknown_labels"] = "ok"
+    sentence: str = ""
+    bound: Number = None
 
 
 def measures_of(flat: Mapping[str, float | None]) -> dict[str, dict[str, float | None]]:

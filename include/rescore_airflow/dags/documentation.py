@@ -38,7 +38,8 @@ most unusual features and the performance of the last labelled week. **Failed?**
 database; the scores stand."""
 NOTIFY = """\
 Tells who listens (`airflow.notify` in model.yaml, or the file that `RESCORE_NOTIFY` names) of new runs
-at whose verdict the model acts. **Failed?** A notifier's arguments or its connection; clear this task."""
+at whose verdict the model acts, and of realised performance worse than its bound. **Failed?** A
+notifier's arguments or its connection; clear this task."""
 RETRAIN_IF_DUE = """\
 Starts `train_<model>` if the package is older than declared, or drift or performance ask for it; at most
 once in `drift.retrain_every`, and never beside a training that is under way. Else it is skipped."""

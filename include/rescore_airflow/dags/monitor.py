@@ -11,7 +11,7 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import dag_defaults
 from rescore_airflow.declarations import declared
-from rescore_airflow.notify import listeners, tell_of_verdicts
+from rescore_airflow.notify import listeners, tell_of_performance, tell_of_verdicts
 from rescore_airflow.operators import RetrainIfDue, fail_typed
 
 __all__ = ["monitor_dag"]
@@ -42,7 +42,7 @@ def monitor_dag(model_name: str) -> DAG:
         **dag_defaults(spec, "monitor"),
     ) as dag:
         state: Any = measure.override(outlets=[Asset(f"monitor/{model_name}")])(model_name)
-        if any("verdict" in listener.events for listener in listeners(model_name)):
+        if any({"verdict", "performance"} & {*listener.events} for listener in listeners(model_name)):
             notify(state)
         if spec.asks_for_retraining:
             RetrainIfDue(
@@ -74,5 +74,9 @@ def measure(model_name: str) -> dict[str, Any]:
 @task(doc_md=documents.NOTIFY)
 @fail_typed
 def notify(state: dict[str, Any]) -> int:
-    """Tell people of new runs at whose verdict the model acts; gives how many notifiers were told."""
-    return tell_of_verdicts(state, get_current_context())
+    """Tell people of new runs at whose verdict the model acts, and of performance worse than its bound.
+
+    Gives how many notifiers were told.
+    """
+    context = get_current_context()
+    return tell_of_verdicts(state, context) + tell_of_performance(state, context)

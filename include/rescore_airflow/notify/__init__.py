@@ -1,7 +1,7 @@
-"""Who is told of a verdict, a held run, a package to approve or a failure, and how."""
+"""Who is told of a verdict, of performance, a held run, a package to approve or a failure, and how."""
 
 from rescore_airflow.notify.events import Message, listeners, on_failure, tell, try_to_tell
-from rescore_airflow.notify.verdicts import tell_of_verdicts
+from rescore_airflow.notify.verdicts import tell_of_performance, tell_of_verdicts
 from rescore_airflow.notify.webhook import WebhookNotifier
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "listeners",
     "on_failure",
     "tell",
+    "tell_of_performance",
     "tell_of_verdicts",
     "try_to_tell",
 ]

@@ -36,7 +36,7 @@ class Message:
 
     Attributes
     ----------
-    event : {'failed', 'held', 'verdict', 'approval'}
+    event : {'failed', 'held', 'verdict', 'performance', 'approval'}
         Decides who is told.
     model : str
         The model; empty for the platform's own DAGs.

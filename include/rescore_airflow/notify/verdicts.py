@@ -1,4 +1,4 @@
-"""The message about published scores at whose verdict the model acts."""
+"""The messages about published scores: at whose drift verdict the model acts, and how they came true."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from rescore_airflow.notify.events import Message, tell
 
-__all__ = ["tell_of_verdicts"]
+__all__ = ["tell_of_performance", "tell_of_verdicts"]
 
 
 def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
@@ -29,9 +29,24 @@ def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
     more = f", and {len(runs) - 1} more" if len(runs) > 1 else ""
     lines = [f"{run['interval']}: {run['verdict']}: {run['sentence']}" for run in runs]
     if performance := state["performance"]:
+        value = "not judged" if performance["value"] is None else f"{performance['value']:.4g}"
         lines.append(
-            f"{performance['metric']} of the week until {performance['until']}: {performance['value']:.4g}, "
+            f"{performance['metric']} of the week until {performance['until']}: {value}, "
             f"{performance['rows']:,} labelled rows"
         )
     subject = f"{state['model']}: scores of {last['interval']} are {last['verdict']}{more}"
     return tell(Message("verdict", state["model"], subject, "\n".join(lines), state), context)
+
+
+def tell_of_performance(state: Mapping[str, Any], context: Any) -> int:
+    """Tell people that realised performance is worse than its bound, or that labels have codes of their own.
+
+    Once per measurement: a look that measured nothing repeats nothing. Gives how many notifiers were told.
+    Takes what :func:`tell_of_verdicts` takes.
+    """
+    performance = state["performance"]
+    if not state["measured"] or performance is None or performance["verdict"] == "ok":
+        return 0
+    what = "is worse than it may be" if performance["verdict"] == "worse" else "can't be judged"
+    subject = f"{state['model']}: realised {performance['metric']} {what}"
+    return tell(Message("performance", state["model"], subject, performance["sentence"], state), context)

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rescore.errors import RescoreError
-from rescore.report import RunLine, age, run_lines, span
+from rescore.report import RunLine, age, latest_performance_of, run_lines, span
 
 if TYPE_CHECKING:
+    from rescore.performance import LatestPerformance
     from rescore.pipeline import Context
     from rescore.spec import ModelSpec
 
@@ -60,6 +61,8 @@ class ModelOverview:
         End of the latest published interval, and how long ago that was published.
     history : str or None
         What has to be said of a source that can't show its past.
+    performance : LatestPerformance or None
+        How the last days with labels came true, with its verdict.
     missing : str or None
         The latest interval that was due, if it is not published.
     runs : list of RunLine
@@ -79,6 +82,7 @@ class ModelOverview:
     scores_until: str | None = None
     published: str | None = None
     history: str | None = None
+    performance: LatestPerformance | None = None
     missing: str | None = None
     runs: tuple[RunLine, ...] = ()
     comparisons: tuple[ComparisonLine, ...] = ()
@@ -105,6 +109,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
     timezone = spec.schedule.timezone
     latest = next(iter(ctx.store.runs.published(model, last=1)), None)
     pin = ctx.store.pins.current(model)
+    measured = latest_performance_of(ctx.store, model)
     return ModelOverview(
         name=model,
         dag_id=dag_id,
@@ -114,6 +119,7 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         pin=None
         if pin is None
         else PinLine(pin.version, pin.sha256, pin.who, pin.why, age(now - pin.pinned_at)),
+        performance=None if measured is None else measured.latest,
         scores_until=None if latest is None else span(latest.interval, timezone).partition(" to ")[2],
         published=None
         if latest is None or latest.publication is None

@@ -108,7 +108,20 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
         runs = list(members)
         if due & {run.run_id for run in runs}:
             measured += _measure_week(ctx, folder, week, runs, due, now)
+    if measured:
+        _keep_verdict(ctx, folder, now)
     return measured
+
+
+def _keep_verdict(ctx: Context, folder: ModelFolder, now: datetime) -> None:
+    """Keep the verdict on the last days with the latest measurement, where ``rescore status`` finds it."""
+    try:
+        latest = latest_performance(ctx, folder.name, now)
+    except SpecError:  # of a metric that scores can't give; whoever asks for the metric itself is told
+        return
+    [row] = ctx.store.history.performance_by_run(folder.name, 1)
+    found = PerformanceReport.from_dict(row["metrics"])
+    _record(ctx, row["run_id"], row["as_of"], found.model_copy(update={"latest": latest}))
 
 
 def _measure_week(
@@ -203,13 +216,14 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPe
             )
         if measure.value is None:
             return None
-    return LatestPerformance(
+    latest = LatestPerformance(
         metric=metric,
         **({} if found.unknown_labels else dict(measure)),
         rows=found.labelled,
         until=until,
         unknown_labels=found.unknown_labels,
     )
+    return performance.judged(latest, folder.spec.performance.alarm_at, _in_training(ctx, recent[-1], metric))
 
 
 def _calibration(ctx: Context, run: ScoredRun) -> performance.ScoreCalibration | None:
@@ -259,6 +273,14 @@ def _outcomes(
             )
         )
     return found
+
+
+def _in_training(ctx: Context, run: ScoredRun, metric: str) -> list[float]:
+    """The metric on the hold-out of the run's package, and on each fold of its training."""
+    manifest = ctx.store.packages.find(run.model, run.package_sha256).manifest
+    folds = (manifest.get("evaluation") or {}).get("folds") or []
+    measured = [manifest.get("metrics") or {}, *(fold["metrics"] for fold in folds)]
+    return [float(one[metric]) for one in measured if one.get(metric) is not None]
 
 
 def _trained_on(ctx: Context, run: ScoredRun) -> Sequence[str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rescore.comparison import Comparison
+from rescore.performance import PerformanceReport
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
@@ -90,17 +91,30 @@ def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any
 
 
 def status_rows(ctx: Context) -> list[dict[str, Any]]:
-    """What consumers see in ``scores.status``, by model; ``training`` says it where that is not reproducible.
+    """What consumers see in ``scores.status``, by model, and how realised performance is judged.
 
-    Only rows whose pinned package was adopted have that key.
+    ``performance`` is ``ok``, ``worse``, ``unknown_labels`` or None where nothing was judged, and
+    ``performance_sentence`` says why. Only rows whose pinned package was adopted have ``training``, which
+    says that it is not reproducible.
     """
     rows = []
     for row in ctx.store.history.status():
         pinned = ctx.store.pins.current(row["model"])
         manifest = {} if pinned is None else ctx.store.packages.find(row["model"], pinned.sha256).manifest
         note = manifest.get("training", {}).get("note")
-        rows.append({**row, **({"training": note} if note else {})})
+        rows.append({**row, **_performance(ctx, row["model"]), **({"training": note} if note else {})})
     return rows
+
+
+def _performance(ctx: Context, model_name: str) -> dict[str, str | None]:
+    """The verdict that the latest measurement keeps."""
+    latest = None
+    for row in ctx.store.history.performance_by_run(model_name, 1):
+        latest = PerformanceReport.from_dict(row["metrics"]).latest
+    return {
+        "performance": None if latest is None else latest.verdict,
+        "performance_sentence": None if latest is None else latest.sentence,
+    }
 
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:

@@ -229,7 +229,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
                 f"{run.model} {run.interval} is an outage: {report.sentence}",
                 where=f"run {run.run_id}, {kept.num_rows:,} rows, against package {package.version}",
                 expected="live features as in training; nothing was published",
-                fix=f"correct the source and score again, or `rescore publish {run.run_id} --reason WHY`",
+                fix=f"{report.remedy}, or `rescore publish {run.run_id} --reason WHY`",
                 data={"features": [feature.name for feature in report.features if feature.outage]},
             )
         if declared.acts_at(report.verdict) and declared.on_drift != "nothing":

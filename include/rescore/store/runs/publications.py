@@ -186,7 +186,7 @@ def _refuse_unready(
             f"run {row.run_id} is an outage: {verdict.sentence}",
             where=_where(row),
             expected="a reason, to publish it all the same",
-            fix="mend the source and score again, or publish with a reason",
+            fix="put right what the sentence names and score again, or publish with a reason",
             data={"run_id": row.run_id, "verdict": verdict.verdict},
         )
 
