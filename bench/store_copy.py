@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from rescore.interval import Interval
 from rescore.local import LocalPostgres, postgres_binaries
+from rescore.sha256 import bytes_sha256
 from rescore.spec import ModelSpec
 from rescore.store import Store
 
@@ -90,13 +91,17 @@ def compare(server: LocalPostgres, home: Path, rows: int, repeats: int) -> None:
     store, scores = Store(url), make_scores(rows)
     store.schema.migrate()
     store.models.ensure(make_spec(), KEY)
+    package = bytes_sha256(b"bench")
+    store.packages.add("bench", "1.0.0", package, {}, "file:///bench.whl")
     postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
 
     def psql(command: str) -> None:
         subprocess.run([postgres_binaries() / "psql", url, "-qc", command], check=True)
 
     def stage() -> None:
-        store.scores.stage(store.runs.claim("bench", INTERVAL, INTERVAL.end), scores)
+        run = store.runs.claim("bench", INTERVAL, INTERVAL.end)
+        store.runs.advance(run, "extracted", input_digest=package, rows_extracted=rows)
+        store.scores.stage(run, scores, package_version="1.0.0", package_sha256=package)
         store.close()
 
     stage()

@@ -322,6 +322,10 @@ class StaleFenceError(StoreError):
     """Another attempt claimed this interval later; this one must not publish."""
 
 
+class OverlapError(StoreError):
+    """The interval overlaps a published one of other bounds: the schedule was another one then."""
+
+
 class DiskFullError(RescoreError):
     """A disk has no room for the files of a run; the error names the folder and what is free."""
 

@@ -118,11 +118,15 @@ class Bank:
         ctx.store.reports.record_validation(run, {"success": True})
         ctx.store.runs.advance(run, "validated")
         package = ctx.store.pins.current(MODEL)
-        ctx.store.runs.update(run, package_version=package.version, package_sha256=package.sha256)
         score = chance(kept["amount"].to_numpy(), kept["income"].to_numpy())
         label = pa.array(np.where(score > 0.5, "true", "false"), pa.string())
         scored = kept.select(["loan", "asked_at"]).append_column("score", pa.array(score))
-        ctx.store.scores.stage(run, scored.append_column("label", label))
+        ctx.store.scores.stage(
+            run,
+            scored.append_column("label", label),
+            package_version=package.version,
+            package_sha256=package.sha256,
+        )
         ctx.store.runs.advance(run, "scored")
         report = drift.compare(self.reference, kept, score, spec.drift)
         ctx.store.reports.record_drift(run, report.to_dict())

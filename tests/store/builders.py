@@ -54,7 +54,12 @@ KEY_TYPES = {"branch": pa.string(), "loan_id": pa.int64()}
 
 
 def make_scores(
-    interval: Interval, rows: int = 50, seed: int = 1, kind: str = "binary", values: Any = None
+    interval: Interval,
+    rows: int = 50,
+    seed: int = 1,
+    kind: str = "binary",
+    values: Any = None,
+    within: timedelta = DAY,
 ) -> pa.Table:
     rng = np.random.default_rng(seed)
     scores = rng.random(rows) if values is None else np.asarray(values, dtype="f8")
@@ -62,7 +67,7 @@ def make_scores(
     columns = {
         "branch": pa.array(sorted(f"b{number % 5}é" for number in range(rows)), pa.string()),
         "loan_id": pa.array(range(rows), pa.int64()),
-        "event_time": pa.array(start + rng.integers(0, 86_400_000_000, rows), TIMESTAMP),
+        "event_time": pa.array(start + rng.integers(0, round(within.total_seconds() * 1e6), rows), TIMESTAMP),
         "score": pa.array(scores, pa.float64(), from_pandas=False),
     }
     if kind != "regression":
@@ -92,6 +97,11 @@ class Walk:
         self.store.packages.add(self.spec.name, self.version, sha256, {"seed": 1}, "file:///p.whl")
         self.store.pins.add(self.spec.name, self.version, sha256, who="ada", why="first")
 
+    @property
+    def package(self) -> dict[str, str]:
+        """What made the scores, as staging takes it."""
+        return {"package_version": self.version, "package_sha256": sha(self.spec.name + self.version)}
+
     def claim(self, interval: Interval) -> RunHandle:
         return self.store.runs.claim(self.spec.name, interval, interval.end, code_revision="abc")
 
@@ -112,10 +122,8 @@ class Walk:
         self.store.runs.advance(run, "validated")
 
     def score(self, run: RunHandle, scores: pa.Table) -> None:
-        self.store.scores.stage(run, scores)
-        self.store.runs.advance(
-            run, "scored", package_version=self.version, package_sha256=sha(self.spec.name + self.version)
-        )
+        self.store.scores.stage(run, scores, **self.package)
+        self.store.runs.advance(run, "scored")
 
     def check(self, run: RunHandle, verdict: str = "ok") -> None:
         self.store.reports.record_drift(

@@ -82,6 +82,6 @@ def test_the_first_of_several_hosts_that_answers_is_used(database_url: str) -> N
 
 
 def test_a_string_of_keys_and_values_is_read_too(database_url: str) -> None:
-    dsn = Store(database_url).address.dsn
+    dsn = Store(database_url).database.address.dsn
     assert "://" not in dsn
     assert written_and_read_back(dsn, "1 + 1") == ("2", "2")

@@ -13,7 +13,7 @@ from rescore.digest import table_digest
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
 from rescore.interval import Interval
 from rescore.store import Store
-from tests.store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec
+from tests.store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec, sha
 
 
 def test_registering_is_idempotent_also_at_once(store: Store) -> None:
@@ -84,8 +84,10 @@ def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
     ]
     columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
     scores = pa.table([*columns, pa.array(range(18), pa.float64())], names=[*key, "score"])
+    store.packages.add(name, "1.0.0", sha(name), {}, "file:///p.whl")
     run = store.runs.claim(name, interval, interval.end)
-    store.scores.stage(run, scores)
+    store.runs.advance(run, "extracted", input_digest=sha("input"), rows_extracted=18)
+    store.scores.stage(run, scores, package_version="1.0.0", package_sha256=sha(name))
     assert table_digest(store.scores.of_run(run)) == table_digest(scores)
     with store.database.transaction() as connection:
         months = connection.execute(
@@ -108,10 +110,12 @@ def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
 
 def test_months_are_created_by_many_at_once(walk: Walk, store: Store) -> None:
     runs = [walk.claim(day(number)) for number in range(27, 35)]  # over the end of March
+    for run in runs:
+        walk.extract(run, 50)
 
     def stage(index: int) -> int:
         other = Store(store.database.url)
-        staged = other.scores.stage(runs[index], make_scores(day(27 + index)))
+        staged = other.scores.stage(runs[index], make_scores(day(27 + index)), **walk.package)
         other.close()
         return staged.rows
 
@@ -122,6 +126,9 @@ def test_months_are_created_by_many_at_once(walk: Walk, store: Store) -> None:
 def test_scores_that_do_not_fit_are_refused_before_anything_is_written(walk: Walk, store: Store) -> None:
     run = walk.claim(day())
     good = make_scores(day())
+    with pytest.raises(StoreError, match="has no frozen input"):
+        store.scores.stage(run, good, **walk.package)
+    walk.extract(run, 50)
     swapped = good.take(pa.array([1, 0, *range(2, 50)]))
     wrong = {
         "has other columns": good.select(["branch", "loan_id", "score", "event_time", "label"]),
@@ -133,15 +140,15 @@ def test_scores_that_do_not_fit_are_refused_before_anything_is_written(walk: Wal
     }
     for message, table in wrong.items():
         with pytest.raises(StoreError, match=message):
-            store.scores.stage(run, table)
+            store.scores.stage(run, table, **walk.package)
     assert store.scores.of_run(run).num_rows == 0
-    store.scores.stage(run, good)
-    assert store.scores.stage(run, good).rows == 50  # again: nothing happens
+    store.scores.stage(run, good, **walk.package)
+    assert store.scores.stage(run, good, **walk.package).rows == 50  # again: nothing happens
     with pytest.raises(StoreError, match="has staged other scores already"):
-        store.scores.stage(run, make_scores(day(), seed=2))
+        store.scores.stage(run, make_scores(day(), seed=2), **walk.package)
 
 
 def test_an_unregistered_model_is_named(store: Store) -> None:
     run = store.runs.claim("cars", day(), day().end)
     with pytest.raises(NotFoundError, match="model 'cars' has no score table"):
-        store.scores.stage(run, make_scores(day()))
+        store.scores.stage(run, make_scores(day()), package_version="1.0.0", package_sha256=sha("cars"))

@@ -40,14 +40,9 @@ def attempt(walk: Walk, interval: Interval, seed: int) -> Iterator[RunHandle]:
     walk.extract(run, 8)
     walk.validate(run)
     yield run
-    walk.store.scores.stage(run, scores)
+    walk.store.scores.stage(run, scores, **walk.package)
     yield run
-    walk.store.runs.advance(
-        run,
-        "scored",
-        package_version=walk.version,
-        package_sha256=walk.store.packages.of_model("loans")[0].sha256,
-    )
+    walk.store.runs.advance(run, "scored")
     walk.check(run)
     yield run
     walk.store.publications.publish(run)

@@ -114,7 +114,7 @@ def test_a_stale_fence_neither_stages_nor_publishes(walk: Walk, store: Store) ->
         store.publications.publish(zombie)
     assert caught.value.data["current_fence"] == 3
     with pytest.raises(StaleFenceError):
-        store.scores.stage(late, make_scores(day()))
+        store.scores.stage(late, make_scores(day()), **walk.package)
     with pytest.raises(StaleFenceError):
         store.runs.advance(late, "extracted")
     assert store.publications.of_model("loans") == []

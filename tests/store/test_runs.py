@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from rescore.errors import (
-    DigestMismatchError,
     NotFoundError,
     OutageError,
     RowAccountingError,
@@ -82,7 +81,7 @@ def test_a_state_needs_what_it_stands_for(walk: Walk, store: Store) -> None:
     missing = [
         ("extracted", "input_digest is not recorded"),
         ("validated", "a validation that passed"),
-        ("scored", "package_version is not recorded"),
+        ("scored", "staged scores"),
         ("checked", "a drift report"),
     ]
     steps = (
@@ -105,19 +104,24 @@ def test_facts_that_are_unknown_or_contradict_the_rows_are_refused(walk: Walk, s
     run = walk.checked(day())
     with pytest.raises(StoreError, match="a run has no fact 'verdict'"):
         store.runs.update(run, verdict="ok")
-    with pytest.raises(DigestMismatchError, match="staged other scores than it says"):
-        store.runs.update(run, rows_scored=49)
+    for fact in ({"rows_scored": 49}, {"package_version": "9.9.9", "package_sha256": sha("other")}):
+        with pytest.raises(StoreError, match="a run has no fact"):
+            store.runs.update(run, **fact)
+    with pytest.raises(StoreError, match="what made them changes no more"):
+        store.runs.update(run, input_digest=sha("other"))
+    fresh = walk.claim(day(1))
+    walk.extract(fresh, 50)
+    walk.validate(fresh)
     with pytest.raises(StoreError, match="foreign key"):
-        store.runs.update(run, package_version="9.9.9", package_sha256=sha("other"))
+        store.scores.stage(fresh, make_scores(day(1)), package_version="9.9.9", package_sha256=sha("other"))
     with pytest.raises(StoreError, match="has scores already"):
         store.reports.record_validation(run, {"success": True})
-    staged = store.runs.get(run)
-    store.runs.update(run, rows_scored=50, score_digest=staged.score_digest, query_sha256=sha("sql"))
+    store.runs.update(run, query_sha256=sha("sql"))
     store.publications.publish(run)
     for change in (
         lambda: store.runs.update(run, query_sha256="x"),
         lambda: store.reports.record_drift(run, {"verdict": "ok", "sentence": ""}),
-        lambda: store.scores.stage(run, make_scores(day())),
+        lambda: store.scores.stage(run, make_scores(day()), **walk.package),
     ):
         with pytest.raises(StoreError, match="is published: nothing about it changes any more"):
             change()

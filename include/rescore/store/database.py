@@ -33,10 +33,23 @@ __all__ = [
 ]
 
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
-KNOWN_VERSIONS = ("0001", "0002", "0003", "0004")
+KNOWN_VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.
 _CONNECT_SECONDS = "10"
+
+#: What bounds a wait, where neither the role, the database nor the URL does: nobody waits for ever for
+#: an attempt that stalled inside of its transaction, nor for a client that is gone. ``0`` is Postgres'
+#: own default: no bound.
+_BOUNDS = {
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "300s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+#: The same on the client's end (seconds, probes), as libpq calls it.
+_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 _MIGRATE = "run `rescore store migrate`"
 
@@ -62,7 +75,7 @@ class Database:
     ) -> None:
         self.address = PostgresUrl.parse(
             url, where="environment variable RESCORE_DATABASE_URL"
-        ).with_defaults(connect_timeout=_CONNECT_SECONDS)
+        ).with_defaults(connect_timeout=_CONNECT_SECONDS, **_KEEPALIVES)
         self.url = url
         self.store_schema = checked_name(store_schema, "schema")
         self.consumer_schema = checked_name(consumer_schema, "schema")
@@ -272,6 +285,11 @@ def _prepare(raw: Any, entry: ConnectionPoolEntry) -> None:
         # Moments are read back in UTC, whatever the role's or the database's default.
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.execute("SET application_name = 'rescore'")
+        cursor.execute(
+            "SELECT name FROM pg_settings WHERE name = ANY(%s) AND source = 'default'", [[*_BOUNDS]]
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, _BOUNDS[name]])
     raw.commit()
 
 

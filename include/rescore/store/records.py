@@ -49,14 +49,14 @@ def run_id_of(run: RunReference) -> str:
 
 @dataclass(frozen=True)
 class RunHandle:
-    """The right to publish an interval, as long as nobody claims it later.
+    """An attempt at a run: the right to change it and publish it, until a later attempt begins.
 
     Attributes
     ----------
     run_id : str
         UUID of the run.
     fence : int
-        Grows with every claim of the same model and interval.
+        Grows with every attempt at the same model and interval.
     """
 
     run_id: str
@@ -143,6 +143,11 @@ class Run:
     def going_on(self) -> bool:
         """Whether it has not ended, nor waits for a person; also true of a run whose process was killed."""
         return self.state in OPEN_STATES and not self.held
+
+    @property
+    def handle(self) -> RunHandle:
+        """The latest attempt at the run, as it was read."""
+        return RunHandle(self.run_id, self.fence)
 
     @property
     def claimed_at(self) -> datetime:

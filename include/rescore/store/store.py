@@ -62,7 +62,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0004'
+    '0005'
     """
 
     def __init__(

@@ -16,7 +16,9 @@ from tests.shared.harbour import MODEL, MODELS, TRAINED_AS_OF, Harbour
 
 def test_a_run_says_what_it_was_scored_in_rather_than_what_claimed_it(harbour: Harbour) -> None:
     run_id = pipeline.begin_extract(harbour.ctx, MODEL, harbour.day(31))
-    harbour.ctx.store.runs.update(run_id, environment={"machine": "of the worker that claimed it"})
+    harbour.ctx.store.runs.update(
+        harbour.ctx.store.runs.get(run_id).handle, environment={"machine": "of the worker that claimed it"}
+    )
     run_id = pipeline.score_run(harbour.ctx, pipeline.validate_run(harbour.ctx, run_id))
     assert harbour.ctx.store.runs.get(run_id).environment == numeric_environment()
 

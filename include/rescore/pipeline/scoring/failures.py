@@ -8,25 +8,29 @@ from contextlib import contextmanager
 from rescore.disk import disk_errors
 from rescore.errors import HeldError, OutageError, RescoreError
 from rescore.pipeline.context import Context
+from rescore.store import RunHandle
 
 __all__ = ["recorded"]
 
 
 @contextmanager
-def recorded(ctx: Context, run_id: str) -> Iterator[None]:
-    """Keep with the run why it ended; what can be retried, or a person can release, leaves it open."""
+def recorded(ctx: Context, run: RunHandle) -> Iterator[None]:
+    """Keep with the run why it ended; what can be retried, or a person can release, leaves it open.
+
+    An attempt that is no longer the latest ends nothing.
+    """
     try:
         with disk_errors(ctx.written_folders):
             yield
     except HeldError:
         raise
     except OutageError as error:
-        ctx.store.runs.stop(run_id, error)
+        ctx.store.runs.stop(run, error)
         raise
     except RescoreError as error:
         if not error.retryable:
-            ctx.store.runs.fail(run_id, error)
+            ctx.store.runs.fail(run, error)
         raise
     except Exception as error:
-        ctx.store.runs.fail(run_id, error)
+        ctx.store.runs.fail(run, error)
         raise

@@ -61,8 +61,8 @@ def publish_run(ctx: Context, run_id: str) -> Published:
     reason = None
     if run.verdict == "outage" and ctx.model(run.model).spec.drift.on_outage == "publish_flagged":
         reason = "drift.on_outage: publish_flagged is declared"
-    with recorded(ctx, run_id):
-        publication = ctx.store.publications.publish(run, reason=reason)
+    with recorded(ctx, run.handle):
+        publication = ctx.store.publications.publish(run.handle, reason=reason)
     ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
     return _published(run, publication)
 
@@ -99,8 +99,8 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> Published:
             fix="give both; they are shown beside the scores",
         )
     run = ctx.store.runs.scored(run_id)
-    with recorded(ctx, run_id):
-        publication = ctx.store.publications.publish(run, reason=why, released_by=who)
+    with recorded(ctx, run.handle):
+        publication = ctx.store.publications.publish(run.handle, reason=why, released_by=who)
     if (publication.released_by, publication.reason) != (who, why):
         by = f" by {publication.released_by}" if publication.released_by else ""
         raise StoreError(

@@ -1,9 +1,9 @@
 """Score one interval: extract, validate, score, compare with training, publish.
 
 Each stage takes and returns ids only, so that a DAG task, a command and a notebook call the same
-functions. A stage that finds its run already past it (a retried or cleared task) forks the run:
-the fork inherits the frozen input and holds a newer fence, so that whatever the earlier attempt
-still does can never be published.
+functions. Each call is an attempt with a fence of its own: whatever an earlier attempt at the stage
+still does is refused. A stage that finds its run already past it (a cleared task) forks the run: the
+fork inherits the frozen input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.training_rows import training_rows
-from rescore.store import ExtractedRun
+from rescore.store import ExtractedRun, RunHandle
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ def begin_extract(
         code_revision=code_revision(folder),
         environment=model.numeric_environment(),
     )
-    with recorded(ctx, run.run_id), TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with recorded(ctx, run), TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "input.parquet"
         frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
         uri = ctx.archive.put_input(frozen.path, frozen.digest.root)
@@ -125,9 +125,9 @@ def validate_run(ctx: Context, run_id: str) -> str:
     ValidationError
         A critical expectation failed, or too many rows would be set aside.
     """
-    run = _at(ctx, run_id, "extracted")
+    attempt, run = _attempt(ctx, run_id, "extracted")
     folder = ctx.model(run.model)
-    with recorded(ctx, run.run_id):
+    with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
         report = validation.validate(rows, folder)
         ctx.progress(f"{run.model}: {report.summary()}")
@@ -137,16 +137,16 @@ def validate_run(ctx: Context, run_id: str) -> str:
         if report.success:
             # Before the report: a fork inherits a validation that passed, and with it these rows.
             ctx.store.excluded.record(
-                run,
+                attempt,
                 excluded,
                 positions=report.excluded_positions,
                 kinds=excluded["kind"].to_pylist(),
                 reasons=excluded["reason"].to_pylist(),
             )
-        ctx.store.reports.record_validation(run, report.report().to_dict())
+        ctx.store.reports.record_validation(attempt, report.report().to_dict())
         validation.gate(report, folder.spec)
         ctx.store.runs.advance(
-            run, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)
+            attempt, "validated", rows_quarantined=len(report.quarantined), rows_rejected=len(report.rejected)
         )
     return run.run_id
 
@@ -167,8 +167,8 @@ def score_run(ctx: Context, run_id: str) -> str:
         The package is not what was pinned, was built in another environment, or has no signature that
         holds where the model requires one.
     """
-    run = _at(ctx, run_id, "validated")
-    with recorded(ctx, run.run_id):
+    attempt, run = _attempt(ctx, run_id, "validated")
+    with recorded(ctx, attempt):
         pinned = ctx.store.pins.current(run.model)
         if pinned is None:
             raise NotFoundError(
@@ -180,14 +180,14 @@ def score_run(ctx: Context, run_id: str) -> str:
             )
         refuse_unsigned(ctx, run.model, pinned.sha256)
         package = open_package(ctx, run.model, pinned.sha256)
-        ctx.store.runs.update(
-            run,
+        ctx.store.scores.stage(
+            attempt,
+            predict_run(ctx, run, package),
             package_version=package.version,
             package_sha256=package.sha256,
             environment=package.numeric_environment(),  # the claim could only know the worker's
         )
-        ctx.store.scores.stage(run, predict_run(ctx, run, package))
-        ctx.store.runs.advance(run, "scored")
+        ctx.store.runs.advance(attempt, "scored")
     return run.run_id
 
 
@@ -213,17 +213,18 @@ def drift_run(ctx: Context, run_id: str) -> str:
         return run_id  # the same rows and scores: the same report
     if run.state != "scored":
         run_id = score_run(ctx, run_id)
-    run = ctx.store.runs.scored(run_id)
+    attempt = ctx.store.runs.resume(run_id, "scored")
+    run = ctx.store.runs.scored(attempt)
     folder = ctx.model(run.model)
     declared = folder.spec.drift
-    with recorded(ctx, run.run_id):
+    with recorded(ctx, attempt):
         package = open_package(ctx, run.model, run.package_sha256)
         kept = ctx.kept_rows(run)
         scores = ctx.store.scores.of_run(run)["score"].to_numpy()
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
-        ctx.store.reports.record_drift(run, report.to_dict())
+        ctx.store.reports.record_drift(attempt, report.to_dict())
         if report.verdict == "outage" and declared.on_outage == "stop":
             raise OutageError(
                 f"{run.model} {run.interval} is an outage: {report.sentence}",
@@ -235,8 +236,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
         if declared.acts_at(report.verdict) and declared.on_drift != "nothing":
             _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
             if declared.on_drift == "hold":
-                ctx.store.runs.hold(run, HeldError(f"{report.verdict}: {report.sentence}"))
-        ctx.store.runs.advance(run, "checked")
+                ctx.store.runs.hold(attempt, HeldError(f"{report.verdict}: {report.sentence}"))
+        ctx.store.runs.advance(attempt, "checked")
     return run.run_id
 
 
@@ -270,20 +271,20 @@ def predict_run(ctx: Context, run: ExtractedRun, package: model.Package) -> pa.T
     return scored
 
 
-def _at(ctx: Context, run_id: str, state: Literal["extracted", "validated"]) -> ExtractedRun:
-    """The run in ``state``: itself, or a fork of it if an earlier attempt has gone on from there."""
-    run = ctx.store.runs.get(run_id)
-    if run.state == state:
-        return ctx.store.runs.extracted(run_id)
-    fork = ctx.store.runs.extracted(ctx.store.runs.fork(run, until=state))
-    if fork.state != state:
+def _attempt(
+    ctx: Context, run_id: str, state: Literal["extracted", "validated"]
+) -> tuple[RunHandle, ExtractedRun]:
+    """Begin an attempt at the run in ``state``, or at a fork of it if an earlier one has gone on."""
+    attempt = ctx.store.runs.resume(run_id, state)
+    run = ctx.store.runs.get(attempt)
+    if run.state != state or not isinstance(run, ExtractedRun):
         raise StoreError(
             f"run {run_id} never got as far as {state}",
             where=f"{run.model} {run.interval}, state {run.state}",
             expected=f"a run that was {state}",
             fix="start again from the extraction",
         )
-    return fork
+    return attempt, run
 
 
 def _refuse_other_features(package: model.Package, rows: pa.Table, folder: ModelFolder) -> None:

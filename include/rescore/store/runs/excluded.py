@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, update
 from rescore.errors import RowAccountingError, StoreError
 from rescore.store.binary_copy import copy_in
 from rescore.store.database import Database, run_sql, store_table
-from rescore.store.records import RunReference, run_id_of
+from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import run_row
 from rescore.store.runs.states import open_unscored
 from rescore.store.schema.models import has_tables, score_layout
@@ -31,7 +31,7 @@ class Excluded:
 
     def record(
         self,
-        run: RunReference,
+        run: RunHandle,
         rows: pa.Table,
         *,
         positions: Sequence[int],
@@ -42,7 +42,7 @@ class Excluded:
 
         Parameters
         ----------
-        run : str or RunHandle or Run
+        run : RunHandle
             An open run without scores, of a model that has tables (``models.ensure``).
         rows : pyarrow.Table
             The excluded rows' key columns and event time; more columns are ignored.
@@ -64,7 +64,7 @@ class Excluded:
         unknown = sorted(set(kinds) - set(EXCLUDED_KINDS))
         if len(lengths) > 1 or len(set(positions)) != len(positions) or unknown:
             raise RowAccountingError(
-                f"the excluded rows of run {run_id_of(run)} do not fit together",
+                f"the excluded rows of run {run.run_id} do not fit together",
                 expected=f"per row a kind ({', '.join(EXCLUDED_KINDS)}), a reason and a position of its own",
                 examples=[f"{rows.num_rows} rows", f"{len(positions)} positions", *unknown],
             )

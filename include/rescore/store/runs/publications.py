@@ -11,11 +11,12 @@ from rescore.digest import TableDigest
 from rescore.errors import DigestMismatchError, HeldError, OutageError, RowAccountingError, StoreError
 from rescore.interval import Interval
 from rescore.store.database import Database, where_of
-from rescore.store.records import Publication, RunReference, run_id_of
+from rescore.store.records import Publication, RunHandle, RunReference, run_id_of
 from rescore.store.runs.claims import enter_state, read_claim, refuse_stale
 from rescore.store.runs.excluded import excluded_counts
 from rescore.store.runs.queries import publications_of, run_row
 from rescore.store.runs.scores import stored_digest
+from rescore.store.runs.states import binding
 from rescore.store.schema.models import score_layout
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import publication as publication_table
@@ -36,8 +37,8 @@ class Publications:
         """Make a run's scores what consumers see of its interval.
 
         In one transaction: lock the claim, compare the fence, check row accounting, read the staged
-        rows back and compare their digest, insert the publication. Publishing a run again changes
-        nothing, and gives the publication it has.
+        rows back, compare their digest and that of what made them, insert the publication. Publishing a
+        run again changes nothing, and gives the publication it has.
 
         Parameters
         ----------
@@ -52,7 +53,7 @@ class Publications:
         Raises
         ------
         StaleFenceError
-            A later attempt has claimed the interval.
+            A later attempt has begun, or another run has claimed the interval.
         RowAccountingError
             extracted != scored + quarantined + rejected, or the counts are not those of the rows.
         DigestMismatchError
@@ -75,7 +76,7 @@ class Publications:
             published = _publication(connection, row)
             if published is not None:
                 return published
-            refuse_stale(connection, row)
+            refuse_stale(connection, row, run.fence if isinstance(run, RunHandle) else row.fence)
             _refuse_unready(connection, row, reason, released_by)
             _refuse_unaccounted(connection, row)
             _refuse_tampered(connection, row)
@@ -148,6 +149,16 @@ def _refuse_tampered(connection: Connection, row: Row[Any]) -> None:
             fix="find out who changed them; then score the interval again",
             data={"expected": staged.root, "got": stored.root, "run_id": row.run_id},
         )
+    bound = binding(row.input_digest, row.package_sha256, stored.root, stored.rows)
+    if bound != row.binding:
+        raise DigestMismatchError(
+            f"the scores of run {row.run_id} are not bound to the input and package that it names",
+            where=_where(row),
+            expected=row.binding,
+            examples=[f"got {bound} of {row.input_digest}, {row.package_sha256} and {stored.root}"],
+            fix="find out who changed the run; then score the interval again",
+            data={"expected": row.binding, "got": bound, "run_id": row.run_id},
+        )
 
 
 def _refuse_unready(
@@ -171,7 +182,7 @@ def _refuse_unready(
             fix=f"`rescore publish {row.run_id} --reason WHY`, or correct the source and score it again",
             data={"run_id": row.run_id},
         )
-    if row.score_digest is None or row.package_version is None or row.rows_extracted is None:
+    if row.binding is None or row.rows_extracted is None:
         raise StoreError(
             f"run {row.run_id} has no scores to publish",
             where=_where(row),

@@ -25,7 +25,7 @@ __all__ = ["publications_of", "read_run", "read_runs", "run_row"]
 def run_row(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
     """The row of a run; locked, nobody else changes it before the transaction ends."""
     query = select(run_table).where(run_table.c.run_id == _uuid(run_id))
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     if row is None:
         raise _not_found(run_id)
     return row

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from rescore.interval import parse_moment
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
-from rescore.store.records import RunReference, run_id_of
+from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import run_row
 from rescore.store.runs.states import open_run, open_unscored
 from rescore.store.schema.tables import drift as drift_table
@@ -29,7 +29,7 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_validation(self, run: RunReference, report: Mapping[str, Any]) -> None:
+    def record_validation(self, run: RunHandle, report: Mapping[str, Any]) -> None:
         """Keep a validation report; ``report["success"]`` is its outcome. Before scores are staged."""
         with self._database.transaction() as connection:
             row = open_unscored(connection, run)
@@ -41,7 +41,7 @@ class Reports:
                 report=jsonable(report),
             )
 
-    def record_drift(self, run: RunReference, report: Mapping[str, Any]) -> None:
+    def record_drift(self, run: RunHandle, report: Mapping[str, Any]) -> None:
         """Keep a drift report; verdict and sentence stand beside the scores. A later one replaces it."""
         with self._database.transaction() as connection:
             row = open_run(connection, run)

@@ -23,7 +23,7 @@ from rescore.store.records import (
     ScoredRun,
     run_id_of,
 )
-from rescore.store.runs.claims import begin, enter_state, fork, refuse_stale
+from rescore.store.runs.claims import begin, enter_state, fork, resume
 from rescore.store.runs.queries import read_run, read_runs, run_row
 from rescore.store.runs.states import described, end, open_run, require, set_facts
 from rescore.store.schema.tables import publication_current, publication_history
@@ -97,6 +97,20 @@ class Runs:
         """
         with self._database.transaction() as connection:
             return fork(connection, run_id_of(run), until=until, airflow=airflow)
+
+    def resume(self, run: RunReference, state: OpenState) -> RunHandle:
+        """Begin an attempt at a run that is in ``state``: earlier ones can't change anything any more.
+
+        A run that has gone on from there, has scores or is being written to is forked instead: the
+        handle is then another run's.
+
+        Raises
+        ------
+        StaleFenceError
+            Another run has claimed the interval.
+        """
+        with self._database.transaction() as connection:
+            return resume(connection, run_id_of(run), state)
 
     def get(self, run: RunReference) -> Run:
         """One run.
@@ -229,28 +243,28 @@ class Runs:
             runs = read_runs(connection, query.limit(last))[::-1]
         return [run for run in runs if isinstance(run, ExtractedRun)]
 
-    def update(self, run: RunReference, **facts: Any) -> None:
+    def update(self, run: RunHandle, **facts: Any) -> None:
         """Record facts about an open run (see ``FACTS``).
 
         Raises
         ------
         NotFoundError
             No such run.
+        StaleFenceError
+            A later attempt has begun.
         StoreError
             The run is published, failed or stopped; or no such fact.
-        DigestMismatchError
-            ``score_digest`` or ``rows_scored`` are not those of the staged rows.
         """
         with self._database.transaction() as connection:
             set_facts(connection, open_run(connection, run), facts)
 
-    def advance(self, run: RunReference, state: OpenState, **facts: Any) -> None:
+    def advance(self, run: RunHandle, state: OpenState, **facts: Any) -> None:
         """Record facts and that the run has reached ``state``; reaching it again changes nothing.
 
         Parameters
         ----------
-        run : str or RunHandle or Run
-            The run.
+        run : RunHandle
+            The attempt.
         state : {'extracted', 'validated', 'scored', 'checked'}
             Never earlier than the state the run is in.
         **facts
@@ -271,7 +285,6 @@ class Runs:
             )
         with self._database.transaction() as connection:
             row = open_run(connection, run)
-            refuse_stale(connection, row)
             if OPEN_STATES.index(state) < OPEN_STATES.index(row.state):
                 raise StoreError(
                     f"run {row.run_id} is {row.state}; it can't go back to {state}",
@@ -283,17 +296,17 @@ class Runs:
             if state != row.state:
                 enter_state(connection, row.run_id, state)
 
-    def fail(self, run: RunReference, error: BaseException | str) -> None:
+    def fail(self, run: RunHandle, error: BaseException | str) -> None:
         """Record why the run ends without being published; a run that has ended stays as it is."""
         with self._database.transaction() as connection:
             end(connection, run, "failed", error)
 
-    def stop(self, run: RunReference, error: BaseException | str) -> None:
+    def stop(self, run: RunHandle, error: BaseException | str) -> None:
         """Record that the run was stopped before publishing (an outage); a person may still publish it."""
         with self._database.transaction() as connection:
             end(connection, run, "stopped", error)
 
-    def hold(self, run: RunReference, error: BaseException | str) -> None:
+    def hold(self, run: RunHandle, error: BaseException | str) -> None:
         """Record why a run may be published by a person only; it stays open.
 
         Call it before the run is ``checked``, so that no crash leaves it ready and not held.

@@ -18,10 +18,11 @@ from rescore.errors import StoreError
 from rescore.interval import Interval
 from rescore.store.binary_copy import copy_in, query_batches
 from rescore.store.database import Database, address_of, run_sql, store_table
-from rescore.store.records import RunReference, run_id_of
+from rescore.store.jsonable import jsonable
+from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.claims import refuse_stale
 from rescore.store.runs.queries import run_row
-from rescore.store.runs.states import open_run
+from rescore.store.runs.states import binding, open_run
 from rescore.store.schema.models import ensure_partitions, score_layout
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import run as run_table
@@ -35,18 +36,30 @@ class Scores:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def stage(self, run: RunReference, scores: pa.Table) -> TableDigest:
-        """Write a run's scores, all or none, and record their digest and count.
+    def stage(
+        self,
+        run: RunHandle,
+        scores: pa.Table,
+        *,
+        package_version: str,
+        package_sha256: str,
+        environment: Mapping[str, Any] | None = None,
+    ) -> TableDigest:
+        """Write a run's scores, all or none; record them, and what made them, by one digest.
 
         Staging the same table again changes nothing. Consumers see nothing before it is published.
 
         Parameters
         ----------
-        run : str or RunHandle or Run
+        run : RunHandle
             An open run of a model that has tables (``models.ensure``).
         scores : pyarrow.Table
             Key columns, event time, ``score`` (float64) and, unless a regression, ``label``; ordered by
             key, as extraction orders (text by its UTF-8 bytes).
+        package_version, package_sha256 : str
+            The package that made them.
+        environment : mapping, optional
+            The numeric environment that it ran in; default: the claim's stays.
 
         Returns
         -------
@@ -56,15 +69,15 @@ class Scores:
         Raises
         ------
         StaleFenceError
-            A later attempt has claimed the interval.
+            A later attempt has begun.
         StoreError
             Other columns, rows out of order or twice, an event time outside the interval, or the run has
             other scores already.
         """
-        run_id = run_id_of(run)
+        run_id = run.run_id
         with self._database.transaction() as connection:
             row = run_row(connection, run_id)
-            refuse_stale(connection, row)
+            refuse_stale(connection, row, run.fence)
             layout = score_layout(connection, row.model)
         interval = Interval(row.interval_start, row.interval_end)
         where = f"scores of {row.model} {interval}"
@@ -75,17 +88,24 @@ class Scores:
         with self._database.transaction() as connection:
             ensure_partitions(connection, layout, table[layout.event_time])
         with self._database.transaction() as connection:
-            row = open_run(connection, run_id)
-            refuse_stale(connection, row)
+            row = open_run(connection, run)
+            if row.input_digest is None:
+                raise StoreError(
+                    f"run {run_id} has no frozen input that its scores could be made of",
+                    where=where,
+                    expected="a run that was extracted",
+                    fix="freeze the rows first",
+                )
+            bound = binding(row.input_digest, package_sha256, digest.root, digest.rows)
             if row.score_digest is not None:
                 recorded = TableDigest.from_dict(row.score_digest)
-                if recorded == digest:
+                if row.binding == bound:
                     return digest
                 raise StoreError(
                     f"run {run_id} has staged other scores already",
                     where=where,
-                    expected=recorded.root,
-                    examples=recorded.differences(digest),
+                    expected=f"{recorded.root} by package {row.package_sha256}",
+                    examples=recorded.differences(digest) or [f"got package {package_sha256}"],
                     fix="fork the run and stage the scores there",
                 )
             copy_in(
@@ -94,7 +114,14 @@ class Scores:
                 table,
                 constants={"run_id": uuid.UUID(run_id)},
             )
-            values = {"rows_scored": digest.rows, "score_digest": digest.to_dict()}
+            values = {
+                "rows_scored": digest.rows,
+                "score_digest": digest.to_dict(),
+                "package_version": package_version,
+                "package_sha256": package_sha256,
+                "environment": row.environment if environment is None else jsonable(environment),
+                "binding": bound,
+            }
             connection.execute(update(run_table).where(run_table.c.run_id == run_id).values(values))
         return digest
 

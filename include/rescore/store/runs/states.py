@@ -7,17 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from rescore.errors import DigestMismatchError, RescoreError, StoreError
+from rescore.errors import RescoreError, StoreError
 from rescore.interval import Interval
+from rescore.sha256 import Sha256, bytes_sha256
 from rescore.store.jsonable import jsonable
-from rescore.store.records import OPEN_STATES, OpenState, RunReference, RunState, run_id_of
-from rescore.store.runs.claims import enter_state
+from rescore.store.records import OPEN_STATES, OpenState, RunHandle, RunState
+from rescore.store.runs.claims import enter_state, read_claim, refuse_stale
 from rescore.store.runs.queries import run_row
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import validation as validation_table
 
-__all__ = ["FACTS", "described", "end", "open_run", "open_unscored", "require", "set_facts"]
+__all__ = ["FACTS", "binding", "described", "end", "open_run", "open_unscored", "require", "set_facts"]
 
 #: What ``Runs.update`` may set.
 FACTS = (
@@ -25,23 +26,26 @@ FACTS = (
     "input_uri",
     "query_sha256",
     "rows_extracted",
-    "rows_scored",
     "rows_quarantined",
     "rows_rejected",
-    "package_version",
-    "package_sha256",
-    "score_digest",
     "code_revision",
     "environment",
     "airflow",
 )
-# Set by staging, from the rows themselves; whoever says something else is mistaken.
-_STAGED = ("rows_scored", "score_digest")
+# What the scores were made of: fixed once they are staged.
+_BOUND = ("input_digest", "rows_extracted", "rows_quarantined", "rows_rejected")
 
 
-def open_run(connection: Connection, run: RunReference) -> Row[Any]:
-    """Lock the run's row; refuse a run that has ended."""
-    row = run_row(connection, run_id_of(run), lock=True)
+def binding(input_digest: str, package_sha256: str, score_digest: str, rows_scored: int) -> Sha256:
+    """One digest over what made a run's scores and the scores themselves; ``v0005`` says it in SQL."""
+    parts = ("rescore binding 1", input_digest, package_sha256, score_digest, rows_scored)
+    return bytes_sha256("\n".join(str(part) for part in parts).encode())
+
+
+def open_run(connection: Connection, run: RunHandle) -> Row[Any]:
+    """Lock the run's row; refuse an attempt that is no longer the latest, and a run that has ended."""
+    row = run_row(connection, run.run_id, lock=True)
+    refuse_stale(connection, row, run.fence)
     if row.state not in OPEN_STATES:
         raise StoreError(
             f"run {row.run_id} is {row.state}: nothing about it changes any more",
@@ -53,7 +57,7 @@ def open_run(connection: Connection, run: RunReference) -> Row[Any]:
     return row
 
 
-def open_unscored(connection: Connection, run: RunReference) -> Row[Any]:
+def open_unscored(connection: Connection, run: RunHandle) -> Row[Any]:
     """Lock the run's row; refuse a run that has ended, or has scores."""
     row = open_run(connection, run)
     if row.score_digest is not None:
@@ -70,17 +74,13 @@ def set_facts(connection: Connection, row: Row[Any], facts: Mapping[str, Any]) -
     unknown = sorted(set(facts) - set(FACTS))
     if unknown:
         raise StoreError(f"a run has no fact {unknown[0]!r}", expected=", ".join(FACTS), examples=unknown)
-    staged = {"score_digest": (row.score_digest or {}).get("root"), "rows_scored": row.rows_scored}
-    for name in _STAGED:
-        if name in facts and facts[name] != staged[name]:
-            raise DigestMismatchError(
-                f"run {row.run_id} staged other scores than it says",
-                where=name,
-                expected=str(staged[name]),
-                examples=[f"got {facts[name]}"],
-                fix="stage the scores first; staging records their digest and count",
-            )
-    values = {name: jsonable(value) for name, value in facts.items() if name not in _STAGED}
+    if row.binding is not None and not facts.keys().isdisjoint(_BOUND):
+        raise StoreError(
+            f"run {row.run_id} has staged scores; what made them changes no more",
+            where=f"{row.model} {Interval(row.interval_start, row.interval_end)}",
+            fix="fork the run",
+        )
+    values = {name: jsonable(value) for name, value in facts.items()}
     if values:
         connection.execute(update(run_table).where(run_table.c.run_id == row.run_id).values(values))
 
@@ -96,8 +96,7 @@ def require(connection: Connection, row: Row[Any], state: OpenState) -> None:
         if not connection.execute(query).scalar():
             missing.append("a validation that passed (record_validation)")
     if reached >= 3:
-        missing += ["package_version"] if row.package_version is None else []
-        missing += ["staged scores (stage)"] if row.score_digest is None else []
+        missing += ["staged scores (scores.stage)"] if row.binding is None else []
     if reached >= 4:
         query = select(drift_table.c.verdict).where(drift_table.c.run_id == row.run_id)
         if connection.execute(query).scalar() is None:
@@ -111,10 +110,14 @@ def require(connection: Connection, row: Row[Any], state: OpenState) -> None:
         )
 
 
-def end(connection: Connection, run: RunReference, state: RunState, error: BaseException | str) -> None:
-    """Close the run with the error that ended it; a run that has ended stays as it is."""
-    row = run_row(connection, run_id_of(run), lock=True)
-    if row.state not in OPEN_STATES:
+def end(connection: Connection, run: RunHandle, state: RunState, error: BaseException | str) -> None:
+    """Close the run with the error that ended it.
+
+    A run that has ended stays as it is, and so does one that a later attempt works on.
+    """
+    row = run_row(connection, run.run_id, lock=True)
+    claim = read_claim(connection, row)
+    if row.state not in OPEN_STATES or (claim.run_id == row.run_id and claim.fence != run.fence):
         return
     connection.execute(
         update(run_table).where(run_table.c.run_id == row.run_id).values(error=described(error))

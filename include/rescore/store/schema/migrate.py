@@ -43,10 +43,14 @@ class Schema:
             if version is not None and version not in KNOWN_VERSIONS:
                 self._database.check_version(connection)
             if version != KNOWN_VERSIONS[-1]:
-                from alembic import command
-
-                command.upgrade(self._config(connection=connection), "head")
+                self.upgrade(connection, "head")
         return KNOWN_VERSIONS[-1]
+
+    def upgrade(self, connection: Connection, version: str) -> None:
+        """Run the steps up to ``version`` in the connection's transaction, whose caller holds the lock."""
+        from alembic import command
+
+        command.upgrade(self._config(connection=connection), version)
 
     def version(self) -> str | None:
         """The schema's version, None if nothing was ever migrated here."""

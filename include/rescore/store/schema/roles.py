@@ -19,6 +19,7 @@ _APPENDED = (
     "pin",
     "claim",
     "run",
+    "attempt",
     "run_state",
     "validation",
     "drift",

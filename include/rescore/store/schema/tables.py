@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
 
 __all__ = [
+    "attempt",
     "build",
     "claim",
     "comparison",
@@ -179,9 +180,23 @@ run = Table(
     Column("environment", JSONB, nullable=False),
     Column("airflow", JSONB),
     Column("error", JSONB),
+    Column("binding", Text),
     ForeignKeyConstraint(["model", "package_version", "package_sha256"], _package_reference),
     UniqueConstraint("model", "interval_start", "interval_end", "fence"),
     Index("run_model_claimed_at_idx", "model", "claimed_at"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("interval_start", DateTime(timezone=True), primary_key=True),
+    Column("interval_end", DateTime(timezone=True), primary_key=True),
+    Column("fence", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
+    Column("begun_in", Text, nullable=False),
+    _moment("at", default=True),
+    Index("attempt_run_id_idx", "run_id"),
 )
 
 run_state = Table(
