@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
 
-from rescore import authoring, pipeline
+from rescore import authoring, pipeline, source
 from rescore.authoring import check_extract
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
@@ -94,3 +95,134 @@ def test_functions_and_untracked_commits_are_said_not_to_be_seen(database_url, t
         assert any("extract.sql calls mean_x: what tables" in one.what for one in found) is seen
     connection.close()
     ctx.store.close()
+
+
+WIDE = 900
+WEEKS = """
+CREATE TABLE public.job (id bigint PRIMARY KEY, at timestamptz NOT NULL, hour int, x float8, recorded_at timestamptz NOT NULL, {wide});
+INSERT INTO public.job SELECT n, at, extract(hour FROM at AT TIME ZONE 'America/New_York'), n % 17, at, {values}
+FROM generate_series(0, 16 * 7 * 12 - 1) n, LATERAL (SELECT timestamptz '2024-01-01Z' + n * interval '90 minutes' AS at) t;
+CREATE TABLE public.verdict (id bigint PRIMARY KEY, bad boolean, recorded_at timestamptz NOT NULL);
+INSERT INTO public.verdict SELECT id, id % 17 > 8, at + interval '30 hours' FROM public.job;
+""".format(  # noqa: E501
+    wide=", ".join(f"c{number} float8" for number in range(WIDE)),
+    values=", ".join(f"n % {number + 2}" for number in range(WIDE)),
+)
+
+
+@pytest.fixture
+def job(database_url, tmp_path):
+    """A weekly model whose labels are known 30 hours after each row."""
+    connection = psycopg2.connect(database_url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(WEEKS)
+        ctx = pipeline.Context.from_environment(
+            Settings.from_environment(
+                {
+                    "RESCORE_HOME": str(tmp_path),
+                    "RESCORE_MODELS": str(tmp_path / "models"),
+                    "RESCORE_DATABASE_URL": database_url,
+                    "RESCORE_CONNECTION_SOURCE": database_url,
+                }
+            )
+        )
+        ctx.store.schema.migrate()
+        folder, _ = authoring.new_model(
+            ctx, "job", "public.job", event_time="at", labels_from="public.verdict"
+        )
+        path = folder.path / "model.yaml"
+        yaml = path.read_text().replace("delay: 0s", "delay: 30h")
+        path.write_text(re.sub(r'cron: ".*?"', 'cron: "0 0 * * 1"', yaml))
+        yield ctx, ctx.model("job"), cursor
+    connection.close()
+    ctx.store.close()
+
+
+def week(folder):
+    return folder.spec.schedule.schedule().last_intervals(datetime(2024, 3, 18, tzinfo=UTC), 1)[0]
+
+
+def rows_of(ctx, folder):
+    return source.probe(ctx.source_url(folder), folder, week(folder), week(folder).end, limit=10_000)
+
+
+def labels(ctx, folder):
+    found = authoring.check_labels(ctx.source_url(folder), folder, week(folder), rows_of(ctx, folder))
+    return [(one.status, one.what) for one in found]
+
+
+def test_labels_of_a_long_interval_are_known_by_its_end_and_of_its_last_rows_are_not(job):
+    ctx, folder, cursor = job
+    assert len(folder.spec.feature_names) > 830
+    assert [one.status for one in authoring.check_extract(ctx.source_url(folder), folder, week(folder))] == [
+        "ok"
+    ]
+    assert [status for status, _ in labels(ctx, folder)] == ["ok"]
+
+    cursor.execute("UPDATE verdict SET recorded_at = j.at FROM job j WHERE j.id = verdict.id")
+    [_, (status, what)] = labels(ctx, folder)
+    assert status == "failed"
+    assert (
+        "are known by 2024-03-17T22:30:00+00:00, when those happened, though model.yaml says 30h later"
+        in what
+    )
+
+    path = folder.path / "model.yaml"
+    yaml = re.sub(r"known_by: .*", "known_by: none", path.read_text())
+    path.write_text(yaml.replace("training:\n", "training:\n  from: frozen_inputs\n"))
+    assert [status for status, _ in labels(ctx, ctx.model("job"))] == ["warning"]  # it can't be looked at
+
+
+def test_one_column_of_very_many_that_reads_the_future_is_named(job):
+    ctx, folder, cursor = job
+    cursor.execute("ALTER TABLE verdict ADD COLUMN score float8 DEFAULT 7")
+    path = folder.path / "extract.sql"
+    own = '(SELECT v.score FROM public.verdict v WHERE v.id = t."id" AND v.recorded_at > :as_of) AS "c899"'
+    path.write_text(path.read_text().replace('t."c899" AS "c899"', own))
+    path.write_text(path.read_text().replace("v.recorded_at > :as_of", "true"))
+    [found] = authoring.check_extract(ctx.source_url(folder), ctx.model("job"), week(folder))
+    assert found.status == "failed"
+    assert "other values in c899," in found.what
+
+
+def test_an_hour_beside_the_event_says_when_a_local_time_was_stored_as_utc(job):
+    ctx, folder, cursor = job
+    path = folder.path / "model.yaml"
+    path.write_text(path.read_text().replace("timezone: UTC", "timezone: America/New_York"))
+    assert authoring.check_event_times(rows_of(ctx, ctx.model("job")), ctx.model("job")) == []
+    cursor.execute("UPDATE job SET at = (at AT TIME ZONE 'America/New_York') AT TIME ZONE 'UTC'")
+    [found] = authoring.check_event_times(rows_of(ctx, ctx.model("job")), ctx.model("job"))
+    assert found.status == "warning"
+    assert found.what.startswith("event_time is 5 hours behind hour in America/New_York")
+
+
+def test_a_class_that_the_last_intervals_lack_fails_nothing(job):
+    ctx, folder, cursor = job
+    cursor.execute(
+        "UPDATE verdict SET bad = false FROM job j WHERE j.id = verdict.id AND j.at >= '2024-01-29Z'"
+    )
+    path = folder.path / "model.yaml"
+    yaml = re.sub(r"intervals: \d+\n  holdout", "intervals: 14\n  holdout", path.read_text())
+    path.write_text(re.sub(r"(?m)^  - \{name: \"c\d+\".*\n", "", yaml))
+    extract = folder.path / "extract.sql"
+    extract.write_text(
+        re.sub(r'(?m)^ *t."c\d+" AS "c\d+",?\n', "", extract.read_text()).replace(",\nFROM", "\nFROM")
+    )
+    suite = folder.path / "expectations.py"
+    suite.write_text(re.sub(r"(?m)^.*column=\'c\d+\'.*\n", "", suite.read_text()))
+    checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
+    assert checks["fit"].status == "ok", checks["fit"]
+    cursor.execute("UPDATE verdict SET bad = false")
+    checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
+    assert checks["fit"].status == "skipped"
+    assert [one for one in checks.values() if one.status == "failed"] == []
+
+
+def test_what_is_declared_in_vain_is_said(job):
+    ctx, folder, _ = job
+    assert "retention" not in {one.name for one in authoring.check_declaration(folder)}
+    with (folder.path / "model.yaml").open("a") as file:
+        file.write("\nretention: {frozen_inputs: 30d}\n")
+    [found] = [one for one in authoring.check_declaration(ctx.model("job")) if one.name == "retention"]
+    assert found.status == "warning" and "nothing acts on it yet" in found.what

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import venv
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-from rescore import authoring, pipeline
+from rescore import authoring, pipeline, source
 from rescore.authoring import run_folder_tests
 from rescore.errors import ParameterError, RescoreError
+from rescore.interval import Interval
 from rescore.settings import Settings
 
 SOURCES = """
@@ -52,8 +53,27 @@ CREATE TABLE shop.plain (id bigint PRIMARY KEY, at timestamptz NOT NULL, x int, 
 INSERT INTO shop.plain
 SELECT n, timestamptz '2024-03-01Z' + n * interval '24 minutes', (n * 7) % 40, cos(n), (n * 7) % 40 + n % 13 > 25
 FROM generate_series(1, 1500) n;
+-- As people keep tables: a rare level with a quote, two rows without a time, years, columns of the outcome.
+CREATE TABLE shop.parcel (
+  id int PRIMARY KEY, sent_at timestamptz, weight float8, depot text, built_year int, "yr" smallint, since int,
+  hours_until_there float8, there_at timestamptz, damage float8, lost boolean);
+INSERT INTO shop.parcel
+SELECT n, CASE WHEN n NOT IN (7, 8) THEN at END, (n * 37) % 100, CASE WHEN n = 5 THEN 'O''Hare' WHEN n < 9 THEN 'x' ||
+       (n % 2) ELSE (ARRAY['north', 'south'])[1 + n % 2] END, 1900 + (n * 7) % 120, 2000 + n / 500,
+       1950 + (n * 11) % 70, 1 + (n * 13) % 50, at + (1 + (n * 13) % 50) * interval '1 hour',
+       CASE WHEN n < 1400 THEN cos(n) END, CASE WHEN n < 1400 THEN (n * 37) % 100 + n % 13 > 60 END
+FROM generate_series(1, 1500) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '24 minutes' AS at) t;
+CREATE TABLE shop.claim (id int PRIMARY KEY, paid_out float8, recorded_at timestamptz NOT NULL);
+INSERT INTO shop.claim SELECT id, weight * 2 + id % 7, there_at FROM shop.parcel;
+CREATE TABLE shop.claims (id int, paid_out float8);
+INSERT INTO shop.claims VALUES (1, 2), (1, 3);
 """  # noqa: E501
 LAST = datetime(2024, 3, 24, tzinfo=UTC)
+
+
+def day(number):
+    start = datetime(2024, 3, 1, tzinfo=UTC) + timedelta(days=number)
+    return Interval(start, start + timedelta(days=1))
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +152,44 @@ def test_a_table_without_recording_times_says_so(shop):
     checks = {one.name: one for one in authoring.check_model(shop, "plain")}
     assert checks["history"].status == "warning"
     assert [one for one in checks.values() if one.status == "failed"] == []
+
+
+def test_a_table_as_people_keep_it_is_drafted_with_what_is_to_be_decided(shop):
+    folder, made = authoring.new_model(
+        shop, "parcel", "shop.parcel", connection="shop", event_time="sent_at", target="lost"
+    )
+    yaml, extract = ((folder.path / name).read_text() for name in ("model.yaml", "extract.sql"))
+    assert folder.spec.feature_names == ["weight", "depot", "built_year", "yr", "since"]
+    assert "3 rare values are rare" in yaml  # O'Hare, x0 and x1, which few rows have
+    assert "WHEN t.\"depot\" IN ('north', 'south') THEN" in extract.replace("''", "'")
+    assert "2 rows have none and are never scored" in yaml
+    for year in ("built_year", "yr", "since"):
+        assert f"# DECIDE: {year} is a calendar year" in yaml
+    left_out = dict(made.left_out)
+    assert "DECIDE: measures the time from sent_at to there_at" in left_out["hours_until_there"]
+    assert "DECIDE: is missing in the rows in which lost is" in left_out["damage"]
+    assert any("damage" in one and "known only after the event?" in one for one in made.decide)
+    checks = authoring.check_model(shop, "parcel")
+    assert [one for one in checks if one.status == "failed"] == []
+    rows = source.probe(shop.connection("shop"), folder, day(5), day(5).end, limit=1000)
+    assert set(rows["depot"].to_pylist()) == {"north", "south"}
+    first = source.probe(shop.connection("shop"), folder, day(0), day(0).end, limit=1000)
+    assert set(first["depot"].to_pylist()) == {"north", "south", "rare"}
+
+
+def test_labels_come_from_another_table_where_they_are_there(shop):
+    folder, made = authoring.new_model(
+        shop, "claim", "shop.parcel", connection="shop", event_time="sent_at", labels_from="shop.claim"
+    )
+    assert (folder.spec.target.name, folder.spec.target.kind) == ("paid_out", "regression")
+    url, far = shop.connection("shop"), datetime(2025, 1, 1, tzinfo=UTC)
+    assert source.labels(url, folder, [day(5)], far).num_rows == 60
+    assert source.labels(url, folder, [day(5)], day(5).end).num_rows < 60  # recorded with the claim
+    assert "lost" in folder.spec.feature_names
+    assert made.labels is not None
+    with pytest.raises(ParameterError, match=r"id does not identify a row of shop\.claims"):
+        authoring.new_model(shop, "claims", "shop.parcel", connection="shop", labels_from="shop.claims")
+    assert not (shop.settings.models / "claims").exists()
 
 
 @pytest.mark.parametrize(

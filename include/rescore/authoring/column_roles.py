@@ -13,7 +13,7 @@ from rescore.source import ColumnFacts, TableFacts
 
 __all__ = [
     "Drafted", "Names", "feature_of", "find_event", "find_key", "find_known_by", "find_target", "key_sql",
-    "known_sql", "moment_sql", "plain_name", "target_kind_of",
+    "known_sql", "moment_sql", "plain_name", "quoted", "target_kind_of",
 ]  # fmt: skip
 
 #: Names that say when a row was recorded, and so known; ``updated_at`` says that rows are rewritten.
@@ -26,11 +26,17 @@ _VALID_RANGES = (
     ("effective_from", "effective_to"),
 )  # fmt: skip
 _REWRITTEN = ("updated_at", "modified_at", "changed_at", "last_modified", "last_updated")
+#: Rows without a moment are in no interval; a moment that more of them lack is not guessed.
+_MAX_WITHOUT_EVENT = 0.01
 _TARGETS = ("target", "label", "outcome", "y")
 _TAKEN = {
     "run_id", "position", "score", "label", "kind", "reason", "released_by", "interval_start", "interval_end",
     "published_at", "superseded_at", "package_version", "verdict", "sequence", "event_time",
 }  # fmt: skip
+_RARE = "rare"
+#: Years of a column that is named so; years that a column of any name is taken for.
+_YEARS, _RECENT_YEARS = (1500.0, 2200.0), (1900.0, 2100.0)
+_CALENDAR_YEAR = "a calendar year: in the next one its value lies outside training; an age would not"
 _TEXTS = {"text", "varchar", "bpchar", "enum"}
 _NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 _KEYS = _TEXTS | {"int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "timestamp", "uuid"}
@@ -40,7 +46,8 @@ _KEYS = _TEXTS | {"int2", "int4", "int8", "numeric", "bool", "date", "timestampt
 class Drafted:
     """One column of the extract.
 
-    ``expression`` is SQL over the table's row ``t``; ``kind`` is a feature's, empty for a key.
+    ``expression`` is SQL over the table's row ``t``; ``kind`` is a feature's, empty for a key; ``decide``
+    is what a person has to decide about it; ``levels`` are a category's values.
     """
 
     name: str
@@ -48,11 +55,22 @@ class Drafted:
     expression: str
     kind: str = ""
     note: str = ""
+    decide: str = ""
+    levels: tuple[str, ...] = ()
+
+    @property
+    def usual_range(self) -> tuple[float, float] | None:
+        """The range seen and half as much on each side; no less than 0 where nothing was."""
+        low, high = self.column.low, self.column.high
+        if self.kind != "numeric" or not isinstance(low, float) or not isinstance(high, float):
+            return None
+        room = (high - low) / 2 or 1.0
+        return (0.0 if low >= 0 and low - room < 0 else low - room), high + room
 
 
-def quoted(name: str) -> str:
-    """A column of the table's row ``t``, taken literally."""
-    return f"t.{source.quote_identifier(name)}"
+def quoted(name: str, row: str = "t") -> str:
+    """A column of the table's row ``t``, or of another, taken literally."""
+    return f"{row}.{source.quote_identifier(name)}"
 
 
 class Names:
@@ -94,14 +112,14 @@ def find_known_by(table: TableFacts) -> tuple[str, ...]:
     return ()
 
 
-def known_sql(table: TableFacts, known_by: tuple[str, ...]) -> str | None:
+def known_sql(table: TableFacts, known_by: tuple[str, ...], row: str = "t") -> str | None:
     """The condition that a row was known by ``:as_of``."""
     if not known_by:
         return None
-    moments = [moment_sql(table.column(name)) for name in known_by]
+    moments = [moment_sql(table.column(name), row) for name in known_by]
     if len(moments) == 1:
         return f"{moments[0]} <= :as_of"
-    return f"{moments[0]} <= :as_of AND ({quoted(known_by[1])} IS NULL OR {moments[1]} > :as_of)"
+    return f"{moments[0]} <= :as_of AND ({quoted(known_by[1], row)} IS NULL OR {moments[1]} > :as_of)"
 
 
 def find_key(
@@ -143,23 +161,28 @@ def find_event(table: TableFacts, named: str | None, known_by: tuple[str, ...]) 
     """The moment that a row is about: the column named, else what types and names suggest."""
     if named is not None:
         column = table.column(named)
-        if not column.is_moment or column.nulls:
-            problem = "is NULL in some rows" if column.is_moment else f"is {column.postgres}"
+        if not column.is_moment or column.nulls == table.rows:
+            problem = "is NULL in every row" if column.is_moment else f"is {column.postgres}"
             raise ParameterError(
                 f"--event-time {named} {problem}",
-                expected="a timestamp or a date that every row has",
+                expected="a timestamp or a date that rows have",
                 fix="name another column, or leave it out",
             )
         return column
     moments = [
         one for one in table.columns
-        if one.is_moment and not one.nulls and one.name not in known_by[1:] and one.name.lower() not in _REWRITTEN  # noqa: E501
+        if one.is_moment
+        and one.nulls <= _MAX_WITHOUT_EVENT * table.rows
+        and one.name not in known_by[1:]
+        and one.name.lower() not in _REWRITTEN
     ]  # fmt: skip
     # The moment a row was known is the last choice: most often it is a little later than the event.
     order = {"event_time": 0, "timestamp": 1, "ts": 1, "date": 1, "day": 1}
     moments.sort(
-        key=lambda one: (one.name in known_by, order.get(one.name.lower(), 2), one.postgres == "date")
-    )
+        key=lambda one: (
+            one.name in known_by, order.get(one.name.lower(), 2), one.postgres == "date", one.nulls > 0,
+        )
+    )  # fmt: skip
     return moments[0] if moments else None
 
 
@@ -202,13 +225,13 @@ def find_target(table: TableFacts, named: str | None, taken: set[str]) -> Column
     )
 
 
-def target_kind_of(column: ColumnFacts, decide: list[str]) -> tuple[str, str | None, str]:
+def target_kind_of(column: ColumnFacts, decide: list[str], row: str = "t") -> tuple[str, str | None, str]:
     """Kind, the positive value as YAML, and the SQL of the label."""
-    name = quoted(column.name)
+    name = quoted(column.name, row)
     if column.postgres == "bool":
         return "binary", "true", name
     if column.postgres in _TEXTS:
-        if column.distinct == 2 and column.levels:
+        if column.distinct == 2 and len(column.levels) == 2:
             decide.append(f"target.positive: the rarer value, {column.levels[-1]!r}, was taken")
             return "binary", _yaml_text(column.levels[-1]), f"{name}::text"
         return "multiclass", None, f"{name}::text"
@@ -230,16 +253,15 @@ def feature_of(  # noqa: PLR0911 - one per kind of column
         return None, "has no value"
     if column.distinct == 1 and not column.nulls:
         return None, "has one value only"
-    if column.postgres in {"int2", "int4", "int8", "float8"}:
-        return Drafted(names.of(column.name), column, name, "numeric"), ""
-    if column.postgres in {"numeric", "float4"}:
-        return Drafted(names.of(column.name), column, f"{name}::float8", "numeric"), ""
+    if column.postgres in _NUMBERS:
+        expression = f"{name}::float8" if column.postgres in {"numeric", "float4"} else name
+        decide = _CALENDAR_YEAR if is_calendar_year(column) else ""
+        return Drafted(names.of(column.name), column, expression, "numeric", decide=decide), ""
     if column.postgres == "bool":
         return Drafted(names.of(column.name), column, name, "boolean"), ""
     if column.postgres in _TEXTS:
         if column.levels:
-            cast = "::text" if column.postgres == "enum" else ""
-            return Drafted(names.of(column.name), column, f"{name}{cast}", "categorical"), ""
+            return _category(column, names), ""
         return (
             None,
             f"text of {column.distinct:,} values: an identifier, free text, or too rare to learn from",
@@ -247,6 +269,30 @@ def feature_of(  # noqa: PLR0911 - one per kind of column
     if column.is_moment:
         return _age(column, event, names)
     return None, f"type {column.postgres}"
+
+
+def is_calendar_year(column: ColumnFacts) -> bool:
+    """Whether whole numbers are years of our time."""
+    bounds = (column.low, column.high)
+    whole = column.postgres in {"int2", "int4", "int8"}
+    if not whole or not all(isinstance(bound, float) for bound in bounds):
+        return False
+    low, high = _YEARS if re.search(r"(?i)(^|_|[a-z])y(ea)?r(_|$)", column.name) else _RECENT_YEARS
+    return bool(low <= column.low and column.high <= high)  # type: ignore[operator]
+
+
+def _category(column: ColumnFacts, names: Names) -> Drafted:
+    """A text of few values; the rare ones are one value, which stands for those to come as well."""
+    name = f"{quoted(column.name)}::text" if column.postgres == "enum" else quoted(column.name)
+    if not column.rare_levels:
+        return Drafted(names.of(column.name), column, name, "categorical", levels=column.levels)
+    rare = _RARE
+    while rare in column.levels:
+        rare += "_"
+    kept = ", ".join(_sql_text(level) for level in column.levels)
+    pooled = f"CASE WHEN {name} IN ({kept}) THEN {name} WHEN {name} IS NOT NULL THEN {_sql_text(rare)} END"
+    note = f"{column.rare_levels} rare values are {rare}"
+    return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
 
 
 def _age(column: ColumnFacts, event: ColumnFacts | None, names: Names) -> tuple[Drafted | None, str]:
@@ -259,9 +305,9 @@ def _age(column: ColumnFacts, event: ColumnFacts | None, names: Names) -> tuple[
     return Drafted(f"{names.of(column.name)}_age", column, days, "numeric", "days before the event"), ""
 
 
-def moment_sql(column: ColumnFacts) -> str:
+def moment_sql(column: ColumnFacts, row: str = "t") -> str:
     """A column as timestamptz; without a zone it is read as UTC."""
-    name = quoted(column.name)
+    name = quoted(column.name, row)
     if column.postgres == "timestamptz":
         return name
     return f"({name}{'::timestamp' if column.postgres == 'date' else ''} AT TIME ZONE 'UTC')"
@@ -277,6 +323,12 @@ def key_sql(column: ColumnFacts, table: TableFacts) -> str:
     if column.postgres == "numeric":
         return f"{name}::int8"
     return name
+
+
+def _sql_text(value: str) -> str:
+    """A literal; where it has a backslash one that reads it as it is."""
+    text = "'" + value.replace("'", "''") + "'"
+    return text if "\\" not in text else "E" + text.replace("\\", "\\\\")
 
 
 def _yaml_text(value: str) -> str:

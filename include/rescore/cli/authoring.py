@@ -22,13 +22,23 @@ def new(
     key: Annotated[list[str] | None, typer.Option(help="A key column; several times for several.")] = None,
     event_time: Annotated[str | None, typer.Option(help="The column that says when a row is about.")] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    labels_from: Annotated[
+        str | None, typer.Option(help="Another table that has the target, by the same key: schema.table.")
+    ] = None,
 ) -> None:
     """Look at a table and write the folder of a new model, with DECIDE where a person must."""
     from rescore import authoring
 
     with context() as ctx:
         folder, draft = authoring.new_model(
-            ctx, name, table, connection=connection, key=key or (), event_time=event_time, target=target
+            ctx,
+            name,
+            table,
+            connection=connection,
+            key=key or (),
+            event_time=event_time,
+            target=target,
+            labels_from=labels_from,
         )
     print_line(f"{name}: written to {folder.path}")
     print_line("to decide (each is marked DECIDE):")
@@ -47,15 +57,13 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Lint a model folder, run it on a small interval, its tests, and the test for leakage."""
-    from dataclasses import asdict
-
     from rescore import authoring
 
     with context() as ctx:
         interval = None if day is None else intervals_named(ctx.model(model).spec, None, None, day)[-1]
         results = authoring.check_model(ctx, model, interval)
     if as_json:
-        print_json([asdict(result) for result in results])
+        print_json([result.to_dict() for result in results])
     for result in () if as_json else results:
         style = {"ok": "green", "failed": "red"}.get(result.status, "yellow")
         line = f"[{style}]{result.status:<8}[/{style}]{result.name}: {escape(result.what)}"

@@ -10,6 +10,7 @@ from rescore.source.extraction import FrozenInput, extract, probe
 from rescore.source.freeze import Freezer, read_frozen
 from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
 from rescore.source.labelling import labels
+from rescore.source.late_columns import late_columns
 from rescore.source.leakage import Leak, last_event, read_past_filter
 from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.readiness import is_ready
@@ -33,6 +34,7 @@ __all__ = [
     "known_later",
     "labels",
     "last_event",
+    "late_columns",
     "probe",
     "quote_identifier",
     "read_frozen",

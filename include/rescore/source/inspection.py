@@ -23,8 +23,10 @@ __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
 
 #: A column of at most this many values has levels.
 MAX_LEVELS = 50
-#: A level that fewer rows have is not told.
+#: A level that fewer rows have is rare: it is counted, not named.
 _ROWS_PER_LEVEL = 10
+#: Columns that are counted in one query: four results each, and Postgres gives at most 1,664.
+_MAX_COLUMNS = 400
 _MOMENTS = {"timestamptz", "timestamp", "date"}
 #: Types whose values can be counted as distinct and are of use in a model.
 _COUNTABLE = _MOMENTS | {
@@ -52,7 +54,9 @@ class ColumnFacts:
     low, high : datetime or float or None
         Bounds of numbers and moments, UTC; None for other types or without any value.
     levels : tuple of str
-        The values, most frequent first: at most :data:`MAX_LEVELS`, each in ten rows or more, else none.
+        Of a text of at most :data:`MAX_LEVELS` values those that ten rows or more have, most frequent first.
+    rare_levels : int
+        How many values of it fewer rows have.
     """
 
     name: str
@@ -63,6 +67,7 @@ class ColumnFacts:
     low: datetime | float | None
     high: datetime | float | None
     levels: tuple[str, ...]
+    rare_levels: int = 0
 
     @property
     def is_moment(self) -> bool:
@@ -114,7 +119,7 @@ class TableFacts:
 
 
 def inspect_table(url: str, schema: str, name: str) -> TableFacts:
-    """Look at a table: one pass over its rows for all columns.
+    """Look at a table: one pass over its rows for every 400 columns.
 
     Raises
     ------
@@ -144,8 +149,8 @@ def inspect_table(url: str, schema: str, name: str) -> TableFacts:
         columns = []
         for column, kind, not_null in declared:
             nulls, distinct, low, high = counts[column]
-            levels = _levels(cursor, target, column) if _has_levels(kind, distinct) else ()
-            columns.append(ColumnFacts(column, kind, not_null, nulls, distinct, low, high, levels))
+            levels, rare = _levels(cursor, target, column) if _has_levels(kind, distinct) else ((), 0)
+            columns.append(ColumnFacts(column, kind, not_null, nulls, distinct, low, high, levels, rare))
         primary, unique = _keys(cursor, oid)
     return TableFacts(schema, name, rows, tuple(columns), primary, unique)
 
@@ -225,21 +230,24 @@ def _table(cursor: Any, schema: str, name: str) -> int:
 def _count(
     cursor: Any, table: sql.Composable, declared: Sequence[tuple[str, str, bool]]
 ) -> tuple[int, dict[str, tuple[int, int | None, Any, Any]]]:
-    """Rows; and for each column NULLs, distinct values and bounds; of all columns in one pass."""
-    parts: list[sql.Composable] = [sql.SQL("count(*)")]
-    for name, kind, _ in declared:
-        column = sql.Identifier(name)
-        parts.append(sql.SQL("count({})").format(column))
-        distinct = sql.SQL("count(DISTINCT {})").format(column)
-        parts.append(distinct if kind in _COUNTABLE else sql.SQL("NULL"))
-        for bound in ("min", "max"):
-            parts.append(sql.SQL("{}({})").format(sql.SQL(bound), _finite(column, kind)))
-    cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), table))
-    rows, *numbers = cursor.fetchone()
+    """Rows; and for each column NULLs, distinct values and bounds; of many columns in one pass."""
+    rows = 0
     counts = {}
-    for position, (name, _, _) in enumerate(declared):
-        present, distinct_values, low, high = numbers[4 * position : 4 * position + 4]
-        counts[name] = (rows - present, distinct_values, _bound(low), _bound(high))
+    for start in range(0, len(declared), _MAX_COLUMNS):
+        some = declared[start : start + _MAX_COLUMNS]
+        parts: list[sql.Composable] = [sql.SQL("count(*)")]
+        for name, kind, _ in some:
+            column = sql.Identifier(name)
+            parts.append(sql.SQL("count({})").format(column))
+            distinct = sql.SQL("count(DISTINCT {})").format(column)
+            parts.append(distinct if kind in _COUNTABLE else sql.SQL("NULL"))
+            for bound in ("min", "max"):
+                parts.append(sql.SQL("{}({})").format(sql.SQL(bound), _finite(column, kind)))
+        cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), table))
+        rows, *numbers = cursor.fetchone()
+        for position, (name, _, _) in enumerate(some):
+            present, distinct_values, low, high = numbers[4 * position : 4 * position + 4]
+            counts[name] = (rows - present, distinct_values, _bound(low), _bound(high))
     return rows, counts
 
 
@@ -262,15 +270,16 @@ def _has_levels(kind: str, distinct: int | None) -> bool:
     return kind in {"text", "varchar", "bpchar", "enum"} and distinct is not None and distinct <= MAX_LEVELS
 
 
-def _levels(cursor: Any, table: sql.Composable, column: str) -> tuple[str, ...]:
+def _levels(cursor: Any, table: sql.Composable, column: str) -> tuple[tuple[str, ...], int]:
+    """The values that many rows have, and how many values few rows have."""
     cursor.execute(
         sql.SQL(
             "SELECT {c}::text, count(*) FROM {t} WHERE {c} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
         ).format(c=sql.Identifier(column), t=table)
     )
     found = cursor.fetchall()
-    common = all(rows >= _ROWS_PER_LEVEL for _, rows in found)
-    return tuple(level for level, _ in found) if common else ()
+    common = tuple(level for level, rows in found if rows >= _ROWS_PER_LEVEL)
+    return common, len(found) - len(common)
 
 
 def _keys(cursor: Any, oid: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

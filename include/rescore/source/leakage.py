@@ -21,6 +21,9 @@ from rescore.source.query import quote_identifier, relation_names, render
 
 __all__ = ["Leak", "last_event", "read_past_filter"]
 
+#: Columns that are compared in one query.
+_MAX_COLUMNS = 400
+
 
 @dataclass(frozen=True)
 class Leak:
@@ -236,19 +239,32 @@ def _compare(cursor: Any, key: Sequence[str], columns: Sequence[str]) -> list[in
     """Rows; rows only seen, only known, changed; and changed rows for each column."""
     # A FULL JOIN needs equality; keys are never NULL, as every extract is checked for.
     joined = sql.SQL(" AND ").join(sql.SQL("s.{c} = k.{c}").format(c=sql.Identifier(name)) for name in key)
-    differs = [sql.SQL("(s.{c} IS DISTINCT FROM k.{c})").format(c=sql.Identifier(name)) for name in columns]
-    both = sql.SQL("s.rescore_in AND k.rescore_in")
-    parts = [
-        sql.SQL("count(*) FILTER (WHERE s.rescore_in)"),
-        sql.SQL("count(*) FILTER (WHERE k.rescore_in IS NULL)"),
-        sql.SQL("count(*) FILTER (WHERE s.rescore_in IS NULL)"),
-        sql.SQL("count(*) FILTER (WHERE {} AND ({}))").format(both, sql.SQL(" OR ").join(differs)),
-        *(sql.SQL("count(*) FILTER (WHERE {} AND {})").format(both, one) for one in differs),
+    names = sql.SQL(", ").join(map(sql.Identifier, key))
+    sides = [
+        sql.SQL("(SELECT {names}, r AS rescore_row, true AS rescore_in FROM {table} r)").format(
+            names=names, table=sql.Identifier(table)
+        )
+        for table in ("rescore_seen", "rescore_known")
     ]
     cursor.execute(
         sql.SQL(
-            "SELECT {parts} FROM (SELECT *, true AS rescore_in FROM rescore_seen) s"
-            " FULL JOIN (SELECT *, true AS rescore_in FROM rescore_known) k ON {joined}"
-        ).format(parts=sql.SQL(", ").join(parts), joined=joined)
+            "SELECT count(*) FILTER (WHERE s.rescore_in), count(*) FILTER (WHERE k.rescore_in IS NULL),"
+            " count(*) FILTER (WHERE s.rescore_in IS NULL), count(*) FILTER (WHERE s.rescore_in"
+            " AND k.rescore_in AND s.rescore_row IS DISTINCT FROM k.rescore_row)"
+            " FROM {seen} s FULL JOIN {known} k ON {joined}"
+        ).format(seen=sides[0], known=sides[1], joined=joined)
     )
-    return [int(number) for number in cursor.fetchone()]
+    counts = [int(number) for number in cursor.fetchone()]
+    # Postgres joins at most 1,664 columns at once.
+    for start in range(0, len(columns), _MAX_COLUMNS):
+        differs = (
+            sql.SQL("count(*) FILTER (WHERE s.{c} IS DISTINCT FROM k.{c})").format(c=sql.Identifier(name))
+            for name in columns[start : start + _MAX_COLUMNS]
+        )
+        cursor.execute(
+            sql.SQL("SELECT {} FROM rescore_seen s JOIN rescore_known k ON {}").format(
+                sql.SQL(", ").join(differs), joined
+            )
+        )
+        counts += [int(number) for number in cursor.fetchone()]
+    return counts

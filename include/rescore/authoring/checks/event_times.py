@@ -61,14 +61,17 @@ def check_event_times(rows: pa.Table, folder: ModelFolder) -> list[CheckResult]:
 
 
 def _hours_apart(events: pd.Series[pd.Timestamp], hours: pd.Series[float]) -> int:
-    """The one number of hours, -11 to 12, by which nearly all rows are apart; 0 if there is none."""
+    """The hours, -11 to 12, by which nearly all rows are apart; 0 if there is no such number.
+
+    In the days around a change of the clock some rows are an hour more or less apart.
+    """
     hours = hours.astype(float)
     known = hours.between(0, 23) & (hours % 1 == 0) & events.notna()
     if known.sum() < _MIN_ROWS or hours[known].nunique() < 2:
         return 0
     apart = (hours[known] - events[known].dt.hour) % 24
-    values, counts = np.unique(apart.to_numpy(), return_counts=True)
-    if counts.max() < _AGREE * known.sum():
+    counts = np.bincount(apart.to_numpy(dtype=np.int64), minlength=24)
+    distance = int(counts.argmax())
+    if counts[[distance - 1, distance, (distance + 1) % 24]].sum() < _AGREE * known.sum():
         return 0
-    distance = int(values[counts.argmax()])
     return distance if distance <= 12 else distance - 24
