@@ -33,8 +33,8 @@ test: venv ## everything that has to hold: the layers, then the tests on a real 
 test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
 	@$(BIN)/pytest $(WITH_WORKERS) -m slow
 
-test-quick: venv ## the tests that start no Airflow
-	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not slow"
+test-quick: venv ## without Airflow and without whole jobs: what to run while working
+	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not job and not slow"
 
 coverage: venv ## the tests of make test once more, counting branches; fails where fewer are run than the floor
 	@$(BIN)/coverage erase

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rescore.local import LocalPostgres, postgres_binaries
-from tests.scheduling import ByScope, first_long
+from tests.scheduling import ByScope, first_long, mark_jobs
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
@@ -35,7 +35,9 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_jobs(items)  # before -m selects
     first_long(items)
 
 

@@ -1,4 +1,4 @@
-"""Which tests a worker takes together, and which come first: pytest-xdist's scheduler for this suite.
+"""Which tests a worker takes together, which come first, and which are whole jobs.
 
 A file is run by one worker, so that what its module prepares is made once; files that share what takes
 long to make go together. What takes long comes first, so that no worker ends with it while others wait.
@@ -33,6 +33,20 @@ FIRST = (
     "tests/notebook/",
     "tests/authoring/",
 )
+#: Every test of these gets the marker ``job``: they train, score, prove, each stage in a fresh interpreter.
+JOBS = (
+    "tests/authoring/test_new_model.py",
+    "tests/cli/test_comparison_commands.py",
+    "tests/notebook/",
+    "tests/pipeline/compare/",
+    "tests/pipeline/monitoring/",
+    "tests/pipeline/packages/",
+    "tests/pipeline/reproduce/",
+    "tests/pipeline/scoring/test_release.py",
+    "tests/pipeline/scoring/test_training_rows.py",
+    "tests/pipeline/test_other_models.py",
+    "tests/pipeline/training/",
+)
 
 
 def scope(nodeid: str) -> str:
@@ -42,6 +56,13 @@ def scope(nodeid: str) -> str:
         if path.startswith(beginning):
             return name
     return path
+
+
+def mark_jobs(items: list[pytest.Item]) -> None:
+    """Mark whole jobs, so that ``make test-quick`` can leave them out."""
+    for item in items:
+        if item.nodeid.startswith(JOBS):
+            item.add_marker("job")
 
 
 def first_long(items: list[pytest.Item]) -> None:
