@@ -183,7 +183,8 @@ def code_revision(folder: ModelFolder) -> str:
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(folder.path), *arguments],
+                # Only looks: without the option, status writes the index and takes its lock.
+                ["git", "--no-optional-locks", "-C", str(folder.path), *arguments],
                 capture_output=True,
                 text=True,
                 timeout=10,
