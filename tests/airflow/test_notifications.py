@@ -14,7 +14,7 @@ import yaml
 from rescore.errors import SettingsError, SpecError
 from rescore.folder import load_model
 from rescore_airflow.dags import score_dag
-from rescore_airflow.notify import tell_of_verdicts
+from rescore_airflow.notify import tell_of_performance, tell_of_verdicts
 from rescore_airflow.notify.events import Message, on_failure, tell
 from tests.shared.harbour import MODELS
 from tests.shared.sinks import MailSink, WebSink, running
@@ -143,6 +143,26 @@ def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> N
         "a/b: drifted: why",
         "rmse of the week until 2024-02-03: 0.25, 504 labelled rows",
     ]
+
+
+def test_the_monitor_tells_of_worse_performance_once_for_each_measurement(declare: Any, web: WebSink) -> None:
+    context = declare(HOOK)
+    performance = {
+        "metric": "rmse",
+        "value": 121.0,
+        "verdict": "worse",
+        "sentence": "rmse is 121, worse than 12",
+    }
+    state = {"model": "tides", "runs": [], "measured": 2, "performance": performance}
+    assert tell_of_performance({**state, "measured": 0}, context) == 0
+    assert tell_of_performance({**state, "performance": None}, context) == 0
+    assert tell_of_performance({**state, "performance": {**performance, "verdict": "ok"}}, context) == 0
+    assert tell_of_performance(state, context) == 1
+    [(_, _, posted)] = web.posts
+    assert (posted["subject"], posted["text"]) == (
+        "tides: realised rmse is worse than it may be",
+        "rmse is 121, worse than 12",
+    )
 
 
 def test_a_platform_wide_file_is_heard_by_every_model(

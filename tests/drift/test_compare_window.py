@@ -346,3 +346,26 @@ def test_most_drifted_is_ordered_for_people(profile: bytes, live: pa.Table) -> N
     report = check(profile, broken)
     assert [one.name for one in report.worst_first[:2]] == ["built", "temp"]
     assert report.model_copy(update={"features": ()}).worst_first == []
+
+
+def test_a_feature_that_training_never_had_asks_for_another_training(
+    make_spec: Spec, make_snapshot: Snapshot
+) -> None:
+    generator = np.random.default_rng(8)
+
+    def day(*, born: bool) -> pa.Table:
+        values = generator.choice(["cat", "dog"], 200).tolist() if born else [None] * 200
+        sizes = generator.normal(size=200) if born else np.full(200, np.nan)
+        return pa.table(
+            {"x": generator.normal(size=200), "pet": pa.array(values, pa.string()), "size": sizes}
+        )
+
+    snapshot = make_snapshot([day(born=False) for _ in range(30)])
+    profile = build_reference(snapshot, make_spec(x="numeric", pet="categorical", size="numeric"), None, {})
+    report = compare(profile, day(born=True), None, DriftSpec())
+    assert report.verdict == "outage"
+    assert "pet is there, but missing in all of training: train again, or drop it" in report.sentence
+    assert report.remedy == "train again on a window that has pet, or drop it from the features"
+    size = report.feature("size")
+    assert size is not None and size.distance is None
+    assert "missing in all of training: train again, or drop it" in size.note

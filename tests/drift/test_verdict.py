@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rescore.drift.report import FeatureDrift, JointDrift, PairDrift
-from rescore.drift.verdict import judge
+from rescore.drift.verdict import judge, say_share_missing
 from rescore.spec import DriftSpec
 
 
@@ -124,3 +125,30 @@ def test_features_that_go_together_otherwise_count_by_their_importance() -> None
     assert judge(tuple(quiet), [], 0.016, DriftSpec(), unknown, slight)[0] == "drifted"
     silent = joint.model_copy(update={"flagged": False})
     assert "effect floor" in judge(tuple(quiet), [], 0.016, DriftSpec(), unknown, silent)[1]
+
+
+def test_a_sentence_says_the_share_with_a_value_where_that_is_what_moved() -> None:
+    moved = feature("phone", 0.2, unit="share of rows", distance=0.0, note="", effect=10.56, psi=10.6)
+    there = moved.model_copy(update={"note": say_share_missing(0.0, np.full(30, 0.97))})
+    assert "phone is there in 100 % of rows; in training at most 3 %" in judged(there)[1]
+    unknown = moved.model_copy(update={"distance": None})
+    assert "phone moved (PSI 11)" in judged(unknown)[1]
+
+
+@pytest.mark.parametrize(
+    ("missing", "before", "said"),
+    [
+        (0.16, [0.01, 0.0], "missing in 16 % of rows; in training at most 1 %"),
+        (0.2, [0.0, 0.0], "missing in 20 % of rows; in training never"),
+        (0.40, [0.05] * 28 + [1.0, 1.0], "typically 5 %, as much in 2 of 30 windows"),
+        (0.40, [0.05] * 28 + [0.9, 0.7], "typically 5 %, at most 90 % (as much in 2 of 30 windows)"),
+        (0.0, [1.0, 1.0], "there in 100 % of rows, but missing in all of training: train again, or drop it"),
+        (0.3, [0.9, 0.9, 0.3, 0.9, 0.9], "there in 70 % of rows; in training typically 10 %"),
+        (0.15, [0.13, 0.17], ""),
+        (0.0, [0.0, 0.0], ""),
+    ],
+)
+def test_what_is_said_of_missing_values(missing: float, before: list[float], said: str) -> None:
+    assert said in say_share_missing(missing, np.asarray(before))
+    if not said:
+        assert say_share_missing(missing, np.asarray(before)) == ""

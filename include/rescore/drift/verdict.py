@@ -14,7 +14,7 @@ from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import SHARE_OF_ROWS, FeatureDrift, JointDrift, Method, Verdict, worst_first
 from rescore.spec import DriftSpec
 
-__all__ = ["MATTERS", "SMALL_EFFECT", "judge", "say_limits", "say_missing", "say_note"]
+__all__ = ["MATTERS", "SMALL_EFFECT", "judge", "say_limits", "say_missing", "say_note", "say_share_missing"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, bef
     """What there is to say of one feature besides its numbers."""
     if outage is not None:
         return describe([(name, outage)])
-    notes = [said] if (said := _say_share_missing(missing, before)) else []
+    notes = [said] if (said := say_share_missing(missing, before)) else []
     if tally.unseen:
         share = percent(int(tally.counts[-2]) / max(int(tally.counts[:-1].sum()), 1))
         like = join_names([repr(level) for level in tally.unseen])
@@ -132,7 +132,7 @@ def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, bef
     return "; ".join(notes)
 
 
-def _say_share_missing(missing: float, before: Floats) -> str:
+def say_share_missing(missing: float, before: Floats) -> str:
     """What is unusual about the share of rows without a value; empty if nothing is.
 
     ``before``, shape (n_windows,), are the shares in the reference windows.

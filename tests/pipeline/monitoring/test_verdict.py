@@ -1,0 +1,44 @@
+"""How realised performance is judged, and where the verdict stands."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rescore import pipeline
+
+
+def declared(harbour: Any, home: Path, alarm_at: float | None) -> pipeline.Context:
+    """The harbour's context with a bound declared."""
+    models = home / f"models_{alarm_at}"
+    shutil.copytree(harbour.ctx.settings.models / "tides", models / "tides")
+    path = models / "tides" / "model.yaml"
+    path.write_text(
+        yaml.safe_dump({**yaml.safe_load(path.read_text()), "performance": {"alarm_at": alarm_at}})
+    )
+    return replace(harbour.ctx, settings=replace(harbour.ctx.settings, models=models))
+
+
+def test_an_error_beyond_the_bound_stands_in_the_monitors_report_and_in_status(
+    harbour: Any, tmp_path: Path
+) -> None:
+    for number in (31, 32):
+        pipeline.score_interval(harbour.ctx, "tides", harbour.day(number))
+    assert pipeline.status_rows(harbour.ctx)[0]["performance"] is None
+
+    calm = pipeline.latest_performance(harbour.ctx, "tides", harbour.day(32).end)
+    assert calm is not None and calm.value is not None and calm.bound is not None
+    assert (calm.verdict, calm.metric) == ("ok", "rmse")
+
+    strict = declared(harbour, tmp_path, calm.value / 2)
+    report = pipeline.monitor_model(strict, "tides", harbour.day(32).end)
+    assert report.performance is not None
+    assert (report.performance.verdict, report.performance.bound) == ("worse", calm.value / 2)
+    assert pipeline.MonitorReport.from_dict(report.to_dict()) == report
+    [row] = pipeline.status_rows(harbour.ctx)
+    assert row["performance"] == "worse"
+    assert "worse than the declared bound" in row["performance_sentence"]
