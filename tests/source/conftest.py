@@ -27,6 +27,10 @@ CREATE TABLE parcel (
 CREATE TABLE outcome (depot text, parcel int8, sent_at timestamptz, late boolean, recorded_at timestamptz);
 """
 
+# Declared immutable, so that a query may call it.
+SLOW = """CREATE FUNCTION slow(float8) RETURNS void IMMUTABLE LANGUAGE plpgsql
+AS 'BEGIN PERFORM pg_sleep($1); END'"""
+
 EXTRACT = """
 SELECT depot, parcel, sent_at, weight, size, carrier, fragile, promised, note
 FROM parcel

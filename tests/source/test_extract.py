@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +25,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.source import extract, probe, read_frozen
-from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
+from tests.source.conftest import DAY, EXTRACT, SLOW, SPEC, TABLES, MakeModel, Source
 
 
 @pytest.fixture
@@ -201,10 +202,12 @@ def test_what_others_commit_meanwhile_is_not_seen(
 ) -> None:
     """A writer that commits in the middle of the query changes nothing in it."""
     source.send(50)
+    source.run(SLOW)
     # The query waits, row by row, long enough for a writer to come in between, and counts twice.
     slow = make_model(
         "SELECT depot, parcel, sent_at, weight, (SELECT count(*) FROM parcel)::int4 AS size, "
-        "carrier, fragile, promised, note FROM parcel, LATERAL (SELECT pg_sleep(0.01), parcel) s(slept, p) "
+        "carrier, fragile, promised, note FROM parcel, "
+        "LATERAL (SELECT slow(0.01 + 0 * parcel), parcel) s(slept, p) "
         "WHERE sent_at >= :interval_start AND sent_at < :interval_end"
     )
     started = threading.Event()
@@ -213,8 +216,7 @@ def test_what_others_commit_meanwhile_is_not_seen(
         with closing(Source(source.url)) as other:
             until = time.monotonic() + 20
             while time.monotonic() < until and not other.run(
-                "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%%pg_sleep%%' "
-                "AND pid <> pg_backend_pid()"
+                "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%%slow(%%' AND pid <> pg_backend_pid()"
             ):
                 pass
             other.run("INSERT INTO parcel SELECT 'Late', parcel, sent_at FROM parcel")
@@ -361,3 +363,67 @@ def test_more_rows_than_a_leaf(source: Source, frozen: Callable[..., pa.Table]) 
     with pytest.raises(SourceKeyError, match="at least 1 rows too many") as caught:
         frozen()
     assert caught.value.examples == ("depot=Lyon, parcel=65535",)
+
+
+def test_a_key_too_long_for_the_index_is_refused_with_its_column(
+    source: Source, folder: ModelFolder, tmp_path: Path
+) -> None:
+    source.send(3)
+    source.run("UPDATE parcel SET depot = repeat('http://x/', 600) || parcel WHERE parcel = 1")
+    with pytest.raises(SourceKeyError) as caught:
+        extract(source.url, folder, DAY, DAY.end, tmp_path / "frozen.parquet")
+    assert caught.value.what == "the key is too long in at least 1 rows: depot has up to 5,401 bytes"
+    assert len(caught.value.examples[0]) < 100
+    assert caught.value.examples[0].endswith("parcel=1")
+    assert "md5(depot) AS depot" in (caught.value.fix or "")
+
+
+def test_the_longest_key_that_passes_fits_the_index(
+    source: Source, folder: ModelFolder, tmp_path: Path
+) -> None:
+    source.send(1)
+    source.run(
+        "CREATE TABLE scores (run_id uuid, depot text, parcel int8, sent_at timestamptz,"
+        " PRIMARY KEY (run_id, depot, parcel, sent_at));"
+        " CREATE FUNCTION noise(n int) RETURNS text LANGUAGE sql AS $$ SELECT left(string_agg("
+        " encode(sha512(i::text::bytea), 'base64'), ''), n) FROM generate_series(1, 40) i $$"
+    )
+    room = 2704 - 32 - 2 * 11
+    source.run("UPDATE parcel SET depot = noise(%s)", room)
+    source.run("INSERT INTO scores SELECT gen_random_uuid(), depot, parcel, sent_at FROM parcel")
+    assert extract(source.url, folder, DAY, DAY.end, tmp_path / "frozen.parquet").rows == 1
+    source.run("UPDATE parcel SET depot = noise(%s)", room + 1)
+    with pytest.raises(SourceKeyError, match="too long"):
+        extract(source.url, folder, DAY, DAY.end, tmp_path / "frozen.parquet")
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_text_of_another_encoding_is_converted_or_refused(
+    postgres_server: LocalPostgres, folder: ModelFolder, tmp_path: Path, encoding: str
+) -> None:
+    name = f"old_{uuid.uuid4().hex[:12]}"
+    url = postgres_server.create_database(name)
+    with closing(Source(url)) as plain:
+        plain.run(
+            f"CREATE DATABASE {name}_x ENCODING '{encoding}' TEMPLATE template0"
+            " LOCALE_PROVIDER libc LOCALE 'C'"
+        )
+    old = url.replace(name, f"{name}_x")
+    try:
+        with closing(Source(old)) as source:
+            source.run(TABLES)
+            source.run(
+                "INSERT INTO parcel SELECT 'Lyon', 1, %s, 1, 1, 'road', true, NULL,"
+                " convert_from('\\xe9'::bytea, %s), %s",
+                DAY.start, encoding, DAY.start,
+            )  # fmt: skip
+        if encoding == "LATIN1":
+            frozen = extract(old, folder, DAY, DAY.end, tmp_path / "frozen.parquet")
+            assert read_frozen(frozen.path, frozen.digest.root)["note"].to_pylist() == ["é"]
+        else:
+            with pytest.raises(SourceSchemaError, match="note: holds text that is not UTF-8") as caught:
+                extract(old, folder, DAY, DAY.end, tmp_path / "frozen.parquet")
+            assert "convert_from(note::bytea" in (caught.value.fix or "")
+    finally:
+        postgres_server.drop_database(f"{name}_x")
+        postgres_server.drop_database(name)

@@ -22,7 +22,7 @@ from rescore.folder import ModelFolder
 from rescore.local import free_port
 from rescore.source import extract, is_ready
 from rescore.source.extraction import FrozenInput
-from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
+from tests.source.conftest import DAY, EXTRACT, SLOW, SPEC, MakeModel, Source
 
 COLUMNS = ["depot", "parcel", "sent_at", "weight", "size", "carrier", "fragile", "promised", "note"]
 
@@ -143,8 +143,9 @@ def test_refused_sql_comes_with_postgres_own_words_and_the_place(
 
 def test_a_statement_that_takes_too_long(source: Source, make_model: MakeModel) -> None:
     source.send(1)
+    source.run(SLOW)
     folder = make_model(
-        selecting(size="(SELECT 1 FROM pg_sleep(60))"), source={**SPEC["source"], "statement_timeout": "0.2s"}
+        selecting(size="(SELECT 1 FROM slow(60))"), source={**SPEC["source"], "statement_timeout": "0.2s"}
     )
     error = refused(source.url, folder, SourceQueryError)
     assert "statement timeout" in error.what
@@ -204,14 +205,15 @@ def test_every_spelling_of_a_url(source: Source, folder: ModelFolder, scheme: st
 
 def test_a_connection_lost_in_the_middle_may_work_later(source: Source, make_model: MakeModel) -> None:
     source.send(50)
-    folder = make_model(selecting(size="(SELECT parcel::int4 FROM pg_sleep(0.02))"))
+    source.run(SLOW)
+    folder = make_model(selecting(size="(SELECT parcel::int4 FROM slow(0.02 + 0 * parcel))"))
 
     def kill() -> None:
         with closing(Source(source.url)) as other:
             until = time.monotonic() + 20
             while time.monotonic() < until and not other.run(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE query LIKE 'COPY%pg_sleep%' AND application_name = 'rescore'"
+                "WHERE query LIKE 'COPY%slow(%' AND application_name = 'rescore'"
             ):
                 pass
 

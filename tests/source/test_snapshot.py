@@ -268,3 +268,39 @@ def test_an_interval_that_has_lost_all_its_rows(source: Source, folder: ModelFol
     later = known_later(source.url, folder, DAY, DAY.end, read_frozen(result.path, None))
     assert (later.added, later.removed, later.changed) == (0, 4, 0)
     assert later.now == table_digest(pa.table(read_frozen(result.path, None).slice(0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("was", "named"),
+    [
+        (pa.array([5.5, 1.0, 2.0]), "size: frozen as double in"),
+        (pa.array(["5", "1", "2"]), "size: frozen as string in"),
+        (None, "size: the frozen rows of"),
+    ],
+)
+def test_a_type_that_changed_under_frozen_rows_is_named(
+    source: Source, folder: ModelFolder, tmp_path: Path, was: pa.Array | None, named: str
+) -> None:
+    source.send(3)
+    frozen = extract(source.url, folder, DAY, DAY.end, tmp_path / "day.parquet")
+    rows = read_frozen(frozen.path, None)
+    at = rows.column_names.index("size")
+    changed = rows.remove_column(at) if was is None else rows.set_column(at, "size", was)
+    later = DAY.end + timedelta(days=9)
+    with pytest.raises(SourceSchemaError) as caught:
+        snapshot(source.url, folder, [DAY], later, tmp_path / "s.parquet", frozen={DAY: changed})
+    assert caught.value.what.startswith(named)
+    assert str(DAY) in caught.value.what
+    assert caught.value.fix
+
+
+def test_a_wider_type_of_frozen_numbers_is_taken_as_it_is(
+    source: Source, folder: ModelFolder, tmp_path: Path
+) -> None:
+    source.send(3)
+    frozen = extract(source.url, folder, DAY, DAY.end, tmp_path / "day.parquet")
+    source.run("ALTER TABLE parcel ALTER size TYPE float8")
+    later = DAY.end + timedelta(days=9)
+    rows = {DAY: read_frozen(frozen.path, None)}
+    made = snapshot(source.url, folder, [DAY], later, tmp_path / "s.parquet", frozen=rows)
+    assert read_frozen(made.path, None)["size"].to_pylist() == [0.0, 1.0, 2.0]

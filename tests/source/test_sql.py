@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
-from rescore.source.query import Rendered, quote_identifier, render
+from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 from tests.source.conftest import DAY
 
 START = "(TIMESTAMPTZ '2024-03-01 00:00:00.000000+00:00')"
@@ -96,9 +96,9 @@ def test_postgres_reads_it_as_we_do(database_url: str) -> None:
     )
 
 
-def sql_error(template: str, *, volatile: bool = False) -> SpecError:
+def sql_error(template: str) -> SpecError:
     with pytest.raises(SpecError) as caught:
-        render(template, DAY, MOMENT, where="models/x/extract.sql", volatile=volatile)
+        render(template, DAY, MOMENT, where="models/x/extract.sql")
     return caught.value
 
 
@@ -145,35 +145,6 @@ def test_any_way_to_write_a_select(template: str) -> None:
     assert render(template, DAY, MOMENT, where="x").text == template.removesuffix(";")
 
 
-@pytest.mark.parametrize(
-    "expression",
-    ["now()", "NOW ()", "pg_catalog.now()", '"now"()', "current_date", "CURRENT_TIMESTAMP(0)", "random()",
-     "localtime", "clock_timestamp()", "gen_random_uuid()", "1 FROM t TABLESAMPLE system (1)"],
-)  # fmt: skip
-def test_what_differs_in_every_run_is_refused(expression: str) -> None:
-    error = sql_error(f"SELECT a,\n  {expression}")
-    assert "gives another result in every run" in error.what
-    assert (error.where or "").startswith("models/x/extract.sql line 2, column ")
-    assert render(f"SELECT {expression}", DAY, MOMENT, where="x", volatile=True)
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "t.current_date",
-        "now",
-        "1 AS current_date",
-        "'now()'",
-        "our.random(1)",
-        "t.now",
-        "knowing()",
-        '"current_date"',
-    ],
-)
-def test_names_that_only_look_like_it_are_not(expression: str) -> None:
-    assert isinstance(render(f"SELECT {expression}", DAY, MOMENT, where="x"), Rendered)
-
-
 @settings(deadline=None, max_examples=50)
 @given(st.text(st.sampled_from("ab\"'; %:$-é"), min_size=1, max_size=12))
 def test_identifiers_are_taken_literally(name: str) -> None:
@@ -181,3 +152,47 @@ def test_identifiers_are_taken_literally(name: str) -> None:
     assert quoted[1:-1].replace('""', '"') == name
     interval = Interval(DAY.start, DAY.end)
     assert render(f"SELECT {quoted}", interval, MOMENT, where="x").text == f"SELECT {quoted}"
+
+
+OTHERS = {
+    ("public", "station"): "k1", ("station",): "k1", ("shop", "orders"): "k2", ("crm", "orders"): "k3",
+    ("Été", "b"): "k4",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "named", "rewritten"),
+    [
+        ("SELECT read_at, station FROM public.station", [("public", "station")],
+         'SELECT read_at, station FROM pg_temp."k1" AS "station"'),
+        ("WITH station AS (SELECT 1 FROM station) SELECT a, b FROM station", [("station",)],
+         'WITH station AS (SELECT 1 FROM pg_temp."k1" AS "station") SELECT a, b FROM station'),
+        ("WITH RECURSIVE station AS (SELECT 1 UNION SELECT 2 FROM station) TABLE station", [],
+         "WITH RECURSIVE station AS (SELECT 1 UNION SELECT 2 FROM station) TABLE station"),
+        ('SELECT é.x FROM "Été" . b é, LATERAL (SELECT é.x) z', [("Été", "b")],
+         'SELECT é.x FROM pg_temp."k4" é, LATERAL (SELECT é.x) z'),
+        ("SELECT shop.orders.a, crm.orders.* FROM shop.orders JOIN crm.orders"
+         " ON shop.orders.a = crm . orders.a",
+         [("shop", "orders"), ("crm", "orders")],
+         'SELECT "k2".a, "k3".* FROM pg_temp."k2" AS "k2" JOIN pg_temp."k3" AS "k3" ON "k2".a = "k3".a'),
+        ("SELECT orders.a, (SELECT max(orders.b) FROM crm.orders) FROM shop.orders",
+         [("crm", "orders"), ("shop", "orders")],
+         'SELECT orders.a, (SELECT max(orders.b) FROM pg_temp."k3" AS "orders")'
+         ' FROM pg_temp."k2" AS "orders"'),
+        ("SELECT extract(year FROM station), trim(both from station) FROM f(1) AS station", [],
+         "SELECT extract(year FROM station), trim(both from station) FROM f(1) AS station"),
+        ("SELECT 'FROM public.station' -- FROM station\nFROM other", [("other",)],
+         "SELECT 'FROM public.station' -- FROM station\nFROM other"),
+    ],
+)  # fmt: skip
+def test_relations_are_read_by_postgres_own_grammar(
+    query: str, named: list[tuple[str, ...]], rewritten: str
+) -> None:
+    assert relation_names(query) == named
+    assert on_other_relations(query, OTHERS) == rewritten
+
+
+def test_a_long_sum_is_read_and_a_hopeless_nest_refused() -> None:
+    assert relation_names("SELECT " + " + ".join(["a"] * 300) + " FROM t") == [("t",)]
+    with pytest.raises(SpecError, match="nested too deeply"):
+        relation_names("SELECT " + "(SELECT " * 2000 + "1" + ")" * 2000)

@@ -21,6 +21,7 @@ from rescore.source.freeze import Freezer
 from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.row_laws import RowLaws, in_leaves
 from rescore.source.session import Column, Session
+from rescore.source.volatility import refuse_volatile
 
 __all__ = ["FrozenInput", "InputQuery", "extract", "ordered", "probe"]
 
@@ -89,6 +90,7 @@ class InputQuery:
         query = render(self._folder.extract_sql, interval, as_of, where=self.where)
         if not self._columns:
             self._columns = self._session.describe(query)
+            refuse_volatile(self._session, query)
             self.schema = check_columns(self._columns, input_types(self._folder.spec), where=self.where)
         return query
 
@@ -219,7 +221,24 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBa
             examples=[f"{field.name} {field.type}" for field in batch.schema],
             fix="update adbc-driver-postgresql, or report this",
         )
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_string(column.type):
+            _require_utf8(name, column, where)
     return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def _require_utf8(name: str, column: pa.Array, where: str) -> None:
+    """A server whose encoding is SQL_ASCII hands on whatever bytes it was given."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raise SourceSchemaError(
+            f"{name}: holds text that is not UTF-8",
+            where=where,
+            expected="UTF-8; the database's encoding is SQL_ASCII, which checks none",
+            fix=f"name its encoding in the query: convert_from({name}::bytea, 'LATIN1') AS {name}",
+            data={"column": name},
+        ) from None
 
 
 class Ticker:

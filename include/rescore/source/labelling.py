@@ -18,6 +18,7 @@ from rescore.source.extraction import Ticker, conform, ordered
 from rescore.source.query import Rendered, render
 from rescore.source.row_laws import RowLaws
 from rescore.source.session import Column, Session
+from rescore.source.volatility import refuse_volatile
 
 __all__ = [
     "INTERVAL_COLUMNS",
@@ -50,6 +51,7 @@ class LabelQuery:
         query = render(self._folder.labels_sql, interval, as_of, where=self.where)
         if not self._columns:
             self._columns = self._session.describe(query)
+            refuse_volatile(self._session, query)
             self.schema = check_columns(self._columns, label_types(self._folder.spec), where=self.where)
         return query
 

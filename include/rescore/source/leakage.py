@@ -17,7 +17,7 @@ from psycopg2 import sql
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source.inspection import reading
-from rescore.source.query import quote_identifier, relation_names, render
+from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 
 __all__ = ["Leak", "last_event", "read_past_filter"]
 
@@ -85,7 +85,8 @@ def read_past_filter(
     names = [known_by.column] if known_by.column else list(known_by.valid_range or ())
     with reading(url, read_only=False) as cursor:
         cursor.execute(f"CREATE TEMP TABLE rescore_seen ON COMMIT DROP AS\n{query}")
-        rewritten = query
+        others: dict[tuple[str, ...], str] = {}
+        copies: dict[str, str] = {}
         filtered: list[str] = []
         unfiltered: list[str] = []
         later: list[str] = []
@@ -93,21 +94,24 @@ def read_past_filter(
         functions = _functions(cursor, query)
         cursor.execute("SELECT current_setting('track_commit_timestamp')::bool")
         [commits_known] = cursor.fetchone()
-        for start, end, parts in reversed(relation_names(query)):
+        for parts in relation_names(query):
             found = _relation(cursor, parts)
             if found is None:
                 continue
             schema, name, relation_columns = found
             label = f"{schema}.{name}"
-            if label not in [*filtered, *unfiltered]:
+            if label not in copies:
+                copies[label] = f"rescore_known_{len(copies) + 1}"
                 has_them = bool(names) and set(names) <= set(relation_columns)
-                _copy(cursor, schema, name, relation_columns, names if has_them else [], as_of)
+                known = names if has_them else []
+                _copy(cursor, (schema, name), copies[label], relation_columns, known, as_of)
                 (filtered if has_them else unfiltered).append(label)
                 if has_them and len(names) == 1:
                     later += _later(cursor, schema, name, relation_columns, names[0])
                 if has_them and commits_known:
                     committed += _committed_later(cursor, schema, name, names[0], as_of)
-            rewritten = f"{rewritten[:start]}pg_temp.{quote_identifier(name)}{rewritten[end:]}"
+            others[parts] = copies[label]
+        rewritten = on_other_relations(query, others)
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
         counts = _compare(cursor, key, columns)
     changed = tuple(name for name, number in zip(columns, counts[4:], strict=True) if number)
@@ -159,7 +163,12 @@ def _relation(cursor: Any, parts: Sequence[str]) -> tuple[str, str, dict[str, st
 
 
 def _copy(
-    cursor: Any, schema: str, name: str, columns: dict[str, str], known_by: Sequence[str], as_of: datetime
+    cursor: Any,
+    relation: tuple[str, str],
+    copy: str,
+    columns: dict[str, str],
+    known_by: Sequence[str],
+    as_of: datetime,
 ) -> None:
     selected: list[sql.Composable] = [sql.Identifier(column) for column in columns]
     condition: sql.Composable = sql.SQL("true")
@@ -173,10 +182,10 @@ def _copy(
         ).format(u=until, t=sql.Literal(as_of))
     cursor.execute(
         sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WHERE {}").format(
-            sql.Identifier(name), sql.SQL(", ").join(selected), sql.Identifier(schema, name), condition
+            sql.Identifier(copy), sql.SQL(", ").join(selected), sql.Identifier(*relation), condition
         )
     )
-    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(name)))
+    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(copy)))
 
 
 def _later(cursor: Any, schema: str, name: str, columns: dict[str, str], known: str) -> list[str]:

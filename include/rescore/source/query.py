@@ -1,4 +1,4 @@
-"""Put an interval into a query: find ``:names``, refuse what would make a result irreproducible.
+"""Put an interval into a query: find ``:names``, refuse another statement; put other relations into it.
 
 Pure text, no database. The only values are :data:`NAMES`; they are moments, rendered as typed
 literals in UTC. What looks like a name inside a string, an identifier, a comment or a cast is left
@@ -10,14 +10,23 @@ from __future__ import annotations
 import difflib
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
+from rescore.source.grammar import ColumnPath, Relation, Scope, parse, scopes
 
-__all__ = ["NAMES", "Rendered", "quote_identifier", "relation_names", "render"]
+__all__ = [
+    "NAMES",
+    "Rendered",
+    "on_other_relations",
+    "quote_identifier",
+    "quote_literal",
+    "relation_names",
+    "render",
+]
 
 #: What is substituted, and nothing else.
 NAMES = ("interval_start", "interval_end", "as_of")
@@ -41,27 +50,6 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
-# Each of these gives another result in a later run of the same query (law 1: no wall clock).
-_VOLATILE_CALLS = {
-    "clock_timestamp",
-    "gen_random_uuid",
-    "now",
-    "random",
-    "random_normal",
-    "statement_timestamp",
-    "timeofday",
-    "transaction_timestamp",
-    "uuidv4",
-    "uuidv7",
-}
-_VOLATILE_WORDS = {
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "tablesample",
-}
 
 
 @dataclass(frozen=True)
@@ -99,9 +87,7 @@ class Rendered:
         return _place(self.template, self._origins[piece] + offset, self.where)
 
 
-def render(
-    template: str, interval: Interval, as_of: datetime, *, where: str, volatile: bool = False
-) -> Rendered:
+def render(template: str, interval: Interval, as_of: datetime, *, where: str) -> Rendered:
     """Replace the names in one SELECT statement by typed literals.
 
     Parameters
@@ -114,19 +100,14 @@ def render(
         Aware; the third.
     where : str
         The file, for errors.
-    volatile : bool
-        Whether wall-clock and random functions are allowed (a readiness query may ask the time).
 
     Raises
     ------
     SpecError
-        Another name, another statement, more than one, an unclosed string or comment, or a function
-        that gives another result in a later run.
+        Another name, another statement, more than one, or an unclosed string or comment.
     """
     tokens = _tokens(template, where)
     _require_one_select(tokens, template, where)
-    if not volatile:
-        _refuse_volatile(tokens, template, where)
     values = {
         "interval_start": _literal(interval.start),
         "interval_end": _literal(interval.end),
@@ -153,37 +134,76 @@ def render(
     return Rendered("".join(pieces), template, where, tuple(starts), tuple(origins))
 
 
-def relation_names(query: str) -> list[tuple[int, int, tuple[str, ...]]]:
-    """Names in a query that may be relations: ``schema.name``, and what follows FROM, JOIN or a comma.
+def on_other_relations(query: str, others: Mapping[tuple[str, ...], str]) -> str:
+    """The query on other relations than those it names.
+
+    Parameters
+    ----------
+    query : str
+        One SELECT.
+    others : mapping of tuple of str to str
+        A relation's name in its parts, as the query has it, and the temporary table to read instead.
 
     Returns
     -------
-    list of (int, int, tuple of str)
-        Start and end in the query, and the parts of the name as the catalogue has them.
+    str
+        The query; a relation keeps the name by which the query's columns call it.
     """
-    tokens = _tokens(query, "the query")
-    found: list[tuple[int, int, tuple[str, ...]]] = []
-    for index, token in enumerate(tokens):
-        before = tokens[index - 1].text.lower() if index else ""
-        if token.kind not in {"word", "quoted"} or before == ".":
-            continue
-        after = [one.text for one in tokens[index + 1 : index + 2]]
-        second = tokens[index + 2] if index + 2 < len(tokens) else None
-        if after == ["."] and second is not None and second.kind in {"word", "quoted"}:
-            end = second.start + len(second.text)
-            found.append((token.start, end, (_folded(token.text), _folded(second.text))))
-        elif before in {"from", "join", ","} and after != ["("]:
-            found.append((token.start, token.start + len(token.text), (_folded(token.text),)))
-    return found
+    listed = _tokens(query, "the query")
+    index_at = {token.start: index for index, token in enumerate(listed)}
+
+    def end_of(start: int, parts: int) -> int:
+        last = listed[index_at[start] + 2 * (parts - 1)]  # a dot between two parts
+        return last.start + len(last.text)
+
+    edits: dict[int, tuple[int, str]] = {}
+    for scope in scopes(parse(query, "the query")):
+        for relation in scope.relations:
+            if (other := others.get(relation.name)) is None:
+                continue
+            called = "" if relation.alias else f" AS {quote_identifier(_called(relation, scope, others))}"
+            end = end_of(relation.location, len(relation.name))
+            edits[relation.location] = (end, f"pg_temp.{quote_identifier(other)}{called}")
+        for column in scope.columns:
+            named = _named_relation(column, scope)
+            if named is not None and named[0].name in others:
+                end = end_of(column.location, len(column.parts) - 1)
+                edits[column.location] = (end, quote_identifier(_called(*named, others)))
+    for start, (end, text) in sorted(edits.items(), reverse=True):
+        query = query[:start] + text + query[end:]
+    return query
 
 
-def _folded(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+def relation_names(query: str) -> list[tuple[str, ...]]:
+    """The relations that a query's FROM clauses name, each once, in the parts that it gives."""
+    named = [relation for scope in scopes(parse(query, "the query")) for relation in scope.relations]
+    return list(dict.fromkeys(relation.name for relation in sorted(named, key=lambda each: each.location)))
+
+
+def _called(relation: Relation, scope: Scope, others: Mapping[tuple[str, ...], str]) -> str:
+    """What columns call a relation without an alias: its last name, unless two beside it share that."""
+    same = [each for each in scope.relations if each.alias is None and each.name[-1] == relation.name[-1]]
+    return relation.name[-1] if len(same) == 1 else others[relation.name]
+
+
+def _named_relation(column: ColumnPath, scope: Scope | None) -> tuple[Relation, Scope] | None:
+    """The relation that ``schema.relation.column`` names, here or in a SELECT around."""
+    while scope is not None and len(column.parts) > 2:
+        for relation in scope.relations:
+            if relation.alias is None and relation.name == column.parts[:-1]:
+                return relation, scope
+        scope = scope.outer
+    return None
 
 
 def quote_identifier(name: str) -> str:
     """Quote a column name so that it is taken literally."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    """Quote a text as a string constant; sessions keep ``standard_conforming_strings`` on."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _literal(moment: datetime) -> str:
@@ -257,24 +277,6 @@ def _require_one_select(tokens: list[_Token], sql: str, where: str) -> None:
 
 def _end_of_statement(tokens: list[_Token], sql: str) -> int:
     return next((token.start for token in tokens if token.text == ";"), len(sql))
-
-
-def _refuse_volatile(tokens: list[_Token], sql: str, where: str) -> None:
-    texts = ["", "", *(token.text.lower() for token in tokens), ""]
-    for index, token in enumerate(tokens, start=2):
-        if token.kind not in {"word", "quoted"}:
-            continue
-        text, qualifier, before, after = texts[index].strip('"'), *texts[index - 2 : index], texts[index + 1]
-        owned = before == "." and qualifier.strip('"') != "pg_catalog"  # somebody's own, or a column
-        call = after == "(" and text in _VOLATILE_CALLS and not owned and before != "as"
-        word = token.kind == "word" and text in _VOLATILE_WORDS and before not in {".", "as"}
-        if call or word:
-            raise SpecError(
-                f"{token.text}{'()' if call else ''} gives another result in every run",
-                where=_place(sql, token.start, where),
-                expected="a result that depends on :interval_start, :interval_end and :as_of alone",
-                fix="write :as_of or :interval_end for the time; leave chance to the training seed",
-            )
 
 
 def _unknown_name(name: str, place: str) -> SpecError:

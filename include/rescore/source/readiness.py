@@ -30,7 +30,7 @@ def is_ready(url: str, folder: ModelFolder, interval: Interval, as_of: datetime)
     if ready is None or ready.sql is None:
         return True
     where = f"{folder.path / 'model.yaml'}: source.ready.sql"
-    query = render(ready.sql, interval, parse_moment(as_of, name="as_of"), where=where, volatile=True)
+    query = render(ready.sql, interval, parse_moment(as_of, name="as_of"), where=where)
     with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
         columns = session.describe(query)
         if [column.postgres for column in columns] != ["bool"]:

@@ -17,6 +17,13 @@ from rescore.interval import Interval
 
 __all__ = ["RowLaws", "in_leaves", "key_text"]
 
+# What one entry of the scores' index may hold (a third of a page less what a page needs), and what of it
+# is taken: the entry's own header, the run's id, the event time; eight bytes for a number, a text's length.
+_INDEX_BYTES = 2704
+_INDEX_FIXED = 8 + 16 + 8
+_INDEX_PER_COLUMN = 11
+#: Of a long value, an error shows the beginning.
+_SHOWN_CHARACTERS = 60
 # Rows are held back until a leaf is full, but never more than this many bytes of them.
 _MAX_HELD_BYTES = 256 * 1024**2
 
@@ -51,7 +58,7 @@ class RowLaws:
         Raises
         ------
         SourceKeyError
-            A key is NULL, or the same as its neighbour's.
+            A key is NULL, the same as its neighbour's, or too long for the scores' index.
         SourceEventTimeError
             An event time is NULL or outside the interval.
         """
@@ -61,6 +68,7 @@ class RowLaws:
         self._check_nulls(keys)
         self._check_duplicates(keys)
         if self._event_time is not None:
+            self._check_length(keys)
             self._check_event_time(keys, batch.column(self._event_time))
         self._last = keys.slice(batch.num_rows - 1, 1)
 
@@ -98,6 +106,29 @@ class RowLaws:
                 fix="keep one row per key in the query (DISTINCT ON), or add a column to source.key",
                 data={"columns": self._key, "rows": int(same.sum())},
             )
+
+    def _check_length(self, keys: pa.RecordBatch) -> None:
+        lengths = {
+            name: np.asarray(pc.binary_length(keys.column(name)))
+            for name in self._key
+            if pa.types.is_string(keys.column(name).type)
+        }
+        room = _INDEX_BYTES - _INDEX_FIXED - _INDEX_PER_COLUMN * len(self._key)
+        if not lengths:
+            return
+        long = np.sum(list(lengths.values()), axis=0) > room
+        if not long.any():
+            return
+        longest = max(lengths, key=lambda name: int(lengths[name].max()))
+        raise SourceKeyError(
+            f"the key is too long in at least {int(long.sum()):,} rows: {longest} has up to "
+            f"{int(lengths[longest].max()):,} bytes",
+            where=self._where,
+            expected=f"at most {room:,} bytes of text in all key columns: what the scores' index holds",
+            examples=key_text(keys, np.flatnonzero(long)),
+            fix=f"identify such rows by a shorter column, or select md5({longest}) AS {longest}",
+            data={"columns": list(lengths), "rows": int(long.sum())},
+        )
 
     def _check_event_time(self, keys: pa.RecordBatch, times: pa.Array) -> None:
         if times.null_count:
@@ -165,4 +196,5 @@ def _flags(array: pa.Array) -> np.ndarray:
 
 
 def _value(value: object) -> str:
-    return "NULL" if value is None else str(value)
+    text = "NULL" if value is None else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

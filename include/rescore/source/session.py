@@ -29,6 +29,9 @@ _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Whatever a role, a database or a server may have set otherwise and a query's result can depend on.
 # search_path is the deployment's own business and stays.
 _FIXED = (
+    # A server in SQL_ASCII knows no encoding: its bytes come as they are, and are checked column by column.
+    "SELECT set_config('client_encoding', CASE current_setting('server_encoding')"
+    " WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, true)",
     "SET LOCAL timezone TO 'UTC'",
     "SET LOCAL datestyle TO 'ISO, YMD'",
     "SET LOCAL intervalstyle TO 'postgres'",
@@ -150,15 +153,35 @@ class Session:
                     return
                 yield batch
 
-    def moment(self) -> datetime:
-        """When this transaction began, by the database's clock, UTC."""
+    def ask(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a question of our own, to the catalogue or the server."""
         with self._connection.cursor() as cursor:
             try:
-                cursor.execute("SELECT now()")
-                table = cursor.fetch_arrow_table()
+                cursor.execute(sql)
+                answers: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
             except adbc_driver_manager.Error as error:
                 raise self._failed(error, None) from None
-        moment: datetime = table.column(0)[0].as_py()
+        return answers
+
+    def parameter_types(self, sql: str) -> list[str] | None:
+        """The types that the server gives the parameters of a statement; None where it can't tell."""
+        self._run("SAVEPOINT rescore_types")
+        try:
+            self._run(f"PREPARE rescore_types AS {sql}")
+        except SourceQueryError:
+            self._run("ROLLBACK TO SAVEPOINT rescore_types")
+            return None
+        [row] = self.ask(
+            "SELECT parameter_types::text[] AS types FROM pg_prepared_statements WHERE name = 'rescore_types'"
+        )
+        self._run("DEALLOCATE rescore_types")
+        self._run("RELEASE SAVEPOINT rescore_types")
+        return list(row["types"])
+
+    def moment(self) -> datetime:
+        """When this transaction began, by the database's clock, UTC."""
+        [row] = self.ask("SELECT now() AS moment")
+        moment: datetime = row["moment"]
         return moment.astimezone(UTC)
 
     def _run(self, statement: str) -> None:

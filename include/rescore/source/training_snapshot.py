@@ -228,7 +228,7 @@ class _Reader:
 
     def _rows(self, interval: Interval) -> pa.Table:
         if self._frozen is not None:
-            return self._frozen[interval].cast(self.inputs.schema)
+            return _as_described(self._frozen[interval], self.inputs.schema, interval, self.inputs.where)
         query = self.inputs.render(interval, interval.end)
         return pa.Table.from_batches(self.inputs.rows(query, interval), schema=self.inputs.schema)
 
@@ -245,6 +245,49 @@ def _told(
         shares.append(share)
         say.now_and_then(f"{name}: {len(shares)} of {total} intervals extracted")
         yield from table.to_batches()
+
+
+def _as_described(frozen: pa.Table, schema: pa.Schema, interval: Interval, where: str) -> pa.Table:
+    """Rows as they were frozen, with the types that the query gives today; no value changes.
+
+    Raises
+    ------
+    SourceSchemaError
+        A column has another type today that does not hold the frozen values, or was not frozen.
+    """
+    columns = []
+    for field in schema:
+        if field.name not in frozen.column_names:
+            raise SourceSchemaError(
+                f"{field.name}: the frozen rows of {interval} lack it",
+                where=where,
+                expected=", ".join(schema.names),
+                examples=frozen.column_names,
+                fix="it was declared later: train from intervals scored since (training.intervals)",
+                data={"column": field.name, "interval": str(interval)},
+            )
+        column = frozen.column(field.name)
+        numbers = all(
+            pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (column.type, field.type)
+        )
+        try:
+            columns.append(column.cast(field.type) if numbers else column)
+        except pa.ArrowInvalid:
+            numbers = False
+        if not numbers and column.type != field.type:
+            raise SourceSchemaError(
+                f"{field.name}: frozen as {column.type} in {interval}, the query gives {field.type} today",
+                where=where,
+                expected="a type that holds every value that was scored",
+                fix=f"cast {field.name} in the query to the type it had, or train from later intervals only",
+                data={
+                    "column": field.name,
+                    "interval": str(interval),
+                    "frozen": str(column.type),
+                    "today": str(field.type),
+                },
+            )
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _check_intervals(intervals: Sequence[Interval], as_of: datetime) -> None:

@@ -1,0 +1,298 @@
+# ruff: noqa: S608 - names are quoted, numbers are the catalogue's
+"""Refuse what makes a query's result depend on anything but the data and the three names (law 1).
+
+What a function does is read from the catalogue, not guessed by its name: *volatile* ones are refused;
+of Postgres' own *stable* ones those pass that depend on the time zone and on formats, which a session
+fixes, or on stored rules alone; *immutable* ones pass. Views, and functions in SQL and PL/pgSQL that
+are declared stable, are looked into. The words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are
+moments wherever the server reads a constant as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rescore.errors import SpecError
+from rescore.source.grammar import name_parts, parse, scopes, walk
+from rescore.source.query import Rendered, quote_identifier, quote_literal
+from rescore.source.session import Session
+
+__all__ = ["refuse_volatile"]
+
+# Postgres' own stable functions that depend on nothing but what a session fixes (time zone, formats,
+# locale of numbers) or what is stored (text search rules, the order of an enumeration).
+_FIXED_BY_THE_SESSION = re.compile(
+    r"anytextcat|textanycat|array_to_json|array_to_string|concat|concat_ws|convert|convert_from|convert_to"
+    r"|date|date_(add|subtract|part|trunc)|enum_(first|last|range)|extract|format|format_type|generate_series"
+    r"|in_range|interval_pl_timestamptz|jsonb?_\w+|length|make_timestamptz|money|numeric|overlaps|pg_typeof"
+    r"|(phraseto|plainto|websearch_to)_tsquery|quote_literal|quote_nullable|row_to_json|time|timetz|timezone"
+    r"|(date|timestamp|timestamptz)_(cmp|eq|ge|gt|le|lt|ne)_\w+|timestamp|timestamptz"
+    r"|timestamptz_(mi|pl)_interval|to_(char|date|json|jsonb|number|timestamp|tsquery|tsvector)"
+    r"|ts_(headline|rank|rank_cd|lexize|parse|debug)|xml|xml_is_well_formed"
+)
+_MOMENTS = {"timestamp", "timestamptz", "date", "time", "timetz", "abstime"}
+_MOMENT_TYPES = {
+    "date",
+    "timestamp without time zone",
+    "timestamp with time zone",
+    "time without time zone",
+    "time with time zone",
+}
+_CLOCK_WORD = re.compile(r"(?<![a-z_])(now|today|tomorrow|yesterday)(?![a-z_])", re.IGNORECASE)
+# What else can stand beside such a word in a moment: times, offsets, zones.
+_BESIDE = re.compile(r"[\d:.+\-/\s,]*|[a-z/_]{1,20}", re.IGNORECASE)
+_MAX_DEPTH = 20
+_CALL = re.compile(
+    r'(?:("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\(', re.IGNORECASE
+)
+_WORDS = re.compile(r"\b(current_\w+|localtime(?:stamp)?|session_user|system_user)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A function or operator that a text names: its name, and how many arguments it gets (None: unknown)."""
+
+    name: tuple[str, ...]
+    arguments: int | None
+    location: int
+    operator: bool = False
+
+    def __str__(self) -> str:
+        return f"operator {self.name[-1]}" if self.operator else f"{self.name[-1]}()"
+
+
+class _Checker:
+    """Follows what a query calls, through views and functions, each once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seen: set[int] = set()
+
+    def check(self, sql: str, where: Callable[[int], str], depth: int = 0) -> None:
+        """Refuse a statement whose result depends on more than data; ``where`` names a place in it."""
+        tree = parse(sql, where(0))
+        for kind, fields in walk(tree):
+            self._check_node(kind, fields, sql, where)
+        self._check_constants(tree, sql, where)
+        self._check_calls(list(_calls(tree)), where, depth)
+        names = {relation.name for scope in scopes(tree) for relation in scope.relations}
+        for name in sorted(names):
+            self._check_view(name, where, depth)
+
+    def _check_node(self, kind: str, fields: dict[str, Any], sql: str, where: Callable[[int], str]) -> None:
+        if kind == "SQLValueFunction":
+            text = re.match(r"\w+", sql[fields["location"] :])
+            raise _refusal(text.group() if text else "this", where(fields["location"]))
+        if kind == "RangeTableSample":
+            raise _refusal("TABLESAMPLE", where(fields["location"]))
+        cast: Any = None
+        if kind == "TypeCast" and name_parts(fields["typeName"]["names"])[-1] in _MOMENTS:
+            cast = fields["arg"]
+        elif kind == "FuncCall" and name_parts(fields["funcname"])[-1] in _MOMENTS:
+            cast = fields.get("args")  # a cast, written as a call
+        for word, location in _clock_words(cast):
+            raise _refusal(f"the moment {word!r}", where(location))
+
+    def _check_constants(self, tree: Any, sql: str, where: Callable[[int], str]) -> None:
+        """Ask the server of which type it takes a constant like ``'today'`` that nothing casts."""
+        cast = {
+            fields["arg"]["A_Const"].get("location", 0)
+            for kind, fields in walk(tree)
+            if kind == "TypeCast" and "A_Const" in fields["arg"]
+        }
+        words = [each for each in _clock_words(tree) if each[1] not in cast]
+        if not words:
+            return
+        replaced = sql
+        for number, (_, location) in sorted(enumerate(words, start=1), key=lambda each: -each[1][1]):
+            end = _end_of_string(replaced, location)
+            replaced = f"{replaced[:location]}${number}{replaced[end:]}"
+        types = self._session.parameter_types(replaced)
+        for number, (word, location) in enumerate(words):
+            if types is None or types[number] in _MOMENT_TYPES:
+                raise _refusal(f"the constant {word!r}", where(location), cast=types is None)
+
+    def _check_calls(self, calls: list[_Called], where: Callable[[int], str], depth: int) -> None:
+        if not calls:
+            return
+        functions = self._functions(calls)
+        for call in calls:
+            for function in functions:
+                if not _fits(function, call) or _harmless(function):
+                    continue
+                place = where(call.location)
+                if function["volatility"] == "s" and function["schema"] != "pg_catalog":
+                    self._look_into(function, place, depth)
+                else:
+                    raise _refusal(str(call), place, owned=function["schema"] != "pg_catalog")
+
+    def _functions(self, calls: Iterable[_Called]) -> list[dict[str, Any]]:
+        names = sorted({call.name[-1] for call in calls if not call.operator}) or [""]
+        operators = sorted({call.name[-1] for call in calls if call.operator}) or [""]
+        return self._session.ask(
+            "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
+            " p.pronargs::int4 AS most, (p.pronargs - p.pronargdefaults)::int4 AS least,"
+            " p.provariadic <> 0 AS variadic, p.provolatile::text AS volatility, l.lanname::text AS language,"
+            " pg_function_is_visible(p.oid) AS visible, NULL::text AS operator FROM pg_proc p"
+            " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
+            f" WHERE p.proname IN ({', '.join(map(quote_literal, names))}) UNION ALL"
+            " SELECT p.oid::int8, n.nspname::text, p.proname::text, 2, 1, false, p.provolatile::text,"
+            " l.lanname::text, pg_operator_is_visible(o.oid), o.oprname::text FROM pg_operator o"
+            " JOIN pg_proc p ON p.oid = o.oprcode JOIN pg_namespace n ON n.oid = o.oprnamespace"
+            " JOIN pg_language l ON l.oid = p.prolang WHERE n.nspname <> 'pg_catalog'"
+            f" AND o.oprname IN ({', '.join(map(quote_literal, operators))})"
+        )
+
+    def _look_into(self, function: dict[str, Any], place: str, depth: int) -> None:
+        """Check the body of a function in SQL or PL/pgSQL; of other languages its declaration counts."""
+        if function["language"] not in {"sql", "plpgsql"} or not self._enter(function["oid"], place, depth):
+            return
+        [row] = self._session.ask(
+            "SELECT COALESCE(pg_get_function_sqlbody(p.oid), p.prosrc) AS body FROM pg_proc p"
+            f" WHERE p.oid = {function['oid']}"
+        )
+        inside = f"{place}, inside the function {function['schema']}.{function['name']}"
+        if function["language"] == "sql":
+            body = re.sub(r"(?is)^\s*(BEGIN\s+ATOMIC\b|RETURN\b)", "", row["body"])
+            body = re.sub(r"(?is)\bEND\s*$", "", body) if body != row["body"] else body
+            returned = re.match(r"(?is)^\s*RETURN\b", row["body"])
+            self.check(f"SELECT {body}" if returned else body, lambda _: inside, depth + 1)
+        else:
+            self._scan(row["body"], inside, depth + 1)
+
+    def _scan(self, body: str, inside: str, depth: int) -> None:
+        """PL/pgSQL, by what looks like a call, a word of the clock or a moment in it."""
+        plain = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
+        code = re.sub(r"'(?:[^']|'')*'", "''", plain)
+        for word in _WORDS.finditer(code):
+            raise _refusal(word.group(), inside)
+        for text in re.findall(r"'((?:[^']|'')*)'", plain):
+            if word_of(text) and not re.search(r"\bEXECUTE\b", code, re.IGNORECASE):
+                raise _refusal(f"the constant {text!r}", inside)
+        calls = []
+        for match in _CALL.finditer(code):
+            parts = tuple(_folded(part) for part in match.groups() if part)
+            calls.append(_Called(parts, None, 0))
+        self._check_calls(calls, lambda _: inside, depth)
+
+    def _check_view(self, name: tuple[str, ...], where: Callable[[int], str], depth: int) -> None:
+        quoted = quote_literal(".".join(map(quote_identifier, name)))
+        rows = self._session.ask(
+            "SELECT c.oid::int8 AS oid, c.oid::regclass::text AS name, pg_get_viewdef(c.oid) AS definition"
+            f" FROM pg_class c WHERE c.relkind = 'v' AND c.oid = to_regclass({quoted})"
+            " AND c.relnamespace <> 'pg_catalog'::regnamespace"
+        )
+        for row in rows:
+            if self._enter(row["oid"], where(0), depth):
+                inside = f"{where(0)}, inside the view {row['name']}"
+                self.check(row["definition"], lambda _: inside, depth + 1)  # noqa: B023 - called at once
+
+    def _enter(self, oid: int, place: str, depth: int) -> bool:
+        if depth >= _MAX_DEPTH:
+            raise SpecError(
+                f"views and functions are nested more than {_MAX_DEPTH} deep",
+                where=place,
+                expected="a query that can be checked",
+                fix="select from the tables",
+            )
+        new = oid not in self._seen
+        self._seen.add(oid)
+        return new
+
+
+def refuse_volatile(session: Session, query: Rendered) -> None:
+    """Refuse a query whose result depends on the clock, the session or chance.
+
+    Raises
+    ------
+    SpecError
+        With the function, word or constant, where it stands, and what to write instead.
+    SourceQueryError, SourceUnavailableError
+        The catalogue can't be asked.
+    """
+    _Checker(session).check(query.text, query.locate)
+
+
+def word_of(text: str) -> str | None:
+    """The word in a constant that names the present, if the constant can be a moment."""
+    words = _CLOCK_WORD.findall(text)
+    if len(words) != 1 or len(text) > 60:
+        return None
+    rest = _CLOCK_WORD.sub(" ", text).split()
+    return words[0] if all(_BESIDE.fullmatch(part) for part in rest) else None
+
+
+def _clock_words(tree: Any) -> Iterator[tuple[str, int]]:
+    for kind, fields in walk(tree):
+        text = fields.get("sval", {}).get("sval", "") if kind == "A_Const" else ""
+        if word_of(text):
+            yield text, fields["location"]
+
+
+def _calls(tree: Any) -> Iterator[_Called]:
+    for kind, fields in walk(tree):
+        yield from _called(kind, fields)
+
+
+def _called(kind: str, fields: dict[str, Any]) -> Iterator[_Called]:
+    if kind == "FuncCall":
+        name = name_parts(fields["funcname"])
+        arguments = fields.get("args", [])
+        yield _Called(name, len(arguments), fields["location"])
+    elif kind == "A_Expr":
+        yield _Called(name_parts(fields["name"]), None, fields["location"], operator=True)
+
+
+def _fits(function: dict[str, Any], call: _Called) -> bool:
+    """Whether a call may mean this function; both may be meant where names and numbers allow it."""
+    if (function["operator"] is not None) != call.operator:
+        return False
+    if (function["operator"] or function["name"]) != call.name[-1]:
+        return False
+    if len(call.name) > 1:
+        if function["schema"] != call.name[-2]:
+            return False
+    elif not function["visible"]:
+        return False
+    if call.arguments is None:
+        return True
+    most = call.arguments if function["variadic"] else function["most"]
+    return bool(function["least"] <= call.arguments <= most or function["variadic"])
+
+
+def _harmless(function: dict[str, Any]) -> bool:
+    own = function["schema"] == "pg_catalog"
+    fixed = function["volatility"] == "s" and own and _FIXED_BY_THE_SESSION.fullmatch(function["name"])
+    return bool(function["volatility"] == "i" or fixed)
+
+
+def _folded(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+
+
+def _end_of_string(sql: str, start: int) -> int:
+    """Where the string constant that begins at ``start`` ends."""
+    match = re.compile(
+        r"(?:[eE]'(?:[^'\\]|\\.|'')*'|(?:[uU]&|[nN])?'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$)", re.DOTALL
+    )
+    found = match.match(sql, start)
+    return found.end() if found else start
+
+
+def _refusal(what: str, place: str, *, owned: bool = False, cast: bool = False) -> SpecError:
+    fix = "write :as_of or :interval_end for the time (age(:as_of, birth)); write other settings as constants"
+    if owned:
+        fix = "if its result depends on its arguments and on tables alone, let its owner declare it STABLE"
+    elif cast:
+        fix = "if it is text, write ::text after it; for a moment write :as_of"
+    elif what.startswith("TABLESAMPLE") or "random" in what:
+        fix = "leave chance to the training seed"
+    return SpecError(
+        f"{what} depends on the clock, the session or chance: it gives another result in every run",
+        where=place,
+        expected="a result that depends on :interval_start, :interval_end, :as_of and the data alone",
+        fix=fix,
+    )

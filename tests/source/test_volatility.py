@@ -1,0 +1,145 @@
+"""Nothing but the data and the three names gets into a result: no clock, no session, no chance."""
+
+from __future__ import annotations
+
+import pytest
+
+from rescore.errors import SourceQueryError, SpecError
+from rescore.folder import ModelFolder
+from rescore.source import extract, labels
+from tests.source.conftest import DAY, LABELS, MakeModel, Source
+from tests.source.test_refusals import selecting
+
+OURS = """
+CREATE SCHEMA IF NOT EXISTS our;
+CREATE OR REPLACE FUNCTION our.random(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+CREATE OR REPLACE FUNCTION fixed(int) RETURNS int STABLE LANGUAGE sql
+    AS 'SELECT $1 + count(*)::int FROM outcome';
+CREATE OR REPLACE FUNCTION hidden(int) RETURNS int STABLE LANGUAGE sql AS
+    'SELECT $1 + extract(day FROM now())::int';
+CREATE OR REPLACE FUNCTION atomic(int) RETURNS int STABLE LANGUAGE sql
+    BEGIN ATOMIC SELECT $1 + extract(day FROM current_date)::int; END;
+CREATE OR REPLACE FUNCTION returned(int) RETURNS date STABLE LANGUAGE sql RETURN current_date + $1;
+CREATE OR REPLACE FUNCTION deeper(int) RETURNS int STABLE LANGUAGE plpgsql AS
+    'BEGIN RETURN hidden($1); -- not now()
+END';
+CREATE OR REPLACE FUNCTION careful(int) RETURNS int STABLE LANGUAGE plpgsql AS
+    'BEGIN -- never now()
+RETURN fixed($1); END';
+CREATE OR REPLACE FUNCTION careless(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
+CREATE OR REPLACE FUNCTION plus_clock(int, int) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT $1';
+CREATE OPERATOR @@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = plus_clock);
+CREATE SEQUENCE IF NOT EXISTS counter;
+CREATE VIEW clocked AS SELECT parcel, age(sent_at) AS old FROM parcel;
+CREATE VIEW over_it AS SELECT * FROM clocked;
+CREATE VIEW plain AS SELECT parcel, date_trunc('day', sent_at) AS day, 'today'::text AS word FROM parcel;
+"""
+
+
+def freeze(source: Source, folder: ModelFolder) -> int:
+    return extract(source.url, folder, DAY, DAY.end, folder.path / "frozen.parquet").rows
+
+
+@pytest.mark.parametrize(
+    ("column", "expression", "named"),
+    [
+        ("promised", "now()::date", "now()"),
+        ("promised", "NOW ()::date", "now()"),
+        ("promised", "pg_catalog.now()::date", "now()"),
+        ("promised", '"now"()::date', "now()"),
+        ("promised", "current_date", "current_date"),
+        ("promised", "CURRENT_TIMESTAMP(0)::date", "CURRENT_TIMESTAMP"),
+        ("promised", "LOCALTIMESTAMP::date", "LOCALTIMESTAMP"),
+        ("promised", "clock_timestamp()::date", "clock_timestamp()"),
+        ("promised", "statement_timestamp()::date", "statement_timestamp()"),
+        ("promised", "timeofday()::date", "timeofday()"),
+        ("note", "age(sent_at)::text", "age()"),
+        ("note", "age(promised)::text", "age()"),
+        ("note", "gen_random_uuid()::text", "gen_random_uuid()"),
+        ("weight", "random()", "random()"),
+        ("size", "random(1, 6)", "random()"),
+        ("size", "pg_backend_pid()", "pg_backend_pid()"),
+        ("size", "nextval('counter')", "nextval()"),
+        ("size", "txid_current()", "txid_current()"),
+        ("note", "current_setting('timezone')", "current_setting()"),
+        ("note", "current_user::text", "current_user"),
+        ("note", "session_user::text", "session_user"),
+        ("note", "current_schema::text", "current_schema"),
+        ("note", "version()", "version()"),
+        ("note", "inet_client_addr()::text", "inet_client_addr()"),
+        ("promised", "'now'::timestamptz::date", "the moment 'now'"),
+        ("promised", "'now'::text::timestamptz::date", "the moment 'now'"),
+        ("promised", "timestamp 'today'::date", "the moment 'today'"),
+        ("promised", "date ' TOMORROW '", "the moment ' TOMORROW '"),
+        ("promised", "CAST('yesterday 04:00' AS timestamp)::date", "the moment 'yesterday 04:00'"),
+        ("promised", "date('now')", "the moment 'now'"),
+        ("promised", "('now' || ' ')::date", "the moment 'now'"),
+        ("promised", "COALESCE(promised, 'today')", "the constant 'today'"),
+        ("promised", "greatest(promised, E'to\\x64ay')", "the constant 'today'"),
+        ("fragile", "promised > 'today'", "the constant 'today'"),
+        ("fragile", "sent_at BETWEEN 'yesterday' AND :as_of", "the constant 'yesterday'"),
+        ("note", "age('now', sent_at)::text", "the constant 'now'"),
+        ("size", "hidden(size)", "now()"),
+        ("size", "atomic(size)", "CURRENT_DATE"),
+        ("promised", "returned(size)", "CURRENT_DATE"),
+        ("size", "deeper(size)", "now()"),
+        ("size", "careless(size)", "careless()"),
+        ("size", "size @@@ 1", "operator @@@"),
+        ("note", "(SELECT max(old)::text FROM clocked)", "age()"),
+        ("note", "(SELECT max(old)::text FROM public.over_it)", "age()"),
+    ],
+)  # fmt: skip
+def test_the_clock_the_session_and_chance_are_refused(
+    source: Source, make_model: MakeModel, column: str, expression: str, named: str
+) -> None:
+    source.run(OURS)
+    with pytest.raises(SpecError) as caught:
+        freeze(source, make_model(selecting(**{column: expression})))
+    assert caught.value.what.startswith(f"{named} depends on the clock, the session or chance")
+    assert "extract.sql line 1, column " in (caught.value.where or "")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("column", "expression"),
+    [
+        ("note", "age(:as_of, sent_at)::text"),
+        ("note", "'now()'"),
+        ("note", "'today'"),
+        ("note", "COALESCE(note, 'now')"),
+        ("fragile", "note = 'today' OR note IN ('now', 'tomorrow')"),
+        ("note", "'today'::text"),
+        ("note", "to_char(sent_at, 'YYYY-MM-DD') || concat(size, '-', sent_at)"),
+        ("promised", "date_trunc('day', sent_at + interval '1 month')::date"),
+        ("promised", "(sent_at AT TIME ZONE 'Europe/Paris')::date"),
+        ("weight", "extract(epoch FROM sent_at - :interval_start)::float8"),
+        ("promised", "to_date('2024-01-01', 'YYYY-MM-DD')"),
+        ("promised", "make_timestamptz(2024, 1, 1, 0, 0, 0)::date"),
+        ("note", "json_build_object('a', size)::text"),
+        ("size", "our.random(1)"),
+        ("size", "fixed(size)"),
+        ("size", "careful(size)"),
+        ("note", "(SELECT max(day)::text FROM plain)"),
+        ("size", "(WITH now AS (SELECT 1 AS current_date) SELECT now.current_date FROM now)"),
+        ("weight", "sum(weight) OVER (ORDER BY parcel RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)"),
+    ],
+)
+def test_what_depends_on_data_alone_is_not(
+    source: Source, make_model: MakeModel, column: str, expression: str
+) -> None:
+    source.run(OURS)
+    source.send(2)
+    assert freeze(source, make_model(selecting(**{column: expression}))) == 2
+
+
+def test_labels_keep_the_same_law(source: Source, make_model: MakeModel) -> None:
+    source.send(2)
+    folder = make_model(labels=LABELS.replace(":as_of", "now()"))
+    with pytest.raises(SpecError, match=r"now\(\) depends on the clock") as caught:
+        labels(source.url, folder, [DAY], DAY.end)
+    assert "labels.sql line 4" in (caught.value.where or "")
+
+
+def test_a_query_that_the_server_refuses_keeps_its_words(source: Source, make_model: MakeModel) -> None:
+    with pytest.raises(SourceQueryError, match="syntax error"):
+        freeze(source, make_model("SELECT now( FROM"))
