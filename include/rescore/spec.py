@@ -6,14 +6,14 @@ wrong with it.
 
 from __future__ import annotations
 
-import re
 from datetime import MAXYEAR, datetime, timedelta
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from rescore.declared_values import Declared, Duration, Name, is_zone
 from rescore.errors import IntervalError
 from rescore.interval import Schedule
 
@@ -31,40 +31,8 @@ TargetKind = Literal["binary", "multiclass", "regression"]
 # Columns that a training snapshot puts in front of the model's own.
 _OUR_COLUMNS = {"interval_start", "interval_end"}
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
-_MAX_DURATION = timedelta(days=100 * 365)  # what can be added to any moment that data has
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, str) and (match := _DURATION.match(value.strip())):
-        unit = timedelta(**{_UNITS[match[2]]: 1})
-        if float(match[1]) > _MAX_DURATION / unit:
-            raise ValueError(f"{value!r} is longer than {_MAX_DURATION.days // 365} years")
-        return float(match[1]) * unit
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("expected a duration like 90s, 30m, 24h, 7d or 2w")
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-
-
-def _identifier(value: str) -> str:
-    # 48: Postgres cuts names at 63 bytes, and tables and views add a prefix or a suffix.
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", value):
-        raise ValueError("expected lower-case letters, digits and _, at most 48, starting with a letter")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_identifier)]
-
-
-class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Consumer(_Declared):
+class Consumer(Declared):
     """Who reads the scores, by when, and what happens if they are missing."""
 
     who: str
@@ -72,7 +40,7 @@ class Consumer(_Declared):
     if_missing: str = ""
 
 
-class Ready(_Declared):
+class Ready(Declared):
     """How it is known that an interval is fully loaded: SQL that gives one true, or an asset."""
 
     sql: str | None = None
@@ -87,7 +55,7 @@ class Ready(_Declared):
         return self
 
 
-class KnownBy(_Declared):
+class KnownBy(Declared):
     """Which rows were known at a past moment.
 
     Exactly one of ``column`` (append-only or versioned rows) and ``valid_range`` (snapshots with
@@ -114,7 +82,7 @@ def _known_by(value: Any) -> Any:
     return {} if value == "none" else value
 
 
-class SourceSpec(_Declared):
+class SourceSpec(Declared):
     """Where rows come from and what identifies them."""
 
     connection: str
@@ -126,7 +94,7 @@ class SourceSpec(_Declared):
     statement_timeout: Duration = timedelta(minutes=30)
 
 
-class Feature(_Declared):
+class Feature(Declared):
     """One input of the model; the order of the list is the order of the matrix.
 
     Rows without a value of a ``required`` feature are rejected, not scored.
@@ -139,7 +107,7 @@ class Feature(_Declared):
     description: str = ""
 
 
-class TargetSpec(_Declared):
+class TargetSpec(Declared):
     """What is predicted, and how long after an interval's end it is known.
 
     ``positive`` is the value whose probability a binary model's score is.
@@ -151,7 +119,7 @@ class TargetSpec(_Declared):
     delay: Duration = timedelta(0)
 
 
-class OutputSpec(_Declared):
+class OutputSpec(Declared):
     """What consumers read, in their words: a price in dollars, not its log."""
 
     name: Name = "score"
@@ -159,16 +127,7 @@ class OutputSpec(_Declared):
     meaning: str
 
 
-def _is_zone(name: str) -> bool:
-    """Whether the data base has a zone of this name, under the rules that everybody keeps."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, OSError, ValueError):  # no such name, a folder, no relative path
-        return False
-    return not name.startswith(("right/", "posix/")) and name not in {"localtime", "posixrules"}
-
-
-class ScheduleSpec(_Declared):
+class ScheduleSpec(Declared):
     """When runs are due; see :class:`rescore.interval.Schedule`."""
 
     cron: str
@@ -179,7 +138,7 @@ class ScheduleSpec(_Declared):
 
     @model_validator(mode="after")
     def _valid(self) -> ScheduleSpec:
-        if not _is_zone(self.timezone):
+        if not is_zone(self.timezone):
             raise ValueError(f"unknown time zone {self.timezone!r}, expected an IANA name")
         if len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
             raise ValueError(f"{self.cron!r} is not a cron expression of five fields")
@@ -206,7 +165,7 @@ class ScheduleSpec(_Declared):
         return Schedule(self.cron, self.timezone, aware(self.start), None if forever else aware(self.end))
 
 
-class TrainingSpec(_Declared):
+class TrainingSpec(Declared):
     """From what and how a package is trained; lengths count schedule intervals.
 
     A package whose labels are older than ``max_age`` is due for retraining, and so is one whose
@@ -230,13 +189,13 @@ class TrainingSpec(_Declared):
         return self
 
 
-class ValidationSpec(_Declared):
+class ValidationSpec(Declared):
     """How much may be set aside before a run is stopped."""
 
     max_quarantined_fraction: float = Field(default=0.05, ge=0, le=1)
 
 
-class DriftSpec(_Declared):
+class DriftSpec(Declared):
     """What counts as drift, how often a false alarm is accepted, and what an alarm does.
 
     ``false_alarm_rate`` is per window; ``alarms_per_year`` says the same in alarms a year, and takes its
@@ -271,7 +230,7 @@ class DriftSpec(_Declared):
         return self
 
 
-class PerformanceSpec(_Declared):
+class PerformanceSpec(Declared):
     """When realised performance is an alarm: the model's metric over the last week with labels.
 
     It is ``worse`` when its whole interval lies beyond ``alarm_at``, in the metric's unit. Default: the bound
@@ -281,7 +240,7 @@ class PerformanceSpec(_Declared):
     alarm_at: float | None = None
 
 
-class PromotionSpec(_Declared):
+class PromotionSpec(Declared):
     """When a challenger replaces the champion.
 
     By rule (``approval: auto``) only if on the same hold-out rows it betters ``metric`` by
@@ -296,7 +255,7 @@ class PromotionSpec(_Declared):
     signature: Literal["optional", "required"] = "optional"
 
 
-class RetentionSpec(_Declared):
+class RetentionSpec(Declared):
     """How long things are kept; finite by default."""
 
     frozen_inputs: Duration = timedelta(days=400)
@@ -304,7 +263,7 @@ class RetentionSpec(_Declared):
     abandoned_runs: Duration = timedelta(days=7)
 
 
-class NotifySpec(_Declared):
+class NotifySpec(Declared):
     """Who hears of what: an Airflow notifier by its dotted path, its arguments, and the events.
 
     ``failed``: a task of the model's DAGs failed for good, an outage among them. ``held``: a run waits
@@ -320,7 +279,7 @@ class NotifySpec(_Declared):
     arguments: dict[str, Any] = {}
 
 
-class AirflowSpec(_Declared):
+class AirflowSpec(Declared):
     """How the model's tasks run in Airflow, and who is told about them.
 
     A person who is asked (to approve a package, to release held scores) answers within
@@ -339,7 +298,7 @@ class AirflowSpec(_Declared):
     answer_within: Duration = timedelta(days=7)
 
 
-class ModelSpec(_Declared):
+class ModelSpec(Declared):
     """The whole of ``model.yaml``.
 
     ``segments`` are input columns by whose values performance and promotions are looked at, too.

@@ -142,27 +142,30 @@ def scopes(tree: Any) -> list[Scope]:
         item, scope = waiting.pop()
         if isinstance(item, list):
             waiting += [(each, scope) for each in item]
-            continue
-        if not isinstance(item, dict):
-            continue
-        for kind, fields in item.items():
-            inner = scope
-            if not isinstance(fields, dict):
-                waiting.append((fields, scope))
-                continue
-            if kind == "withClause":
-                continue  # read with its SELECT
-            if kind == "SelectStmt" or (kind in {"larg", "rarg"} and "limitOption" in fields):
-                inner = Scope(scope, scope.known)
-                found.append(inner)
-                if "withClause" in fields:
-                    inner.known = _read_with(fields["withClause"], inner, waiting)
-            elif kind == "RangeVar":
-                _add_relation(fields, scope)
-            elif kind == "ColumnRef":
-                scope.columns.append(ColumnPath(name_parts(fields["fields"]), fields.get("location", 0)))
-            waiting.append((fields, inner))
+        elif isinstance(item, dict):
+            for kind, fields in item.items():
+                waiting += _read_node(kind, fields, scope, found)
     return found
+
+
+def _read_node(kind: str, fields: Any, scope: Scope, found: list[Scope]) -> list[tuple[Any, Scope]]:
+    """Note what a node names; what is below it comes back, each with its SELECT."""
+    if not isinstance(fields, dict):
+        return [(fields, scope)]
+    if kind == "withClause":
+        return []  # read with its SELECT
+    if kind == "RangeVar":
+        _add_relation(fields, scope)
+    elif kind == "ColumnRef":
+        scope.columns.append(ColumnPath(name_parts(fields["fields"]), fields.get("location", 0)))
+    elif kind == "SelectStmt" or (kind in {"larg", "rarg"} and "limitOption" in fields):
+        inner = Scope(scope, scope.known)
+        found.append(inner)
+        below: list[tuple[Any, Scope]] = [(fields, inner)]
+        if "withClause" in fields:
+            inner.known = _read_with(fields["withClause"], inner, below)
+        return below
+    return [(fields, scope)]
 
 
 def _read_with(clause: dict[str, Any], scope: Scope, waiting: list[tuple[Any, Scope]]) -> frozenset[str]:

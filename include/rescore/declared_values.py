@@ -1,0 +1,55 @@
+"""What a declaration is made of: lengths of time with units, names, time zones; keys that are known."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+__all__ = ["Declared", "Duration", "Name", "is_zone"]
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
+_MAX_DURATION = timedelta(days=100 * 365)  # what can be added to any moment that data has
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str) and (match := _DURATION.match(value.strip())):
+        unit = timedelta(**{_UNITS[match[2]]: 1})
+        if float(match[1]) > _MAX_DURATION / unit:
+            raise ValueError(f"{value!r} is longer than {_MAX_DURATION.days // 365} years")
+        return float(match[1]) * unit
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("expected a duration like 90s, 30m, 24h, 7d or 2w")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _identifier(value: str) -> str:
+    # 48: Postgres cuts names at 63 bytes, and tables and views add a prefix or a suffix.
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", value):
+        raise ValueError("expected lower-case letters, digits and _, at most 48, starting with a letter")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+
+
+class Declared(BaseModel):
+    """A part of a declaration: unknown keys are refused, values can't be set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def is_zone(name: str) -> bool:
+    """Whether the data base has a zone of this name, under the rules that everybody keeps."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # no such name, a folder, no relative path
+        return False
+    return not name.startswith(("right/", "posix/")) and name not in {"localtime", "posixrules"}
