@@ -20,7 +20,7 @@ from rescore.errors import DriftError
 WINDOWS, FEATURES = 60, 20
 DRAWS = 80
 #: Cut at a normal's quantiles, as training data are.
-CELLS = OrderedCells.fit(stats.norm.ppf((np.arange(60_000) + 0.5) / 60_000), least_rows=10)
+CELLS = OrderedCells.fit(stats.norm.ppf((np.arange(60_000) + 0.5) / 60_000), min_rows=10)
 
 Levels = Callable[[np.random.Generator], np.ndarray]
 

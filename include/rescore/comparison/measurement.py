@@ -33,10 +33,10 @@ from rescore.performance import METRICS, main_metric, point_metrics
 __all__ = ["measured", "movement"]
 
 #: So many values of a segment are told apart; numbers with more are cut at their quartiles.
-MOST_SEGMENTS = 20
+MAX_SEGMENTS = 20
 #: A segment of fewer rows, of fewer rows of either class, or on fewer days is judged with the other
 #: small ones: its metric would be chance.
-LEAST_ROWS, LEAST_OF_A_CLASS, LEAST_BLOCKS = 100, 20, 5
+MIN_ROWS, MIN_OF_A_CLASS, MIN_SEGMENT_BLOCKS = 100, 20, 5
 SMALL = "small ones together"
 BINS = 10
 #: Cells of the picture of moved scores, along each side.
@@ -148,7 +148,7 @@ class _Judged:
         counted = [(int((values == one).sum()), str(one)) for one in np.unique(values)]
         for number, (count, value) in enumerate(sorted(counted, key=lambda one: (-one[0], one[1]))):
             part = values == value
-            if number >= MOST_SEGMENTS or not self._enough(part, count):
+            if number >= MAX_SEGMENTS or not self._enough(part, count):
                 small |= part
                 continue
             every.append(self._segment(metric, value, part, judged=True))
@@ -162,12 +162,12 @@ class _Judged:
         return {"value": value, "rows": int(part.sum()), **found, "judged": judged}
 
     def _enough(self, part: npt.NDArray[np.bool_], count: int) -> bool:
-        if count < LEAST_ROWS or len(np.unique(self._block[part])) < LEAST_BLOCKS:
+        if count < MIN_ROWS or len(np.unique(self._block[part])) < MIN_SEGMENT_BLOCKS:
             return False
         if self._kind != "binary":
             return True
         positive = int((self._truth[part] == 1).sum())
-        return min(positive, count - positive) >= LEAST_OF_A_CLASS
+        return min(positive, count - positive) >= MIN_OF_A_CLASS
 
     def calibration(self, side: str) -> dict[str, Any]:
         """What was predicted beside what came true, in ten bins of equally many rows.
@@ -211,7 +211,7 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
-    many = len(pc.unique(column)) > MOST_SEGMENTS
+    many = len(pc.unique(column)) > MAX_SEGMENTS
     if (pa.types.is_floating(kind) or pa.types.is_integer(kind)) and many:
         numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         edges = np.unique(np.nanquantile(numbers, [0.25, 0.5, 0.75]))

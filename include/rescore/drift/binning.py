@@ -86,8 +86,8 @@ class OrderedCells:
     tails: tuple[float, float] = (math.nan, math.nan)
 
     @classmethod
-    def fit(cls, values: Floats, *, least_rows: int) -> OrderedCells:
-        """Cut ``values`` (NaN is missing) at quantiles; the outer cells hold ``least_rows`` or more.
+    def fit(cls, values: Floats, *, min_rows: int) -> OrderedCells:
+        """Cut ``values`` (NaN is missing) at quantiles; the outer cells hold ``min_rows`` or more.
 
         No edge is a smallest or largest value: those belong to one row, perhaps to one person.
         """
@@ -95,7 +95,7 @@ class OrderedCells:
         if there.size == 0:
             return cls(np.empty(0), np.zeros(1, dtype=np.intp), np.full(1, np.nan), np.zeros(1))
         ranks = np.ceil(np.asarray(QUANTILES) * there.size).astype(np.intp) - 1
-        ranks = np.clip(ranks, min(least_rows, there.size) - 1, max(there.size - least_rows - 1, 0))
+        ranks = np.clip(ranks, min(min_rows, there.size) - 1, max(there.size - min_rows - 1, 0))
         starts = np.flatnonzero(np.r_[True, there[1:] != there[:-1]])
         shares = np.diff(np.r_[starts, there.size]) / there.size
         atoms = there[starts[shares >= ATOM_SHARE]]
@@ -109,7 +109,7 @@ class OrderedCells:
         counts = np.diff(ends, prepend=0, append=there.size)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             sums = np.add.reduceat(np.append(there, 0.0), np.append(0, ends))
-            means = np.where(counts >= least_rows, sums / counts, np.nan)
+            means = np.where(counts >= min_rows, sums / counts, np.nan)
         # PSI is taken over the inner cells: a part of an outer one is no group of its own.
         parents = np.searchsorted(inner, np.append(edges, np.inf), side="left")
         groups = _groups(np.bincount(parents, weights=counts).astype(np.int64))[parents]

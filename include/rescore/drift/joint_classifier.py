@@ -25,20 +25,20 @@ from rescore.drift.reference import FeatureReference, Reference
 from rescore.drift.report import JointDrift, PairDrift
 from rescore.drift.standardise import between_windows, classifier_standing, neighbours_apart
 
-__all__ = ["FEWEST_ROWS", "MOST_ROWS", "Joint", "TrainingRows", "compare_jointly", "sample_rows"]
+__all__ = ["MAX_ROWS", "MIN_ROWS", "Joint", "TrainingRows", "compare_jointly", "sample_rows"]
 
 Floats = npt.NDArray[np.float64]
 Rows32 = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 #: Rows of training that are compared, all windows together: this bounds time and memory.
-MOST_ROWS = 50_000
+MAX_ROWS = 50_000
 
 #: Every window may have so many, however many windows there are.
-LEAST_PER_WINDOW = 100
+MIN_PER_WINDOW = 100
 
 #: With fewer rows, a window is not compared jointly.
-FEWEST_ROWS = 30
+MIN_ROWS = 30
 
 #: A row is judged by a classifier that has seen the rows of the other folds only.
 FOLDS = 5
@@ -50,7 +50,7 @@ PERMUTATIONS = 399
 CHANCE = 4.0
 
 #: Pairs of features that a report names.
-MOST_PAIRS = 5
+MAX_PAIRS = 5
 
 #: An AUC this near to 0 or 1 is taken as just so near: farther out, rows say no more.
 NEAREST_AUC = 1e-3
@@ -147,7 +147,7 @@ def sample_rows(snapshot: pa.Table, seed: int) -> pa.Table:
     sizes = np.bincount(window)
     if not sizes.size:
         return snapshot
-    limit = max(MOST_ROWS // sizes.size, LEAST_PER_WINDOW)
+    limit = max(MAX_ROWS // sizes.size, MIN_PER_WINDOW)
     return snapshot.take(pa.array(_thinned(window, limit, np.random.default_rng(seed))))
 
 
@@ -192,8 +192,8 @@ def compare_jointly(
     sizes = np.bincount(of_window, minlength=chosen.size)
     fewest = int(sizes.min()) if sizes.size else 0
     limit = _limit(sizes, profile.rows[chosen], window.num_rows)
-    if min(limit, fewest) < FEWEST_ROWS:
-        return f"{FEWEST_ROWS} rows are needed; {window.num_rows} here, and in a reference window {fewest}"
+    if min(limit, fewest) < MIN_ROWS:
+        return f"{MIN_ROWS} rows are needed; {window.num_rows} here, and in a reference window {fewest}"
     held = _thinned(of_window, limit, generator)
     live = _thinned(np.zeros(window.num_rows, dtype=np.intp), limit, generator)
     of_window = np.r_[of_window[held], np.full(live.size, chosen.size)]
@@ -344,7 +344,7 @@ def _shares(means: Rows32, scale: Floats, rows: npt.NDArray[Any]) -> Floats:
 
 
 def _largest(share: Floats) -> list[int]:
-    order = np.argsort(-share, kind="stable")[:MOST_PAIRS]
+    order = np.argsort(-share, kind="stable")[:MAX_PAIRS]
     return [int(place) for place in order if share[place] > 0]
 
 

@@ -15,15 +15,15 @@ from scipy.special import ndtri
 from rescore.drift.binning import LevelCells, moments, ordered_values
 from rescore.drift.reference import FeatureReference, Reference
 
-__all__ = ["MOST_COLUMNS", "Column", "columns_of", "normal_scores"]
+__all__ = ["MAX_COLUMNS", "Column", "columns_of", "normal_scores"]
 
 Floats = npt.NDArray[np.float64]
 
 #: Pairs grow with the square of this; the most important features come first.
-MOST_COLUMNS = 30
+MAX_COLUMNS = 30
 
 #: A level, or being missing, is a column if at least this share of rows has it and has it not.
-LEAST_SHARE = 0.05
+MIN_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def columns_of(
         columns += (
             _levels(feature, both) if isinstance(feature.cells, LevelCells) else _ordered(feature, both, days)
         )
-        if len(columns) >= MOST_COLUMNS:
+        if len(columns) >= MAX_COLUMNS:
             break
-    return columns[:MOST_COLUMNS]
+    return columns[:MAX_COLUMNS]
 
 
 def _ordered(
@@ -88,7 +88,7 @@ def _levels(feature: FeatureReference, both: tuple[pa.ChunkedArray, ...]) -> Ite
 
 
 def _varies(has: npt.NDArray[np.bool_]) -> bool:
-    return bool(has.size and LEAST_SHARE <= has.mean() <= 1 - LEAST_SHARE)
+    return bool(has.size and MIN_SHARE <= has.mean() <= 1 - MIN_SHARE)
 
 
 def normal_scores(values: Floats, window: npt.NDArray[np.intp]) -> Floats:

@@ -76,7 +76,7 @@ class LevelCells:
 
     @classmethod
     def fit_windows(
-        cls, column: pa.ChunkedArray, starts: npt.NDArray[np.intp], *, least_rows: int
+        cls, column: pa.ChunkedArray, starts: npt.NDArray[np.intp], *, min_rows: int
     ) -> tuple[LevelCells, list[Tally]]:
         """Choose the levels from training and count each of its windows.
 
@@ -86,7 +86,7 @@ class LevelCells:
             All rows, window after window.
         starts : ndarray of int, shape (n_windows + 1,)
             First row of each window, and the number of rows.
-        least_rows : int
+        min_rows : int
             A level with fewer rows in training is unseen. To be told apart from a live window's, rows
             of a level that has fewer in all *other* windows are counted in ``Tally.moved``.
         """
@@ -94,7 +94,7 @@ class LevelCells:
         totals = np.bincount(codes[codes >= 0], minlength=len(dictionary))
         names = dictionary.to_pylist()
         order = sorted(range(len(names)), key=lambda code: (-totals[code], names[code]))
-        known = [code for code in order if totals[code] >= least_rows][:MAX_KNOWN_LEVELS]
+        known = [code for code in order if totals[code] >= min_rows][:MAX_KNOWN_LEVELS]
         windows = starts.size - 1
         own = [code for code in known[:MAX_LEVELS] if totals[code] >= MIN_ROWS_PER_WINDOW * windows]
         cells = cls(tuple(names[code] for code in own), tuple(names[code] for code in known[len(own) :]))
@@ -107,7 +107,7 @@ class LevelCells:
             there = found >= 0
             found, rows = found[there], rows[there]
             cell = cell_of[found]
-            only_here = (cell == len(own)) & (totals[found] - rows < least_rows)
+            only_here = (cell == len(own)) & (totals[found] - rows < min_rows)
             counts = np.zeros(cells.unseen_cell + 2, dtype=np.int64)
             np.add.at(counts, cell, rows)
             counts[-1] = stop - start - rows.sum()

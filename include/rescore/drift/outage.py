@@ -41,13 +41,13 @@ NEARLY_CONSTANT = 0.95
 MANY_CELLS, FAR_FROM_CONSTANT = 6, 8.0
 
 #: With fewer rows than this, nobody can say that a value is stuck or that levels are all unseen.
-FEWEST_ROWS = 10
+MIN_ROWS = 10
 
 #: Another unit: ten times beyond the largest or smallest magnitude of any reference window.
 SCALE_FACTOR = 10.0
 
 #: Reference windows with an outage of their own are set aside, if they are no more than this share.
-MOST_BROKEN = 0.05
+MAX_BROKEN = 0.05
 
 #: Scores are *collapsed* if they spread by less than this part of the narrowest reference window.
 COLLAPSE_FACTOR = 0.05
@@ -85,7 +85,7 @@ def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
     missing, was_missing = 1 - there / rows, float(missing_rates(reference).max(initial=0.0))
     if missing >= GONE and was_missing < ALMOST_GONE:
         return Outage("missing", missing, was_missing)
-    if there < FEWEST_ROWS:
+    if there < MIN_ROWS:
         return None
     if tally.constant and _was_never_nearly_constant(reference):
         return Outage("constant")
@@ -101,7 +101,7 @@ def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
 
 
 def _was_never_nearly_constant(reference: FeatureReference) -> bool:
-    there = reference.counts[:, :-1].sum(axis=1) >= FEWEST_ROWS
+    there = reference.counts[:, :-1].sum(axis=1) >= MIN_ROWS
     top = reference.top_share[there]
     if top.size == 0 or top.max() > NEARLY_CONSTANT:
         return False
@@ -128,7 +128,7 @@ def broken_windows(
     Returns
     -------
     dict of int to list of str
-        By the window's place in the profile. Empty if they are more than :data:`MOST_BROKEN`: then they
+        By the window's place in the profile. Empty if they are more than :data:`MAX_BROKEN`: then they
         are how windows usually are.
     """
     found: dict[int, list[str]] = {}
@@ -137,13 +137,13 @@ def broken_windows(
         [gone] = np.nonzero(rates >= GONE)
         if gone.size == 1 and np.delete(rates, gone).max(initial=0.0) < ALMOST_GONE:
             found.setdefault(int(chosen[gone[0]]), []).append(one.name)
-    return found if len(found) <= MOST_BROKEN * chosen.size else {}
+    return found if len(found) <= MAX_BROKEN * chosen.size else {}
 
 
 def find_other_scale(reference: FeatureReference, values: Floats) -> Outage | None:
     """Judge the magnitude of a live window's numbers."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
-    if reference.kind != "numeric" or sizes.size < FEWEST_ROWS or isinstance(reference.cells, LevelCells):
+    if reference.kind != "numeric" or sizes.size < MIN_ROWS or isinstance(reference.cells, LevelCells):
         return None
     before = reference.cells.magnitudes(reference.counts[:, :-1])
     before = before[np.isfinite(before)]

@@ -24,13 +24,13 @@ from rescore.errors import DriftError
 from rescore.performance import ScoreCalibration, estimated_performance, positives
 from rescore.spec import Feature, ModelSpec
 
-__all__ = ["FORMAT", "LEAST_ROWS", "FeatureReference", "Reference", "build_reference", "stratum_of"]
+__all__ = ["FORMAT", "MIN_ROWS", "FeatureReference", "Reference", "build_reference", "stratum_of"]
 
 #: Bumped when a reader of the old form would misread the new one. Another format is refused.
 FORMAT = 2
 
 #: Fewer rows than this never get a level name, an edge or a mean of their own.
-LEAST_ROWS = 10
+MIN_ROWS = 10
 
 #: The unit of a kind that has the same one whatever the feature.
 UNITS = {"datetime": "days", "text": "characters"}
@@ -135,7 +135,7 @@ class Reference:
             "model": self.model,
             "timezone": self.timezone,
             "event_time": self.event_time,
-            "least_rows": LEAST_ROWS,
+            "least_rows": MIN_ROWS,
             "windows": [
                 {"start": start, "rows": int(rows), "stratum": stratum}
                 for start, rows, stratum in zip(self.starts, self.rows, self.strata, strict=True)
@@ -339,7 +339,7 @@ def _feature(
     if feature.kind not in ("categorical", "boolean"):
         values = ordered_values(column, feature.kind, event_time)
         return _ordered(feature.name, feature.kind, feature.unit, importance, values, bounds)
-    cells, tallies = LevelCells.fit_windows(column, bounds, least_rows=LEAST_ROWS)
+    cells, tallies = LevelCells.fit_windows(column, bounds, min_rows=MIN_ROWS)
     counts = np.stack([tally.counts for tally in tallies])
     there = np.maximum(counts[:, :-1].sum(axis=1), 1)
     # The cells "rare" and "unseen" are of many levels, unless the window holds only one.
@@ -359,7 +359,7 @@ def _feature(
 def _ordered(
     name: str, kind: str, unit: str, importance: float, values: Floats, bounds: npt.NDArray[np.intp]
 ) -> FeatureReference:
-    cells = OrderedCells.fit(values, least_rows=LEAST_ROWS)
+    cells = OrderedCells.fit(values, min_rows=MIN_ROWS)
     counts, top_share = cells.count_windows(values, bounds)
     return FeatureReference(
         name=name,
