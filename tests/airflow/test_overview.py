@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg2
@@ -44,13 +45,16 @@ def walk(database_url: str) -> Iterator[Walk]:
     store.close()
 
 
-def test_a_run_that_a_kill_left_behind_is_shown_as_abandoned(page: TestClient, walk: Walk) -> None:
+def test_a_run_that_a_kill_left_behind_is_shown_as_abandoned(
+    page: TestClient, walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rescore.report.run_list.ABANDONED_AFTER", timedelta(0))
     walk.claim(day(0))
     walk.claim(day(0))
     shown = page.get("/score_loans")
     assert shown.status_code == 200
     assert '<span class="bad">abandoned</span>' in shown.text
-    assert '<span class="quiet">claimed</span>' in shown.text, "the later attempt"
+    assert '<span class="bad">failed</span>' in shown.text, "the attempt before it, which it ended"
 
 
 def test_requests_share_one_connection(page: TestClient, walk: Walk, database_url: str) -> None:

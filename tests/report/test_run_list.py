@@ -30,8 +30,8 @@ def test_what_became_of_each_run(walk: Walk) -> None:
         walk.store, "loans", 10, timezone="Europe/Paris", now=datetime.now(UTC)
     )
     assert (newest.state, newest.problem) == ("claimed", "")
-    assert killed.state == "abandoned", "a later attempt has taken its interval over"
-    assert killed.problem.startswith("abandoned at state claimed")
+    assert killed.state == "failed"
+    assert killed.problem == f"abandoned: run {newest.run_id} took its interval over"
     assert (second.state, second.current) == ("published", True)
     assert (first.state, first.current) == ("published", False)
     assert first.interval == "2024-03-01 01:00 to 2024-03-02 01:00"

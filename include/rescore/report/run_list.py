@@ -71,18 +71,16 @@ def run_lines(store: Store, model_name: str, last: int, *, timezone: str, now: d
     now : datetime
         Aware; ages count from it.
     """
-    runs = store.runs.latest(model_name, last)
-    newest = {run.interval: max(one.fence for one in runs if one.interval == run.interval) for run in runs}
-    return [_line(run, timezone, now, overtaken=run.fence < newest[run.interval]) for run in runs]
+    return [_line(run, timezone, now) for run in store.runs.latest(model_name, last)]
 
 
-def _line(run: Run, timezone: str, now: datetime, *, overtaken: bool) -> RunLine:
+def _line(run: Run, timezone: str, now: datetime) -> RunLine:
     publication = run.publication
     state: str = run.state
     problem = ""
     if run.held:
         state = "held"
-    elif run.going_on and (overtaken or now - max(run.states.values()) > ABANDONED_AFTER):
+    elif run.going_on and now - max(run.states.values()) > ABANDONED_AFTER:
         state = "abandoned"
         problem = f"abandoned at state {run.state}: its process ended without a word, and published nothing"
     released = ""
