@@ -57,7 +57,7 @@ def make_trainer(
                 "features": {feature.name: feature.kind for feature in folder.spec.features},
                 "target": folder.spec.target.model_dump(),
                 "seed": 7,
-                "hyperparameters": {},
+                "hyperparameters": "{}",
                 "holdout_intervals": 3,
                 "folds": 3,
                 "snapshot": str(snapshot or make_snapshot(rows, kind=kind)),

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+import socket
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rescore.errors import ModelError
 from rescore.model import Package, adopt, build_package, find_saved, open_package
+from rescore.model.environment import start_environment
+from rescore.model.training import library_path, stage_folder
 from tests.model.parcels import table, write_folder
 
 NUMBERS = {"distance": "numeric", "stops": "numeric"}
@@ -79,3 +88,157 @@ def test_classes_that_are_not_the_labels_are_refused(tmp_path, seed):
     with pytest.raises(ModelError, match="knows the classes n, y") as caught:
         adopted(tmp_path, seed, ["n", "y"])
     assert "false, true" in caught.value.expected
+
+
+class Named:
+    """Pickles as a call of whatever a module has under a name, dotted or not (protocol 4)."""
+
+    def __init__(self, module: str, name: str, *arguments: Any) -> None:
+        self.module, self.name, self.arguments = module, name, arguments
+
+    def write(self, path: Path) -> None:
+        def text(value: str) -> bytes:
+            return pickle.SHORT_BINUNICODE + bytes([len(value)]) + value.encode()
+
+        given = pickle.dumps(self.arguments, protocol=4)[11:-1] if self.arguments else pickle.EMPTY_TUPLE
+        called = text(self.module) + text(self.name) + pickle.STACK_GLOBAL + given + pickle.REDUCE
+        path.write_bytes(pickle.PROTO + b"\x04" + called + pickle.STOP)
+
+
+REFUSED = [
+    ("sklearn", "os.system"),
+    ("sklearn.base", "warnings.sys.modules"),
+    ("sklearn.base", "warnings"),
+    ("sklearn.utils.fixes", "platform"),
+    ("sklearn.utils.parallel", "warnings.warn"),
+    ("numpy", "save"),
+    ("numpy", "fromfile"),
+    ("numpy", "memmap"),
+    ("numpy.f2py", "compile"),
+    ("sklearn", "clone"),
+    ("sklearn.utils", "shuffle"),
+    ("parcel_delay.pipeline", "system"),
+    ("parcel_delay.pipeline", "os.system"),
+    ("functools", "partial.__new__"),
+    ("builtins", "getattr"),
+]
+
+LOAD_EACH = """
+import json, sys
+from pathlib import Path
+from rescore.errors import RefusedTypeError
+from rescore.model.child.unpickle import load_pickle
+for file in sorted(Path(sys.argv[1]).glob("*.pkl")):
+    try:
+        load_pickle(file, model="parcel_delay", declared=[])
+        print(json.dumps(["loaded", file.name]))
+    except RefusedTypeError as error:
+        print(json.dumps(error.data.get("types", error.what)))
+"""
+
+
+def test_a_name_that_is_not_exactly_an_allowed_one_is_refused(tmp_path):
+    """The root of the module says nothing about what a name in it leads to."""
+    marker = tmp_path / "ran"
+    for number, (module, name) in enumerate(REFUSED):
+        Named(module, name, f"touch {marker}").write(tmp_path / f"{number:02d}.pkl")
+    pipeline = "import os\nfrom os import system\n" + textwrap.dedent(BUILD)
+    stage_folder(write_folder(tmp_path, features=NUMBERS, pipeline=pipeline), tmp_path / "build")
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_EACH, str(tmp_path)],
+        env=start_environment([tmp_path / "build" / "tree", *library_path()]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [[".".join(one)] for one in REFUSED]
+    assert not marker.exists()
+
+
+CURIOUS = """
+    import glob, os, socket, subprocess, sys
+    from pathlib import Path
+    from sklearn.base import BaseEstimator
+
+    class Curious(BaseEstimator):
+        def __setstate__(self, state):
+            found = Path(state["found"])
+            seen = []
+            for name in glob.glob("/proc/[0-9]*/environ"):
+                try:
+                    seen.append(Path(name).read_bytes())
+                except OSError:
+                    pass
+            try:
+                socket.create_connection(("127.0.0.1", state["port"]), timeout=5)
+                seen.append(b"connected")
+            except OSError:
+                pass
+            subprocess.Popen(
+                [sys.executable, "-c", "import sys\\nwhile True: open(sys.argv[1], 'a').write('x')",
+                 str(found) + ".alive"],
+                start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )
+            while not Path(str(found) + ".alive").exists():
+                os.sched_yield()
+            found.write_bytes(b"|".join(seen))
+
+    def build(hyperparameters, seed):
+        return Curious()
+    """
+
+
+def test_code_in_a_strangers_file_reaches_no_secret_no_network_and_does_not_outlive_the_command(
+    tmp_path, seed, monkeypatch
+):
+    monkeypatch.setenv("RESCORE_DATABASE_URL", "postgresql://someone:a-secret@127.0.0.1/x")
+    found = tmp_path / "found"
+    folder = write_folder(tmp_path, features=NUMBERS, pipeline=CURIOUS)
+    # The environment that the file could look into: that of a process which has the secret from its start.
+    holder = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with socket.create_server(("127.0.0.1", 0)) as server, holder:
+        state = {"found": str(found), "port": server.getsockname()[1]}
+        file = tmp_path / "model.pkl"
+        names = b"cparcel_delay.pipeline\nCurious\n)\x81"
+        file.write_bytes(pickle.PROTO + b"\x02" + names + pickle.dumps(state, protocol=2)[2:-1] + b"b.")
+        with pytest.raises(ModelError):  # it is not fitted
+            adopt(find_saved(file), folder, Path, build_dir=tmp_path / "build")
+        assert b"a-secret" in Path(f"/proc/{holder.pid}/environ").read_bytes()
+        holder.communicate(b"\n")
+    assert b"a-secret" not in found.read_bytes()
+    assert b"connected" not in found.read_bytes()
+    assert found.with_name("found.alive").stat().st_size > 0
+    assert [pid for pid in psutil.pids() if str(found) in " ".join(command_line(pid))] == []
+
+
+def command_line(pid: int) -> list[str]:
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("bytearray(10 << 30)", "MemoryError"),
+        ("[open('/dev/null') for _ in range(300)]", "Too many open files"),
+    ],
+)
+def test_a_strangers_file_has_limits(tmp_path, seed, code, said):
+    pipeline = f"""
+    from sklearn.base import BaseEstimator
+
+    class Greedy(BaseEstimator):
+        def __setstate__(self, state):
+            {code}
+
+    def build(hyperparameters, seed):
+        return Greedy()
+    """
+    folder = write_folder(tmp_path, features=NUMBERS, pipeline=pipeline)
+    file = tmp_path / "model.pkl"
+    file.write_bytes(pickle.PROTO + b"\x02cparcel_delay.pipeline\nGreedy\n)\x81}b.")
+    with pytest.raises(ModelError, match=said):
+        adopt(find_saved(file), folder, Path, build_dir=tmp_path / "build")

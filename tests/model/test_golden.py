@@ -69,7 +69,7 @@ def test_it_gives_its_scores_in_an_environment_of_its_lock(name: str, tmp_path: 
     """Needs a package index, once, as an auditor's machine would."""
     stated, package = opened(name, tmp_path, tmp_path / "environments")
     if package.python is None:
-        own = own_environment(package.root, package.manifest, tmp_path / "environments")
+        own = own_environment(package.manifest, package.data("requirements.txt"), tmp_path / "environments")
         own.build()
         package = replace(package, python=own.python)
     reproduces(name, stated, package)

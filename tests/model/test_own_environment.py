@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rescore.errors import DigestMismatchError, EnvironmentMismatchError
+from rescore.errors import EnvironmentMismatchError
 from rescore.model import Package, build_package, open_package
 from rescore.model.own_environment import own_environment
 from rescore.model.requirements import direct
@@ -110,7 +110,7 @@ def test_a_package_of_other_versions_scores_in_its_own_environment(
 @pytest.mark.slow
 def test_a_changed_environment_is_not_used(older: tuple[Package, Path, Path], tmp_path: Path) -> None:
     package, path, home = older
-    own = own_environment(package.root, package.manifest, home / "environments")
+    own = own_environment(package.manifest, package.data("requirements.txt"), home / "environments")
     site = next(own.root.glob("lib/python*/site-packages"))
     there = next(site.glob("scikit_learn-*.dist-info"))
     there.rename(tmp_path / "gone")
@@ -125,17 +125,31 @@ def test_a_changed_environment_is_not_used(older: tuple[Package, Path, Path], tm
 
 
 @pytest.mark.slow
-def test_one_byte_of_the_lock_is_one_byte_of_the_package(
-    older: tuple[Package, Path, Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("numpy/__init__.py", "changed"),
+        ("numpy/__pycache__/__init__.cpython-311.pyc", "changed"),
+        ("usercustomize.py", "added"),
+    ],
+)
+def test_a_changed_file_of_an_environment_is_named(
+    older: tuple[Package, Path, Path], name: str, said: str
 ) -> None:
+    """The versions are as they were; the content is not, or something lies there that was not installed."""
     package, path, home = older
-    lock = package.root / "parcel_delay" / "_data" / "requirements.txt"
-    content = lock.read_bytes()
-    lock.write_bytes(content.replace(b"numpy==2.2.6", b"numpy==2.2.7"))
+    own = own_environment(package.manifest, package.data("requirements.txt"), home / "environments")
+    file = next(own.root.glob("lib/python*/site-packages")) / name
+    before = file.read_bytes() if file.exists() else None
+    file.unlink(missing_ok=True)  # an installer may have linked it to its cache
+    file.write_bytes((before or b"") + b"\n#")
     try:
-        with pytest.raises(DigestMismatchError, match=r"_data/requirements\.txt"):
+        with pytest.raises(EnvironmentMismatchError, match="was changed since it was built") as caught:
             open_package(
                 path, expected_sha256=package.sha256, cache=home / "cache", environments=home / "environments"
             )
     finally:
-        lock.write_bytes(content)
+        file.unlink()
+        if before is not None:
+            file.write_bytes(before)
+    assert any(line.endswith(f"site-packages/{name}: {said}") for line in caught.value.examples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -29,6 +30,7 @@ from rescore.errors import (
 )
 from rescore.model import Fitted, Package, PackageFile, build_package, next_version, open_package
 from rescore.model import package as package_module
+from rescore.model.process import Team
 from rescore.model.requirements import direct, lock_lines
 from rescore.model.runtime.errors import EnvironmentError_, FileDigestError
 from rescore.model.runtime.package import InstalledPackage
@@ -312,27 +314,55 @@ def test_a_changed_byte_outside_the_members_is_found(file: PackageFile, where: s
         open_package(tmp_path / file.path.name, expected_sha256=file.sha256, cache=tmp_path / "cache")
 
 
-def test_what_was_unpacked_is_compared_each_time(file: PackageFile, tmp_path: Path) -> None:
-    def opened() -> Package:
-        return open_package(file.path, expected_sha256=file.sha256, cache=tmp_path)
+def planted(folder: Path) -> None:
+    """What an attacker can leave in a folder of unpacked packages: bytecode, a link, a module in front."""
+    (folder / "__pycache__").mkdir(parents=True, exist_ok=True)
+    for name in ("pipeline", "__init__", "levels"):
+        (folder / "__pycache__" / f"{name}.cpython-311.pyc").write_bytes(b"not what was verified")
+    (folder / "numpy.py").write_text("raise SystemExit('comes before the real one')")
 
-    root = opened().root
-    pipeline = root / "parcel_delay" / "pipeline.py"
-    original = pipeline.read_bytes()
-    pipeline.write_bytes(original.replace(b"1.0", b"2.0") + b"#")
-    with pytest.raises(DigestMismatchError, match=r"parcel_delay/pipeline\.py: expected sha256:"):
-        opened()
-    pipeline.write_bytes(original)
-    (root / "numpy.py").write_text("# comes before the real one")
-    with pytest.raises(DigestMismatchError, match=r"numpy\.py: expected .*no such file"):
-        opened()
-    shutil.rmtree(root)
-    assert opened().root == root
+
+def test_nothing_that_lies_in_the_cache_is_run(
+    file: PackageFile, package: Package, rows: Path, tmp_path: Path
+) -> None:
+    scores = package.predict(rows)
+    cache = tmp_path / "cache"
+    planted(cache)
+    planted(cache / file.sha256.hex)
+    planted(cache / file.sha256.hex / "parcel_delay")
+    (cache / "parcel_delay").symlink_to(cache / file.sha256.hex)
+    opened = open_package(file.path, expected_sha256=file.sha256, cache=cache)
+    before = sorted(cache.rglob("*"))
+    assert opened.predict(rows).equals(scores)
+    assert sorted(cache.rglob("*")) == before  # and nothing is left behind
+
+
+def test_a_file_that_is_swapped_after_it_was_verified_is_not_read(
+    file: PackageFile, package: Package, rows: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / file.path.name
+    shutil.copyfile(file.path, copied)
+    opened = open_package(copied, expected_sha256=file.sha256, cache=tmp_path / "cache")
+    copied.write_bytes(copied.read_bytes().replace(b"1.0", b"2.0"))
+    assert opened.predict(rows).equals(package.predict(rows))
+    copied.unlink()
+    opened.verify()
+    assert opened.reference_profile() == package.reference_profile()
+
+
+def test_the_folder_of_a_run_is_this_users_alone_and_bytecode_is_neither_read_nor_left(
+    package: Package,
+) -> None:
+    with package._unpacked() as run:
+        assert stat.S_IMODE(run.code.parent.stat().st_mode) == 0o700
+        package._command(Team(), [], run, None)
+        assert not list(run.code.rglob("*.pyc"))
+    assert not run.code.parent.exists()
 
 
 def test_an_installed_package_checks_itself_without_the_platform(file: PackageFile, tmp_path: Path) -> None:
     """Whoever installed it with pip has no wheel to compare with, only the manifest."""
-    unpack(file.path, tmp_path)
+    unpack(file.path.read_bytes(), tmp_path)
     root = tmp_path / "parcel_delay"
     assert "model.skops" in InstalledPackage(root).data  # every file was compared
     data = (root / "_data" / "model.skops").read_bytes()

@@ -1,7 +1,8 @@
 """Adopting a model that was fitted elsewhere, as the platform calls it.
 
-The file is never loaded in this process: a child interpreter does that, which has no credentials, a home
-of its own and a time limit. What comes out is what a training leaves, so the same code packages it.
+The file is never loaded in this process: a child interpreter does that, which reaches no process of ours
+and no network, has no credentials and a home of its own, and is limited in time, memory and files. What
+comes out is what a training leaves, so the same code packages it.
 """
 
 from __future__ import annotations
@@ -159,9 +160,15 @@ def adopt(
     # A copy, so that what is digested is what is loaded.
     copied = home / saved.path.name
     shutil.copyfile(saved.path, copied)
-    told = {"path": str(copied), "file": saved.path.name, "sha256": file_sha256(copied), "format": saved.form}
+    adopted = {
+        "path": str(copied),
+        "file": saved.path.name,
+        "sha256": file_sha256(copied),
+        "format": saved.form,
+        "seconds": 2 * timeout,
+    }
     job = write_job(None, folder, build_dir, "fitted")
-    job.write_text(json.dumps({**json.loads(job.read_text(encoding="utf-8")), "adopted": told}))
+    job.write_text(json.dumps({**json.loads(job.read_text(encoding="utf-8")), "adopted": adopted}))
     arguments = ["-m", "rescore.model.child.worker", str(job.absolute())]
     path = [(build_dir / "tree").absolute(), *library_path()]
     with Child(arguments, folder=home, path=path, home=home.absolute()) as child:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rescore.model import requirements
 from rescore.model.stage import DATA, code_tree, sources_tree
 from rescore.model.training import Fitted
 from rescore.model.wheel import build_wheel, wheel_name
-from rescore.sha256 import bytes_sha256
+from rescore.sha256 import Sha256, bytes_sha256
 
 __all__ = ["FORMAT", "PackageFile", "build_package", "next_version"]
 
@@ -39,14 +40,14 @@ class PackageFile:
     ----------
     path : Path
         The wheel.
-    sha256 : str
-        ``sha256:<hex>`` of the file.
+    sha256 : Sha256
+        Of the file.
     manifest : dict
         What the package says about itself.
     """
 
     path: Path
-    sha256: str
+    sha256: Sha256
     manifest: dict[str, Any]
 
     @property
@@ -227,8 +228,24 @@ def _git_blob(content: bytes) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What YAML or a caller may give (dates, infinities) as what strict JSON can hold."""
-    return json.loads(json.dumps(value, default=str), parse_constant=str)
+    """What YAML or a caller may give as strict JSON: what has no form there says its type.
+
+    Mappings with other keys than text are ``{"!map": [[key, value], …]}``, dates ``{"!date": "2024-01-01"}``
+    and so on, so that two parameters that differ never look alike.
+    """
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            return {key: _plain(item) for key, item in value.items()}
+        pairs = [[_plain(key), _plain(item)] for key, item in value.items()]
+        return {"!map": sorted(pairs, key=json.dumps)}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_plain(item) for item in value]
+        return items if isinstance(value, list | tuple) else {"!set": sorted(items, key=json.dumps)}
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    if isinstance(value, bytes):
+        return {"!bytes": value.hex()}
+    return {f"!{type(value).__name__}": value.isoformat() if hasattr(value, "isoformat") else str(value)}
 
 
 def _json_bytes(value: Any) -> bytes:

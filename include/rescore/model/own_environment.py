@@ -12,24 +12,29 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from rescore.errors import EnvironmentMismatchError
 from rescore.model.environment import differences
 from rescore.model.requirements import without_hashes
-from rescore.model.stage import DATA
 from rescore.progress import Progress
+from rescore.sha256 import file_sha256
 
-__all__ = ["OwnEnvironment", "own_environment"]
+__all__ = ["OwnEnvironment", "difference_lines", "own_environment"]
 
 _COMPLETE = "complete"
 _TAIL_LINES = 12
@@ -47,7 +52,7 @@ class OwnEnvironment:
         sha256 of Python's feature release and of the lock, hexadecimal.
     root : Path
         The folder of this environment.
-    lock : Path
+    lock : str
         The package's requirements.txt.
     requirements : mapping
         What the package checks before it scores: distribution (and ``python``) to version.
@@ -56,7 +61,7 @@ class OwnEnvironment:
     label: str
     digest: str
     root: Path
-    lock: Path
+    lock: str
     requirements: Mapping[str, str]
 
     @property
@@ -66,8 +71,8 @@ class OwnEnvironment:
 
     @property
     def built(self) -> bool:
-        """Whether it was built to its end."""
-        return (self.root / _COMPLETE).is_file()
+        """Whether it was built to its end, by a release that lists its files."""
+        return (self.root / _COMPLETE).is_file() and (self.root / _COMPLETE).stat().st_size > 0
 
     def build(self, progress: Progress | None = None) -> bool:
         """Build it unless it is there.
@@ -88,40 +93,67 @@ class OwnEnvironment:
                 return False
             if progress is not None:
                 progress(f"building the environment of {self.label} in {self.root}")
-            unhashed = without_hashes(self.lock.read_text(encoding="utf-8"))
+            unhashed = without_hashes(self.lock)
             if unhashed:
                 raise self._impossible(f"its lock has no hashes for {', '.join(unhashed)}")
             shutil.rmtree(self.root, ignore_errors=True)
             try:
                 self._install()
-                (self.root / _COMPLETE).touch()
+                (self.root / _COMPLETE).write_text(json.dumps(self._files()), encoding="utf-8")
             except BaseException:
                 shutil.rmtree(self.root, ignore_errors=True)
                 raise
         return True
 
     def check(self) -> None:
-        """Compare what is installed in it with what the package needs, without starting it.
+        """Compare every file in it with what was there when it was built, without starting it.
 
         Raises
         ------
         EnvironmentMismatchError
-            Somebody changed it; names each distribution with the version expected and found in it.
+            Somebody changed it; names each distribution with the version expected and found in it, or
+            the files that were changed, added or removed.
         """
-        if different := self.different():
+        different = self.different()
+        examples = difference_lines(different) or self._changed_files()
+        if examples:
             raise EnvironmentMismatchError(
                 f"the environment of {self.label} was changed since it was built",
                 where=str(self.root),
-                expected="exactly the versions of the package's lock",
-                examples=_lines(different),
+                expected="exactly the versions of the package's lock, and the files that were installed",
+                examples=examples,
                 fix="delete that folder; `rescore env build` makes it anew",
-                data={"different": different},
+                data={"different": different, "examples": examples},
             )
+
+    def _changed_files(self) -> list[str]:
+        built = json.loads((self.root / _COMPLETE).read_text(encoding="utf-8"))
+        found = self._files()
+        return [
+            f"{name}: {'added' if name not in built else 'removed' if name not in found else 'changed'}"
+            for name in sorted(built.keys() | found.keys())
+            if built.get(name) != found.get(name)
+        ]
+
+    def _files(self) -> dict[str, str]:
+        """Each file in it, bytecode too, with its sha256; each link with what it leads to."""
+        paths = [
+            Path(folder) / name
+            for folder, folders, files in os.walk(self.root)
+            for name in [*files, *(one for one in folders if (Path(folder) / one).is_symlink())]
+        ]
+        names = [path.relative_to(self.root).as_posix() for path in paths]
+        with ThreadPoolExecutor() as pool:
+            found = dict(zip(names, pool.map(_content, paths), strict=True))
+        found.pop(_COMPLETE, None)
+        return found
 
     def different(self) -> dict[str, dict[str, str | None]]:
         """What is installed in it otherwise than the package needs, as :func:`differences` says it."""
         sites = [str(site) for site in self.root.glob("lib/python*/site-packages")]
-        there = {_normal(one.metadata["Name"]): one.version for one in distributions(path=sites)}
+        there: dict[str, str] = {
+            canonicalize_name(one.metadata["Name"]): one.version for one in distributions(path=sites)
+        }
         config = self.root / "pyvenv.cfg"
         settings = (
             dict(line.partition("=")[::2] for line in config.read_text().splitlines() if "=" in line)
@@ -130,30 +162,34 @@ class OwnEnvironment:
         )
         named = {key.strip(): value.strip() for key, value in settings.items()}
         there["python"] = named.get("version_info") or named.get("version", "none")
-        return differences(self.requirements, installed=lambda name: there.get(_normal(name)))
+        return differences(self.requirements, installed=lambda name: there.get(canonicalize_name(name)))
 
     def _install(self) -> None:
-        for command in self._commands():
-            self._run(command)
+        with TemporaryDirectory() as scratch:
+            lock = Path(scratch) / "requirements.txt"
+            lock.write_text(self.lock, encoding="utf-8")
+            for command in self._commands(lock):
+                self._run(command)
         if different := self.different():
             raise self._impossible(f"the installer left other versions: {', '.join(different)}")
 
-    def _commands(self) -> list[list[str]]:
+    def _commands(self, lock: Path) -> list[list[str]]:
         feature = ".".join(self.requirements["python"].split(".")[:2])
         uv = _uv()
         if uv is not None:
             here = f"{sys.version_info.major}.{sys.version_info.minor}"
             base = getattr(sys, "_base_executable", sys.executable) if feature == here else feature
             install = [uv, "pip", "install", "--quiet", "--python", str(self.python), "--no-deps"]
+            install.append("--compile-bytecode")  # nothing writes it later
             return [
                 [uv, "venv", "--quiet", "--no-project", "--python", base, str(self.root)],
-                [*install, "--only-binary", ":all:", "--require-hashes", "-r", str(self.lock)],
+                [*install, "--only-binary", ":all:", "--require-hashes", "-r", str(lock)],
             ]
         python = shutil.which(f"python{feature}") or sys.executable
         install = [str(self.python), "-m", "pip", "install", "--quiet", "--no-deps"]
         return [
             [python, "-m", "venv", str(self.root)],
-            [*install, "--only-binary", ":all:", "--require-hashes", "-r", str(self.lock)],
+            [*install, "--only-binary", ":all:", "--require-hashes", "-r", str(lock)],
         ]
 
     def _run(self, command: list[str]) -> None:
@@ -175,37 +211,41 @@ class OwnEnvironment:
             f"of its own can't be built: {why}",
             where=str(self.root),
             expected="exactly the versions it was built with",
-            examples=_lines(different),
+            examples=difference_lines(different),
             fix=f"`rescore env build {self.label.partition(' ')[0]}`, where the package index can be "
             "reached; or train the model anew here",
             data={"different": different, "environment": str(self.root)},
         )
 
 
-def own_environment(root: Path, manifest: Mapping[str, Any], environments: Path) -> OwnEnvironment:
-    """The environment of an unpacked package.
+def own_environment(manifest: Mapping[str, Any], lock: bytes, environments: Path) -> OwnEnvironment:
+    """The environment of a package.
 
     Parameters
     ----------
-    root : Path
-        The folder it is unpacked in.
     manifest : mapping
-        What it says about itself.
+        What the package says about itself.
+    lock : bytes
+        Its requirements.txt.
     environments : Path
         The folder of all environments.
     """
-    lock = root / manifest["name"] / DATA / "requirements.txt"
     feature = ".".join(manifest["requirements"]["python"].split(".")[:2])
-    digest = hashlib.sha256(f"python {feature}\n".encode() + lock.read_bytes()).hexdigest()
+    digest = hashlib.sha256(f"python {feature}\n".encode() + lock).hexdigest()
     label = f"{manifest['name']} {manifest['version']}"
-    return OwnEnvironment(label, digest, environments / digest, lock, manifest["requirements"])
+    return OwnEnvironment(label, digest, environments / digest, lock.decode(), manifest["requirements"])
 
 
-def _lines(different: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+def difference_lines(different: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    """What :func:`differences` found, a line for each distribution."""
     return [
         f"{name}: expected {one['expected']}, found {one['found'] or 'not installed'}"
         for name, one in different.items()
     ]
+
+
+def _content(path: Path) -> str:
+    return f"leads to {path.readlink()}" if path.is_symlink() else file_sha256(path)
 
 
 @contextmanager
@@ -226,7 +266,3 @@ def _uv() -> str | None:
 
         found = uv.find_uv_bin()
     return found
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

@@ -1,20 +1,19 @@
 """Opening a package: its digest, its environment, its golden rows, and then its scores.
 
-Nothing of a package is imported into this process. It is unpacked below a cache folder, under its
-digest, and scores rows in a child interpreter through its own command line.
+Nothing of a package is imported into this process. Its file is read once and verified; each child
+interpreter that scores with it gets those bytes, unpacked into a folder of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import os
-import shutil
-import uuid
 import zipfile
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.model.environment import differences, numeric_environment
-from rescore.model.own_environment import own_environment
+from rescore.model.own_environment import difference_lines, own_environment
 from rescore.model.process import MARK, Child, Team
 from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
 from rescore.progress import Progress
-from rescore.sha256 import file_sha256
+from rescore.sha256 import Sha256, bytes_sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,30 +41,40 @@ _WORTH_TWO = 1_000_000
 
 @dataclass(frozen=True)
 class Package:
-    """A verified package, unpacked.
+    """A verified package.
 
     Attributes
     ----------
-    name, version, sha256 : str
+    name, version : str
         Which it is.
+    sha256 : Sha256
+        Of its file.
     manifest : dict
         What it says about itself.
-    root : Path
-        The folder it is unpacked in; importable.
+    wheel : bytes
+        The verified file. Whatever runs or is read comes from these bytes.
+    scratch : Path
+        Where private folders for its child interpreters are made.
     python : Path or None
         The interpreter of the environment of its own that it runs in; None: the one that runs this.
     """
 
     name: str
     version: str
-    sha256: str
+    sha256: Sha256
     manifest: dict[str, Any]
-    root: Path
+    wheel: bytes = field(repr=False)
+    scratch: Path
     python: Path | None = None
+
+    def data(self, name: str) -> bytes:
+        """A file that training made, like ``reference.json``."""
+        with zipfile.ZipFile(io.BytesIO(self.wheel)) as archive:
+            return archive.read(f"{self.name}/{DATA}/{name}")
 
     def reference_profile(self) -> bytes:
         """What drift compares live windows with."""
-        return (self.root / self.name / DATA / "reference.json").read_bytes()
+        return self.data("reference.json")
 
     def numeric_environment(self) -> dict[str, Any]:
         """What the bits of its scores depend on: that of the interpreter that it runs in."""
@@ -76,8 +85,8 @@ class Package:
             f"print({MARK!r} + json.dumps(numeric_environment()))"
         )
         with (
-            TemporaryDirectory() as scratch,
-            Child(["-c", code], folder=Path(scratch), path=[self.root], python=self.python) as child,
+            self._unpacked() as run,
+            Child(["-c", code], folder=run.work, path=[run.code], python=self.python) as child,
         ):
             return list(child.messages())[-1]
 
@@ -89,8 +98,8 @@ class Package:
         EnvironmentMismatchError, DigestMismatchError, GoldenRowError
             What the package proves about itself does not hold.
         """
-        with TemporaryDirectory() as scratch:
-            self._command(Team(), [], Path(scratch), None)
+        with self._unpacked() as run:
+            self._command(Team(), [], run, None)
 
     def predict(
         self,
@@ -164,8 +173,8 @@ class Package:
                 expected=f"positions of its {rows:,} rows, from 0",
             )
         counted = _Counted(rows - len(positions), progress)
-        with TemporaryDirectory() as scratch:
-            folder = Path(scratch)
+        with self._unpacked() as run:
+            folder = run.work
             arguments = ["score", str(input_parquet.absolute())]
             options = ["--exclude", str(_save_positions(positions, folder))] if positions else []
             # What older packages do not know is passed only where it is asked for.
@@ -178,7 +187,7 @@ class Package:
             def part(number: int, bounds: tuple[int, int]) -> pa.Table:
                 out = folder / f"scores_{number}.arrow"
                 limits = ["--rows", f"{bounds[0]}:{bounds[1]}"]
-                self._command(team, [*arguments, str(out), *options, *limits], folder, counted.of(number))
+                self._command(team, [*arguments, str(out), *options, *limits], run, counted.of(number))
                 with pa.OSFile(str(out), "rb") as source:
                     return pa.ipc.open_file(source).read_all()
 
@@ -192,12 +201,33 @@ class Package:
             )
         return scores
 
-    def _command(self, team: Team, arguments: Sequence[str], folder: Path, progress: Any) -> None:
+    @contextmanager
+    def _unpacked(self) -> Iterator[_Unpacked]:
+        """A fresh folder, readable by this user alone, with the package's files; gone afterwards.
+
+        Nothing that lay on the disk before is run: no bytecode, no file and no link of anybody's.
+        """
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.scratch, prefix="package-") as folder:
+            run = _Unpacked(Path(folder) / "code", Path(folder) / "work")
+            run.work.mkdir()
+            unpack(self.wheel, run.code)
+            yield run
+
+    def _command(self, team: Team, arguments: Sequence[str], run: _Unpacked, progress: Any) -> None:
         command = ["-m", self.name, *arguments, "--lines"]
-        with team.start(command, folder=folder, path=[self.root], python=self.python) as child:
+        with team.start(command, folder=run.work, path=[run.code], python=self.python) as child:
             for message in child.messages():
                 if progress is not None:
                     progress(message["rows"])
+
+
+@dataclass(frozen=True)
+class _Unpacked:
+    """Where a package's files are for one run, and where its child interpreters may write."""
+
+    code: Path
+    work: Path
 
 
 def open_package(
@@ -208,7 +238,7 @@ def open_package(
     environments: Path | None = None,
     progress: Progress | None = None,
 ) -> Package:
-    """Verify a package file and unpack it below ``cache``, once for each digest.
+    """Read a package file once and verify what was read.
 
     Where other versions are installed than it was built with, it runs in an environment of its own,
     which is built unless it is there. The environment is checked here; the golden rows are, by every
@@ -221,7 +251,7 @@ def open_package(
     expected_sha256 : str
         ``sha256:<hex>`` or the bare hex.
     cache : Path
-        A folder for unpacked packages; ``cache/<hex>/``.
+        Where private folders for its child interpreters are made.
     environments : Path, optional
         The folder of packages' own environments. Default: none is used, other versions are an error.
     progress : callable, optional
@@ -230,13 +260,13 @@ def open_package(
     Raises
     ------
     DigestMismatchError
-        The file, or what was unpacked from it earlier, is not what was recorded; says which file.
+        The file is not what was recorded; says which member.
     EnvironmentMismatchError
         Other versions are installed than it was built with, and no environment of its own can be
         built; lists each.
     """
-    expected = "sha256:" + expected_sha256.removeprefix("sha256:")
-    found = file_sha256(path)
+    expected, wheel = Sha256(expected_sha256), path.read_bytes()
+    found = bytes_sha256(wheel)
     if found != expected:
         changed = changed_members(path) or ["no member's content, but the bytes around them"]
         raise DigestMismatchError(
@@ -247,71 +277,26 @@ def open_package(
             fix="restore the file from the archive's backup, or pin another package",
             data={"file": str(path), "expected": expected, "found": found, "changed": changed},
         )
-    root = cache / expected.removeprefix("sha256:")
-    if not root.is_dir():
-        _unpack(path, root)
-    _check_unpacked(path, root)
-    manifest_path = next(root.glob(f"*/{DATA}/manifest.json"))
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    label = f"{manifest['name']} {manifest['version']}"
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        [member] = (name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json"))
+        manifest = json.loads(archive.read(member))
+    package = Package(manifest["name"], manifest["version"], expected, manifest, wheel, cache)
     different = differences(manifest["requirements"])
-    if different and environments is not None:
-        own = own_environment(root, manifest, environments)
+    if not different:
+        return package
+    if environments is not None:
+        own = own_environment(manifest, package.data("requirements.txt"), environments)
         own.build(progress)
         own.check()
-        return Package(manifest["name"], manifest["version"], expected, manifest, root, own.python)
-    if different:
-        raise EnvironmentMismatchError(
-            f"{label} was built with other versions than are installed here",
-            where=str(path.name),
-            expected="exactly the versions it was built with",
-            examples=[
-                f"{name}: expected {one['expected']}, found {one['found'] or 'not installed'}"
-                for name, one in different.items()
-            ],
-            fix="install what the package's requirements.txt lists, or train the model anew here",
-            data={"different": different},
-        )
-    return Package(manifest["name"], manifest["version"], expected, manifest, root)
-
-
-def _unpack(path: Path, root: Path) -> None:
-    partial = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
-    try:
-        unpack(path, partial)
-        try:
-            partial.rename(root)
-        except OSError:
-            if not root.is_dir():  # else another process unpacked the same bytes first
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_unpacked(path: Path, root: Path) -> None:
-    """Compare what is in the cache with the verified file: nothing changed, nothing added."""
-    with zipfile.ZipFile(path) as archive:
-        expected = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
-    found = {
-        file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in root.rglob("*")
-        if file.is_file() and file.suffix != ".pyc"
-    }
-    wrong = [
-        f"{name}: expected sha256:{expected.get(name, ' no such file')}, "
-        f"got {'sha256:' + found[name] if name in found else 'no file'}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    if wrong:
-        raise DigestMismatchError(
-            f"the unpacked package is not what its file holds: {wrong[0]}",
-            where=str(root),
-            expected=f"the members of {path.name}, and nothing else",
-            examples=wrong,
-            fix="find out who changed it, then delete that folder; it is unpacked again",
-            data={"files": [one.partition(":")[0] for one in wrong]},
-        )
+        return replace(package, python=own.python)
+    raise EnvironmentMismatchError(
+        f"{package.name} {package.version} was built with other versions than are installed here",
+        where=str(path.name),
+        expected="exactly the versions it was built with",
+        examples=difference_lines(different),
+        fix="install what the package's requirements.txt lists, or train the model anew here",
+        data={"different": different},
+    )
 
 
 def _ranges(rows: int, processes: int) -> list[tuple[int, int]]:

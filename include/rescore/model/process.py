@@ -8,12 +8,15 @@ fits or predicts runs in a fresh interpreter with the environment of
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
@@ -74,13 +77,14 @@ class Child:
         home: Path | None = None,
     ) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        # -P: the working folder must not come before what the environment names.
+        # -P: the working folder must not come before what the environment names; -B: no bytecode is left.
         self._process = subprocess.Popen(
-            [str(python or sys.executable), "-P", *(["-s"] if python else []), *arguments],
+            [str(python or sys.executable), "-P", "-B", *(["-s"] if python else []), *arguments],
             cwd=folder,
             env=start_environment(path, hash_seed=hash_seed)
             | ({} if home is None else dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(home))),
             umask=umask,
+            start_new_session=True,  # whatever it starts is of its group, and ends with it
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -98,16 +102,22 @@ class Child:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._process.kill()
+            self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.wait()
+        if self._process.returncode is None:
+            # Its id stays its own until it was waited for, so the group is the child's.
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            self.kill()
+            self._process.wait()
         self._stderr.close()
 
     def kill(self) -> None:
-        """End the child now."""
-        self._process.kill()
+        """End the child, and whatever it started, now."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def send(self, line: str) -> None:
         """Write one line to the child's standard input; a child that is gone is noticed later."""
@@ -134,6 +144,8 @@ class Child:
                 if "error" in message:
                     raise _rebuilt(message["error"])
                 yield message
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()
         code = self._process.wait()
         if code:
             ending = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

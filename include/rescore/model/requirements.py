@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from rescore.errors import SpecError
 from rescore.model.environment import CORE_PACKAGES
 
@@ -59,17 +62,15 @@ def direct(model: str, code: Mapping[str, bytes], types: Iterable[str]) -> dict[
     if foreign:
         providers = packages_distributions()
         names |= {provider for root in foreign for provider in providers.get(root, [])}
-    return {name: version(name) for name in sorted(names, key=_normal)}
+    return {name: version(name) for name in sorted(names, key=canonicalize_name)}
 
 
 def locked(names: Iterable[str]) -> dict[str, str]:
     """Distributions and all that they require here (no extras), with their versions, sorted."""
-    from packaging.requirements import Requirement
-
     found: dict[str, str] = {}
     waiting = list(names)
     while waiting:
-        name = _normal(waiting.pop())
+        name = canonicalize_name(waiting.pop())
         if name in found:
             continue
         try:
@@ -111,7 +112,7 @@ def _hashes(text: str) -> Iterator[tuple[tuple[str, str], list[str]]]:
     for block in re.split(r"(?m)^(?=[A-Za-z0-9])", text):
         pinned = re.match(r"([A-Za-z0-9._-]+)==([^\s;\\]+)", block)
         if pinned:
-            yield (_normal(pinned[1]), pinned[2]), sorted(re.findall(r"--hash=(\S+)", block))
+            yield (canonicalize_name(pinned[1]), pinned[2]), sorted(re.findall(r"--hash=(\S+)", block))
 
 
 def _imports(content: bytes) -> set[str]:
@@ -122,7 +123,3 @@ def _imports(content: bytes) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.partition(".")[0])
     return found
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -18,7 +18,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescore.errors import ModelError, NotDeterministicError, NotFoundError
+import yaml
+
+from rescore.errors import ModelError, NotDeterministicError, NotFoundError, SpecError
 from rescore.folder import ModelFolder
 from rescore.model.environment import UMASK
 from rescore.model.process import Team
@@ -259,12 +261,21 @@ def write_job(
     """Write what the child is to do, and the folder ``out`` for what it makes."""
     spec = folder.spec
     (build_dir / out).mkdir(parents=True)
+    try:
+        hyperparameters = yaml.safe_dump(spec.training.hyperparameters)  # JSON has fewer types
+    except yaml.YAMLError as error:
+        raise SpecError(
+            f"the hyperparameters hold what YAML can't: {error}",
+            where="training.hyperparameters",
+            expected="numbers, text, dates, lists and mappings of Python's own",
+            fix="turn numpy's numbers into Python's, and build objects in build()",
+        ) from None
     job = {
         "model": folder.name,
         "features": {feature.name: feature.kind for feature in spec.features},
         "target": {"name": spec.target.name, "kind": spec.target.kind, "positive": spec.target.positive},
         "seed": spec.training.seed,
-        "hyperparameters": spec.training.hyperparameters,
+        "hyperparameters": hyperparameters,
         "holdout_intervals": spec.training.holdout_intervals,
         "folds": spec.training.folds,
         **({} if snapshot_path is None else {"snapshot": str(snapshot_path.absolute())}),
@@ -272,7 +283,7 @@ def write_job(
         "out": str((build_dir / out).absolute()),
     }
     path = build_dir / f"{out}.job.json"
-    path.write_text(json.dumps(job, default=str), encoding="utf-8")
+    path.write_text(json.dumps(job), encoding="utf-8")
     return path
 
 

@@ -113,7 +113,7 @@ def changed_members(path: Path) -> list[str]:
     return changed
 
 
-def unpack(path: Path, destination: Path) -> None:
+def unpack(wheel: bytes, destination: Path) -> None:
     """Write the members of a verified wheel below ``destination``.
 
     Raises
@@ -121,11 +121,11 @@ def unpack(path: Path, destination: Path) -> None:
     DigestMismatchError
         A member's path leads out of the folder.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         for name in archive.namelist():
             target = (destination / name).resolve()
             if not target.is_relative_to(destination.resolve()):
-                raise DigestMismatchError(f"{name} leads out of the package", where=path.name)
+                raise DigestMismatchError(f"{name} leads out of the package", where="its wheel")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(archive.read(name))
             target.chmod(0o644)

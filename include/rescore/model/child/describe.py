@@ -31,19 +31,13 @@ def describe(estimator: Any) -> dict[str, Any]:
         },
     }
     if hasattr(estimator, "best_params_"):
-        results = estimator.cv_results_
-        described["search"] = {
-            "best": _value(estimator.best_params_),
-            "best_score": float(estimator.best_score_),
-            "candidates": [
-                {"parameters": _value(parameters), "mean_test_score": float(score)}
-                for parameters, score in zip(results["params"], results["mean_test_score"], strict=True)
-            ],
+        described["search"] = _search(estimator)
+    members = _members(estimator)
+    if members:
+        described["members"] = {
+            "count": len(members),
+            "types": sorted({type(one).__name__ for one in members}),
         }
-    members = getattr(estimator, "estimators_", None)
-    if isinstance(members, list | np.ndarray) and len(members):
-        flat = list(np.ravel(np.array(members, dtype=object)))
-        described["members"] = {"count": len(flat), "types": sorted({type(one).__name__ for one in flat})}
     for attribute in ("n_iter_", "n_features_in_"):
         value = getattr(estimator, attribute, None)
         if isinstance(value, int | np.integer):
@@ -51,47 +45,101 @@ def describe(estimator: Any) -> dict[str, Any]:
     return described
 
 
+def _search(search: Any) -> dict[str, Any]:
+    """What a search tried; a candidate that could not be fitted has no score."""
+    results = search.cv_results_
+    scores = sorted(name for name in results if name.startswith("mean_test_"))
+    return {
+        "best": _value(search.best_params_),
+        "best_score": _finite(getattr(search, "best_score_", None)),  # refit by a function: there is none
+        "candidates": [
+            {"parameters": _value(parameters), **{name: _finite(results[name][number]) for name in scores}}
+            for number, parameters in enumerate(results["params"])
+        ],
+    }
+
+
+def _members(estimator: Any) -> list[Any]:
+    """The fitted parts of an ensemble, each as one, whatever length it says it has."""
+    members = getattr(estimator, "estimators_", None)
+    if isinstance(members, np.ndarray):
+        return list(members.ravel())
+    if not isinstance(members, list):
+        return []
+    return [part for one in members for part in (one if isinstance(one, list) else [one])]
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
 def selection(estimator: Any, features: list[str]) -> dict[str, Any]:
-    """Which columns the steps of a pipeline keep and drop.
+    """Which columns the steps of a pipeline keep and drop; in a search or an ensemble, those of its parts.
 
     Returns
     -------
     dict
-        ``used`` and ``unused`` (declared features that the first step takes or leaves), and
-        ``selectors``: for each feature selection step, the columns ``kept`` and ``dropped``.
+        ``used`` and ``unused`` (declared features that some part takes, or none), and ``selectors``: for
+        each feature selection step, the columns ``kept`` and ``dropped``.
     """
-    steps = list(getattr(estimator, "steps", [("", estimator)]))
-    used = set(features)
-    selectors = []
-    names = list(features)
-    for name, step in steps:
-        if hasattr(step, "transformers_") and names == features:
-            used = {
-                column
-                for _, transformer, columns in step.transformers_
-                if not (isinstance(transformer, str) and transformer == "drop")
-                for column in _columns(columns, features)
-            }
-        if hasattr(step, "get_support"):
-            kept = np.asarray(step.get_support(), dtype=bool)
-            if len(kept) == len(names):
-                pairs = list(zip(names, kept, strict=True))
-                selectors.append(
-                    {
-                        "step": name,
-                        "kept": [column for column, keep in pairs if keep],
-                        "dropped": [column for column, keep in pairs if not keep],
-                    }
-                )
-        try:
-            names = [str(column) for column in step.get_feature_names_out()]
-        except Exception:  # a step that can't name its output ends what can be said
-            break
+    used, selectors = _selected(estimator, features)
     return {
         "used": [name for name in features if name in used],
         "unused": [name for name in features if name not in used],
         "selectors": selectors,
     }
+
+
+def _selected(estimator: Any, names: list[str]) -> tuple[set[str], list[dict[str, Any]]]:
+    """Which of the columns it is given an estimator uses, and its selectors."""
+    if not hasattr(estimator, "steps"):
+        found = [_selected(part, names) for part in _parts(estimator)] or [_selected_by(estimator, names)]
+        selectors: list[dict[str, Any]] = []
+        for _, each in found:
+            selectors += [one for one in each if one not in selectors]
+        return set().union(*(used for used, _ in found)), selectors
+    used, selectors, current = set(names), [], list(names)
+    for name, step in estimator.steps:
+        taken, found_here = _selected(step, current)
+        selectors += [{**one, "step": one["step"] or name} for one in found_here]
+        if current == names:
+            used &= taken
+        try:
+            current = [str(column) for column in step.get_feature_names_out()]
+        except Exception:  # a step that can't name its output ends what can be said
+            break
+    return used, selectors
+
+
+def _selected_by(step: Any, names: list[str]) -> tuple[set[str], list[dict[str, Any]]]:
+    if hasattr(step, "transformers_"):
+        return {
+            column
+            for _, transformer, columns in step.transformers_
+            if not (isinstance(transformer, str) and transformer == "drop")
+            for column in _columns(columns, names)
+        }, []
+    if hasattr(step, "get_support"):
+        kept = np.asarray(step.get_support(), dtype=bool)
+        if len(kept) == len(names):
+            pairs = list(zip(names, kept, strict=True))
+            chosen = [column for column, keep in pairs if keep]
+            dropped = [column for column, keep in pairs if not keep]
+            return set(names), [{"step": "", "kept": chosen, "dropped": dropped}]
+    return set(names), []
+
+
+def _parts(estimator: Any) -> list[Any]:
+    """The fitted estimators that one hands its rows to as they are."""
+    for attribute in ("best_estimator_", "estimator_"):
+        inner = getattr(estimator, attribute, None)
+        if hasattr(inner, "get_params"):
+            return [inner]
+    calibrated = getattr(estimator, "calibrated_classifiers_", None)
+    if calibrated:
+        return [one.estimator for one in calibrated]
+    # Of other ensembles the parts see columns by number, or a choice of them.
+    return _members(estimator) if hasattr(estimator, "named_estimators_") else []
 
 
 def _columns(columns: Any, features: list[str]) -> list[str]:

@@ -8,7 +8,6 @@ without a contiguous block of intervals, score that block). Each writes its resu
 
 from __future__ import annotations
 
-import copy
 import importlib
 import json
 import random
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from rescore.errors import NotDeterministicError, SpecError, TrainingError
 from rescore.model.artifact import serialise
@@ -51,7 +51,7 @@ class Trainer:
     ----------
     job : mapping
         ``model``, ``features`` (name to kind), ``target`` (name, kind, positive), ``seed``,
-        ``hyperparameters``, ``holdout_intervals``, ``folds``, ``snapshot`` (Parquet path), ``out``
+        ``hyperparameters`` (YAML), ``holdout_intervals``, ``folds``, ``snapshot`` (Parquet path), ``out``
         (folder), and ``unlabelled`` (Parquet path) where some rows have no label. The staged package must
         be importable.
 
@@ -255,7 +255,7 @@ class Trainer:
 
     def _build(self) -> Any:
         try:
-            estimator = self._module.build(copy.deepcopy(self._job["hyperparameters"]), self._job["seed"])
+            estimator = self._module.build(yaml.safe_load(self._job["hyperparameters"]), self._job["seed"])
         except Exception as error:
             raise TrainingError(
                 f"build() failed: {type(error).__name__}: {error}",

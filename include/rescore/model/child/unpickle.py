@@ -1,10 +1,11 @@
 """Loading a pickle or a joblib file whose author is unknown; inside the child interpreter only.
 
 A pickle is a program: it names functions and calls them. Whatever it names is looked at before it is
-handed over: classes and functions of scikit-learn, numpy and scipy, the few of Python's that containers
-are made of, the model folder's own, and those that the folder declares. What reads files, runs text or
-tests is refused of these, too. That narrows what a file can do and is no sandbox; the child it is
-loaded in has no credentials, a home of its own and a time limit.
+handed over, and has to be one name in one module: a class that scikit-learn, numpy or scipy define there,
+or one of the few functions that their own objects are pickled by (:data:`_FUNCTIONS`); the few of Python's
+that containers are made of; the model folder's own; and those that the folder declares. A dotted name
+(``os.system`` of ``sklearn``) is refused, whatever it leads to. That narrows what a file can do and is no
+sandbox: the child it is loaded in has no credentials, a home and limits of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import joblib
+import numpy as np
 from joblib import numpy_pickle
 from sklearn.exceptions import InconsistentVersionWarning
 
@@ -29,7 +31,32 @@ __all__ = ["load_pickle", "own_names"]
 _ROOTS = ("numpy", "scipy", "sklearn")
 #: Parts of those that read files, fetch data or run text.
 _NEVER_IN = frozenset({"_npyio_impl", "ctypeslib", "datasets", "distutils", "f2py", "io", "npyio", "testing"})
-_NEVER = frozenset({"DataSource", "fromfile", "genfromtxt", "load", "loadtxt", "memmap", "save", "savez"})
+_NEVER = frozenset({"DataSource", "memmap"})
+#: The functions that objects of numpy, scipy and scikit-learn are pickled by, and those that estimators
+#: are given as parameters. Any other function is refused, since a pickle may call what it names.
+_FUNCTIONS = frozenset(
+    {
+        *(
+            f"numpy.{name}"
+            for name in ("amax", "amin", "max", "mean", "median", "min", "nanmean", "std", "sum")
+        ),
+        *(
+            f"{module}.{name}"
+            for module in ("numpy._core", "numpy.core")
+            for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
+        ),
+        "numpy.random._pickle.__bit_generator_ctor",
+        "numpy.random._pickle.__generator_ctor",
+        "numpy.random._pickle.__randomstate_ctor",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "sklearn.cluster._kmeans._kmeans_single_lloyd",
+        "sklearn.metrics._dist_metrics.newObj",
+        "sklearn.neighbors._ball_tree.newObj",
+        "sklearn.neighbors._kd_tree.newObj",
+    }
+)
+#: Modules of which every public function is arithmetic on its arguments.
+_ARITHMETIC = ("scipy.special.", "sklearn.feature_selection._", "sklearn.metrics._")
 _OTHERS = frozenset(
     {
         *(
@@ -94,18 +121,11 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
 
     def permitted(module: str, name: str, find: Callable[[str, str], Any]) -> Any:
         full = f"{module}.{name}"
-        parts = module.split(".")
-        allowed = (
-            full in _OTHERS
-            or full in declared
-            or parts[0] == model
-            or (module == "__main__" and hasattr(sys.modules["__main__"], name) and name in own)
-            or (parts[0] in _ROOTS and not _NEVER_IN & set(parts) and not _NEVER & set(name.split(".")))
-        )
-        if not allowed:
+        by_name = full in _OTHERS or full in declared or (module == "__main__" and name in own)
+        if "." in name or not (by_name or _looked_at(module, name, model)):
             raise _undeclared(path, full, model)
         try:
-            return find(module, name)
+            found = find(module, name)
         except (ImportError, AttributeError) as error:
             raise RefusedTypeError(
                 f"the model needs {full}, which can't be imported here: {error}",
@@ -114,6 +134,9 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
                 fix="install the package that has it, or the release it was fitted with",
                 data={"type": full},
             ) from error
+        if not (by_name or _of_its_module(found, full, model)):
+            raise _undeclared(path, full, model)
+        return found
 
     own = own_names(model)
     _expose(model, own)
@@ -139,6 +162,31 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
             expected="a file that joblib.dump or pickle.dump wrote, whole",
             fix="save the fitted estimator again with joblib.dump(estimator, FILE)",
         ) from error
+
+
+def _looked_at(module: str, name: str, model: str) -> bool:
+    """Whether a module may be imported to look at what has this name there."""
+    parts = module.split(".")
+    return parts[0] == model or (parts[0] in _ROOTS and not _NEVER_IN & set(parts) and name not in _NEVER)
+
+
+def _of_its_module(found: Any, full: str, model: str) -> bool:
+    """Whether it is what it is called: a class or function of these libraries or of the model's own.
+
+    A module may hold others' names (``os`` in ``sklearn``, ``system`` in a ``pipeline`` that imports it).
+    """
+    home = str(getattr(found, "__module__", "")).split(".")[0]
+    if full.partition(".")[0] == model:
+        return home == model and isinstance(found, type | FunctionType)
+    if isinstance(found, type):
+        return home in _ROOTS
+    name = full.rpartition(".")[2]
+    return (
+        full in _FUNCTIONS
+        or isinstance(found, np.ufunc)
+        or name.startswith("__pyx_unpickle_")
+        or (full.startswith(_ARITHMETIC) and home in _ROOTS and callable(found))
+    )
 
 
 def own_names(model: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import EnvironmentMismatchError, ModelError, RescoreError
+from rescore.model.child.confinement import confine
 from rescore.model.process import MARK
 from rescore.model.runtime.environment import THREAD_VARIABLES, one_thread
 
@@ -31,10 +32,12 @@ __all__ = ["main"]
 def main() -> int:
     """Run tasks until standard input closes; 3 after an error that was said."""
     tasks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     try:
         _check_start()
         job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        if "adopted" in job:
+            confine(job["adopted"]["seconds"])  # before there is a thread
+        threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
         trainer: Trainer
         if "adopted" in job:
             from rescore.model.child.adopter import Adopter

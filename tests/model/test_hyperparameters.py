@@ -1,0 +1,50 @@
+"""Hyperparameters reach build() as YAML has them, and the manifest tells them apart."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rescore.model.build import _plain
+from rescore.model.training import write_job
+from tests.model.parcels import write_folder
+
+GIVEN = """
+class_weight: {0: 1, 1: 5}
+since: 2024-01-01
+at: 2024-01-01 12:30:00
+deep: {levels: [{1: a}, {true: b}], none: null, most: .inf}
+text: "0"
+"""
+
+
+def written(home: Path, hyperparameters: dict[str, Any]) -> Any:
+    folder = write_folder(home, training={"hyperparameters": hyperparameters})
+    job = write_job(None, folder, home / "build", "fitted")
+    return yaml.safe_load(json.loads(job.read_text())["hyperparameters"])
+
+
+def test_they_keep_their_types_on_the_way_to_build(tmp_path: Path) -> None:
+    given = yaml.safe_load(GIVEN)
+    found = written(tmp_path, given)
+    assert found == given
+    assert found["class_weight"] == {0: 1, 1: 5}
+    assert found["since"] == datetime.date(2024, 1, 1)
+    assert [type(key) for key in found["deep"]["levels"][1]] == [bool]
+
+
+def test_the_manifest_tells_apart_what_json_would_not() -> None:
+    given = yaml.safe_load(GIVEN)
+    found = _plain(given)
+    assert found["class_weight"] == {"!map": [[0, 1], [1, 5]]}
+    assert found["since"] == {"!date": "2024-01-01"}
+    assert found["at"] == {"!datetime": "2024-01-01T12:30:00"}
+    assert found["deep"]["most"] == {"!float": "inf"}
+    assert found["text"] == "0"
+    assert _plain({"a": {1: 2}}) != _plain({"a": {"1": 2}})
+    assert _plain({"C": 1.0, "names": ["x"]}) == {"C": 1.0, "names": ["x"]}
+    assert json.dumps(_plain({1: "a", 0: "b"})) == json.dumps(_plain({0: "b", 1: "a"}))
