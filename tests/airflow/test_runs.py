@@ -44,7 +44,8 @@ def digests(harbour: Harbour, interval: Interval) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pinned(harbour: Harbour) -> DagRun:
-    """A package, trained by the DAG and approved by who started it."""
+    """A package, trained by the DAG and approved by who started it; scoring is not paused."""
+    harbour.client.unpause("score_tides")
     run = harbour.trigger("train_tides", FIRST)
     assert run.state == "success", harbour.log(run, "package") + harbour.log(run, "snapshot")
     return run
