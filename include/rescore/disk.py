@@ -24,6 +24,7 @@ __all__ = [
     "make_private",
     "partial_name",
     "private_folder",
+    "process_folder",
     "remove_leftovers",
 ]
 
@@ -60,13 +61,24 @@ def partial_name(name: str) -> str:
     return f"{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.partial"
 
 
+def process_folder(parent: Path) -> Path:
+    """A folder of this process for files on their way; those that killed processes left there are removed."""
+    remove_leftovers(private_folder(parent))
+    return private_folder(parent / f"scratch.{socket.gethostname()}.{os.getpid()}.0.partial")
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove partial files of processes that were killed."""
+    """Remove partial files and scratch folders of processes that were killed."""
     for path in folder.glob("*.partial"):
         before, _, pid = path.name.removesuffix(".partial").rpartition(".")[0].rpartition(".")
         here = before.endswith(f".{socket.gethostname()}") and pid.isdigit()
         with suppress(OSError):
-            if (here and not _runs(int(pid))) or time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            age = time.time() - path.stat().st_mtime
+            if _runs(int(pid)) if here else age <= _ABANDONED_SECONDS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rescore.disk import disk_errors, is_disk_full, private_folder
+from rescore.disk import disk_errors, is_disk_full, private_folder, process_folder
 from rescore.errors import DiskFullError
 
 
@@ -81,3 +81,24 @@ def test_a_user_without_a_name_has_a_cache() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("rescore-cache-54321")
+
+
+def test_scratch_of_killed_processes_is_removed_and_that_of_living_ones_stays(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from rescore.disk import process_folder\n"
+        "folder = process_folder(Path(sys.argv[1])); (folder / 'rows.parquet').write_text('ada,1815')\n"
+        "print(folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False
+    )
+    left = Path(killed.stdout.strip())
+    assert (left / "rows.parquet").exists()
+    living = tmp_path / left.name.replace(left.name.split(".")[-3], str(os.getppid()))
+    living.mkdir()
+    os.utime(living, (0, 0))  # a long run
+    mine = process_folder(tmp_path)
+    assert not left.exists()
+    assert living.exists()
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o700
+    assert process_folder(tmp_path) == mine

@@ -43,7 +43,7 @@ def test_views_of_an_older_form_are_made_anew(walk: Walk, store: Store) -> None:
 
 def test_other_columns_for_the_same_model_are_refused(store: Store) -> None:
     for spec, types in (
-        (make_spec(), {**KEY_TYPES, "loan_id": pa.int32()}),
+        (make_spec(), {**KEY_TYPES, "loan_id": pa.date32()}),
         (make_spec(key=("loan_id", "branch")), KEY_TYPES),
         (make_spec(event_time="seen_at"), KEY_TYPES),
         (make_spec(kind="regression"), KEY_TYPES),
@@ -152,3 +152,45 @@ def test_an_unregistered_model_is_named(store: Store) -> None:
     run = store.runs.claim("cars", day(), day().end)
     with pytest.raises(NotFoundError, match="model 'cars' has no score table"):
         store.scores.stage(run, make_scores(day()), package_version="1.0.0", package_sha256=sha("cars"))
+
+
+def test_a_key_that_was_widened_in_the_source_widens_the_tables_and_keeps_old_scores(
+    walk: Walk, store: Store
+) -> None:
+    narrow = {"branch": pa.string(), "loan_id": pa.int32()}
+    walk.spec = make_spec("orders")
+    store.models.ensure(walk.spec, narrow)
+    store.packages.add("orders", "1.0.0", sha("orders1.0.0"), {}, "file:///p.whl")
+    before = make_scores(day()).set_column(1, "loan_id", pa.array(range(50), pa.int32()))
+    old = walk.checked(day(), before, excluded=make_scores(day(), rows=2))
+    store.publications.publish(old)
+    ready = walk.checked(
+        day(1), make_scores(day(1)).set_column(1, "loan_id", pa.array(range(50), pa.int32()))
+    )
+    with store.database.transaction() as connection:
+        connection.execute(text("GRANT SELECT ON scores.orders_latest TO PUBLIC"))
+
+    store.models.ensure(walk.spec, KEY_TYPES)  # loan_id is bigint now
+    assert store.scores.of_run(old).equals(before)
+    store.publications.publish(ready)  # its digest is that of the narrow rows
+    wide = make_scores(day(40)).set_column(1, "loan_id", pa.array(range(2**31, 2**31 + 50), pa.int64()))
+    store.publications.publish(walk.checked(day(40), wide))
+    store.models.ensure(walk.spec, narrow)  # a run over rows that were frozen before
+    with store.database.transaction() as connection:
+        kinds = connection.execute(
+            text(
+                "SELECT DISTINCT format_type(atttypid, atttypmod) FROM pg_attribute JOIN pg_class c"
+                " ON c.oid = attrelid WHERE attname = 'loan_id' AND relname LIKE '%orders%' AND relkind IN"
+                " ('r', 'p', 'v')"
+            )
+        ).scalars()
+        assert list(kinds) == ["bigint"]
+        assert connection.execute(text("SELECT count(*), max(loan_id) FROM scores.orders")).one() == (
+            150,
+            2**31 + 49,
+        )
+        grants = "SELECT count(*) FROM information_schema.role_table_grants WHERE grantee = 'PUBLIC'"
+        grants += " AND table_name = 'orders_latest'"
+        assert connection.execute(text(grants)).scalar() == 1
+    with pytest.raises(StoreSchemaError, match="have other columns now"):
+        store.models.ensure(walk.spec, {"branch": pa.string(), "loan_id": pa.string()})

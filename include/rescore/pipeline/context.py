@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rescore import source
-from rescore.disk import private_folder
+from rescore.disk import private_folder, process_folder
 from rescore.errors import SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.progress import Progress, silent
@@ -133,8 +133,8 @@ class Context:
 
     @property
     def scratch(self) -> Path:
-        """A folder for files on their way into the archive."""
-        return private_folder(self.settings.home / "scratch")
+        """A folder of this process for files on their way into the archive, for its owner alone."""
+        return process_folder(self.settings.home / "scratch")
 
     @property
     def environments(self) -> Path:

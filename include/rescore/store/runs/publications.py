@@ -139,7 +139,7 @@ def _refuse_tampered(connection: Connection, row: Row[Any]) -> None:
     layout = score_layout(connection, row.model)
     interval = Interval(row.interval_start, row.interval_end)
     staged = TableDigest.from_dict(row.score_digest)
-    stored = stored_digest(connection, layout, row.run_id, interval)
+    stored = stored_digest(connection, layout.as_digested(staged.columns), row.run_id, interval)
     if stored != staged:
         raise DigestMismatchError(
             f"the stored scores of run {row.run_id} are not those that were staged",

@@ -136,6 +136,8 @@ class Scores:
         with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
             layout = score_layout(connection, row.model)
+            if row.score_digest is not None:
+                layout = layout.as_digested(TableDigest.from_dict(row.score_digest).columns)
             query = _query(connection, layout, row.run_id, Interval(row.interval_start, row.interval_end))
             batches = list(_batches(connection, layout, query))
         return pa.Table.from_batches(batches, schema=layout.score_schema)
@@ -233,7 +235,11 @@ def stored_digest(
 
 def _batches(connection: Connection, layout: ScoreLayout, query: str) -> Iterator[pa.RecordBatch]:
     for batch in query_batches(address_of(connection).dsn, query):
-        yield pa.RecordBatch.from_arrays(batch.columns, schema=layout.score_schema)
+        # Narrower than the table's, where the key was widened since.
+        columns = [
+            column.cast(field.type) for column, field in zip(batch.columns, layout.score_schema, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=layout.score_schema)
 
 
 def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,9 @@ class Models:
     def ensure(self, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> None:
         """Create the model's tables and views if they are not there; cheap if they are.
 
+        A key whose integers are wider now (``integer`` was altered to ``bigint`` in the source) widens the
+        tables, with all their months; the views are made anew and keep their grants.
+
         Parameters
         ----------
         spec : ModelSpec
@@ -56,7 +59,16 @@ class Models:
             if _is_current(connection, layout):
                 return
             names = _names(connection)
-            if spec.name not in names:
+            grants: list[sql.Composed] = []
+            if spec.name in names:
+                recorded = score_layout(connection, spec.name)
+                layout = recorded.widened(layout) or layout
+                if layout != recorded:
+                    grants = _grants(connection, consumer_schema, layout.views)
+                    run_sql(connection, layout.widen(store_schema, consumer_schema, recorded))
+                    widened = update(model_table).where(model_table.c.name == spec.name)
+                    connection.execute(widened.values(key_columns=layout.recorded_keys))
+            else:
                 _refuse_clash(consumer_schema, layout, names)
                 run_sql(connection, layout.create(store_schema))
                 connection.execute(
@@ -70,6 +82,8 @@ class Models:
                 )
             comment = f"{spec.output.meaning} [{spec.output.unit}]"
             run_sql(connection, layout.create_views(store_schema, consumer_schema, comment))
+            for grant in grants:
+                run_sql(connection, grant)
             connection.execute(
                 update(model_table).where(model_table.c.name == spec.name).values(views_format=VIEWS_FORMAT)
             )
@@ -135,7 +149,7 @@ def _is_current(connection: Connection, layout: ScoreLayout) -> bool:
     if row is None:
         return False
     recorded = ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
-    if recorded != layout:
+    if recorded.widened(layout) is None:
         raise StoreSchemaError(
             f"the scores of {layout.model} have other columns now",
             where=where_of(connection, layout.scores_table),
@@ -143,7 +157,28 @@ def _is_current(connection: Connection, layout: ScoreLayout) -> bool:
             examples=[f"now {_described(layout)}"],
             fix=f"consumers read them: call the new model {layout.model}_v2, or cast in extract.sql",
         )
-    return bool(row.views_format >= VIEWS_FORMAT)
+    return bool(row.views_format >= VIEWS_FORMAT) and recorded.widened(layout) == recorded
+
+
+def _grants(connection: Connection, consumer_schema: str, views: Sequence[str]) -> list[sql.Composed]:
+    """What was granted on the views, to be granted again on those that replace them."""
+    rows = run_sql(
+        connection,
+        sql.SQL(
+            "SELECT c.relname, a.privilege_type, pg_get_userbyid(nullif(a.grantee, 0)) FROM pg_class c,"
+            " aclexplode(c.relacl) a WHERE c.relnamespace = %s::regnamespace AND c.relname = ANY(%s)"
+            " AND a.grantee <> c.relowner"
+        ),
+        (consumer_schema, list(views)),
+    )
+    return [
+        sql.SQL("GRANT {} ON {} TO {}").format(
+            sql.SQL(privilege),
+            sql.Identifier(consumer_schema, view),
+            sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
+        )
+        for view, privilege, grantee in rows
+    ]
 
 
 def _refuse_clash(consumer_schema: str, layout: ScoreLayout, names: list[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from psycopg2 import sql
@@ -28,6 +28,8 @@ _ARROW = {
     "timestamptz": _TIMESTAMP,
     "text": pa.string(),
 }
+# Integers, each of which holds all of those before it.
+_WIDTHS = (pa.int16(), pa.int32(), pa.int64())
 # Columns of the tables and views beside the key's; a key column of such a name would hide one.
 _TAKEN = {
     "run_id",
@@ -218,6 +220,41 @@ CREATE INDEX ON {excluded} ({key});
             key=_names(self.key_names),
             event_time=sql.Identifier(self.event_time),
         )
+
+    def as_digested(self, columns: Sequence[tuple[str, str]]) -> ScoreLayout:
+        """The layout as it was when scores of these columns and types were staged: keys may be wider now."""
+        names = {str(kind): kind for kind in _WIDTHS}
+        then = {name: names[kind] for name, kind in columns if kind in names}
+        return replace(self, keys=tuple((name, then.get(name, kind)) for name, kind in self.keys))
+
+    def widened(self, other: ScoreLayout) -> ScoreLayout | None:
+        """The layout with integer keys as wide as in either; None if they differ in anything else."""
+        if self.key_names != other.key_names:
+            return None
+        keys = []
+        for (name, kind), (_, wanted) in zip(self.keys, other.keys, strict=True):
+            both = {kind, wanted} <= {*_WIDTHS}
+            if kind != wanted and not both:
+                return None
+            keys.append((name, max(kind, wanted, key=_WIDTHS.index) if both else kind))
+        rest = (self.model, self.event_time, self.labelled) == (other.model, other.event_time, other.labelled)
+        return replace(self, keys=tuple(keys)) if rest else None
+
+    def widen(self, schema: str, consumer: str, recorded: ScoreLayout) -> sql.Composed:
+        """Give the key columns of existing tables the types of this layout; drops the views for it."""
+        statements = [
+            sql.SQL("DROP VIEW IF EXISTS {};").format(sql.Identifier(consumer, view)) for view in self.views
+        ]
+        for (name, kind), (_, before) in zip(self.keys, recorded.keys, strict=True):
+            if kind == before:
+                continue
+            for table in (self.scores_table, self.excluded_table):
+                statements.append(
+                    sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {};").format(
+                        sql.Identifier(schema, table), sql.Identifier(name), _column_type(kind)
+                    )
+                )
+        return sql.Composed(statements)
 
     def create_views(self, schema: str, consumer: str, comment: str) -> sql.Composed:
         """The consumers' views. They run with their owner's rights: readers need no right on tables."""
