@@ -355,11 +355,6 @@ class ModelSpec(Declared):
         )
 
     @property
-    def keys_without_effect(self) -> list[str]:
-        """Keys that the file declares and that nothing reads yet."""
-        return [f"retention.{key}" for key in sorted(self.retention.model_fields_set)]
-
-    @property
     def feature_names(self) -> list[str]:
         """The features in the order of the matrix."""
         return [feature.name for feature in self.features]

@@ -331,11 +331,6 @@ def test_any_bytes_anywhere_are_taken_or_refused_by_name(
         assert error.fix
 
 
-def test_what_is_declared_and_does_nothing_is_named(write: Write) -> None:
-    assert write().spec.keys_without_effect == []
-    assert write({"retention.frozen_inputs": "10d"}).spec.keys_without_effect == ["retention.frozen_inputs"]
-
-
 def test_an_end_in_the_last_year_is_none(write: Write) -> None:
     assert write({"schedule.end": "9999-12-31"}).spec.schedule.schedule().end is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescore.source import read_past_filter
+from rescore.source import UntimedRows, read_past_filter, untimed_rows
 from tests.source.conftest import DAY, EXTRACT, MakeModel, Source
 
 
@@ -41,3 +41,17 @@ def test_two_tables_of_one_name(source: Source, make_model: MakeModel) -> None:
     assert (leak.filtered, leak.unfiltered) == (("shop.parcel",), ("crm.parcel",))
     assert (leak.rows, leak.only_seen) == (5, 5)  # nothing filters by recorded_at
     source.run("DROP SCHEMA shop CASCADE; DROP SCHEMA crm CASCADE")
+
+
+def test_rows_without_a_moment_are_counted(source: Source, make_model: MakeModel) -> None:
+    source.send(5)
+    assert untimed_rows(source.url, make_model(), DAY) == []
+    source.run("UPDATE parcel SET sent_at = NULL WHERE parcel < 2")
+    source.run("UPDATE parcel SET recorded_at = NULL")  # compared with :as_of, not with the interval
+    expected = [UntimedRows("public.parcel.sent_at", 2, 5)]
+    assert untimed_rows(source.url, make_model(), DAY) == expected
+    between = """
+    WITH p AS (SELECT * FROM public.parcel q WHERE q.sent_at BETWEEN :interval_start AND :interval_end)
+    SELECT depot, parcel, sent_at, weight, size, carrier, fragile, promised, note FROM p
+    """
+    assert untimed_rows(source.url, make_model(between), DAY) == expected

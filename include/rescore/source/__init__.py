@@ -16,6 +16,7 @@ from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.readiness import is_ready
 from rescore.source.row_selection import without
 from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
+from rescore.source.untimed import UntimedRows, untimed_rows
 
 __all__ = [
     "ColumnFacts",
@@ -27,6 +28,7 @@ __all__ = [
     "Rendered",
     "TableFacts",
     "TrainingSnapshot",
+    "UntimedRows",
     "extract",
     "inspect_table",
     "is_ready",
@@ -41,5 +43,6 @@ __all__ = [
     "read_past_filter",
     "render",
     "snapshot",
+    "untimed_rows",
     "without",
 ]

@@ -19,7 +19,7 @@ from rescore.interval import Interval
 from rescore.source.inspection import reading
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 
-__all__ = ["Leak", "last_event", "read_past_filter"]
+__all__ = ["Leak", "last_event", "read_past_filter", "relation_of"]
 
 #: Columns that are compared in one query.
 _MAX_COLUMNS = 400
@@ -95,7 +95,7 @@ def read_past_filter(
         cursor.execute("SELECT current_setting('track_commit_timestamp')::bool")
         [commits_known] = cursor.fetchone()
         for parts in relation_names(query):
-            found = _relation(cursor, parts)
+            found = relation_of(cursor, parts)
             if found is None:
                 continue
             schema, name, relation_columns = found
@@ -141,7 +141,8 @@ def last_event(url: str, folder: ModelFolder, interval: Interval) -> datetime | 
     return latest if isinstance(latest, datetime) else None
 
 
-def _relation(cursor: Any, parts: Sequence[str]) -> tuple[str, str, dict[str, str]] | None:
+def relation_of(cursor: Any, parts: Sequence[str]) -> tuple[str, str, dict[str, str]] | None:
+    """A relation's schema, name and columns with their types; None if it is none of the database's own."""
     cursor.execute("SELECT to_regclass(%s)::oid", [".".join(map(quote_identifier, parts))])
     [oid] = cursor.fetchone()
     if oid is None:

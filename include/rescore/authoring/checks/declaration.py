@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
+from rescore.model_files import read_text
 
 __all__ = ["check_declaration", "run_folder_tests"]
 
@@ -26,7 +27,7 @@ def check_declaration(folder: ModelFolder) -> list[CheckResult]:
         fix = "delete what has to go yourself, or leave the key out"
         results.append(CheckResult("retention", "warning", what, fix))
     undecided = {
-        path.name: len(re.findall(r"\bDECIDE\b", path.read_text(encoding="utf-8")))
+        path.name: len(re.findall(r"\bDECIDE\b", read_text(path)))
         for path in sorted(folder.path.rglob("*"))
         if path.suffix in {".yaml", ".sql", ".py"} and "__pycache__" not in path.parts
     }

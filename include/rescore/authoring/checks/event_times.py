@@ -8,14 +8,16 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from rescore import source
 from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
+from rescore.interval import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["check_event_times"]
+__all__ = ["check_event_times", "check_untimed"]
 
 _HOUR = re.compile(r"(^|_)(hour|hr|hh)(_of_day)?(_|$)")
 #: So many of the rows have to agree before the distance is a fact.
@@ -58,6 +60,20 @@ def check_event_times(rows: pa.Table, folder: ModelFolder) -> list[CheckResult]:
             )
             results.append(CheckResult("event times", "warning", what, fix))
     return results
+
+
+def check_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[CheckResult]:
+    """Rows whose moment is NULL: they are in no interval, so nobody scores them."""
+    fix = "give them a moment in the source, or know that they are never scored"
+    return [
+        CheckResult(
+            "event times",
+            "warning",
+            f"{untimed.column} is NULL in {untimed.rows:,} of {untimed.of:,} rows: they are in no interval",
+            fix,
+        )
+        for untimed in source.untimed_rows(url, folder, interval)
+    ]
 
 
 def _hours_apart(events: pd.Series[pd.Timestamp], hours: pd.Series[float]) -> int:
