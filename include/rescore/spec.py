@@ -169,7 +169,7 @@ class TrainingSpec(Declared):
     """From what and how a package is trained; lengths count schedule intervals.
 
     A package whose labels are older than ``max_age`` is due for retraining, and so is one whose
-    realised performance of the last week, in ``promotion.metric``, is surely worse than
+    realised performance of the last week, in ``promotion.metric``, is worse than
     ``retrain_at``: its whole interval lies beyond.
     """
 

@@ -151,7 +151,7 @@ def test_scores_like_training_are_published_measured_and_reported(surge: Harbour
 
 @pytest.fixture(scope="module")
 def asked_for(surge: Harbour) -> DagRun:
-    """The training that the monitor asked for, because rmse is surely worse than declared."""
+    """The training that the monitor asked for, because rmse is worse than declared."""
     return surge.until(lambda: harbour_runs(surge, "train_surge", "monitor__2024-02-22"), "a training")[0]
 
 
@@ -313,5 +313,5 @@ def test_no_answer_is_no_and_nothing_is_asked_for_in_a_loop(
     assert "nobody answered" in surge.log(training, "approval")
     # Four intervals were published meanwhile, each with a reason to train; one training was asked for.
     [asked_once] = surge.store.retrainings.of_model("surge")
-    assert "surely worse than" in asked_once.reason
+    assert "beyond chance" in asked_once.reason
     assert len(harbour_runs(surge, "train_surge", "monitor__")) == 1

@@ -55,11 +55,11 @@ SELECT n, timestamptz '2024-03-01Z' + n * interval '24 minutes', (n * 7) % 40, c
 FROM generate_series(1, 1500) n;
 -- As people keep tables: a rare level with a quote, two rows without a time, years, columns of the outcome.
 CREATE TABLE shop.parcel (
-  id int PRIMARY KEY, sent_at timestamptz, weight float8, depot text, built_year int, "yr" smallint, since int,
+  id int PRIMARY KEY, sent_at timestamptz, weight float8, depot text, "Built.Year" float8, "yr" smallint, since int,
   hours_until_there float8, there_at timestamptz, damage float8, lost boolean);
 INSERT INTO shop.parcel
 SELECT n, CASE WHEN n NOT IN (7, 8) THEN at END, (n * 37) % 100, CASE WHEN n = 5 THEN 'O''Hare' WHEN n < 9 THEN 'x' ||
-       (n % 2) ELSE (ARRAY['north', 'south'])[1 + n % 2] END, 1900 + (n * 7) % 120, 2000 + n / 500,
+       (n % 2) ELSE (ARRAY['north', 'south'])[1 + n % 2] END, 1870 + (n * 7) % 150, 2000 + n / 500,
        1950 + (n * 11) % 70, 1 + (n * 13) % 50, at + (1 + (n * 13) % 50) * interval '1 hour',
        CASE WHEN n < 1400 THEN cos(n) END, CASE WHEN n < 1400 THEN (n * 37) % 100 + n % 13 > 60 END
 FROM generate_series(1, 1500) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '24 minutes' AS at) t;

@@ -35,7 +35,7 @@ _TAKEN = {
 }  # fmt: skip
 _RARE = "rare"
 #: Years of a column that is named so; years that a column of any name is taken for.
-_YEARS, _RECENT_YEARS = (1500.0, 2200.0), (1900.0, 2100.0)
+_YEARS, _RECENT_YEARS = (1000.0, 3000.0), (1900.0, 2100.0)
 _CALENDAR_YEAR = "a calendar year: in the next one its value lies outside training; an age would not"
 _TEXTS = {"text", "varchar", "bpchar", "enum"}
 _NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
@@ -272,13 +272,14 @@ def feature_of(  # noqa: PLR0911 - one per kind of column
 
 
 def is_calendar_year(column: ColumnFacts) -> bool:
-    """Whether whole numbers are years of our time."""
-    bounds = (column.low, column.high)
-    whole = column.postgres in {"int2", "int4", "int8"}
-    if not whole or not all(isinstance(bound, float) for bound in bounds):
+    """Whether numbers are years: by their name, or whole ones that all lie in our time."""
+    low, high = column.low, column.high
+    if not isinstance(low, float) or not isinstance(high, float):
         return False
-    low, high = _YEARS if re.search(r"(?i)(^|_|[a-z])y(ea)?r(_|$)", column.name) else _RECENT_YEARS
-    return bool(low <= column.low and column.high <= high)  # type: ignore[operator]
+    if re.search(r"(^|_)(year|yr|yyyy)(_|$)", plain_name(column.name)):
+        return _YEARS[0] <= low and high <= _YEARS[1]
+    whole = column.postgres in {"int2", "int4", "int8"}
+    return whole and _RECENT_YEARS[0] <= low and high <= _RECENT_YEARS[1]
 
 
 def _category(column: ColumnFacts, names: Names) -> Drafted:

@@ -60,7 +60,7 @@ def screen(rows: pa.Table, spec: ModelSpec) -> list[Suspicion]:
     target = frame[spec.target.name]
     if len(frame) < _MIN_ROWS or target.nunique() < 2:
         return []
-    found = []
+    suspicions = []
     for feature in spec.features:
         values = frame[feature.name]
         present = values.notna()
@@ -76,8 +76,8 @@ def screen(rows: pa.Table, spec: ModelSpec) -> list[Suspicion]:
         else:
             one = ("accuracy", _accuracy(values[present].astype(str), target[present].astype(str)))
         if one[1] >= _NEARLY:
-            found.append(Suspicion(feature.name, one[1], one[0]))
-    return sorted(found, key=lambda one: -one.strength)
+            suspicions.append(Suspicion(feature.name, one[1], one[0]))
+    return sorted(suspicions, key=lambda one: -one.strength)
 
 
 def _correlation(values: Any, target: Any) -> tuple[str, float]:

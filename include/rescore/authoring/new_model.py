@@ -297,26 +297,28 @@ def _more_to_decide(
     known_by: tuple[str, ...],
     left_out: Sequence[tuple[str, str]],
 ) -> list[str]:
-    found = [
+    open_questions = [
         "owner: who answers for this model",
         "target.delay: how long after an interval its labels are known",
     ]
     if not known_by:
-        found.append(
+        open_questions.append(
             "source.known_by: no column says when a row was recorded, so history can't be read again"
         )
     elif len(known_by) == 1:
-        found.append(
+        open_questions.append(
             f"source.known_by: does {known_by[0]} say when a row was known, and is no row changed later?"
         )
     if event is None:
-        found.append("source.event_time: no column says when a row is about, so each run scores every row")
+        open_questions.append(
+            "source.event_time: no column says when a row is about, so each run scores every row"
+        )
     elif named is None:
-        found.append(f"source.event_time: {event.name} was guessed")
+        open_questions.append(f"source.event_time: {event.name} was guessed")
     if event is not None and event.nulls:
-        found.append(f"source.event_time: {event.nulls:,} rows have none and are never scored")
+        open_questions.append(f"source.event_time: {event.nulls:,} rows have none and are never scored")
     if event is not None and event.postgres != "timestamptz":
-        found.append(f"source.event_time: {event.name} has no time zone and was read as UTC")
+        open_questions.append(f"source.event_time: {event.name} has no time zone and was read as UTC")
     if left_out:
-        found.append(f"features: left out are {', '.join(name for name, _ in left_out)}")
-    return found
+        open_questions.append(f"features: left out are {', '.join(name for name, _ in left_out)}")
+    return open_questions

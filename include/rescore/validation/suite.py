@@ -104,7 +104,7 @@ def _call(path: Path) -> Any:
             f"expectations.py raised {type(error).__name__}: {error}",
             where=_place(error, path),
             expected=_EXPECTED,
-            fix="mend the line named; the file may import Great Expectations and what is installed, "
+            fix="correct the line named; the file may import Great Expectations and what is installed, "
             "not its neighbours",
         ) from error
     finally:

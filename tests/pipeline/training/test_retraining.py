@@ -85,7 +85,7 @@ def test_surely_worse_performance_asks_and_chance_does_not(harbour, declared):
     for limit, due in [(low * 0.99, True), (low * 1.01, False), (lately.value * 2, False)]:
         found, reason = pipeline.when_due(declared(training={"retrain_at": limit}), "tides", now)
         assert found == due
-        assert ("surely worse" in reason) == due
+        assert ("beyond chance" in reason) == due
     early = harbour.day(30).end
     assert not pipeline.when_due(declared(training={"retrain_at": 0.0}), "tides", early)[0], "no labels"
 

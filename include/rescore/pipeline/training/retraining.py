@@ -21,7 +21,7 @@ def when_due(ctx: Context, model_name: str, now: datetime) -> tuple[bool, str]:
     - nothing is pinned;
     - the pinned package knows labels up to longer ago than ``training.max_age``;
     - the last published run is at a verdict that ``drift.acts_on``, with ``drift.on_drift: retrain``;
-    - performance of the last week with labels is surely worse than ``training.retrain_at``: its whole
+    - performance of the last week with labels is worse than ``training.retrain_at``: its whole
       95 % interval is (of a metric without one, its value),
 
     and no training was asked for within ``drift.retrain_every`` before ``now``, or later: what came of
@@ -99,16 +99,16 @@ def _performance(ctx: Context, spec: ModelSpec, pinned: Pin, known_by: datetime,
     limit = spec.training.retrain_at
     if limit is None:
         return None
-    lately = latest_performance(ctx, spec.name, now)
+    last_week = latest_performance(ctx, spec.name, now)
     # What came before is its predecessor's, which it has learnt from; labels it does not know are no measure.
-    if lately is None or lately.until <= known_by or lately.value is None:
+    if last_week is None or last_week.until <= known_by or last_week.value is None:
         return None
-    low = lately.value if lately.low is None else lately.low
-    high = lately.value if lately.high is None else lately.high
-    if not (high < limit if METRICS[lately.metric].higher_is_better else low > limit):
+    low = last_week.value if last_week.low is None else last_week.low
+    high = last_week.value if last_week.high is None else last_week.high
+    if not (high < limit if METRICS[last_week.metric].higher_is_better else low > limit):
         return None
     return (
-        f"{lately.metric} of the week until {lately.until.isoformat()} is {lately.value:.4g} ({low:.4g} to "
-        f"{high:.4g}, {lately.rows:,} labelled rows), surely worse than {limit:g}; package {pinned.version} "
-        "scores"
+        f"{last_week.metric} of the week until {last_week.until.isoformat()} is {last_week.value:.4g} "
+        f"({low:.4g} to {high:.4g}, {last_week.rows:,} labelled rows), worse than {limit:g} beyond chance; "
+        f"package {pinned.version} scores"
     )
