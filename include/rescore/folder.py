@@ -42,10 +42,10 @@ class ModelFolder:
         return self.spec.name
 
     def source_files(self) -> dict[str, bytes]:
-        """What determines a score, by relative name, sorted: the code and declarations.
+        """What determines a score, by relative name, sorted: code, declarations, files that code reads.
 
-        ``features/NAME.py`` are the shared modules the model declares. Tests, README and caches
-        determine no score and are left out.
+        ``features/NAME.py`` are the shared modules the model declares. Tests, texts for people, hidden
+        files and caches determine no score and are left out.
 
         Raises
         ------
@@ -55,9 +55,7 @@ class ModelFolder:
         files = {
             path.relative_to(self.path).as_posix(): read_bytes(path)
             for path in sorted(self.path.rglob("*"))
-            if path.suffix in {".py", ".sql", ".yaml"}
-            and path.is_file()
-            and not {"tests", "__pycache__"} & set(path.relative_to(self.path).parts)
+            if path.is_file() and _determines_scores(path.relative_to(self.path))
         }
         for module in self.spec.shared_features:
             shared = self.shared_path / f"{module}.py"
@@ -70,6 +68,12 @@ class ModelFolder:
                 )
             files[f"features/{module}.py"] = read_bytes(shared)
         return dict(sorted(files.items()))
+
+
+def _determines_scores(relative: Path) -> bool:
+    hidden = any(part.startswith(".") for part in relative.parts)
+    left_out = relative.suffix in {".ipynb", ".md", ".pyc"} or relative.name.endswith("~")
+    return not (hidden or left_out or {"tests", "__pycache__"} & set(relative.parts))
 
 
 def find_models(models: Path) -> list[str]:

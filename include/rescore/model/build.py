@@ -196,8 +196,8 @@ def _manifest(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, An
 def _refuse_other_code(fitted: Fitted, code: Mapping[str, bytes], name: str) -> None:
     staged = {
         path.relative_to(fitted.tree).as_posix(): path.read_bytes()
-        for path in fitted.tree.rglob("*.py")
-        if path.is_file()
+        for path in fitted.tree.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     changed = sorted(path for path in staged.keys() | code.keys() if staged.get(path) != code.get(path))
     if changed:

@@ -45,7 +45,7 @@ def direct(model: str, code: Mapping[str, bytes], types: Iterable[str]) -> dict[
     """
     roots: dict[str, str] = {name.partition(".")[0]: "the fitted pipeline" for name in types}
     for path, content in code.items():
-        if path.startswith(f"{model}/_runtime/"):
+        if path.startswith(f"{model}/_runtime/") or not path.endswith(".py"):
             continue
         for root in _imports(content):
             roots.setdefault(root, path)

@@ -74,7 +74,7 @@ _RESERVED = ("__main__.py", "_runtime", DATA, SOURCES)
 
 
 def code_tree(folder: ModelFolder) -> dict[str, bytes]:
-    """The package's code by path (``flight_delay/pipeline.py``), sorted.
+    """The package's code, and the files that it reads, by path (``flight_delay/pipeline.py``), sorted.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def code_tree(folder: ModelFolder) -> dict[str, bytes]:
     for path in sorted((Path(__file__).parent / "runtime").glob("*.py")):
         tree[f"{name}/_runtime/{path.name}"] = path.read_bytes()
     for relative, content in folder.source_files().items():
-        if not relative.endswith(".py") or relative == "expectations.py":
+        if _declares(relative):
             continue
         if relative.split("/")[0] in _RESERVED or (relative == "__init__.py" and content.strip()):
             raise SpecError(
@@ -100,7 +100,7 @@ def code_tree(folder: ModelFolder) -> dict[str, bytes]:
                 fix="move the code to a module of another name",
             )
         tree.setdefault(f"{name}/{relative}", content)
-        for parent in list(Path(relative).parents)[:-1]:
+        for parent in list(Path(relative).parents)[:-1] if relative.endswith(".py") else ():
             tree.setdefault(f"{name}/{parent.as_posix()}/__init__.py", b"")
     return dict(sorted(tree.items()))
 
@@ -110,8 +110,13 @@ def sources_tree(folder: ModelFolder) -> dict[str, bytes]:
     return {
         f"{folder.name}/{SOURCES}/{relative}": content
         for relative, content in folder.source_files().items()
-        if not relative.endswith(".py") or relative == "expectations.py"
+        if _declares(relative)
     }
+
+
+def _declares(relative: str) -> bool:
+    """Whether a file of the folder is read by the platform alone; all others stand beside the code."""
+    return relative in {"model.yaml", "expectations.py"} or relative.endswith(".sql")
 
 
 def write_tree(tree: dict[str, bytes], destination: Path) -> None:
