@@ -1,0 +1,32 @@
+"""A disk that is full in the middle of a run: said in words, and a retry goes on when there is room."""
+
+from __future__ import annotations
+
+import resource
+from datetime import timedelta
+
+import pytest
+
+from rescore import pipeline
+from rescore.errors import DiskFullError
+from rescore.interval import Interval
+from tests.shared.harbour import FIRST
+
+
+def test_a_run_stays_open_until_there_is_room(untrained: pipeline.Context) -> None:
+    day = Interval(FIRST + timedelta(days=31), FIRST + timedelta(days=32))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))  # no file may get larger, as on a full disk
+    try:
+        with pytest.raises(DiskFullError, match="no room is left on a disk") as caught:
+            pipeline.begin_extract(untrained, "tides", day)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.retryable
+    assert (caught.value.where or "").startswith(str(untrained.settings.home / "scratch"))
+    [run] = untrained.store.runs.latest("tides")
+    assert run.state != "failed"
+    assert list(untrained.scratch.iterdir()) == []
+
+    again = untrained.store.runs.get(pipeline.begin_extract(untrained, "tides", day))
+    assert (again.state, again.rows_extracted) == ("extracted", 72)
