@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import psycopg2.extensions
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
@@ -55,6 +55,7 @@ def test_people_see_where_it_is_and_sqlalchemy_passes_on_what_libpq_reads(text: 
     assert psycopg2.extensions.parse_dsn(url.dsn) == url.parameters
 
 
+@settings(deadline=None)
 @given(password=TEXTS, user=TEXTS, database=TEXTS, option=TEXTS)
 @example(password="a b", user="u", database="d", option="-c statement_timeout=0")
 @example(password="p@ss/w%rd#1?", user="u", database="d", option="+ +")
@@ -75,6 +76,7 @@ def test_escaped_text_reaches_every_driver_as_it_was(
     assert make_url(written) == url.sqlalchemy()  # as Airflow is given it
 
 
+@settings(deadline=None)
 @given(password=TEXTS)
 @example(password="p@ss/w%rd#1")
 @example(password="1/s3cret?user=x")
