@@ -13,6 +13,7 @@ from rescore_airflow.dags.defaults import dag_defaults
 from rescore_airflow.declarations import declared
 from rescore_airflow.notify import listeners, tell_of_performance, tell_of_verdicts
 from rescore_airflow.operators import RetrainIfDue, fail_typed
+from rescore_airflow.plain_values import plain_values
 
 __all__ = ["monitor_dag"]
 
@@ -65,7 +66,7 @@ def measure(model_name: str) -> dict[str, Any]:
     new = [event.extra["run_id"] for event in events if event.extra.get("run_id")]
     with pipeline_context() as ctx:
         report = pipeline.monitor_model(ctx, model_name, context["dag_run"].run_after, new or None)
-    state = report.to_dict()
+    state = plain_values(report.to_dict())
     latest = state["runs"][-1] if state["runs"] else {}
     context["outlet_events"][context["task"].outlets[0]].extra = {**latest, **state}
     return {**state, "new": bool(events), "until": latest.get("interval_end", "")}

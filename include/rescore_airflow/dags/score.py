@@ -12,6 +12,7 @@ from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import attempt, dag_defaults
 from rescore_airflow.declarations import declared
 from rescore_airflow.operators import DriftCheck, Hold, ReadinessGate, Retrain, fail_typed
+from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import score_params, score_request
 from rescore_airflow.timetable import ModelTimetable
 
@@ -100,7 +101,7 @@ def publish(run: str) -> dict[str, Any]:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        publication = pipeline.publish_run(ctx, run).to_dict()
+        publication = plain_values(pipeline.publish_run(ctx, run).to_dict())
     context: Any = get_current_context()
     context["outlet_events"][context["task"].outlets[0]].extra = publication
     return publication

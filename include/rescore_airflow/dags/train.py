@@ -12,6 +12,7 @@ from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import on_demand
 from rescore_airflow.declarations import declared
 from rescore_airflow.operators import Decision, Evidence, PromotionApproval, compare_with_pinned, fail_typed
+from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import text_param, train_params, train_request
 
 __all__ = ["train_dag"]
@@ -70,7 +71,7 @@ def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        return pipeline.train_package(ctx, model_name, snapshot_digest).to_dict()
+        return plain_values(pipeline.train_package(ctx, model_name, snapshot_digest).to_dict())
 
 
 @task(doc_md=documents.COMPARE)

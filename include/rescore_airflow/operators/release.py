@@ -14,6 +14,7 @@ from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.operators.answers import Answer
 from rescore_airflow.operators.failures import fail_typed
+from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import release_request
 
 if TYPE_CHECKING:
@@ -113,6 +114,6 @@ class Release(ApprovalOperator):
     def _publish(self, context: Any, ctx: Context, run_id: str, who: str, why: str) -> dict[str, Any]:
         from rescore import pipeline
 
-        publication = pipeline.release_run(ctx, run_id, who, why).to_dict()
+        publication = plain_values(pipeline.release_run(ctx, run_id, who, why).to_dict())
         context["outlet_events"][self._scores].extra = publication
         return publication
