@@ -145,6 +145,11 @@ class Run:
         return self.state in OPEN_STATES and not self.held
 
     @property
+    def taken_over(self) -> bool:
+        """Whether another run took its interval over before it ended."""
+        return self.state == "failed" and "taken_over_by" in (self.error or {}).get("data", {})
+
+    @property
     def handle(self) -> RunHandle:
         """The latest attempt at the run, as it was read."""
         return RunHandle(self.run_id, self.fence)

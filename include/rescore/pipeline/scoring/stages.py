@@ -211,7 +211,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
     run = ctx.store.runs.get(run_id)
     if run.state in {"checked", "published"}:
         return run_id  # the same rows and scores: the same report
-    if run.state != "scored":
+    if run.state != "scored" and not run.taken_over:
         run_id = score_run(ctx, run_id)
     attempt = ctx.store.runs.resume(run_id, "scored")
     run = ctx.store.runs.scored(attempt)

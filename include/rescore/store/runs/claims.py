@@ -96,6 +96,8 @@ def resume(connection: Connection, run_id: str, state: OpenState) -> RunHandle:
     ):
         return fork(connection, row.run_id, until=state)
     row = run_row(connection, row.run_id, lock=True)
+    if state == "scored":  # scores are not inherited: one that was taken over has no continuation
+        refuse_stale(connection, row, row.fence)
     if row.state != state or (state == "validated" and row.score_digest is not None):
         return fork(connection, row.run_id, until=state)
     refuse_stale(connection, row, row.fence)
