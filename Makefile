@@ -4,6 +4,8 @@ PYTHON ?=
 # The environment's folder; a second one beside it: make test-quick PYTHON=python3.13 VENV=.venv-3.13
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What runs the tests of make test.
+TEST := $(BIN)/pytest
 # How many processes run the tests: a number, or logical for one per processor, four at most. 0: pytest itself.
 WORKERS ?= logical
 WITH_WORKERS := --numprocesses $(WORKERS) --maxprocesses 4
@@ -28,7 +30,7 @@ demo: venv ## the whole job on real flights, from source tables to published and
 
 test: venv ## everything that has to hold: the layers, then the tests on a real Postgres and a real Airflow
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest $(WITH_WORKERS) -m "not slow"
+	@$(TEST) $(WITH_WORKERS) -m "not slow"
 
 test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
 	@$(BIN)/pytest $(WITH_WORKERS) -m slow
@@ -36,9 +38,9 @@ test-slow: venv ## DAG runs on a real scheduler, simulations and other suites th
 test-quick: venv ## without Airflow and without whole jobs: what to run while working
 	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not job and not slow"
 
-coverage: venv ## the tests of make test once more, counting branches; fails where fewer are run than the floor
+coverage: venv ## make test, counting branches; fails where fewer are run than the floor
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(WITH_WORKERS) -m "not slow"
+	@$(MAKE) test TEST="$(BIN)/coverage run -m pytest"
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

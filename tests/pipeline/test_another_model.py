@@ -115,7 +115,7 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(harbou
     assert kind == "date"
     assert pipeline.reproduce_run(ctx, done.run_id).verdict == "identical"
     measured = pipeline.measure_run(ctx, done.run_id, week.end + timedelta(hours=1))
-    assert measured["labelled"] == done.rows
+    assert measured.labelled == done.rows
 
 
 def test_training_again_from_the_same_rows_is_the_same_package(harbour):

@@ -106,8 +106,8 @@ def test_a_regression_on_versioned_rows(
     assert (meters, days, wrong) == (40 - without, 1, 0)
     assert pipeline.reproduce_run(desk.ctx, done.run_id).verdict == "identical"
     measured = pipeline.measure_run(desk.ctx, done.run_id, morning.end + timedelta(days=3))
-    assert measured["labelled"] > 30
-    assert measured["rmse"] < 3
+    assert measured.labelled > 30
+    assert measured.measure("rmse").value < 3
 
 
 def test_a_correction_made_later_is_not_seen(desk: Desk) -> None:
@@ -135,7 +135,7 @@ def test_text_into_classes_and_days_without_rows(
     assert {label for _, label, _ in scored} == {"billing", "outage", "other"}
     assert pipeline.reproduce_run(desk.ctx, done.run_id).verdict == "identical"
     measured = pipeline.measure_run(desk.ctx, done.run_id, friday.end + timedelta(days=2))
-    assert measured["accuracy"] > 0.8
+    assert measured.measure("accuracy").value > 0.8
 
     saturday = desk.due("ticket_queue", datetime(2024, 4, 21, tzinfo=ZoneInfo("UTC")))
     empty = pipeline.score_interval(desk.ctx, "ticket_queue", saturday)

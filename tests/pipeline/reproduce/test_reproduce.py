@@ -87,7 +87,7 @@ def test_one_changed_byte_in_the_package_stops_scoring_and_reproducing(harbour, 
 
 def test_a_run_without_scores_has_nothing_to_reproduce(harbour):
     run_id = pipeline.begin_extract(harbour.ctx, "tides", harbour.day(31))
-    with pytest.raises(NotFoundError, match="no scores to reproduce"):
+    with pytest.raises(NotFoundError, match="has no scores"):
         pipeline.reproduce_run(harbour.ctx, run_id)
 
 
