@@ -148,7 +148,7 @@ def _backfill(client: AirflowClient, first: Interval, last: Interval, say: Progr
         }
         line = f"  {finished} of {len(latest)} days done"
         line += f"; running: {', '.join(sorted(running))}" if running else ""
-        if line != said:
+        if not said.startswith(line):  # between two tasks nothing runs: no line for that
             said = line
             say(line)
 
