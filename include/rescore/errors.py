@@ -39,7 +39,8 @@
     │   ├── StoreUnavailableError (retryable) the database is down or refuses us
     │   ├── StoreSchemaError      not migrated, or newer than this code
     │   ├── NotFoundError         no such run, package or pin
-    │   └── StaleFenceError       another attempt claimed this interval later
+    │   ├── StaleFenceError       another attempt claimed this interval later
+    │   └── OverlapError          the interval overlaps a published one of other bounds
     ├── DiskFullError             (retryable) a disk has no room for a run's files
     └── LocalStackError           the local Postgres or Airflow did not start
         └── AirflowRequestError   the local Airflow refuses a request, or does not answer
@@ -72,6 +73,7 @@ __all__ = [
     "NotDeterministicError",
     "NotFoundError",
     "OutageError",
+    "OverlapError",
     "ParameterError",
     "RefusedTypeError",
     "RescoreError",

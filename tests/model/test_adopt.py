@@ -38,7 +38,7 @@ def adopted(home: Path, seed: int, classes: Any, kind: str = "binary", **target:
     )
     joblib.dump(estimator, home / "model.joblib")
     folder = write_folder(home, features=NUMBERS, target={"kind": kind, **target}, pipeline=BUILD)
-    fitted = adopt(find_saved(home / "model.joblib"), folder, lambda: path, build_dir=home / "build")
+    fitted = adopt(find_saved(home / "model.joblib"), folder, lambda: [path], build_dir=home / "build")
     file = build_package(
         fitted, folder, version="1.0.0", reference_profile=b"{}", lineage={}, destination=home / "dist"
     )

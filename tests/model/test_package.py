@@ -473,6 +473,8 @@ def test_a_wheel_does_not_unpack_outside_its_folder(tmp_path: Path) -> None:
     content = build_wheel("evil", "1", {"../evil.py": b""}, summary="", python=">=3", requirements=[])
     (tmp_path / "evil-1-py3-none-any.whl").write_bytes(content)
     with pytest.raises(DigestMismatchError, match="leads out"):
+        unpack(content, tmp_path / "unpacked")
+    with pytest.raises(DigestMismatchError, match="is no model package"):
         open_package(
             tmp_path / "evil-1-py3-none-any.whl",
             expected_sha256=bytes_sha256(content),

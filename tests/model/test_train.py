@@ -47,7 +47,7 @@ def test_every_kind_of_pipeline_trains_to_the_same_bytes(tmp_path: Path, seed: i
                 "features": {feature.name: feature.kind for feature in folder.spec.features},
                 "target": folder.spec.target.model_dump(mode="json"),
                 "seed": 7,
-                "hyperparameters": {},
+                "hyperparameters": "{}",
                 "holdout_intervals": 3,
                 "folds": 3,
                 "snapshot": str(snapshot),

@@ -277,9 +277,7 @@ def open_package(
             fix="restore the file from the archive's backup, or pin another package",
             data={"file": str(path), "expected": expected, "found": found, "changed": changed},
         )
-    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        [member] = (name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json"))
-        manifest = json.loads(archive.read(member))
+    manifest = _manifest(wheel, path)
     package = Package(manifest["name"], manifest["version"], expected, manifest, wheel, cache)
     different = differences(manifest["requirements"])
     if not different:
@@ -297,6 +295,21 @@ def open_package(
         fix="install what the package's requirements.txt lists, or train the model anew here",
         data={"different": different},
     )
+
+
+def _manifest(wheel: bytes, path: Path) -> dict[str, Any]:
+    """The manifest of a wheel, or an error that says that the wheel is no model package."""
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        members = [name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json")]
+        if len(members) != 1:
+            raise DigestMismatchError(
+                f"{path.name} is no model package: it has {len(members)} manifests",
+                where=str(path),
+                expected="a wheel that `rescore train` or `rescore packages adopt` has made",
+                fix="name the sha256 of a package that `rescore packages list MODEL` shows",
+            )
+        manifest: dict[str, Any] = json.loads(archive.read(members[0]))
+        return manifest
 
 
 def _ranges(rows: int, processes: int) -> list[tuple[int, int]]:
