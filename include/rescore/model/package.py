@@ -305,7 +305,7 @@ def _manifest(wheel: bytes, path: Path) -> dict[str, Any]:
             raise DigestMismatchError(
                 f"{path.name} is no model package: it has {len(members)} manifests",
                 where=str(path),
-                expected="a wheel that `rescore train` or `rescore packages adopt` has made",
+                expected="a wheel that a training or an adoption has made",
                 fix="name the sha256 of a package that `rescore packages list MODEL` shows",
             )
         manifest: dict[str, Any] = json.loads(archive.read(members[0]))
