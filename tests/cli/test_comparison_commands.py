@@ -56,7 +56,7 @@ def test_one_score_is_reproduced_by_its_key(harbour, command):
     assert (code, row["verdict"]) == (0, "identical")
     assert row["published"] == row["derived_again"]
     code, _, said = command("reproduce", "--model", "tides", "--key", "lock")
-    assert (code, "--key 'lock' is not a key" in said) == (1, True)
+    assert (code, "--key 'lock' names no key" in said) == (1, True)
     code, _, said = command("reproduce", "--key", "gauge=lock")
     assert (code, "--key needs --model" in said) == (1, True)
     harbour.execute(
