@@ -18,6 +18,10 @@ from tests.shared.waiting import until
 
 Value = TypeVar("Value")
 
+#: Seconds that one answer of the API server may take: the first one imports what the page needs,
+#: and other workers use the same processors.
+PATIENCE = 120
+
 #: Three gauges, every hour: from the first training day to the end of February 2024, and the last
 #: days up to now for the scheduler. Every value follows from gauge and hour alone.
 READINGS = """

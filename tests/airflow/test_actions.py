@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from rescore.local import DagRun
-from tests.airflow.stack import Harbour, day, without_role
+from tests.airflow.stack import PATIENCE, Harbour, day, without_role
 from tests.shared.sinks import MailSink, WebSink, running
 
 pytestmark = [
@@ -212,7 +212,11 @@ def test_only_who_may_run_the_dag_releases_and_only_this_models_runs(surge: Harb
     body = {"logical_date": None, "conf": {"run_id": "x", "reason": "mine"}}
     answers = [
         httpx.post(
-            f"{airflow.url}/api/v2/dags/publish_surge/dagRuns", json=body, headers=headers, trust_env=False
+            f"{airflow.url}/api/v2/dags/publish_surge/dagRuns",
+            json=body,
+            headers=headers,
+            trust_env=False,
+            timeout=PATIENCE,
         ).status_code
         for headers in ({}, {"Authorization": f"Bearer {without_role(surge, airflow.token())}"})
     ]
@@ -284,7 +288,7 @@ def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbou
     headers = {"Authorization": f"Bearer {airflow.token()}"}
 
     def page(path: str) -> httpx.Response:
-        return httpx.get(f"{airflow.url}/rescore/{path}", headers=headers, trust_env=False, timeout=60)
+        return httpx.get(f"{airflow.url}/rescore/{path}", headers=headers, trust_env=False, timeout=PATIENCE)
 
     shown = page("score_surge")
     assert shown.status_code == 200

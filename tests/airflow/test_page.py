@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.airflow.stack import Harbour, without_role
+from tests.airflow.stack import PATIENCE, Harbour, without_role
 
 pytestmark = [
     pytest.mark.airflow,
@@ -21,7 +21,7 @@ def url(harbour: Harbour) -> str:
 def read(address: str, token: str | None = None, *, cookie: bool = False) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token and not cookie else {}
     cookies = {"_token": token} if token and cookie else {}
-    with httpx.Client(headers=headers, cookies=cookies, trust_env=False) as client:
+    with httpx.Client(headers=headers, cookies=cookies, trust_env=False, timeout=PATIENCE) as client:
         return client.get(address)
 
 
@@ -45,7 +45,7 @@ def test_nothing_describes_the_app(harbour: Harbour, url: str, path: str) -> Non
 def test_it_only_reads(harbour: Harbour, url: str) -> None:
     headers = {"Authorization": f"Bearer {harbour.stack.airflow().token()}"}
     for method in ("POST", "PUT", "PATCH", "DELETE"):
-        answer = httpx.request(method, f"{url}/", headers=headers, trust_env=False)
+        answer = httpx.request(method, f"{url}/", headers=headers, trust_env=False, timeout=PATIENCE)
         assert answer.status_code == 405, method
 
 

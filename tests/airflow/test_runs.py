@@ -13,7 +13,7 @@ import pytest
 
 from rescore.interval import Interval
 from rescore.local import DagRun
-from tests.airflow.stack import Harbour, day
+from tests.airflow.stack import PATIENCE, Harbour, day
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -219,7 +219,10 @@ def test_published_runs_are_derived_again_and_a_changed_score_is_found(
 def test_the_page_shows_the_pin_and_the_runs(harbour: Harbour, pinned: DagRun) -> None:
     airflow = harbour.stack.airflow()
     headers = {"Authorization": f"Bearer {airflow.token()}"}
-    text = httpx.get(f"{airflow.url}/rescore/score_tides", headers=headers, trust_env=False).text
+    answer = httpx.get(
+        f"{airflow.url}/rescore/score_tides", headers=headers, trust_env=False, timeout=PATIENCE
+    )
+    text = answer.text
     pin = harbour.store.pins.current("tides")
     assert pin is not None
     assert pin.sha256 in text and pin.why in text
