@@ -149,7 +149,7 @@ def test_scores_like_training_are_published_measured_and_reported(surge: Harbour
     kept = surge.store.reports.performances(
         run
     )  # measured once; a second row holds the verdict on the last days
-    assert {one["label_coverage"] for one in kept} == {1.0}
+    assert {one.label_coverage for one in kept} == {1.0}
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, 
     comparison = pin.evidence["comparison"]
     assert comparison["champion"] == first.sha256 and comparison["by_rule"] is False
     assert pin.evidence["replaces"]["sha256"] == first.sha256
-    assert surge.store.comparisons.get(comparison["comparison_id"])["challenger_sha256"] == pin.sha256
+    assert surge.store.comparisons.get(comparison["comparison_id"]).challenger_sha256 == pin.sha256
     assert pin.evidence["approval"]["how"] == "chose Approve in Airflow"
     told = [post["data"]["package"]["sha256"] for _, _, post in web.posts if post["event"] == "approval"]
     assert pin.sha256 in told
@@ -299,7 +299,7 @@ def test_the_page_shows_verdicts_releases_pictures_and_comparisons(surge: Harbou
     held = run_of(surge, UNANSWERED).run_id
     assert "To publish it all the same" in shown.text and held in shown.text
 
-    [number] = [row["comparison_id"] for row in surge.store.comparisons.of_model("surge")][:1]
+    [number] = [row.comparison_id for row in surge.store.comparisons.of_model("surge")][:1]
     assert f'href="score_surge/comparisons/{number}"' in shown.text
     compared = page(f"score_surge/comparisons/{number}")
     assert compared.status_code == 200 and "By the declared rule" in compared.text

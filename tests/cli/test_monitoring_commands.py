@@ -38,22 +38,22 @@ def run(bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def test_drift_prints_the_latest_window_with_a_chart_per_feature(run: Run, bank: Bank) -> None:
     shown = run("drift", "loans")
     latest = bank.ctx.store.history.drift("loans", 1)[0]
-    assert str(latest["run_id"]) in shown
-    assert latest["sentence"] in shown
+    assert latest.run_id in shown
+    assert latest.sentence in shown
     line = next(line for line in shown.splitlines() if line.strip().startswith("amount"))
     assert "70 %" in line and "thousand euros" in line
     assert re.search(r"[▁▂▃▄▅▆▇█]{8}", line)
     marks = re.search(r"verdicts of 8 windows: (\S+)", shown)
     assert marks is not None
     assert [{"·": "ok", "d": "drifted", "C": "consequential"}[mark] for mark in marks[1]] == [
-        row["verdict"] for row in bank.ctx.store.history.drift("loans")
+        row.verdict for row in bank.ctx.store.history.drift("loans")
     ]
     assert "verdicts of 3 windows" in run("drift", "loans", "--last", "3")
 
 
 def test_drift_of_a_run_ends_its_charts_there(run: Run, bank: Bank) -> None:
     third = bank.ctx.store.history.drift("loans")[2]
-    shown = run("drift", "loans", "--run", str(third["run_id"]))
+    shown = run("drift", "loans", "--run", third.run_id)
     assert f"loans: {day(42).start:%Y-%m-%d %H:%M}" in shown
     assert "verdicts of 3 windows" in shown
 
@@ -63,7 +63,7 @@ def test_drift_of_a_feature_shows_its_distribution(run: Run, bank: Bank) -> None
     for branch in ("north", "east", "south", "west"):
         assert any(line.strip().startswith(branch) and "█" in line for line in shown.splitlines())
     found = json.loads(run("drift", "loans", "--feature", "branch", "--json"))
-    assert sum(found["histogram"]["live"]) == bank.ctx.store.history.drift("loans", 1)[0]["report"]["rows"]
+    assert sum(found["histogram"]["live"]) == bank.ctx.store.history.drift("loans", 1)[0].report["rows"]
     whole = json.loads(run("drift", "loans", "--json"))
     assert [one["name"] for one in whole["features"]] == ["amount", "income", "branch", "score"]
 

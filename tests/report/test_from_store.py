@@ -43,10 +43,10 @@ def test_the_heat_map_has_the_latest_windows(bank: Bank) -> None:
 def test_a_feature_is_drawn_with_its_rows_and_unit(bank: Bank) -> None:
     store = bank.ctx.store
     first = store.history.runs("loans")[0]
-    chart = from_store.feature_distribution_of(store, "loans", "amount", str(first["run_id"]))
+    chart = from_store.feature_distribution_of(store, "loans", "amount", first.run_id)
     shown = texts(chart)
     assert "in thousand euros" in shown
-    assert f"this window, {first['rows_scored']:,} rows" in shown
+    assert f"this window, {first.rows_scored:,} rows" in shown
     [(above,)] = bank.execute(
         "SELECT avg((amount > 41)::int)::float8 FROM bank.loan JOIN scores.loans USING (loan)"
         " WHERE interval_start = %s",
@@ -86,13 +86,13 @@ def test_rows_set_aside_are_counted(bank: Bank) -> None:
 def test_a_stopped_run_is_drawn_until_another_is_published(bank: Bank) -> None:
     """What was published stands for its interval; a later attempt that stopped does not."""
     store = bank.ctx.store
-    before = [row["run_id"] for row in store.history.drift("loans")]
+    before = [row.run_id for row in store.history.drift("loans")]
     again = store.runs.claim("loans", day(41), day(41).end)
-    assert [row["run_id"] for row in store.history.drift("loans")] == before
-    assert [row["run_id"] for row in store.history.runs("loans")] == before
+    assert [row.run_id for row in store.history.drift("loans")] == before
+    assert [row.run_id for row in store.history.runs("loans")] == before
     fresh = store.runs.claim("loans", day(LAST + 1), day(LAST + 1).end)
-    assert store.history.runs("loans")[-1]["run_id"] == fresh.run_id
-    assert store.history.runs("loans")[-1]["published"] is False
+    assert store.history.runs("loans")[-1].run_id == fresh.run_id
+    assert store.history.runs("loans")[-1].published is False
     for run in (again, fresh):
         store.runs.fail(run, NotFoundError("given up by the test"))
 

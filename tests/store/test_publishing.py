@@ -187,7 +187,7 @@ def test_an_outage_is_published_only_with_a_reason(walk: Walk, store: Store) -> 
     shown = ("outage", "the head of operations decided so", "ada")
     assert {(row.verdict, row.reason, row.released_by) for row in rows_of(store, "loans")} == {shown}
     (status,) = store.history.status()
-    assert (status["verdict"], status["reason"], status["released_by"]) == shown
+    assert (status.verdict, status.reason, status.released_by) == shown
 
 
 def test_a_held_run_is_published_by_a_person_with_a_reason_only(walk: Walk, store: Store) -> None:
@@ -195,8 +195,8 @@ def test_a_held_run_is_published_by_a_person_with_a_reason_only(walk: Walk, stor
     store.runs.hold(run, "drifted: the weather")
     assert store.runs.get(run).held
     (status,) = store.history.status()
-    assert (status["attempt_state"], status["attempt_held"]) == ("checked", True)
-    assert str(status["attempt_run_id"]) == run.run_id
+    assert (status.attempt_state, status.attempt_held) == ("checked", True)
+    assert status.attempt_run_id == run.run_id
     for reason, who in [(None, None), ("because", None), (None, "ada"), ("because", " ")]:
         with pytest.raises(HeldError, match="is held: drifted: the weather"):
             store.publications.publish(run, reason=reason, released_by=who)
@@ -216,7 +216,7 @@ def test_a_held_run_is_published_by_a_person_with_a_reason_only(walk: Walk, stor
     assert store.publications.of_model("loans") == [published]
     assert store.runs.get(run).publication == published
     assert not store.runs.get(run).held
-    assert store.history.status()[0]["attempt_held"] is False
+    assert store.history.status()[0].attempt_held is False
 
 
 def test_a_person_can_not_release_what_is_broken_or_stale(walk: Walk, store: Store) -> None:
@@ -272,24 +272,24 @@ def test_only_a_checked_run_is_published(walk: Walk, store: Store) -> None:
 def test_an_empty_interval_can_be_published(walk: Walk, store: Store) -> None:
     run = walk.checked(day(), make_scores(day()).slice(0, 0))
     store.publications.publish(run)
-    assert (rows_of(store, "loans"), store.history.status()[0]["coverage"]) == ([], None)
-    assert store.history.status()[0]["rows_scored"] == 0
+    assert (rows_of(store, "loans"), store.history.status()[0].coverage) == ([], None)
+    assert store.history.status()[0].rows_scored == 0
 
 
 def test_status_says_how_fresh_and_what_was_tried_last(walk: Walk, store: Store) -> None:
-    assert store.history.status()[0]["interval_end"] is None
+    assert store.history.status()[0].interval_end is None
     run = walk.checked(day(), excluded=make_scores(day(), rows=3))
     store.publications.publish(run)
     store.runs.stop(walk.checked(day(1), verdict="outage"), OutageError("weather is missing"))
     store.packages.add("loans", "1.0.1", "sha256:" + "1" * 64, {}, "file:///q.whl")
     store.pins.add("loans", "1.0.1", "sha256:" + "1" * 64, who="ada", why="better")
     (status,) = store.history.status()
-    assert (status["interval_start"], status["interval_end"]) == (START, START + DAY)
-    assert status["freshness"] > timedelta(days=900)
-    assert (status["rows_extracted"], status["rows_scored"]) == (53, 50)
-    assert (status["rows_quarantined"], status["rows_rejected"]) == (1, 2)
-    assert status["coverage"] == pytest.approx(50 / 53)
-    assert (status["validation"], status["verdict"]) == ("passed", "ok")
-    assert (status["package_version"], status["pinned_version"]) == ("1.0.0", "1.0.1")
-    assert (status["attempt_interval_start"], status["attempt_state"]) == (START + DAY, "stopped")
-    assert status["attempt_sentence"] == "it is outage"
+    assert (status.interval_start, status.interval_end) == (START, START + DAY)
+    assert status.freshness > timedelta(days=900)
+    assert (status.rows_extracted, status.rows_scored) == (53, 50)
+    assert (status.rows_quarantined, status.rows_rejected) == (1, 2)
+    assert status.coverage == pytest.approx(50 / 53)
+    assert (status.validation, status.verdict) == ("passed", "ok")
+    assert (status.package_version, status.pinned_version) == ("1.0.0", "1.0.1")
+    assert (status.attempt_interval_start, status.attempt_state) == (START + DAY, "stopped")
+    assert status.attempt_sentence == "it is outage"

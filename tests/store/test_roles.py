@@ -85,7 +85,7 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     mine.reports.record_reproduction(run, "identical", {})
     mine.packages.add("loans", "1.0.1", "sha256:" + "2" * 64, {}, "file:///x")
     mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="dag", why="rule")
-    assert mine.history.status()[0]["pinned_version"] == "1.0.1"
+    assert mine.history.status()[0].pinned_version == "1.0.1"
     assert mine.scores.of_run(run).num_rows == 50
     with pytest.raises(StoreError, match="not permitted") as caught:
         mine.models.ensure(make_spec("cards"), KEY_TYPES)

@@ -158,9 +158,9 @@ def test_reports_are_read_back_and_later_findings_are_added(walk: Walk, store: S
     for auc in (np.float64(0.7), 0.8):
         store.reports.record_performance(run, as_of, {"auc": auc}, label_coverage=0.5)
         store.reports.record_reproduction(run, "identical", {"rows": np.int32(50)})
-    assert [found["metrics"]["auc"] for found in store.reports.performances(run)] == [0.7, 0.8]
-    assert store.reports.performances(run)[0]["as_of"] == as_of
-    assert [found["details"] for found in store.reports.reproductions(run)] == [{"rows": 50}] * 2
+    assert [found.report["auc"] for found in store.reports.performances(run)] == [0.7, 0.8]
+    assert store.reports.performances(run)[0].as_of == as_of
+    assert [found.details for found in store.reports.reproductions(run)] == [{"rows": 50}] * 2
 
 
 def test_an_unknown_run_is_named(store: Store) -> None:

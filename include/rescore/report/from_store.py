@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import NotFoundError, ParameterError
-from rescore.performance import METRICS, Measure, PerformanceReport
+from rescore.performance import METRICS, Measure, PerformanceReport, PerformanceWeek
 from rescore.report.windows import DriftWindow, PerformancePoint, drift_report_of, drift_windows
 
 if TYPE_CHECKING:
@@ -151,23 +152,17 @@ def performance_rows(
     """
     if by not in {"run", "week"}:
         raise ParameterError(f"by {by!r}", expected="run or week", fix="name one of the two")
-    measured = (
-        store.history.performance_by_run(model, last)
-        if by == "run"
-        else store.history.performance_by_week(model, last)
-    )
-    documents = [PerformanceReport.from_dict(row["metrics"]) for row in measured]
-    known = {name for one in documents for name, found in one.metrics.items() if found.value is not None}
+    measured = _measured(store, model, last, by=by)
+    known = {
+        name for one in measured for name, found in one.report.metrics.items() if found.value is not None
+    }
     if metric is None:
         metric = next((name for name in MAIN_METRICS if name in known), MAIN_METRICS[0])
     elif known and metric not in known:
         raise ParameterError(
             f"{model} has no realised {metric}", expected=", ".join(sorted(known)), fix="name one of these"
         )
-    points = {
-        (row["interval_start"], row["interval_end"]): _point(row, one, metric)
-        for row, one in zip(measured, documents, strict=True)
-    }
+    points = {(one.interval_start, one.interval_end): _point(one, metric) for one in measured}
     if by == "run":
         # Runs without labels yet: what their scores alone promise.
         for window in drift_windows(store, model, last):
@@ -178,13 +173,50 @@ def performance_rows(
     return metric, [points[key] for key in sorted(points)][-last if last else 0 :]
 
 
-def _point(row: Mapping[str, Any], found: PerformanceReport, metric: str) -> PerformancePoint:
+@dataclass(frozen=True)
+class _Measured:
+    """The metrics of one run (``run_id``), or of one week of some ``runs``."""
+
+    interval_start: datetime
+    interval_end: datetime
+    as_of: datetime
+    report: PerformanceReport
+    run_id: str | None = None
+    week: str | None = None
+    runs: int | None = None
+
+
+def _measured(store: Store, model: str, last: int | None = None, *, by: str) -> list[_Measured]:
+    if by == "run":
+        return [
+            _Measured(
+                row.interval.start,
+                row.interval.end,
+                row.as_of,
+                PerformanceReport.from_dict(row.report),
+                run_id=row.run_id,
+            )
+            for row in store.history.performance_by_run(model, last)
+        ]
+    found = []
+    for row in store.history.performance_by_week(model, last):
+        week = PerformanceWeek.from_dict(row.report)
+        bounds = (week.interval_start, week.interval_end)
+        found.append(_Measured(*bounds, row.as_of, week.metrics, week=week.week, runs=week.runs))
+    return found
+
+
+def _point(measured: _Measured, metric: str) -> PerformancePoint:
+    found = measured.report
     came_true = found.agreement.get(metric)
     realised = found.measure(metric)
     return PerformancePoint(
-        interval_start=_moment(row["interval_start"]),
-        interval_end=_moment(row["interval_end"]),
-        **{name: row[name] for name in ("week", "runs", "run_id", "as_of") if name in row},
+        interval_start=measured.interval_start,
+        interval_end=measured.interval_end,
+        run_id=measured.run_id,
+        week=measured.week,
+        runs=measured.runs,
+        as_of=measured.as_of,
         rows=found.rows,
         labelled=found.labelled,
         coverage=found.coverage,
@@ -201,11 +233,6 @@ def _expected(measure: Measure) -> dict[str, Any]:
     return {"estimated": measure.value, "estimated_low": measure.low, "estimated_high": measure.high}
 
 
-def _moment(given: datetime | str) -> datetime:
-    """Weeks are kept within a document, whose moments are text."""
-    return datetime.fromisoformat(given) if isinstance(given, str) else given
-
-
 def calibration_of(store: Store, model: str) -> Any:
     """Whether live probabilities come true, in the latest measured week (else run) with labels.
 
@@ -213,18 +240,15 @@ def calibration_of(store: Store, model: str) -> Any:
     """
     from rescore.report.performance_charts import calibration
 
-    for rows, what in (
-        (store.history.performance_by_week(model), "week"),
-        (store.history.performance_by_run(model), "run"),
-    ):
-        for row in reversed(rows):
-            found = PerformanceReport.from_dict(row["metrics"]).calibration
+    for what in ("week", "run"):
+        for measured in reversed(_measured(store, model, by=what)):
+            found = measured.report.calibration
             if found is not None:
                 error = found.error
                 return calibration(
                     found,
                     meaning=_output(store, model, "name") or "score",
-                    title=f"{model}: calibration, {what} from {str(row['interval_start'])[:10]}",
+                    title=f"{model}: calibration, {what} from {measured.interval_start:%Y-%m-%d}",
                     subtitle="expected calibration error "
                     f"{error.value:.3f} ({error.low:.3f} to {error.high:.3f})",
                 )
@@ -237,15 +261,17 @@ def extracted_rows_of(store: Store, model: str, last: int = 60) -> Any:
 
     rows = []
     for run in store.history.runs(model, last):
-        if run["rows_extracted"] is None:
+        if run.rows_extracted is None:
             continue
-        aside = run["rows_quarantined"] + run["rows_rejected"]
+        aside = run.rows_quarantined + run.rows_rejected
         rows.append(
             {
-                **run,
-                "scored": run["rows_extracted"] - aside if run["rows_scored"] is None else run["rows_scored"],
-                "quarantined": run["rows_quarantined"],
-                "rejected": run["rows_rejected"],
+                "interval_start": run.interval.start,
+                "interval_end": run.interval.end,
+                "published": run.published,
+                "scored": run.rows_extracted - aside if run.rows_scored is None else run.rows_scored,
+                "quarantined": run.rows_quarantined,
+                "rejected": run.rows_rejected,
             }
         )
     timezone = _timezone(drift_windows(store, model, 1))
@@ -270,7 +296,7 @@ def model_pictures(store: Store, model: str, last: int = 60) -> dict[str, Any]:
         "performance_by_week": performance_of(store, model, last, by="week"),
         "rows": extracted_rows_of(store, model, last),
     }
-    if any(row["metrics"].get("calibration") for row in store.history.performance_by_run(model, last)):
+    if any(row.report.get("calibration") for row in store.history.performance_by_run(model, last)):
         pictures["calibration"] = calibration_of(store, model)
     for window in drift_windows(store, model, 1):
         drawn = [one.name for one in window.report.worth_a_look if one.name in window.report.histograms]

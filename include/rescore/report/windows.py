@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rescore.drift import DriftReport
-from rescore.performance import PerformanceReport
+from rescore.performance import PerformanceReport, PerformanceWeek
 
 if TYPE_CHECKING:
     from rescore.store import RunReference, Store
@@ -78,11 +78,11 @@ def drift_windows(store: Store, model: str, last: int | None = None) -> list[Dri
     """The runs with a drift report, one an interval, oldest first; the latest ``last`` intervals."""
     return [
         DriftWindow(
-            run_id=str(row["run_id"]),
-            interval_start=row["interval_start"],
-            interval_end=row["interval_end"],
-            published=row["published"],
-            report=DriftReport.from_dict(row["report"]),
+            run_id=row.run_id,
+            interval_start=row.interval.start,
+            interval_end=row.interval.end,
+            published=row.published,
+            report=DriftReport.from_dict(row.report),
         )
         for row in store.history.drift(model, last)
     ]
@@ -96,12 +96,11 @@ def drift_report_of(store: Store, run: RunReference) -> DriftReport | None:
 
 def latest_performance_of(store: Store, model: str, *, by: str = "run") -> PerformanceReport | None:
     """The report of the latest run or week that was measured, None if none was."""
-    measured = (
-        store.history.performance_by_run(model, 1)
-        if by == "run"
-        else store.history.performance_by_week(model, 1)
-    )
-    return PerformanceReport.from_dict(measured[-1]["metrics"]) if measured else None
+    if by == "run":
+        runs = store.history.performance_by_run(model, 1)
+        return PerformanceReport.from_dict(runs[-1].report) if runs else None
+    weeks = store.history.performance_by_week(model, 1)
+    return PerformanceWeek.from_dict(weeks[-1].report).metrics if weeks else None
 
 
 def agreement(points: Sequence[PerformancePoint]) -> dict[str, Any] | None:

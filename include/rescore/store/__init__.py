@@ -17,19 +17,37 @@ from rescore.store.records import (
     ScoredRun,
     Snapshot,
 )
+from rescore.store.report_records import (
+    IntervalDrift,
+    IntervalRun,
+    ModelStatus,
+    RunPerformance,
+    Signature,
+    StoredComparison,
+    StoredReproduction,
+    WeekPerformance,
+)
 from rescore.store.store import Store
 
 __all__ = [
     "Archive",
     "ExtractedRun",
+    "IntervalDrift",
+    "IntervalRun",
+    "ModelStatus",
     "Package",
     "Pin",
     "Publication",
     "Run",
     "RunHandle",
+    "RunPerformance",
     "RunReference",
     "RunState",
     "ScoredRun",
+    "Signature",
     "Snapshot",
     "Store",
+    "StoredComparison",
+    "StoredReproduction",
+    "WeekPerformance",
 ]

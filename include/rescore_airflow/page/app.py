@@ -79,9 +79,9 @@ class _Pages:
             comparison = ctx.store.comparisons.get(comparison_id)
         except NotFoundError as error:
             raise HTTPException(404, error.what) from None
-        if comparison["model"] != model_name:  # the right to read one model is none to read another's
+        if comparison.model != model_name:  # the right to read one model is none to read another's
             raise HTTPException(404, f"there is no comparison {comparison_id}")
-        return HTMLResponse(comparison_html(comparison["report"]), headers=_HEADERS)
+        return HTMLResponse(comparison_html(comparison.report), headers=_HEADERS)
 
     def problem(self, request: Request, error: Exception) -> HTMLResponse:
         """Why nothing can be shown."""

@@ -129,10 +129,10 @@ def model_overview(ctx: Context, model: str, limit: int, *, now: datetime) -> Mo
         runs=tuple(run_lines(ctx.store, model, limit, timezone=timezone, now=now)),
         comparisons=tuple(
             ComparisonLine(
-                row["comparison_id"],
-                str(row["report"]["champion"]["version"]),
-                str(row["report"]["challenger"]["version"]),
-                age(now - row["at"]),
+                row.comparison_id,
+                str(row.report["champion"]["version"]),
+                str(row.report["challenger"]["version"]),
+                age(now - row.recorded_at),
             )
             for row in ctx.store.comparisons.of_model(model)[:limit]
         ),

@@ -94,8 +94,8 @@ def test_a_comparison_is_stored_and_the_same_each_time(compared):
     assert first.report == again.report
     assert first.markdown() == again.markdown()
     stored = rivals.ctx.store.comparisons.of_model(NAME)
-    assert [one["comparison_id"] for one in stored] == [again.comparison_id, first.comparison_id]
-    assert stored[0]["report"] == first.report
+    assert [one.comparison_id for one in stored] == [again.comparison_id, first.comparison_id]
+    assert stored[0].report == first.report
     with pytest.raises(NotFoundError):
         rivals.ctx.store.comparisons.get(10_000)
 

@@ -72,10 +72,10 @@ def test_each_run_is_measured_with_its_coverage_and_segments(bank: Bank, measure
     )
     assert north.rows == count
     stored = bank.ctx.store.history.performance_by_run("loans", 18)
-    assert [row["metrics"]["metrics"]["auc"] for row in stored] == [
+    assert [row.report["metrics"]["auc"] for row in stored] == [
         one.performance.measure("auc").to_dict() for one in measured
     ]
-    assert stored[0]["label_coverage"] == first.coverage
+    assert stored[0].label_coverage == first.coverage
 
 
 def test_a_week_is_of_its_rows_together(bank: Bank, measured: list[MeasuredRun]) -> None:

@@ -101,7 +101,7 @@ def test_without_the_requirement_an_unsigned_package_scores(harbour):
 def test_one_changed_byte_of_the_signature_is_refused(harbour, strict, key):
     pipeline.sign_package(strict, "tides", key=key, who="ada")
     [kept] = strict.store.signatures.of_package("tides", strict.store.packages.find("tides", "1.0.0").sha256)
-    bundle = copy.deepcopy(kept["bundle"])
+    bundle = copy.deepcopy(kept.bundle)
     [signature] = bundle["dsseEnvelope"]["signatures"]
     flipped = "B" if signature["sig"][30] != "B" else "C"
     signature["sig"] = signature["sig"][:30] + flipped + signature["sig"][31:]

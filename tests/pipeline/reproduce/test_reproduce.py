@@ -47,7 +47,7 @@ def test_a_run_is_reproduced_without_its_source(harbour, published):
     assert done.verdict == "identical"
     assert done.recorded_digest == done.stored_digest == done.rederived_digest
     [stored] = harbour.ctx.store.reports.reproductions(published)
-    assert stored["verdict"] == "identical"
+    assert stored.verdict == "identical"
 
 
 def test_a_score_changed_in_the_table_is_shown_with_its_key_and_distance(harbour, published):
@@ -206,7 +206,7 @@ def test_a_single_score_derived_from_its_row_alone_has_the_published_bits(harbou
     assert done.published == done.rederived == score
     assert (done.run_id, done.ulps) == (published, 0)
     [stored] = harbour.ctx.store.reports.reproductions(published)
-    assert (stored["verdict"], stored["details"]["scope"]) == ("identical", "score")
+    assert (stored.verdict, stored.details["scope"]) == ("identical", "score")
 
 
 def test_a_single_score_changed_in_the_table_shows_both_values(harbour, published):

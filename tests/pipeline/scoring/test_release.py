@@ -83,7 +83,7 @@ def test_a_held_run_stays_checked_until_a_person_releases_it(harbour, declared):
     assert (done.released_by, done.reason, done.rows) == ("ada", "it is only a storm", 72)
     assert shown(harbour) == [(run.verdict, "it is only a storm", "ada")]
     [status] = ctx.store.history.status()
-    assert (status["released_by"], status["attempt_held"]) == ("ada", False)
+    assert (status.released_by, status.attempt_held) == ("ada", False)
     assert pipeline.release_run(ctx, run_id, "ada", "it is only a storm") == done
     with pytest.raises(StoreError, match="is published already by ada"):
         pipeline.release_run(ctx, run_id, "eve", "mine")

@@ -37,8 +37,8 @@ def test_a_published_interval_is_read_with_all_that_explains_it(harbour):
     assert run.rows_extracted == run.rows_scored == done.rows == 72
     assert run.as_of == harbour.day(31).end
     [status] = harbour.ctx.store.history.status()
-    assert status["model"] == "tides"
-    assert status["package_version"] == "1.0.0"
+    assert status.model == "tides"
+    assert status.package_version == "1.0.0"
 
 
 def test_a_consumer_who_can_do_nothing_else_reads_the_scores(harbour):

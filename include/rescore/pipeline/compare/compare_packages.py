@@ -127,7 +127,7 @@ def compare_packages(
         snapshot_digest=snapshot.digest,
         report=_ruled(report),
     )
-    return Comparison(stored, ctx.store.comparisons.get(stored)["report"])
+    return Comparison(stored, dict(ctx.store.comparisons.get(stored).report))
 
 
 def _refuse_unlike(new: Rival, old: Rival) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,7 +18,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
-from rescore.store import ScoredRun
+from rescore.store import RunPerformance, ScoredRun
 
 __all__ = [
     "MeasuredRun",
@@ -101,7 +100,7 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
     """
     folder = ctx.model(model_name)
     ripe = _ripe(ctx, folder, now)
-    before = {row["run_id"]: row for row in ctx.store.history.performance_by_run(model_name)}
+    before = {row.run_id: row for row in ctx.store.history.performance_by_run(model_name)}
     due = {run.run_id for run in ripe if _is_due(run, before.get(run.run_id), now)}
     measured: list[MeasuredRun] = []
     for week, members in groupby(ripe, key=lambda run: _week(folder, run)):
@@ -120,8 +119,8 @@ def _keep_verdict(ctx: Context, folder: ModelFolder, now: datetime) -> None:
     except SpecError:  # of a metric that scores can't give; whoever asks for the metric itself is told
         return
     [row] = ctx.store.history.performance_by_run(folder.name, 1)
-    found = PerformanceReport.from_dict(row["metrics"])
-    _record(ctx, row["run_id"], row["as_of"], found.model_copy(update={"latest": latest}))
+    found = PerformanceReport.from_dict(row.report)
+    _record(ctx, row.run_id, row.as_of, found.model_copy(update={"latest": latest}))
 
 
 def _measure_week(
@@ -156,11 +155,7 @@ def performance_by_run(ctx: Context, model_name: str, last: int | None = None) -
     """The latest that :func:`measure_due` stored of each published run, oldest interval first."""
     ctx.model(model_name)
     return [
-        MeasuredRun(
-            str(row["run_id"]),
-            Interval(row["interval_start"], row["interval_end"]),
-            PerformanceReport.from_dict(row["metrics"]),
-        )
+        MeasuredRun(row.run_id, row.interval, PerformanceReport.from_dict(row.report))
         for row in ctx.store.history.performance_by_run(model_name, last)
     ]
 
@@ -168,7 +163,8 @@ def performance_by_run(ctx: Context, model_name: str, last: int | None = None) -
 def performance_by_week(ctx: Context, model_name: str, last: int | None = None) -> list[PerformanceWeek]:
     """The latest that :func:`measure_due` stored of each week, oldest first."""
     ctx.model(model_name)
-    return [PerformanceWeek.from_dict(row) for row in ctx.store.history.performance_by_week(model_name, last)]
+    weeks = ctx.store.history.performance_by_week(model_name, last)
+    return [PerformanceWeek.from_dict(row.report) for row in weeks]
 
 
 def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPerformance | None:
@@ -237,12 +233,12 @@ def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[ScoredRun]:
     return ctx.store.runs.published(folder.name, ended_by=now - folder.spec.target.delay)
 
 
-def _is_due(run: ScoredRun, before: dict[str, Any] | None, now: datetime) -> bool:
+def _is_due(run: ScoredRun, before: RunPerformance | None, now: datetime) -> bool:
     if before is None:
         return True
-    if before["label_coverage"] == 1:
+    if before.label_coverage == 1:
         return False
-    measured_at: datetime = before["as_of"]
+    measured_at = before.as_of
     return now - measured_at >= max(measured_at - run.interval.end, MIN_AGE)
 
 

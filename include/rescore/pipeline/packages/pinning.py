@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rescore.comparison import Comparison
@@ -99,10 +100,10 @@ def status_rows(ctx: Context) -> list[dict[str, Any]]:
     """
     rows = []
     for row in ctx.store.history.status():
-        pinned = ctx.store.pins.current(row["model"])
-        manifest = {} if pinned is None else ctx.store.packages.find(row["model"], pinned.sha256).manifest
+        pinned = ctx.store.pins.current(row.model)
+        manifest = {} if pinned is None else ctx.store.packages.find(row.model, pinned.sha256).manifest
         note = manifest.get("training", {}).get("note")
-        rows.append({**row, **_performance(ctx, row["model"]), **({"training": note} if note else {})})
+        rows.append({**asdict(row), **_performance(ctx, row.model), **({"training": note} if note else {})})
     return rows
 
 
@@ -110,7 +111,7 @@ def _performance(ctx: Context, model_name: str) -> dict[str, str | None]:
     """The verdict that the latest measurement keeps."""
     latest = None
     for row in ctx.store.history.performance_by_run(model_name, 1):
-        latest = PerformanceReport.from_dict(row["metrics"]).latest
+        latest = PerformanceReport.from_dict(row.report).latest
     return {
         "performance": None if latest is None else latest.verdict,
         "performance_sentence": None if latest is None else latest.sentence,
@@ -119,7 +120,7 @@ def _performance(ctx: Context, model_name: str) -> dict[str, str | None]:
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:
     for one in ctx.store.comparisons.of_model(model_name, challenger_sha256=challenger):
-        if one["champion_sha256"] == champion:
-            passes, reasons = Comparison(one["comparison_id"], one["report"]).by_rule()
-            return {"comparison_id": one["comparison_id"], "by_rule": passes, "reasons": reasons}
+        if one.champion_sha256 == champion:
+            passes, reasons = Comparison(one.comparison_id, dict(one.report)).by_rule()
+            return {"comparison_id": one.comparison_id, "by_rule": passes, "reasons": reasons}
     return None

@@ -128,7 +128,7 @@ def verify_package(
     refused: list[SignatureError] = []
     for one in signatures:
         try:
-            model.verify_file(path, one["bundle"], public_key)
+            model.verify_file(path, one.bundle, public_key)
         except SignatureError as error:
             refused.append(error)
             continue
@@ -136,13 +136,13 @@ def verify_package(
             save.mkdir(parents=True, exist_ok=True)
             name = f"{model_name}-{package.version}-py3-none-any.whl"
             shutil.copyfile(path, save / name)
-            (save / f"{name}.sig").write_text(json.dumps(one["bundle"]), encoding="utf-8")
+            (save / f"{name}.sig").write_text(json.dumps(one.bundle), encoding="utf-8")
         return {
             "model": model_name,
             "version": package.version,
             "sha256": package.sha256,
-            "signed_by": one["who"],
-            "signed_at": one["signed_at"],
+            "signed_by": one.who,
+            "signed_at": one.signed_at,
             "public_key": str(public_key),
         }
     first = refused[0]
@@ -151,7 +151,7 @@ def verify_package(
         where=where,
         expected=first.expected,
         fix=first.fix,
-        examples=[f"by {one['who']}: {error.what}" for one, error in zip(signatures, refused, strict=True)],
+        examples=[f"by {one.who}: {error.what}" for one, error in zip(signatures, refused, strict=True)],
     ) from first
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 
 from rescore.errors import NotFoundError
+from rescore.sha256 import Sha256
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
+from rescore.store.report_records import StoredComparison
 from rescore.store.schema.tables import comparison as comparison_table
 
 __all__ = ["Comparisons"]
@@ -48,8 +50,8 @@ class Comparisons:
         with self._database.transaction() as connection:
             return int(connection.execute(statement).scalar_one())
 
-    def get(self, comparison_id: int) -> dict[str, Any]:
-        """One comparison: its row, with ``report`` and ``at``.
+    def get(self, comparison_id: int) -> StoredComparison:
+        """One comparison.
 
         Raises
         ------
@@ -65,13 +67,25 @@ class Comparisons:
                 where=f"{self._database.store_schema}.comparison of {self._database.where}",
                 fix="`rescore compare MODEL --challenger VERSION` makes one",
             )
-        return dict(row._mapping)
+        return _stored(row)
 
-    def of_model(self, model: str, *, challenger_sha256: str | None = None) -> list[dict[str, Any]]:
+    def of_model(self, model: str, *, challenger_sha256: str | None = None) -> list[StoredComparison]:
         """A model's comparisons, newest first; of one challenger, if it is named."""
         query = select(comparison_table).where(comparison_table.c.model == model)
         if challenger_sha256 is not None:
             query = query.where(comparison_table.c.challenger_sha256 == challenger_sha256)
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(comparison_table.c.comparison_id.desc())).all()
-        return [dict(row._mapping) for row in rows]
+        return [_stored(row) for row in rows]
+
+
+def _stored(row: Row[Any]) -> StoredComparison:
+    return StoredComparison(
+        row.comparison_id,
+        row.model,
+        Sha256(row.champion_sha256),
+        Sha256(row.challenger_sha256),
+        Sha256(row.snapshot_digest),
+        row.report,
+        row.at,
+    )

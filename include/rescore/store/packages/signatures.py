@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from rescore.sha256 import Sha256
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
+from rescore.store.report_records import Signature
 from rescore.store.schema.tables import signature as signature_table
 
 __all__ = ["Signatures"]
@@ -42,11 +44,11 @@ class Signatures:
         with self._database.transaction() as connection:
             return int(connection.execute(statement).scalar_one())
 
-    def of_package(self, model: str, sha256: str) -> list[dict[str, Any]]:
-        """The signatures of a package's file, newest first: rows with ``bundle``, ``who``, ``signed_at``."""
+    def of_package(self, model: str, sha256: str) -> list[Signature]:
+        """The signatures of a package's file, newest first."""
         query = select(signature_table).where(
             signature_table.c.model == model, signature_table.c.sha256 == sha256
         )
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(signature_table.c.signature_id.desc())).all()
-        return [dict(row._mapping) for row in rows]
+        return [Signature(row.model, Sha256(row.sha256), row.bundle, row.who, row.signed_at) for row in rows]

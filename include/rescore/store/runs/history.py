@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Select, literal_column, select
+from sqlalchemy import ColumnElement, Row, Select, literal_column, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from rescore.interval import Interval
 from rescore.store.database import Database
+from rescore.store.report_records import (
+    IntervalDrift,
+    IntervalRun,
+    ModelStatus,
+    RunPerformance,
+    WeekPerformance,
+)
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import publication_current
@@ -18,12 +27,12 @@ __all__ = ["History"]
 
 
 class History:
-    """A model over time. Each row has ``interval_start`` and ``interval_end``."""
+    """A model over time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def runs(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+    def runs(self, model: str, last: int | None = None) -> list[IntervalRun]:
         """One run an interval, oldest first: the published one, else the latest attempt.
 
         Parameters
@@ -32,24 +41,20 @@ class History:
             The model.
         last : int, optional
             Only so many intervals, the latest.
-
-        Returns
-        -------
-        list of dict
-            ``run_id``, the interval, ``state``, ``published`` (bool), ``rows_extracted``, ``_scored``,
-            ``_quarantined``, ``_rejected``, ``package_version``.
         """
         names = ("rows_extracted", "rows_scored", "rows_quarantined", "rows_rejected", "package_version")
-        return self._by_interval(model, last, *(run_table.c[name] for name in ("state", *names)))
+        rows = self._by_interval(model, last, *(run_table.c[name] for name in ("state", *names)))
+        return [IntervalRun(**_with_interval(row)) for row in rows]
 
-    def drift(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
-        """As :meth:`runs`, of runs with a drift report: also ``verdict``, ``sentence``, ``report``."""
+    def drift(self, model: str, last: int | None = None) -> list[IntervalDrift]:
+        """As :meth:`runs`, of runs with a drift report."""
         kept = (drift_table.c.verdict, drift_table.c.sentence, drift_table.c.report)
-        return self._by_interval(model, last, run_table.c.package_version, *kept, with_drift=True)
+        rows = self._by_interval(model, last, run_table.c.package_version, *kept, with_drift=True)
+        return [IntervalDrift(**_with_interval(row)) for row in rows]
 
     def _by_interval(
         self, model: str, last: int | None, *columns: Any, with_drift: bool = False
-    ) -> list[dict[str, Any]]:
+    ) -> list[Row[Any]]:
         bounds = (run_table.c.interval_start, run_table.c.interval_end)
         published = publication_current.c.run_id.is_not(None)
         query = select(run_table.c.run_id, *bounds, published.label("published"), *columns)
@@ -60,15 +65,10 @@ class History:
         query = query.order_by(*(one.desc() for one in bounds), published.desc(), run_table.c.fence.desc())
         return self._rows(query.limit(last))[::-1]
 
-    def performance_by_run(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
-        """The latest realised metrics of each published run, oldest interval first.
-
-        Returns
-        -------
-        list of dict
-            ``run_id``, the interval, ``as_of`` (labels known by then), ``label_coverage``, ``metrics``.
-        """
-        kept = (performance_table.c.as_of, performance_table.c.label_coverage, performance_table.c.metrics)
+    def performance_by_run(self, model: str, last: int | None = None) -> list[RunPerformance]:
+        """The latest realised metrics of each published run, oldest interval first."""
+        names = ("as_of", "label_coverage", "metrics", "at")
+        kept = [performance_table.c[name] for name in names]
         bounds = (run_table.c.interval_start, run_table.c.interval_end)
         query = select(run_table.c.run_id, *bounds, *kept)
         joined = run_table.join(publication_current, publication_current.c.run_id == run_table.c.run_id)
@@ -76,18 +76,22 @@ class History:
         query = query.select_from(joined).where(run_table.c.model == model).ext(distinct_on(*bounds))
         latest = performance_table.c.performance_id.desc()
         query = query.order_by(*(one.desc() for one in bounds), latest)
-        return self._rows(query.limit(last))[::-1]
+        return [
+            RunPerformance(
+                row.run_id,
+                Interval(row.interval_start, row.interval_end),
+                row.as_of,
+                row.label_coverage,
+                row.metrics,
+                row.at,
+            )
+            for row in self._rows(query.limit(last))[::-1]
+        ]
 
-    def performance_by_week(self, model: str, last: int | None = None) -> list[dict[str, Any]]:
+    def performance_by_week(self, model: str, last: int | None = None) -> list[WeekPerformance]:
         """The latest realised metrics of each week of published runs, oldest first.
 
         They stand in the documents of runs, under ``week``: of the last run measured with the week.
-
-        Returns
-        -------
-        list of dict
-            ``week`` (the Monday, ISO 8601, on the schedule's clock), the bounds of the runs measured,
-            ``runs`` (how many), ``as_of``, and ``metrics``.
         """
         document = performance_table.c.metrics["week"]
         monday = document["week"].astext
@@ -99,17 +103,21 @@ class History:
         query = query.ext(distinct_on(monday)).order_by(
             monday.desc(), performance_table.c.performance_id.desc()
         )
-        found = self._rows(query.limit(last))[::-1]
-        return [{"as_of": row["as_of"], **row["document"]} for row in found]
+        rows = self._rows(query.limit(last))[::-1]
+        return [WeekPerformance(row.as_of, row.document) for row in rows]
 
-    def status(self) -> list[dict[str, Any]]:
+    def status(self) -> list[ModelStatus]:
         """One row per model, as consumers see it in ``scores.status``; by model."""
-        with self._database.transaction() as connection:
-            query: Select[Any] = (
-                select(literal_column("*")).select_from(status_view).order_by(status_view.c.model)
-            )
-            return [dict(row._mapping) for row in connection.execute(query)]
+        columns: list[ColumnElement[Any]] = [literal_column(field.name) for field in fields(ModelStatus)]
+        query = select(*columns).select_from(status_view).order_by(status_view.c.model)
+        return [ModelStatus(**row._mapping) for row in self._rows(query)]
 
-    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+    def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         with self._database.transaction() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
+            return list(connection.execute(query).all())
+
+
+def _with_interval(row: Row[Any]) -> dict[str, Any]:
+    """The row's columns, its bounds as one interval."""
+    values = dict(row._mapping)
+    return {**values, "interval": Interval(values.pop("interval_start"), values.pop("interval_end"))}

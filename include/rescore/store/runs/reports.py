@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Row, Table, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from rescore.interval import parse_moment
+from rescore.interval import Interval, parse_moment
 from rescore.store.database import Database
 from rescore.store.jsonable import jsonable
 from rescore.store.records import RunHandle, RunReference, run_id_of
+from rescore.store.report_records import RunPerformance, StoredReproduction
 from rescore.store.runs.queries import run_row
 from rescore.store.runs.states import open_run, open_unscored
 from rescore.store.schema.tables import drift as drift_table
@@ -86,30 +87,41 @@ class Reports:
         """The run's drift report, None if there is none."""
         return self._report(drift_table, run)
 
-    def performances(self, run: RunReference) -> list[dict[str, Any]]:
-        """Realised metrics of the run, oldest first: as_of, label_coverage, metrics, at."""
-        return self._appended(performance_table, run)
+    def performances(self, run: RunReference) -> list[RunPerformance]:
+        """Realised metrics of the run, oldest first."""
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            interval = Interval(row.interval_start, row.interval_end)
+            return [
+                RunPerformance(
+                    row.run_id, interval, found.as_of, found.label_coverage, found.metrics, found.at
+                )
+                for found in _appended(connection, performance_table, row.run_id)
+            ]
 
-    def reproductions(self, run: RunReference) -> list[dict[str, Any]]:
-        """Outcomes of scoring the run again, oldest first: verdict, details, at."""
-        return self._appended(reproduction_table, run)
+    def reproductions(self, run: RunReference) -> list[StoredReproduction]:
+        """Outcomes of scoring the run again, oldest first."""
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            return [
+                StoredReproduction(row.run_id, found.verdict, found.details, found.at)
+                for found in _appended(connection, reproduction_table, row.run_id)
+            ]
 
     def _append(self, table: Table, run: RunReference, **values: Any) -> None:
         with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
             connection.execute(insert(table).values(run_id=row.run_id, **values))
 
-    def _appended(self, table: Table, run: RunReference) -> list[dict[str, Any]]:
-        number = next(iter(table.primary_key.columns))
-        with self._database.transaction() as connection:
-            row = run_row(connection, run_id_of(run))
-            query = select(table).where(table.c.run_id == row.run_id).order_by(number)
-            return [dict(found._mapping) for found in connection.execute(query)]
-
     def _report(self, table: Table, run: RunReference) -> dict[str, Any] | None:
         with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
             return connection.execute(select(table.c.report).where(table.c.run_id == row.run_id)).scalar()
+
+
+def _appended(connection: Connection, table: Table, run_id: str) -> Sequence[Row[Any]]:
+    number = next(iter(table.primary_key.columns))
+    return connection.execute(select(table).where(table.c.run_id == run_id).order_by(number)).all()
 
 
 def _upsert(connection: Connection, table: Table, run_id: str, **values: Any) -> None:
