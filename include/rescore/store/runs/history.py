@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, literal_column, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import UUID, distinct_on
 
 from rescore.interval import Interval
 from rescore.store.database import Database
@@ -108,7 +108,10 @@ class History:
 
     def status(self) -> list[ModelStatus]:
         """One row per model, as consumers see it in ``scores.status``; by model."""
-        columns: list[ColumnElement[Any]] = [literal_column(field.name) for field in fields(ModelStatus)]
+        columns: list[ColumnElement[Any]] = [
+            literal_column(name, UUID(as_uuid=False) if name.endswith("run_id") else None)
+            for name in (field.name for field in fields(ModelStatus))
+        ]
         query = select(*columns).select_from(status_view).order_by(status_view.c.model)
         return [ModelStatus(**row._mapping) for row in self._rows(query)]
 
@@ -120,4 +123,5 @@ class History:
 def _with_interval(row: Row[Any]) -> dict[str, Any]:
     """The row's columns, its bounds as one interval."""
     values = dict(row._mapping)
-    return {**values, "interval": Interval(values.pop("interval_start"), values.pop("interval_end"))}
+    values["interval"] = Interval(values.pop("interval_start"), values.pop("interval_end"))
+    return values
