@@ -38,6 +38,7 @@ JOBS = (
     "tests/authoring/test_new_model.py",
     "tests/cli/test_comparison_commands.py",
     "tests/notebook/",
+    "tests/pipeline/audit/",
     "tests/pipeline/compare/",
     "tests/pipeline/monitoring/",
     "tests/pipeline/packages/",

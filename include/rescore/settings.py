@@ -43,6 +43,11 @@ class Settings:
         library is imported from.
     signing_public_key : Path or None
         ``RESCORE_SIGNING_PUBLIC_KEY``: the public key, in PEM, whose owner's signatures are trusted.
+    signing_key : Path or None
+        ``RESCORE_SIGNING_KEY``: the private key, in PEM and not encrypted, that signs anchors.
+    anchors : str or None
+        ``RESCORE_ANCHORS``: an fsspec URL or a path outside of the store where heads of its history
+        are kept.
     """
 
     home: Path
@@ -55,6 +60,8 @@ class Settings:
     environments: Path | None = None
     lock: Path | None = None
     signing_public_key: Path | None = None
+    signing_key: Path | None = None
+    anchors: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -83,6 +90,8 @@ class Settings:
             environments=_path(env, "RESCORE_ENVIRONMENTS"),
             lock=_path(env, "RESCORE_LOCK") or (_LOCK if _LOCK.is_file() else None),
             signing_public_key=_path(env, "RESCORE_SIGNING_PUBLIC_KEY"),
+            signing_key=_path(env, "RESCORE_SIGNING_KEY"),
+            anchors=env.get("RESCORE_ANCHORS") or None,
         )
 
     def connection_url(self, connection_id: str) -> str:

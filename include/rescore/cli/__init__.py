@@ -17,6 +17,7 @@ import typer
 from rich.markup import escape
 
 from rescore.cli import (
+    audit,
     authoring,
     drift,
     environments,
@@ -47,6 +48,7 @@ for _commands in (stack, authoring, training, scoring, drift, performance, publi
 app.add_typer(packages.app, name="packages")
 app.add_typer(environments.app, name="env")
 app.add_typer(store.app, name="store")
+app.add_typer(audit.app, name="audit")
 
 
 def _print_version(wanted: bool) -> None:

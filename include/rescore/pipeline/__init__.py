@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING
 from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from rescore.pipeline.audit.history import (
+        anchor_head,
+        read_head,
+        save_head,
+        verify_history,
+    )
     from rescore.pipeline.compare.compare_packages import (
         compare_packages,
     )
@@ -118,6 +124,7 @@ __all__ = [
     "TrainedPackage",
     "TrainingReproduction",
     "adopt_model",
+    "anchor_head",
     "ask_for_retraining",
     "begin_extract",
     "build_environments",
@@ -139,12 +146,14 @@ __all__ = [
     "pin_evidence",
     "publish_run",
     "published_run_ids",
+    "read_head",
     "release_run",
     "reproduce_package",
     "reproduce_run",
     "reproduce_score",
     "retrain_package",
     "rewritten",
+    "save_head",
     "score_interval",
     "score_run",
     "sign_package",
@@ -155,6 +164,7 @@ __all__ = [
     "training_window",
     "utc_now",
     "validate_run",
+    "verify_history",
     "verify_package",
     "when_due",
 ]
@@ -162,6 +172,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "audit.history": ["anchor_head", "read_head", "save_head", "verify_history"],
         "compare.compare_packages": ["compare_packages"],
         "context": ["Context", "code_revision", "utc_now"],
         "monitoring.monitor": ["MonitorReport", "monitor_model"],

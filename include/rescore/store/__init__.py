@@ -5,6 +5,10 @@ published is ever overwritten: a new run supersedes. See ``docs/decisions`` for 
 """
 
 from rescore.store.archive import Archive
+from rescore.store.audit.anchors import Anchor, Anchors
+from rescore.store.audit.chain import ChainEntry
+from rescore.store.audit.findings import Finding, Verification
+from rescore.store.audit.head import ChainHead
 from rescore.store.records import (
     ExtractedRun,
     Package,
@@ -30,8 +34,13 @@ from rescore.store.report_records import (
 from rescore.store.store import Store
 
 __all__ = [
+    "Anchor",
+    "Anchors",
     "Archive",
+    "ChainEntry",
+    "ChainHead",
     "ExtractedRun",
+    "Finding",
     "IntervalDrift",
     "IntervalRun",
     "ModelStatus",
@@ -49,5 +58,6 @@ __all__ = [
     "Store",
     "StoredComparison",
     "StoredReproduction",
+    "Verification",
     "WeekPerformance",
 ]

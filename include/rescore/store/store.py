@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from rescore.store.audit.chain import Chain
 from rescore.store.database import Database
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
 from rescore.store.packages.comparisons import Comparisons
@@ -57,12 +58,14 @@ class Store:
         What consumers see.
     history : History
         Models over time.
+    chain : Chain
+        What happened, entry by entry, so that a change of it shows.
 
     Examples
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0005'
+    '0006'
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Store:
         self.reports = Reports(self.database)
         self.publications = Publications(self.database)
         self.history = History(self.database)
+        self.chain = Chain(self.database)
 
     def __repr__(self) -> str:
         return f"Store({self.database.where!r}, {self.database.store_schema!r})"

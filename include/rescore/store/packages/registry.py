@@ -89,6 +89,12 @@ class Packages:
         with self._database.transaction() as connection:
             return _of_model(connection, model)
 
+    def all(self) -> list[Package]:
+        """The packages of all models, oldest first."""
+        query = _packages().order_by(package_table.c.created_at, package_table.c.version)
+        with self._database.transaction() as connection:
+            return [_package(row) for row in connection.execute(query)]
+
     def find(self, model: str, reference: str) -> Package:
         """The model's package of a version (``1.0.3``) or of a sha256 (``sha256:…``).
 

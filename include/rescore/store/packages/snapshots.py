@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 
 from rescore.interval import Interval
@@ -79,6 +79,13 @@ class Snapshots:
             query = query.where(snapshot_table.c.kind == kind)
         if digest is not None:
             query = query.where(snapshot_table.c.digest == digest)
+        return self._read(query)
+
+    def all(self) -> list[Snapshot]:
+        """Frozen tables of all models, newest first."""
+        return self._read(select(snapshot_table))
+
+    def _read(self, query: Select[Any]) -> list[Snapshot]:
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(snapshot_table.c.snapshot_id.desc())).all()
         return [

@@ -224,9 +224,9 @@ class Scores:
 
 
 def stored_digest(
-    connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval
+    connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval | None
 ) -> TableDigest:
-    """Digest what the table holds now, in one pass, without holding it."""
+    """Digest what the table holds now, in one pass, without holding it; None: in all months."""
     hasher = TableHasher(layout.score_schema)
     for batch in _batches(connection, layout, _query(connection, layout, run_id, interval)):
         hasher.update(batch)
@@ -242,18 +242,19 @@ def _batches(connection: Connection, layout: ScoreLayout, query: str) -> Iterato
         yield pa.RecordBatch.from_arrays(columns, schema=layout.score_schema)
 
 
-def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval) -> str:
-    # The event time's bounds leave all months but the interval's out of the plan.
-    query = sql.SQL(
-        "SELECT {columns} FROM {scores} WHERE run_id = {run}"
-        " AND {event_time} >= {start} AND {event_time} < {end} ORDER BY {order}"
-    ).format(
+def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval | None) -> str:
+    within: sql.Composable = sql.SQL("")
+    if interval is not None:  # leaves all months but the interval's out of the plan
+        within = sql.SQL(" AND {column} >= {start} AND {column} < {end}").format(
+            column=sql.Identifier(layout.event_time),
+            start=sql.Literal(interval.start),
+            end=sql.Literal(interval.end),
+        )
+    query = sql.SQL("SELECT {columns} FROM {scores} WHERE run_id = {run}{within} ORDER BY {order}").format(
         columns=layout.select_list(),
         scores=store_table(connection, layout.scores_table),
         run=sql.Literal(run_id),
-        event_time=sql.Identifier(layout.event_time),
-        start=sql.Literal(interval.start),
-        end=sql.Literal(interval.end),
+        within=within,
         order=layout.order(),
     )
     driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)

@@ -31,6 +31,7 @@ from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
 __all__ = [
     "attempt",
     "build",
+    "chain",
     "claim",
     "comparison",
     "drift",
@@ -306,6 +307,18 @@ signature = Table(
     _moment("signed_at", default=True),
     ForeignKeyConstraint(["model", "sha256"], _package_file),
     Index("signature_package_idx", "model", "sha256"),
+)
+
+chain = Table(
+    "chain",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("about", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Index("chain_about_idx", "about", "key", "number"),
 )
 
 #: Views of the store that we read ourselves; apart from ``metadata``, which is tables only.

@@ -1,0 +1,1 @@
+"""What an auditor asks: is the history the one that happened, and what proves a score."""

@@ -1,0 +1,65 @@
+"""Compare the archive's files with the digests that the store has of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rescore import source
+from rescore.errors import DigestMismatchError, NotFoundError
+from rescore.pipeline.context import Context
+from rescore.store import ChainHead, Finding, Verification
+
+__all__ = ["archived_inputs", "compare_files"]
+
+
+def compare_files(ctx: Context, head: ChainHead | None) -> Verification:
+    """Read every frozen table and every package that the store names, and compare digests.
+
+    Returns
+    -------
+    Verification
+        How many files, and which are missing or hold something else.
+    """
+    inputs, packages = archived_inputs(ctx), ctx.store.packages.all()
+    found = [
+        *_compare_inputs(ctx, inputs),
+        *(
+            finding
+            for package in packages
+            for finding in _compare_package(ctx, f"{package.model} {package.version}", package.sha256)
+        ),
+    ]
+    return Verification(head, {"frozen tables": len(inputs), "packages": len(packages)}, tuple(found))
+
+
+def archived_inputs(ctx: Context) -> dict[str, str]:
+    """Every frozen table that the store names, by content digest, and what it is.
+
+    A training snapshot that lost unlabelled rows names a second table, of all rows, among its details.
+    """
+    named: dict[str, str] = {}
+    for snapshot in ctx.store.snapshots.all():
+        about = f"{snapshot.kind} snapshot of {snapshot.model} {snapshot.interval}"
+        named.setdefault(snapshot.digest, about)
+        if "unlabelled_digest" in snapshot.details:
+            named.setdefault(snapshot.details["unlabelled_digest"], f"{about}, with rows of no label")
+    return named
+
+
+def _compare_inputs(ctx: Context, inputs: dict[str, str]) -> Iterator[Finding]:
+    for digest, about in inputs.items():
+        try:
+            source.read_frozen(ctx.archive.get_input(digest), digest)
+        except NotFoundError:
+            yield Finding("the archive has no file of it", about, digest)
+        except DigestMismatchError as error:
+            yield Finding("the archive's file is not what was frozen", about, digest, error.what)
+
+
+def _compare_package(ctx: Context, about: str, sha256: str) -> Iterator[Finding]:
+    try:
+        ctx.archive.get_package(sha256)
+    except NotFoundError:
+        yield Finding("the archive has no file of it", f"package {about}", sha256)
+    except DigestMismatchError as error:
+        yield Finding("the archive's file is another one", f"package {about}", sha256, error.data["got"])

@@ -1,0 +1,148 @@
+"""Compare the store's tables with the last that the chain says of each row.
+
+The queries use Postgres' own functions alone: those of the store could have been replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from psycopg2 import sql
+from sqlalchemy import Connection
+
+from rescore.store.audit.findings import Finding
+from rescore.store.database import run_sql, schema_names, store_table
+
+__all__ = ["CHAINED", "compare_tables"]
+
+#: Every table that enters the chain, with the columns of its key; a test compares it with the triggers.
+CHAINED: Mapping[str, tuple[str, ...]] = {
+    "package": ("model", "version"),
+    "build": ("build_id",),
+    "signature": ("signature_id",),
+    "comparison": ("comparison_id",),
+    "pin": ("pin_id",),
+    "snapshot": ("snapshot_id",),
+    "run": ("run_id",),
+    "validation": ("run_id",),
+    "drift": ("run_id",),
+    "publication": ("sequence",),
+    "performance": ("performance_id",),
+    "reproduction": ("reproduction_id",),
+}
+#: Their rows change on their way to a publication; rows of all others never do.
+_CHANGING = {"run", "validation", "drift"}
+
+_SHOWN = """(SELECT jsonb_object_agg(f.key, CASE WHEN jsonb_typeof(f.value) IN ('object', 'array')
+    THEN jsonb_build_object('sha256', encode(sha256(convert_to(f.value::text, 'UTF8')), 'hex'))
+    ELSE f.value END) FROM jsonb_each(to_jsonb(t)) AS f)"""
+#: Which runs are history, as the migration that made the chain says it.
+_TOLD = "(t.binding IS NOT NULL OR t.error IS NOT NULL OR t.state IN ('published', 'failed', 'stopped'))"
+
+# A column that an entry does not name was added since; it is not compared.
+_COMPARE = """
+WITH told AS (
+  SELECT DISTINCT ON (key) key, number, entry::jsonb AS entry FROM {chain}
+  WHERE about = {about} ORDER BY key, number DESC),
+present AS (SELECT jsonb_build_array({key})::text AS key, {shown} AS row, {told} AS told FROM {table} t)
+SELECT coalesce(told.key, present.key), told.number, told.entry->>'action', told.entry->'row', present.row
+FROM told FULL JOIN present ON told.key = present.key
+WHERE CASE
+  WHEN told.key IS NULL THEN present.told
+  WHEN told.entry->>'action' = 'delete' THEN present.key IS NOT NULL
+  ELSE present.key IS NULL OR EXISTS (SELECT FROM jsonb_each(told.entry->'row') f
+    WHERE present.row->f.key IS DISTINCT FROM f.value) END
+ORDER BY told.number, 1
+"""
+
+_CHANGED = """
+SELECT number, key, entry::jsonb->>'action', entry::jsonb->>'at', entry::jsonb->>'by' FROM {chain}
+WHERE about = {about} AND entry::jsonb->>'action' IN ('update', 'delete') ORDER BY number
+"""
+
+# 'O' fires unless the session is a replica's; 'A' always.
+_TRIGGERS = """
+SELECT c.relname, count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE n.nspname = {schema} AND p.proname = 'chain_change' AND t.tgenabled IN ('O', 'A') GROUP BY 1
+"""
+
+
+def compare_tables(connection: Connection) -> tuple[int, list[Finding]]:
+    """Compare every chained table with the chain, in the connection's snapshot.
+
+    Returns
+    -------
+    tuple
+        How many rows the tables have, and what is not as the chain says.
+    """
+    rows, found = 0, [*_disabled(connection)]
+    for table, columns in CHAINED.items():
+        counted = sql.SQL("SELECT count(*) FROM {}").format(store_table(connection, table))
+        rows += run_sql(connection, counted)[0][0]
+        found += _differences(connection, table, columns)
+        if table not in _CHANGING:
+            found += _changes(connection, table)
+    return rows, found
+
+
+def _disabled(connection: Connection) -> Iterator[Finding]:
+    schema = sql.Literal(schema_names(connection)[0])
+    firing = dict(run_sql(connection, sql.SQL(_TRIGGERS).format(schema=schema)))
+    for table in CHAINED:
+        expected = 3 if table == "run" else 1
+        if firing.get(table, 0) != expected:
+            yield Finding(
+                "changes no longer enter the chain: a trigger is missing or switched off",
+                f"table {table}",
+                f"{expected} triggers that call chain_change",
+                str(firing.get(table, 0)),
+            )
+
+
+def _differences(connection: Connection, table: str, columns: tuple[str, ...]) -> Iterator[Finding]:
+    key = [sql.SQL("to_jsonb(t)->{}").format(sql.Literal(column)) for column in columns]
+    statement = sql.SQL(_COMPARE).format(
+        chain=store_table(connection, "chain"),
+        about=sql.Literal(table),
+        key=sql.SQL(", ").join(key),
+        shown=sql.SQL(_SHOWN),
+        told=sql.SQL(_TOLD if table == "run" else "true"),
+        table=store_table(connection, table),
+    )
+    for name, number, action, told, present in run_sql(connection, statement):
+        where = f"{table} {_named(name)}"
+        if number is None:
+            yield Finding("the row is there, but never entered the chain", where, got=_text(present))
+        elif action == "delete":
+            yield Finding(f"the row is there, but entry {number} says it was deleted", where)
+        elif present is None:
+            yield Finding(f"the row is gone; the chain has it (entry {number})", where, _text(told))
+        else:
+            for column, value in told.items():
+                if present.get(column, ...) != value:
+                    yield Finding(
+                        f"{column} is not what entry {number} says",
+                        where,
+                        _text(value),
+                        _text(present.get(column)),
+                    )
+
+
+def _changes(connection: Connection, table: str) -> Iterator[Finding]:
+    statement = sql.SQL(_CHANGED).format(chain=store_table(connection, "chain"), about=sql.Literal(table))
+    for number, key, action, at, by in run_sql(connection, statement):
+        yield Finding(
+            f"a row that is never changed was changed: {action} at {at} by {by} (entry {number})",
+            f"{table} {_named(key)}",
+        )
+
+
+def _named(key: str) -> str:
+    return " ".join(str(part) for part in json.loads(key))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

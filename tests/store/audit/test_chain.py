@@ -1,0 +1,220 @@
+"""The chain enters what happens, and whoever changes history is found out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from rescore.errors import ParameterError
+from rescore.store import ChainEntry, ChainHead, Store
+from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest, walk
+from rescore.store.audit.tables import CHAINED
+from tests.store.builders import Walk, day, make_scores, sha
+
+Superuser = Callable[[str], None]
+
+
+def found(store: Store, *heads: ChainHead, scores: bool = False) -> list[str]:
+    return [str(finding) for finding in store.chain.verify(heads, scores=scores).findings]
+
+
+def test_what_happens_is_entered_in_order_and_verifies(store: Store, walk: Walk) -> None:
+    run = walk.checked(day())
+    store.publications.publish(run)
+    held = walk.checked(day(1), verdict="drifted")
+    store.runs.hold(held, "drifted")
+    store.publications.publish(held, reason="known", released_by="ada")
+    store.reports.record_performance(run, day().end, {"auc": 0.7})
+    entries = store.chain.entries()
+    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+    told = [(entry.about, entry.told["action"]) for entry in entries]
+    assert told[:2] == [("package", "insert"), ("pin", "insert")]
+    assert told.count(("publication", "insert")) == 2
+    released = [entry.told["row"] for entry in entries if entry.about == "publication"][-1]
+    assert (released["released_by"], released["reason"]) == ("ada", "known")
+    about_run = [entry.told["row"]["state"] for entry in store.chain.about("run", [run.run_id])]
+    assert about_run == ["validated", "scored", "checked", "published"]
+    assert {entry.told["by"] for entry in entries} == {store.database.engine.url.username}
+    verified = store.chain.verify([store.chain.head()], scores=True)  # type: ignore[list-item]
+    assert verified.findings == ()
+    assert verified.looked_at["entries"] == len(entries)
+    assert verified.looked_at["runs with scores"] == 2
+
+
+def test_an_entry_is_what_its_documentation_says(store: Store) -> None:
+    first, second = store.chain.entries(last=2)
+    assert first.previous == "sha256:" + "0" * 64
+    assert second.previous == first.digest
+    entry = hashlib.sha256(second.entry.encode()).hexdigest()
+    text_of = f"rescore chain 1\n2\n{first.digest}\nsha256:{entry}"
+    assert second.digest == "sha256:" + hashlib.sha256(text_of.encode()).hexdigest()
+    manifest = first.told["row"]["manifest"]
+    assert manifest == {"sha256": hashlib.sha256(b'{"seed": 1}').hexdigest()}
+
+
+def test_every_chained_table_has_its_triggers_and_its_key(store: Store) -> None:
+    query = text(
+        "SELECT c.relname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE pg_get_triggerdef(t.oid) LIKE '%chain_change%'"
+    )
+    with store.database.transaction() as connection:
+        triggers = connection.execute(query).all()
+    assert {name for name, _ in triggers} == set(CHAINED)
+    for name, definition in triggers:
+        assert definition.endswith(f"({', '.join(repr(column) for column in CHAINED[name])})")
+
+
+REWRITES = {
+    "a pin's author": ("UPDATE rescore.pin SET who = 'bob'", "pin 1: who is not what entry 2 says"),
+    "a manifest": (
+        """UPDATE rescore.package SET manifest = '{"seed": 2}'""",
+        "package loans 1.0.0: manifest is not what entry 1 says",
+    ),
+    "a run's input": (f"UPDATE rescore.run SET input_digest = '{sha('other')}'", "input_digest is not what"),
+    "a verdict": ("UPDATE rescore.drift SET verdict = 'outage'", "verdict is not what entry"),
+    "a lost publication": ("DELETE FROM rescore.publication", "publication 1: the row is gone"),
+    "a publication made up": (
+        "INSERT INTO rescore.publication (run_id, model, interval_start, interval_end, fence, published_at)"
+        " SELECT gen_random_uuid(), model, interval_start, interval_end, 9, now() FROM rescore.publication",
+        "publication 2: the row is there, but never entered the chain",
+    ),
+    "an entry's text": (
+        "UPDATE rescore.chain SET entry = replace(entry, 'ada', 'bob')",
+        "its text was changed",
+    ),
+    "an entry cut out": ("DELETE FROM rescore.chain WHERE number = 2", "entries are missing before it"),
+    "an entry filed elsewhere": (
+        "UPDATE rescore.chain SET key = '[9]' WHERE number = 2",
+        "chain entry 2: it is filed under another row",
+    ),
+    "a trigger switched off": (
+        "ALTER TABLE rescore.pin DISABLE TRIGGER chained",
+        "table pin: changes no longer enter the chain",
+    ),
+}
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_a_rewrite_of_tables_or_entries_is_found(
+    store: Store, walk: Walk, superuser: Superuser, rewrite: str
+) -> None:
+    store.publications.publish(walk.checked(day()))
+    assert found(store) == []
+    statement, expected = REWRITES[rewrite]
+    superuser(statement)
+    assert any(expected in finding for finding in found(store)), found(store)
+
+
+def test_a_guard_taken_off_leaves_its_trace_in_the_chain(store: Store) -> None:
+    with store.database.transaction() as connection:
+        connection.execute(text("ALTER TABLE rescore.pin DISABLE TRIGGER append_only"))
+        connection.execute(text("UPDATE rescore.pin SET who = 'bob'"))
+    [finding] = found(store)
+    assert finding.startswith("pin 1: a row that is never changed was changed: update at ")
+
+
+def test_stored_scores_are_read_back_on_demand(store: Store, walk: Walk, superuser: Superuser) -> None:
+    run = walk.checked(day())
+    store.publications.publish(run)
+    superuser("UPDATE rescore.scores_loans SET score = 0.5 WHERE loan_id = 7")
+    assert found(store) == []
+    [changed] = found(store, scores=True)
+    assert f"scores_loans, run {run.run_id}: the stored scores are not those that were staged" in changed
+    superuser(
+        "INSERT INTO rescore.scores_loans SELECT gen_random_uuid(), branch, loan_id, event_time, score,"
+        " label FROM rescore.scores_loans WHERE loan_id = 1"
+    )
+    assert any("scores that no run was bound to" in finding for finding in found(store, scores=True))
+
+
+def test_who_kept_an_old_head_finds_a_history_rewritten_with_its_chain(
+    store: Store, walk: Walk, superuser: Superuser
+) -> None:
+    """Every row and every entry is rewritten so that all of it fits together again."""
+    run = walk.checked(day())
+    store.publications.publish(run)
+    head = store.chain.head()
+    assert head is not None
+    superuser("UPDATE rescore.pin SET who = 'mallory'")
+    entries = store.chain.entries()
+    previous = str(BEFORE_THE_FIRST)
+    for entry in entries:
+        forged = entry.entry.replace('"who": "ada"', '"who": "mallory"')
+        digest = entry_digest(entry.number, previous, forged)
+        superuser(
+            f"UPDATE rescore.chain SET entry = $e${forged}$e$, previous = '{previous}', digest = '{digest}'"
+            f" WHERE number = {entry.number}".replace(":", r"\:")
+        )
+        previous = str(digest)
+    assert found(store) == []  # nobody who has the database alone can tell
+    [finding] = found(store, head)
+    assert "the history up to this entry is not the one that this head was taken of" in finding
+    superuser(f"DELETE FROM rescore.chain WHERE number = {head.number}")
+    assert any("the entry of a kept head is gone" in finding for finding in found(store, head))
+
+
+def test_any_number_publish_at_once_and_the_chain_has_no_gap(store: Store, walk: Walk) -> None:
+    runs = [walk.checked(day(number), make_scores(day(number), rows=5)) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(store.publications.publish, runs))
+    verified = store.chain.verify()
+    assert verified.findings == ()
+    assert [e.about for e in store.chain.entries()].count("publication") == 8
+
+
+def test_nobody_but_the_triggers_appends(store: Store) -> None:
+    for statement in (
+        "UPDATE rescore.chain SET about = 'pin'",
+        "DELETE FROM rescore.chain",
+        "TRUNCATE rescore.chain",
+    ):
+        with pytest.raises(Exception, match="append-only"), store.database.transaction() as connection:
+            connection.execute(text(statement))
+
+
+def chained(texts: list[str]) -> list[ChainEntry]:
+    entries: list[ChainEntry] = []
+    previous = str(BEFORE_THE_FIRST)
+    for number, value in enumerate(texts, 1):
+        entry = json.dumps({"table": "pin", "key": [number], "row": {"why": value}})
+        digest = str(entry_digest(number, previous, entry))
+        entries.append(ChainEntry(number, "pin", f"[{number}]", entry, previous, digest))
+        previous = digest
+    return entries
+
+
+@given(st.lists(st.text(), min_size=1, max_size=8), st.data())
+def test_any_change_of_a_chain_is_found_by_its_last_head(texts: list[str], data: st.DataObject) -> None:
+    entries = chained(texts)
+    head = ChainHead(number=len(entries), digest=entries[-1].digest)
+    assert walk(entries, [head]) == (len(entries), [])
+    place = data.draw(st.integers(0, len(texts) - 1))
+    changed = [*texts]
+    match data.draw(st.sampled_from(["change", "drop", "swap"])):
+        case "change":
+            changed[place] += "x"
+        case "drop":
+            del changed[place]
+        case _:
+            changed.insert(0, changed.pop())
+    if changed != texts:
+        assert walk(chained(changed), [head])[1] != []
+
+
+@given(st.integers(1), st.binary())
+def test_a_head_reads_back_as_it_was_printed(number: int, content: bytes) -> None:
+    head = ChainHead(number=number, digest=sha(content.hex()))
+    assert ChainHead.parse(str(head)) == head
+
+
+@pytest.mark.parametrize("wrong", ["", "12", "0:" + "a" * 64, "1:sha256:ab", "x:" + "a" * 64])
+def test_what_is_no_head_is_refused(wrong: str) -> None:
+    with pytest.raises(ParameterError, match="no head of a chain"):
+        ChainHead.parse(wrong)
