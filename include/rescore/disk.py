@@ -25,6 +25,7 @@ __all__ = [
     "partial_name",
     "private_folder",
     "process_folder",
+    "refuse_without_room",
     "remove_leftovers",
 ]
 
@@ -136,6 +137,36 @@ def disk_full(error: OSError, folder: Path) -> DiskFullError:
         fix=f"free some space below {folder}, or name another disk (RESCORE_HOME, RESCORE_ARCHIVE, TMPDIR)",
         data={"folder": str(folder), "free_bytes": free},
     )
+
+
+def refuse_without_room(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what the disk of ``folder`` has no room for.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it will be written; need not exist yet.
+    needed : int
+        Bytes.
+    what : str
+        What needs them, and how that is known.
+
+    Raises
+    ------
+    DiskFullError
+        Less is free.
+    """
+    place = _existing(folder)
+    free = _free(place)
+    if needed > free:
+        raise DiskFullError(
+            f"a disk has no room for {what}",
+            where=f"{place}, {free / 1024**2:,.0f} MB free",
+            expected=f"at least {needed / 1024**2:,.0f} MB",
+            fix=f"free some space below {place}, or name another disk (RESCORE_HOME, RESCORE_ARCHIVE); if "
+            " the estimate is wrong, ANALYZE the tables of the query",
+            data={"folder": str(place), "free_bytes": free, "needed_bytes": needed},
+        )
 
 
 def _existing(path: Path) -> Path:

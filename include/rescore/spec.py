@@ -92,6 +92,7 @@ class SourceSpec(Declared):
     ready: Ready | None = None
     known_by: Annotated[KnownBy, BeforeValidator(_known_by)]
     statement_timeout: Duration = timedelta(minutes=30)
+    snapshot_max_age: Duration = timedelta(hours=2)
 
 
 class Feature(Declared):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -207,6 +208,46 @@ def test_scores_are_aligned_and_do_not_depend_on_what_is_left_out(
     expected = np.delete(np.asarray(scores["score"]), left_out)
     assert np.asarray(kept["score"]).tobytes() == expected.tobytes()
     assert lines[-1] == "scored 69,994 of 69,994 rows"
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_scores_flow_leaf_by_leaf_the_same_from_any_number_of_children(
+    package: Package, rows: Path, scores: pa.Table, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_module, "_LEAF_ROWS", 7_000)  # ten leaves, none of which is one of the file's
+    left_out = [0, *range(7_000, 14_000), 65_536]  # a leaf without any row
+    flowing = package.scored(rows, exclude=left_out, processes=processes)
+    batches = list(flowing)
+    assert [batch.num_rows for batch in batches] == [6_999, 0, *[7_000] * 7, 6_999]
+    assert pa.Table.from_batches(batches).equals(source_without(scores, left_out).combine_chunks())
+
+
+def test_the_first_dead_child_ends_the_others_and_so_does_who_takes_no_more(
+    package: Package, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_module, "_LEAF_ROWS", 1_000)
+    flowing = package.scored(rows, processes=2)
+    next(flowing)
+    first, second = scoring_children(package)
+    first.kill()
+    with pytest.raises(ModelError, match="was ended by signal 9"):
+        list(flowing)
+    assert not second.is_running()
+    flowing = package.scored(rows, processes=2)
+    next(flowing)
+    children = scoring_children(package)
+    assert len(children) == 2
+    flowing.close()
+    assert not any(child.is_running() for child in children)
+    assert list(package.scratch.glob("package-*")) == []
+
+
+def scoring_children(package: Package) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if package.name in child.cmdline()]
+
+
+def source_without(table: pa.Table, positions: list[int]) -> pa.Table:
+    return table.filter(pa.array(~np.isin(np.arange(table.num_rows), positions)))
 
 
 def test_rows_that_do_not_exist_are_not_left_out(package: Package, rows: Path) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rescore.errors import (
+    DiskFullError,
     RescoreError,
     SettingsError,
     SourceQueryError,
@@ -22,6 +23,9 @@ from rescore.folder import ModelFolder
 from rescore.local import free_port
 from rescore.source import extract, is_ready
 from rescore.source.extraction import FrozenInput
+from rescore.source.query import render
+from rescore.source.session import Session
+from tests.shared.waiting import until
 from tests.source.conftest import DAY, EXTRACT, SLOW, SPEC, MakeModel, Source
 
 COLUMNS = ["depot", "parcel", "sent_at", "weight", "size", "carrier", "fragile", "promised", "note"]
@@ -225,6 +229,40 @@ def test_a_connection_lost_in_the_middle_may_work_later(source: Source, make_mod
         killer.join()
     assert error.retryable
     assert "terminating connection" in error.what
+
+
+def test_an_old_snapshot_is_let_go(source: Source, make_model: MakeModel) -> None:
+    source.send(3)
+    source.run(SLOW)
+    folder = make_model(
+        selecting(size="(SELECT parcel::int4 FROM slow(0.02 + 0 * parcel))"),
+        source={**SPEC["source"], "snapshot_max_age": "0.01s"},
+    )
+    error = refused(source.url, folder, SourceQueryError)
+    assert "snapshot of the source is" in error.what
+    assert "source.snapshot_max_age" in (error.fix or "")
+    assert not error.retryable
+
+
+def test_what_a_disk_has_no_room_for_is_not_begun(source: Source, make_model: MakeModel) -> None:
+    source.send(3)
+    source.run("ANALYZE parcel")
+    many = "SELECT p.* FROM parcel p, generate_series(1, 1000000) a, generate_series(1, 10000000) b"
+    folder = make_model(selecting().replace("FROM parcel", f"FROM ({many}) parcel"))
+    error = refused(source.url, folder, DiskFullError)  # reading them would take days
+    assert error.data["needed_bytes"] > error.data["free_bytes"]
+    assert "ANALYZE" in (error.fix or "")
+
+
+def test_an_error_between_two_batches_ends_the_query_too(source: Source, folder: ModelFolder) -> None:
+    running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY%slow(%' AND pid <> pg_backend_pid()"
+    source.run(SLOW)
+    endless = "SELECT n, repeat('x', 100000), slow(n / 500)::text FROM generate_series(1, 100000) n"
+    with pytest.raises(KeyboardInterrupt), Session(source.url, folder.spec.source) as session:
+        next(session.rows(endless, render("SELECT 1", DAY, DAY.end, where="here")))
+        assert source.run(running)
+        raise KeyboardInterrupt
+    until(lambda: not source.run(running), "the end of the query")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_store_of_the_version_before_is_brought_forward_with_its_runs(database
             )
             if digest:
                 layout = ScoreLayout.of(walk.spec, KEY_TYPES)
-                ensure_partitions(connection, layout, scores[run]["event_time"])
+                ensure_partitions(connection, layout, interval)
                 target = store_table(connection, layout.scores_table)
                 copy_in(connection, target, scores[run], constants={"run_id": uuid.UUID(run)})
         connection.execute(

@@ -11,8 +11,8 @@ import json
 import os
 import zipfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -99,7 +99,7 @@ class Package:
             What the package proves about itself does not hold.
         """
         with self._unpacked() as run:
-            self._command(Team(), [], run, None)
+            self._command(Team(), [], run)
 
     def predict(
         self,
@@ -112,7 +112,37 @@ class Package:
         probabilities: bool = False,
         unproved: bool = False,
     ) -> pa.Table:
+        """The scores of :meth:`scored` as one table."""
+        import pyarrow as pa
+
+        return pa.Table.from_batches(
+            list(
+                self.scored(
+                    input_parquet,
+                    exclude=exclude,
+                    progress=progress,
+                    processes=processes,
+                    fit=fit,
+                    probabilities=probabilities,
+                    unproved=unproved,
+                )
+            )
+        )
+
+    def scored(
+        self,
+        input_parquet: Path,
+        *,
+        exclude: Iterable[int] | None = None,
+        progress: Progress | None = None,
+        processes: int | None = None,
+        fit: Literal["final", "evaluation"] = "final",
+        probabilities: bool = False,
+        unproved: bool = False,
+    ) -> Generator[pa.RecordBatch]:
         """Score the rows of a Parquet file, in its order, after the checks of :meth:`verify`.
+
+        Scores come as they are made; no more than a few leaves are held, however long the file is.
 
         Parameters
         ----------
@@ -135,11 +165,11 @@ class Package:
             Score although the golden rows give other bits on this numeric environment: to measure
             how far apart the two are, never to publish.
 
-        Returns
-        -------
-        pa.Table
+        Yields
+        ------
+        pa.RecordBatch
             ``score`` float64 and, unless it is a regression, ``label`` string; one row for each row
-            kept.
+            kept. At least one batch, perhaps without rows.
 
         Raises
         ------
@@ -148,7 +178,39 @@ class Package:
         ModelError
             A feature is missing or of another type, or the pipeline failed.
         """
-        import pyarrow as pa
+        rows = self._rows_of(input_parquet)
+        if processes is None:
+            processes = min(2, os.cpu_count() or 1) if rows >= _WORTH_TWO else 1
+        positions = sorted({int(position) for position in exclude or ()})
+        if positions and not 0 <= positions[0] <= positions[-1] < rows:
+            raise ModelError(
+                f"excluded positions reach from {positions[0]:,} to {positions[-1]:,}",
+                where=str(input_parquet),
+                expected=f"positions of its {rows:,} rows, from 0",
+            )
+        wanted, given = rows - len(positions), 0
+        with self._unpacked() as run:
+            options = ["--exclude", str(_save_positions(positions, run.work))] if positions else []
+            # What older packages do not know is passed only where it is asked for.
+            options += ["--fit", fit] if fit != "final" else []
+            options += ["--probabilities"] if probabilities else []
+            options += ["--unproved"] if unproved else []
+            way = self._in_leaves if self._knows_leaves else self._in_ranges
+            with closing(way(run, input_parquet.absolute(), options, rows, processes)) as batches:
+                for batch in batches:
+                    given += batch.num_rows
+                    if progress is not None:
+                        progress(f"scored {given:,} of {wanted:,} rows")
+                    yield batch
+        if given != wanted:
+            raise ModelError(
+                f"{self.name} {self.version} gave {given:,} scores",
+                where=str(input_parquet),
+                expected=f"{wanted:,}, one for each row kept",
+            )
+
+    def _rows_of(self, input_parquet: Path) -> int:
+        """How many rows a file has that holds all features."""
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(input_parquet) as file:
@@ -163,43 +225,46 @@ class Package:
                 fix="extract them",
                 data={"missing": missing},
             )
-        if processes is None:
-            processes = min(2, os.cpu_count() or 1) if rows >= _WORTH_TWO else 1
-        positions = sorted({int(position) for position in exclude or ()})
-        if positions and not 0 <= positions[0] <= positions[-1] < rows:
-            raise ModelError(
-                f"excluded positions reach from {positions[0]:,} to {positions[-1]:,}",
-                where=str(input_parquet),
-                expected=f"positions of its {rows:,} rows, from 0",
-            )
-        counted = _Counted(rows - len(positions), progress)
-        with self._unpacked() as run:
-            folder = run.work
-            arguments = ["score", str(input_parquet.absolute())]
-            options = ["--exclude", str(_save_positions(positions, folder))] if positions else []
-            # What older packages do not know is passed only where it is asked for.
-            options += ["--fit", fit] if fit != "final" else []
-            options += ["--probabilities"] if probabilities else []
-            options += ["--unproved"] if unproved else []
+        return int(rows)
 
-            team = Team()
+    @property
+    def _knows_leaves(self) -> bool:
+        """Whether its runtime answers leaf by leaf; older ones score a range of rows into a file."""
+        return f"{self.name}/_runtime/leaves.py" in self.manifest["files"]
 
-            def part(number: int, bounds: tuple[int, int]) -> pa.Table:
-                out = folder / f"scores_{number}.arrow"
-                limits = ["--rows", f"{bounds[0]}:{bounds[1]}"]
-                self._command(team, [*arguments, str(out), *options, *limits], run, counted.of(number))
-                with pa.OSFile(str(out), "rb") as source:
-                    return pa.ipc.open_file(source).read_all()
+    def _in_leaves(
+        self, run: _Unpacked, file: Path, options: list[str], rows: int, processes: int
+    ) -> Generator[pa.RecordBatch]:
+        from rescore.model.leaf_flow import flow  # imports pyarrow
 
-            parts = [partial(part, *one) for one in enumerate(_ranges(rows, processes))]
-            scores = pa.concat_tables(team.run(parts))
-        if scores.num_rows != rows - len(positions):
-            raise ModelError(
-                f"{self.name} {self.version} gave {scores.num_rows:,} scores",
-                where=str(input_parquet),
-                expected=f"{rows - len(positions):,}, one for each row kept",
-            )
-        return scores
+        command = ["-m", self.name, "score-leaves", str(file), str(run.work), *options, "--lines"]
+
+        def start(team: Team) -> Child:
+            return team.start(command, folder=run.work, path=[run.code], python=self.python)
+
+        leaves = _ranges(rows, -(-rows // _LEAF_ROWS))
+        yield from flow(start, leaves, run.work, min(processes, len(leaves)))
+
+    def _in_ranges(
+        self, run: _Unpacked, file: Path, options: list[str], rows: int, processes: int
+    ) -> Generator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        team = Team()
+
+        def part(out: Path, bounds: tuple[int, int]) -> None:
+            limits = ["--rows", f"{bounds[0]}:{bounds[1]}"]
+            self._command(team, ["score", str(file), str(out), *options, *limits], run)
+
+        ranges = _ranges(rows, processes)
+        outputs = [run.work / f"scores_{number}.arrow" for number in range(len(ranges))]
+        team.run([partial(part, *one) for one in zip(outputs, ranges, strict=True)])
+        for out in outputs:
+            with pa.memory_map(str(out)) as source:
+                written = pa.ipc.open_file(source)
+                yield pa.RecordBatch.from_pylist([], written.schema)
+                for number in range(written.num_record_batches):
+                    yield written.get_batch(number)
 
     @contextmanager
     def _unpacked(self) -> Iterator[_Unpacked]:
@@ -214,12 +279,11 @@ class Package:
             unpack(self.wheel, run.code)
             yield run
 
-    def _command(self, team: Team, arguments: Sequence[str], run: _Unpacked, progress: Any) -> None:
+    def _command(self, team: Team, arguments: Sequence[str], run: _Unpacked) -> None:
         command = ["-m", self.name, *arguments, "--lines"]
         with team.start(command, folder=run.work, path=[run.code], python=self.python) as child:
-            for message in child.messages():
-                if progress is not None:
-                    progress(message["rows"])
+            for _ in child.messages():
+                pass
 
 
 @dataclass(frozen=True)
@@ -324,20 +388,3 @@ def _save_positions(positions: Sequence[int], folder: Path) -> Path:
     path = folder / "excluded.i8"
     path.write_bytes(array("q", positions).tobytes())
     return path
-
-
-class _Counted:
-    """Sums what the children have scored and says it."""
-
-    def __init__(self, rows: int, progress: Progress | None) -> None:
-        self._rows = rows
-        self._progress = progress
-        self._done: dict[int, int] = {}
-
-    def of(self, number: int) -> Any:
-        def count(rows: int) -> None:
-            self._done[number] = rows
-            if self._progress is not None:
-                self._progress(f"scored {sum(self._done.values()):,} of {self._rows:,} rows")
-
-        return count

@@ -128,6 +128,12 @@ class Child:
         except BrokenPipeError:
             pass
 
+    def end_input(self) -> None:
+        """Say that no line will follow."""
+        assert self._process.stdin is not None  # noqa: S101 - we asked for a pipe
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the child says, until it ends.
 
@@ -189,11 +195,15 @@ class Team:
                     future.result()
                 return [future.result() for future in futures]
             except BaseException:
-                with self._lock:
-                    self._ended = True
-                    for child in self._children:
-                        child.kill()
+                self.end()
                 raise
+
+    def end(self) -> None:
+        """End all children; none starts any more."""
+        with self._lock:
+            self._ended = True
+            for child in self._children:
+                child.kill()
 
 
 def _rebuilt(described: Mapping[str, Any]) -> RescoreError:

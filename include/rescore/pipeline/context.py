@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,6 +127,23 @@ class Context:
             The archive's file was changed.
         """
         return source.read_frozen(self.archive.get_input(run.input_digest), run.input_digest)
+
+    def frozen_file(self, run: ExtractedRun) -> Path:
+        """The frozen input of a run as a file whose rows are proved, without reading them.
+
+        The run's record names the file that its extraction wrote, by the sha256 of its bytes, beside the
+        digest of the rows in it: the same bytes hold the same rows. Another file that the archive holds
+        for the digest (another version of Parquet wrote it) is read and digested.
+
+        Raises
+        ------
+        NotFoundError, DigestMismatchError
+            See :meth:`frozen_rows`.
+        """
+        path = self.archive.get_input(run.input_digest)
+        if run.input_uri is None or posixpath.basename(run.input_uri) != path.name:
+            source.read_frozen(path, run.input_digest)
+        return path
 
     def kept_rows(self, run: ExtractedRun) -> pa.Table:
         """The rows of the frozen input that were not set aside; see :meth:`frozen_rows`."""

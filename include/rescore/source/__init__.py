@@ -7,7 +7,7 @@ frozen rows through ``read_frozen``, never the source again.
 
 from rescore.source.audit import LateCommits, known_later
 from rescore.source.extraction import FrozenInput, extract, probe
-from rescore.source.freeze import Freezer, read_frozen
+from rescore.source.freeze import Freezer, frozen_columns, frozen_leaves, read_frozen
 from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
 from rescore.source.labelling import labels
 from rescore.source.late_columns import late_columns
@@ -30,6 +30,8 @@ __all__ = [
     "TrainingSnapshot",
     "UntimedRows",
     "extract",
+    "frozen_columns",
+    "frozen_leaves",
     "inspect_table",
     "is_ready",
     "is_unique",

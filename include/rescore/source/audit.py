@@ -89,7 +89,7 @@ def known_later(
         As :func:`rescore.source.extract`; an empty interval is no error.
     """
     say = Ticker(progress)
-    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+    with Session(url, folder.spec.source) as session:
         inputs = InputQuery(session, folder)
         query = inputs.render(interval, parse_moment(as_of, name="as_of"))
         batches = []

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rescore.digest import TableDigest, TableHasher, table_digest
+from rescore.digest import LEAF_ROWS, TableDigest, TableHasher, table_digest
 from rescore.disk import disk_full, is_disk_full
 from rescore.errors import (
     DigestMismatchError,
@@ -22,7 +24,7 @@ from rescore.errors import (
     UndigestibleError,
 )
 
-__all__ = ["Freezer", "read_frozen"]
+__all__ = ["Freezer", "frozen_columns", "frozen_leaves", "read_frozen"]
 
 _METADATA = b"rescore.digest"
 
@@ -152,6 +154,48 @@ def read_frozen(path: Path, expected: str | None) -> pa.Table:
     if recorded is not None and recorded.root == wanted:
         raise _mismatch(path, "its rows were changed", wanted, recorded.differences(got))
     raise _mismatch(path, "it holds other rows", wanted, [f"got {got.root}, {got.rows:,} rows"])
+
+
+def frozen_leaves(
+    path: Path, columns: Sequence[str], without: Sequence[int] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of frozen rows, a leaf at a time, without the rows at some positions.
+
+    What the rows are is not looked at: the file's bytes are to be proved first.
+
+    Parameters
+    ----------
+    path : Path
+        A file that :class:`Freezer` wrote.
+    columns : sequence of str
+        Which, in this order.
+    without : sequence of int
+        Ascending positions in the file, from 0.
+
+    Raises
+    ------
+    DigestMismatchError
+        A page of the file was damaged since.
+    """
+    left_out = np.asarray(without, dtype=np.int64)
+    position = 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(LEAF_ROWS, columns=list(columns)):
+                kept = np.ones(batch.num_rows, dtype=bool)
+                first, last = np.searchsorted(left_out, [position, position + batch.num_rows])
+                kept[left_out[first:last] - position] = False
+                position += batch.num_rows
+                rows = batch.select(list(columns)).replace_schema_metadata(None)
+                yield rows if kept.all() else rows.filter(pa.array(kept))
+    except (OSError, pa.ArrowException) as error:
+        raise _mismatch(path, f"the file can't be read: {_first_line(error)}", None, []) from None
+
+
+def frozen_columns(path: Path) -> list[str]:
+    """The columns of a file that :class:`Freezer` wrote, in order."""
+    names: list[str] = pq.read_schema(path).names
+    return names
 
 
 def _recorded(file: pq.ParquetFile) -> TableDigest | None:

@@ -102,7 +102,7 @@ def labels(
         raise IntervalError("labels of no interval were asked for", expected="at least one interval")
     say = Ticker(progress)
     tables = []
-    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+    with Session(url, folder.spec.source) as session:
         query = LabelQuery(session, folder)
         for done, interval in enumerate(sorted(intervals), start=1):
             tables.append(with_interval(query.read(interval, as_of), interval))

@@ -31,7 +31,7 @@ def is_ready(url: str, folder: ModelFolder, interval: Interval, as_of: datetime)
         return True
     where = f"{folder.path / 'model.yaml'}: source.ready.sql"
     query = render(ready.sql, interval, parse_moment(as_of, name="as_of"), where=where)
-    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+    with Session(url, folder.spec.source) as session:
         columns = session.describe(query)
         if [column.postgres for column in columns] != ["bool"]:
             got = ", ".join(f"{column.name} {column.postgres}" for column in columns) or "no column"

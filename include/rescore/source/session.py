@@ -6,7 +6,9 @@ Here also: what an error of the driver means to a person, and whether trying aga
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,10 +19,13 @@ from typing import Any
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions
 
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
 from rescore.postgres_url import PostgresUrl
+from rescore.prefetch import Prefetch
 from rescore.source.query import Rendered
+from rescore.spec import SourceSpec
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 
 __all__ = ["Column", "Session", "not_connected", "source_address", "unavailable"]
@@ -45,7 +50,13 @@ _FIXED = (
     "SET LOCAL max_parallel_workers_per_gather TO 0",
     "SET LOCAL synchronize_seqscans TO off",
     "SET LOCAL jit TO off",
+    # Rows are sorted by their key: in memory where they fit. What somebody has set on purpose stays.
+    "SELECT set_config('work_mem', '256MB', true) FROM pg_settings WHERE name = 'work_mem'"
+    " AND source IN ('default', 'configuration file') AND setting::bigint < 262144",
 )
+# How many batches of the driver (each of some MB) are read before the first of them is asked for.
+_AHEAD = 2
+_BATCH_BYTES = 8 * 1024**2
 # Parameters of every connection to a source, unless its URL says otherwise.
 _CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
 _RECOVERY_CONFLICT = "conflict with recovery"
@@ -78,8 +89,9 @@ class Session:
     ----------
     url : str
         ``postgresql://…``, also as SQLAlchemy and Airflow spell it.
-    statement_timeout : timedelta
-        After it the database gives up a statement.
+    declared : SourceSpec
+        Its ``statement_timeout``, after which the database gives up a statement, and ``snapshot_max_age``:
+        as long as the snapshot is open, Postgres removes no row that has died.
 
     Raises
     ------
@@ -89,19 +101,22 @@ class Session:
         The database can't be reached now.
     """
 
-    def __init__(self, url: str, *, statement_timeout: timedelta) -> None:
+    def __init__(self, url: str, declared: SourceSpec) -> None:
         address = source_address(url)
         self.where = f"database {address}"
         self._dsn = address.dsn
-        self._timeout = statement_timeout
+        self._declared = declared
+        self._began = time.monotonic()
+        self._reading: Prefetch[pa.RecordBatch] | None = None
 
     def __enter__(self) -> Session:
         try:
             self._connection = adbc_driver_postgresql.dbapi.connect(self._dsn, autocommit=True)
         except adbc_driver_manager.Error as error:
             raise not_connected(_message(error), self.where) from None
+        self._began = time.monotonic()
         try:
-            for setting in (_BEGIN, *_FIXED, _timeout_setting(self._timeout)):
+            for setting in (_BEGIN, *_FIXED, _timeout_setting(self._declared.statement_timeout)):
                 self._run(setting)
         except BaseException:
             self._connection.close()
@@ -111,6 +126,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._reading is not None:
+            self._reading.close()
         # Read only: nothing to commit. Closing ends the transaction, also one that was broken off.
         with suppress(adbc_driver_manager.Error):
             self._connection.close()
@@ -131,17 +148,28 @@ class Session:
         return [Column(field.name, _postgres_type(field), field.type) for field in schema]
 
     def rows(self, sql: str, query: Rendered) -> Iterator[pa.RecordBatch]:
-        """Run ``sql``, which was made from ``query``, and stream what it gives.
+        """Run ``sql``, which was made from ``query``, and stream what it gives, one query at a time.
+
+        The driver reads on a thread of its own, a few batches ahead, so that the server works on the
+        next while these are digested and written.
 
         Raises
         ------
         SourceQueryError
-            The database gives up in the middle of it: division by zero, statement timeout, …
+            The database gives up in the middle of it: division by zero, statement timeout, …; or the
+            snapshot has become older than it may.
         SourceUnavailableError
             The connection is lost.
         """
+        self._reading = Prefetch(self._read(sql, query), depth=_AHEAD, interrupt=self._cancel)
+        return self._reading
+
+    def _read(self, sql: str, query: Rendered) -> Iterator[pa.RecordBatch]:
         with self._connection.cursor() as cursor:
             try:
+                cursor.adbc_statement.set_options(
+                    **{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
+                )
                 cursor.execute(sql)
                 reader = cursor.fetch_record_batch()
             except adbc_driver_manager.Error as error:
@@ -151,7 +179,37 @@ class Session:
                     batch = next(reader, None)
                 if batch is None:
                     return
+                self._refuse_old(query)
                 yield batch
+
+    def _cancel(self) -> None:
+        with suppress(adbc_driver_manager.Error):
+            self._connection.adbc_cancel()
+
+    def _refuse_old(self, query: Rendered) -> None:
+        age = timedelta(seconds=time.monotonic() - self._began)
+        limit = self._declared.snapshot_max_age
+        if age > limit:
+            raise SourceQueryError(
+                f"the snapshot of the source is {age.total_seconds():,.0f} s old and still being read",
+                where=f"{query.where}; {self.where}",
+                expected=f"an extraction of at most {limit.total_seconds():,.0f} s: as long as it "
+                "lasts, Postgres can remove no row that has died",
+                fix="read from a replica, score shorter intervals, or raise source.snapshot_max_age",
+                data={"seconds": age.total_seconds(), "max_seconds": limit.total_seconds()},
+            )
+
+    def estimate(self, sql: str, query: Rendered) -> tuple[int, int]:
+        """How many rows the planner expects of ``sql``, which was made from ``query``, and bytes of each."""
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.adbc_statement.set_options(**{StatementOptions.USE_COPY.value: "false"})
+                cursor.execute("EXPLAIN (FORMAT JSON) " + sql)
+                [(plan,)] = cursor.fetchall()
+            except adbc_driver_manager.Error as error:
+                raise self._failed(error, query) from None
+        [top] = json.loads(plan)
+        return int(top["Plan"]["Plan Rows"]), int(top["Plan"]["Plan Width"])
 
     def ask(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a question of our own, to the catalogue or the server."""

@@ -143,7 +143,7 @@ def snapshot(
     _check_intervals(intervals, as_of)
     say = Ticker(progress)
     shares: list[IntervalRows] = []
-    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+    with Session(url, folder.spec.source) as session:
         extracted_at = session.moment()
         reader = _Reader(session, folder, as_of, frozen, unlabelled=unlabelled)
         with Freezer(destination, reader.describe(intervals[0]), where=reader.inputs.where) as freezer:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, cast
 
 import numpy as np
+import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg2 import sql
@@ -24,7 +25,7 @@ from sqlalchemy import Connection
 from rescore.errors import StoreError, StoreUnavailableError
 from rescore.sqlstates import is_retryable
 
-__all__ = ["copy_in", "held_as", "postgres_type", "query_batches"]
+__all__ = ["copy_batches", "copy_in", "held_as", "postgres_type", "query_batches"]
 
 #: Rows encoded at a time; 6 MB or so, which bounds the memory of a COPY.
 CHUNK_ROWS = 65_536
@@ -85,16 +86,30 @@ def copy_in(
     *,
     constants: Mapping[str, uuid.UUID] | None = None,
 ) -> int:
-    """Append the rows of ``table`` to ``target`` in the connection's transaction.
+    """Append the rows of a table; see :func:`copy_batches`."""
+    return copy_batches(connection, target, table.schema, table.to_batches(), constants=constants)
+
+
+def copy_batches(
+    connection: Connection,
+    target: sql.Identifier,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    constants: Mapping[str, uuid.UUID] | None = None,
+) -> int:
+    """Append rows to ``target`` in the connection's transaction, each batch as it comes.
 
     Parameters
     ----------
     connection : Connection
         On psycopg2.
     target : psycopg2.sql.Identifier
-        A table with the columns of ``constants`` and ``table``.
-    table : pyarrow.Table
-        Only text columns may hold NULLs.
+        A table with the columns of ``constants`` and ``schema``.
+    schema : pyarrow.Schema
+        The columns of all batches.
+    batches : iterable of pyarrow.RecordBatch
+        Only text columns may hold NULLs. An error among them ends the COPY; nothing of it is kept.
     constants : mapping of str to UUID, optional
         Columns that are the same in every row.
 
@@ -109,19 +124,19 @@ def copy_in(
         A NULL in another column than text, or a type without a column.
     """
     constants = dict(constants or {})
-    table = table.cast(pa.schema([(field.name, held_as(field.name, field.type)) for field in table.schema]))
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count and column.type != pa.string():
-            raise StoreError(
-                f"column {name!r} is NULL in {column.null_count:,} of {table.num_rows:,} rows",
-                expected="a value in every row",
-            )
-    names = sql.SQL(", ").join(map(sql.Identifier, [*constants, *table.column_names]))
+    held = pa.schema([(field.name, held_as(field.name, field.type)) for field in schema])
+    encoder = _Encoder(held, [value.bytes for value in constants.values()])
+    names = sql.SQL(", ").join(map(sql.Identifier, [*constants, *held.names]))
     statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT binary)").format(target, names)
     with closing(connection.connection.cursor()) as cursor:
-        stream = _Stream(_encoded(table, [value.bytes for value in constants.values()]))
-        cast(Any, cursor).copy_expert(statement, stream, size=1 << 18)
-    return int(table.num_rows)
+        stream = _Stream(encoder.encoded(batches))
+        try:
+            cast(Any, cursor).copy_expert(statement, stream, size=1 << 18)
+        except psycopg2.Error:
+            if stream.failure is not None:  # the server only says that our side broke it off
+                raise stream.failure from None
+            raise
+    return encoder.rows
 
 
 def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
@@ -156,12 +171,29 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
         raise kind(f"scores can't be read back: {error}") from error
 
 
-def _encoded(table: pa.Table, constants: list[bytes]) -> Iterator[bytes | memoryview]:
-    yield _HEADER
-    for batch in table.to_batches(max_chunksize=CHUNK_ROWS):
-        if batch.num_rows:
-            yield _encode(batch, constants)
-    yield _TRAILER
+class _Encoder:
+    """Encodes batches in COPY's binary form, and counts their rows."""
+
+    def __init__(self, schema: pa.Schema, constants: list[bytes]) -> None:
+        self.rows = 0
+        self._schema = schema
+        self._constants = constants
+
+    def encoded(self, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes | memoryview]:
+        """The bytes of a whole COPY, some 65,536 rows at a time."""
+        yield _HEADER
+        for given in batches:
+            batch = given.cast(self._schema)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if column.null_count and column.type != pa.string():
+                    raise StoreError(
+                        f"column {name!r} is NULL in {column.null_count:,} of {batch.num_rows:,} rows",
+                        expected="a value in every row",
+                    )
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                yield _encode(batch.slice(start, CHUNK_ROWS), self._constants)
+            self.rows += batch.num_rows
+        yield _TRAILER
 
 
 class _Record:
@@ -228,13 +260,18 @@ class _Stream(io.RawIOBase):
     def __init__(self, chunks: Iterator[bytes | memoryview]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
+        self.failure: BaseException | None = None
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         while not self._rest:
-            chunk = next(self._chunks, None)
+            try:
+                chunk = next(self._chunks, None)
+            except BaseException as error:
+                self.failure = error
+                raise
             if chunk is None:
                 return b""
             self._rest = memoryview(chunk)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from rescore import pipeline, source
-from rescore.errors import IntegrityError, RescoreError
+from rescore.errors import DigestMismatchError, IntegrityError, RescoreError
 
 
 def test_no_changed_byte_of_a_frozen_input_gives_other_rows(harbour, tmp_path):
@@ -39,3 +41,24 @@ def test_a_changed_byte_of_its_frozen_input_stops_a_run(harbour):
     with pytest.raises(IntegrityError):
         pipeline.score_run(ctx, run_id)
     assert ctx.store.runs.get(run_id).rows_scored is None
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_another_file_under_its_digest_is_scored_only_if_it_holds_the_same_rows(harbour, tmp_path, forged):
+    ctx = harbour.ctx
+    run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))
+    run = ctx.store.runs.get(run_id)
+    path = ctx.archive.get_input(run.input_digest)
+    rows = source.read_frozen(path, run.input_digest)
+    if forged:
+        rows = rows.set_column(rows.column_names.index("moon"), "moon", pc.add(rows["moon"], 1.0))
+    path.unlink()
+    pq.write_table(rows, tmp_path / "other.parquet", compression="none")
+    ctx.archive.put_input(tmp_path / "other.parquet", run.input_digest)
+    if forged:
+        with pytest.raises(DigestMismatchError, match="not what was recorded"):
+            pipeline.score_run(ctx, run_id)
+        assert ctx.store.runs.get(run_id).rows_scored is None
+    else:
+        pipeline.score_run(ctx, run_id)
+        assert ctx.store.runs.get(run_id).rows_scored == rows.num_rows

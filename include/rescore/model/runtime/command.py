@@ -18,20 +18,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .environment import one_thread
-from .errors import InputError, PackageError
+from .errors import PackageError
 from .imports import import_estimators
+from .leaves import score_leaves
 from .package import InstalledPackage
-from .scoring import BLOCK_ROWS
+from .rows import STEP_ROWS, file_rows, open_rows, read_positions
+from .scoring import Scorer
 
 __all__ = ["MARK", "main", "score_file"]
 
 #: Begins each line that is meant for a parent process.
 MARK = "::rescore "
-#: Rows scored and written at a time: one leaf of a content digest.
-STEP_ROWS = 4 * BLOCK_ROWS
 FAILED = 3
 
 
@@ -46,20 +45,22 @@ def main(root: Path, arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m {root.name}", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     score = commands.add_parser("score", help="score a Parquet file into an Arrow file")
-    score.add_argument("source", type=Path)
-    score.add_argument("destination", type=Path)
-    score.add_argument("--exclude", type=Path, help="a file of int64 row positions not to score")
     score.add_argument("--rows", help="score only the rows START:STOP of the file")
-    score.add_argument("--fit", choices=("final", "evaluation"), default="final", help="which fit scores")
-    score.add_argument(
-        "--unproved", action="store_true", help="score although golden rows give other bits here"
-    )
-    score.add_argument("--probabilities", action="store_true", help="add the probability of each label")
-    for command in (parser, score):
+    leaves = commands.add_parser("score-leaves", help="score the ranges of rows that standard input names")
+    for command in (score, leaves):
+        command.add_argument("source", type=Path)
+        command.add_argument("destination", type=Path, help="an Arrow file; of score-leaves, a folder")
+        command.add_argument("--exclude", type=Path, help="a file of int64 row positions not to score")
+        command.add_argument("--fit", choices=("final", "evaluation"), default="final", help="which scores")
+        command.add_argument(
+            "--unproved", action="store_true", help="score although golden rows give other bits here"
+        )
+        command.add_argument("--probabilities", action="store_true", help="add each label's probability")
+    for command in (parser, score, leaves):
         command.add_argument("--lines", action="store_true", help="say progress and errors as JSON lines")
     options = parser.parse_args(arguments)
 
-    if options.lines:
+    if options.lines and options.command != "score-leaves":
         end_with_parent()
 
     def say(**message: Any) -> None:
@@ -71,6 +72,15 @@ def main(root: Path, arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "score":
             score_file(package, options, say)
+        elif options.command == "score-leaves":
+            score_leaves(
+                _scorer(package, options),
+                options.source,
+                options.destination,
+                say,
+                excluded=options.exclude,
+                probabilities=options.probabilities,
+            )
         else:
             scorer, rows = package.scorer, len(package.golden["score"])
             print(  # noqa: T201 - a command says what it found
@@ -98,12 +108,9 @@ def end_with_parent() -> None:
 
 def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any) -> None:
     """Score a Parquet file, a step at a time, into an Arrow IPC file that appears when it is whole."""
-    if options.fit == "evaluation":
-        scorer = package.evaluation_scorer
-    else:
-        scorer = package.unproved_scorer if options.unproved else package.scorer
+    scorer = _scorer(package, options)
     start, stop = (int(bound) for bound in options.rows.split(":")) if options.rows else (0, None)
-    excluded = np.fromfile(options.exclude, dtype=np.int64) if options.exclude else None
+    excluded = read_positions(options.exclude)
     partial = options.destination.with_name(options.destination.name + ".part")
     written = 0
     with one_thread(), pa.OSFile(str(partial), "wb") as sink:
@@ -119,30 +126,27 @@ def score_file(package: InstalledPackage, options: argparse.Namespace, say: Any)
     partial.replace(options.destination)
 
 
+def _scorer(package: InstalledPackage, options: argparse.Namespace) -> Scorer:
+    if options.fit == "evaluation":
+        return package.evaluation_scorer
+    return package.unproved_scorer if options.unproved else package.scorer
+
+
 def _steps(
     source: Path,
     kinds: Mapping[str, str],
     start: int,
     stop: int | None,
-    excluded: np.ndarray[Any, Any] | None,
+    excluded: np.ndarray[Any, Any],
 ) -> Iterator[pa.Table]:
     """Tables of :data:`STEP_ROWS` kept rows, the last one shorter; at least one, perhaps empty."""
-    with pq.ParquetFile(source, read_dictionary=[n for n, k in kinds.items() if k == "categorical"]) as file:
-        missing = [name for name in kinds if name not in file.schema_arrow.names]
-        if missing:
-            raise InputError(
-                f"features are missing from {source.name}: {', '.join(missing)}",
-                expected=f"all of: {', '.join(kinds)}",
-                fix="extract them",
-                missing=missing,
-            )
+    with open_rows(source, kinds) as file:
         stop = file.metadata.num_rows if stop is None else min(stop, file.metadata.num_rows)
         kept = np.ones(stop, dtype=bool)
-        if excluded is not None:
-            kept[excluded[excluded < stop]] = False
+        kept[excluded[excluded < stop]] = False
         waiting = pa.schema([file.schema_arrow.field(name) for name in kinds]).empty_table()
         stepped = False
-        for position, batch in _batches(file, list(kinds), start, stop):
+        for position, batch in file_rows(file, list(kinds), start, stop):
             table = pa.Table.from_batches([batch])
             keep = kept[position : position + batch.num_rows]
             waiting = pa.concat_tables([waiting, table if keep.all() else table.filter(pa.array(keep))])
@@ -151,20 +155,3 @@ def _steps(
                 waiting, stepped = waiting.slice(STEP_ROWS), True
         if waiting.num_rows or not stepped:
             yield waiting
-
-
-def _batches(
-    file: pq.ParquetFile, columns: list[str], start: int, stop: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The rows from ``start`` to ``stop`` with their position; row groups before are not read."""
-    first = 0
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if first + rows > start and first < stop:
-            position = first
-            for batch in file.iter_batches(STEP_ROWS, row_groups=[group], columns=columns, use_threads=False):
-                left, right = max(start - position, 0), min(stop - position, batch.num_rows)
-                if left < right:
-                    yield position + left, batch.slice(left, right - left)
-                position += batch.num_rows
-        first += rows

@@ -9,7 +9,8 @@ fork inherits the frozen input.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
+from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.training_rows import training_rows
@@ -180,13 +182,14 @@ def score_run(ctx: Context, run_id: str) -> str:
             )
         refuse_unsigned(ctx, run.model, pinned.sha256)
         package = open_package(ctx, run.model, pinned.sha256)
-        ctx.store.scores.stage(
-            attempt,
-            predict_run(ctx, run, package),
-            package_version=package.version,
-            package_sha256=package.sha256,
-            environment=package.numeric_environment(),  # the claim could only know the worker's
-        )
+        with closing(predict_run(ctx, run, package)) as scores:
+            ctx.store.scores.stage(
+                attempt,
+                scores,
+                package_version=package.version,
+                package_sha256=package.sha256,
+                environment=package.numeric_environment(),  # the claim could only know the worker's
+            )
         ctx.store.runs.advance(attempt, "scored")
     return run.run_id
 
@@ -251,24 +254,22 @@ def score_interval(
     return publish_run(ctx, run_id)
 
 
-def predict_run(ctx: Context, run: ExtractedRun, package: model.Package) -> pa.Table:
-    """Score the frozen input of a run, without the rows set aside; nothing is stored.
+def predict_run(ctx: Context, run: ExtractedRun, package: model.Package) -> Generator[pa.RecordBatch]:
+    """Score the frozen input of a run, without the rows set aside, leaf by leaf; nothing is stored.
 
-    Returns
-    -------
-    pyarrow.Table
+    Yields
+    ------
+    pyarrow.RecordBatch
         Key columns, event time, ``score`` and, unless a regression, ``label``; in the input's order.
     """
     folder = ctx.model(run.model)
-    path = ctx.archive.get_input(run.input_digest)
-    rows = source.read_frozen(path, run.input_digest)
+    path = ctx.frozen_file(run)
     excluded = ctx.store.excluded.positions(run)
-    _refuse_other_features(package, rows, folder)
-    predicted = package.predict(path, exclude=excluded, progress=ctx.progress)
-    scored = source.without(rows.select([*folder.spec.source.key, folder.spec.source.event_time]), excluded)
-    for name in predicted.column_names:
-        scored = scored.append_column(name, predicted[name])
-    return scored
+    _refuse_other_features(package, path, folder)
+    columns = list(dict.fromkeys([*folder.spec.source.key, folder.spec.source.event_time]))
+    rows = source.frozen_leaves(path, columns, excluded)
+    with closing(package.scored(path, exclude=excluded, progress=ctx.progress)) as scores:
+        yield from beside(rows, scores)
 
 
 def _attempt(
@@ -287,9 +288,10 @@ def _attempt(
     return attempt, run
 
 
-def _refuse_other_features(package: model.Package, rows: pa.Table, folder: ModelFolder) -> None:
+def _refuse_other_features(package: model.Package, path: Path, folder: ModelFolder) -> None:
     """A folder may have moved on since its package was trained."""
-    missing = [f["name"] for f in package.manifest["features"] if f["name"] not in rows.column_names]
+    given = source.frozen_columns(path)
+    missing = [f["name"] for f in package.manifest["features"] if f["name"] not in given]
     if missing:
         raise SpecError(
             f"the extract lacks features of package {package.version}",

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-import numpy as np
 import psycopg2.extensions
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg2 import sql
 from sqlalchemy import Connection, update
 
-from rescore.digest import TableDigest, TableHasher, table_digest
+from rescore.digest import TableDigest, TableHasher
 from rescore.errors import StoreError
 from rescore.interval import Interval
-from rescore.store.binary_copy import copy_in, query_batches
+from rescore.store.binary_copy import copy_batches, query_batches
 from rescore.store.database import Database, address_of, run_sql, store_table
 from rescore.store.jsonable import jsonable
 from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.claims import refuse_stale
 from rescore.store.runs.queries import run_row
+from rescore.store.runs.score_stream import ScoreStream
 from rescore.store.runs.states import binding, open_run
 from rescore.store.schema.models import ensure_partitions, score_layout
 from rescore.store.schema.score_table import ScoreLayout
@@ -39,7 +38,7 @@ class Scores:
     def stage(
         self,
         run: RunHandle,
-        scores: pa.Table,
+        scores: pa.Table | Iterable[pa.RecordBatch],
         *,
         package_version: str,
         package_sha256: str,
@@ -53,9 +52,10 @@ class Scores:
         ----------
         run : RunHandle
             An open run of a model that has tables (``models.ensure``).
-        scores : pyarrow.Table
+        scores : pyarrow.Table, or iterable of pyarrow.RecordBatch
             Key columns, event time, ``score`` (float64) and, unless a regression, ``label``; ordered by
-            key, as extraction orders (text by its UTF-8 bytes).
+            key, as extraction orders (text by its UTF-8 bytes). Batches are written as they come, and none
+            is held.
         package_version, package_sha256 : str
             The package that made them.
         environment : mapping, optional
@@ -81,12 +81,10 @@ class Scores:
             layout = score_layout(connection, row.model)
         interval = Interval(row.interval_start, row.interval_end)
         where = f"scores of {row.model} {interval}"
-        table = _conform(scores, layout, where)
-        _refuse_outside(table[layout.event_time], interval, where)
-        _refuse_disorder(table, layout, where)
-        digest = table_digest(table)
+        stream = ScoreStream(layout, interval, where)
+        batches = stream.checked(scores.to_batches() if isinstance(scores, pa.Table) else scores)
         with self._database.transaction() as connection:
-            ensure_partitions(connection, layout, table[layout.event_time])
+            ensure_partitions(connection, layout, interval)
         with self._database.transaction() as connection:
             row = open_run(connection, run)
             if row.input_digest is None:
@@ -96,6 +94,18 @@ class Scores:
                     expected="a run that was extracted",
                     fix="freeze the rows first",
                 )
+            if row.score_digest is None:
+                copy_batches(
+                    connection,
+                    store_table(connection, layout.scores_table),
+                    stream.schema,
+                    batches,
+                    constants={"run_id": uuid.UUID(run_id)},
+                )
+            else:
+                for _ in batches:
+                    pass
+            digest = stream.digest()
             bound = binding(row.input_digest, package_sha256, digest.root, digest.rows)
             if row.score_digest is not None:
                 recorded = TableDigest.from_dict(row.score_digest)
@@ -108,12 +118,6 @@ class Scores:
                     examples=recorded.differences(digest) or [f"got package {package_sha256}"],
                     fix="fork the run and stage the scores there",
                 )
-            copy_in(
-                connection,
-                store_table(connection, layout.scores_table),
-                table,
-                constants={"run_id": uuid.UUID(run_id)},
-            )
             values = {
                 "rows_scored": digest.rows,
                 "score_digest": digest.to_dict(),
@@ -259,67 +263,3 @@ def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: I
     )
     driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)
     return query.as_string(driver)
-
-
-def _conform(scores: pa.Table, layout: ScoreLayout, where: str) -> pa.Table:
-    schema = layout.score_schema
-    if scores.column_names != schema.names:
-        raise StoreError(
-            "the score table has other columns than the model's",
-            where=where,
-            expected=", ".join(schema.names),
-            examples=[f"got {', '.join(scores.column_names)}"],
-            fix="give the key, the event time, score and (unless a regression) label, in this order",
-        )
-    try:
-        table = scores.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise StoreError(
-            f"the score table has other types than the model's: {error}",
-            where=where,
-            expected=", ".join(f"{field.name} {field.type}" for field in schema),
-        ) from None
-    if [field.type for field in scores.schema if pa.types.is_floating(field.type)] != [pa.float64()]:
-        # A cast from float32 would look exact and not be the model's bits.
-        raise StoreError("the score is not a float64", where=where, expected="score double")
-    return table
-
-
-def _refuse_outside(event_times: pa.ChunkedArray, interval: Interval, where: str) -> None:
-    extremes = pc.min_max(event_times).as_py()
-    for moment in (extremes["min"], extremes["max"]):
-        if moment is not None and moment not in interval:
-            raise StoreError(
-                f"an event time, {moment.isoformat()}, lies outside the run's interval",
-                where=where,
-                expected=f"moments in {interval}",
-                fix="check the event_time column of extract.sql",
-            )
-
-
-def _refuse_disorder(table: pa.Table, layout: ScoreLayout, where: str) -> None:
-    """Refuse rows that are not strictly ascending by key: out of order, or twice."""
-    if table.num_rows < 2:
-        return
-    equal = np.ones(table.num_rows - 1, dtype=bool)
-    ascending = np.zeros(table.num_rows - 1, dtype=bool)
-    for name, kind in layout.keys:
-        column = table[name].combine_chunks()
-        if kind == pa.string():
-            column = column.cast(pa.binary())  # compared by its bytes, like COLLATE "C"
-        elif kind == pa.bool_():
-            column = column.cast(pa.int16())
-        before, after = column.slice(0, table.num_rows - 1), column.slice(1)
-        ascending |= equal & pc.less(before, after).to_numpy(zero_copy_only=False)
-        equal &= pc.equal(before, after).to_numpy(zero_copy_only=False)
-    wrong = np.flatnonzero(~ascending)
-    if len(wrong):
-        keys = table.select(layout.key_names).slice(int(wrong[0]), 2).to_pylist()
-        twice = bool(equal[wrong[0]])
-        raise StoreError(
-            "a key occurs twice in the score table" if twice else "the score table is not ordered by key",
-            where=f"{where}, rows {wrong[0]:,} and {wrong[0] + 1:,}",
-            expected=f"rows ascending by {', '.join(layout.key_names)} (text by its bytes), each key once",
-            examples=[str(key) for key in keys],
-            fix="keep the order of the frozen input",
-        )

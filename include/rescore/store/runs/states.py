@@ -33,7 +33,7 @@ FACTS = (
     "airflow",
 )
 # What the scores were made of: fixed once they are staged.
-_BOUND = ("input_digest", "rows_extracted", "rows_quarantined", "rows_rejected")
+_BOUND = ("input_digest", "input_uri", "rows_extracted", "rows_quarantined", "rows_rejected")
 
 
 def binding(input_digest: str, package_sha256: str, score_digest: str, rows_scored: int) -> Sha256:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-import numpy as np
 import pyarrow as pa
 from psycopg2 import sql
 from sqlalchemy import Connection, insert, select, update
 
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
+from rescore.interval import Interval
 from rescore.spec import ModelSpec
 from rescore.store.database import Database, lock_by_name, run_sql, store_table, where_of
 from rescore.store.schema.score_table import ScoreLayout
@@ -119,24 +120,25 @@ def score_layout(connection: Connection, model: str) -> ScoreLayout:
     return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
 
 
-def ensure_partitions(connection: Connection, layout: ScoreLayout, event_times: pa.ChunkedArray) -> None:
-    """Create the months that ``event_times`` (no NULL) fall into.
+def ensure_partitions(connection: Connection, layout: ScoreLayout, interval: Interval) -> None:
+    """Create the months that event times within ``interval`` fall into.
 
     In a transaction of its own, not in the one that copies: the lock that attaching takes is short
     this way.
     """
-    months = np.unique(
-        event_times.cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]")
+    first, last = (
+        12 * moment.year + moment.month - 1
+        for moment in (interval.start, interval.end - timedelta(microseconds=1))
     )
-    if len(months) > _MAX_MONTHS:
+    if last - first >= _MAX_MONTHS:
         raise StoreError(
-            f"the event times of one run of {layout.model} span {len(months):,} months",
+            f"the interval of one run of {layout.model} spans {last - first + 1:,} months",
             expected=f"at most {_MAX_MONTHS}",
-            fix="check the event_time column of extract.sql",
+            fix="score shorter intervals",
         )
     statement = sql.SQL("SELECT {}(%s, %s)").format(store_table(connection, "ensure_partition"))
-    for month in months:
-        run_sql(connection, statement, (layout.model, f"{month}-01"))
+    for month in range(first, last + 1):
+        run_sql(connection, statement, (layout.model, f"{month // 12:04}-{month % 12 + 1:02}-01"))
 
 
 def _names(connection: Connection) -> list[str]:
