@@ -15,25 +15,37 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from rescore_airflow.icon import icon_address
 from rescore_airflow.timetable import ModelTimetable
 
 __all__ = ["RescorePlugin", "unless_installed"]
 
+_ICONS = {"icon": icon_address(), "icon_dark_mode": icon_address(dark=True)}
+
 
 class RescorePlugin(AirflowPlugin):
-    """The timetable, the page, and its place in the navigation."""
+    """The timetable, the page, and its places in the navigation and on the pages of DAGs and their runs."""
 
     name = "rescore"
     timetables = [ModelTimetable]  # noqa: RUF012 (as Airflow declares it)
     external_views = [  # noqa: RUF012
+        # In the navigation without a route of Airflow's: that would put the page into a frame that lets no
+        # link out. Addresses are relative: the UI has a <base>, so they hold below any [api] base_url.
+        {"name": "Rescore", "href": "rescore/", "destination": "nav", "nav_top_level": True, **_ICONS},
         {
             "name": "Rescore",
-            # Relative: the UI has a <base>, so it holds below any [api] base_url.
-            "href": "rescore/",
+            "href": "rescore/dags/{DAG_ID}",
             "url_route": "rescore",
-            "destination": "nav",
-            "nav_top_level": True,
-        }
+            "destination": "dag",
+            **_ICONS,
+        },
+        {
+            "name": "Rescore",
+            "href": "rescore/dags/{DAG_ID}/runs/{RUN_ID}",
+            "url_route": "rescore-run",
+            "destination": "dag_run",
+            **_ICONS,
+        },
     ]
 
     @cached_property

@@ -21,7 +21,8 @@ loaded, errors = plugins_manager._get_plugins()
 light = sorted(sys.modules)
 timetables = list(plugins_manager.get_timetables_plugins())
 mine = [p for p in loaded if p.name == "rescore"]
-views = [v["url_route"] for v in plugins_manager._get_ui_plugins()[0]]
+plugins_manager._get_ui_plugins()  # takes out what it refuses
+views = [[v["destination"], v.get("url_route"), v["href"]] for p in mine for v in p.external_views]
 print(json.dumps({
     "sources": [str(p.source) for p in mine], "errors": errors, "timetables": timetables, "views": views,
     "page": [m for m in light if m.startswith(("fastapi", "rescore_airflow.page.app", "pandas", "sklearn"))],
@@ -46,7 +47,11 @@ def test_the_entry_point_and_the_plugins_folder_register_once() -> None:
     assert "rescore_airflow.plugin" in str(found["sources"])
     assert found["errors"] == {}
     assert found["timetables"] == ["rescore_airflow.timetable.ModelTimetable"]
-    assert found["views"] == ["rescore"]
+    assert found["views"] == [
+        ["nav", None, "rescore/"],
+        ["dag", "rescore", "rescore/dags/{DAG_ID}"],
+        ["dag_run", "rescore-run", "rescore/dags/{DAG_ID}/runs/{RUN_ID}"],
+    ]
     assert found["page"] == [], "every task loads the plugins; the page is the API server's alone"
 
 

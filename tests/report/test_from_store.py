@@ -77,9 +77,9 @@ def test_performance_has_a_row_for_runs_whose_labels_are_to_come(bank: Bank) -> 
 def test_rows_set_aside_are_counted(bank: Bank) -> None:
     chart = from_store.extracted_rows_of(bank.ctx.store, "loans", 1)
     [run] = bank.ctx.store.history.runs("loans", 1)
-    assert run["rows_quarantined"] > 0
+    assert run.rows_quarantined > 0
     tops = {part["outcome"]: part["high"] for part in values(chart, "outcome") if part["high"] > 1}
-    assert tops["scored"] == run["rows_scored"]
+    assert tops["scored"] == run.rows_scored
     assert tops["quarantined"] == ROWS
 
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from rescore.report.comparison_page import (
         comparison_html,
     )
+    from rescore.report.days import (
+        Day,
+        days_of,
+        days_said,
+    )
     from rescore.report.drawing import (
         save,
         svg,
@@ -20,6 +25,10 @@ if TYPE_CHECKING:
     from rescore.report.drift_charts import (
         drift_heatmap,
         feature_distribution,
+    )
+    from rescore.report.due import (
+        Timeliness,
+        timeliness,
     )
     from rescore.report.from_store import (
         calibration_of,
@@ -30,6 +39,11 @@ if TYPE_CHECKING:
         performance_of,
         performance_rows,
         score_distribution_of,
+    )
+    from rescore.report.heat import (
+        HeatRow,
+        heat_rows,
+        heat_said,
     )
     from rescore.report.performance_charts import (
         calibration,
@@ -42,6 +56,12 @@ if TYPE_CHECKING:
     from rescore.report.run_list import (
         RunLine,
         run_lines,
+        run_lines_of,
+    )
+    from rescore.report.standing import (
+        Standing,
+        concerns_said,
+        standings,
     )
     from rescore.report.text_charts import (
         bar,
@@ -67,15 +87,22 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Day",
     "DriftWindow",
+    "HeatRow",
     "PerformancePoint",
     "RunLine",
+    "Standing",
+    "Timeliness",
     "age",
     "agreement",
     "bar",
     "calibration",
     "calibration_of",
     "comparison_html",
+    "concerns_said",
+    "days_of",
+    "days_said",
     "drift_heatmap",
     "drift_heatmap_of",
     "drift_report_of",
@@ -85,6 +112,8 @@ __all__ = [
     "extracted_rows_of",
     "feature_distribution",
     "feature_distribution_of",
+    "heat_rows",
+    "heat_said",
     "latest_performance_of",
     "model_pictures",
     "percent",
@@ -93,14 +122,17 @@ __all__ = [
     "plain",
     "realised_performance",
     "run_lines",
+    "run_lines_of",
     "save",
     "score_distribution",
     "score_distribution_of",
     "short",
     "span",
     "sparkline",
+    "standings",
     "strip",
     "svg",
+    "timeliness",
     "with_interval",
 ]
 
@@ -108,8 +140,10 @@ __getattr__ = lazy_names(
     __name__,
     {
         "comparison_page": ["comparison_html"],
+        "days": ["Day", "days_of", "days_said"],
         "drawing": ["save", "svg"],
         "drift_charts": ["drift_heatmap", "feature_distribution"],
+        "due": ["Timeliness", "timeliness"],
         "from_store": [
             "calibration_of",
             "drift_heatmap_of",
@@ -120,9 +154,11 @@ __getattr__ = lazy_names(
             "performance_rows",
             "score_distribution_of",
         ],
+        "heat": ["HeatRow", "heat_rows", "heat_said"],
         "performance_charts": ["calibration", "realised_performance"],
         "run_charts": ["extracted_rows", "score_distribution"],
-        "run_list": ["RunLine", "run_lines"],
+        "run_list": ["RunLine", "run_lines", "run_lines_of"],
+        "standing": ["Standing", "concerns_said", "standings"],
         "text_charts": ["bar", "sparkline", "strip"],
         "windows": [
             "DriftWindow",

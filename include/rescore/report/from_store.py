@@ -141,9 +141,17 @@ def performance_of(
 
 
 def performance_rows(
-    store: Store, model: str, last: int | None = None, *, by: str = "run", metric: str | None = None
+    store: Store,
+    model: str,
+    last: int | None = None,
+    *,
+    by: str = "run",
+    metric: str | None = None,
+    windows: Sequence[DriftWindow] | None = None,
 ) -> tuple[str, list[PerformancePoint]]:
     """The metric and, of each run or week, how it came true and how it was expected; oldest first.
+
+    ``windows`` are the model's last ones, where the caller has read them already.
 
     Raises
     ------
@@ -165,7 +173,7 @@ def performance_rows(
     points = {(one.interval_start, one.interval_end): _point(one, metric) for one in measured}
     if by == "run":
         # Runs without labels yet: what their scores alone promise.
-        for window in drift_windows(store, model, last):
+        for window in drift_windows(store, model, last) if windows is None else windows:
             bounds = (window.interval_start, window.interval_end)
             if window.published and bounds not in points:
                 expected = window.report.estimated.get(metric, Measure())

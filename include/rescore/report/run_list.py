@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from rescore.report.wording import age, span
 if TYPE_CHECKING:
     from rescore.store import Run, Store
 
-__all__ = ["RunLine", "run_lines"]
+__all__ = ["RunLine", "run_lines", "run_lines_of"]
 
 #: A run that has made no progress for so long was killed: no task of ours waits within one.
 ABANDONED_AFTER = timedelta(days=1)
@@ -71,7 +72,12 @@ def run_lines(store: Store, model_name: str, last: int, *, timezone: str, now: d
     now : datetime
         Aware; ages count from it.
     """
-    return [_line(run, timezone, now) for run in store.runs.latest(model_name, last)]
+    return run_lines_of(store.runs.latest(model_name, last), timezone=timezone, now=now)
+
+
+def run_lines_of(runs: Iterable[Run], *, timezone: str, now: datetime) -> list[RunLine]:
+    """Some runs as lines, in their order; see :func:`run_lines`."""
+    return [_line(run, timezone, now) for run in runs]
 
 
 def _line(run: Run, timezone: str, now: datetime) -> RunLine:

@@ -31,6 +31,7 @@ from rescore.store.report_records import (
     StoredReproduction,
     WeekPerformance,
 )
+from rescore.store.runs.overview import Outcome, Reach
 from rescore.store.store import Store
 
 __all__ = [
@@ -44,9 +45,11 @@ __all__ = [
     "IntervalDrift",
     "IntervalRun",
     "ModelStatus",
+    "Outcome",
     "Package",
     "Pin",
     "Publication",
+    "Reach",
     "Run",
     "RunHandle",
     "RunPerformance",

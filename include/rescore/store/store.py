@@ -15,6 +15,7 @@ from rescore.store.packages.signatures import Signatures
 from rescore.store.packages.snapshots import Snapshots
 from rescore.store.runs.excluded import Excluded
 from rescore.store.runs.history import History
+from rescore.store.runs.overview import Overview
 from rescore.store.runs.publications import Publications
 from rescore.store.runs.reports import Reports
 from rescore.store.runs.runs import Runs
@@ -60,6 +61,8 @@ class Store:
         Models over time.
     chain : Chain
         What happened, entry by entry, so that a change of it shows.
+    overview : Overview
+        Many models at once.
 
     Examples
     --------
@@ -88,6 +91,7 @@ class Store:
         self.publications = Publications(self.database)
         self.history = History(self.database)
         self.chain = Chain(self.database)
+        self.overview = Overview(self.database)
 
     def __repr__(self) -> str:
         return f"Store({self.database.where!r}, {self.database.store_schema!r})"

@@ -14,7 +14,6 @@ from rescore.cli import main
 from rescore.errors import NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.settings import Settings
-from rescore_airflow.page.overview import model_overview
 
 NAMES = ("HOME", "MODELS", "DATABASE_URL", "CONNECTION_SOURCE")
 NO_HISTORY = "the source keeps no history (known_by: none): only frozen rows prove what was scored"
@@ -108,8 +107,7 @@ def test_a_source_without_history_is_said_wherever_the_model_is_shown(visits, mo
     assert "it has rewritten 1: " in _status(capsys)
     assert "1 changed in x, 0 more, 0 fewer" in _status(capsys)
 
-    shown = model_overview(ctx, "visit", 5, now=datetime.now(UTC))
-    assert str(shown.history).startswith(NO_HISTORY)
+    assert str(pipeline.history(ctx, "visit", last=0)).startswith(NO_HISTORY), "as the page says it"
 
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE visit RENAME TO moved")

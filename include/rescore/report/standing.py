@@ -1,0 +1,228 @@
+"""How every model stands, one value a model: what the page's first screen and ``rescore models`` show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from rescore.errors import RescoreError
+from rescore.performance import LatestPerformance
+from rescore.report.days import Day, day_state, days_of
+from rescore.report.due import Timeliness, timeliness
+from rescore.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from rescore.store import Outcome, Pin, Reach, Store
+
+__all__ = ["STRIP_DAYS", "Concern", "Standing", "concerns_said", "standings"]
+
+#: Days of verdicts beside each model.
+STRIP_DAYS = 30
+
+#: What may need a person, the most urgent first.
+Concern = Literal[
+    "broken", "outage", "failed", "held", "late", "approval", "unpinned", "worse", "consequential", "drifted"
+]
+_URGENT_FIRST: tuple[Concern, ...] = get_args(Concern)
+
+#: How a count of models is said: of one, of several.
+_SAID: dict[Concern, tuple[str, str]] = {
+    "broken": ("can't be read", "can't be read"),
+    "outage": ("outage", "outages"),
+    "failed": ("failed", "failed"),
+    "held": ("held", "held"),
+    "late": ("late", "late"),
+    "approval": ("approval waits", "approvals wait"),
+    "unpinned": ("without a package", "without a package"),
+    "worse": ("performs worse", "perform worse"),
+    "consequential": ("consequential drift", "consequential drifts"),
+    "drifted": ("drifted", "drifted"),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One model as it stands now.
+
+    Attributes
+    ----------
+    name, owner, description, timezone : str
+        As declared; ``timezone`` is the model's clock.
+    concerns : tuple of str
+        What may need a person, the most urgent first; empty if all is well.
+    reach : Reach or None
+        How far its published scores reach.
+    due : Timeliness or None
+        When the next ones are due; None if the folder can't be read.
+    pin : Pin or None
+        The package that scores.
+    held : int
+        Runs that wait for a person.
+    approvals : int
+        What waits for an answer in Airflow.
+    verdict, sentence : str
+        Of the latest interval that was looked at.
+    performance : LatestPerformance or None
+        How the last days with labels came true.
+    days : tuple of Day
+        The last days, oldest first.
+    problem : str
+        Why the model can't be read, else empty.
+    """
+
+    name: str
+    owner: str = ""
+    description: str = ""
+    timezone: str = "UTC"
+    concerns: tuple[Concern, ...] = ()
+    reach: Reach | None = None
+    due: Timeliness | None = None
+    pin: Pin | None = None
+    held: int = 0
+    approvals: int = 0
+    verdict: str = ""
+    sentence: str = ""
+    performance: LatestPerformance | None = None
+    days: tuple[Day, ...] = ()
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """The most urgent concern, else ``ok``, or ``new`` before the first publication."""
+        return self.concerns[0] if self.concerns else "ok" if self.reach is not None else "new"
+
+    @property
+    def urgency(self) -> tuple[int, str]:
+        """The worst first, then by name."""
+        place = _URGENT_FIRST.index(self.concerns[0]) if self.concerns else len(_URGENT_FIRST)
+        return place, self.name
+
+
+def standings(
+    store: Store,
+    declared: Mapping[str, ModelSpec | RescoreError],
+    *,
+    now: datetime,
+    approvals: Mapping[str, int] | None = None,
+) -> list[Standing]:
+    """How each of some models stands, the worst first. As many queries for forty models as for one.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    declared : mapping of str to ModelSpec or RescoreError
+        Of each model what its folder declares, or why it can't be read.
+    now : datetime
+        Aware.
+    approvals : mapping of str to int, optional
+        Model to what waits for an answer elsewhere.
+
+    Raises
+    ------
+    StoreError
+        The store is down or not migrated.
+    """
+    specs = {name: spec for name, spec in declared.items() if isinstance(spec, ModelSpec)}
+    names, overview = list(specs), store.overview
+    reaches, pins, held = overview.reaches(names), overview.pins(names), overview.held(names)
+    performances = overview.performances(names)
+    # What is looked at ends now, or where the schedule or its scores end.
+    ends = {name: _last_moment(spec, reaches.get(name), now) for name, spec in specs.items()}
+    outcomes = overview.outcomes({name: end - timedelta(days=STRIP_DAYS + 1) for name, end in ends.items()})
+    found = [
+        Standing(name, problem=str(error), concerns=("broken",))
+        for name, error in declared.items()
+        if isinstance(error, RescoreError)
+    ]
+    for name, spec in specs.items():
+        schedule, reach = spec.schedule.schedule(), reaches.get(name)
+        due = timeliness(schedule, None if reach is None else reach.interval.end, now)
+        latest = outcomes[name][-1] if outcomes[name] else None
+        latest_performance = performances.get(name)
+        performance = None if latest_performance is None else LatestPerformance.from_dict(latest_performance)
+        waiting = (approvals or {}).get(name, 0)
+        judged = latest if latest is not None and latest.verdict is not None else reach
+        found.append(
+            Standing(
+                name,
+                owner=spec.owner,
+                description=spec.description,
+                timezone=spec.schedule.timezone,
+                concerns=_concerns(
+                    latest,
+                    due,
+                    (judged.verdict if judged else None) or "",
+                    performance,
+                    held=held.get(name, 0),
+                    approvals=waiting,
+                    pinned=name in pins,
+                    begun=reach is not None or latest is not None,
+                ),
+                reach=reach,
+                due=due,
+                pin=pins.get(name),
+                held=held.get(name, 0),
+                approvals=waiting,
+                verdict=(judged.verdict if judged else None) or "",
+                sentence=(judged.sentence if judged else None) or "",
+                performance=performance,
+                days=tuple(
+                    days_of(
+                        schedule,
+                        outcomes[name],
+                        last=ends[name].astimezone(ZoneInfo(spec.schedule.timezone)).date(),
+                        count=STRIP_DAYS,
+                        now=now,
+                    )
+                ),
+            )
+        )
+    return sorted(found, key=lambda one: one.urgency)
+
+
+def concerns_said(found: Sequence[Standing]) -> list[tuple[Concern, int, str]]:
+    """Of each concern that any model has: its name, how many have it, and that in words."""
+    counted = Counter(concern for one in found for concern in one.concerns)
+    return [
+        (concern, counted[concern], _SAID[concern][counted[concern] != 1])
+        for concern in _URGENT_FIRST
+        if counted[concern]
+    ]
+
+
+def _last_moment(spec: ModelSpec, reach: Reach | None, now: datetime) -> datetime:
+    end = spec.schedule.schedule().end
+    if end is None or end > now:
+        return now
+    return max(end - timedelta(seconds=1), *([] if reach is None else [reach.interval.end]))
+
+
+def _concerns(
+    latest: Outcome | None,
+    due: Timeliness,
+    verdict: str,
+    performance: LatestPerformance | None,
+    *,
+    held: int,
+    approvals: int,
+    pinned: bool,
+    begun: bool,
+) -> tuple[Concern, ...]:
+    state = None if latest is None else day_state(latest)
+    said: dict[Concern, bool] = {
+        "outage": state == "outage",
+        "failed": state == "failed",
+        "late": due.late and begun,
+        "held": held > 0,
+        "approval": approvals > 0,
+        "unpinned": not pinned,
+        "worse": performance is not None and performance.verdict != "ok",
+        "consequential": verdict == "consequential",
+        "drifted": verdict == "drifted",
+    }
+    return tuple(concern for concern in _URGENT_FIRST if said.get(concern))

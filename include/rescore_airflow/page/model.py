@@ -1,0 +1,129 @@
+"""One model: its calendar, its drift, its performance, its runs, packages and pins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rescore.errors import ParameterError
+from rescore.report import (
+    Day,
+    concerns_said,
+    days_of,
+    drift_windows,
+    heat_rows,
+    heat_said,
+    performance_rows,
+    run_lines,
+    standings,
+)
+from rescore_airflow.page.plots import performance_plot, score_plot
+
+if TYPE_CHECKING:
+    from rescore.pipeline import Context
+    from rescore.spec import ModelSpec
+
+__all__ = ["MANY", "model_values"]
+
+#: Runs listed, and features in the heat map, unless all are asked for.
+FEW, MANY = 12, 100
+#: Windows in pictures over time.
+WINDOWS = 60
+#: Days of the calendar, in whole weeks.
+CALENDAR_DAYS = 371
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A year of days in columns of weeks, from a Monday on.
+
+    Attributes
+    ----------
+    days : tuple of Day
+        Oldest first.
+    months : tuple of (str, int)
+        Above the columns: name, and in which column it begins.
+    """
+
+    days: tuple[Day, ...]
+    months: tuple[tuple[str, int], ...]
+
+
+def model_values(
+    ctx: Context, spec: ModelSpec, *, now: datetime, approvals: Mapping[str, int], everything: bool
+) -> dict[str, Any]:
+    """What the template shows of a model.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    spec : ModelSpec
+        The model.
+    now : datetime
+        Aware.
+    approvals : mapping of str to int
+        As for :func:`rescore.report.standings`.
+    everything : bool
+        All features and many runs instead of few.
+    """
+    from rescore.pipeline import history
+
+    [standing] = standings(ctx.store, {spec.name: spec}, now=now, approvals=approvals)
+    windows = drift_windows(ctx.store, spec.name, WINDOWS)
+    rows, features = heat_rows(windows, None if everything else FEW)
+    packages = ctx.store.packages.of_model(spec.name)[::-1]
+    pinned = standing.pin
+    manifest = next((one.manifest for one in packages if pinned and one.sha256 == pinned.sha256), {})
+    plots = [_performance(ctx, spec.name, manifest, by, windows) for by in ("week", "run")]
+    comparisons = ctx.store.comparisons.of_model(spec.name)
+    return {
+        "model": standing,
+        "spec": spec,
+        "now": now,
+        "concerns": [said for _, _, said in concerns_said([standing])],
+        "history": history(ctx, spec.name, last=0),  # a page that is only looked at leaves the source alone
+        "calendar": _calendar(ctx, spec, standing.days[-1].day, now),
+        "windows": windows,
+        "heat": rows,
+        "heat_said": heat_said(rows),
+        "features": features,
+        "plots": [plot for plot in (*plots, score_plot(windows, spec.output.unit)) if plot is not None],
+        "runs": run_lines(
+            ctx.store, spec.name, MANY if everything else FEW, timezone=spec.schedule.timezone, now=now
+        ),
+        "packages": packages,
+        "metrics": [*dict.fromkeys(name for one in packages for name in one.manifest.get("metrics", {}))][:4],
+        "uses": ctx.store.overview.uses(spec.name),
+        "pins": ctx.store.pins.of_model(spec.name),
+        "comparisons": comparisons[: MANY if everything else FEW],
+        "everything": everything,
+    }
+
+
+def _calendar(ctx: Context, spec: ModelSpec, last: date, now: datetime) -> Calendar:
+    schedule = spec.schedule.schedule()
+    zone = ZoneInfo(spec.schedule.timezone)
+    last = max(last, now.astimezone(zone).date()) if schedule.end is None else last
+    end_of_week = last + timedelta(days=6 - last.weekday())
+    since = datetime(last.year, last.month, last.day, tzinfo=zone) - timedelta(days=CALENDAR_DAYS + 1)
+    outcomes = ctx.store.overview.outcomes({spec.name: since})[spec.name]
+    days = days_of(schedule, outcomes, last=end_of_week, count=CALENDAR_DAYS, now=now)
+    months = [
+        (f"{one.day:%b}", number // 7)
+        for number, one in enumerate(days)
+        if one.day.day <= 7 and one.day.weekday() == 0
+    ]
+    return Calendar(tuple(one for one in days if one.day <= last), tuple(months))
+
+
+def _performance(ctx: Context, name: str, manifest: Mapping[str, Any], by: str, windows: list[Any]) -> Any:
+    try:
+        metric, points = performance_rows(ctx.store, name, WINDOWS, by=by, windows=windows)
+    except ParameterError:
+        return None
+    expected = manifest.get("metrics", {}).get(metric)
+    return performance_plot(metric, points, f"Performance by {by}: {metric}", expected)

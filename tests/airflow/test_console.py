@@ -1,0 +1,354 @@
+"""The console: what its pages say, and who may read them; on a real server: ``test_page``."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from fastapi.routing import APIRoute
+
+from rescore.local import LocalPostgres
+from rescore.store import Store
+from rescore_airflow.page import create_page
+from rescore_airflow.page.approvals import Approval, open_approvals
+from tests.airflow.console import KINDS, Console, prepare_airflow
+from tests.shared.fleet import FEATURES, Fleet, model_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+
+DAYS = 20
+
+
+@pytest.fixture(scope="module")
+def console(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """Eight models of 20 days: two are late, one had an outage, one is held."""
+    home = tmp_path_factory.mktemp("console")
+    url = postgres_server.create_database("console", template="rescore_template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESCORE_MODELS", str(home / "models"))
+        patch.setenv("RESCORE_HOME", str(home))
+        patch.setenv("RESCORE_DATABASE_URL", url)
+        patch.setattr("rescore_airflow.connections._airflow_connection", lambda connection_id: None)
+        store = Store(url)
+        store.schema.migrate()
+        fleet = Fleet(store, home / "models")
+        names = fleet.fill(8, DAYS)
+        prepare_airflow([f"{kind}_{name}" for name in names for kind in KINDS] + ["other"])
+        asked = [Approval(f"train_{names[0]}", "manual__1", "approve", "a package", datetime.now(UTC))]
+        app = create_page(approvals=lambda dag_ids: [one for one in asked if one.dag_id in dag_ids])
+        yield Console(app, store, fleet, home / "models", names)
+        store.close()
+
+
+def rows(page: str) -> list[str]:
+    """The models in the order of the lines."""
+    return re.findall(r'<td class="name"[^>]*><a href="score_(\w+)">', page)
+
+
+def test_every_route_is_for_those_who_may_read_the_dag_alone(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who may see a comparison is looked at here; how one is drawn, where packages are really compared.
+    monkeypatch.setattr("rescore.report.comparison_html", str, raising=False)
+    name = console.names[0]
+    run_id = console.store.runs.latest(name, 1)[0].run_id
+    packages = console.store.packages.of_model(name)
+    comparison = console.store.comparisons.add(
+        model=name,
+        champion_sha256=packages[0].sha256,
+        challenger_sha256=packages[1].sha256,
+        snapshot_digest="sha256:" + "0" * 64,
+        report={"model": name, "champion": {"version": "1.0.0"}, "challenger": {"version": "1.0.1"}},
+    )
+    known = {
+        "dag_id": f"score_{name}",
+        "run_id": run_id,
+        "feature": "wind",
+        "version": "1.0.1",
+        "comparison_id": str(comparison),
+        "dag_run": "manual__1",
+    }
+    routes = [route for route in console.app.routes if isinstance(route, APIRoute)]
+    assert len(routes) == len(console.app.routes), "nothing is mounted that this test does not see"
+    for route in routes:
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda found: known[found[1]], route.path)
+        assert route.methods == {"GET"}, (
+            f"{path}: a form that changes something needs a guard against forgery"
+        )
+        for role, expected in (("anonymous", {401}), (None, {403})):
+            answer = console.client(role).get(path)
+            assert answer.status_code in expected, (path, role)
+            assert answer.headers["content-type"].startswith("text/html"), (path, role)
+            assert name not in answer.text, (path, role)
+        for role in ("viewer", "admin"):
+            assert console.client(role).get(path).status_code in {200, 303}, (path, role)
+        for method in ("post", "put", "patch", "delete"):
+            assert getattr(console.client("admin"), method)(path).status_code == 405, (path, method)
+
+
+def test_a_forged_token_opens_nothing(console: Console) -> None:
+    client = console.client("admin")
+    token = client.cookies["_token"]
+    client.cookies.set("_token", token[:-6] + "AAAAAA")
+    assert client.get("/").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/score_nothing", "/docs", "/openapi.json", "/a/b/c/d"])
+def test_what_is_not_there_is_a_page_too(console: Console, path: str) -> None:
+    answer = console.client().get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Not found" in answer.text
+    home = re.findall(r'href="((?:\.\./)*(?:\./)?)">Models', answer.text)
+    assert home == ["../" * (path.count("/") - 1) or "./"]
+
+
+def test_a_word_where_a_number_belongs_is_not_found(console: Console) -> None:
+    answer = console.client().get(f"/score_{console.names[0]}/comparisons/x")
+    assert answer.status_code == 404 and "<h1>Not found" in answer.text
+
+
+def test_nothing_comes_from_elsewhere_and_no_script_runs(console: Console) -> None:
+    name = console.names[1]
+    run_id = console.store.runs.latest(name, 1)[0].run_id
+    for path in ("/", f"/score_{name}", f"/score_{name}/runs/{run_id}", f"/score_{name}/features/wind",
+                 f"/score_{name}/packages/1.0.1"):  # fmt: skip
+        answer = console.client().get(path)
+        assert "default-src 'none'" in answer.headers["content-security-policy"], path
+        for elsewhere in ("http://", "https://", "<script", " src=", "onclick"):
+            assert elsewhere not in answer.text, path
+        assert answer.text.count("<h1>") == 1, path
+
+
+def test_the_worst_comes_first_and_counts_are_filters(console: Console) -> None:
+    page = console.get("/")
+    ordered = rows(page)
+    assert ordered[:2] == [console.names[7], console.names[5]], "the outage, then what is held"
+    assert ordered[2] == console.names[3], "late"
+    assert "8 models" in page
+    for concern, said in (
+        ("outage", "1 outage"),
+        ("held", "1 held"),
+        ("late", "3 late"),
+        ("approval", "1 approval waits"),
+    ):
+        assert f'href="?show={concern}">{said}</a>' in page
+    assert rows(console.get("/?show=held")) == [console.names[5]]
+    assert rows(console.get("/?show=approval")) == [console.names[0]]
+    assert rows(console.get("/?q=HOUSE logist")) == []
+    assert rows(console.get("/?q=loan risk")) == ["loan_default"]
+    assert rows(console.get("/?sort=name")) == sorted(console.names)
+    assert "No model fits" in console.get("/?q=nothing%20at%20all")
+
+
+def test_a_filter_keeps_what_was_searched_and_sorted(console: Console) -> None:
+    page = console.get("/?q=a&sort=name&show=late")
+    assert 'href="?show=outage&amp;q=a&amp;sort=name"' in page
+    assert 'href="?q=a&amp;sort=name"' in page, "all models"
+    assert '<input type="hidden" name="show" value="late">' in page
+
+
+def test_what_somebody_searches_is_only_text(console: Console) -> None:
+    page = console.get("/?q=%22%3E%3Cscript%3E&show=%3Cb%3E&sort=%3Cb%3E")
+    assert "<script>" not in page and "<b>" not in page
+
+
+def test_a_strip_says_its_days_in_words(console: Console) -> None:
+    page = console.get(f"/?q={console.names[7]}")
+    strip = re.search(r'class="strip" role="img" aria-label="([^"]+)"', page)
+    assert strip is not None
+    assert re.search(r"1 outage \(\d+ \w+\)", strip[1]) and "1 gap" in strip[1]
+
+
+def test_a_model_links_its_days_its_flags_and_its_runs(console: Console) -> None:
+    name = console.names[7]
+    page = console.get(f"/score_{name}")
+    outage = console.store.runs.latest(name, 1)[0]
+    assert f'class="outage" href="./score_{name}/runs/{outage.run_id}"' in page
+    assert "superseded" in page
+    assert "wind, visibility are missing in 100 % of rows" in page
+    assert f'href="./score_{name}/features/wind?run={outage.run_id}"' in page
+    first = re.findall(rf'<th scope="row"><a href="./score_{name}/features/(\w+)"', page)
+    assert set(first[:2]) <= {"wind", "visibility", "weight"}, "what was flagged or broken comes first"
+    assert len(first) < len(FEATURES) and f"All {len(FEATURES) + 1} features" in page
+    assert len(re.findall(r'<th scope="row">', console.get(f"/score_{name}?all=1"))) == len(FEATURES) + 1
+    assert "on the hold-out it was 0.813" in page, "the picture's finding in words"
+    assert "betters auc by .012" in page and "grace" in page
+
+
+def test_a_calm_window_has_no_dark_cell(console: Console) -> None:
+    """A season moves a feature's effect in windows that are ok; the cell's shade is how unusual that is."""
+    page = console.get(f"/score_{console.names[0]}?all=1")
+    dark = re.findall(r'<td class="h4([^"]*)"', page)
+    assert all("flagged" in more or "broken" in more for more in dark)
+
+
+def test_a_run_shows_its_way_from_the_source_to_consumers(console: Console) -> None:
+    name = console.names[7]
+    published = console.store.runs.published(name, last=1)[0]
+    page = console.get(f"/score_{name}/runs/{published.run_id}")
+    assert published.publication is not None
+    for shown in (
+        published.input_digest,
+        published.score_digest,
+        published.package_sha256,
+        published.query_sha256,
+    ):
+        assert str(shown) in page
+    assert f"number {published.publication.sequence}" in page
+    assert "rows: carrier has no value" in page
+    assert f'href="../../../dags/score_{name}/runs/scheduled__' in page
+    assert "extract</a>" in page, "the log of the task"
+    stopped = console.get(f"/score_{name}/runs/{console.store.runs.latest(name, 1)[0].run_id}")
+    assert f"publish_{name}" in stopped and "To publish it all the same" in stopped
+
+
+def test_a_proof_and_a_superseded_run_are_said(console: Console) -> None:
+    name = console.names[1]
+    [again] = [one for one in console.store.overview.outcomes({name: datetime(2020, 1, 1, tzinfo=UTC)})[name]
+               if one.publications > 1]  # fmt: skip
+    console.store.reports.record_reproduction(again.run_id, "identical", {"scope": "run"})
+    assert "identical" in console.get(f"/score_{name}/runs/{again.run_id}")
+    [before] = [
+        one for one in console.store.runs.latest(name, interval=again.interval) if one.run_id != again.run_id
+    ]
+    assert "Superseded" in console.get(f"/score_{name}/runs/{before.run_id}")
+
+
+def test_a_run_of_another_model_is_not_shown(console: Console) -> None:
+    one, other = console.names[:2]
+    run_id = console.store.runs.latest(other, 1)[0].run_id
+    for path in (
+        f"/score_{one}/runs/{run_id}",
+        f"/score_{one}/features/wind?run={run_id}",
+        f"/score_{one}/runs/x",
+    ):
+        answer = console.client().get(path)
+        assert answer.status_code == 404, path
+
+
+def test_a_package_says_what_changed_and_what_it_scored(console: Console) -> None:
+    page = console.get(f"/score_{console.names[0]}/packages/1.0.1")
+    assert "<del>200</del>" in page and "<ins>400</ins>" in page
+    assert "published runs" in page and "betters auc by .012" in page
+    assert "It is the first package" in console.get(f"/score_{console.names[0]}/packages/1.0.0")
+    assert "<ins>200</ins>" in console.get(f"/score_{console.names[0]}/packages/1.0.0?against=1.0.1")
+
+
+def test_airflow_leads_to_a_model_and_to_the_run_that_a_dag_run_made(console: Console) -> None:
+    name = console.names[2]
+    run = console.store.runs.latest(name, 1)[0]
+    assert run.airflow is not None
+    client = console.client()
+    answer = client.get(f"/dags/score_{name}/runs/{run.airflow['run_id']}")
+    assert (
+        answer.status_code == 303 and answer.headers["location"] == f"../../../score_{name}/runs/{run.run_id}"
+    )
+    assert client.get(f"/dags/train_{name}").headers["location"] == f"../score_{name}"
+    assert client.get(f"/dags/train_{name}/runs/manual__1").headers["location"] == f"../../../score_{name}"
+    assert client.get("/dags/other").status_code == 404
+
+
+def test_inside_airflows_frame_no_link_leads_out_of_it(console: Console) -> None:
+    """The frame refuses them, so a link would be one that does nothing."""
+    name = console.names[2]
+    assert f'href="./../dags/train_{name}"' in console.get(f"/score_{name}")
+    framed = console.get(f"/score_{name}", **{"Sec-Fetch-Dest": "iframe"})
+    assert "../dags/" not in framed and f"train_{name}" in framed
+
+
+def test_one_clock_and_utc_on_hover(console: Console) -> None:
+    reach = console.store.overview.reaches(console.names)[console.names[0]]
+    page = console.get(f"/score_{console.names[0]}")
+    assert "Europe/Berlin" in page
+    assert f'title="{reach.interval.end:%Y-%m-%d %H:%M} UTC">' in page
+    assert re.search(r'UTC">\d+ \w+ 04:00</time>', page), "the schedule's own hour"
+
+
+def test_a_wrong_folder_is_a_line_and_a_page_of_its_own(console: Console) -> None:
+    model_folder(console.models, "broken")
+    folder = console.models / "broken"
+    try:
+        (folder / "extract.sql").write_bytes(b"-- caf\xe9")
+        prepare_airflow(["score_broken"])
+        assert rows(console.get("/"))[0] == "broken"
+        answer = console.client().get("/score_broken")
+        assert answer.status_code == 503 and "extract.sql is not UTF-8" in answer.text
+    finally:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def test_a_store_that_is_not_migrated_says_what_to_do(
+    console: Console, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    answer = console.client().get("/")
+    assert answer.status_code == 503
+    assert "rescore store migrate" in answer.text
+
+
+def test_requests_share_one_connection(console: Console) -> None:
+    for _ in range(5):
+        console.get(f"/score_{console.names[0]}")
+    connection = psycopg2.connect(console.store.database.libpq_url)
+    console.store.close()
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rescore'"
+            " AND datname = current_database()"
+        )
+        assert cursor.fetchone() == (1,)
+    connection.close()
+
+
+def test_a_page_takes_little_of_the_processor(console: Console) -> None:
+    """Half a second bounds what forty models or a year may cost; ``bench/page.py`` measures both."""
+    for path in ("/", f"/score_{console.names[0]}"):
+        console.get(path)
+        began = time.process_time()
+        console.get(path)
+        assert time.process_time() - began < 0.5, path
+
+
+def test_questions_that_wait_are_read_from_airflow(console: Console) -> None:
+    from airflow.utils.session import create_session
+
+    dag_id, asked = f"train_{console.names[3]}", datetime.now(UTC) - timedelta(hours=1)
+    with create_session() as session:
+        run = DagRun(dag_id=dag_id, run_id="manual__approve", run_type="manual")
+        session.add(run)
+        session.flush()
+        for state, answered in (("awaiting_input", None), ("awaiting_input", asked), ("failed", None)):
+            session.execute(
+                TaskInstance.__table__.insert().values(
+                    id=(ti := uuid4()),
+                    dag_id=dag_id,
+                    run_id="manual__approve",
+                    task_id=f"approve_{state}_{answered is None}",
+                    map_index=-1,
+                    state=state,
+                    pool="default_pool",
+                    pool_slots=1,
+                    custom_operator_name="",
+                )
+            )
+            session.add(
+                HITLDetail(
+                    ti_id=ti, options=["Approve"], subject="a package", params={}, responded_at=answered
+                )
+            )
+    found = open_approvals([dag_id, "train_nothing"])
+    assert [(one.dag_id, one.dag_run, one.task_id) for one in found] == [
+        (dag_id, "manual__approve", "approve_awaiting_input_True")
+    ]
+    assert open_approvals([]) == []

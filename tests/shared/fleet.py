@@ -1,0 +1,502 @@
+"""A store with many models and many runs, written into its tables at once: for what shows them.
+
+No row is scored: what a run records is made up, of the shape and the size that real runs record it in.
+Tests, ``bench/page.py`` and ``scripts/console_pictures.py`` fill their store with it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import insert, text
+
+from rescore.drift import DriftReport
+from rescore.interval import Interval, Schedule
+from rescore.performance import PerformanceReport
+from rescore.sha256 import bytes_sha256
+from rescore.store import Store
+from rescore.store.schema import tables  # what fills the store's tables has to know them
+
+__all__ = ["FEATURES", "Fleet", "model_folder"]
+
+_GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "parcel_delay-1.0.0-py3-none-any.whl"
+
+FEATURES = (
+    *("distance", "stops", "weight", "volume", "carrier", "weekday", "hour", "wind", "temperature", "rain"),
+    *("visibility", "humidity", "pressure", "depot_load", "depot_staff", "driver_years", "vehicle_age"),
+    *("late_7d", "late_28d", "parcels_same_day", "holiday", "zone", "price", "discount", "promised_days"),
+    *("customer_years", "returns"),
+)
+
+_NAMES = (
+    *("parcel_delay", "loan_default", "churn_retail", "churn_business", "house_price", "flight_delay"),
+    *("fraud_card", "fraud_transfer", "claim_size", "claim_fraud", "energy_demand", "solar_output"),
+    *("staff_demand", "stock_out", "price_elasticity", "basket_size", "coupon_use", "email_click"),
+    *("lead_score", "call_volume", "ticket_topic", "machine_failure", "pump_wear", "route_time"),
+    *("seat_load", "no_show", "late_payment", "credit_limit", "recovery_rate", "fuel_use", "tyre_wear"),
+    *("water_demand", "heat_loss", "crop_yield", "bed_days", "readmission", "drug_demand", "visit_length"),
+    *("donor_gift", "course_dropout"),
+)
+_SCHEDULE = Schedule("0 4 * * *", "Europe/Berlin")
+_OWNERS = ("logistics", "risk", "marketing", "pricing", "operations")
+
+_YAML = """\
+name: {name}
+version: "1.0"
+owner: {owner}
+description: {description}
+source:
+  connection: bank
+  key: [parcel]
+  event_time: asked_at
+  known_by: {{column: recorded_at}}
+features:
+{features}
+target: {{name: late, kind: binary, delay: 48h}}
+output: {{name: probability, unit: probability, meaning: probability that the parcel is late}}
+schedule: {{cron: "{cron}", timezone: {timezone}, start: 2020-01-01}}
+training: {{intervals: 30, seed: 1}}
+drift: {{effect_floor: 0.02, on_drift: hold, acts_on: consequential}}
+"""
+
+
+def model_folder(
+    models: Path, name: str, *, owner: str = "logistics", timezone: str = "Europe/Berlin"
+) -> None:
+    """Write a model folder of the declaration that every model of a fleet has."""
+    folder = models / name
+    folder.mkdir(parents=True)
+    features = "\n".join(f"  - {{name: {feature}, kind: numeric}}" for feature in FEATURES)
+    described = f"Whether {name.replace('_', ' ')} matters today"
+    declared = _YAML.format(
+        name=name, owner=owner, timezone=timezone, features=features, description=described, cron="0 4 * * *"
+    )
+    (folder / "model.yaml").write_text(declared)
+    for query in ("extract.sql", "labels.sql"):
+        (folder / query).write_text("SELECT 1 WHERE :interval_start < :interval_end AND :as_of IS NOT NULL\n")
+    for module in ("pipeline.py", "expectations.py"):
+        (folder / module).write_text('"""Never run."""\n')
+
+
+@dataclass
+class Fleet:
+    """Models of one store, each with daily runs up to today.
+
+    Parameters
+    ----------
+    store : Store
+        Migrated; its user has to be a superuser, as the tables' triggers are passed over.
+    models : Path
+        Where the model folders are written.
+    now : datetime
+        The last run of a model ended at or before it.
+    """
+
+    store: Store
+    models: Path
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seed: int = 1
+
+    def fill(self, count: int, days: int) -> list[str]:
+        """``count`` models with ``days`` runs each; the first ones have something to worry about.
+
+        In order: two are late, one has an outage, three are held, one failed, one has no package, two
+        drifted, one performs worse; the rest are ok.
+        """
+        names = list(_NAMES[:count])
+        for number, name in enumerate(names):
+            model_folder(self.models, name, owner=_OWNERS[number % len(_OWNERS)])
+            self.model(name, days, _FATES.get(number, "ok"), seed=self.seed + number)
+        return names
+
+    def model(self, name: str, days: int, fate: str = "ok", *, seed: int = 1) -> None:
+        """One model's packages, pins and runs."""
+        rng = np.random.default_rng(seed)
+        manifests = _manifests(name)
+        ends = [one.end for one in _SCHEDULE.last_intervals(self.now, days)]
+        last = ends[-1]
+        packages = [
+            {
+                "model": name,
+                "version": version,
+                "sha256": manifest_sha(name, version),
+                "manifest": manifest,
+                "uri": f"file:///archive/{name}-{version}.whl",
+                "created_at": last - timedelta(days=days - 2 + 20 * -number),
+            }
+            for number, (version, manifest) in enumerate(manifests.items())
+        ]
+        pins = [
+            {
+                "model": name,
+                "version": one["version"],
+                "sha256": one["sha256"],
+                "who": ("ada", "grace")[number % 2],
+                "why": "first package" if number == 0 else "betters auc by .012 on the same hold-out rows",
+                "evidence": {"metrics": one["manifest"]["metrics"]},
+                "pinned_at": one["created_at"] + timedelta(hours=3),
+            }
+            for number, one in enumerate(packages)
+        ]
+        if fate == "unpinned":
+            pins, ends = [], []
+        if fate == "late":
+            ends = ends[:-2]
+        if len(ends) > 12:
+            del ends[-11]  # a gap
+        runs = [self._run(name, end, index, len(ends), fate, packages, rng) for index, end in enumerate(ends)]
+        if len(runs) > 6:
+            runs.append(self._run(name, ends[-5], 0, len(ends), "again", packages, rng, fence=2))
+        self._insert(
+            {
+                tables.model: [
+                    {
+                        "name": name,
+                        "key_columns": [["parcel", "bigint"]],
+                        "event_time": "asked_at",
+                        "labelled": True,
+                        "views_format": 2,
+                    }
+                ],
+                tables.package: packages,
+                tables.pin: pins,
+                tables.run: [one["run"] for one in runs],
+                tables.run_state: [state for one in runs for state in one["states"]],
+                tables.validation: [one["validation"] for one in runs if one["validation"]],
+                tables.drift: [one["drift"] for one in runs if one["drift"]],
+                tables.publication: [one["publication"] for one in runs if one["publication"]],
+                tables.performance: [one["performance"] for one in runs if one["performance"]],
+            }
+        )
+
+    def _run(
+        self,
+        name: str,
+        end: datetime,
+        index: int,
+        of: int,
+        fate: str,
+        packages: Sequence[Mapping[str, Any]],
+        rng: np.random.Generator,
+        fence: int = 1,
+    ) -> dict[str, Any]:
+        newest = index == of - 1
+        verdict = str(rng.choice(["ok", "drifted", "consequential"], p=[0.93, 0.05, 0.02]))
+        verdict = (
+            {"outage": "outage", "held": "consequential", "drifted": "drifted"}.get(fate, "ok")
+            if newest
+            else verdict
+        )
+        ends_as = fate if newest and fate in {"outage", "held", "failed"} else "published"
+        run_id, claimed = str(uuid.UUID(bytes=rng.bytes(16))), end + timedelta(minutes=1, days=fence - 1)
+        rows = int(rng.integers(9_000, 11_000))
+        quarantined, rejected = int(rng.integers(0, 40)), int(rng.integers(0, 12))
+        package = packages[0] if index < of // 2 else packages[-1]
+        state = {"outage": "stopped", "held": "checked", "failed": "failed"}.get(ends_as, "published")
+        report = _drift_report(verdict, rows, index, rng)
+        passed = ["claimed", "extracted", "validated", "scored", "checked"]
+        if ends_as == "failed":
+            passed = passed[:2]
+        error = {
+            "outage": {"type": "OutageError", "message": "wind is missing in 100 % of rows", "data": {}},
+            "held": {"type": "HeldError", "message": report.sentence, "data": {}},
+            "failed": {
+                "type": "ValidationError",
+                "message": "612 rows of 10,012 would be set aside (6.1 %), at most 5 % are allowed",
+                "data": {},
+            },
+        }.get(ends_as)
+        states = [*passed, *([state] if state not in passed else [])]
+        interval = {"interval_start": end - timedelta(days=1), "interval_end": end}
+        return {
+            "run": {
+                "run_id": run_id,
+                "model": name,
+                **interval,
+                "as_of": end,
+                "fence": fence,
+                "state": state,
+                "claimed_at": claimed,
+                "input_digest": bytes_sha256(run_id.encode()),
+                "input_uri": f"file:///archive/inputs/{name}/{end:%Y-%m-%d}.parquet",
+                "query_sha256": bytes_sha256(b"query"),
+                "rows_extracted": rows,
+                "rows_scored": None if ends_as == "failed" else rows - quarantined - rejected,
+                "rows_quarantined": quarantined,
+                "rows_rejected": rejected,
+                "package_version": None if ends_as == "failed" else package["version"],
+                "package_sha256": None if ends_as == "failed" else package["sha256"],
+                "score_digest": None
+                if ends_as == "failed"
+                else {"root": bytes_sha256(b"s" + run_id.encode())},
+                "code_revision": "5b1f0f7c9a4e",
+                "environment": package["manifest"]["environment"],
+                "airflow": {
+                    "dag_id": f"score_{name}",
+                    "run_id": f"scheduled__{end - timedelta(days=1):%Y-%m-%dT%H:%M:%S}+00:00",
+                    "task_id": "extract",
+                    "try_number": 1,
+                },
+                "error": error,
+            },
+            "states": [
+                {
+                    "run_id": run_id,
+                    "position": position,
+                    "state": entered,
+                    "at": claimed + timedelta(seconds=40 * position),
+                }
+                for position, entered in enumerate(states)
+            ],
+            "validation": _validation(run_id, rows, quarantined, rejected, failed=ends_as == "failed"),
+            "drift": None
+            if ends_as == "failed"
+            else {
+                "run_id": run_id,
+                "verdict": verdict,
+                "sentence": report.sentence,
+                "report": report.to_dict(),
+            },
+            "publication": None
+            if ends_as != "published"
+            else {
+                "run_id": run_id,
+                "model": name,
+                **interval,
+                "fence": fence,
+                "published_at": claimed + timedelta(minutes=4),
+                "reason": None,
+                "released_by": None,
+            },
+            "performance": None
+            if ends_as != "published" or of - index < 3
+            else {
+                "run_id": run_id,
+                "as_of": end + timedelta(days=2),
+                "label_coverage": 0.98,
+                "metrics": _performance(rows, end, fate, rng).to_dict(),
+            },
+        }
+
+    def _insert(self, rows: Mapping[Any, Iterable[Mapping[str, Any]]]) -> None:
+        with self.store.database.transaction() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for table, values in rows.items():
+                if listed := list(values):
+                    connection.execute(insert(table), listed)
+
+
+#: What becomes of the newest run, by the model's number.
+_FATES = {
+    **dict.fromkeys((3, 11), "late"),
+    7: "outage",
+    **dict.fromkeys((5, 14, 22), "held"),
+    18: "failed",
+    25: "unpinned",
+    **dict.fromkeys((9, 30), "drifted"),
+    16: "worse",
+}
+
+
+def manifest_sha(name: str, version: str) -> str:
+    """The made-up digest of a made-up package."""
+    return bytes_sha256(f"{name} {version}".encode())
+
+
+def _manifests(name: str) -> dict[str, dict[str, Any]]:
+    with zipfile.ZipFile(_GOLDEN) as wheel:
+        golden: dict[str, Any] = json.loads(wheel.read("parcel_delay/_data/manifest.json"))
+    importance = np.sort(np.random.default_rng(3).dirichlet(np.full(len(FEATURES), 0.6)))[::-1]
+    features = [{**golden["features"][0], "name": feature} for feature in FEATURES]
+    first = golden | {
+        "name": name,
+        "version": "1.0.0",
+        "features": features,
+        "metrics": {"auc": 0.801, "base_rate": 0.183, "brier": 0.121, "log_loss": 0.392},
+        "hyperparameters": {"learning_rate": 0.1, "max_depth": 6, "max_iter": 200},
+        "importance": dict(zip(FEATURES, importance.round(4).tolist(), strict=True)),
+    }
+    second = first | {
+        "version": "1.0.1",
+        "features": [*features[:-1]],
+        "metrics": {"auc": 0.813, "base_rate": 0.181, "brier": 0.118, "log_loss": 0.384},
+        "hyperparameters": {"learning_rate": 0.05, "max_depth": 6, "max_iter": 400},
+        "lineage": {**golden["lineage"], "snapshot": bytes_sha256(b"second")},
+    }
+    return {"1.0.0": first, "1.0.1": second}
+
+
+def _validation(run_id: str, rows: int, quarantined: int, rejected: int, *, failed: bool) -> dict[str, Any]:
+    def result(column: str, message: str, **more: Any) -> dict[str, Any]:
+        return {
+            "type": "expect_column_values_to_be_between",
+            "column": column,
+            "severity": "warning",
+            "success": True,
+            "message": message,
+            **more,
+        }
+
+    results = [
+        result(feature, f"{feature} lies between 0 and 1,000", observed=None) for feature in FEATURES[:14]
+    ]
+    results[3] |= {
+        "success": False,
+        "unexpected_count": quarantined,
+        "unexpected_fraction": quarantined / rows,
+        "message": f"volume is not between 0 and 1,000 in {quarantined:,} rows",
+    }
+    report = {
+        "format": 1,
+        "rows": rows,
+        "scored": rows - quarantined - rejected,
+        "quarantined": quarantined,
+        "rejected": rejected,
+        "success": not failed,
+        "summary": f"{rows:,} rows: {rows - quarantined - rejected:,} to score, {quarantined} quarantined, "
+        f"{rejected} rejected; 13 of 14 expectations met (failed: 1 warning)",
+        "results": results,
+        "reasons": {
+            "quarantined": {"volume is not between 0 and 1,000": quarantined},
+            "rejected": {"carrier has no value": rejected},
+        },
+    }
+    return {"run_id": run_id, "success": not failed, "report": report}
+
+
+def _drift_report(verdict: str, rows: int, index: int, rng: np.random.Generator) -> DriftReport:
+    weights = np.sort(np.random.default_rng(3).dirichlet(np.full(len(FEATURES), 0.6)))[::-1]
+    season = 0.5 + 0.5 * np.sin(2 * np.pi * index / 365)
+    features, flagged_ones = [], []
+    for number, feature in enumerate((*FEATURES, "score")):
+        effect = float(rng.gamma(1.2, 0.012))
+        if feature in {"temperature", "humidity"}:
+            effect += 0.35 * season
+        broken = verdict == "outage" and feature in {"wind", "visibility"}
+        flagged = verdict in {"drifted", "consequential"} and feature in {"wind", "weight"}
+        if flagged:
+            effect += 0.3
+            flagged_ones.append(feature)
+        features.append(
+            {
+                "name": feature,
+                "kind": "score" if feature == "score" else "numeric",
+                "psi": effect + 0.01,
+                "distance": 1.0,
+                "unit": "km",
+                "missing": 1.0 if broken else float(rng.uniform(0, 0.02)),
+                "missing_reference_max": 0.05,
+                "p_value": 0.004 if flagged else float(rng.uniform(0.05, 1)),
+                "importance": 0.0 if feature == "score" else float(weights[number]),
+                "effect": effect,
+                "flagged": flagged,
+                "outage": broken,
+                "share_of_statistic": effect,
+                "note": "missing in 100 % of rows; in training at most 5 %" if broken else "",
+                "shift": float(np.sqrt(effect)),
+            }
+        )
+    edges = [f"{low} – {low + 5}" for low in range(0, 50, 5)]
+    shape = rng.integers(300, 1500, 10)
+    sentence = {
+        "ok": "this window is like training's: the most unusual feature is visibility (p = .21)",
+        "drifted": "weight and wind moved beyond what training's windows show; the model hardly uses them",
+        "consequential": "wind moved beyond what training's windows show; it has 18 % of the importance",
+        "outage": "wind, visibility are missing in 100 % of rows; in training at most 5 %",
+    }[verdict]
+    quantiles = np.sort(rng.normal([0.05, 0.1, 0.17, 0.28, 0.55], 0.01))
+    return DriftReport.from_dict(
+        {
+            "format": 2,
+            "verdict": verdict,
+            "sentence": sentence,
+            "p_value": 0.3 if verdict == "ok" else 0.004,
+            "method": "conformal",
+            "rate": 0.05,
+            "effect_floor": 0.02,
+            "rows": rows,
+            "reference_windows": 60,
+            "reference_rows": [9_000, 11_000],
+            "stratum": "all",
+            "with_scores": True,
+            "features": features,
+            "estimated": {"auc": {"value": 0.8, "low": 0.775, "high": 0.825}},
+            "notes": [],
+            "timezone": "Europe/Berlin",
+            "scores": {
+                "rows": rows,
+                "mean": 0.2,
+                **dict(zip(("p05", "p25", "p50", "p75", "p95"), quantiles.tolist(), strict=True)),
+            },
+            "histograms": {
+                name: {
+                    "names": edges,
+                    "reference": (shape * 60).tolist(),
+                    "live": (shape * rng.uniform(0.6, 1.5, 10)).astype(int).tolist(),
+                }
+                for name in (*FEATURES, "score")
+            },
+        }
+    )
+
+
+def _performance(rows: int, end: datetime, fate: str, rng: np.random.Generator) -> PerformanceReport:
+    value = 0.8 + float(rng.normal(0, 0.008)) - (0.06 if fate == "worse" else 0)
+    measure = {"value": value, "low": value - 0.02, "high": value + 0.02}
+    metrics = {"auc": measure, "brier": {"value": 0.12, "low": 0.11, "high": 0.13}}
+    estimated = {"auc": {"value": 0.8, "low": 0.775, "high": 0.825}}
+    report = {
+        "format": 2,
+        "rows": rows,
+        "labelled": int(rows * 0.98),
+        "coverage": 0.98,
+        "metrics": metrics,
+        "estimated": estimated,
+        "agreement": {
+            "auc": {
+                "realised": value,
+                "estimated": 0.8,
+                "low": 0.775,
+                "high": 0.825,
+                "within": 0.775 < value < 0.825,
+            }
+        },
+    }
+    local = end.date()
+    monday = local - timedelta(days=local.weekday())
+    interval = Interval(end - timedelta(days=1), end)
+    return PerformanceReport.from_dict(
+        report
+        | {
+            "week": {
+                "week": monday.isoformat(),
+                "runs": local.weekday() + 1,
+                "metrics": report,
+                "interval_start": (interval.end - timedelta(days=local.weekday() + 1)).isoformat(),
+                "interval_end": interval.end.isoformat(),
+            },
+            "latest": {
+                **measure,
+                "metric": "auc",
+                "rows": rows * 7,
+                "until": end.isoformat(),
+                "verdict": "worse" if fate == "worse" else "ok",
+                "bound": 0.76,
+                "sentence": f"auc of the last 7 days with labels is {value:.3f} "
+                f"({value - 0.02:.3f} to {value + 0.02:.3f}), "
+                + (
+                    "beyond what the package's hold-out lets expect (.760)"
+                    if fate == "worse"
+                    else "within what the package's hold-out lets expect"
+                ),
+            },
+        }
+    )
