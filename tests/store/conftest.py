@@ -9,7 +9,8 @@ import pytest
 
 from rescore.local import LocalPostgres
 from rescore.store import Store
-from tests.store.builders import Walk
+from tests.store.builders import Walk, day
+from tests.store.logins import Logins
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,12 @@ def store(postgres_server: LocalPostgres, migrated_template: str) -> Iterator[St
 def walk(store: Store) -> Walk:
     """Takes runs of ``loans`` from stage to stage."""
     return Walk(store)
+
+
+@pytest.fixture
+def logins(walk: Walk, store: Store) -> Iterator[Logins]:
+    """Logins of the store's roles; its model ``loans``, published, is older than they are."""
+    store.publications.publish(walk.checked(day()))
+    made = Logins.make(store)
+    yield made
+    made.drop()

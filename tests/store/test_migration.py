@@ -10,8 +10,7 @@ from sqlalchemy import text
 from rescore.digest import table_digest
 from rescore.store import Store
 from rescore.store.binary_copy import copy_in
-from rescore.store.database import KNOWN_VERSIONS, run_sql, store_table
-from rescore.store.schema.models import ensure_partitions
+from rescore.store.database import KNOWN_VERSIONS, call, run_sql, store_table
 from rescore.store.schema.score_table import ScoreLayout
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec, sha
 
@@ -62,7 +61,7 @@ def test_a_store_of_the_version_before_is_brought_forward_with_its_runs(database
             )
             if digest:
                 layout = ScoreLayout.of(walk.spec, KEY_TYPES)
-                ensure_partitions(connection, layout, interval)
+                call(connection, "ensure_partition", "loans", interval.start.date())
                 target = store_table(connection, layout.scores_table)
                 copy_in(connection, target, scores[run], constants={"run_id": uuid.UUID(run)})
         connection.execute(

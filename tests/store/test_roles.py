@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import psycopg2
 import pytest
-from sqlalchemy import text
 
 from rescore.errors import StoreError
 from rescore.store import Store
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
-
-
-@dataclass
-class Logins:
-    store: Store
-    suffix: str
-
-    def url(self, role: str) -> str:
-        url = self.store.database.engine.url.set(username=f"{role}_{self.suffix}", password="pw")
-        return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-    def run(self, role: str, statement: str) -> list[tuple[object, ...]]:
-        connection = psycopg2.connect(self.url(role))
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement)
-                return list(cursor.fetchall())
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-def logins(walk: Walk, store: Store) -> Iterator[Logins]:
-    suffix = str(store.database.engine.url.database)
-    names = {role: f"{role}_{suffix}" for role in ("extract", "run", "consumer", "release")}
-    with store.database.transaction() as connection:
-        connection.execute(text("CREATE SCHEMA bank; CREATE TABLE bank.loan (id int)"))
-    store.publications.publish(walk.checked(day()))  # a model that is older than the roles
-    for _ in range(2):
-        store.roles.create(**{f"{role}": name for role, name in names.items()}, source_schemas=["bank"])
-    with store.database.transaction() as connection:
-        for name in names.values():
-            connection.execute(text(f"ALTER ROLE {name} LOGIN PASSWORD 'pw'"))
-    yield Logins(store, suffix)
-    with store.database.transaction() as connection:
-        for name in names.values():
-            connection.execute(text(f"DROP OWNED BY {name}; DROP ROLE {name}"))
+from tests.store.logins import Logins
 
 
 def test_a_consumer_reads_the_views_and_nothing_else(logins: Logins, store: Store) -> None:
@@ -84,7 +44,9 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     mine.reports.record_performance(run, far.end, {"auc": 0.7})
     mine.reports.record_reproduction(run, "identical", {})
     mine.packages.add("loans", "1.0.1", "sha256:" + "2" * 64, {}, "file:///x")
-    mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="dag", why="rule")
+    mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="rule", why="promotion.approval: auto")
+    with pytest.raises(StoreError, match="permission denied for function add_pin"):
+        mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="ada", why="I say so")
     assert mine.history.status()[0].pinned_version == "1.0.1"
     assert mine.scores.of_run(run).num_rows == 50
     with pytest.raises(StoreError, match="not permitted") as caught:

@@ -6,13 +6,14 @@ No table is named here but Alembic's own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extras import Json
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -20,11 +21,14 @@ from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUna
 from rescore.postgres_url import PostgresUrl
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
+from rescore.store.jsonable import jsonable
+from rescore.store.refusals import refusal
 
 __all__ = [
     "KNOWN_VERSIONS",
     "Database",
     "address_of",
+    "call",
     "lock_by_name",
     "run_sql",
     "schema_names",
@@ -33,7 +37,7 @@ __all__ = [
 ]
 
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
-KNOWN_VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+KNOWN_VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.
 _CONNECT_SECONDS = "10"
@@ -144,9 +148,10 @@ class Database:
         try:
             yield
         except exc.DBAPIError as error:
-            raise self._explained(error.orig if error.orig is not None else error) from error
+            said = error.orig if error.orig is not None else error
+            raise refusal(said) or self._explained(said) from error
         except psycopg2.Error as error:
-            raise self._explained(error) from error
+            raise refusal(error) or self._explained(error) from error
 
     def read_version(self, connection: Connection) -> str | None:
         """The schema's version as the transaction sees it, None if nothing was ever migrated here."""
@@ -247,6 +252,23 @@ def run_sql(connection: Connection, statement: sql.Composable, values: Any = Non
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def call(connection: Connection, function: str, *values: Any) -> tuple[Any, ...]:
+    """Call a function of the protocol; gives the one row that it returns.
+
+    Mappings and lists are passed as jsonb.
+
+    Raises
+    ------
+    RescoreError
+        What the function refuses, as ``rescore.store.refusals`` reads it.
+    """
+    passed = [Json(jsonable(value)) if isinstance(value, Mapping | list) else value for value in values]
+    values_of = ", ".join(["%s"] * len(passed))
+    # Plain identifiers both; through SQLAlchemy, so that listeners see the statement.
+    statement = f'SELECT * FROM "{schema_names(connection)[0]}"."{function}"({values_of})'  # noqa: S608
+    return tuple(connection.exec_driver_sql(statement, tuple(passed)).one())
 
 
 def schema_names(connection: Connection) -> tuple[str, str]:

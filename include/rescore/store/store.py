@@ -68,7 +68,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0006'
+    '0007'
     """
 
     def __init__(

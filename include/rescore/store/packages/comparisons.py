@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, select
 
 from rescore.errors import NotFoundError
 from rescore.sha256 import Sha256
-from rescore.store.database import Database
-from rescore.store.jsonable import jsonable
+from rescore.store.database import Database, call
 from rescore.store.report_records import StoredComparison
 from rescore.store.schema.tables import comparison as comparison_table
 
@@ -39,16 +38,10 @@ class Comparisons:
         int
             Its id.
         """
-        values = {
-            "model": model,
-            "champion_sha256": champion_sha256,
-            "challenger_sha256": challenger_sha256,
-            "snapshot_digest": snapshot_digest,
-            "report": jsonable(report),
-        }
-        statement = insert(comparison_table).values(values).returning(comparison_table.c.comparison_id)
+        packages = (model, champion_sha256, challenger_sha256)
         with self._database.transaction() as connection:
-            return int(connection.execute(statement).scalar_one())
+            (kept,) = call(connection, "add_comparison", *packages, snapshot_digest, dict(report))
+        return int(kept)
 
     def get(self, comparison_id: int) -> StoredComparison:
         """One comparison.

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy.dialects.postgresql import insert
 
-from rescore.errors import NotFoundError, StoreError
+from rescore.errors import NotFoundError
 from rescore.sha256 import Sha256
-from rescore.store.database import Database, lock_by_name, where_of
-from rescore.store.jsonable import jsonable
+from rescore.store.database import Database, call, where_of
 from rescore.store.records import Package, Pin
 from rescore.store.schema.tables import build as build_table
 from rescore.store.schema.tables import package as package_table
 from rescore.store.schema.tables import pin as pin_table
 
-__all__ = ["Packages", "Pins", "find_package"]
+__all__ = ["RULE", "Packages", "Pins", "find_package"]
+
+#: Who decides where no person does: the promotion rule that the model declares. The role that runs models
+#: may pin by it alone.
+RULE = "rule"
 
 
 class Packages:
@@ -56,33 +58,9 @@ class Packages:
         StoreError
             The version is taken by another package, or the package has another version already.
         """
-        values = {
-            "model": model,
-            "version": version,
-            "sha256": sha256,
-            "manifest": jsonable(manifest),
-            "uri": uri,
-        }
+        built = None if built is None else dict(built)
         with self._database.transaction() as connection:
-            connection.execute(insert(package_table).values(values).on_conflict_do_nothing())
-            taken = connection.execute(
-                select(package_table.c.version, package_table.c.sha256).where(
-                    package_table.c.model == model,
-                    (package_table.c.version == version) | (package_table.c.sha256 == sha256),
-                )
-            ).all()
-            for row in taken:
-                if (row.version, row.sha256) != (version, sha256):
-                    raise StoreError(
-                        f"{model} {row.version} is {row.sha256} already",
-                        where=where_of(connection, "package"),
-                        expected=f"a new version for {sha256}, or the same file",
-                        fix="train again: it takes the next free version",
-                        data={"model": model, "version": row.version, "sha256": row.sha256},
-                    )
-            if built is not None:
-                values = {"model": model, "sha256": sha256, "built": jsonable(dict(built))}
-                connection.execute(insert(build_table).values(values))
+            call(connection, "add_package", model, version, sha256, dict(manifest), uri, built)
 
     def of_model(self, model: str) -> list[Package]:
         """The model's packages, oldest first."""
@@ -137,33 +115,13 @@ class Pins:
         StoreError
             The version has another sha256, or it is not said who or why.
         """
-        if not who.strip() or not why.strip():
-            raise StoreError(
-                f"the pin of {model} {version} does not say who decides, or why",
-                expected="a name and a reason",
-                fix="give both; they are kept with the pin",
-            )
-        values = {
-            "model": model,
-            "version": version,
-            "sha256": sha256,
-            "who": who,
-            "why": why,
-            "evidence": jsonable(evidence or {}),
-        }
         with self._database.transaction() as connection:
-            package = find_package(connection, model, version)
-            if package.sha256 != sha256:
-                raise StoreError(
-                    f"{model} {version} is {package.sha256}, not {sha256}",
-                    where=where_of(connection, "package"),
-                    expected=package.sha256,
-                    fix="pin the package that was evaluated",
-                )
-            # Ids of concurrent pins follow the order of their commits.
-            lock_by_name(connection, f"pin {model}")
-            statement = insert(pin_table).values(values).returning(pin_table.c.pin_id)
-            return int(connection.execute(statement).scalar_one())
+            package = (model, version, sha256)
+            if who == RULE:
+                (pin_id,) = call(connection, "pin_by_rule", *package, why, dict(evidence or {}))
+            else:
+                (pin_id,) = call(connection, "add_pin", *package, who, why, dict(evidence or {}))
+        return int(pin_id)
 
     def current(self, model: str) -> Pin | None:
         """The model's last pin, None before the first."""

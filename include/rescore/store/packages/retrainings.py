@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from rescore.interval import parse_moment
-from rescore.store.database import Database, lock_by_name
+from rescore.store.database import Database, call
 from rescore.store.schema.tables import retraining as retraining_table
 
 __all__ = ["Retraining", "Retrainings"]
@@ -49,19 +49,8 @@ class Retrainings:
         """
         as_of = parse_moment(as_of, name="as_of")
         with self._database.transaction() as connection:
-            lock_by_name(connection, f"retraining {model}")
-            query = select(retraining_table.c.as_of, retraining_table.c.asked_by).where(
-                retraining_table.c.model == model, retraining_table.c.as_of > as_of - every
-            )
-            recent = connection.execute(query).all()
-            if any((row.as_of, row.asked_by) == (as_of, asked_by) for row in recent):
-                return True
-            if recent:
-                return False
-            connection.execute(
-                insert(retraining_table).values(model=model, as_of=as_of, reason=reason, asked_by=asked_by)
-            )
-            return True
+            (stands,) = call(connection, "ask_for_retraining", model, as_of, reason, asked_by, every)
+        return bool(stands)
 
     def of_model(self, model: str) -> list[Retraining]:
         """All requests of the model, by the moment at which they were due."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from rescore.sha256 import Sha256
-from rescore.store.database import Database
-from rescore.store.jsonable import jsonable
+from rescore.store.database import Database, call
 from rescore.store.report_records import Signature
 from rescore.store.schema.tables import signature as signature_table
 
@@ -39,10 +38,9 @@ class Signatures:
         int
             Its id.
         """
-        values = {"model": model, "sha256": sha256, "bundle": jsonable(bundle), "who": who}
-        statement = insert(signature_table).values(values).returning(signature_table.c.signature_id)
         with self._database.transaction() as connection:
-            return int(connection.execute(statement).scalar_one())
+            (kept,) = call(connection, "add_signature", model, sha256, dict(bundle), who)
+        return int(kept)
 
     def of_package(self, model: str, sha256: str) -> list[Signature]:
         """The signatures of a package's file, newest first."""

@@ -7,12 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.dialects.postgresql import insert
 
 from rescore.interval import Interval
 from rescore.sha256 import Sha256
-from rescore.store.database import Database
-from rescore.store.jsonable import jsonable
+from rescore.store.database import Database, call
 from rescore.store.records import Snapshot
 from rescore.store.schema.tables import snapshot as snapshot_table
 
@@ -58,19 +56,9 @@ class Snapshots:
         details : mapping, optional
             Anything else worth keeping.
         """
-        values = {
-            "model": model,
-            "kind": kind,
-            "digest": digest,
-            "interval_start": interval.start,
-            "interval_end": interval.end,
-            "as_of": as_of,
-            "rows": rows,
-            "uri": uri,
-            "details": jsonable(details or {}),
-        }
+        bounds = (interval.start, interval.end, as_of)
         with self._database.transaction() as connection:
-            connection.execute(insert(snapshot_table).values(values).on_conflict_do_nothing())
+            call(connection, "add_snapshot", model, kind, digest, *bounds, rows, uri, dict(details or {}))
 
     def of_model(self, model: str, *, kind: str | None = None, digest: str | None = None) -> list[Snapshot]:
         """Frozen tables of a model, newest first."""

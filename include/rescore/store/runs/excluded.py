@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 from psycopg2 import sql
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Connection, Row
 
-from rescore.errors import RowAccountingError, StoreError
-from rescore.store.binary_copy import copy_in
-from rescore.store.database import Database, run_sql, store_table
+from rescore.errors import RowAccountingError
+from rescore.store.database import Database, call, run_sql, store_table
 from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import run_row
-from rescore.store.runs.states import open_unscored
 from rescore.store.schema.models import has_tables, score_layout
 from rescore.store.schema.score_table import EXCLUDED_KINDS, ScoreLayout
-from rescore.store.schema.tables import run as run_table
 
 __all__ = ["Excluded", "excluded_counts"]
 
@@ -69,22 +65,17 @@ class Excluded:
                 examples=[f"{rows.num_rows} rows", f"{len(positions)} positions", *unknown],
             )
         with self._database.transaction() as connection:
-            row = open_unscored(connection, run)
-            counts = {f"rows_{kind}": list(kinds).count(kind) for kind in EXCLUDED_KINDS}
-            connection.execute(update(run_table).where(run_table.c.run_id == row.run_id).values(counts))
-            if not rows.num_rows and not has_tables(connection, row.model):
-                return
-            layout = score_layout(connection, row.model)
-            known = _read(connection, layout, row.run_id)
-            given = sorted(zip(positions, kinds, reasons, strict=True))
-            if known and known != given:
-                raise StoreError(
-                    f"run {row.run_id} has set other rows aside already",
-                    expected=f"the same {len(known):,} rows, or none yet",
-                    fix="fork the run",
-                )
-            if not known and given:
-                _copy(connection, layout, row.run_id, rows, positions, kinds, reasons)
+            kept: list[dict[str, Any]] = []
+            if rows.num_rows:
+                layout = score_layout(connection, run_row(connection, run.run_id).model)
+                named = rows.select(layout.row_schema.names).cast(layout.row_schema)
+                kept = [
+                    {**row, "position": int(position), "kind": kind, "reason": reason}
+                    for row, position, kind, reason in zip(
+                        named.to_pylist(), positions, kinds, reasons, strict=True
+                    )
+                ]
+            call(connection, "record_excluded", run.run_id, run.fence, kept)
 
     def positions(self, run: RunReference) -> list[int]:
         """Positions in the frozen input of the rows without a score, ascending."""
@@ -115,20 +106,3 @@ def excluded_counts(connection: Connection, row: Row[Any]) -> dict[str, int]:
 def _read(connection: Connection, layout: ScoreLayout, run_id: str) -> list[tuple[Any, ...]]:
     statement = sql.SQL('SELECT "position", kind, reason FROM {} WHERE run_id = %s ORDER BY "position"')
     return run_sql(connection, statement.format(store_table(connection, layout.excluded_table)), (run_id,))
-
-
-def _copy(
-    connection: Connection,
-    layout: ScoreLayout,
-    run_id: str,
-    rows: pa.Table,
-    positions: Sequence[int],
-    kinds: Sequence[str],
-    reasons: Sequence[str],
-) -> None:
-    table = rows.select(layout.row_schema.names).cast(layout.row_schema)
-    table = table.add_column(0, "position", pa.array(positions, pa.int64()))
-    table = table.append_column("kind", pa.array(kinds, pa.string()))
-    table = table.append_column("reason", pa.array(reasons, pa.string()))
-    target = store_table(connection, layout.excluded_table)
-    copy_in(connection, target, table, constants={"run_id": uuid.UUID(run_id)})

@@ -19,13 +19,13 @@ from rescore.store.schema.tables import publication_history
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import run_state as state_table
 
-__all__ = ["publications_of", "read_run", "read_runs", "run_row"]
+__all__ = ["publications_of", "read_run", "read_runs", "run_row", "run_uuid"]
 
 
-def run_row(connection: Connection, run_id: str, *, lock: bool = False) -> Row[Any]:
-    """The row of a run; locked, nobody else changes it before the transaction ends."""
-    query = select(run_table).where(run_table.c.run_id == _uuid(run_id))
-    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
+def run_row(connection: Connection, run_id: str) -> Row[Any]:
+    """The row of a run."""
+    query = select(run_table).where(run_table.c.run_id == run_uuid(run_id))
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise _not_found(run_id)
     return row
@@ -39,7 +39,7 @@ def read_run(connection: Connection, run_id: str) -> Run:
     NotFoundError
         No such run.
     """
-    runs = read_runs(connection, select(run_table).where(run_table.c.run_id == _uuid(run_id)))
+    runs = read_runs(connection, select(run_table).where(run_table.c.run_id == run_uuid(run_id)))
     if not runs:
         raise _not_found(run_id)
     return runs[0]
@@ -90,7 +90,14 @@ def publications_of(
     ]
 
 
-def _uuid(run_id: str) -> str:
+def run_uuid(run_id: str) -> str:
+    """A run's id, if it is a UUID at all.
+
+    Raises
+    ------
+    NotFoundError
+        It is not.
+    """
     try:
         return str(uuid.UUID(run_id))
     except ValueError:

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection, Row, Table, select
 
 from rescore.interval import Interval, parse_moment
-from rescore.store.database import Database
-from rescore.store.jsonable import jsonable
+from rescore.store.database import Database, call
 from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.report_records import RunPerformance, StoredReproduction
-from rescore.store.runs.queries import run_row
-from rescore.store.runs.states import open_run, open_unscored
+from rescore.store.runs.queries import run_row, run_uuid
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import reproduction as reproduction_table
@@ -31,29 +28,19 @@ class Reports:
         self._database = database
 
     def record_validation(self, run: RunHandle, report: Mapping[str, Any]) -> None:
-        """Keep a validation report; ``report["success"]`` is its outcome. Before scores are staged."""
+        """Keep a validation report; ``report["success"]`` is its outcome. Until it is validated."""
         with self._database.transaction() as connection:
-            row = open_unscored(connection, run)
-            _upsert(
-                connection,
-                validation_table,
-                row.run_id,
-                success=bool(report["success"]),
-                report=jsonable(report),
-            )
+            passed = bool(report["success"])
+            call(connection, "record_validation", run.run_id, run.fence, passed, dict(report))
 
     def record_drift(self, run: RunHandle, report: Mapping[str, Any]) -> None:
-        """Keep a drift report; verdict and sentence stand beside the scores. A later one replaces it."""
+        """Keep a drift report; verdict and sentence stand beside the scores.
+
+        Of a scored run; until it is checked a later one replaces it.
+        """
         with self._database.transaction() as connection:
-            row = open_run(connection, run)
-            _upsert(
-                connection,
-                drift_table,
-                row.run_id,
-                verdict=str(report["verdict"]),
-                sentence=str(report["sentence"]),
-                report=jsonable(report),
-            )
+            words = (str(report["verdict"]), str(report["sentence"]))
+            call(connection, "record_drift", run.run_id, run.fence, *words, dict(report))
 
     def record_performance(
         self,
@@ -67,17 +54,16 @@ class Reports:
 
         ``label_coverage`` is the fraction of scored rows whose label is known, 0 to 1.
         """
-        self._append(
-            performance_table,
-            run,
-            as_of=parse_moment(as_of, name="as_of"),
-            label_coverage=label_coverage,
-            metrics=jsonable(metrics),
-        )
+        of_run = run_uuid(run_id_of(run))
+        moment = parse_moment(as_of, name="as_of")
+        with self._database.transaction() as connection:
+            call(connection, "record_performance", of_run, moment, label_coverage, dict(metrics))
 
     def record_reproduction(self, run: RunReference, verdict: str, details: Mapping[str, Any]) -> None:
         """Add the outcome of scoring a run again; earlier ones stay."""
-        self._append(reproduction_table, run, verdict=verdict, details=jsonable(details))
+        of_run = run_uuid(run_id_of(run))
+        with self._database.transaction() as connection:
+            call(connection, "record_reproduction", of_run, verdict, dict(details))
 
     def validation_of(self, run: RunReference) -> dict[str, Any] | None:
         """The run's validation report, None if there is none."""
@@ -108,11 +94,6 @@ class Reports:
                 for found in _appended(connection, reproduction_table, row.run_id)
             ]
 
-    def _append(self, table: Table, run: RunReference, **values: Any) -> None:
-        with self._database.transaction() as connection:
-            row = run_row(connection, run_id_of(run))
-            connection.execute(insert(table).values(run_id=row.run_id, **values))
-
     def _report(self, table: Table, run: RunReference) -> dict[str, Any] | None:
         with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
@@ -122,13 +103,3 @@ class Reports:
 def _appended(connection: Connection, table: Table, run_id: str) -> Sequence[Row[Any]]:
     number = next(iter(table.primary_key.columns))
     return connection.execute(select(table).where(table.c.run_id == run_id).order_by(number)).all()
-
-
-def _upsert(connection: Connection, table: Table, run_id: str, **values: Any) -> None:
-    statement = upsert(table).values(run_id=run_id, **values)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["run_id"],
-            set_={name: statement.excluded[name] for name in [*values, "at"]},
-        )
-    )

@@ -6,15 +6,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from rescore.errors import NotFoundError, StoreError
+from rescore.errors import NotFoundError
 from rescore.interval import Interval
-from rescore.store.database import Database
+from rescore.store.database import Database, call
 from rescore.store.jsonable import jsonable
 from rescore.store.records import (
-    OPEN_STATES,
     ExtractedRun,
     OpenState,
     Run,
@@ -23,9 +22,9 @@ from rescore.store.records import (
     ScoredRun,
     run_id_of,
 )
-from rescore.store.runs.claims import begin, enter_state, fork, resume
-from rescore.store.runs.queries import read_run, read_runs, run_row
-from rescore.store.runs.states import described, end, open_run, require, set_facts
+from rescore.store.runs.claims import claim, fork, resume
+from rescore.store.runs.queries import read_run, read_runs
+from rescore.store.runs.states import described
 from rescore.store.schema.tables import publication_current, publication_history
 from rescore.store.schema.tables import run as run_table
 
@@ -71,7 +70,7 @@ class Runs:
             "airflow": jsonable(airflow) if airflow else None,
         }
         with self._database.transaction() as connection:
-            return begin(connection, model, interval, as_of, "claimed", facts)
+            return claim(connection, model, interval, as_of, facts)
 
     def fork(
         self, run: RunReference, *, until: str = "validated", airflow: Mapping[str, Any] | None = None
@@ -244,7 +243,8 @@ class Runs:
         return [run for run in runs if isinstance(run, ExtractedRun)]
 
     def update(self, run: RunHandle, **facts: Any) -> None:
-        """Record facts about an open run (see ``FACTS``).
+        """Record facts about an open run: ``input_digest``, ``input_uri``, ``query_sha256``, ``environment``,
+        ``rows_extracted``, ``rows_quarantined``, ``rows_rejected``, ``code_revision``, ``airflow``.
 
         Raises
         ------
@@ -256,7 +256,7 @@ class Runs:
             The run is published, failed or stopped; or no such fact.
         """
         with self._database.transaction() as connection:
-            set_facts(connection, open_run(connection, run), facts)
+            call(connection, "note_facts", run.run_id, run.fence, facts)
 
     def advance(self, run: RunHandle, state: OpenState, **facts: Any) -> None:
         """Record facts and that the run has reached ``state``; reaching it again changes nothing.
@@ -277,34 +277,18 @@ class Runs:
         StoreError
             The run is closed, the state is earlier, or what the state stands for was not recorded.
         """
-        if state not in OPEN_STATES:
-            raise StoreError(
-                f"a run can't be advanced to {state!r}",
-                expected=", ".join(OPEN_STATES[1:]),
-                fix="use publish, fail or stop for how a run ends",
-            )
         with self._database.transaction() as connection:
-            row = open_run(connection, run)
-            if OPEN_STATES.index(state) < OPEN_STATES.index(row.state):
-                raise StoreError(
-                    f"run {row.run_id} is {row.state}; it can't go back to {state}",
-                    expected=f"a state after {row.state}",
-                    fix="fork the run",
-                )
-            set_facts(connection, row, facts)
-            require(connection, run_row(connection, row.run_id), state)
-            if state != row.state:
-                enter_state(connection, row.run_id, state)
+            call(connection, "advance", run.run_id, run.fence, state, facts)
 
     def fail(self, run: RunHandle, error: BaseException | str) -> None:
         """Record why the run ends without being published; a run that has ended stays as it is."""
         with self._database.transaction() as connection:
-            end(connection, run, "failed", error)
+            call(connection, "end_run", run.run_id, run.fence, "failed", described(error))
 
     def stop(self, run: RunHandle, error: BaseException | str) -> None:
         """Record that the run was stopped before publishing (an outage); a person may still publish it."""
         with self._database.transaction() as connection:
-            end(connection, run, "stopped", error)
+            call(connection, "end_run", run.run_id, run.fence, "stopped", described(error))
 
     def hold(self, run: RunHandle, error: BaseException | str) -> None:
         """Record why a run may be published by a person only; it stays open.
@@ -312,10 +296,7 @@ class Runs:
         Call it before the run is ``checked``, so that no crash leaves it ready and not held.
         """
         with self._database.transaction() as connection:
-            row = open_run(connection, run)
-            connection.execute(
-                update(run_table).where(run_table.c.run_id == row.run_id).values(error=described(error))
-            )
+            call(connection, "hold", run.run_id, run.fence, described(error))
 
 
 def _without(run: Run, what: str) -> NotFoundError:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import psycopg2.extensions
 import pyarrow as pa
 from psycopg2 import sql
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from rescore.digest import TableDigest, TableHasher
 from rescore.errors import StoreError
 from rescore.interval import Interval
 from rescore.store.binary_copy import copy_batches, query_batches
-from rescore.store.database import Database, address_of, run_sql, store_table
-from rescore.store.jsonable import jsonable
+from rescore.store.database import Database, address_of, call, run_sql, store_table
 from rescore.store.records import RunHandle, RunReference, run_id_of
-from rescore.store.runs.claims import refuse_stale
 from rescore.store.runs.queries import run_row
 from rescore.store.runs.score_stream import ScoreStream
-from rescore.store.runs.states import binding, open_run
-from rescore.store.schema.models import ensure_partitions, score_layout
+from rescore.store.schema.models import score_layout
 from rescore.store.schema.score_table import ScoreLayout
-from rescore.store.schema.tables import run as run_table
 
 __all__ = ["Scores", "stored_digest"]
 
@@ -77,56 +72,23 @@ class Scores:
         run_id = run.run_id
         with self._database.transaction() as connection:
             row = run_row(connection, run_id)
-            refuse_stale(connection, row, run.fence)
             layout = score_layout(connection, row.model)
         interval = Interval(row.interval_start, row.interval_end)
         where = f"scores of {row.model} {interval}"
         stream = ScoreStream(layout, interval, where)
         batches = stream.checked(scores.to_batches() if isinstance(scores, pa.Table) else scores)
         with self._database.transaction() as connection:
-            ensure_partitions(connection, layout, interval)
+            (staged,) = call(connection, "stage_begin", run_id, run.fence)
+        if staged is None:  # the run has scores: these, or finishing says so
+            for _ in batches:
+                pass
+        else:
+            with self._database.transaction() as connection:
+                copy_batches(connection, store_table(connection, staged), stream.schema, batches)
+        digest = stream.digest()
         with self._database.transaction() as connection:
-            row = open_run(connection, run)
-            if row.input_digest is None:
-                raise StoreError(
-                    f"run {run_id} has no frozen input that its scores could be made of",
-                    where=where,
-                    expected="a run that was extracted",
-                    fix="freeze the rows first",
-                )
-            if row.score_digest is None:
-                copy_batches(
-                    connection,
-                    store_table(connection, layout.scores_table),
-                    stream.schema,
-                    batches,
-                    constants={"run_id": uuid.UUID(run_id)},
-                )
-            else:
-                for _ in batches:
-                    pass
-            digest = stream.digest()
-            bound = binding(row.input_digest, package_sha256, digest.root, digest.rows)
-            if row.score_digest is not None:
-                recorded = TableDigest.from_dict(row.score_digest)
-                if row.binding == bound:
-                    return digest
-                raise StoreError(
-                    f"run {run_id} has staged other scores already",
-                    where=where,
-                    expected=f"{recorded.root} by package {row.package_sha256}",
-                    examples=recorded.differences(digest) or [f"got package {package_sha256}"],
-                    fix="fork the run and stage the scores there",
-                )
-            values = {
-                "rows_scored": digest.rows,
-                "score_digest": digest.to_dict(),
-                "package_version": package_version,
-                "package_sha256": package_sha256,
-                "environment": row.environment if environment is None else jsonable(environment),
-                "binding": bound,
-            }
-            connection.execute(update(run_table).where(run_table.c.run_id == run_id).values(values))
+            made_by = (package_version, package_sha256)
+            call(connection, "stage_finish", run_id, run.fence, *made_by, digest.to_dict(), environment)
         return digest
 
     def of_run(self, run: RunReference) -> pa.Table:

@@ -50,7 +50,7 @@ class Schema:
         """Run the steps up to ``version`` in the connection's transaction, whose caller holds the lock."""
         from alembic import command
 
-        command.upgrade(self._config(connection=connection), version)
+        command.upgrade(self._config(connection=connection, whole=version == "head"), version)
 
     def version(self) -> str | None:
         """The schema's version, None if nothing was ever migrated here."""
@@ -65,7 +65,9 @@ class Schema:
         command.upgrade(self._config(output=output), "head", sql=True)
         return output.getvalue()
 
-    def _config(self, *, connection: Connection | None = None, output: TextIO | None = None) -> Config:
+    def _config(
+        self, *, connection: Connection | None = None, output: TextIO | None = None, whole: bool = True
+    ) -> Config:
         from alembic.config import Config
 
         config = Config(output_buffer=output) if output is not None else Config()
@@ -75,6 +77,7 @@ class Schema:
         config.attributes.update(
             connection=connection,
             output=output,
+            whole=whole,
             store_schema=self._database.store_schema,
             consumer_schema=self._database.consumer_schema,
         )

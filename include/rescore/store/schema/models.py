@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 import pyarrow as pa
 from psycopg2 import sql
 from sqlalchemy import Connection, insert, select, update
 
-from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
-from rescore.interval import Interval
+from rescore.errors import NotFoundError, SpecError, StoreSchemaError
 from rescore.spec import ModelSpec
-from rescore.store.database import Database, lock_by_name, run_sql, store_table, where_of
+from rescore.store.database import Database, lock_by_name, run_sql, where_of
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import model as model_table
 
-__all__ = ["VIEWS_FORMAT", "Models", "ensure_partitions", "has_tables", "score_layout"]
+__all__ = ["VIEWS_FORMAT", "Models", "has_tables", "score_layout"]
 
 #: The form of the consumers' views. Bump it with any change to ``ScoreLayout.create_views``; a model
 #: whose views are older gets them anew. Columns are only ever added, at the end.
 VIEWS_FORMAT = 2
-
-_MAX_MONTHS = 240
 
 
 class Models:
@@ -118,27 +114,6 @@ def score_layout(connection: Connection, model: str) -> ScoreLayout:
             fix="a first run creates it (store.models.ensure)",
         )
     return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
-
-
-def ensure_partitions(connection: Connection, layout: ScoreLayout, interval: Interval) -> None:
-    """Create the months that event times within ``interval`` fall into.
-
-    In a transaction of its own, not in the one that copies: the lock that attaching takes is short
-    this way.
-    """
-    first, last = (
-        12 * moment.year + moment.month - 1
-        for moment in (interval.start, interval.end - timedelta(microseconds=1))
-    )
-    if last - first >= _MAX_MONTHS:
-        raise StoreError(
-            f"the interval of one run of {layout.model} spans {last - first + 1:,} months",
-            expected=f"at most {_MAX_MONTHS}",
-            fix="score shorter intervals",
-        )
-    statement = sql.SQL("SELECT {}(%s, %s)").format(store_table(connection, "ensure_partition"))
-    for month in range(first, last + 1):
-        run_sql(connection, statement, (layout.model, f"{month // 12:04}-{month % 12 + 1:02}-01"))
 
 
 def _names(connection: Connection) -> list[str]:

@@ -10,28 +10,33 @@ from sqlalchemy import Connection
 from rescore.store.database import Database, run_sql, store_table
 from rescore.store.identifiers import checked_name
 
-__all__ = ["Roles"]
+__all__ = ["RELEASE_FUNCTIONS", "RUN_FUNCTIONS", "Roles"]
 
-_APPENDED = (
-    "snapshot",
-    "package",
-    "build",
-    "pin",
+#: What runs call of the protocol; they can write our tables in no other way.
+RUN_FUNCTIONS = (
     "claim",
-    "run",
-    "attempt",
-    "run_state",
-    "validation",
-    "drift",
-    "performance",
-    "reproduction",
-    "retraining",
-    "comparison",
-    "signature",
+    "fork",
+    "resume",
+    "note_facts",
+    "advance",
+    "hold",
+    "end_run",
+    "record_validation",
+    "record_excluded",
+    "record_drift",
+    "record_performance",
+    "record_reproduction",
+    "stage_begin",
+    "stage_finish",
+    "publish",
+    "add_snapshot",
+    "add_package",
+    "add_comparison",
+    "ask_for_retraining",
+    "pin_by_rule",
 )
-# All columns of a publication but ``released_by`` and the sequence, which numbers itself.
-_PUBLISHED = ("run_id", "model", "interval_start", "interval_end", "fence", "published_at", "reason")
-_UPDATED = ("claim", "run", "validation", "drift")
+#: What is done in a person's name.
+RELEASE_FUNCTIONS = ("release", "add_pin", "add_signature")
 
 
 class Roles:
@@ -60,12 +65,13 @@ class Roles:
         extract : str
             May read the source schemas, and nothing of ours.
         run : str
-            May do all that runs do. It owns no table, can neither change nor delete a score, and can't
-            publish what is held or was stopped.
+            May do all that runs do, by the protocol's functions alone: it owns no table and can write
+            none but the one that it stages to. It can't publish what is held or was stopped, nor pin in
+            a person's name.
         consumer : str
             May read the views of the consumers' schema, and nothing else.
         release : str
-            May do what ``run`` may, and publish what is held or was stopped. Give it to people.
+            May do what ``run`` may, publish what is held or was stopped, pin and sign. Give it to people.
         source_schemas : sequence of str
             Schemas that ``extract`` may read.
 
@@ -93,43 +99,31 @@ class Roles:
         names = {
             "store": sql.Identifier(self._database.store_schema),
             "scores": sql.Identifier(self._database.consumer_schema),
-            "partition": store_table(connection, "ensure_partition"),
             "run": sql.Identifier(run),
             "consumer": sql.Identifier(consumer),
             "release": sql.Identifier(release),
-            "publication": store_table(connection, "publication"),
-            "published": sql.SQL(", ").join(map(sql.Identifier, _PUBLISHED)),
-            "appended": sql.SQL(", ").join(store_table(connection, name) for name in _APPENDED),
-            "updated": sql.SQL(", ").join(store_table(connection, name) for name in _UPDATED),
         }
         statements = [
             "GRANT USAGE ON SCHEMA {scores} TO {consumer}, {run}",
             "GRANT SELECT ON ALL TABLES IN SCHEMA {scores} TO {consumer}, {run}",
             "ALTER DEFAULT PRIVILEGES IN SCHEMA {scores} GRANT SELECT ON TABLES TO {consumer}, {run}",
             "GRANT USAGE ON SCHEMA {store} TO {run}",
+            # An older store granted these rights on tables.
+            "REVOKE ALL ON ALL TABLES IN SCHEMA {store} FROM {run}, {release}",
+            "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {store} FROM {run}, {release}",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} REVOKE ALL ON TABLES FROM {run}",
             "GRANT SELECT ON ALL TABLES IN SCHEMA {store} TO {run}",
-            "GRANT INSERT ON {appended} TO {run}",
-            "REVOKE INSERT ON {publication} FROM {run}",  # an older store granted it whole
-            "GRANT INSERT ({published}) ON {publication} TO {run}",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT ON TABLES TO {run}",
             "GRANT {run} TO {release}",
-            "GRANT INSERT ON {publication} TO {release}",
-            "GRANT UPDATE ON {updated} TO {run}",
-            "GRANT EXECUTE ON FUNCTION {partition}(text, date) TO {run}",
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT, INSERT ON TABLES TO {run}",
         ]
         grants = [sql.SQL(statement).format(**names) for statement in statements]
-        # Tables of models that were there before the roles.
-        grants.append(
-            sql.SQL(
-                "DO $$ DECLARE model text; BEGIN FOR model IN SELECT name FROM {model} LOOP"
-                " EXECUTE format('GRANT INSERT ON %I.%I, %I.%I TO %I', {schema}, 'scores_' || model,"
-                " {schema}, 'excluded_' || model, {run}); END LOOP; END $$"
-            ).format(
-                model=store_table(connection, "model"),
-                schema=sql.Literal(self._database.store_schema),
-                run=sql.Literal(run),
+        for role, functions in ((run, RUN_FUNCTIONS), (release, RELEASE_FUNCTIONS)):
+            grants.append(
+                sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
+                    sql.SQL(", ").join(store_table(connection, name) for name in functions),
+                    sql.Identifier(role),
+                )
             )
-        )
         for schema in source_schemas:
             for statement in (
                 "GRANT USAGE ON SCHEMA {schema} TO {extract}",

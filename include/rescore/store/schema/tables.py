@@ -49,6 +49,7 @@ __all__ = [
     "run_state",
     "signature",
     "snapshot",
+    "staging",
     "status",
     "validation",
     "views",
@@ -207,6 +208,16 @@ run_state = Table(
     Column("position", Integer, primary_key=True),
     Column("state", Text, nullable=False),
     _moment("at", default=True),
+)
+
+staging = Table(
+    "staging",
+    metadata,
+    Column("table_name", Text, primary_key=True),
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    _moment("begun_at", default=True),
+    Index("staging_run_id_idx", "run_id"),
 )
 
 publication = Table(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from alembic import context
 
 from rescore.store.identifiers import sql_template
+from rescore.store.schema.functions import function_statements
 
 _attributes = context.config.attributes
 _store = _attributes["store_schema"]
@@ -22,6 +23,9 @@ def _run() -> None:
             store_schema=_store,
             consumer_schema=_attributes["consumer_schema"],
         )
+        if _attributes["whole"]:  # they fit the last step's tables only
+            for statement in function_statements(_store):
+                context.execute(statement)
 
 
 if context.is_offline_mode():

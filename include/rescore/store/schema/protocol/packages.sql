@@ -1,0 +1,105 @@
+-- Facts about models' packages: snapshots, packages, builds, pins, signatures, comparisons, retrainings.
+
+CREATE OR REPLACE FUNCTION {store}.add_snapshot(of_model text, kind text, digest text,
+  interval_start timestamptz, interval_end timestamptz, as_of timestamptz, rows bigint, uri text, details jsonb)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO {store}.snapshot (model, kind, digest, interval_start, interval_end, as_of, rows, uri, details)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING
+$$;
+
+CREATE OR REPLACE FUNCTION {store}.add_package(of_model text, of_version text, of_sha256 text, manifest jsonb,
+  uri text, built jsonb)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  taken record;
+BEGIN
+  INSERT INTO {store}.package (model, version, sha256, manifest, uri) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT DO NOTHING;
+  SELECT p.version, p.sha256 INTO taken FROM {store}.package p WHERE p.model = of_model
+    AND (p.version = of_version OR p.sha256 = of_sha256) AND (p.version, p.sha256) <> (of_version, of_sha256);
+  IF FOUND THEN
+    PERFORM {store}.refuse('RS000', format('%s %s is %s already', of_model, taken.version, taken.sha256),
+      jsonb_build_object('where', '{store_text}.package',
+        'expected', format('a new version for %s, or the same file', of_sha256),
+        'data', jsonb_build_object('model', of_model, 'version', taken.version, 'sha256', taken.sha256)),
+      'train again: it takes the next free version');
+  END IF;
+  IF built IS NOT NULL THEN
+    INSERT INTO {store}.build (model, sha256, built) VALUES ($1, $3, $6);
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION {store}.pin_package(of_model text, of_version text, of_sha256 text, who text,
+  why text, evidence jsonb)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  registered text;
+  id bigint;
+BEGIN
+  IF {store}.is_blank(who) OR {store}.is_blank(why) THEN
+    PERFORM {store}.refuse('RS000',
+      format('the pin of %s %s does not say who decides, or why', of_model, of_version),
+      '{"expected": "a name and a reason"}', 'give both; they are kept with the pin');
+  END IF;
+  SELECT p.sha256 INTO registered FROM {store}.package p
+    WHERE p.model = of_model AND p.version = of_version;
+  IF NOT FOUND THEN
+    PERFORM {store}.refuse('RS004', format('%s has no package %s', of_model, of_version),
+      jsonb_build_object('where', '{store_text}.package', 'expected', 'one of: ' || coalesce((
+        SELECT string_agg(last.version, ', ' ORDER BY last.created_at, last.version)
+        FROM (SELECT p.version, p.created_at FROM {store}.package p WHERE p.model = of_model
+          ORDER BY p.created_at DESC, p.version DESC LIMIT 10) last), '(none: train first)')),
+      format('`rescore packages list %s`', of_model));
+  ELSIF registered <> of_sha256 THEN
+    PERFORM {store}.refuse('RS000', format('%s %s is %s, not %s', of_model, of_version, registered, of_sha256),
+      jsonb_build_object('where', '{store_text}.package', 'expected', registered),
+      'pin the package that was evaluated');
+  END IF;
+  -- Ids of concurrent pins follow the order of their commits.
+  PERFORM {store}.lock_name('pin ' || of_model);
+  INSERT INTO {store}.pin (model, version, sha256, who, why, evidence)
+    VALUES ($1, $2, $3, $4, $5, $6) RETURNING pin_id INTO id;
+  RETURN id;
+END $$;
+
+-- What people call.
+CREATE OR REPLACE FUNCTION {store}.add_pin(of_model text, of_version text, of_sha256 text, who text, why text,
+  evidence jsonb)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT {store}.pin_package($1, $2, $3, $4, $5, $6)
+$$;
+
+-- What runs call: the declared rule decides, nobody in person.
+CREATE OR REPLACE FUNCTION {store}.pin_by_rule(of_model text, of_version text, of_sha256 text, why text,
+  evidence jsonb)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT {store}.pin_package($1, $2, $3, 'rule', $4, $5)
+$$;
+
+CREATE OR REPLACE FUNCTION {store}.add_signature(of_model text, of_sha256 text, bundle jsonb, who text)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO {store}.signature (model, sha256, bundle, who) VALUES ($1, $2, $3, $4) RETURNING signature_id
+$$;
+
+CREATE OR REPLACE FUNCTION {store}.add_comparison(of_model text, champion text, challenger text,
+  snapshot_digest text, report jsonb)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO {store}.comparison (model, champion_sha256, challenger_sha256, snapshot_digest, report)
+    VALUES ($1, $2, $3, $4, $5) RETURNING comparison_id
+$$;
+
+-- Whether the request for a training stands: it is new, or the very one that was recorded before.
+CREATE OR REPLACE FUNCTION {store}.ask_for_retraining(of_model text, due timestamptz, reason text, asked_by text,
+  every interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM {store}.lock_name('retraining ' || of_model);
+  IF EXISTS (SELECT FROM {store}.retraining q
+      WHERE q.model = of_model AND q.as_of = due AND q.asked_by = $4) THEN
+    RETURN true;
+  ELSIF EXISTS (SELECT FROM {store}.retraining q WHERE q.model = of_model AND q.as_of > due - every) THEN
+    RETURN false;
+  END IF;
+  INSERT INTO {store}.retraining (model, as_of, reason, asked_by) VALUES ($1, $2, $3, $4);
+  RETURN true;
+END $$;

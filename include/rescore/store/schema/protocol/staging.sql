@@ -1,0 +1,127 @@
+-- Staging: an attempt's rows go to a table of their own, without key and index, that only its login may add
+-- to; finishing takes that right back, checks what lies there, and makes it part of the model's scores.
+
+-- Drops what attempts left that can finish no more; what one of them still writes to is left for later.
+CREATE OR REPLACE FUNCTION {store}.drop_staged(of_model text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  left_table text;
+BEGIN
+  FOR left_table IN SELECT s.table_name FROM {store}.staging s JOIN {store}.run r USING (run_id)
+      JOIN {store}.claim c USING (model, interval_start, interval_end)
+      WHERE r.model = of_model AND (c.run_id <> s.run_id OR c.fence <> s.fence
+        OR r.state IN ('failed', 'stopped', 'published')) FOR UPDATE OF s SKIP LOCKED LOOP
+    BEGIN
+      EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE NOWAIT', left_table);
+      EXECUTE format('DROP TABLE {store}.%I', left_table);
+      DELETE FROM {store}.staging WHERE table_name = left_table;
+    EXCEPTION WHEN lock_not_available THEN
+      NULL;
+    END;
+  END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION {store}.refuse_other_scores(r {store}.run, bound text, got text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF r.binding IS DISTINCT FROM bound THEN
+    PERFORM {store}.refuse('RS000', format('run %s has staged other scores already', r.run_id),
+      jsonb_build_object('where', {store}.where_is(r),
+        'expected', format('%s by package %s', r.score_digest->>'root', r.package_sha256),
+        'examples', ARRAY[got]), 'fork the run and stage the scores there');
+  END IF;
+END $$;
+
+-- Makes the attempt's table and gives its name; NULL if the run has scores: finishing says whether these.
+CREATE OR REPLACE FUNCTION {store}.stage_begin(of_run uuid, held bigint)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r {store}.run := {store}.open_run(of_run, held);
+  staged text := format('staged_%s_%s', replace(of_run::text, '-', ''), held);
+  month date;
+BEGIN
+  IF r.input_digest IS NULL THEN
+    PERFORM {store}.refuse('RS000',
+      format('run %s has no frozen input that its scores could be made of', of_run),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that was extracted'),
+      'freeze the rows first');
+  ELSIF r.binding IS NOT NULL THEN
+    RETURN NULL;
+  ELSIF NOT EXISTS (SELECT FROM {store}.model WHERE name = r.model) THEN
+    PERFORM {store}.refuse('RS004', format('model %L has no score table', r.model),
+      jsonb_build_object('where', {store}.where_is(r)), 'a first run creates it (store.models.ensure)');
+  END IF;
+  IF r.interval_end > r.interval_start + interval '240 months' THEN
+    PERFORM {store}.refuse('RS000', format('the interval of run %s spans more than 240 months', of_run),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', 'an interval of the schedule'), NULL);
+  END IF;
+  FOR month IN SELECT generate_series(date_trunc('month', r.interval_start AT TIME ZONE 'UTC'),
+      (r.interval_end - interval '1 microsecond') AT TIME ZONE 'UTC', interval '1 month')::date LOOP
+    PERFORM {store}.ensure_partition(r.model, month);
+  END LOOP;
+  PERFORM {store}.drop_staged(r.model);
+  EXECUTE format('DROP TABLE IF EXISTS {store}.%I', staged);  -- this attempt begins to stage again
+  EXECUTE format('CREATE TABLE {store}.%I (LIKE {store}.%I)', staged, 'scores_' || r.model);
+  EXECUTE format('ALTER TABLE {store}.%I ALTER run_id SET DEFAULT %L', staged, of_run);
+  EXECUTE format('GRANT INSERT ON {store}.%I TO %I', staged, session_user);
+  INSERT INTO {store}.staging (table_name, run_id, fence) VALUES (staged, of_run, held)
+    ON CONFLICT (table_name) DO UPDATE SET begun_at = clock_timestamp();
+  RETURN staged;
+END $$;
+
+-- Refuses rows of another run, outside the interval, or other in number than their digest says.
+CREATE OR REPLACE FUNCTION {store}.refuse_unfit(r {store}.run, staged text, event_time text, rows bigint)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found bigint;
+  foreigners bigint;
+  earliest timestamptz;
+  latest timestamptz;
+BEGIN
+  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE run_id <> $1), min(%1$I), max(%1$I) FROM {store}.%2$I',
+    event_time, staged) INTO found, foreigners, earliest, latest USING r.run_id;
+  IF foreigners > 0 OR found IS DISTINCT FROM rows THEN
+    PERFORM {store}.refuse('RS008', format('the rows staged for run %s are not those of their digest', r.run_id),
+      jsonb_build_object('where', {store}.where_is(r),
+        'expected', format('%s rows, all of the run', {store}.count_text(rows)),
+        'examples', ARRAY[format('got %s rows', {store}.count_text(found)),
+          format('%s of other runs', {store}.count_text(foreigners))]), 'stage the scores again');
+  ELSIF earliest < r.interval_start OR latest >= r.interval_end THEN
+    PERFORM {store}.refuse('RS000', format('an event time, %s+00:00, lies outside the run''s interval',
+        {store}.moment_text(CASE WHEN earliest < r.interval_start THEN earliest ELSE latest END)),
+      jsonb_build_object('where', 'scores of ' || {store}.where_is(r),
+        'expected', 'moments in ' || {store}.interval_text(r.interval_start, r.interval_end)),
+      'check the event_time column of extract.sql');
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION {store}.stage_finish(of_run uuid, held bigint, by_version text, by_sha256 text,
+  digest jsonb, numeric_environment jsonb)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r {store}.run := {store}.open_run(of_run, held);
+  rows bigint := (digest->>'rows')::bigint;
+  bound text := {store}.binding_of(r.input_digest, by_sha256, digest->>'root', rows);
+  staged text;
+  event_time text;
+BEGIN
+  IF r.binding IS NOT NULL THEN
+    PERFORM {store}.refuse_other_scores(r, bound, format('got %s by package %s', digest->>'root', by_sha256));
+    RETURN;
+  END IF;
+  SELECT s.table_name, m.event_time INTO staged, event_time FROM {store}.staging s, {store}.model m
+    WHERE s.run_id = of_run AND s.fence = held AND m.name = r.model;
+  IF NOT FOUND THEN
+    PERFORM {store}.refuse('RS000', format('this attempt at run %s has not begun to stage', of_run),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', 'a staging that was begun'), 'begin it');
+  END IF;
+  -- Whoever still copies is waited for; nobody adds a row from here on.
+  EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE', staged);
+  PERFORM {store}.refuse_unfit(r, staged, event_time, rows);
+  EXECUTE format('INSERT INTO {store}.%I SELECT * FROM {store}.%I', 'scores_' || r.model, staged);
+  EXECUTE format('DROP TABLE {store}.%I', staged);
+  DELETE FROM {store}.staging WHERE table_name = staged;
+  UPDATE {store}.run SET rows_scored = rows, score_digest = digest, package_version = by_version,
+      package_sha256 = by_sha256, environment = coalesce(numeric_environment, environment), binding = bound
+    WHERE run_id = of_run;
+END $$;
