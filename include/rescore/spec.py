@@ -129,13 +129,19 @@ class OutputSpec(Declared):
 
 
 class ScheduleSpec(Declared):
-    """When runs are due; see :class:`rescore.interval.Schedule`."""
+    """When runs are due; see :class:`rescore.interval.Schedule`.
+
+    Scores are late if they are not there ``publish_within`` after their interval's end; by default after
+    the time that the source may take to be ready (``source.ready.timeout``) and one task may take
+    (``airflow.execution_timeout``).
+    """
 
     cron: str
     timezone: str = "UTC"
     start: datetime
     end: datetime | None = None
     empty: Literal["error", "publish"] = "error"
+    publish_within: Duration | None = None
 
     @model_validator(mode="after")
     def _valid(self) -> ScheduleSpec:
@@ -344,6 +350,14 @@ class ModelSpec(Declared):
                 "known_by: none can't be trained from the source; set training.from: frozen_inputs"
             )
         return self
+
+    @property
+    def publish_within(self) -> timedelta:
+        """How long after its interval's end scores may come; see :class:`ScheduleSpec`."""
+        if self.schedule.publish_within is not None:
+            return self.schedule.publish_within
+        ready = timedelta(0) if self.source.ready is None else self.source.ready.timeout
+        return ready + self.airflow.execution_timeout
 
     @property
     def asks_for_retraining(self) -> bool:

@@ -77,6 +77,10 @@ def test_a_store_of_the_version_before_is_brought_forward_with_its_runs(database
     store.models.ensure(walk.spec, KEY_TYPES)
     assert store.publications.publish(ready).fence == 1  # its binding, made by the migration, holds
     assert [run.run_id for run in store.runs.published("loans")] == [published, ready]
+    with store.database.transaction() as connection:
+        for view, rows in (("loans", 100), ("loans_latest", 50), ("loans_history", 100)):
+            count = text(f"SELECT count(*) FROM scores.{view}")
+            assert connection.execute(count).scalar() == rows
     assert store.scores.of_run(published).equals(scores[published])
     with store.database.transaction() as connection:
         bound = dict(connection.execute(text("SELECT run_id::text, binding FROM rescore.run")).all())  # type: ignore[arg-type]

@@ -55,7 +55,7 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     mine.close()
     for statement in (
         "DELETE FROM rescore.scores_loans",
-        "DELETE FROM rescore.scores202403_loans",
+        "DELETE FROM rescore.scores202001_loans",
         "TRUNCATE rescore.scores_loans",
         "UPDATE rescore.scores_loans SET score = 0",
         "DELETE FROM rescore.publication",

@@ -8,25 +8,58 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rescore.cli.selection import intervals_named, moment
-from rescore.cli.terminal import Json, ModelName, context, print_line, print_rows
+from rescore.cli.terminal import Json, ModelName, context, print_json, print_line, print_rows
 
 if TYPE_CHECKING:
     pass
 
 app = typer.Typer()
 
+#: The exit code of ``status --check`` if anything waits for a person; 1 is an error, 2 a wrong command.
+ALARMED = 3
+
 
 @app.command()
-def status(as_json: Json = False) -> None:
-    """Show, per model: freshness, coverage, validation, drift verdict, pinned package, lost history."""
+def status(
+    model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say only what waits for a person; exit 3 if anything does.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show, per model: whether its scores may be used and why, freshness, verdicts, package, lost history."""
     from rescore import pipeline
 
+    if check:
+        _check(model, as_json)
+        return
     with context() as ctx:
         known = set(ctx.models())
-        rows = pipeline.status_rows(ctx)
+        if model is not None:
+            ctx.model(model)
+        rows = [row for row in pipeline.status_rows(ctx) if model in (None, row["model"])]
         for row in rows:  # a model may outlive its folder
             row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
     print_rows(rows, as_json=as_json, title="models")
+
+
+def _check(model: str | None, as_json: bool) -> None:
+    """Print every alarm; a script reads the exit code, also while no Airflow runs."""
+    from dataclasses import asdict
+
+    from rescore import pipeline
+
+    with context() as ctx:
+        found = pipeline.alarms(ctx, model)
+    if as_json:
+        print_json([asdict(alarm) for alarm in found])
+    else:
+        for alarm in found:
+            print_line(f"{alarm.model}  {alarm.kind}  {alarm.sentence}")
+        if not found:
+            print_line("nothing waits for a person")
+    if found:
+        raise typer.Exit(ALARMED)
 
 
 @app.command()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
-from rescore.cli.terminal import context, stdout
+from rescore.cli.terminal import context, say, stdout
+from rescore.errors import SpecError, UnknownModelError
+
+if TYPE_CHECKING:
+    from rescore.pipeline import Context
 
 app = typer.Typer(help="Create, migrate and inspect Rescore's own tables.", no_args_is_help=True)
 
@@ -16,7 +21,19 @@ def store_migrate() -> None:
     """Create or upgrade Rescore's tables and views."""
     with context() as ctx:
         version = ctx.store.schema.migrate()
+        for name in ctx.models():
+            _declare_timetable(ctx, name)
     stdout.print(f"store: schema {ctx.settings.store_schema} is at version {version}")
+
+
+def _declare_timetable(ctx: Context, name: str) -> None:
+    """Tell the store when the model's scores are due; a folder that is wrong is left to ``rescore check``."""
+    from rescore.pipeline import declare_timetable
+
+    try:
+        declare_timetable(ctx, ctx.model(name))
+    except (SpecError, UnknownModelError) as error:
+        say(f"{name}: when its scores are due is not known: {error.what}")
 
 
 @app.command("ddl")
@@ -24,6 +41,13 @@ def store_ddl() -> None:
     """Print the SQL that ``migrate`` would run, for a database administrator."""
     with context() as ctx:
         sys.stdout.write(ctx.store.schema.ddl())
+
+
+@app.command("url")
+def store_url() -> None:
+    """Print the URL of the store's database, with its password, for psql and other clients."""
+    with context() as ctx:
+        sys.stdout.write(f"{ctx.store.database.url}\n")
 
 
 @app.command("roles")

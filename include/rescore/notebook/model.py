@@ -247,8 +247,14 @@ class Model:
         )
         return Compared(comparison.comparison_id, comparison.report, comparison.markdown())
 
-    def runs(self) -> pd.DataFrame:
-        """The published runs, in order of their intervals: what scored them and with what verdict."""
+    def runs(self, last: int = 100) -> pd.DataFrame:
+        """The last published runs, in order of their intervals: what scored them and with what verdict.
+
+        Parameters
+        ----------
+        last : int
+            At most so many.
+        """
         import pandas as pd
 
         return pd.DataFrame(
@@ -261,7 +267,7 @@ class Model:
                     "verdict": run.verdict,
                     "run_id": run.run_id,
                 }
-                for run in self._ctx.store.runs.published(self.name)
+                for run in self._ctx.store.runs.published(self.name, last=last)
             ]
         )
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
         code_revision,
         utc_now,
     )
+    from rescore.pipeline.monitoring.alarms import (
+        Alarm,
+        alarms,
+    )
     from rescore.pipeline.monitoring.monitor import (
         MonitorReport,
         monitor_model,
@@ -83,6 +87,9 @@ if TYPE_CHECKING:
         score_run,
         validate_run,
     )
+    from rescore.pipeline.timetable import (
+        declare_timetable,
+    )
     from rescore.pipeline.training.adopt import (
         AdoptedPackage,
         adopt_model,
@@ -112,6 +119,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdoptedPackage",
+    "Alarm",
     "Context",
     "Difference",
     "KeptRows",
@@ -124,12 +132,14 @@ __all__ = [
     "TrainedPackage",
     "TrainingReproduction",
     "adopt_model",
+    "alarms",
     "anchor_head",
     "ask_for_retraining",
     "begin_extract",
     "build_environments",
     "code_revision",
     "compare_packages",
+    "declare_timetable",
     "drift_run",
     "features_without_value",
     "history",
@@ -175,6 +185,7 @@ __getattr__ = lazy_names(
         "audit.history": ["anchor_head", "read_head", "save_head", "verify_history"],
         "compare.compare_packages": ["compare_packages"],
         "context": ["Context", "code_revision", "utc_now"],
+        "monitoring.alarms": ["Alarm", "alarms"],
         "monitoring.monitor": ["MonitorReport", "monitor_model"],
         "monitoring.performance": [
             "MeasuredRun",
@@ -188,6 +199,7 @@ __getattr__ = lazy_names(
         "packages.pinning": ["pin", "pin_evidence", "status_rows"],
         "packages.signing": ["sign_package", "verify_package"],
         "packages.versions": ["package_rows"],
+        "timetable": ["declare_timetable"],
         "reproduce.runs": ["Difference", "Reproduction", "published_run_ids", "reproduce_run"],
         "reproduce.single_scores": [
             "PackageReproduction",

@@ -33,6 +33,7 @@ from rescore.store.report_records import (
 )
 from rescore.store.runs.overview import Outcome, Reach
 from rescore.store.store import Store
+from rescore.store.timetables import DeclaredTimetable, DueInterval
 
 __all__ = [
     "Anchor",
@@ -40,6 +41,8 @@ __all__ = [
     "Archive",
     "ChainEntry",
     "ChainHead",
+    "DeclaredTimetable",
+    "DueInterval",
     "ExtractedRun",
     "Finding",
     "IntervalDrift",

@@ -12,6 +12,7 @@ from rescore.sha256 import Sha256
 from rescore.store.records import RunState
 
 __all__ = [
+    "DueRun",
     "IntervalDrift",
     "IntervalRun",
     "ModelStatus",
@@ -68,6 +69,14 @@ class RunPerformance:
     label_coverage: float | None
     report: Mapping[str, Any]
     recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class DueRun:
+    """A published run whose scores can be compared with labels that may have come."""
+
+    run_id: str
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -142,3 +151,9 @@ class ModelStatus:
     released_by: str | None
     attempt_run_id: str | None
     attempt_held: bool | None
+    due_at: datetime | None
+    late: bool | None
+    usable: bool
+    why: str
+    performance: str | None
+    performance_sentence: str | None

@@ -23,6 +23,7 @@ from rescore.store.runs.scores import Scores
 from rescore.store.schema.migrate import Schema
 from rescore.store.schema.models import Models
 from rescore.store.schema.roles import Roles
+from rescore.store.timetables import Timetables
 
 __all__ = ["Store"]
 
@@ -57,6 +58,8 @@ class Store:
         What runs made: rows without a score, scores, reports.
     publications : Publications
         What consumers see.
+    timetables : Timetables
+        When scores are due.
     history : History
         Models over time.
     chain : Chain
@@ -68,7 +71,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0007'
+    '0009'
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Store:
         self.scores = Scores(self.database)
         self.reports = Reports(self.database)
         self.publications = Publications(self.database)
+        self.timetables = Timetables(self.database)
         self.history = History(self.database)
         self.chain = Chain(self.database)
         self.overview = Overview(self.database)

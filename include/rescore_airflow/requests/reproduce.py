@@ -21,6 +21,8 @@ __all__ = ["ReproduceRequest", "chosen_runs", "reproduce_params", "reproduce_req
 
 #: Airflow maps one task to each chosen run and refuses more than ``core.max_map_length``.
 MAX_SAMPLE = 1000
+#: A sample is drawn from so many intervals of each model, the latest.
+SAMPLED_FROM = 10_000
 
 
 def reproduce_params(models: Sequence[str]) -> dict[str, Param]:
@@ -127,5 +129,7 @@ def chosen_runs(ctx: Context, request: ReproduceRequest, *, seed: str) -> list[s
     if request.model is not None and (request.interval or request.day):
         return pipeline.published_run_ids(ctx, request.model, interval=request.interval, day=request.day)
     models = [request.model] if request.model is not None else ctx.models()
-    ids = sorted(run_id for name in models for run_id in pipeline.published_run_ids(ctx, name))
+    ids = sorted(
+        run_id for name in models for run_id in pipeline.published_run_ids(ctx, name, last=SAMPLED_FROM)
+    )
     return random.Random(seed).sample(ids, min(request.sample, len(ids)))  # noqa: S311 (no secret)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import groupby
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,7 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
-from rescore.store import RunPerformance, ScoredRun
+from rescore.store import ScoredRun
 
 __all__ = [
     "MeasuredRun",
@@ -34,6 +33,9 @@ SPAN, SLACK = timedelta(days=7), timedelta(days=7)
 
 #: A run whose labels come at once is measured again not before it is this much older.
 MIN_AGE = timedelta(hours=1)
+
+#: So many runs are measured in one call.
+MAX_DUE = 400
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
     Returns
     -------
     list of MeasuredRun
-        Oldest first.
+        Oldest first; of many that are due at once (a backfill) the latest :data:`MAX_DUE`, so that what is
+        read has a bound. The next call measures the others.
 
     Raises
     ------
@@ -99,14 +102,15 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
         As :func:`rescore.source.labels` and :func:`rescore.performance.outcomes`.
     """
     folder = ctx.model(model_name)
-    ripe = _ripe(ctx, folder, now)
-    before = {row.run_id: row for row in ctx.store.history.performance_by_run(model_name)}
-    due = {run.run_id for run in ripe if _is_due(run, before.get(run.run_id), now)}
+    ripe_by = now - folder.spec.target.delay
+    due = ctx.store.history.due_for_measuring(
+        model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE
+    )
+    due_ids = {one.run_id for one in due}
     measured: list[MeasuredRun] = []
-    for week, members in groupby(ripe, key=lambda run: _week(folder, run)):
-        runs = list(members)
-        if due & {run.run_id for run in runs}:
-            measured += _measure_week(ctx, folder, week, runs, due, now)
+    for monday in sorted({_monday(folder, one.interval) for one in due}):
+        runs = ctx.store.runs.published(model_name, ended_by=ripe_by, started_in=_week_from(folder, monday))
+        measured += _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now)
     if measured:
         _keep_verdict(ctx, folder, now)
     return measured
@@ -186,11 +190,12 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPe
         The declared metric can't be measured from what is published.
     """
     folder = ctx.model(model_name)
-    ripe = _ripe(ctx, folder, now)
-    if not ripe:
+    ripe_by = now - folder.spec.target.delay
+    newest = next(iter(ctx.store.runs.published(model_name, ended_by=ripe_by, last=1)), None)
+    if newest is None:
         return None
-    first = ripe[-1].interval.end - SPAN - SLACK
-    recent = [run for run in ripe if run.interval.end > first]
+    first = newest.interval.end - SPAN - SLACK
+    recent = ctx.store.runs.published(model_name, ended_by=ripe_by, ended_after=first)
     rows = _outcomes(ctx, folder, recent, now, segments=False)
     ends = [run.interval.end for run, one in zip(recent, rows, strict=True) if one.labelled or one.unknown]
     if not ends:
@@ -228,23 +233,16 @@ def _calibration(ctx: Context, run: ScoredRun) -> performance.ScoreCalibration |
     return None if stored is None else drift.DriftReport.from_dict(stored).score_calibration
 
 
-def _ripe(ctx: Context, folder: ModelFolder, now: datetime) -> list[ScoredRun]:
-    """The published runs whose labels should be known by ``now``, by interval."""
-    return ctx.store.runs.published(folder.name, ended_by=now - folder.spec.target.delay)
+def _monday(folder: ModelFolder, interval: Interval) -> date:
+    """The Monday before the interval's start, on the schedule's clock."""
+    there = interval.start.astimezone(ZoneInfo(folder.spec.schedule.timezone)).date()
+    return there - timedelta(days=there.weekday())
 
 
-def _is_due(run: ScoredRun, before: RunPerformance | None, now: datetime) -> bool:
-    if before is None:
-        return True
-    if before.label_coverage == 1:
-        return False
-    measured_at = before.as_of
-    return now - measured_at >= max(measured_at - run.interval.end, MIN_AGE)
-
-
-def _week(folder: ModelFolder, run: ScoredRun) -> str:
-    there = run.interval.start.astimezone(ZoneInfo(folder.spec.schedule.timezone)).date()
-    return (there - timedelta(days=there.weekday())).isoformat()
+def _week_from(folder: ModelFolder, monday: date) -> Interval:
+    zone = ZoneInfo(folder.spec.schedule.timezone)
+    bounds = (datetime.combine(day, time.min, zone) for day in (monday, monday + timedelta(days=7)))
+    return Interval(*(bound.astimezone(UTC) for bound in bounds))
 
 
 def _outcomes(

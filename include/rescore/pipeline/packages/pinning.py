@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from rescore.comparison import Comparison
-from rescore.performance import PerformanceReport
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
+from rescore.pipeline.timetable import declare_timetable
 
 __all__ = ["pin", "pin_evidence", "status_rows"]
 
@@ -52,9 +52,12 @@ def pin(
     refuse_unsigned(ctx, model_name, package.sha256)
     open_package(ctx, model_name, package.sha256).verify()
     default = {key: package.manifest.get(key) for key in ("metrics", "lineage", "built")}
-    return ctx.store.pins.add(
+    pin_id = ctx.store.pins.add(
         model_name, package.version, package.sha256, who=who, why=why, evidence=evidence or default
     )
+    if model_name in ctx.models():  # a model may outlive its folder
+        declare_timetable(ctx, ctx.model(model_name))
+    return pin_id
 
 
 def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any]:
@@ -92,30 +95,17 @@ def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any
 
 
 def status_rows(ctx: Context) -> list[dict[str, Any]]:
-    """What consumers see in ``scores.status``, by model, and how realised performance is judged.
+    """What consumers see in ``scores.status``, by model; see :class:`rescore.store.ModelStatus`.
 
-    ``performance`` is ``ok``, ``worse``, ``unknown_labels`` or None where nothing was judged, and
-    ``performance_sentence`` says why. Only rows whose pinned package was adopted have ``training``, which
-    says that it is not reproducible.
+    Only rows whose pinned package was adopted have ``training``, which says that it is not reproducible.
     """
     rows = []
     for row in ctx.store.history.status():
         pinned = ctx.store.pins.current(row.model)
         manifest = {} if pinned is None else ctx.store.packages.find(row.model, pinned.sha256).manifest
         note = manifest.get("training", {}).get("note")
-        rows.append({**asdict(row), **_performance(ctx, row.model), **({"training": note} if note else {})})
+        rows.append({**asdict(row), **({"training": note} if note else {})})
     return rows
-
-
-def _performance(ctx: Context, model_name: str) -> dict[str, str | None]:
-    """The verdict that the latest measurement keeps."""
-    latest = None
-    for row in ctx.store.history.performance_by_run(model_name, 1):
-        latest = PerformanceReport.from_dict(row.report).latest
-    return {
-        "performance": None if latest is None else latest.verdict,
-        "performance_sentence": None if latest is None else latest.sentence,
-    }
 
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:

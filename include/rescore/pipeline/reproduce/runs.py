@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -129,7 +129,12 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
 
 
 def published_run_ids(
-    ctx: Context, model_name: str, *, interval: Interval | None = None, day: date | None = None
+    ctx: Context,
+    model_name: str,
+    *,
+    interval: Interval | None = None,
+    day: date | None = None,
+    last: int | None = None,
 ) -> list[str]:
     """The published runs of a model, by interval; only those of an interval, or due on a day.
 
@@ -143,24 +148,28 @@ def published_run_ids(
         Only this one's.
     day : date, optional
         Only runs that were due on this day in the schedule's zone, that is, whose intervals end on it.
+    last : int, optional
+        Only so many, the latest.
 
     Raises
     ------
     NotFoundError
         An interval or a day is given, and no run of it is published.
     """
-    runs = ctx.store.runs.published(model_name, interval)
+    ended_in = None
     if day is not None:
         zone = ZoneInfo(ctx.model(model_name).spec.schedule.timezone)
-        runs = [run for run in runs if run.interval.end.astimezone(zone).date() == day]
-    if not runs and (interval or day):
+        midnights = (datetime.combine(one, time.min, zone) for one in (day, day + timedelta(days=1)))
+        ended_in = Interval(*(midnight.astimezone(UTC) for midnight in midnights))
+    found = ctx.store.publications.run_ids(model_name, interval=interval, ended_in=ended_in, last=last)
+    if not found and (interval or day):
         raise NotFoundError(
             f"no run of {model_name} is published for {interval or day}",
             where="the store's publications",
             expected="an interval or a day with a published run",
             fix="see the intervals there are on the Rescore page, or in the store's consumer views",
         )
-    return [run.run_id for run in runs]
+    return found
 
 
 def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:

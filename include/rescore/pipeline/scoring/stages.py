@@ -27,6 +27,7 @@ from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.training_rows import training_rows
+from rescore.pipeline.timetable import declare_timetable
 from rescore.store import ExtractedRun, RunHandle
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def begin_extract(
     """
     folder = ctx.model(model_name)
     folder.spec.schedule.schedule().check(interval, now=utc_now())
+    declare_timetable(ctx, folder)
     as_of = as_of or interval.end
     run = ctx.store.runs.claim(
         model_name,

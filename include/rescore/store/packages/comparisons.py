@@ -62,13 +62,17 @@ class Comparisons:
             )
         return _stored(row)
 
-    def of_model(self, model: str, *, challenger_sha256: str | None = None) -> list[StoredComparison]:
-        """A model's comparisons, newest first; of one challenger, if it is named."""
+    def of_model(
+        self, model: str, *, challenger_sha256: str | None = None, last: int | None = None
+    ) -> list[StoredComparison]:
+        """A model's comparisons, newest first; of one challenger, if it is named; at most ``last``."""
         query = select(comparison_table).where(comparison_table.c.model == model)
         if challenger_sha256 is not None:
             query = query.where(comparison_table.c.challenger_sha256 == challenger_sha256)
         with self._database.transaction() as connection:
-            rows = connection.execute(query.order_by(comparison_table.c.comparison_id.desc())).all()
+            rows = connection.execute(
+                query.order_by(comparison_table.c.comparison_id.desc()).limit(last)
+            ).all()
         return [_stored(row) for row in rows]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, literal_column, select
+from sqlalchemy import ColumnElement, Row, Select, func, literal, literal_column, select, true
 from sqlalchemy.dialects.postgresql import UUID, distinct_on
 
 from rescore.interval import Interval
 from rescore.store.database import Database
 from rescore.store.report_records import (
+    DueRun,
     IntervalDrift,
     IntervalRun,
     ModelStatus,
@@ -87,6 +89,46 @@ class History:
             )
             for row in self._rows(query.limit(last))[::-1]
         ]
+
+    def due_for_measuring(
+        self, model: str, *, ended_by: datetime, now: datetime, min_age: timedelta, last: int
+    ) -> list[DueRun]:
+        """Published runs that were never measured, or whose missing labels may have come since.
+
+        A run without a label for every row is due again when its age has doubled since it was measured, and
+        has grown by ``min_age``.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        ended_by : datetime
+            Only intervals that had ended by then: their labels should be known.
+        now : datetime
+            Ages count until then.
+        min_age : timedelta
+            The least time between two measurements.
+        last : int
+            Only so many intervals, the latest.
+        """
+        current, kept = publication_current.c, performance_table.c
+        newest = (
+            select(kept.as_of, kept.label_coverage)
+            .where(kept.run_id == current.run_id)
+            .order_by(kept.performance_id.desc())
+            .limit(1)
+            .lateral("newest")
+        )
+        age = func.greatest(newest.c.as_of - current.interval_end, min_age)
+        again = newest.c.label_coverage.is_distinct_from(1) & (literal(now) - newest.c.as_of >= age)
+        query = (
+            select(current.run_id, current.interval_start, current.interval_end)
+            .select_from(publication_current.outerjoin(newest, true()))
+            .where(current.model == model, current.interval_end <= ended_by, newest.c.as_of.is_(None) | again)
+            .order_by(current.interval_start.desc())
+            .limit(last)
+        )
+        return [DueRun(**_with_interval(row)) for row in self._rows(query)[::-1]]
 
     def performance_by_week(self, model: str, last: int | None = None) -> list[WeekPerformance]:
         """The latest realised metrics of each week of published runs, oldest first.

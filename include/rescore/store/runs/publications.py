@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from rescore.digest import TableDigest
 from rescore.errors import DigestMismatchError
@@ -14,7 +14,7 @@ from rescore.store.records import Publication, RunHandle, RunReference, run_id_o
 from rescore.store.runs.queries import publications_of, run_row
 from rescore.store.runs.scores import stored_digest
 from rescore.store.schema.models import score_layout
-from rescore.store.schema.tables import publication_history
+from rescore.store.schema.tables import publication_current, publication_history
 
 __all__ = ["Publications"]
 
@@ -74,6 +74,38 @@ class Publications:
             if found is None:
                 raise AssertionError(row.run_id)
             return found
+
+    def run_ids(
+        self,
+        model: str,
+        *,
+        interval: Interval | None = None,
+        ended_in: Interval | None = None,
+        last: int | None = None,
+    ) -> list[str]:
+        """The ids of the runs that consumers see now, by interval: nothing else is read.
+
+        Parameters
+        ----------
+        model : str
+            The model.
+        interval : Interval, optional
+            Only this one's.
+        ended_in : Interval, optional
+            Only of intervals that end within.
+        last : int, optional
+            Only of so many intervals, the latest.
+        """
+        current = publication_current.c
+        bounds = (current.interval_start, current.interval_end)
+        query = select(current.run_id).where(current.model == model)
+        if interval is not None:
+            query = query.where(bounds[0] == interval.start, bounds[1] == interval.end)
+        if ended_in is not None:
+            query = query.where(bounds[1] >= ended_in.start, bounds[1] < ended_in.end)
+        query = query.order_by(*(bound.desc() for bound in bounds)).limit(last)
+        with self._database.transaction() as connection:
+            return list(connection.execute(query).scalars())[::-1]
 
     def of_model(self, model: str, interval: Interval | None = None) -> list[Publication]:
         """What consumers of the model saw and see, in the order of publication."""

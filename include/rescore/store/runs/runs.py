@@ -170,6 +170,8 @@ class Runs:
         current: bool = True,
         last: int | None = None,
         ended_by: datetime | None = None,
+        ended_after: datetime | None = None,
+        started_in: Interval | None = None,
         package_sha256: str | None = None,
         run_ids: Collection[str] | None = None,
     ) -> list[ScoredRun]:
@@ -187,6 +189,10 @@ class Runs:
             Only so many, the latest.
         ended_by : datetime, optional
             Only intervals that had ended by then.
+        ended_after : datetime, optional
+            Only intervals that ended later.
+        started_in : Interval, optional
+            Only intervals that start within.
         package_sha256 : str, optional
             Only what this package scored.
         run_ids : collection of str, optional
@@ -201,6 +207,11 @@ class Runs:
             )
         if ended_by is not None:
             query = query.where(run_table.c.interval_end <= ended_by)
+        if ended_after is not None:
+            query = query.where(run_table.c.interval_end > ended_after)
+        if started_in is not None:
+            starts = run_table.c.interval_start
+            query = query.where(starts >= started_in.start, starts < started_in.end)
         if package_sha256 is not None:
             query = query.where(run_table.c.package_sha256 == package_sha256)
         if run_ids is not None:

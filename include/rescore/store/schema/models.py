@@ -10,7 +10,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from rescore.errors import NotFoundError, SpecError, StoreSchemaError
 from rescore.spec import ModelSpec
-from rescore.store.database import Database, lock_by_name, run_sql, where_of
+from rescore.store.database import Database, lock_by_name, run_sql, store_table, where_of
+from rescore.store.schema.consumer_columns import VIEW_COMMENTS
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import model as model_table
 
@@ -18,7 +19,7 @@ __all__ = ["VIEWS_FORMAT", "Models", "has_tables", "score_layout"]
 
 #: The form of the consumers' views. Bump it with any change to ``ScoreLayout.create_views``; a model
 #: whose views are older gets them anew. Columns are only ever added, at the end.
-VIEWS_FORMAT = 2
+VIEWS_FORMAT = 4
 
 
 class Models:
@@ -77,6 +78,8 @@ class Models:
                         views_format=VIEWS_FORMAT,
                     )
                 )
+                ensure_keys = sql.SQL("SELECT {}(%s)").format(store_table(connection, "ensure_keys"))
+                run_sql(connection, ensure_keys, (spec.name,))
             comment = f"{spec.output.meaning} [{spec.output.unit}]"
             run_sql(connection, layout.create_views(store_schema, consumer_schema, comment))
             for grant in grants:
@@ -160,8 +163,8 @@ def _grants(connection: Connection, consumer_schema: str, views: Sequence[str]) 
 
 def _refuse_clash(consumer_schema: str, layout: ScoreLayout, names: list[str]) -> None:
     clashing = [name for name in names if layout.clashes(name)]
-    if layout.model == "status" or clashing:
-        other = clashing[0] if clashing else "the view of all models"
+    if layout.model in VIEW_COMMENTS or clashing:
+        other = clashing[0] if clashing else "a view of all models"
         raise SpecError(
             f"a model {layout.model!r} would have a view of the same name as {other}",
             where=f"schema {consumer_schema}",

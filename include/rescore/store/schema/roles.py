@@ -34,6 +34,7 @@ RUN_FUNCTIONS = (
     "add_comparison",
     "ask_for_retraining",
     "pin_by_rule",
+    "declare_timetable",
 )
 #: What is done in a person's name.
 RELEASE_FUNCTIONS = ("release", "add_pin", "add_signature")

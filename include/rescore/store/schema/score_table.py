@@ -12,6 +12,7 @@ from psycopg2 import sql
 from rescore.errors import SpecError, StoreError
 from rescore.spec import ModelSpec
 from rescore.store.binary_copy import held_as, postgres_type
+from rescore.store.schema.consumer_columns import MODEL_COLUMNS, VIEW_COMMENTS
 
 __all__ = ["EXCLUDED_KINDS", "ScoreLayout"]
 
@@ -168,13 +169,18 @@ class ScoreLayout:
         return f"excluded_{self.model}"
 
     @property
+    def keys_table(self) -> str:
+        """The name of the table of keys that have a score: where the view of the latest ones begins."""
+        return f"keys_{self.model}"
+
+    @property
     def views(self) -> list[str]:
         """The consumers' views."""
         return [self.model, *(self.model + suffix for suffix in _VIEW_SUFFIXES)]
 
     def clashes(self, other: str) -> bool:
         """Whether model ``other`` has a view of a name that this one needs (``a`` and ``a_latest``)."""
-        theirs = {other, *(other + suffix for suffix in _VIEW_SUFFIXES), "status"}
+        theirs = {other, *(other + suffix for suffix in _VIEW_SUFFIXES), *VIEW_COMMENTS}
         return bool(theirs & set(self.views))
 
     def select_list(self) -> sql.Composable:
@@ -189,7 +195,8 @@ class ScoreLayout:
         """Tables: scores by month of the event time, and the rows without one.
 
         No foreign key from a score to its run: it would be checked row by row. Text is ``COLLATE "C"``,
-        so that the index gives the order that digests need.
+        so that the index gives the order that digests need. The table of keys, and the index by key, come
+        from the function ``ensure_keys`` once the model is registered.
         """
         keyed = sql.SQL(", ").join(
             sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), _column_type(kind))
@@ -200,7 +207,6 @@ class ScoreLayout:
 CREATE TABLE {scores} (
   run_id uuid NOT NULL, {keyed}, score double precision NOT NULL{label},
   PRIMARY KEY (run_id, {row})) PARTITION BY RANGE ({event_time});
-CREATE INDEX ON {scores} ({key});
 CREATE TRIGGER never_changed BEFORE UPDATE ON {scores}
   FOR EACH ROW EXECUTE FUNCTION {refuse}();
 CREATE TABLE {excluded} (
@@ -248,7 +254,7 @@ CREATE INDEX ON {excluded} ({key});
         for (name, kind), (_, before) in zip(self.keys, recorded.keys, strict=True):
             if kind == before:
                 continue
-            for table in (self.scores_table, self.excluded_table):
+            for table in (self.scores_table, self.excluded_table, self.keys_table):
                 statements.append(
                     sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {};").format(
                         sql.Identifier(schema, table), sql.Identifier(name), _column_type(kind)
@@ -263,36 +269,45 @@ CREATE INDEX ON {excluded} ({key});
             columns.append(sql.SQL("s.{} AS event_time").format(sql.Identifier(self.event_time)))
         row = sql.SQL(", ").join(columns)
         score = sql.SQL("s.score, s.label") if self.labelled else sql.SQL("s.score")
+        shown = [] if "event_time" in self.key_names else ["event_time"]
+        shown += ["score", *(["label"] if self.labelled else []), "interval_start", "interval_end"]
+        shown += ["published_at", "package_version", "verdict", "reason", "run_id", "released_by"]
         return sql.SQL(
             """
-CREATE OR REPLACE VIEW {all} AS
-  SELECT {row}, {score}, p.interval_start, p.interval_end, p.published_at,
-    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
+CREATE OR REPLACE VIEW {all} WITH (security_barrier) AS
+  SELECT {row}, {score}, {published}, p.package_version, p.verdict, p.reason, s.run_id, p.released_by
   FROM {scores} s
-  JOIN {current} p ON p.run_id = s.run_id AND p.model = {model}
-  JOIN {run} r ON r.run_id = s.run_id
-  LEFT JOIN {drift} d ON d.run_id = s.run_id;
-CREATE OR REPLACE VIEW {latest} AS
-  SELECT DISTINCT ON ({s_key}) {row}, {score}, p.interval_start, p.interval_end, p.published_at,
-    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
-  FROM {scores} s
-  JOIN {current} p ON p.run_id = s.run_id AND p.model = {model}
-  JOIN {run} r ON r.run_id = s.run_id
-  LEFT JOIN {drift} d ON d.run_id = s.run_id
-  ORDER BY {s_key}, s.{event_time} DESC, p.sequence DESC;
-CREATE OR REPLACE VIEW {history} AS
-  SELECT {row}, {score}, p.interval_start, p.interval_end, p.published_at, p.superseded_at,
+  JOIN {current} p ON p.run_id = s.run_id;
+CREATE OR REPLACE VIEW {latest} WITH (security_barrier) AS
+  SELECT {of_key}, {columns}
+  FROM {keys} k CROSS JOIN LATERAL (
+    SELECT {row}, {score}, {published}, p.package_version, p.verdict, p.reason, s.run_id, p.released_by
+    FROM {scores} s
+    JOIN {current} p ON p.run_id = s.run_id
+    WHERE {same_key}
+    ORDER BY s.{event_time} DESC, p.sequence DESC LIMIT 1) l
+  UNION ALL
+  SELECT * FROM (
+    SELECT DISTINCT ON ({s_key}) {row}, {score}, {published},
+      p.package_version, p.verdict, p.reason, s.run_id, p.released_by
+    FROM {scores} s
+    JOIN {current} p ON p.run_id = s.run_id
+    WHERE p.model = {model} AND NOT p.keys_known AND NOT EXISTS (SELECT FROM {keys} k WHERE {same_key})
+      -- Asked once a query: where there is none, no row of history is looked at.
+      AND (SELECT true FROM {current} u WHERE u.model = {model} AND NOT u.keys_known LIMIT 1)
+    ORDER BY {s_key}, s.{event_time} DESC, p.sequence DESC) l;
+CREATE OR REPLACE VIEW {history} WITH (security_barrier) AS
+  SELECT {row}, {score}, {published}, p.superseded_at,
     r.package_version, d.verdict, p.reason, s.run_id, p.released_by
   FROM {scores} s
   JOIN {publications} p ON p.run_id = s.run_id AND p.model = {model}
   JOIN {run} r ON r.run_id = s.run_id
   LEFT JOIN {drift} d ON d.run_id = s.run_id;
-CREATE OR REPLACE VIEW {without} AS
-  SELECT {row}, s.kind, s.reason, p.interval_start, p.interval_end, p.published_at, s.run_id
+CREATE OR REPLACE VIEW {without} WITH (security_barrier) AS
+  SELECT {row}, s.kind, s.reason, {published}, s.run_id
   FROM {excluded} s
-  JOIN {current} p ON p.run_id = s.run_id AND p.model = {model};
+  JOIN {current} p ON p.run_id = s.run_id;
 COMMENT ON VIEW {all} IS {comment};
-COMMENT ON COLUMN {all}.score IS {comment};
 COMMENT ON VIEW {latest} IS 'One row per key: the latest event_time, then the latest publication';
 COMMENT ON VIEW {history} IS 'All that was ever published; current from published_at until superseded_at';
 COMMENT ON VIEW {without} IS 'Rows of current publications without a score: quarantined or rejected, and why';
@@ -304,7 +319,16 @@ COMMENT ON VIEW {without} IS 'Rows of current publications without a score: quar
             without=sql.Identifier(consumer, f"{self.model}_excluded"),
             scores=sql.Identifier(schema, self.scores_table),
             excluded=sql.Identifier(schema, self.excluded_table),
-            current=sql.Identifier(schema, "publication_current"),
+            current=sql.Identifier(schema, "current_publication"),
+            keys=sql.Identifier(schema, self.keys_table),
+            published=sql.SQL("p.interval_start, p.interval_end, p.published_at"),
+            of_key=sql.SQL(", ").join(
+                sql.SQL("k.{}").format(sql.Identifier(name)) for name in self.key_names
+            ),
+            same_key=sql.SQL(" AND ").join(
+                sql.SQL("s.{0} = k.{0}").format(sql.Identifier(name)) for name in self.key_names
+            ),
+            columns=sql.SQL(", ").join(sql.SQL("l.{}").format(sql.Identifier(name)) for name in shown),
             publications=sql.Identifier(schema, "publication_history"),
             run=sql.Identifier(schema, "run"),
             drift=sql.Identifier(schema, "drift"),
@@ -314,7 +338,33 @@ COMMENT ON VIEW {without} IS 'Rows of current publications without a score: quar
             event_time=sql.Identifier(self.event_time),
             model=sql.Literal(self.model),
             comment=sql.Literal(comment),
-        )
+        ) + self._column_comments(consumer, comment)
+
+    def _column_comments(self, consumer: str, comment: str) -> sql.Composed:
+        """What each column of each view means, as a database client shows it."""
+        meanings = dict.fromkeys(self.key_names, "Part of the key: what the score is of")
+        for name, meaning in MODEL_COLUMNS.items():
+            meanings.setdefault(name, meaning)
+        meanings["score"] = comment
+        facts = ["interval_start", "interval_end", "published_at"]
+        scored = ["score", *(["label"] if self.labelled else []), *facts]
+        made = ["package_version", "verdict", "reason", "run_id", "released_by"]
+        row = list(dict.fromkeys([*self.key_names, "event_time"]))
+        columns = {
+            self.model: [*row, *scored, *made],
+            f"{self.model}_latest": [*row, *scored, *made],
+            f"{self.model}_history": [*row, *scored, "superseded_at", *made],
+            f"{self.model}_excluded": [*row, "kind", *facts, "run_id"],
+        }
+        statements = [
+            sql.SQL("COMMENT ON COLUMN {}.{} IS {};").format(
+                sql.Identifier(consumer, view), sql.Identifier(name), sql.Literal(meanings[name])
+            )
+            for view, names in columns.items()
+            for name in names
+        ]
+        why_not = sql.SQL("COMMENT ON COLUMN {}.reason IS 'Why the row has no score';")
+        return sql.Composed([*statements, why_not.format(sql.Identifier(consumer, f"{self.model}_excluded"))])
 
 
 def _names(names: list[str]) -> sql.Composable:

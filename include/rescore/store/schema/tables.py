@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -34,7 +35,9 @@ __all__ = [
     "chain",
     "claim",
     "comparison",
+    "current_publication",
     "drift",
+    "due",
     "metadata",
     "model",
     "package",
@@ -51,6 +54,7 @@ __all__ = [
     "snapshot",
     "staging",
     "status",
+    "timetable",
     "validation",
     "views",
 ]
@@ -220,6 +224,25 @@ staging = Table(
     Index("staging_run_id_idx", "run_id"),
 )
 
+timetable = Table(
+    "timetable",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("schedule", Text, nullable=False),
+    _moment("known_until"),
+    Column("ends", Boolean, nullable=False),
+    _moment("declared_at", default=True),
+)
+
+due = Table(
+    "due",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("interval_start", DateTime(timezone=True), primary_key=True),
+    Column("interval_end", DateTime(timezone=True), primary_key=True),
+    _moment("due_at"),
+)
+
 publication = Table(
     "publication",
     metadata,
@@ -330,6 +353,23 @@ chain = Table(
     Column("previous", Text, nullable=False),
     Column("digest", Text, nullable=False, unique=True),
     Index("chain_about_idx", "about", "key", "number"),
+)
+
+current_publication = Table(
+    "current_publication",
+    metadata,
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("model", Text, nullable=False),
+    *_interval(),
+    _moment("published_at"),
+    Column("package_version", Text),
+    Column("verdict", Text),
+    Column("reason", Text),
+    Column("released_by", Text),
+    Column("keys_known", Boolean, nullable=False),
+    UniqueConstraint("model", "interval_start", "interval_end"),
+    Index("current_publication_keys_idx", "model", postgresql_where=text("NOT keys_known")),
 )
 
 #: Views of the store that we read ourselves; apart from ``metadata``, which is tables only.

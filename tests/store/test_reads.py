@@ -1,0 +1,229 @@
+"""What consumers read by key does not grow with history, and is what it was when it did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from rescore.errors import StoreError
+from rescore.store import Store
+from tests.store.builders import Walk, day, make_scores, sha
+
+PUBLICATIONS = 60
+KEY = "branch = 'b3é' AND loan_id = 33"
+OWN_ORDER = """
+SELECT DISTINCT ON (branch, loan_id) * FROM scores.loans
+ORDER BY branch, loan_id, event_time DESC, published_at DESC
+"""
+
+#: Publishes days by SQL alone: the same 50 keys each day.
+_FILL = """
+CREATE TEMP TABLE d AS SELECT n, md5(n::text)::uuid AS run_id, s, s + interval '1 day' AS e
+  FROM generate_series(0, :days - 1) n,
+    LATERAL (SELECT timestamptz '2024-03-01 00:00+00' + n * interval '1 day' AS s) x;
+INSERT INTO rescore.run (run_id, model, interval_start, interval_end, as_of, fence, state, rows_extracted,
+    rows_scored, package_version, package_sha256, environment)
+  SELECT run_id, 'loans', s, e, e, 1, 'checked', 50, 50, '1.0.0', :sha256, '{}' FROM d;
+SELECT rescore.ensure_partition('loans', s::date) FROM d;
+INSERT INTO rescore.scores_loans (run_id, branch, loan_id, event_time, score, label)
+  SELECT run_id, 'b' || k % 5 || 'é', k, s + k * interval '1 second', k, 'pays'
+  FROM d, generate_series(0, 49) k;
+INSERT INTO rescore.publication (run_id, model, interval_start, interval_end, fence, published_at)
+  SELECT run_id, 'loans', s, e, 1, e FROM d ORDER BY n;
+DROP TABLE d;
+"""
+
+
+def fill(store: Store, walk: Walk, days: int) -> None:
+    with store.database.transaction() as connection:
+        connection.execute(text(_FILL), {"days": days, "sha256": walk.package["package_sha256"]})
+    with psycopg2.connect(store.database.libpq_url) as connection, connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+@dataclass
+class Plan:
+    """What a query did: its nodes, with the rows that each gave."""
+
+    nodes: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, store: Store, query: str) -> Plan:
+        with store.database.transaction() as connection:
+            explained = connection.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")).scalar()
+        [found] = explained if isinstance(explained, list) else json.loads(str(explained))
+        nodes, left = [], [found["Plan"]]
+        while left:
+            node = left.pop()
+            nodes.append(node)
+            left += node.get("Plans", [])
+        return cls(nodes)
+
+    def rows_of(self, prefix: str) -> float:
+        """Rows read of the tables whose name begins so."""
+        return sum(
+            node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+            for node in self.nodes
+            if node.get("Relation Name", "").startswith(prefix)
+        )
+
+    @property
+    def scanned(self) -> set[str]:
+        """Tables that were read from end to end."""
+        return {
+            node["Relation Name"]
+            for node in self.nodes
+            if node["Node Type"] == "Seq Scan" and node["Actual Loops"] > 0
+        }
+
+
+@pytest.mark.parametrize("days", [4 * PUBLICATIONS, 16 * PUBLICATIONS])
+def test_the_latest_score_of_a_key_reads_the_same_few_rows_of_any_history(
+    walk: Walk, store: Store, days: int
+) -> None:
+    fill(store, walk, days)
+    plan = Plan.of(store, f"SELECT * FROM scores.loans_latest WHERE {KEY}")
+    assert 1 <= plan.rows_of("scores20") <= 2
+    assert plan.rows_of("current_publication") <= 2
+    assert not {name for name in plan.scanned if name.startswith("scores")}
+
+
+def test_all_scores_of_a_key_come_by_its_index_and_from_two_tables(walk: Walk, store: Store) -> None:
+    fill(store, walk, PUBLICATIONS)
+    plan = Plan.of(store, f"SELECT * FROM scores.loans WHERE {KEY}")
+    assert plan.rows_of("scores20") == PUBLICATIONS
+    assert not {name for name in plan.scanned if name.startswith("scores")}
+    others = {node.get("Relation Name", "scores") for node in plan.nodes}
+    assert {name for name in others if not name.startswith("scores")} == {"current_publication"}
+
+
+def test_views_are_barriers_and_keys_pass_them(store: Store) -> None:
+    """A consumer's own function sees no row that the view leaves out; equality of any key type passes."""
+    with store.database.transaction() as connection:
+        open_views = connection.execute(
+            text(
+                "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 'scores'::regnamespace"
+                " AND NOT coalesce(reloptions::text[] && '{security_barrier=true}', false)"
+            )
+        ).scalars()
+        assert list(open_views) == []
+        leaking = connection.execute(
+            text(
+                "SELECT oprleft::regtype FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode"
+                " WHERE oprname = '=' AND oprleft = oprright AND NOT proleakproof AND oprleft = ANY"
+                " ('{bool,int2,int4,int8,date,timestamptz,text,uuid}'::regtype[])"
+            )
+        ).scalars()
+        assert list(leaking) == []
+
+
+def test_what_is_current_is_changed_by_publications_alone(walk: Walk, store: Store) -> None:
+    store.publications.publish(walk.checked(day()))
+    for statement in (
+        "DELETE FROM rescore.current_publication",
+        "UPDATE rescore.current_publication SET verdict = 'ok'",
+        "INSERT INTO rescore.current_publication SELECT * FROM rescore.current_publication",
+        "TRUNCATE rescore.current_publication",
+    ):
+        with (
+            pytest.raises(StoreError, match="follows from the publications"),
+            store.database.transaction() as c,
+        ):
+            c.execute(text(statement))
+
+
+@pytest.fixture(scope="module")
+def bare(postgres_server: Any, migrated_template: str) -> Iterator[Store]:
+    """A store for all examples of a law."""
+    store = Store(postgres_server.create_database("reads_law", template=migrated_template))
+    yield store
+    store.close()
+    postgres_server.drop_database("reads_law")
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    published=st.lists(
+        st.tuples(st.integers(0, 3), st.sets(st.integers(0, 7)), st.booleans()), min_size=1, max_size=5
+    )
+)
+def test_the_latest_are_those_of_all_current_scores(bare: Store, published: list[Any]) -> None:
+    """Whatever is published, in any order, superseded by runs with other keys, with keys known or not."""
+    walk = Walk(bare)
+    for number, keys, known in published:
+        interval = day(number)
+        rows = make_scores(interval, rows=8, seed=len(keys))
+        bare.publications.publish(walk.checked(interval, rows.take(pa.array(sorted(keys), pa.int64()))))
+        if not known:  # as of a run that is too large to take its keys out
+            forget(bare, interval.start)
+    with bare.database.transaction() as connection:
+        latest = connection.execute(text("SELECT * FROM scores.loans_latest ORDER BY branch, loan_id")).all()
+        assert latest == connection.execute(text(OWN_ORDER)).all()
+
+
+def forget(store: Store, start: Any) -> None:
+    """Leave the keys of an interval's run to the run's own rows."""
+    with store.database.transaction() as connection:
+        connection.execute(
+            text(
+                "ALTER TABLE rescore.current_publication DISABLE TRIGGER derived;"
+                "UPDATE rescore.current_publication SET keys_known = false WHERE interval_start = :start;"
+                "DELETE FROM rescore.keys_loans k WHERE NOT EXISTS (SELECT FROM rescore.scores_loans s"
+                " JOIN rescore.current_publication p USING (run_id) WHERE p.keys_known"
+                " AND (s.branch, s.loan_id) = (k.branch, k.loan_id));"
+                "ALTER TABLE rescore.current_publication ENABLE TRIGGER derived"
+            ),
+            {"start": start},
+        )
+
+
+def partitions(store: Store) -> list[tuple[str, str]]:
+    query = (
+        "SELECT c.relname, pg_get_expr(relpartbound, c.oid) FROM pg_inherits"
+        " JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = 'rescore.scores_loans'::regclass ORDER BY 1"
+    )
+    with store.database.transaction() as connection:
+        connection.execute(text("SET LOCAL timezone = 'UTC'"))
+        return [(row[0], row[1]) for row in connection.execute(text(query))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [(1_000, "2020-01-01"), (20_000, "2024-01-01"), (1_000_000, "2024-03-01")],
+    ids=["a decade", "a year", "a month"],
+)
+def test_a_partition_spans_what_the_volume_asks_for(walk: Walk, store: Store, rows: int, first: str) -> None:
+    run = walk.claim(day())
+    store.runs.advance(run, "extracted", input_digest=sha("input"), rows_extracted=rows)
+    with store.database.transaction() as connection:
+        for month in ("2024-03-01", "2024-03-01"):
+            connection.execute(text("SELECT rescore.ensure_partition('loans', :m)"), {"m": month})
+    [(name, bounds)] = partitions(store)
+    assert name == f"scores{first[:4]}{first[5:7]}_loans"
+    assert bounds.startswith(f"FOR VALUES FROM ('{first} 00:00:00+00')")
+
+
+def test_a_partition_leaves_room_to_the_months_of_an_older_store(walk: Walk, store: Store) -> None:
+    with store.database.transaction() as connection:
+        for month, after in (("2024-02-01", "2024-03-01"), ("2024-06-01", "2024-07-01")):
+            name = f"rescore.scores{month[:4]}{month[5:7]}_loans"
+            connection.execute(
+                text(
+                    f"CREATE TABLE {name} PARTITION OF rescore.scores_loans"
+                    f" FOR VALUES FROM ('{month} 00:00+00') TO ('{after} 00:00+00')"
+                )
+            )
+    store.publications.publish(walk.checked(day()))
+    assert (
+        "scores202403_loans",
+        "FOR VALUES FROM ('2024-03-01 00:00:00+00') TO ('2024-06-01 00:00:00+00')",
+    ) in (partitions(store))
