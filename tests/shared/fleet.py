@@ -169,6 +169,10 @@ class Fleet:
                 tables.package: packages,
                 tables.pin: pins,
                 tables.run: [one["run"] for one in runs],
+                tables.claim: [
+                    {name: value for name, value in one["run"].items() if name in _CLAIMED}
+                    for one in _last_attempts(runs)
+                ],
                 tables.run_state: [state for one in runs for state in one["states"]],
                 tables.validation: [one["validation"] for one in runs if one["validation"]],
                 tables.drift: [one["drift"] for one in runs if one["drift"]],
@@ -294,6 +298,14 @@ class Fleet:
                     connection.execute(insert(table), listed)
 
 
+_CLAIMED = ("model", "interval_start", "interval_end", "fence", "run_id")
+
+
+def _last_attempts(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last run of each interval, which has its claim."""
+    return list({one["run"]["interval_end"]: one for one in runs}.values())
+
+
 #: What becomes of the newest run, by the model's number.
 _FATES = {
     **dict.fromkeys((3, 11), "late"),
@@ -321,6 +333,7 @@ def _manifests(name: str) -> dict[str, dict[str, Any]]:
         "version": "1.0.0",
         "features": features,
         "metrics": {"auc": 0.801, "base_rate": 0.183, "brier": 0.121, "log_loss": 0.392},
+        "lineage": {**golden["lineage"], "as_of": datetime.now(UTC).isoformat()},
         "hyperparameters": {"learning_rate": 0.1, "max_depth": 6, "max_iter": 200},
         "importance": dict(zip(FEATURES, importance.round(4).tolist(), strict=True)),
     }
@@ -329,7 +342,7 @@ def _manifests(name: str) -> dict[str, dict[str, Any]]:
         "features": [*features[:-1]],
         "metrics": {"auc": 0.813, "base_rate": 0.181, "brier": 0.118, "log_loss": 0.384},
         "hyperparameters": {"learning_rate": 0.05, "max_depth": 6, "max_iter": 400},
-        "lineage": {**golden["lineage"], "snapshot": bytes_sha256(b"second")},
+        "lineage": {**first["lineage"], "snapshot": bytes_sha256(b"second")},
     }
     return {"1.0.0": first, "1.0.1": second}
 

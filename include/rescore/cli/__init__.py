@@ -21,6 +21,7 @@ from rescore.cli import (
     authoring,
     drift,
     environments,
+    overview,
     packages,
     performance,
     publishing,
@@ -30,6 +31,7 @@ from rescore.cli import (
     store,
     training,
 )
+from rescore.cli.help_panels import ENDING, panel_of
 from rescore.cli.terminal import stderr, stdout
 from rescore.disk import disk_errors
 from rescore.errors import RescoreError
@@ -41,14 +43,18 @@ app = typer.Typer(
     help="Batch scoring in which every score stands up to being scored again.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=ENDING,
 )
-for _commands in (stack, authoring, training, scoring, drift, performance, publishing, reproduce):
+for _commands in (stack, authoring, training, scoring, overview, drift, performance, publishing, reproduce):
+    for _command in _commands.app.registered_commands:
+        _command.rich_help_panel = panel_of(_command)
     app.add_typer(_commands.app)
-app.add_typer(packages.app, name="packages")
-app.add_typer(environments.app, name="env")
-app.add_typer(store.app, name="store")
-app.add_typer(audit.app, name="audit")
+app.add_typer(packages.app, name="packages", rich_help_panel="Keep")
+app.add_typer(environments.app, name="env", rich_help_panel="Keep")
+app.add_typer(store.app, name="store", rich_help_panel="Keep")
+app.add_typer(audit.app, name="audit", rich_help_panel="Keep")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rescore.cli.selection import day_named, intervals_named, keys_named
-from rescore.cli.terminal import Json, context, print_line, print_rows, print_table
+from rescore.cli.terminal import Json, context, counted, print_line, print_rows, print_table
 from rescore.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def reproduce(
             done, problem = whole.runs, whole.problem
             trained = pipeline.retrain_package(ctx, whole.model, whole.sha256) if train else None
         else:
-            done = [pipeline.reproduce_run(ctx, run_id) for run_id in _run_ids(ctx, model, run, day)]
+            done = [
+                pipeline.reproduce_run(ctx, run_id)
+                for run_id in counted(_run_ids(ctx, model, run, day), "reproduce")
+            ]
     columns = ["model", "interval", "rows", "verdict"]
     if any(run.reason for run in done):
         columns += ["run_id", "reason"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rescore.cli.selection import intervals_named, moment
-from rescore.cli.terminal import Json, ModelName, context, print_json, print_line, print_rows
+from rescore.cli.terminal import Json, ModelName, context, counted, print_json, print_line, print_rows
+from rescore.errors import HeldError
 
 if TYPE_CHECKING:
-    pass
+    from rescore.interval import Interval
+    from rescore.pipeline import Context
 
 app = typer.Typer()
 
@@ -76,13 +80,18 @@ def runs(
     with context() as ctx:
         timezone = ctx.model(model).spec.schedule.timezone
         lines = run_lines(ctx.store, model, last, timezone=timezone, now=datetime.now(UTC))
-    columns = ["interval", "state", "verdict", "extracted", "scored", "package", "started", "run_id"]
-    rows = [asdict(line) for line in lines]
+    columns = ["due", "state", "verdict", "run_id", "scored", "package", "started", "set_aside"]
+    rows = [{**asdict(line), "due": _due(line.interval)} for line in lines]
     print_rows(rows, as_json=as_json, title=f"runs of {model} ({timezone})", columns=columns)
     if not as_json:
         for line in lines:
             if line.problem:
                 print_line(f"{line.run_id}: {line.problem}")
+
+
+def _due(interval: str) -> str:
+    """When a run was due: the end of its interval, without this year's number, so that ids have room."""
+    return interval.rpartition(" to ")[2].removeprefix(f"{datetime.now(UTC).year}-")
 
 
 @app.command()
@@ -103,7 +112,70 @@ def score(
         intervals = intervals_named(ctx.model(model).spec, start, end, day)
         known_by = moment(as_of, "--as-of")
         published = [
-            pipeline.score_interval(ctx, model, interval, known_by).to_dict() for interval in intervals
+            pipeline.score_interval(ctx, model, interval, known_by).to_dict()
+            for interval in counted(intervals, model)
         ]
     columns = ["interval", "rows", "package_version", "verdict", "run_id"]
     print_rows(published, as_json=as_json, title=f"{model}: published", columns=columns)
+
+
+@app.command()
+def backfill(
+    model: ModelName,
+    start: Annotated[str, typer.Option(help="Start of the first interval, ISO 8601.")],
+    end: Annotated[str, typer.Option(help="End of the last interval, ISO 8601.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Also intervals that have scores: they are superseded.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the intervals.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score every interval of a window that has no scores, as its scheduled run would have.
+
+    One that fails does not keep the next from it; exits 1 if any did.
+    """
+    from rescore import pipeline
+
+    rows: list[dict[str, Any]] = []
+    with context() as ctx:
+        intervals = intervals_named(ctx.model(model).spec, start, end, None)
+        if not again:
+            intervals = pipeline.without_scores(ctx, model, intervals)
+        if dry_run:
+            rows = [{"interval": str(interval)} for interval in intervals]
+        else:
+            rows = list(_backfilled(ctx, model, intervals))
+    columns = ["interval"] if dry_run else ["interval", "state", "rows", "verdict", "package", "run_id"]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print_line(f"{model}: every interval of the window has scores")
+    else:
+        print_rows(
+            rows, as_json=False, title=f"{model}: {'to score' if dry_run else 'scored'}", columns=columns
+        )
+        for row in rows:
+            if row.get("problem"):
+                print_line(f"{row['interval']}: {row['problem']}")
+    if any(row.get("problem") for row in rows):
+        sys.exit(1)
+
+
+def _backfilled(ctx: Context, model: str, intervals: list[Interval]) -> Iterator[dict[str, Any]]:
+    """What became of each interval, as a row; says how far it is and how long the rest may take."""
+    from rescore import pipeline
+
+    for _, done in zip(counted(intervals, model), pipeline.backfill(ctx, model, intervals), strict=True):
+        row: dict[str, Any] = {"interval": str(done.interval)}
+        if done.published is not None:
+            one = done.published
+            yield row | {
+                "state": "published",
+                "rows": one.rows,
+                "verdict": one.verdict,
+                "package": one.package_version,
+                "run_id": one.run_id,
+            }
+        else:
+            state = "held" if isinstance(done.error, HeldError) else "failed"
+            yield row | {"state": state, "problem": str(done.error)}

@@ -6,15 +6,17 @@ import getpass
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = [
     "Save",
     "Who",
     "context",
+    "counted",
     "print_json",
     "print_line",
     "print_rows",
@@ -35,12 +38,31 @@ __all__ = [
     "stdout",
 ]
 
+_Item = TypeVar("_Item")
+
 # Wide enough for the tables where nobody says how wide it is: a file, a pipe, CI.
 stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 stderr = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-ModelName = Annotated[str, typer.Argument(help="The model: the name of its folder.")]
+
+
+def _model_names(incomplete: str) -> list[str]:
+    """Model folders for completion; whatever is wrong there is no reason to fail while somebody types."""
+    from rescore.folder import find_models
+    from rescore.settings import Settings
+
+    try:
+        return [
+            name for name in find_models(Settings.from_environment().models) if name.startswith(incomplete)
+        ]
+    except Exception:
+        return []
+
+
+ModelName = Annotated[
+    str, typer.Argument(help="The model: the name of its folder.", autocompletion=_model_names)
+]
 Save = Annotated[Path | None, typer.Option(help="Draw it into this file, PNG or SVG.")]
 
 
@@ -92,15 +114,52 @@ def print_rows(
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str, columns: Sequence[str] | None = None) -> None:
-    """Print rows as a table, by default of all that the first one has."""
-    columns = [*rows[0]] if columns is None else columns
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    """Print rows as a table, by default of all columns that the first row has.
+
+    Columns that a narrow terminal has no room for are left out, the last ones first, and named below.
+    """
+    columns = [*rows[0]] if columns is None else [*columns]
+    kept = columns
+    table = _table(rows, title, kept)
+    while len(kept) > 1 and _width(table) > stdout.width:
+        kept = kept[:-1]
+        table = _table(rows, title, kept)
+    stdout.print(table)
+    if left_out := columns[len(kept) :]:
+        names = ", ".join(name.replace("_", " ") for name in left_out if name)
+        stdout.print(
+            f"for lack of room without {names}: widen the terminal, or use --json",
+            style="dim",
+            soft_wrap=True,
+        )
+
+
+def _width(table: Table) -> int:
+    """How many characters a table takes if nothing of it is cut."""
+    return Measurement.get(stdout, stdout.options.update(max_width=10_000), table).maximum
+
+
+def _table(rows: Sequence[dict[str, Any]], title: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for column in columns:
         numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(_text(row.get(column))) for column in columns))
-    stdout.print(table)
+    return table
+
+
+def counted(items: Sequence[_Item], what: str) -> Iterator[_Item]:
+    """The items, saying before each one but the first how many are done and how long the rest may take."""
+    began = time.monotonic()
+    for number, item in enumerate(items):
+        if number:
+            left = (time.monotonic() - began) / number * (len(items) - number)
+            about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+            say(f"{what}: {number} of {len(items)} done, about {about} left")
+        yield item
 
 
 def _text(value: Any) -> str:

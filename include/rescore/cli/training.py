@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -101,3 +102,50 @@ def compare(
         save.parent.mkdir(parents=True, exist_ok=True)
         save.write_text(comparison_html(comparison.report), encoding="utf-8")
         say(f"saved {save}")
+
+
+@app.command()
+def retrain(
+    model: ModelName,
+    as_of: Annotated[str | None, typer.Option(help="Labels known by then are used; ISO 8601.")] = None,
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="Only if a declared reason holds; else say why not and exit 0.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train, and compare what comes of it with the pinned package; pins nothing."""
+    from rescore import pipeline
+
+    known_by = moment(as_of, "--as-of")
+    with context() as ctx:
+        if if_due:
+            due, why = pipeline.when_due(ctx, model, known_by or datetime.now(UTC))
+            if not due:
+                if as_json:
+                    print_json({"due": False, "reason": why})
+                else:
+                    print_line(f"{model} is not due: {why}")
+                return
+            say(f"{model} is due: {why}")
+        done = pipeline.retrain(ctx, model, as_of=known_by)
+    if as_json:
+        print_json(
+            {
+                "due": True,
+                "package": done.package.to_dict(),
+                "champion": done.champion,
+                "by_rule": done.passes,
+                "reasons": list(done.reasons),
+                "comparison_id": done.comparison_id,
+            }
+        )
+        return
+    version = done.package.version
+    print_line(f"{model} {version}, trained on {done.package.rows:,} rows: {done.package.sha256}")
+    if done.passes is not None:
+        ruled = "may replace" if done.passes else "does not replace"
+        print_line(f"by the declared rule it {ruled} {done.champion}:")
+    for reason in done.reasons:
+        print_line(f"  {reason}")
+    if done.champion != version:
+        print_line(f"pin it with `rescore pin {model} --to {version} --reason TEXT`")

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from rescore.pipeline.compare.compare_packages import (
         compare_packages,
     )
+    from rescore.pipeline.compare.retrain import (
+        Retrained,
+        retrain,
+    )
     from rescore.pipeline.context import (
         Context,
         code_revision,
         utc_now,
+    )
+    from rescore.pipeline.doctor import (
+        Finding,
+        examine,
     )
     from rescore.pipeline.monitoring.alarms import (
         Alarm,
@@ -71,6 +79,11 @@ if TYPE_CHECKING:
     from rescore.pipeline.reproduce.trainings import (
         TrainingReproduction,
         retrain_package,
+    )
+    from rescore.pipeline.scoring.backfill import (
+        Backfilled,
+        backfill,
+        without_scores,
     )
     from rescore.pipeline.scoring.publishing import (
         Published,
@@ -120,14 +133,17 @@ if TYPE_CHECKING:
 __all__ = [
     "AdoptedPackage",
     "Alarm",
+    "Backfilled",
     "Context",
     "Difference",
+    "Finding",
     "KeptRows",
     "MeasuredRun",
     "MonitorReport",
     "PackageReproduction",
     "Published",
     "Reproduction",
+    "Retrained",
     "ScoreReproduction",
     "TrainedPackage",
     "TrainingReproduction",
@@ -135,12 +151,14 @@ __all__ = [
     "alarms",
     "anchor_head",
     "ask_for_retraining",
+    "backfill",
     "begin_extract",
     "build_environments",
     "code_revision",
     "compare_packages",
     "declare_timetable",
     "drift_run",
+    "examine",
     "features_without_value",
     "history",
     "is_ready",
@@ -161,6 +179,7 @@ __all__ = [
     "reproduce_package",
     "reproduce_run",
     "reproduce_score",
+    "retrain",
     "retrain_package",
     "rewritten",
     "save_head",
@@ -177,6 +196,7 @@ __all__ = [
     "verify_history",
     "verify_package",
     "when_due",
+    "without_scores",
 ]
 
 __getattr__ = lazy_names(
@@ -184,8 +204,10 @@ __getattr__ = lazy_names(
     {
         "audit.history": ["anchor_head", "read_head", "save_head", "verify_history"],
         "compare.compare_packages": ["compare_packages"],
+        "compare.retrain": ["Retrained", "retrain"],
         "context": ["Context", "code_revision", "utc_now"],
         "monitoring.alarms": ["Alarm", "alarms"],
+        "doctor": ["Finding", "examine"],
         "monitoring.monitor": ["MonitorReport", "monitor_model"],
         "monitoring.performance": [
             "MeasuredRun",
@@ -208,6 +230,7 @@ __getattr__ = lazy_names(
             "reproduce_score",
         ],
         "reproduce.trainings": ["TrainingReproduction", "retrain_package"],
+        "scoring.backfill": ["Backfilled", "backfill", "without_scores"],
         "scoring.publishing": ["Published", "publish_run", "release_run"],
         "scoring.readiness": ["is_ready"],
         "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],

@@ -15,6 +15,7 @@ from rescore.source.leakage import Leak, last_event, read_past_filter
 from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.readiness import is_ready
 from rescore.source.row_selection import without
+from rescore.source.server import describe_server
 from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
 from rescore.source.untimed import UntimedRows, untimed_rows
 
@@ -29,6 +30,7 @@ __all__ = [
     "TableFacts",
     "TrainingSnapshot",
     "UntimedRows",
+    "describe_server",
     "extract",
     "frozen_columns",
     "frozen_leaves",

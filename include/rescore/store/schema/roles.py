@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from psycopg2 import sql
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from rescore.store.database import Database, run_sql, store_table
 from rescore.store.identifiers import checked_name
 
-__all__ = ["RELEASE_FUNCTIONS", "RUN_FUNCTIONS", "Roles"]
+__all__ = ["RELEASE_FUNCTIONS", "RUN_FUNCTIONS", "Login", "Roles"]
 
 #: What runs call of the protocol; they can write our tables in no other way.
 RUN_FUNCTIONS = (
@@ -38,6 +39,28 @@ RUN_FUNCTIONS = (
 )
 #: What is done in a person's name.
 RELEASE_FUNCTIONS = ("release", "add_pin", "add_signature")
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who is connected.
+
+    Attributes
+    ----------
+    user : str
+        The database user.
+    superuser : bool
+        Whether the database refuses it nothing.
+    owner : bool
+        Whether the store's tables are its own, so that it may migrate and register models.
+    member_of : tuple of str
+        The roles it has, sorted; of those whose name begins with ``rescore_``.
+    """
+
+    user: str
+    superuser: bool
+    owner: bool
+    member_of: tuple[str, ...]
 
 
 class Roles:
@@ -87,6 +110,19 @@ class Roles:
                 _create_role(connection, name)
             for statement in self._grants(connection, extract, run, consumer, release, source_schemas):
                 run_sql(connection, statement)
+
+    def login(self) -> Login:
+        """Who the store is used as, and what that user may do."""
+        statement = sql.SQL(
+            "SELECT current_user::text, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),"
+            " (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)),"
+            " ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'rescore\\_%%'"
+            " AND rolname <> current_user AND pg_has_role(oid, 'USAGE') ORDER BY 1)"
+        )
+        with self._database.transaction() as connection:
+            [row] = run_sql(connection, statement, (f"{self._database.store_schema}.run",))
+        user, superuser, owner, member_of = row
+        return Login(user, bool(superuser), bool(owner), tuple(member_of))
 
     def _grants(
         self,

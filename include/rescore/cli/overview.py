@@ -1,0 +1,148 @@
+"""Commands that show how everything stands: every model, the page, the set-up."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rescore.cli.terminal import Json, context, print_json, print_line, print_table, stdout
+from rescore.errors import LocalStackError, RescoreError
+
+if TYPE_CHECKING:
+    from rescore.report import Standing
+
+app = typer.Typer()
+
+_MARKS = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}
+
+
+@app.command()
+def models(
+    concern: Annotated[
+        str | None, typer.Option("--only", help="Only models with this: late, outage, failed, held, …")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List every model, the worst first: state, verdict, how far scores reach, what is due, package."""
+    from rescore.report import concerns_said, standings
+
+    with context() as ctx:
+        declared: dict[str, Any] = {}
+        for name in ctx.models():
+            try:
+                declared[name] = ctx.model(name).spec
+            except RescoreError as error:
+                declared[name] = error
+        now = datetime.now(UTC)
+        found = standings(ctx.store, declared, now=now)
+    shown = [one for one in found if concern is None or concern in one.concerns]
+    rows = [_row(one, now) for one in shown]
+    if as_json:
+        print_json(
+            [
+                {
+                    **row,
+                    "concerns": one.concerns,
+                    "owner": one.owner,
+                    "sentence": one.sentence,
+                    "problem": one.problem,
+                }
+                for row, one in zip(rows, shown, strict=True)
+            ]
+        )
+        return
+    said = ", ".join(f"{count} {said}" for _, count, said in concerns_said(found)) or "all ok"
+    print_line(f"{len(found)} model{'s' * (len(found) != 1)}: {said}")
+    if rows:
+        print_table([_for_people(row) for row in rows], "times are on each model's own clock")
+    for one in shown:
+        if one.problem:
+            print_line(f"{one.name}: {one.problem}")
+
+
+def _row(one: Standing, now: datetime) -> dict[str, Any]:
+    return {
+        "model": one.name,
+        "state": one.state,
+        "verdict": one.verdict or None,
+        "scores_until": None if one.reach is None else one.reach.interval.end.isoformat(),
+        "due_at": None if one.due is None or one.due.due_at is None else one.due.due_at.isoformat(),
+        "late": one.due is not None and one.due.late,
+        "package_version": None if one.pin is None else one.pin.version,
+        "held": one.held,
+        "timezone": one.timezone,
+    }
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "state": row["state"],
+        "model": row["model"],
+        "scores reach": _local(row["scores_until"], row["timezone"]),
+        "due": "late" if row["late"] else _local(row["due_at"], row["timezone"]),
+        "package": row["package_version"],
+        "held": row["held"] or None,
+        "verdict": row["verdict"],
+    }
+
+
+def _local(moment: str | None, timezone: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    if moment is None:
+        return ""
+    local = datetime.fromisoformat(moment).astimezone(ZoneInfo(timezone))
+    near = abs(datetime.now(UTC) - local) < timedelta(days=300)
+    return f"{local:%d %b %H:%M}" if near else f"{local:%d %b %Y}"
+
+
+@app.command("open")
+def open_page(
+    model: Annotated[str | None, typer.Argument(help="A model; default: the page of all models.")] = None,
+    show: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
+) -> None:
+    """Open the console of the local Airflow in a browser, and print its address and login."""
+    from rescore.local import LocalStack
+    from rescore.settings import Settings
+
+    stack = LocalStack(Settings.from_environment())
+    status = stack.status()
+    if not status.running or status.airflow is None:
+        raise LocalStackError(
+            "no local Airflow is running",
+            where=str(stack.settings.home),
+            expected="one that `rescore up` has started",
+            fix="start it: `rescore up`",
+        )
+    address = f"{status.airflow.rstrip('/')}/rescore/" + (f"score_{model}" if model else "")
+    user, password = stack.airflow().login()
+    stdout.print(f"{address}  (user {user}, password {password})", soft_wrap=True, markup=False)
+    if not show and not webbrowser.open(address):
+        stdout.print("no browser here: open the address yourself")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at the whole set-up: versions, store, rights, models, sources, archive; exits 1 on a fault."""
+    from rescore import pipeline
+
+    found = []
+    with context() as ctx:
+        for finding in pipeline.examine(ctx):
+            found.append(finding)
+            if not as_json:
+                print_line(f"{_MARKS[finding.state]}  {finding.about}: {finding.said}")
+                if finding.fix:
+                    print_line(f"         {finding.fix}")
+    faults = sum(finding.state == "fault" for finding in found)
+    if as_json:
+        print_json([vars(finding) for finding in found])
+    else:
+        warnings = sum(finding.state == "warning" for finding in found)
+        print_line(f"{len(found)} checks: {faults} faults, {warnings} warnings")
+    if faults:
+        sys.exit(1)

@@ -1,0 +1,211 @@
+"""Commands over many models: what they print at 80 columns, what scripts read, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+
+from rescore.cli import app, main, terminal
+from rescore.cli.help_panels import EXAMPLES, PANELS
+from rescore.local import LocalPostgres
+from rescore.store import Store
+from tests.shared.fleet import Fleet
+
+
+@pytest.fixture(scope="module")
+def fleet(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    home = tmp_path_factory.mktemp("fleet")
+    url = postgres_server.create_database("cli_fleet", template="rescore_template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESCORE_HOME", str(home))
+        patch.setenv("RESCORE_MODELS", str(home / "models"))
+        patch.setenv("RESCORE_DATABASE_URL", url)
+        with Store(url) as store:
+            store.schema.migrate()
+            fleet = Fleet(store, home / "models")
+            fleet.fill(8, 16)
+            yield fleet
+
+
+@pytest.fixture(autouse=True)
+def console(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A console of this test's own output; of 80 columns, where a test asks for ``narrow``."""
+    width = 80 if "narrow" in request.fixturenames else 120
+    for module in ("terminal", "overview"):
+        monkeypatch.setattr(f"rescore.cli.{module}.stdout", Console(highlight=False, width=width))
+
+
+@pytest.fixture
+def narrow() -> None:
+    """A terminal of 80 columns."""
+
+
+def run(arguments: list[str]) -> None:
+    """A command as it is typed; what exits with another code than 0 raises."""
+    app(arguments, standalone_mode=False)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.usefixtures("narrow")
+def test_models_fit_80_columns_the_worst_first(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["models"])
+    shown = lines(capsys)
+    assert shown[0].startswith("8 models: 1 outage, 1 held, ")
+    assert max(map(len, shown)) <= 80
+    named = [
+        line.split()[:2]
+        for line in shown
+        if line.split() and line.split()[0] in {"outage", "held", "late", "ok"}
+    ]
+    assert named[0] == ["outage", "fraud_transfer"] and named[1] == ["held", "flight_delay"]
+    assert len(named) == 8
+    assert any("package" in line and "held" in line for line in shown), (
+        "only what the state says too is left out"
+    )
+
+
+def test_a_script_reads_what_is_late_and_why(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["models", "--only", "outage", "--json"])
+    [one] = json.loads(capsys.readouterr().out)
+    assert (one["model"], one["state"], one["late"]) == ("fraud_transfer", "outage", True)
+    assert one["concerns"] == ["outage", "late"]
+    assert "missing in 100 %" in one["sentence"]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_runs_keep_their_ids_in_a_narrow_terminal(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["runs", "fraud_transfer"])
+    shown = lines(capsys)
+    latest = fleet.store.runs.latest("fraud_transfer", 1)[0]
+    assert any(latest.run_id in line and "outage" in line for line in shown)
+    assert "for lack of room without" in " ".join(shown)
+    assert max(len(line) for line in shown if not line.startswith(("for lack", latest.run_id))) <= 80
+
+
+def test_backfill_lists_what_has_no_scores(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    done = {one.interval for one in fleet.store.runs.published("loan_default")}
+    first, last = min(one.start for one in done), max(one.end for one in done)
+    window = ["--start", first.isoformat(), "--end", last.isoformat()]
+    run(["backfill", "loan_default", *window, "--dry-run", "--json"])
+    [gap] = json.loads(capsys.readouterr().out)
+    assert gap["interval"] not in {str(one) for one in done}
+    run(["backfill", "loan_default", *window, "--again", "--dry-run", "--json"])
+    assert len(json.loads(capsys.readouterr().out)) == len(done) + 1
+    end = min(one.end for one in done)
+    run(
+        [
+            "backfill",
+            "loan_default",
+            "--start",
+            (end - timedelta(days=1)).isoformat(),
+            "--end",
+            end.isoformat(),
+        ]
+    )
+    assert "every interval of the window has scores" in capsys.readouterr().out
+
+
+def test_backfill_goes_on_after_a_failure_and_exits_1(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The source is configured nowhere, so each interval fails by itself."""
+    done = sorted(one.interval for one in fleet.store.runs.published("churn_retail"))
+    window = ["--start", done[0].start.isoformat(), "--end", done[1].end.isoformat()]
+    with pytest.raises(SystemExit) as ended:
+        run(["backfill", "churn_retail", *window, "--again", "--json"])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    rows = json.loads(said.out)
+    assert [row["state"] for row in rows] == ["failed", "failed"]
+    assert "RESCORE_CONNECTION_BANK" in rows[1]["problem"]
+    assert "churn_retail: 1 of 2 done, about" in said.err, "how long the rest may take"
+
+
+def test_retraining_that_is_not_due_says_why(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["retrain", "loan_default", "--if-due", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["due"] is False and "no declared reason holds" in answer["reason"]
+
+
+def test_doctor_names_each_fault_with_its_remedy_and_exits_1(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["doctor", "--json"])
+    assert ended.value.code == 1
+    found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["versions"]["state"] == "ok" and "numpy" in found["versions"]["said"]
+    assert found["store"]["state"] == "warning" and "superuser" in found["store"]["said"]
+    assert found["model loan_default"]["state"] == "ok"
+    assert (
+        found["source bank"]["state"] == "fault" and "RESCORE_CONNECTION_BANK" in found["source bank"]["fix"]
+    )
+    assert found["archive of loan_default"]["state"] == "fault", "no file of its package is in the archive"
+    with pytest.raises(SystemExit):
+        run(["doctor"])
+    assert "FAULT" in capsys.readouterr().out
+
+
+def test_doctor_sees_a_source_that_answers(
+    fleet: Fleet, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESCORE_CONNECTION_BANK", database_url)
+    with pytest.raises(SystemExit):
+        run(["doctor", "--json"])
+    found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["source bank"]["state"] == "ok" and "Postgres" in found["source bank"]["said"]
+
+
+def test_doctor_says_that_the_store_is_not_migrated(
+    fleet: Fleet, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    with pytest.raises(SystemExit):
+        run(["doctor", "--json"])
+    found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["store"]["state"] == "fault" and "rescore store migrate" in found["store"]["fix"]
+    assert not [about for about in found if about.startswith("archive")], "nothing to compare with"
+
+
+def test_open_says_what_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESCORE_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["open"])
+    assert ended.value.code == 1
+    assert "rescore up" in capsys.readouterr().err
+
+
+def test_help_groups_every_command_and_says_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    command = typer.main.get_command(app)
+    known = set(command.commands)  # type: ignore[attr-defined]
+    assert {name for names in PANELS.values() for name in names} <= known
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for words in (*PANELS, "Examples", "rescore models --only late", "Exit codes", "130"):
+        assert words in shown
+
+
+@pytest.mark.parametrize("example", [example for example, _ in EXAMPLES])
+def test_an_example_of_the_help_is_accepted(example: str) -> None:
+    name, *arguments = example.split()
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    assert command.make_context(name, arguments).params
+
+
+def test_model_names_complete(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert terminal._model_names("fraud") == ["fraud_card", "fraud_transfer"]
+    monkeypatch.setenv("RESCORE_STORE_SCHEMA", "Not A Name")
+    assert terminal._model_names("fraud") == [], "completion never fails"
