@@ -21,7 +21,7 @@ FORGERIES = {
     f" VALUES ('PUBLISHED', {_ROW})",
     "a score that no digest covers": f"INSERT INTO rescore.scores_loans (run_id, {_KEY})"
     f" VALUES ('PUBLISHED', {_OUTSIDE})",
-    "a score put into a month": f"INSERT INTO rescore.scores202403_loans (run_id, {_KEY})"
+    "a score put into a month": f"INSERT INTO rescore.scores202001_loans (run_id, {_KEY})"
     f" VALUES ('PUBLISHED', {_ROW})",
     "a row that was set aside": "INSERT INTO rescore.excluded_loans"
     " VALUES ('PUBLISHED', 1000, 'b0', 1000, '2024-03-01 12:00Z', 'rejected', 'x')",
