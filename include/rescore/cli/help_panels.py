@@ -28,7 +28,8 @@ ENDING = "\n\n".join(
         "[bold]Examples[/bold]",
         *(f"  rescore {command}  [dim]{what}[/dim]" for command, what in EXAMPLES),
         "[bold]Exit codes[/bold]",
-        "  0 done   1 an error, or something that does not hold   2 wrong usage   130 interrupted",
+        "  0 done   1 an error, or something that does not hold   2 wrong usage",
+        "  3 status --check found something that waits for a person   130 interrupted",
         "Progress goes to standard error, results to standard output; --json is for scripts.",
     ]
 )
