@@ -76,8 +76,11 @@ def test_models_fit_80_columns_the_worst_first(fleet: Fleet, capsys: pytest.Capt
 def test_a_script_reads_what_is_late_and_why(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     run(["models", "--only", "outage", "--json"])
     [one] = json.loads(capsys.readouterr().out)
-    assert (one["model"], one["state"], one["late"]) == ("fraud_transfer", "outage", True)
-    assert one["concerns"] == ["outage", "late"]
+    assert (one["model"], one["state"]) == ("fraud_transfer", "outage")
+    told = {row.model: row for row in fleet.store.history.status()}["fraud_transfer"]
+    assert told.due_at is not None
+    assert (one["late"], one["usable"], one["why"]) == (told.late, told.usable, told.why)
+    assert one["due_at"] == told.due_at.isoformat(), "what consumers are told in scores.status"
     assert "missing in 100 %" in one["sentence"]
 
 

@@ -62,7 +62,7 @@ features:
 {features}
 target: {{name: late, kind: binary, delay: 48h}}
 output: {{name: probability, unit: probability, meaning: probability that the parcel is late}}
-schedule: {{cron: "{cron}", timezone: {timezone}, start: 2020-01-01}}
+schedule: {{cron: "{cron}", timezone: {timezone}, start: 2020-01-01, publish_within: 1h}}
 training: {{intervals: 30, seed: 1}}
 drift: {{effect_floor: 0.02, on_drift: hold, acts_on: consequential}}
 """
@@ -123,6 +123,7 @@ class Fleet:
         manifests = _manifests(name)
         ends = [one.end for one in _SCHEDULE.last_intervals(self.now, days)]
         last = ends[-1]
+        due, coming = [*ends], [last + timedelta(days=day) for day in range(1, 40)]
         packages = [
             {
                 "model": name,
@@ -169,6 +170,18 @@ class Fleet:
                 tables.package: packages,
                 tables.pin: pins,
                 tables.run: [one["run"] for one in runs],
+                tables.timetable: [
+                    {"model": name, "schedule": "daily", "known_until": coming[-1], "ends": False}
+                ],
+                tables.due: [
+                    {
+                        "model": name,
+                        "interval_start": end - timedelta(days=1),
+                        "interval_end": end,
+                        "due_at": end + timedelta(hours=1),
+                    }
+                    for end in [*due, *coming]
+                ],
                 tables.claim: [
                     {name: value for name, value in one["run"].items() if name in _CLAIMED}
                     for one in _last_attempts(runs)

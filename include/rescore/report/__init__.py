@@ -26,10 +26,6 @@ if TYPE_CHECKING:
         drift_heatmap,
         feature_distribution,
     )
-    from rescore.report.due import (
-        Timeliness,
-        timeliness,
-    )
     from rescore.report.from_store import (
         calibration_of,
         drift_heatmap_of,
@@ -93,7 +89,6 @@ __all__ = [
     "PerformancePoint",
     "RunLine",
     "Standing",
-    "Timeliness",
     "age",
     "agreement",
     "bar",
@@ -132,7 +127,6 @@ __all__ = [
     "standings",
     "strip",
     "svg",
-    "timeliness",
     "with_interval",
 ]
 
@@ -143,7 +137,6 @@ __getattr__ = lazy_names(
         "days": ["Day", "days_of", "days_said"],
         "drawing": ["save", "svg"],
         "drift_charts": ["drift_heatmap", "feature_distribution"],
-        "due": ["Timeliness", "timeliness"],
         "from_store": [
             "calibration_of",
             "drift_heatmap_of",

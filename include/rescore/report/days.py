@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from rescore.interval import Schedule
-from rescore.report.due import LATE_AFTER, due_on_days
+from rescore.report.due import due_on_days
 
 if TYPE_CHECKING:
     from rescore.store import Outcome
@@ -65,6 +65,7 @@ def days_of(
     last: date,
     count: int,
     now: datetime,
+    within: timedelta,
     since: datetime | None = None,
 ) -> list[Day]:
     """The days up to ``last``, oldest first.
@@ -81,6 +82,8 @@ def days_of(
         How many days.
     now : datetime
         Aware; what is not late yet is no gap.
+    within : timedelta
+        How long after its interval's end a run's scores may come.
     since : datetime, optional
         When the model began to score: no day before is a gap. Default: with the first outcome.
     """
@@ -91,7 +94,7 @@ def days_of(
     first = last - timedelta(days=count - 1)
     due = due_on_days(schedule, first, last)
     begun = min([*by_day, *([] if since is None else [since.astimezone(zone).date()])], default=None)
-    overdue = (now - LATE_AFTER).astimezone(zone).date()
+    overdue = (now - within).astimezone(zone).date()
     days = []
     for number in range(count):
         day = first + timedelta(days=number)

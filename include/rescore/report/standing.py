@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 from rescore.errors import RescoreError
 from rescore.performance import LatestPerformance
 from rescore.report.days import Day, day_state, days_of
-from rescore.report.due import Timeliness, timeliness
 from rescore.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -56,8 +55,15 @@ class Standing:
         What may need a person, the most urgent first; empty if all is well.
     reach : Reach or None
         How far its published scores reach.
-    due : Timeliness or None
-        When the next ones are due; None if the folder can't be read.
+    due_at : datetime or None
+        By when the next scores that are missing are due; None if none are, or where the store does not know
+        the timetable yet.
+    late : bool
+        Whether that has passed.
+    usable : bool
+        Whether consumers may use the scores, as ``scores.status`` tells them.
+    why : str
+        Why, or why not.
     pin : Pin or None
         The package that scores.
     held : int
@@ -80,7 +86,10 @@ class Standing:
     timezone: str = "UTC"
     concerns: tuple[Concern, ...] = ()
     reach: Reach | None = None
-    due: Timeliness | None = None
+    due_at: datetime | None = None
+    late: bool = False
+    usable: bool = False
+    why: str = ""
     pin: Pin | None = None
     held: int = 0
     approvals: int = 0
@@ -131,6 +140,7 @@ def standings(
     names, overview = list(specs), store.overview
     reaches, pins, held = overview.reaches(names), overview.pins(names), overview.held(names)
     performances = overview.performances(names)
+    status = {row.model: row for row in store.history.status()}  # what consumers are told
     # What is looked at ends now, or where the schedule or its scores end.
     ends = {name: _last_moment(spec, reaches.get(name), now) for name, spec in specs.items()}
     outcomes = overview.outcomes({name: end - timedelta(days=STRIP_DAYS + 1) for name, end in ends.items()})
@@ -141,7 +151,8 @@ def standings(
     ]
     for name, spec in specs.items():
         schedule, reach = spec.schedule.schedule(), reaches.get(name)
-        due = timeliness(schedule, None if reach is None else reach.interval.end, now)
+        row = status.get(name)
+        late = row is not None and row.late is True
         latest = outcomes[name][-1] if outcomes[name] else None
         latest_performance = performances.get(name)
         performance = None if latest_performance is None else LatestPerformance.from_dict(latest_performance)
@@ -155,16 +166,18 @@ def standings(
                 timezone=spec.schedule.timezone,
                 concerns=_concerns(
                     latest,
-                    due,
+                    late,
                     (judged.verdict if judged else None) or "",
                     performance,
                     held=held.get(name, 0),
                     approvals=waiting,
                     pinned=name in pins,
-                    begun=reach is not None or latest is not None,
                 ),
                 reach=reach,
-                due=due,
+                due_at=None if row is None else row.due_at,
+                late=late,
+                usable=row is not None and row.usable,
+                why="" if row is None else row.why,
                 pin=pins.get(name),
                 held=held.get(name, 0),
                 approvals=waiting,
@@ -178,6 +191,7 @@ def standings(
                         last=ends[name].astimezone(ZoneInfo(spec.schedule.timezone)).date(),
                         count=STRIP_DAYS,
                         now=now,
+                        within=spec.publish_within,
                     )
                 ),
             )
@@ -204,20 +218,19 @@ def _last_moment(spec: ModelSpec, reach: Reach | None, now: datetime) -> datetim
 
 def _concerns(
     latest: Outcome | None,
-    due: Timeliness,
+    late: bool,
     verdict: str,
     performance: LatestPerformance | None,
     *,
     held: int,
     approvals: int,
     pinned: bool,
-    begun: bool,
 ) -> tuple[Concern, ...]:
     state = None if latest is None else day_state(latest)
     said: dict[Concern, bool] = {
         "outage": state == "outage",
         "failed": state == "failed",
-        "late": due.late and begun,
+        "late": late,
         "held": held > 0,
         "approval": approvals > 0,
         "unpinned": not pinned,

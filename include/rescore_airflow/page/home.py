@@ -26,7 +26,7 @@ _KEYS: dict[str, Callable[[Standing], Any]] = {
     "urgency": lambda one: one.urgency,
     "name": lambda one: one.name,
     "reach": lambda one: (one.reach is not None, one.reach and one.reach.interval.end),
-    "due": lambda one: (one.due is None or one.due.due_at is None, one.due and one.due.due_at),
+    "due": lambda one: (one.due_at is None, one.due_at),
     "pin": lambda one: (one.pin is None, one.pin and one.pin.pinned_at),
     "waiting": lambda one: (-one.held - one.approvals, one.urgency),
 }

@@ -111,7 +111,9 @@ def _calendar(ctx: Context, spec: ModelSpec, last: date, now: datetime) -> Calen
     end_of_week = last + timedelta(days=6 - last.weekday())
     since = datetime(last.year, last.month, last.day, tzinfo=zone) - timedelta(days=CALENDAR_DAYS + 1)
     outcomes = ctx.store.overview.outcomes({spec.name: since})[spec.name]
-    days = days_of(schedule, outcomes, last=end_of_week, count=CALENDAR_DAYS, now=now)
+    days = days_of(
+        schedule, outcomes, last=end_of_week, count=CALENDAR_DAYS, now=now, within=spec.publish_within
+    )
     months = [
         (f"{one.day:%b}", number // 7)
         for number, one in enumerate(days)
