@@ -14,30 +14,35 @@ from rescore.performance import METRICS, point_metrics
 
 @st.composite
 def samples(draw):
-    """Truth, raw predictions and blocks of some rows, with ties and with blocks of one class."""
+    """Truth, predictions and blocks of some rows, with ties and with blocks of one class.
+
+    Whatever `predict` says is the label: here chance, as no probability implies it.
+    """
     kind = draw(st.sampled_from(["binary", "multiclass", "regression"]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rows, blocks = draw(st.integers(8, 60)), draw(st.integers(2, 6))
     block = np.sort(np.concatenate([np.arange(blocks), random.integers(0, blocks, rows - blocks)]))
     if kind == "regression":
-        return kind, random.normal(size=rows), random.normal(size=rows), block, blocks
+        return kind, random.normal(size=rows), random.normal(size=rows), None, block, blocks
     labels = 2 if kind == "binary" else 4
     truth = np.concatenate([np.arange(labels), random.integers(0, labels, rows - labels)])
     raw = random.integers(1, 6, (rows, labels)).astype(np.float64)
-    return kind, random.permutation(truth), raw / raw.sum(axis=1, keepdims=True), block, blocks
+    named = random.integers(0, labels, rows)
+    return kind, random.permutation(truth), raw / raw.sum(axis=1, keepdims=True), named, block, blocks
 
 
 @given(samples(), st.data())
 @settings(max_examples=60)
 def test_a_metric_of_blocks_is_that_of_the_rows_as_often_as_their_block_is_drawn(sample, data):
-    kind, truth, raw, block, blocks = sample
+    kind, truth, raw, named, block, blocks = sample
     drawn = data.draw(st.lists(st.integers(0, 3), min_size=blocks, max_size=blocks).filter(any))
     repeated = np.repeat(np.arange(len(block)), np.array(drawn)[block])
     if len(np.unique(truth[repeated])) < 2:
         return  # scikit-learn gives no AUC of one class
-    expected = point_metrics(kind, truth[repeated], raw[repeated])
+    labels = None if named is None else named[repeated]
+    expected = point_metrics(kind, truth[repeated], raw[repeated], labels)
     for name in METRICS.keys() & expected.keys():
-        found = metric_of(name, kind, truth, raw, block, blocks)(np.array([drawn]))
+        found = metric_of(name, truth, raw, named, block, blocks)(np.array([drawn]))
         assert found[0] == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
 
 
@@ -64,7 +69,7 @@ def ruled(truth, champion, challenger, block, metric="auc"):
     resampled = Resampled(int(block.max()) + 1)
     sign = 1 if METRICS[metric].higher_is_better else -1
     old, new = (
-        metric_of(metric, "binary", truth, raw, block, resampled.blocks) for raw in (champion, challenger)
+        metric_of(metric, truth, raw, None, block, resampled.blocks) for raw in (champion, challenger)
     )
     value, low, high = resampled.interval(lambda counts: sign * (new(counts) - old(counts)))
     report = {
@@ -102,6 +107,4 @@ def test_too_few_days_decide_nothing():
     random = np.random.default_rng(9)
     assert not ruled(*rivals(random, days=MIN_BLOCKS - 1, gain=3.0))
     truth, old, new, _ = rivals(random, days=1, gain=3.0)
-    assert (
-        Resampled(1).interval(metric_of("brier", "binary", truth, new, np.zeros(len(old), int), 1))[1] is None
-    )
+    assert Resampled(1).interval(metric_of("brier", truth, new, None, np.zeros(len(old), int), 1))[1] is None

@@ -23,6 +23,7 @@ from rescore.comparison.resampling import (
     Floats,
     Integers,
     Metric,
+    Predicted,
     Resampled,
     metric_of,
 )
@@ -42,12 +43,12 @@ BINS = 10
 #: Cells of the picture of moved scores, along each side.
 CELLS = 24
 
-Sides = Mapping[str, Any]
+Sides = Mapping[str, Predicted]
 _SIDES = ("champion", "challenger")
 
 
 def measured(
-    folder: ModelFolder, rows: pa.Table, truth: Any, raws: Sides, target: Mapping[str, Any]
+    folder: ModelFolder, rows: pa.Table, truth: Any, sides: Sides, target: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Everything that the hold-out's labels tell about champion and challenger.
 
@@ -59,17 +60,17 @@ def measured(
         The hold-out.
     truth : ndarray, shape (n_rows,)
         Positions of labels, or values.
-    raws : mapping
-        ``champion`` and ``challenger``: raw predictions.
+    sides : mapping of str to Predicted
+        What ``champion`` and ``challenger`` say of the hold-out.
     target : mapping
         Kind and labels.
     """
     kind = target["kind"]
     block, names = _blocks(folder, rows)
-    judged = _Judged(kind, truth, raws, block, Resampled(len(names)))
+    judged = _Judged(kind, truth, sides, block, Resampled(len(names)))
     main = main_metric(folder.spec)
     every = np.ones(len(block), dtype=bool)
-    exact = {side: point_metrics(kind, truth, raws[side]) for side in _SIDES}
+    exact = {side: point_metrics(kind, truth, sides[side].raw, sides[side].named) for side in _SIDES}
     found = {name: judged.gain(name, every) for name in exact["champion"] if name in METRICS}
     if main not in found:
         raise SpecError(
@@ -118,8 +119,8 @@ def _blocks(folder: ModelFolder, rows: pa.Table) -> tuple[Integers, list[str]]:
 class _Judged:
     """Both predictions beside the truth, measured on any part of the rows."""
 
-    def __init__(self, kind: str, truth: Any, raws: Sides, block: Integers, resampled: Resampled) -> None:
-        self._kind, self._truth, self._raws = kind, truth, raws
+    def __init__(self, kind: str, truth: Any, sides: Sides, block: Integers, resampled: Resampled) -> None:
+        self._kind, self._truth, self._sides = kind, truth, sides
         self._block, self._resampled = block, resampled
 
     def gain(self, name: str, part: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -136,10 +137,9 @@ class _Judged:
         return {**both, "gain": value, "low": low, "high": high, "better": better}
 
     def _metric(self, name: str, side: str, part: npt.NDArray[np.bool_]) -> Metric:
-        blocks = self._resampled.blocks
-        return metric_of(
-            name, self._kind, self._truth[part], self._raws[side][part], self._block[part], blocks
-        )
+        said, blocks = self._sides[side], self._resampled.blocks
+        named = None if said.named is None else said.named[part]
+        return metric_of(name, self._truth[part], said.raw[part], named, self._block[part], blocks)
 
     def segments(self, metric: str, column: pa.ChunkedArray) -> list[dict[str, Any]]:
         """The gain in each value of a column, small ones together."""
@@ -172,13 +172,13 @@ class _Judged:
     def calibration(self, side: str) -> dict[str, Any]:
         """What was predicted beside what came true, in ten bins of equally many rows.
 
-        binary: the probability; multiclass: that of the label named, and whether it was right;
+        binary: the probability; multiclass: that of the label that is named, and whether it was right;
         regression: the value. ``error`` is the mean distance of the two, weighted by rows (the
         expected calibration error: Naeini, Cooper and Hauskrecht, 2015).
         """
-        raw, truth = self._raws[side], self._truth
-        if self._kind == "multiclass":
-            predicted, came = raw.max(axis=1), (raw.argmax(axis=1) == truth).astype(np.float64)
+        raw, named, truth = self._sides[side].raw, self._sides[side].named, self._truth
+        if named is not None and self._kind == "multiclass":
+            predicted, came = raw[np.arange(len(raw)), named], (named == truth).astype(np.float64)
         else:
             predicted, came = (raw[:, 1] if self._kind == "binary" else raw), truth.astype(np.float64)
         edges = np.unique(np.quantile(predicted, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
@@ -225,32 +225,31 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=object)
 
 
-def movement(target: Mapping[str, Any], raws: Sides) -> dict[str, Any]:
+def movement(kind: str, sides: Sides) -> dict[str, Any]:
     """How the scores of live rows would change; no label is needed.
 
     Parameters
     ----------
-    target : mapping
-        Kind and labels.
-    raws : mapping
-        Raw predictions of both final fits on the same live rows, or None.
+    kind : str
+        ``binary``, ``multiclass`` or ``regression``.
+    sides : mapping of str to Predicted
+        What both final fits say of the same live rows; empty without such rows.
 
     Returns
     -------
     dict
         ``rows``; quantiles and mean of challenger minus champion; ``rank_correlation`` (Spearman);
         ``label_changed`` and ``top_tenth_kept`` as shares of rows; ``cells``: rows by both scores.
-        Of a multiclass model the score is the probability of the champion's label.
+        Of a multiclass model the score is the probability of the label that the champion names.
     """
-    if raws["champion"] is None or not len(raws["champion"]):
+    if not sides or not len(sides["champion"].raw):
         return {"rows": 0}
-    kind = target["kind"]
-    old, new = raws["champion"], raws["challenger"]
+    old, new = (sides[side].raw for side in _SIDES)
+    named, other = (sides[side].named for side in _SIDES)
     changed = None
-    if kind != "regression":
-        named = {side: _named(kind, raws[side]) for side in _SIDES}
-        changed = float((named["champion"] != named["challenger"]).mean())
-        column = named["champion"] if kind == "multiclass" else np.ones(len(old), np.int64)
+    if named is not None and other is not None:
+        changed = float((named != other).mean())
+        column = named if kind == "multiclass" else np.ones(len(old), np.int64)
         old, new = (raw[np.arange(len(raw)), column] for raw in (old, new))
     change = new - old
     low, high = float(min(old.min(), new.min())), float(max(old.max(), new.max()))
@@ -272,10 +271,6 @@ def movement(target: Mapping[str, Any], raws: Sides) -> dict[str, Any]:
         "edges": [float(edge) for edge in edges],
         "cells": [[int(x), int(y), int(counted[x, y])] for x, y in np.argwhere(counted)],
     }
-
-
-def _named(kind: str, raw: Floats) -> Integers:
-    return np.asarray(raw[:, 1] > 0.5 if kind == "binary" else raw.argmax(axis=1), np.int64)
 
 
 def _spearman(one: Floats, other: Floats) -> float | None:

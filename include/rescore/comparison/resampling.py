@@ -13,7 +13,7 @@ held 2 to 3 % from 7 days on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from scipy import stats
 
 from rescore.performance import row_losses
 
-__all__ = ["CONFIDENCE", "MIN_BLOCKS", "RESAMPLES", "SEED", "Resampled", "metric_of"]
+__all__ = ["CONFIDENCE", "MIN_BLOCKS", "RESAMPLES", "SEED", "Predicted", "Resampled", "metric_of"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -76,19 +76,40 @@ class Resampled:
         return float(stats.norm.cdf(-np.sqrt(self.blocks / (self.blocks - 1)) * wide))
 
 
-def metric_of(name: str, kind: str, truth: Any, raw: Floats, block: Integers, blocks: int) -> Metric:
+class Predicted(Protocol):
+    """What a package says of rows; ``rescore.model.Predictions`` is such a value.
+
+    Attributes
+    ----------
+    raw : ndarray of float64
+        Regression: shape (n_rows,). Else the probability of each label, shape (n_rows, n_labels).
+    named : ndarray of int, shape (n_rows,), or None
+        The position of the label that ``predict`` names: a tuned threshold makes it another than the
+        most probable one. None for regression.
+    """
+
+    @property
+    def raw(self) -> Floats:
+        """See above."""
+
+    @property
+    def named(self) -> Integers | None:
+        """See above."""
+
+
+def metric_of(
+    name: str, truth: Any, raw: Floats, named: Integers | None, block: Integers, blocks: int
+) -> Metric:
     """A metric as a function of how often each block counts.
 
     Parameters
     ----------
     name : str
         One of :data:`rescore.performance.METRICS`.
-    kind : str
-        ``binary``, ``multiclass`` or ``regression``.
     truth : ndarray, shape (n_rows,)
         Positions of labels, or values.
-    raw : ndarray of float64
-        Probabilities, shape (n_rows, n_labels), or predictions, shape (n_rows,).
+    raw, named
+        As in :class:`Predicted`.
     block : ndarray of int64, shape (n_rows,)
         The block of each row, from 0.
     blocks : int
@@ -104,7 +125,7 @@ def metric_of(name: str, kind: str, truth: Any, raw: Floats, block: Integers, bl
         return lambda counts: (
             1 - _dot(counts, squares) / (_dot(counts, about) - _dot(counts, total) ** 2 / _dot(counts, rows))
         )
-    losses = _sums(row_losses(name, kind, truth, raw), block, blocks)
+    losses = _sums(row_losses(name, truth, raw, named), block, blocks)
     if name == "rmse":
         return lambda counts: np.sqrt(_dot(counts, losses) / _dot(counts, rows))
     return lambda counts: _dot(counts, losses) / _dot(counts, rows)

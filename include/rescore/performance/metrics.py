@@ -103,16 +103,17 @@ def point_metrics(kind: str, truth: Array, raw: Array, named: Array | None = Non
         Positions of labels, or values.
     raw : ndarray of float64, shape (n_rows, n_labels) or (n_rows,)
         What a package's ``raw`` gives.
-    named : ndarray of int64, shape (n_rows,), optional
-        The position of the label that each row got. Default: the most probable one's.
+    named : ndarray of int, shape (n_rows,), optional
+        The position of the label that each row got, which need not be the most probable one; without it,
+        nothing is said of labels.
 
     Returns
     -------
     dict
         binary: ``auc`` (area under the ROC curve; None with one class only), ``log_loss`` (nats),
         ``brier`` (mean squared error of the probability), ``base_rate`` (share of positives).
-        multiclass: ``accuracy``, ``log_loss``. regression: ``rmse`` and ``mae`` (units of the
-        target), ``r2`` (None if the target is constant).
+        multiclass: ``accuracy`` (with ``named``), ``log_loss``. regression: ``rmse`` and ``mae``
+        (units of the target), ``r2`` (None if the target is constant).
     """
     from sklearn import metrics as sk
 
@@ -124,8 +125,8 @@ def point_metrics(kind: str, truth: Array, raw: Array, named: Array | None = Non
         }
     log_loss = float(sk.log_loss(truth, raw, labels=list(range(raw.shape[1]))))
     if kind == "multiclass":
-        named = raw.argmax(axis=1) if named is None else named
-        return {"accuracy": float((named == truth).mean()), "log_loss": log_loss}
+        right = {} if named is None else {"accuracy": float((named == truth).mean())}
+        return {**right, "log_loss": log_loss}
     score = raw[:, 1]
     return {
         "auc": float(sk.roc_auc_score(truth, score)) if len(np.unique(truth)) == 2 else None,
@@ -135,14 +136,14 @@ def point_metrics(kind: str, truth: Array, raw: Array, named: Array | None = Non
     }
 
 
-def row_losses(name: str, kind: str, truth: Array, raw: Array) -> Floats:
+def row_losses(name: str, truth: Array, raw: Array, named: Array | None) -> Floats:
     """What each row adds to a metric that is a mean over rows, shape (n_rows,); of ``rmse``, to its square.
 
     Parameters
     ----------
     name : str
         One of :data:`METRICS` but ``auc`` and ``r2``.
-    kind, truth, raw
+    truth, raw, named
         As in :func:`point_metrics`.
     """
     if name == "log_loss":
@@ -151,8 +152,7 @@ def row_losses(name: str, kind: str, truth: Array, raw: Array) -> Floats:
     if name == "brier":
         return np.asarray((raw[:, 1] - truth) ** 2)
     if name == "accuracy":
-        best = raw[:, 1] > 0.5 if kind == "binary" else raw.argmax(axis=1)
-        return np.asarray(best == truth, dtype=np.float64)
+        return np.asarray(named == truth, dtype=np.float64)
     return np.asarray(np.abs(raw - truth) if name == "mae" else (raw - truth) ** 2)
 
 

@@ -239,7 +239,12 @@ def test_metrics_by_hand() -> None:
         "mae": 1.5,
         "r2": pytest.approx(-1.5),
     }
-    assert point_metrics("multiclass", np.array([0, 2]), np.eye(3)[[0, 1]] * 0.9 + 0.1 / 3)["accuracy"] == 0.5
+    assert (
+        point_metrics("multiclass", np.array([0, 2]), np.eye(3)[[0, 1]] * 0.9 + 0.1 / 3, np.array([0, 1]))[
+            "accuracy"
+        ]
+        == 0.5
+    )
 
 
 def test_golden_rows_show_nobody(seed: int) -> None:

@@ -88,18 +88,21 @@ def compare_packages(
     snapshot, rows = _hold_out(ctx, folder, new, old, window, as_of)
     since = rows["interval_start"][0].as_py()
     live = _live(ctx, model_name, (new, old))
-    raws: dict[str, dict[str, Any]] = {}
+    predictions: dict[str, dict[str, Predictions]] = {}
     described = {}
     for name, rival in (("champion", old), ("challenger", new)):
         fit = rival.fit_before(since) or "evaluation"
-        raws[name], proof = _scored(ctx, rival, fit, rows, live.rows)
+        predictions[name], proof = _scored(ctx, rival, fit, rows, live.rows)
         described[name] = {**_described(rival), "fit": fit, "reproduced": proof}
         ctx.progress(f"{rival.package.version}: its recorded metrics are reproduced")
     truth = truth_for(old.manifest["target"], rows[old.manifest["target"]["name"]])
-    on_holdout = {name: raw["holdout"] for name, raw in raws.items()}
+    on_holdout, on_live = (
+        {name: parts[which] for name, parts in predictions.items() if which in parts}
+        for which in ("holdout", "live")
+    )
     with one_thread():
         found = measured(folder, rows, truth, on_holdout, old.manifest["target"])
-        moved = movement(old.manifest["target"], {name: raw["live"] for name, raw in raws.items()})
+        moved = movement(old.manifest["target"]["kind"], on_live)
     report = {
         "format": 1,
         "model": model_name,
@@ -208,7 +211,7 @@ def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
 
 def _scored(
     ctx: Context, rival: Rival, fit: Fit, holdout: pa.Table, live: pa.Table | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Predictions], dict[str, Any]]:
     """Predictions on hold-out and live rows, and the proof of the recorded metrics."""
     wanted: dict[Fit, list[tuple[str, pa.Table]]] = {"evaluation": [("own", rival.held_out)], "final": []}
     wanted[fit].append(("holdout", holdout))
@@ -220,7 +223,7 @@ def _scored(
             found = predicted(ctx, rival, which, [rows for _, rows in parts])
             scored |= dict(zip([name for name, _ in parts], found, strict=True))
     proof = reproduced(rival, scored.pop("own"))
-    return {"live": None, **{name: one.raw for name, one in scored.items()}}, proof
+    return scored, proof
 
 
 def _described(rival: Rival) -> dict[str, Any]:
