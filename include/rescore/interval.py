@@ -291,9 +291,11 @@ class Schedule:
         moment = datetime.combine(day, time.min, zone).astimezone(UTC) - margin
         until = moment + timedelta(days=1) + 2 * margin
         due = []
-        while (moment := self.next_boundary(moment)) < until:
-            if moment.astimezone(zone).date() == day:
-                due.append(self.interval_ending(moment))
+        left = self.floor(moment)
+        while (right := self._following(left)) < until:
+            if right.astimezone(zone).date() == day:
+                due.append(Interval(left, right))
+            left = right
         return [interval for interval in due if self._within(interval)]
 
     def first_interval(self) -> Interval | None:

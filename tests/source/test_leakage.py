@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from rescore.source import UntimedRows, read_past_filter, untimed_rows
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rescore.source import UntimedRows, count_untimed, extract, read_past_filter, untimed
 from tests.source.conftest import DAY, EXTRACT, MakeModel, Source
 
 
@@ -43,15 +48,55 @@ def test_two_tables_of_one_name(source: Source, make_model: MakeModel) -> None:
     source.run("DROP SCHEMA shop CASCADE; DROP SCHEMA crm CASCADE")
 
 
-def test_rows_without_a_moment_are_counted(source: Source, make_model: MakeModel) -> None:
+def test_a_parent_alone_is_copied_alone(source: Source, make_model: MakeModel) -> None:
+    """`ONLY` and the star say whether tables that inherit are read; a copy has no heirs of its own."""
     source.send(5)
-    assert untimed_rows(source.url, make_model(), DAY) == []
+    source.run(
+        "CREATE TABLE heir () INHERITS (parcel);"
+        " INSERT INTO heir SELECT depot, parcel + 100, sent_at, weight, size, carrier, fragile,"
+        " promised, note, recorded_at FROM ONLY parcel"
+    )
+    for written, rows in (("ONLY (parcel)", 5), ("ONLY parcel", 5), ("parcel *", 10), ("public.parcel*", 10)):
+        query = EXTRACT.replace("FROM parcel", f"FROM {written}")
+        assert written in query
+        leak = read_past_filter(source.url, make_model(query), DAY, DAY.end)
+        assert (leak.none, leak.rows) == (True, rows)
+
+
+BETWEEN = """
+WITH p AS (SELECT * FROM public.parcel q WHERE q.sent_at BETWEEN :interval_start AND :interval_end)
+SELECT depot, parcel, sent_at, weight, size, carrier, fragile, promised, note FROM p
+"""
+
+
+def test_rows_without_a_moment_are_counted_whenever_an_interval_is_extracted(
+    source: Source, make_model: MakeModel, tmp_path: Path
+) -> None:
+    source.send(5)
+    assert count_untimed(source.url, make_model(), DAY) == []
     source.run("UPDATE parcel SET sent_at = NULL WHERE parcel < 2")
-    source.run("UPDATE parcel SET recorded_at = NULL")  # compared with :as_of, not with the interval
-    expected = [UntimedRows("public.parcel.sent_at", 2, 5)]
-    assert untimed_rows(source.url, make_model(), DAY) == expected
-    between = """
-    WITH p AS (SELECT * FROM public.parcel q WHERE q.sent_at BETWEEN :interval_start AND :interval_end)
-    SELECT depot, parcel, sent_at, weight, size, carrier, fragile, promised, note FROM p
-    """
-    assert untimed_rows(source.url, make_model(between), DAY) == expected
+    expected = (UntimedRows("public.parcel.sent_at", 2),)
+    for query in (EXTRACT, BETWEEN):
+        frozen = extract(source.url, make_model(query), DAY, DAY.end, tmp_path / "input.parquet")
+        assert (frozen.rows, frozen.untimed) == (3, expected)
+    # What the query does not compare with the interval may be NULL.
+    source.run("UPDATE parcel SET carrier = NULL, weight = NULL")
+    assert count_untimed(source.url, make_model(), DAY) == [*expected]
+
+
+def test_a_count_that_takes_too_long_keeps_no_row_back(
+    source: Source, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.send(50_000)
+    monkeypatch.setattr(untimed, "_MAX_TIME", timedelta(milliseconds=1))
+    frozen = extract(source.url, make_model(), DAY, DAY.end, tmp_path / "input.parquet")
+    assert (frozen.rows, frozen.untimed) == (50_000, (UntimedRows("public.parcel.sent_at", None),))
+
+
+def test_a_column_declared_not_null_is_not_counted(
+    source: Source, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.send(50_000)
+    source.run("ALTER TABLE parcel ALTER sent_at SET NOT NULL")
+    monkeypatch.setattr(untimed, "_MAX_TIME", timedelta(milliseconds=1))
+    assert count_untimed(source.url, make_model(), DAY) == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
+from rescore.source.grammar import RelationName
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 from tests.source.conftest import DAY
 
@@ -158,6 +159,8 @@ OTHERS = {
     ("public", "station"): "k1", ("station",): "k1", ("shop", "orders"): "k2", ("crm", "orders"): "k3",
     ("Été", "b"): "k4",
 }  # fmt: skip
+COPIES = {RelationName(parts): copy for parts, copy in OTHERS.items()}
+COPIES |= {RelationName(parts, only=True): f"only {copy}" for parts, copy in OTHERS.items()}
 
 
 @pytest.mark.parametrize(
@@ -183,16 +186,23 @@ OTHERS = {
          "SELECT extract(year FROM station), trim(both from station) FROM f(1) AS station"),
         ("SELECT 'FROM public.station' -- FROM station\nFROM other", [("other",)],
          "SELECT 'FROM public.station' -- FROM station\nFROM other"),
+        ("SELECT station.a FROM only ( -- one\n station ) JOIN public . station * t ON true",
+         [("station",), ("public", "station")],
+         'SELECT station.a FROM pg_temp."only k1" AS "station" JOIN pg_temp."k1" t ON true'),
+        ("SELECT * FROM ONLY station, station * CROSS JOIN shop.orders*", [("station",), ("station",),
+         ("shop", "orders")],
+         'SELECT * FROM pg_temp."only k1" AS "only k1", pg_temp."k1" AS "k1" CROSS JOIN'
+         ' pg_temp."k2" AS "orders"'),
     ],
 )  # fmt: skip
 def test_relations_are_read_by_postgres_own_grammar(
     query: str, named: list[tuple[str, ...]], rewritten: str
 ) -> None:
-    assert relation_names(query) == named
-    assert on_other_relations(query, OTHERS) == rewritten
+    assert [name.parts for name in relation_names(query)] == named
+    assert on_other_relations(query, COPIES) == rewritten
 
 
 def test_a_long_sum_is_read_and_a_hopeless_nest_refused() -> None:
-    assert relation_names("SELECT " + " + ".join(["a"] * 300) + " FROM t") == [("t",)]
+    assert relation_names("SELECT " + " + ".join(["a"] * 300) + " FROM t") == [RelationName(("t",))]
     with pytest.raises(SpecError, match="nested too deeply"):
         relation_names("SELECT " + "(SELECT " * 2000 + "1" + ")" * 2000)

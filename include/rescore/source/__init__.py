@@ -17,7 +17,7 @@ from rescore.source.readiness import is_ready
 from rescore.source.row_selection import without
 from rescore.source.server import describe_server
 from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
-from rescore.source.untimed import UntimedRows, untimed_rows
+from rescore.source.untimed import UntimedRows, count_untimed
 
 __all__ = [
     "ColumnFacts",
@@ -30,6 +30,7 @@ __all__ = [
     "TableFacts",
     "TrainingSnapshot",
     "UntimedRows",
+    "count_untimed",
     "describe_server",
     "extract",
     "frozen_columns",
@@ -47,6 +48,5 @@ __all__ = [
     "read_past_filter",
     "render",
     "snapshot",
-    "untimed_rows",
     "without",
 ]

@@ -22,6 +22,7 @@ from rescore.source.freeze import Freezer
 from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.row_laws import RowLaws, in_leaves
 from rescore.source.session import Column, Session
+from rescore.source.untimed import UntimedRows, untimed_rows
 from rescore.source.volatility import refuse_volatile
 
 __all__ = ["FrozenInput", "InputQuery", "extract", "ordered", "probe"]
@@ -53,6 +54,8 @@ class FrozenInput:
         When the transaction began, by the source database's clock, UTC.
     seconds : float
         How long it took.
+    untimed : tuple of UntimedRows
+        Columns that are NULL in rows of the source, which therefore are in no interval.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class FrozenInput:
     query_sha256: str
     extracted_at: datetime
     seconds: float
+    untimed: tuple[UntimedRows, ...] = ()
 
 
 class InputQuery:
@@ -177,6 +181,7 @@ def extract(
             if rows == 0 and folder.spec.schedule.empty == "error":
                 raise _empty(folder, interval, as_of, session.where)
             digest = freezer.keep()
+        untimed = tuple(untimed_rows(session, folder, interval))
     seconds = time.monotonic() - started
     say.line(f"{folder.name}: {rows:,} rows of {interval} extracted in {seconds:.1f} s")
     return FrozenInput(
@@ -188,6 +193,7 @@ def extract(
         query_sha256=bytes_sha256(query.text.encode()),
         extracted_at=extracted_at,
         seconds=seconds,
+        untimed=untimed,
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rescore.errors import SpecError
 
-__all__ = ["ColumnPath", "Node", "Relation", "Scope", "name_parts", "parse", "scopes", "walk"]
+__all__ = ["ColumnPath", "Node", "Relation", "RelationName", "Scope", "name_parts", "parse", "scopes", "walk"]
 
 #: One node of the syntax tree: its kind, like ``FuncCall``, and its fields.
 Node = tuple[str, dict[str, Any]]
@@ -87,21 +87,36 @@ def name_parts(names: list[Any]) -> tuple[str, ...]:
     return tuple(part["String"]["sval"] if "String" in part else "*" for part in names)
 
 
+class RelationName(NamedTuple):
+    """What a FROM clause reads: a relation, in the parts that the catalogue has.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        ``(relation,)`` or ``(schema, relation)``.
+    only : bool
+        Read by ``ONLY``: without the tables that inherit from it, or its partitions.
+    """
+
+    parts: tuple[str, ...]
+    only: bool = False
+
+
 @dataclass(frozen=True)
 class Relation:
     """A relation that a FROM clause names.
 
     Attributes
     ----------
-    name : tuple of str
-        Its parts as the catalogue has them.
+    name : RelationName
+        What is read.
     location : int
         Where it begins in the query, in characters.
     alias : str or None
         What the query calls it.
     """
 
-    name: tuple[str, ...]
+    name: RelationName
     location: int
     alias: str | None
 
@@ -184,4 +199,5 @@ def _add_relation(fields: dict[str, Any], scope: Scope) -> None:
     if len(parts) == 1 and parts[0] in scope.known:
         return
     alias = fields.get("alias", {}).get("aliasname")
-    scope.relations.append(Relation(tuple(parts), fields.get("location", 0), alias))
+    name = RelationName(tuple(parts), only=not fields.get("inh", False))
+    scope.relations.append(Relation(name, fields.get("location", 0), alias))

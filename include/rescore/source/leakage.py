@@ -16,6 +16,7 @@ from psycopg2 import sql
 
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.source.grammar import RelationName
 from rescore.source.inspection import reading
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 
@@ -85,7 +86,7 @@ def read_past_filter(
     names = [known_by.column] if known_by.column else list(known_by.valid_range or ())
     with reading(url, read_only=False) as cursor:
         cursor.execute(f"CREATE TEMP TABLE rescore_seen ON COMMIT DROP AS\n{query}")
-        others: dict[tuple[str, ...], str] = {}
+        others: dict[RelationName, str] = {}
         copies: dict[str, str] = {}
         filtered: list[str] = []
         unfiltered: list[str] = []
@@ -94,23 +95,24 @@ def read_past_filter(
         functions = _functions(cursor, query)
         cursor.execute("SELECT current_setting('track_commit_timestamp')::bool")
         [commits_known] = cursor.fetchone()
-        for parts in relation_names(query):
-            found = relation_of(cursor, parts)
+        for read in relation_names(query):
+            found = relation_of(cursor, read.parts)
             if found is None:
                 continue
             schema, name, relation_columns = found
-            label = f"{schema}.{name}"
+            label = f"{schema}.{name}" + ", alone" * read.only
             if label not in copies:
                 copies[label] = f"rescore_known_{len(copies) + 1}"
                 has_them = bool(names) and set(names) <= set(relation_columns)
                 known = names if has_them else []
-                _copy(cursor, (schema, name), copies[label], relation_columns, known, as_of)
+                sql_name = sql.SQL("ONLY {}" if read.only else "{}").format(sql.Identifier(schema, name))
+                _copy(cursor, sql_name, copies[label], relation_columns, known, as_of)
                 (filtered if has_them else unfiltered).append(label)
                 if has_them and len(names) == 1:
                     later += _later(cursor, schema, name, relation_columns, names[0])
                 if has_them and commits_known:
                     committed += _committed_later(cursor, schema, name, names[0], as_of)
-            others[parts] = copies[label]
+            others[read] = copies[label]
         rewritten = on_other_relations(query, others)
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
         counts = _compare(cursor, key, columns)
@@ -165,7 +167,7 @@ def relation_of(cursor: Any, parts: Sequence[str]) -> tuple[str, str, dict[str, 
 
 def _copy(
     cursor: Any,
-    relation: tuple[str, str],
+    relation: sql.Composable,
     copy: str,
     columns: dict[str, str],
     known_by: Sequence[str],
@@ -183,7 +185,7 @@ def _copy(
         ).format(u=until, t=sql.Literal(as_of))
     cursor.execute(
         sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WHERE {}").format(
-            sql.Identifier(copy), sql.SQL(", ").join(selected), sql.Identifier(*relation), condition
+            sql.Identifier(copy), sql.SQL(", ").join(selected), relation, condition
         )
     )
     cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(copy)))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import difflib
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
-from rescore.source.grammar import ColumnPath, Relation, Scope, parse, scopes
+from rescore.source.grammar import ColumnPath, Relation, RelationName, Scope, parse, scopes
 
 __all__ = [
     "NAMES",
@@ -57,6 +57,10 @@ class _Token:
     kind: str
     text: str
     start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
 
 
 @dataclass(frozen=True)
@@ -134,15 +138,15 @@ def render(template: str, interval: Interval, as_of: datetime, *, where: str) ->
     return Rendered("".join(pieces), template, where, tuple(starts), tuple(origins))
 
 
-def on_other_relations(query: str, others: Mapping[tuple[str, ...], str]) -> str:
+def on_other_relations(query: str, others: Mapping[RelationName, str]) -> str:
     """The query on other relations than those it names.
 
     Parameters
     ----------
     query : str
         One SELECT.
-    others : mapping of tuple of str to str
-        A relation's name in its parts, as the query has it, and the temporary table to read instead.
+    others : mapping of RelationName to str
+        What the query reads, and the temporary table to read instead.
 
     Returns
     -------
@@ -152,9 +156,8 @@ def on_other_relations(query: str, others: Mapping[tuple[str, ...], str]) -> str
     listed = _tokens(query, "the query")
     index_at = {token.start: index for index, token in enumerate(listed)}
 
-    def end_of(start: int, parts: int) -> int:
-        last = listed[index_at[start] + 2 * (parts - 1)]  # a dot between two parts
-        return last.start + len(last.text)
+    def last_of(start: int, parts: Sequence[str]) -> int:
+        return index_at[start] + 2 * (len(parts) - 1)  # a dot between two parts
 
     edits: dict[int, tuple[int, str]] = {}
     for scope in scopes(parse(query, "the query")):
@@ -162,35 +165,50 @@ def on_other_relations(query: str, others: Mapping[tuple[str, ...], str]) -> str
             if (other := others.get(relation.name)) is None:
                 continue
             called = "" if relation.alias else f" AS {quote_identifier(_called(relation, scope, others))}"
-            end = end_of(relation.location, len(relation.name))
-            edits[relation.location] = (end, f"pg_temp.{quote_identifier(other)}{called}")
+            first, last = index_at[relation.location], last_of(relation.location, relation.name.parts)
+            first, last = _with_inheritance(listed, first, last)
+            edits[listed[first].start] = (listed[last].end, f"pg_temp.{quote_identifier(other)}{called}")
         for column in scope.columns:
             named = _named_relation(column, scope)
             if named is not None and named[0].name in others:
-                end = end_of(column.location, len(column.parts) - 1)
+                end = listed[last_of(column.location, column.parts[:-1])].end
                 edits[column.location] = (end, quote_identifier(_called(*named, others)))
     for start, (end, text) in sorted(edits.items(), reverse=True):
         query = query[:start] + text + query[end:]
     return query
 
 
-def relation_names(query: str) -> list[tuple[str, ...]]:
-    """The relations that a query's FROM clauses name, each once, in the parts that it gives."""
+def _with_inheritance(listed: Sequence[_Token], first: int, last: int) -> tuple[int, int]:
+    """The first and last token of ``ONLY name``, ``ONLY (name)`` or ``name *``, given those of the name."""
+
+    def text(index: int) -> str:
+        return listed[index].text.lower() if 0 <= index < len(listed) else ""
+
+    if text(first - 1) == "only":
+        return first - 1, last
+    if text(first - 1) == "(" and text(first - 2) == "only":
+        return first - 2, last + 1
+    return first, last + (text(last + 1) == "*")
+
+
+def relation_names(query: str) -> list[RelationName]:
+    """What a query's FROM clauses read, each once, in the parts that it gives."""
     named = [relation for scope in scopes(parse(query, "the query")) for relation in scope.relations]
     return list(dict.fromkeys(relation.name for relation in sorted(named, key=lambda each: each.location)))
 
 
-def _called(relation: Relation, scope: Scope, others: Mapping[tuple[str, ...], str]) -> str:
+def _called(relation: Relation, scope: Scope, others: Mapping[RelationName, str]) -> str:
     """What columns call a relation without an alias: its last name, unless two beside it share that."""
-    same = [each for each in scope.relations if each.alias is None and each.name[-1] == relation.name[-1]]
-    return relation.name[-1] if len(same) == 1 else others[relation.name]
+    own = relation.name.parts[-1]
+    same = [each for each in scope.relations if each.alias is None and each.name.parts[-1] == own]
+    return own if len(same) == 1 else others[relation.name]
 
 
 def _named_relation(column: ColumnPath, scope: Scope | None) -> tuple[Relation, Scope] | None:
     """The relation that ``schema.relation.column`` names, here or in a SELECT around."""
     while scope is not None and len(column.parts) > 2:
         for relation in scope.relations:
-            if relation.alias is None and relation.name == column.parts[:-1]:
+            if relation.alias is None and relation.name.parts == column.parts[:-1]:
                 return relation, scope
         scope = scope.outer
     return None

@@ -236,6 +236,17 @@ class Session:
         self._run("RELEASE SAVEPOINT rescore_types")
         return list(row["types"])
 
+    @contextmanager
+    def at_most(self, time: timedelta) -> Iterator[None]:
+        """Give statements no more than this; the transaction goes on where one is given up or refused."""
+        self._run("SAVEPOINT rescore_at_most")
+        try:
+            self._run(_timeout_setting(min(time, self._timeout)))
+            yield
+        finally:
+            # Takes the setting back, too.
+            self._run("ROLLBACK TO SAVEPOINT rescore_at_most")
+
     def moment(self) -> datetime:
         """When this transaction began, by the database's clock, UTC."""
         [row] = self.ask("SELECT now() AS moment")

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from psycopg2 import sql
-
+from rescore.errors import SourceError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source.grammar import Scope, parse, scopes, walk
-from rescore.source.inspection import reading
-from rescore.source.leakage import relation_of
-from rescore.source.query import render
+from rescore.source.query import quote_identifier, quote_literal, render
+from rescore.source.session import Session
 
-__all__ = ["UntimedRows", "untimed_rows"]
+__all__ = ["UntimedRows", "count_untimed", "untimed_rows"]
+
+#: Counting is given up after this: without an index it reads the whole relation.
+_MAX_TIME = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -27,37 +28,57 @@ class UntimedRows:
     ----------
     column : str
         ``schema.relation.column``.
-    rows, of : int
-        Rows without a value; rows of the relation.
+    rows : int or None
+        Rows without a value; None where counting took too long or was refused.
     """
 
     column: str
-    rows: int
-    of: int
+    rows: int | None
+
+    def __str__(self) -> str:
+        if self.rows is None:
+            return f"rows in which {self.column} is NULL could not be counted: they are in no interval"
+        return f"{self.column} is NULL in {self.rows:,} rows: they are in no interval"
 
 
-def untimed_rows(url: str, folder: ModelFolder, interval: Interval) -> list[UntimedRows]:
+def untimed_rows(session: Session, folder: ModelFolder, interval: Interval) -> list[UntimedRows]:
     """Count the rows that are in no interval, since what ``extract.sql`` compares with its bounds is NULL.
+
+    Asked in the transaction that extracts, after the rows, so that nothing here can keep them back. A
+    column that its table declares NOT NULL costs no count, an indexed one a look into the index.
+
+    Returns
+    -------
+    list of UntimedRows
+        By column; none for columns without such rows.
+    """
+    # Another as_of than the interval's end, so that the bounds are told apart from it.
+    as_of = interval.end + timedelta(microseconds=1)
+    where = str(folder.path / "extract.sql")
+    tree = parse(render(folder.extract_sql, interval, as_of, where=where).text, where)
+    bounds = {bound.isoformat(sep=" ", timespec="microseconds") for bound in (interval.start, interval.end)}
+    compared = set(_compared(tree, bounds))
+    columns = {
+        column: None
+        for scope in scopes(tree)
+        for path in scope.columns
+        if path.location in compared
+        for column in _nullable(session, scope, path.parts)
+    }
+    counted = (_count(session, *column) for column in sorted(columns))
+    return [one for one in counted if one.rows != 0]
+
+
+def count_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[UntimedRows]:
+    """What :func:`untimed_rows` finds, in a transaction of its own.
 
     Raises
     ------
     SourceError, SpecError, SettingsError
         As for an extract.
     """
-    # Another as_of than the interval's end, so that the bounds are told apart from it.
-    as_of = interval.end + timedelta(microseconds=1)
-    query = render(folder.extract_sql, interval, as_of, where=str(folder.path / "extract.sql")).text
-    bounds = {bound.isoformat(sep=" ", timespec="microseconds") for bound in (interval.start, interval.end)}
-    tree = parse(query, str(folder.path / "extract.sql"))
-    compared = set(_compared(tree, bounds))
-    counted: dict[str, UntimedRows] = {}
-    with reading(url) as cursor:
-        for scope in scopes(tree):
-            for column in scope.columns:
-                if column.location in compared:
-                    for one in _count(cursor, scope, column.parts):
-                        counted[one.column] = one
-    return sorted((one for one in counted.values() if one.rows), key=lambda one: one.column)
+    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+        return untimed_rows(session, folder, interval)
 
 
 def _compared(tree: Any, bounds: set[str]) -> Iterator[int]:
@@ -74,18 +95,30 @@ def _compared(tree: Any, bounds: set[str]) -> Iterator[int]:
                 yield from (inner["location"] for name, inner in side if name == "ColumnRef")
 
 
-def _count(cursor: Any, scope: Scope, parts: tuple[str, ...]) -> Iterator[UntimedRows]:
+def _nullable(session: Session, scope: Scope, parts: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    """Schema, relation and name of the columns that ``parts`` can mean and that may be NULL."""
     *qualifier, name = parts
     for relation in scope.relations:
-        if qualifier and (relation.alias or relation.name[-1]) != qualifier[-1]:
+        if qualifier and (relation.alias or relation.name.parts[-1]) != qualifier[-1]:
             continue
-        found = relation_of(cursor, relation.name)
-        if found is None or name not in found[2]:
-            continue
-        cursor.execute(
-            sql.SQL("SELECT count(*) - count({}), count(*) FROM {}").format(
-                sql.Identifier(name), sql.Identifier(*found[:2])
-            )
+        named = quote_literal(".".join(map(quote_identifier, relation.name.parts)))
+        rows = session.ask(
+            "SELECT n.nspname AS schema, c.relname AS relation FROM pg_class c"  # noqa: S608 - quoted
+            " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid"
+            f" WHERE c.oid = to_regclass({named}) AND a.attname = {quote_literal(name)}"
+            " AND NOT a.attnotnull AND NOT a.attisdropped AND n.nspname !~ '^(pg_|information_schema)'"
         )
-        [(rows, of)] = cursor.fetchall()
-        yield UntimedRows(f"{found[0]}.{found[1]}.{name}", rows, of)
+        for row in rows:
+            yield row["schema"], row["relation"], name
+
+
+def _count(session: Session, schema: str, relation: str, name: str) -> UntimedRows:
+    column = f"{schema}.{relation}.{name}"
+    read = f"{quote_identifier(schema)}.{quote_identifier(relation)}"
+    query = f"SELECT count(*) AS rows FROM {read} WHERE {quote_identifier(name)} IS NULL"  # noqa: S608
+    try:
+        with session.at_most(_MAX_TIME):
+            [row] = session.ask(query)
+    except SourceError:
+        return UntimedRows(column, None)
+    return UntimedRows(column, row["rows"])

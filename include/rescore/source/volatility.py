@@ -4,8 +4,9 @@
 What a function does is read from the catalogue, not guessed by its name: *volatile* ones are refused;
 of Postgres' own *stable* ones those pass that depend on the time zone and on formats, which a session
 fixes, or on stored rules alone; *immutable* ones pass. Views, and functions in SQL and PL/pgSQL that
-are declared stable, are looked into. The words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are
-moments wherever the server reads a constant as one.
+are declared stable, are looked into; so are the policies of row security that hold for whoever reads,
+and user-defined casts. A policy may ask who reads: that is the role of the connection. The words ``now``,
+``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as one.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _MAX_DEPTH = 20
 _CALL = re.compile(
     r'(?:("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\(', re.IGNORECASE
 )
+#: A policy is about who reads, which the connection settles once: it may ask for that.
+_WHO_READS = {"SVFOP_CURRENT_USER", "SVFOP_CURRENT_ROLE", "SVFOP_SESSION_USER", "SVFOP_USER"}
 _WORDS = re.compile(r"\b(current_\w+|localtime(?:stamp)?|session_user|system_user)\b", re.IGNORECASE)
 
 
@@ -71,16 +74,21 @@ class _Checker:
         self._session = session
         self._seen: set[int] = set()
 
-    def check(self, sql: str, where: Callable[[int], str], depth: int = 0) -> None:
+    def check(
+        self, sql: str, where: Callable[[int], str], depth: int = 0, *, of_policy: bool = False
+    ) -> None:
         """Refuse a statement whose result depends on more than data; ``where`` names a place in it."""
         tree = parse(sql, where(0))
         for kind, fields in walk(tree):
-            self._check_node(kind, fields, sql, where)
+            if not (of_policy and fields.get("op") in _WHO_READS):
+                self._check_node(kind, fields, sql, where)
+        self._check_casts(tree, where, depth)
         self._check_constants(tree, sql, where)
         self._check_calls(list(_calls(tree)), where, depth)
-        names = {relation.name for scope in scopes(tree) for relation in scope.relations}
+        names = {relation.name.parts for scope in scopes(tree) for relation in scope.relations}
         for name in sorted(names):
             self._check_view(name, where, depth)
+            self._check_policies(name, where, depth)
 
     def _check_node(self, kind: str, fields: dict[str, Any], sql: str, where: Callable[[int], str]) -> None:
         if kind == "SQLValueFunction":
@@ -127,7 +135,8 @@ class _Checker:
                 if function["volatility"] == "s" and function["schema"] != "pg_catalog":
                     self._look_into(function, place, depth)
                 else:
-                    raise _refusal(str(call), place, owned=function["schema"] != "pg_catalog")
+                    owned = function["signature"] if function["schema"] != "pg_catalog" else None
+                    raise _refusal(str(call), place, owned=owned)
 
     def _functions(self, calls: Iterable[_Called]) -> list[dict[str, Any]]:
         names = sorted({call.name[-1] for call in calls if not call.operator}) or [""]
@@ -136,11 +145,13 @@ class _Checker:
             "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
             " p.pronargs::int4 AS most, (p.pronargs - p.pronargdefaults)::int4 AS least,"
             " p.provariadic <> 0 AS variadic, p.provolatile::text AS volatility, l.lanname::text AS language,"
-            " pg_function_is_visible(p.oid) AS visible, NULL::text AS operator FROM pg_proc p"
+            " pg_function_is_visible(p.oid) AS visible, NULL::text AS operator,"
+            " p.oid::regprocedure::text AS signature FROM pg_proc p"
             " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
             f" WHERE p.proname IN ({', '.join(map(quote_literal, names))}) UNION ALL"
             " SELECT p.oid::int8, n.nspname::text, p.proname::text, 2, 1, false, p.provolatile::text,"
-            " l.lanname::text, pg_operator_is_visible(o.oid), o.oprname::text FROM pg_operator o"
+            " l.lanname::text, pg_operator_is_visible(o.oid), o.oprname::text, p.oid::regprocedure::text"
+            " FROM pg_operator o"
             " JOIN pg_proc p ON p.oid = o.oprcode JOIN pg_namespace n ON n.oid = o.oprnamespace"
             " JOIN pg_language l ON l.oid = p.prolang WHERE n.nspname <> 'pg_catalog'"
             f" AND o.oprname IN ({', '.join(map(quote_literal, operators))})"
@@ -189,6 +200,48 @@ class _Checker:
             if self._enter(row["oid"], where(0), depth):
                 inside = f"{where(0)}, inside the view {row['name']}"
                 self.check(row["definition"], lambda _: inside, depth + 1)  # noqa: B023 - called at once
+
+    def _check_policies(self, name: tuple[str, ...], where: Callable[[int], str], depth: int) -> None:
+        """The conditions of row security that hold for this role; in a view, whoever it reads as."""
+        quoted = quote_literal(".".join(map(quote_identifier, name)))
+        rows = self._session.ask(
+            "SELECT c.oid::int8 AS oid, c.oid::regclass::text AS relation, p.polname::text AS name,"
+            " pg_get_expr(p.polqual, p.polrelid) AS condition FROM pg_policy p"
+            f" JOIN pg_class c ON c.oid = p.polrelid WHERE c.oid = to_regclass({quoted})"
+            " AND p.polcmd IN ('r', '*') AND p.polqual IS NOT NULL"
+            f" AND (row_security_active(c.oid) OR {depth} > 0 AND c.relrowsecurity)"
+            " AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r"
+            f" WHERE {depth} > 0 OR pg_has_role(r, 'USAGE'))) ORDER BY p.polname"
+        )
+        if rows and self._enter(rows[0]["oid"], where(0), depth):
+            for row in rows:
+                inside = f"{where(0)}, inside the policy {row['name']} of {row['relation']}"
+                condition = f"SELECT {row['condition']} FROM {row['relation']}"
+                self.check(condition, lambda _: inside, depth + 1, of_policy=True)  # noqa: B023 - called at once
+
+    def _check_casts(self, tree: Any, where: Callable[[int], str], depth: int) -> None:
+        """Functions of user-defined casts: to the types that are named, and those that need no naming."""
+        named = {
+            name_parts(fields["typeName"]["names"])[-1]: fields.get("location", 0)
+            for kind, fields in walk(tree)
+            if kind == "TypeCast"
+        }
+        targets = ", ".join(map(quote_literal, named)) or "NULL"
+        functions = self._session.ask(
+            "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
+            " p.provolatile::text AS volatility, l.lanname::text AS language, t.typname::text AS target,"
+            " p.oid::regprocedure::text AS signature FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc"
+            " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
+            " JOIN pg_type t ON t.oid = c.casttarget WHERE n.nspname <> 'pg_catalog'"
+            f" AND p.provolatile <> 'i' AND (c.castcontext = 'i' OR t.typname IN ({targets})) ORDER BY 1"
+        )
+        for function in functions:
+            place = where(max(named.get(function["target"], 0), 0))
+            if function["volatility"] == "s":
+                self._look_into(function, place, depth)
+            else:
+                what = f"the cast to {function['target']} by {function['name']}()"
+                raise _refusal(what, place, owned=function["signature"])
 
     def _enter(self, oid: int, place: str, depth: int) -> bool:
         if depth >= _MAX_DEPTH:
@@ -282,16 +335,30 @@ def _end_of_string(sql: str, start: int) -> int:
     return found.end() if found else start
 
 
-def _refusal(what: str, place: str, *, owned: bool = False, cast: bool = False) -> SpecError:
+def _refusal(what: str, place: str, *, owned: str | None = None, cast: bool = False) -> SpecError:
+    """The error; ``owned`` is the signature of a function that is not Postgres' own."""
+    says = f"{what} depends on the clock, the session or chance: it gives another result in every run"
     fix = "write :as_of or :interval_end for the time (age(:as_of, birth)); write other settings as constants"
     if owned:
-        fix = "if its result depends on its arguments and on tables alone, let its owner declare it STABLE"
+        says = (
+            f"{what} may depend on the clock, the session or chance: it is declared VOLATILE, as every "
+            "function is whose CREATE FUNCTION says nothing else"
+        )
+        fix = (
+            "if it depends on its arguments and on tables alone, let its owner say so: "
+            f"ALTER FUNCTION {owned} STABLE (IMMUTABLE, if it reads no table); else leave it out"
+        )
+    elif "inside the policy" in place:
+        fix = (
+            "a policy may ask who reads, no more: let this connection's role bypass row security "
+            "(BYPASSRLS), or have the condition changed and write what is meant into the query"
+        )
     elif cast:
         fix = "if it is text, write ::text after it; for a moment write :as_of"
     elif what.startswith("TABLESAMPLE") or "random" in what:
         fix = "leave chance to the training seed"
     return SpecError(
-        f"{what} depends on the clock, the session or chance: it gives another result in every run",
+        says,
         where=place,
         expected="a result that depends on :interval_start, :interval_end, :as_of and the data alone",
         fix=fix,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -157,6 +157,10 @@ class Validation:
     def excluded_positions(self) -> list[int]:
         """Positions of the rows that are not scored, ascending."""
         return sorted([*self.quarantined, *self.rejected])
+
+    def noting(self, results: Sequence[ExpectationResult]) -> Validation:
+        """The same judgement with results about the source in front, which no frozen row shows."""
+        return replace(self, results=(*results, *self.results))
 
     def failed(self, severity: Severity | None = None) -> list[ExpectationResult]:
         """The expectations that were not met, all or those of one severity."""

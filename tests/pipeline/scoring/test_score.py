@@ -109,6 +109,19 @@ def test_rows_set_aside_are_shown_with_their_reason_and_add_up(harbour):
     assert pipeline.reproduce_run(harbour.ctx, done.run_id).verdict == "identical"
 
 
+def test_rows_without_a_moment_are_counted_in_the_runs_validation_and_block_nothing(harbour):
+    harbour.execute("UPDATE harbour.readings SET measured_at = NULL WHERE reading = 24 * 31")
+    done = pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
+
+    assert done.rows == 69
+    report = harbour.ctx.store.reports.validation_of(done.run_id)
+    first = report["results"][0]
+    assert (first["severity"], first["success"], first["observed"]) == ("info", False, 3)
+    assert "harbour.readings.measured_at is NULL in 3 rows: they are in no interval" in first["message"]
+    assert report["success"]
+    assert "failed: 1 info" in report["summary"]
+
+
 def test_a_cleared_task_scores_under_a_new_claim_and_the_earlier_attempt_can_not_publish(harbour):
     ctx = harbour.ctx
     run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))

@@ -65,15 +65,8 @@ def check_event_times(rows: pa.Table, folder: ModelFolder) -> list[CheckResult]:
 def check_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[CheckResult]:
     """Rows whose moment is NULL: they are in no interval, so nobody scores them."""
     fix = "give them a moment in the source, or know that they are never scored"
-    return [
-        CheckResult(
-            "event times",
-            "warning",
-            f"{untimed.column} is NULL in {untimed.rows:,} of {untimed.of:,} rows: they are in no interval",
-            fix,
-        )
-        for untimed in source.untimed_rows(url, folder, interval)
-    ]
+    found = source.count_untimed(url, folder, interval)
+    return [CheckResult("event times", "warning", str(untimed), fix) for untimed in found]
 
 
 def _hours_apart(events: pd.Series[pd.Timestamp], hours: pd.Series[float]) -> int:

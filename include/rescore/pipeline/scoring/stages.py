@@ -27,6 +27,7 @@ from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.training_rows import training_rows
+from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
 from rescore.pipeline.timetable import declare_timetable
 from rescore.store import ExtractedRun, RunHandle
 
@@ -104,6 +105,7 @@ def begin_extract(
             as_of=as_of,
             rows=frozen.rows,
             uri=uri,
+            details=untimed_details(frozen.untimed),
         )
         ctx.store.runs.advance(
             run,
@@ -133,7 +135,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     folder = ctx.model(run.model)
     with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
-        report = validation.validate(rows, folder)
+        report = validation.validate(rows, folder).noting(untimed_results(ctx, run))
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
         ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
