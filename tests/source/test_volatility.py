@@ -175,7 +175,8 @@ def test_row_security_may_ask_who_reads_and_nothing_else(source: Source, make_mo
     source.send(4)
     source.run(
         "DROP ROLE IF EXISTS policy_guest; CREATE ROLE policy_guest LOGIN PASSWORD 'guest';"
-        " GRANT SELECT ON ALL TABLES IN SCHEMA public TO policy_guest; ALTER TABLE parcel ENABLE ROW LEVEL SECURITY;"
+        " GRANT SELECT ON ALL TABLES IN SCHEMA public TO policy_guest;"
+        " ALTER TABLE parcel ENABLE ROW LEVEL SECURITY;"
         " CREATE POLICY own ON parcel FOR SELECT USING (current_user = 'policy_guest' AND parcel > 0);"
         " CREATE POLICY others ON parcel FOR SELECT TO pg_monitor USING (sent_at < now());"
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from rescore.digest import table_digest
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
@@ -194,3 +195,51 @@ def test_a_key_that_was_widened_in_the_source_widens_the_tables_and_keeps_old_sc
         assert connection.execute(text(grants)).scalar() == 1
     with pytest.raises(StoreSchemaError, match="have other columns now"):
         store.models.ensure(walk.spec, {"branch": pa.string(), "loan_id": pa.string()})
+
+
+NARROW = {"branch": pa.string(), "loan_id": pa.int32()}
+
+
+def test_a_consumers_own_view_stands_in_the_way_of_a_wider_key_and_is_named(store: Store) -> None:
+    spec = make_spec("orders")
+    store.models.ensure(spec, NARROW)
+    with store.database.transaction() as connection:
+        connection.execute(text("CREATE VIEW public.mine AS SELECT loan_id, score FROM scores.orders_latest"))
+    with pytest.raises(StoreSchemaError, match="the key of orders is wider now") as caught:
+        store.models.ensure(spec, KEY_TYPES)
+    assert "view mine depends on view scores.orders_latest" in caught.value.examples
+    assert "drop it, score again" in (caught.value.fix or "")
+    with store.database.transaction() as connection:
+        connection.execute(text("DROP VIEW public.mine"))
+    store.models.ensure(spec, KEY_TYPES)
+
+
+def test_whose_tables_they_are_is_said_to_a_role_that_may_not_widen_them(store: Store) -> None:
+    spec = make_spec("orders")
+    store.models.ensure(spec, NARROW)
+    with store.database.transaction() as connection:
+        owner = connection.execute(text("SELECT current_user")).scalar()
+        connection.execute(text("CREATE ROLE widens_not LOGIN PASSWORD 'w'"))
+        connection.execute(text("GRANT USAGE ON SCHEMA rescore, scores TO widens_not"))
+        connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA rescore TO widens_not"))
+    url = make_url(store.database.url).set(username="widens_not", password="w")
+    other = Store(url.render_as_string(hide_password=False))
+    try:
+        with pytest.raises(StoreSchemaError, match="this role may not alter its tables") as caught:
+            other.models.ensure(spec, KEY_TYPES)
+        assert caught.value.expected == f"their owner, {owner}"
+        assert f"score one interval as {owner}" in (caught.value.fix or "")
+    finally:
+        other.close()
+        with store.database.transaction() as connection:
+            connection.execute(text("DROP OWNED BY widens_not"))
+            connection.execute(text("DROP ROLE widens_not"))
+
+
+def test_a_key_that_the_index_can_not_hold_is_an_error_with_a_fix(walk: Walk) -> None:
+    rows = make_scores(day(), rows=1)
+    # Random, so that compressing it does not help.
+    long = "".join(random.Random(1).choices("0123456789abcdef", k=9_000))
+    with pytest.raises(StoreError, match="index row") as caught:
+        walk.checked(day(), rows.set_column(0, "branch", pa.array([long])))
+    assert "identify rows by a shorter column" in (caught.value.fix or "")

@@ -56,6 +56,8 @@ _BOUNDS = {
 _KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 _MIGRATE = "run `rescore store migrate`"
+#: program_limit_exceeded: of what the store writes, only an index's entry can grow that large.
+_PROGRAM_LIMIT = "54000"
 
 _NOT_MIGRATED = {"42P01", "3F000", "42883", "42703"}
 
@@ -242,6 +244,11 @@ class Database:
         fix = None
         if code is not None and is_statement_timeout(code):
             fix = "raise statement_timeout for this role or in the options of RESCORE_DATABASE_URL"
+        elif code == _PROGRAM_LIMIT:
+            fix = (
+                "if an index can't hold a key's text, identify rows by a shorter column, or by md5(…) of it, "
+                "in extract.sql"
+            )
         return StoreError(
             f"the store's database says: {message}", where=self.where, fix=fix, data={"sqlstate": code}
         )

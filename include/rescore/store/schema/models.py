@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+import psycopg2.errors
 import pyarrow as pa
 from psycopg2 import sql
 from sqlalchemy import Connection, insert, select, update
@@ -44,7 +46,8 @@ class Models:
         Raises
         ------
         StoreSchemaError
-            The model has tables already, for a key of other columns or types.
+            The model has tables already, for a key of other columns or types; or its key is wider now, and
+            something stands in the way of widening them.
         SpecError
             A name that the tables or views use themselves, or that another model's views use.
         """
@@ -63,7 +66,8 @@ class Models:
                 layout = recorded.widened(layout) or layout
                 if layout != recorded:
                     grants = _grants(connection, consumer_schema, layout.views)
-                    run_sql(connection, layout.widen(store_schema, consumer_schema, recorded))
+                    with _widening(connection, layout, recorded):
+                        run_sql(connection, layout.widen(store_schema, consumer_schema, recorded))
                     widened = update(model_table).where(model_table.c.name == spec.name)
                     connection.execute(widened.values(key_columns=layout.recorded_keys))
             else:
@@ -138,6 +142,37 @@ def _is_current(connection: Connection, layout: ScoreLayout) -> bool:
             fix=f"consumers read them: call the new model {layout.model}_v2, or cast in extract.sql",
         )
     return bool(row.views_format >= VIEWS_FORMAT) and recorded.widened(layout) == recorded
+
+
+@contextmanager
+def _widening(connection: Connection, layout: ScoreLayout, recorded: ScoreLayout) -> Iterator[None]:
+    """Say what stands in the way of a wider key to whoever can clear it away."""
+    wider = f"the key of {layout.model} is wider now ({_described(recorded)}; now {_described(layout)})"
+    table = store_table(connection, layout.scores_table)
+    [[owner]] = run_sql(
+        connection,
+        sql.SQL("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(%s)"),
+        [table.as_string(connection.connection.dbapi_connection)],
+    )
+    try:
+        yield
+    except psycopg2.errors.DependentObjectsStillExist as error:
+        raise StoreSchemaError(
+            f"{wider}, but other objects depend on the model's views, which have to be made anew for it",
+            where=where_of(connection, layout.scores_table),
+            expected="views that nothing of the consumers' own depends on while the key is widened",
+            examples=(error.diag.message_detail or "").splitlines(),
+            fix="keep the definitions of what is named here (pg_get_viewdef, and its grants), drop it, score "
+            "again, and create it anew",
+        ) from error
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise StoreSchemaError(
+            f"{wider}, but this role may not alter its tables: {error.diag.message_primary}",
+            where=where_of(connection, layout.scores_table),
+            expected=f"their owner, {owner}",
+            fix=f"score one interval as {owner} (RESCORE_DATABASE_URL with that role): that widens the "
+            "tables for every later run",
+        ) from error
 
 
 def _grants(connection: Connection, consumer_schema: str, views: Sequence[str]) -> list[sql.Composed]:
