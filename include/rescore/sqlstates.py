@@ -6,6 +6,9 @@ One table for the store and for sources, so that the same fault is treated alike
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from rescore.startup_answer import startup_sqlstate
 
 __all__ = ["is_retryable", "is_statement_timeout", "login_is_refused"]
 
@@ -30,14 +33,16 @@ _RETRYABLE = {
 #: long again, so this is not retryable.
 _STATEMENT_TIMEOUT = "57014"
 
-# A refused login has no SQLSTATE in libpq's answer; only the server's words tell it from a server that
-# is starting or has no connection left.
+# A refused login has no SQLSTATE in libpq's answer; the words of a server that speaks English tell it from
+# a server that is starting or has no connection left. One that speaks another language is asked again.
 _REFUSED_LOGIN = re.compile(
     r"authentication failed|no password supplied|(role|database) \"[^\n]*\" does not exist"
     r"|no pg_hba.conf entry|not permitted to log in|permission denied for database"
     r"|not currently accepting connections|unrecognized configuration parameter|invalid value for parameter"
     r"|invalid \w+ value: "
 )
+#: The severity before a server's own words, in whatever language; libpq's have none.
+_SERVER_SAYS = re.compile(r"(?:^|: )\w+:  \S", re.MULTILINE)
 
 
 def is_retryable(sqlstate: str) -> bool:
@@ -50,12 +55,19 @@ def is_statement_timeout(sqlstate: str) -> bool:
     return sqlstate == _STATEMENT_TIMEOUT
 
 
-def login_is_refused(message: str) -> bool:
+def login_is_refused(message: str, parameters: Mapping[str, str]) -> bool:
     """Whether a connection failed because of what its URL asks for: role, password, database, options.
 
     Parameters
     ----------
     message : str
         What libpq said when no connection came about.
+    parameters : mapping of str to str
+        libpq's, with which it tried.
     """
-    return bool(_REFUSED_LOGIN.search(message))
+    if _REFUSED_LOGIN.search(message):
+        return True
+    if not _SERVER_SAYS.search(message):
+        return False
+    said = startup_sqlstate(parameters)
+    return said is not None and not is_retryable(said)

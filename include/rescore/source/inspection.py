@@ -182,7 +182,7 @@ def reading(url: str, *, read_only: bool = True) -> Iterator[Any]:
     try:
         connection = psycopg2.connect(address.dsn)
     except psycopg2.OperationalError as error:
-        raise not_connected(str(error).strip(), f"database {address}") from None
+        raise not_connected(str(error).strip(), address) from None
     try:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=read_only)
         with connection.cursor() as cursor:

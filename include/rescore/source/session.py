@@ -104,16 +104,16 @@ class Session:
     def __init__(self, url: str, declared: SourceSpec) -> None:
         address = source_address(url)
         self.where = f"database {address}"
-        self._dsn = address.dsn
+        self._address = address
         self._declared = declared
         self._began = time.monotonic()
         self._reading: Prefetch[pa.RecordBatch] | None = None
 
     def __enter__(self) -> Session:
         try:
-            self._connection = adbc_driver_postgresql.dbapi.connect(self._dsn, autocommit=True)
+            self._connection = adbc_driver_postgresql.dbapi.connect(self._address.dsn, autocommit=True)
         except adbc_driver_manager.Error as error:
-            raise not_connected(_message(error), self.where) from None
+            raise not_connected(_message(error), self._address) from None
         self._began = time.monotonic()
         try:
             for setting in (_BEGIN, *_FIXED, _timeout_setting(self._declared.statement_timeout)):
@@ -316,9 +316,10 @@ def _query_error(
     )
 
 
-def not_connected(message: str, where: str) -> SettingsError | SourceUnavailableError:
+def not_connected(message: str, address: PostgresUrl) -> SettingsError | SourceUnavailableError:
     """The error for a connection that did not come about, from libpq's message."""
-    if login_is_refused(message):
+    where = f"database {address}"
+    if login_is_refused(message, address.parameters):
         return SettingsError(
             f"the source database refuses the connection: {message}",
             where=where,

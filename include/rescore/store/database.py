@@ -203,7 +203,7 @@ class Database:
     def _explained(self, error: BaseException) -> StoreError | SettingsError:
         code = getattr(error, "pgcode", None)
         message = str(error).strip()
-        if code is None and login_is_refused(message):
+        if code is None and login_is_refused(message, self.address.parameters):
             return SettingsError(
                 f"the store's database refuses the connection: {message}",
                 where=self.where,
