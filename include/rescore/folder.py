@@ -114,7 +114,9 @@ def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelF
         spec = read_spec(folder / "model.yaml")
     except RescoreError:
         raise
-    except Exception as error:  # one folder must never keep the others from being read
+    except Exception as error:
+        # A stranger's values reach parsers of YAML, crons, dates and zones, which raise whatever they like
+        # (OverflowError, RecursionError, …). Whatever it is, it is this file's, and no other model's.
         raise SpecError(
             f"model.yaml can't be read: {type(error).__name__}: {error}",
             where=str(folder / "model.yaml"),

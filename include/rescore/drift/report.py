@@ -101,11 +101,14 @@ class FeatureDrift(Part):
 
 
 def worst_first(features: Iterable[FeatureDrift]) -> list[FeatureDrift]:
-    """Outages first, then what is flagged, then by p-value, then by share of the statistic."""
-    return sorted(
-        features,
-        key=lambda one: (not one.outage, not one.flagged, one.p_value, -one.share_of_statistic, one.name),
-    )
+    """Outages first, as the sentence names them: in the model's order. Then what is flagged, by p-value.
+
+    Of those that are equal so far the one with the larger share of the statistic comes first.
+    """
+    listed = list(features)
+    rest = [one for one in listed if not one.outage]
+    rest.sort(key=lambda one: (not one.flagged, one.p_value, -one.share_of_statistic, one.name))
+    return [one for one in listed if one.outage] + rest
 
 
 def worth_a_look(features: Iterable[FeatureDrift]) -> list[FeatureDrift]:

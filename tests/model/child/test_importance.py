@@ -23,7 +23,9 @@ class Counting(Scorer):
         return super().predictions(table)
 
 
-@pytest.mark.parametrize(("rows", "blocks"), [(200, 1 + 3), (5_000, 1 + 40), (20_000, 1 + 40)])
+@pytest.mark.parametrize(
+    ("rows", "blocks"), [(200, 1 + 3), (5_000, 1 + 40), (9_000, 1 + 5 * 4 + 3), (20_000, 1 + 40)]
+)
 def test_features_share_blocks_and_keep_their_values(rows: int, blocks: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     names = [f"f{number}" for number in range(40)]

@@ -16,6 +16,9 @@ __all__ = ["folds", "measured", "permutation_importance"]
 #: How often each feature is shuffled at most. All its shuffles are predicted in one block, so few
 #: unseen rows are shuffled often and thousands, which average chance by themselves, once.
 MAX_SHUFFLES = 5
+#: Rows that are predicted at once, in blocks. A block is padded to its full size whatever is in it, so of
+#: copies that are joined only the last block is padded, not one of each feature.
+_BLOCKS_TOGETHER = 4
 
 
 def folds(starts: Array, count: int) -> list[tuple[int, int]]:
@@ -51,8 +54,9 @@ def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: 
     """How much worse the model gets when one feature is shuffled between rows.
 
     Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows. Shuffled copies of
-    as many features as fit are predicted in one block, so that few rows need few predictions: a row's
-    score does not depend on the rows beside it.
+    as many features as fit into a few blocks are predicted together, so that few rows need few predictions:
+    a row's score does not depend on the rows beside it. What remains is one prediction of each feature's
+    rows: from a full block (16,384 rows) on nothing is padded, and nothing can be saved.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: 
     shuffles = max(1, min(MAX_SHUFFLES, BLOCK_ROWS // rows))
     base = _loss(scorer.target.kind, truth, scorer.raw(table))
     importance = {}
-    together = max(1, BLOCK_ROWS // (rows * shuffles))  # features whose copies fill a block
+    together = max(1, _BLOCKS_TOGETHER * BLOCK_ROWS // (rows * shuffles))  # features
     for first in range(0, len(names), together):
         chosen = range(first, min(first + together, len(names)))
         changed = [copy for position in chosen for copy in _shuffled(table, position, shuffles, seed)]
