@@ -20,6 +20,7 @@ from rescore.store import Store
 from rescore_airflow.page import create_page
 from rescore_airflow.page.approvals import Approval, open_approvals
 from tests.airflow.console import KINDS, Console, prepare_airflow
+from tests.comparison.builders import STORED
 from tests.shared.fleet import FEATURES, Fleet, model_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
@@ -66,7 +67,7 @@ def test_every_route_is_for_those_who_may_read_the_dag_alone(
         champion_sha256=packages[0].sha256,
         challenger_sha256=packages[1].sha256,
         snapshot_digest="sha256:" + "0" * 64,
-        report={"model": name, "champion": {"version": "1.0.0"}, "challenger": {"version": "1.0.1"}},
+        report={**STORED, "model": name},
     )
     known = {
         "dag_id": f"score_{name}",

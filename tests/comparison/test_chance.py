@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rescore.comparison import Comparison
+from rescore.comparison import decide
 from rescore.comparison.resampling import MIN_BLOCKS, Resampled, metric_of
 from rescore.performance import METRICS, point_metrics
+from tests.comparison.builders import report_of
 
 
 @st.composite
@@ -72,16 +73,8 @@ def ruled(truth, champion, challenger, block, metric="auc"):
         metric_of(metric, truth, raw, None, block, resampled.blocks) for raw in (champion, challenger)
     )
     value, low, high = resampled.interval(lambda counts: sign * (new(counts) - old(counts)))
-    report = {
-        "champion": {"version": "1.0.0"},
-        "challenger": {"version": "1.0.1", "code_revision": "0" * 40},
-        "metric": metric,
-        "metrics": {metric: {"gain": value, "low": low, "high": high}},
-        "segments": {},
-        "bootstrap": {"blocks": resampled.blocks},
-        "promotion": {"smallest_gain": 0.0, "largest_segment_loss": 0.05},
-    }
-    return Comparison(None, report).by_rule()[0]
+    gain = {"gain": value, "low": low, "high": high}
+    return decide(report_of(metric=metric, main=gain, blocks=resampled.blocks)).passes
 
 
 @pytest.mark.parametrize(("metric", "days"), [("auc", 15), ("brier", MIN_BLOCKS)])

@@ -27,10 +27,10 @@ def binary(score: list[float], threshold: float) -> Said:
 def test_labels_move_where_predict_names_another_one():
     score = [0.1, 0.3, 0.4, 0.6]
     tuned = movement("binary", {"champion": binary(score, 0.2), "challenger": binary(score, 0.5)})
-    assert (tuned["label_changed"], tuned["largest"]) == (0.5, 0.0)
+    assert (tuned.label_changed, tuned.largest) == (0.5, 0.0)
     below = [0.1, 0.45, 0.4, 0.6]
     same = movement("binary", {"champion": binary(score, 0.2), "challenger": binary(below, 0.2)})
-    assert same["label_changed"] == 0.0
+    assert same.label_changed == 0.0
 
 
 def test_a_score_of_many_labels_is_that_of_the_label_that_the_champion_names():
@@ -39,13 +39,13 @@ def test_a_score_of_many_labels_is_that_of_the_label_that_the_champion_names():
     old = Said(raw, np.array([1, 2]))
     new = Said(raw + np.array([0.1, -0.1, 0.0]), np.array([0, 2]))
     moved = movement("multiclass", {"champion": old, "challenger": new})
-    assert moved["label_changed"] == 0.5
-    assert [round(moved[name], 12) for name in ("mean", "largest")] == [-0.05, 0.1]
+    assert moved.label_changed == 0.5
+    assert [round(moved.mean, 12), round(moved.largest, 12)] == [-0.05, 0.1]
 
 
 def test_a_regression_names_no_label():
     moved = movement(
         "regression", {side: Said(np.array([1.0, 2.0]), None) for side in ("champion", "challenger")}
     )
-    assert moved["label_changed"] is None
-    assert movement("regression", {}) == {"rows": 0}
+    assert moved.label_changed is None
+    assert movement("regression", {}, runs=2).to_dict() == {"rows": 0, "runs": 2, "left_out": []}

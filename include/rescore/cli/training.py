@@ -90,10 +90,11 @@ def compare(
             end=moment(end, "--end"),
             as_of=moment(as_of, "--as-of"),
         )
-    passes, reasons = comparison.by_rule()
     if as_json:
-        rule = {"comparison_id": comparison.comparison_id, "by_rule": passes, "reasons": reasons}
-        print_json({**rule, "report": comparison.report})
+        rule = comparison.report.rule
+        decided = {"by_rule": rule.passes, "reasons": list(rule.reasons)}
+        report = comparison.report.to_dict()
+        print_json({"comparison_id": comparison.comparison_id, **decided, "report": report})
     else:
         stdout.print(Markdown(comparison.markdown()))
     if save is not None:

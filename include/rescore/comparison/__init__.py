@@ -3,7 +3,42 @@
 Numbers in, values out: no database, no package, no file.
 """
 
-from rescore.comparison.measurement import measured, movement
-from rescore.comparison.rule import Comparison
+from rescore.comparison.measurement import Judging, measured, movement
+from rescore.comparison.report import (
+    ComparedPackage,
+    ComparisonReport,
+    FirstPackage,
+    FirstReport,
+    HoldOut,
+    MovedScores,
+    Output,
+    Promotion,
+    Reproduced,
+    Side,
+    Target,
+)
+from rescore.comparison.rule import decide, ruled
+from rescore.comparison.wording import Comparison, gain_in_words, number_in_words, signed_in_words
 
-__all__ = ["Comparison", "measured", "movement"]
+__all__ = [
+    "ComparedPackage",
+    "Comparison",
+    "ComparisonReport",
+    "FirstPackage",
+    "FirstReport",
+    "HoldOut",
+    "Judging",
+    "MovedScores",
+    "Output",
+    "Promotion",
+    "Reproduced",
+    "Side",
+    "Target",
+    "decide",
+    "gain_in_words",
+    "measured",
+    "movement",
+    "number_in_words",
+    "ruled",
+    "signed_in_words",
+]

@@ -1,4 +1,4 @@
-"""What a comparison finds, as plain values: metrics, days, calibration, segments, moved scores.
+"""What a comparison measures: metrics, days, calibration, segments, moved scores.
 
 No row and no key is kept, only what many rows have in common.
 """
@@ -6,9 +6,10 @@ No row and no key is kept, only what many rows have in common.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,6 +17,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.comparison.report import (
+    Bootstrap,
+    DayGain,
+    Measurement,
+    MetricGain,
+    MovedScores,
+    Movement,
+    Reliability,
+    ReliabilityBin,
+    SegmentGain,
+    Side,
+    SureGain,
+)
 from rescore.comparison.resampling import (
     CONFIDENCE,
     RESAMPLES,
@@ -28,10 +42,10 @@ from rescore.comparison.resampling import (
     metric_of,
 )
 from rescore.errors import SpecError
-from rescore.folder import ModelFolder
 from rescore.performance import METRICS, main_metric, point_metrics
+from rescore.spec import ModelSpec
 
-__all__ = ["measured", "movement"]
+__all__ = ["Judging", "measured", "movement"]
 
 #: So many values of a segment are told apart; numbers with more are cut at their quartiles.
 MAX_SEGMENTS = 20
@@ -43,73 +57,107 @@ BINS = 10
 #: Cells of the picture of moved scores, along each side.
 CELLS = 24
 
-Sides = Mapping[str, Predicted]
-_SIDES = ("champion", "challenger")
+Sides = Mapping[Side, Predicted]
+_SIDES: tuple[Side, Side] = ("champion", "challenger")
 
 
-def measured(
-    folder: ModelFolder, rows: pa.Table, truth: Any, sides: Sides, target: Mapping[str, Any]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Judging:
+    """By what two packages are judged, as their model declares it.
+
+    Attributes
+    ----------
+    kind : str
+        ``binary``, ``multiclass`` or ``regression``.
+    metric : str
+        The one that decides.
+    segments : tuple of str
+        Columns whose values are judged by themselves.
+    event_time : str
+        The column of moments.
+    timezone : str
+        In which days are days.
+    """
+
+    kind: str
+    metric: str
+    segments: tuple[str, ...]
+    event_time: str
+    timezone: str
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Judging:
+        """What a model declares."""
+        return cls(
+            kind=spec.target.kind,
+            metric=main_metric(spec),
+            segments=tuple(spec.segments),
+            event_time=spec.source.event_time,
+            timezone=spec.schedule.timezone,
+        )
+
+
+def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging) -> Measurement:
     """Everything that the hold-out's labels tell about champion and challenger.
 
     Parameters
     ----------
-    folder : ModelFolder
-        Declares metric, segments, time zone.
     rows : pyarrow.Table
         The hold-out.
     truth : ndarray, shape (n_rows,)
         Positions of labels, or values.
     sides : mapping of str to Predicted
         What ``champion`` and ``challenger`` say of the hold-out.
-    target : mapping
-        Kind and labels.
+    judging : Judging
+        Metric, segments and days.
+
+    Raises
+    ------
+    SpecError
+        The declared metric is none of the target's kind.
     """
-    kind = target["kind"]
-    block, names = _blocks(folder, rows)
-    judged = _Judged(kind, truth, sides, block, Resampled(len(names)))
-    main = main_metric(folder.spec)
+    main = judging.metric
+    block, names = _blocks(judging, rows)
+    judged = _Judged(judging.kind, truth, sides, block, Resampled(len(names)))
     every = np.ones(len(block), dtype=bool)
-    exact = {side: point_metrics(kind, truth, sides[side].raw, sides[side].named) for side in _SIDES}
-    found = {name: judged.gain(name, every) for name in exact["champion"] if name in METRICS}
-    if main not in found:
+    exact = {side: point_metrics(judging.kind, truth, sides[side].raw, sides[side].named) for side in _SIDES}
+    known = [name for name in exact["champion"] if name in METRICS]
+    if main not in known:
         raise SpecError(
-            f"{folder.name} is judged by {main!r}, which is no metric of a {kind} target",
-            where=f"{folder.path / 'model.yaml'}: promotion.metric",
-            expected=f"one of: {', '.join(sorted(found))}",
+            f"the model is judged by {main!r}, which is no metric of a {judging.kind} target",
+            where="model.yaml: promotion.metric",
+            expected=f"one of: {', '.join(sorted(known))}",
             fix="name one of these, or leave it out",
         )
-    for name, one in found.items():
-        one |= {side: exact[side][name] for side in _SIDES}
-    return {
-        "metric": main,
-        "better": "higher" if METRICS[main].higher_is_better else "lower",
-        "metrics": found,
-        "blocks": [
-            {"block": name, "rows": int((block == number).sum())}
-            | _only(judged.gain(main, block == number), "champion", "challenger", "gain")
-            for number, name in enumerate(names)
-        ],
-        "calibration": {side: judged.calibration(side) for side in _SIDES},
-        "segments": {name: judged.segments(main, rows[name]) for name in folder.spec.segments},
-        "bootstrap": {
-            "resamples": RESAMPLES,
-            "seed": SEED,
-            "confidence": CONFIDENCE,
-            "blocks": len(names),
-            "block": "day",
-        },
-    }
+    metrics = {}
+    for name in known:
+        both = {side: exact[side][name] for side in _SIDES}
+        gain = judged.gain(name, every).to_dict() | both
+        metrics[name] = MetricGain(**gain, better=_better(name))
+    return Measurement(
+        metric=main,
+        better=_better(main),
+        metrics=metrics,
+        blocks=tuple(judged.day(main, name, block == number) for number, name in enumerate(names)),
+        calibration={side: judged.calibration(side) for side in _SIDES},
+        segments={name: tuple(judged.segments(main, rows[name])) for name in judging.segments},
+        bootstrap=Bootstrap(
+            resamples=RESAMPLES, seed=SEED, confidence=CONFIDENCE, blocks=len(names), block="day"
+        ),
+    )
 
 
-def _blocks(folder: ModelFolder, rows: pa.Table) -> tuple[Integers, list[str]]:
+def _better(metric: str) -> Literal["higher", "lower"]:
+    return "higher" if METRICS[metric].higher_is_better else "lower"
+
+
+def _blocks(judging: Judging, rows: pa.Table) -> tuple[Integers, list[str]]:
     """The local day of each row: of its interval's start, or of its event where intervals are longer."""
-    spec = folder.spec
     starts = rows["interval_start"]
     lengths = pc.subtract(rows["interval_end"], starts).cast(pa.int64())  # microseconds
     longer = pc.max(lengths).as_py() > timedelta(hours=36) // timedelta(microseconds=1)
-    moments = rows[spec.source.event_time] if longer else starts
-    zone = ZoneInfo(spec.schedule.timezone).key
+    moments = rows[judging.event_time] if longer else starts
+    zone = ZoneInfo(judging.timezone).key
     local = pc.local_timestamp(moments.cast(pa.timestamp("us", tz=zone)))
     days = pc.strftime(local, format="%Y-%m-%d").combine_chunks()
     names = sorted(pc.unique(days).to_pylist())
@@ -123,7 +171,7 @@ class _Judged:
         self._kind, self._truth, self._sides = kind, truth, sides
         self._block, self._resampled = block, resampled
 
-    def gain(self, name: str, part: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    def gain(self, name: str, part: npt.NDArray[np.bool_]) -> SureGain:
         """A metric of both, and by how much the challenger is better, with its interval."""
         sides = {side: self._metric(name, side, part) for side in _SIDES}
         sign = 1 if METRICS[name].higher_is_better else -1
@@ -132,19 +180,30 @@ class _Judged:
             return np.asarray(sign * (sides["challenger"](counts) - sides["champion"](counts)))
 
         value, low, high = self._resampled.interval(difference)
-        both = {side: self._resampled.interval(sides[side])[0] for side in _SIDES}
-        better = "higher" if METRICS[name].higher_is_better else "lower"
-        return {**both, "gain": value, "low": low, "high": high, "better": better}
+        champion, challenger = (self._resampled.interval(sides[side])[0] for side in _SIDES)
+        return SureGain(champion=champion, challenger=challenger, gain=value, low=low, high=high)
 
-    def _metric(self, name: str, side: str, part: npt.NDArray[np.bool_]) -> Metric:
+    def day(self, metric: str, name: str, part: npt.NDArray[np.bool_]) -> DayGain:
+        """The gain of one day."""
+        gain = self.gain(metric, part)
+        return DayGain(
+            block=name,
+            rows=int(part.sum()),
+            champion=gain.champion,
+            challenger=gain.challenger,
+            gain=gain.gain,
+        )
+
+    def _metric(self, name: str, side: Side, part: npt.NDArray[np.bool_]) -> Metric:
         said, blocks = self._sides[side], self._resampled.blocks
         named = None if said.named is None else said.named[part]
         return metric_of(name, self._truth[part], said.raw[part], named, self._block[part], blocks)
 
-    def segments(self, metric: str, column: pa.ChunkedArray) -> list[dict[str, Any]]:
+    def segments(self, metric: str, column: pa.ChunkedArray) -> list[SegmentGain]:
         """The gain in each value of a column, small ones together."""
         values = _values(column)
-        every, small = [], np.zeros(len(values), dtype=bool)
+        every: list[SegmentGain] = []
+        small = np.zeros(len(values), dtype=bool)
         counted = [(int((values == one).sum()), str(one)) for one in np.unique(values)]
         for number, (count, value) in enumerate(sorted(counted, key=lambda one: (-one[0], one[1]))):
             part = values == value
@@ -157,9 +216,9 @@ class _Judged:
             every.append(self._segment(metric, name, small, judged=self._enough(small, int(small.sum()))))
         return every
 
-    def _segment(self, metric: str, value: str, part: Any, *, judged: bool) -> dict[str, Any]:
-        found = _only(self.gain(metric, part), *_SIDES, "gain", "low", "high")
-        return {"value": value, "rows": int(part.sum()), **found, "judged": judged}
+    def _segment(self, metric: str, value: str, part: Any, *, judged: bool) -> SegmentGain:
+        gain = self.gain(metric, part).to_dict()
+        return SegmentGain(value=value, rows=int(part.sum()), judged=judged, **gain)
 
     def _enough(self, part: npt.NDArray[np.bool_], count: int) -> bool:
         if count < MIN_ROWS or len(np.unique(self._block[part])) < MIN_SEGMENT_BLOCKS:
@@ -169,7 +228,7 @@ class _Judged:
         positive = int((self._truth[part] == 1).sum())
         return min(positive, count - positive) >= MIN_OF_A_CLASS
 
-    def calibration(self, side: str) -> dict[str, Any]:
+    def calibration(self, side: Side) -> Reliability:
         """What was predicted beside what came true, in ten bins of equally many rows.
 
         binary: the probability; multiclass: that of the label that is named, and whether it was right;
@@ -192,10 +251,14 @@ class _Judged:
                 for weights in (None, came[part])
             )
             _, low, high = self._resampled.interval(_ratio(total, rows))
-            means = {"predicted": float(predicted[part].mean()), "observed": float(came[part].mean())}
-            error += int(part.sum()) / len(truth) * abs(means["predicted"] - means["observed"])
-            bins.append({"rows": int(part.sum()), **means, "low": low, "high": high})
-        return {"bins": bins, "error": error}
+            means = float(predicted[part].mean()), float(came[part].mean())
+            error += int(part.sum()) / len(truth) * abs(means[0] - means[1])
+            bins.append(
+                ReliabilityBin(
+                    rows=int(part.sum()), predicted=means[0], observed=means[1], low=low, high=high
+                )
+            )
+        return Reliability(bins=tuple(bins), error=error)
 
 
 def _ratio(total: Any, rows: Any) -> Metric:
@@ -225,7 +288,9 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=object)
 
 
-def movement(kind: str, sides: Sides) -> dict[str, Any]:
+def movement(
+    kind: str, sides: Sides, *, runs: int = 0, left_out: tuple[str, ...] = ()
+) -> MovedScores | Movement:
     """How the scores of live rows would change; no label is needed.
 
     Parameters
@@ -234,16 +299,13 @@ def movement(kind: str, sides: Sides) -> dict[str, Any]:
         ``binary``, ``multiclass`` or ``regression``.
     sides : mapping of str to Predicted
         What both final fits say of the same live rows; empty without such rows.
-
-    Returns
-    -------
-    dict
-        ``rows``; quantiles and mean of challenger minus champion; ``rank_correlation`` (Spearman);
-        ``label_changed`` and ``top_tenth_kept`` as shares of rows; ``cells``: rows by both scores.
-        Of a multiclass model the score is the probability of the label that the champion names.
+    runs : int
+        Whose rows these are.
+    left_out : tuple of str
+        Runs that could not be scored with both.
     """
     if not sides or not len(sides["champion"].raw):
-        return {"rows": 0}
+        return Movement(rows=0, runs=runs, left_out=left_out)
     old, new = (sides[side].raw for side in _SIDES)
     named, other = (sides[side].named for side in _SIDES)
     changed = None
@@ -258,19 +320,25 @@ def movement(kind: str, sides: Sides) -> dict[str, Any]:
     )
     tenth = max(1, len(old) // 10)
     top = [set(np.argsort(-score, kind="stable")[:tenth].tolist()) for score in (old, new)]
-    quantiles = np.quantile(change, (0.05, 0.25, 0.5, 0.75, 0.95))
-    return {
-        "rows": len(old),
-        **dict(zip(("p05", "p25", "p50", "p75", "p95"), map(float, quantiles), strict=True)),
-        "mean": float(change.mean()),
-        "mean_absolute": float(np.abs(change).mean()),
-        "largest": float(np.abs(change).max()),
-        "rank_correlation": _spearman(old, new),
-        "label_changed": changed,
-        "top_tenth_kept": len(top[0] & top[1]) / tenth,
-        "edges": [float(edge) for edge in edges],
-        "cells": [[int(x), int(y), int(counted[x, y])] for x, y in np.argwhere(counted)],
-    }
+    p05, p25, p50, p75, p95 = map(float, np.quantile(change, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    return MovedScores(
+        rows=len(old),
+        runs=runs,
+        left_out=left_out,
+        p05=p05,
+        p25=p25,
+        p50=p50,
+        p75=p75,
+        p95=p95,
+        mean=float(change.mean()),
+        mean_absolute=float(np.abs(change).mean()),
+        largest=float(np.abs(change).max()),
+        rank_correlation=_spearman(old, new),
+        label_changed=changed,
+        top_tenth_kept=len(top[0] & top[1]) / tenth,
+        edges=tuple(float(edge) for edge in edges),
+        cells=tuple((int(x), int(y), int(counted[x, y])) for x, y in np.argwhere(counted)),
+    )
 
 
 def _spearman(one: Floats, other: Floats) -> float | None:
@@ -279,7 +347,3 @@ def _spearman(one: Floats, other: Floats) -> float | None:
     left, right = (rankdata(score) - (len(score) + 1) / 2 for score in (one, other))
     scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
     return float((left * right).sum() / scale) if scale else None
-
-
-def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: found[name] for name in names}

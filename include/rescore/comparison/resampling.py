@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rescore.performance import row_losses
 
@@ -72,6 +71,8 @@ class Resampled:
         return value, float(min(low, value)), float(max(high, value))
 
     def _tail(self) -> float:
+        from scipy import stats  # a second that readers of reports do not pay
+
         wide = stats.t.ppf((1 + CONFIDENCE) / 2, self.blocks - 1)
         return float(stats.norm.cdf(-np.sqrt(self.blocks / (self.blocks - 1)) * wide))
 

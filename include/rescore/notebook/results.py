@@ -16,6 +16,8 @@ from rescore.report import plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rescore.comparison import ComparisonReport, FirstReport
+
 __all__ = ["Compared", "Evaluation", "Fit", "ModelPackage", "PublishedRun", "Shown", "Snapshot"]
 
 
@@ -262,14 +264,14 @@ class Compared:
     ----------
     comparison_id : int or str
         Its id in the store.
-    report : mapping
+    report : ComparisonReport or FirstReport
         All of it: metrics with intervals, calibration, segments, movement.
     markdown : str
         For people; a notebook shows it.
     """
 
     comparison_id: Any
-    report: Mapping[str, Any]
+    report: ComparisonReport | FirstReport
     markdown: str = field(repr=False)
 
     def _repr_markdown_(self) -> str:
@@ -279,7 +281,7 @@ class Compared:
         """Write the comparison as a page with pictures that needs nothing else."""
         from rescore.report import comparison_html
 
-        path.write_text(comparison_html(dict(self.report)), encoding="utf-8")
+        path.write_text(comparison_html(self.report), encoding="utf-8")
         return path
 
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 
+from rescore.comparison import ComparisonReport, MovedScores, Side
 from rescore.report.drawing import BLACK, BLUE, GREY, ORANGE, SKY, WIDTH, finish, inline, legend, nothing
 
 __all__ = ["gains", "gains_by_day", "moved_scores", "reliability"]
 
 #: The side of the square pictures, pixels.
 SIDE = 300
-_SIDES = {"champion": GREY, "challenger": BLUE}
+_SIDES: dict[Side, str] = {"champion": GREY, "challenger": BLUE}
 
 
-def gains(report: Mapping[str, Any]) -> Any:
+def gains(report: ComparisonReport) -> Any:
     """Draw the gain on all rows and in each segment, with its interval; right of 0 is better."""
-    metric = report["metric"]
-    rows = [
-        {"name": "all rows", "rows": report["holdout"]["rows"], **report["metrics"][metric], "judged": True}
-    ]
-    for column, segments in report["segments"].items():
-        rows += [{"name": f"{column}: {one['value']}", **one} for one in segments]
+    metric = report.metric
+    rows = [{"name": "all rows", "rows": report.holdout.rows, **report.main.to_dict(), "judged": True}]
+    for column, segments in report.segments.items():
+        rows += [{"name": f"{column}: {segment.value}", **segment.to_dict()} for segment in segments]
     shown = [row for row in rows if row["gain"] is not None]
     if not shown:
         return finish(nothing("Gain", f"{metric} is not defined on these rows"))
@@ -47,10 +45,10 @@ def gains(report: Mapping[str, Any]) -> Any:
     return finish((zero + bars + dots).properties(height={"step": 22}))
 
 
-def gains_by_day(report: Mapping[str, Any]) -> Any:
+def gains_by_day(report: ComparisonReport) -> Any:
     """Draw the gain of each day of the hold-out: whether it rests on a few days."""
-    metric = report["metric"]
-    days = [dict(day) for day in report["blocks"] if day["gain"] is not None]
+    metric = report.metric
+    days = [day.to_dict() for day in report.blocks if day.gain is not None]
     if not days:
         return finish(nothing("Gain by day", f"{metric} is not defined on any one day"))
     for day in days:
@@ -72,9 +70,9 @@ def gains_by_day(report: Mapping[str, Any]) -> Any:
     )
 
 
-def reliability(report: Mapping[str, Any]) -> Any:
+def reliability(report: ComparisonReport) -> Any:
     """Draw what was predicted beside what came true; on the diagonal the two are the same."""
-    rows = [{**one, "side": side} for side in _SIDES for one in report["calibration"][side]["bins"]]
+    rows = [{**one.to_dict(), "side": side} for side in _SIDES for one in report.calibration[side].bins]
     values = [
         row[name]
         for row in rows
@@ -107,28 +105,28 @@ def reliability(report: Mapping[str, Any]) -> Any:
     return finish(_diagonal(low, high, scale) + bars + dots)
 
 
-def _reliability_axes(report: Mapping[str, Any]) -> tuple[str, str]:
+def _reliability_axes(report: ComparisonReport) -> tuple[str, str]:
     """What the axes say; only a binary target has a last label, the one that is scored."""
-    if report["kind"] == "binary":
-        return "predicted probability", f"share that came true ({report['target']['labels'][-1]})"
-    if report["kind"] == "multiclass":
+    if report.kind == "binary":
+        return "predicted probability", f"share that came true ({report.target.labels[-1]})"
+    if report.kind == "multiclass":
         return "probability of the label named", "share in which it was right"
-    unit = report["output"]["unit"]
+    unit = report.output.unit
     return f"predicted ({unit})", f"observed ({unit})"
 
 
-def moved_scores(report: Mapping[str, Any]) -> Any:
+def moved_scores(report: ComparisonReport) -> Any:
     """Draw live rows by both scores; on the diagonal nothing moves."""
-    moved = report["movement"]
-    if not moved["rows"]:
+    moved = report.movement
+    if not isinstance(moved, MovedScores):
         return finish(nothing("Moved scores", "no live rows could be scored with both"))
-    edges = moved["edges"]
+    edges = moved.edges
     cells = [
         {"x": edges[x], "x2": edges[x + 1], "y": edges[y], "y2": edges[y + 1], "rows": rows}
-        for x, y, rows in moved["cells"]
+        for x, y, rows in moved.cells
     ]
     scale = alt.Scale(domain=[edges[0], edges[-1]], nice=False)
-    name = "probability of the champion's label" if report["kind"] == "multiclass" else "score"
+    name = "probability of the champion's label" if report.kind == "multiclass" else "score"
     colour = alt.Color(
         "rows:Q",
         title="live rows",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import jinja2
 
+from rescore.comparison import (
+    ComparisonReport,
+    FirstReport,
+    gain_in_words,
+    number_in_words,
+    signed_in_words,
+)
 from rescore.report import comparison_charts as charts
 from rescore.report.drawing import svg
 
@@ -109,13 +113,8 @@ _FITS = {
 }
 
 
-def comparison_html(report: Mapping[str, Any]) -> str:
+def comparison_html(report: ComparisonReport | FirstReport) -> str:
     """Write the page of a comparison.
-
-    Parameters
-    ----------
-    report : mapping
-        ``Comparison.report``, or ``report`` of the store's row.
 
     Returns
     -------
@@ -123,8 +122,9 @@ def comparison_html(report: Mapping[str, Any]) -> str:
         HTML with its pictures and styles inside; no script, and nothing is loaded.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    pictures = {}
-    if report["champion"] is not None:
+    pictures, metrics = {}, []
+    if isinstance(report, ComparisonReport):
+        metrics = report.main_first()
         drawn = {
             "gains": charts.gains(report),
             "days": charts.gains_by_day(report),
@@ -132,30 +132,13 @@ def comparison_html(report: Mapping[str, Any]) -> str:
             "moved": charts.moved_scores(report),
         }
         pictures = {name: jinja2.filters.do_mark_safe(svg(chart)) for name, chart in drawn.items()}
-    metrics = sorted(report.get("metrics", {}).items(), key=lambda one: (one[0] != report["metric"], one[0]))
     return environment.from_string(_PAGE).render(
         r=report,
         metrics=metrics,
         pictures=pictures,
         facts=_FACTS,
         fits=_FITS,
-        number=_number,
-        signed=_signed,
-        gain=_gain,
+        number=number_in_words,
+        signed=signed_in_words,
+        gain=gain_in_words,
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4f}" if abs(value) < 1_000 else f"{value:,.0f}"
-
-
-def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "−") + _number(abs(value))
-
-
-def _gain(one: Mapping[str, Any]) -> str:
-    if one["gain"] is None:
-        return "not defined"
-    if one["low"] is None:
-        return _signed(one["gain"])
-    return f"{_signed(one['gain'])} ({_signed(one['low'])} to {_signed(one['high'])})"

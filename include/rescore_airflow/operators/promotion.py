@@ -75,7 +75,7 @@ def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any])
             f"**{model_name} {built['version']}** can't be compared with the package that scores.\n\n{error}"
         )
     else:
-        passes, reasons = comparison.by_rule()
+        passes, reasons = comparison.report.rule.passes, list(comparison.report.rule.reasons)
         comparison_id = comparison.comparison_id
         text = comparison.markdown() + _link_to_page(model_name, comparison_id)
     return Evidence(
@@ -105,7 +105,7 @@ class PromotionApproval(ApprovalOperator):
     - Param ``pin`` off: skipped, the package stays a challenger.
     - Param ``approve`` now: whoever started the run has approved it, with a reason.
     - The package is the pinned one, byte for byte: skipped, there is nothing to decide.
-    - ``promotion.approval: auto``: needs no person if the rule passes (``Comparison.by_rule``).
+    - ``promotion.approval: auto``: needs no person if the rule passes (``rescore.comparison.decide``).
     - Else a person answers in the UI under Required Actions; no answer within ``airflow.answer_within``
       counts as Reject.
 

@@ -112,6 +112,7 @@ class _Pages:
 
     def comparison(self, dag_id: str, comparison_id: int) -> HTMLResponse:
         """One comparison of two packages of the model whose scoring DAG is named."""
+        from rescore.comparison import ComparisonReport
         from rescore.report import comparison_html
 
         ctx = self._shared.get()
@@ -119,7 +120,7 @@ class _Pages:
         comparison = ctx.store.comparisons.get(comparison_id)
         if comparison.model != model_name:  # the right to read one model is none to read another's
             raise HTTPException(404, f"there is no comparison {comparison_id}")
-        return self._render.ready(comparison_html(comparison.report))
+        return self._render.ready(comparison_html(ComparisonReport.from_dict(comparison.report)))
 
     def _html(self, request: Request, template: str, **values: Any) -> HTMLResponse:
         links = Links.of(request)

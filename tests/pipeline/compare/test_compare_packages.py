@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import shutil
 import uuid
@@ -10,7 +9,7 @@ import uuid
 import pytest
 
 from rescore import pipeline
-from rescore.comparison import Comparison
+from rescore.comparison import ComparisonReport, FirstReport
 from rescore.errors import (
     DigestMismatchError,
     MetricMismatchError,
@@ -19,6 +18,7 @@ from rescore.errors import (
     SpecError,
 )
 from rescore.report.comparison_page import comparison_html
+from tests.comparison.builders import PACKAGE, STORED
 from tests.shared.rivals import NAME, Rivals, context, train, write
 
 WEAK, STRONG = "1.0.0", "1.0.1"
@@ -63,27 +63,40 @@ def test_a_better_challenger_is_shown_to_be_better_on_rows_that_neither_saw(comp
     found, rivals = compared
     report = found.report
 
-    assert (report["champion"]["version"], report["champion"]["fit"]) == (WEAK, "final")
-    assert (report["challenger"]["version"], report["challenger"]["fit"]) == (STRONG, "evaluation")
-    held = report["holdout"]
-    assert (held["rows"], held["start"], held["end"]) == (
+    assert (report.champion.version, report.champion.fit) == (WEAK, "final")
+    assert (report.challenger.version, report.challenger.fit) == (STRONG, "evaluation")
+    held = report.holdout
+    assert (held.rows, held.start, held.end) == (
         8 * 72,
         rivals.day(30).start.isoformat(),
         rivals.day(38).start.isoformat(),
     )
-    assert report["bootstrap"]["blocks"] == len(report["blocks"]) == 8
-    auc = report["metrics"]["auc"]
+    assert report.bootstrap.blocks == len(report.blocks) == 8
+    auc = report.metrics["auc"]
     recorded = rivals.ctx.store.packages.find(NAME, STRONG).manifest["metrics"]
-    assert auc["challenger"] == recorded["auc"]
-    assert 0 < auc["low"] < auc["gain"] < auc["high"]
-    segments = report["segments"]["gauge"]
-    assert {one["value"]: one["rows"] for one in segments} == {"pier": 192, "lock": 192, "buoy": 192}
-    assert all(one["judged"] and one["low"] < one["gain"] < one["high"] for one in segments)
-    assert report["movement"]["runs"] == 2
-    assert report["movement"]["rows"] == 144
-    assert sum(count for _, _, count in report["movement"]["cells"]) == 144
+    assert auc.challenger == recorded["auc"]
+    assert 0 < auc.low < auc.gain < auc.high
+    segments = report.segments["gauge"]
+    assert {one.value: one.rows for one in segments} == {"pier": 192, "lock": 192, "buoy": 192}
+    assert all(one.judged and one.low < one.gain < one.high for one in segments)
+    assert report.movement.runs == 2
+    assert report.movement.rows == 144
+    assert sum(count for _, _, count in report.movement.cells) == 144
     for side in ("champion", "challenger"):
-        assert sum(one["rows"] for one in report["calibration"][side]["bins"]) == held["rows"]
+        assert sum(one.rows for one in report.calibration[side].bins) == held.rows
+    # What is stored is this very document, with the fields of the first release.
+    stored = rivals.ctx.store.comparisons.get(found.comparison_id).report
+    assert ComparisonReport.from_dict(stored) == report
+    assert fields(stored) == fields(STORED)
+
+
+def fields(stored):
+    """The names in a stored document, at every depth."""
+    if isinstance(stored, dict):
+        return {name: fields(value) for name, value in stored.items()}
+    return (
+        [fields(stored[0])] if isinstance(stored, list) and stored and isinstance(stored[0], dict) else None
+    )
 
 
 @pytest.mark.slow
@@ -95,58 +108,9 @@ def test_a_comparison_is_stored_and_the_same_each_time(compared):
     assert first.markdown() == again.markdown()
     stored = rivals.ctx.store.comparisons.of_model(NAME)
     assert [one.comparison_id for one in stored] == [again.comparison_id, first.comparison_id]
-    assert stored[0].report == first.report
+    assert ComparisonReport.from_dict(stored[0].report) == first.report
     with pytest.raises(NotFoundError):
         rivals.ctx.store.comparisons.get(10_000)
-
-
-def test_the_rule_wants_committed_code_a_sure_gain_and_no_lost_segment(compared):
-    report = copy.deepcopy(compared[0].report)
-    report["challenger"]["code_revision"] = "0" * 40
-
-    def reasons(**changes):
-        changed = {**report, **changes}
-        return Comparison(1, changed).by_rule()
-
-    assert reasons()[0] is True
-    for revision in ("unknown", "0" * 40 + "+dirty"):
-        passes, why = reasons(challenger={**report["challenger"], "code_revision": revision})
-        assert (passes, len(why)) == (False, 1)
-        assert "only committed code" in why[0]
-    auc = report["metrics"]["auc"]
-    passes, why = reasons(metrics={"auc": {**auc, "low": -1e-9}})
-    assert (passes, len(why)) == (False, 1)
-    assert "may be chance" in why[0]
-    passes, why = reasons(promotion={**report["promotion"], "smallest_gain": auc["gain"] + 1e-6})
-    assert (passes, len(why)) == (False, 1)
-    lost = {"value": "pier", "rows": 300, "champion": 0.8, "challenger": 0.77, "gain": -0.03}
-    segment = {**lost, "low": -0.1, "high": 0.1, "judged": True}
-    passes, why = reasons(segments={"gauge": [segment]})
-    assert (passes, len(why)) == (False, 1)
-    assert "gauge pier (300 rows) loses" in why[0]
-    assert reasons(segments={"gauge": [{**segment, "judged": False}]})[0] is True
-    assert reasons(segments={"gauge": [{**segment, "gain": -0.02}]})[0] is True
-    passes, why = reasons(bootstrap={**report["bootstrap"], "blocks": 6})
-    assert (passes, len(why)) == (False, 1)
-
-
-def test_in_the_targets_unit_bounds_are_shares_of_the_champions():
-    one = {"champion": 200.0, "challenger": 196.0, "gain": 4.0, "low": 1.0, "high": 7.0}
-    report = {
-        "champion": {"version": "1.0.0"},
-        "challenger": {"version": "1.0.1", "code_revision": "0" * 40},
-        "metric": "rmse",
-        "metrics": {"rmse": one},
-        "segments": {},
-        "bootstrap": {"blocks": 10},
-        "promotion": {"smallest_gain": 0.03, "largest_segment_loss": 0.05},
-    }
-    passes, why = Comparison(1, report).by_rule()
-    assert not passes
-    assert "+2.00% of the champion's" in why[0]
-    assert "3.00% of the champion's" in why[0]
-    report["promotion"]["smallest_gain"] = 0.02
-    assert Comparison(1, report).by_rule()[0]
 
 
 def test_the_markdown_says_first_what_decides(compared):
@@ -161,7 +125,7 @@ def test_the_first_package_has_nothing_to_be_compared_with(rivals):
     rivals.execute("SET session_replication_role = replica; DELETE FROM rescore.pin WHERE model = 'surge'")
     found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
     assert found.comparison_id is None
-    assert found.report["champion"] is None
+    assert found.report.champion is None
     assert "no package is pinned yet" in found.markdown()
     assert rivals.ctx.store.comparisons.of_model(NAME) == []
 
@@ -170,11 +134,11 @@ def test_the_first_package_has_nothing_to_be_compared_with(rivals):
 def test_a_champion_that_saw_the_hold_out_is_measured_by_the_fit_that_did_not(rivals):
     """Turned round: the later package is champion, and its hold-out is what remains."""
     found = pipeline.compare_packages(rivals.ctx, NAME, WEAK, STRONG, **rivals.window(30, 38))
-    assert found.report["champion"]["fit"] == "evaluation"
-    assert found.report["challenger"]["fit"] == "final"
-    assert found.report["holdout"]["origin"] == "the window named"
-    assert found.report["metrics"]["auc"]["gain"] < 0
-    assert not found.by_rule()[0]
+    assert found.report.champion.fit == "evaluation"
+    assert found.report.challenger.fit == "final"
+    assert found.report.holdout.origin == "the window named"
+    assert found.report.metrics["auc"].gain < 0
+    assert not found.report.rule.passes
     with pytest.raises(ParameterError, match="no rows that neither package has seen"):
         pipeline.compare_packages(rivals.ctx, NAME, WEAK, STRONG)
 
@@ -256,35 +220,40 @@ def test_packages_that_predict_other_things_are_not_compared(rivals):
 
 
 def test_the_same_file_built_again_from_committed_code_is_of_committed_code(compared, rivals):
-    assert any("its code revision is unknown" in reason for reason in compared[0].by_rule()[1])
+    assert any("its code revision is unknown" in reason for reason in compared[0].report.rule.reasons)
     first = rivals.ctx.store.packages.find(NAME, STRONG)
     file = {name: value for name, value in first.manifest.items() if name != "built"}
     built = {**first.manifest["built"], "code_revision": "0a1b2c"}
     rivals.ctx.store.packages.add(NAME, STRONG, first.sha256, file, first.uri, built=built)
     found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
-    assert found.report["challenger"]["code_revision"] == "0a1b2c"
-    assert not any("code revision" in reason for reason in found.by_rule()[1])
+    assert found.report.challenger.code_revision == "0a1b2c"
+    assert not any("code revision" in reason for reason in found.report.rule.reasons)
 
 
 def test_the_page_shows_what_the_report_says_and_loads_nothing(compared):
     report = compared[0].report
-    before = copy.deepcopy(report)
     page = comparison_html(report)
-    assert report == before
     assert page.count("<svg") == 4
     assert "<script" not in page
     assert not re.search(r"(src|href)=.http", page)
-    for said in (f"{report['metrics']['auc']['challenger']:.4f}", "a person has to decide", "surge"):
+    for said in (f"{report.metrics['auc'].challenger:.4f}", "a person has to decide", "surge"):
         assert said in page
-    assert "&lt;b&gt;" in comparison_html({**report, "model": "<b>"})
+    assert "&lt;b&gt;" in comparison_html(report.model_copy(update={"model": "<b>"}))
 
 
 def test_every_kind_of_model_and_a_first_package_have_a_page(compared):
-    report = compared[0].report
-    bare = {**report, "movement": {"rows": 0, "runs": 0, "left_out": ["no input"]}, "segments": {}}
+    stored = compared[0].report.to_dict()
+    bare = {**stored, "movement": {"rows": 0, "runs": 0, "left_out": ["no input"]}, "segments": {}}
     for kind, labels in (("regression", []), ("multiclass", ["calm", "gale", "storm"])):
-        target = {**report["target"], "kind": kind, "labels": labels}
-        assert "Left out: no input" in comparison_html({**bare, "kind": kind, "target": target})
-    first = {"champion": None, "challenger": {"version": "1.0.0", "metrics": {"auc": 0.5}}, "model": "surge"}
-    page = comparison_html({**first, "rule": {"passes": True, "reasons": ["it is the first"]}})
-    assert "nothing to compare this one with" in page
+        target = {**stored["target"], "kind": kind, "labels": labels}
+        report = ComparisonReport.from_dict({**bare, "kind": kind, "target": target})
+        assert "Left out: no input" in comparison_html(report)
+    package = {**PACKAGE, "version": "1.0.0", "code_revision": "unknown", "metrics": {"auc": 0.5}}
+    first = FirstReport.from_dict(
+        {
+            **{name: stored[name] for name in ("model", "kind", "output", "promotion")},
+            "challenger": package,
+            "rule": {"passes": True, "reasons": ["it is the first"]},
+        }
+    )
+    assert "nothing to compare this one with" in comparison_html(first)

@@ -14,7 +14,23 @@ from typing import Any
 import pyarrow as pa
 
 from rescore import source
-from rescore.comparison import Comparison, measured, movement
+from rescore.comparison import (
+    ComparedPackage,
+    Comparison,
+    ComparisonReport,
+    FirstPackage,
+    FirstReport,
+    HoldOut,
+    Judging,
+    Output,
+    Promotion,
+    Reproduced,
+    Side,
+    Target,
+    measured,
+    movement,
+    ruled,
+)
 from rescore.errors import ParameterError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.model import Predictions, one_thread, truth_for
@@ -79,58 +95,57 @@ def compare_packages(
     new = proved(ctx, model_name, challenger)
     ctx.progress(f"{model_name} {new.package.version}: file and manifest are as recorded")
     if champion is None:
-        own = predicted(ctx, new, "evaluation", [new.held_out])[0]
-        reproduced(new, own)
-        return Comparison(None, _ruled(_first(folder, new)))
+        reproduced(new, predicted(ctx, new, "evaluation", [new.held_out])[0])
+        return Comparison(None, ruled(_first_report(folder, new)))
     old = proved(ctx, model_name, champion)
     _refuse_unlike(new, old)
     window = None if start is None and end is None else (start, end)
     snapshot, rows = _hold_out(ctx, folder, new, old, window, as_of)
     since = rows["interval_start"][0].as_py()
     live = _live(ctx, model_name, (new, old))
-    predictions: dict[str, dict[str, Predictions]] = {}
-    described = {}
-    for name, rival in (("champion", old), ("challenger", new)):
-        fit = rival.fit_before(since) or "evaluation"
-        predictions[name], proof = _scored(ctx, rival, fit, rows, live.rows)
-        described[name] = {**_described(rival), "fit": fit, "reproduced": proof}
+    scored: dict[Side, _Scored] = {}
+    rivals: tuple[tuple[Side, Rival], ...] = (("champion", old), ("challenger", new))
+    for name, rival in rivals:
+        scored[name] = _scored(ctx, rival, rival.fit_before(since) or "evaluation", rows, live.rows)
         ctx.progress(f"{rival.package.version}: its recorded metrics are reproduced")
-    truth = truth_for(old.manifest["target"], rows[old.manifest["target"]["name"]])
-    on_holdout, on_live = (
-        {name: parts[which] for name, parts in predictions.items() if which in parts}
-        for which in ("holdout", "live")
-    )
+    target = Target.from_dict(old.manifest["target"])
+    truth = truth_for(old.manifest["target"], rows[target.name])
+    on_live = {name: one.live for name, one in scored.items() if one.live is not None}
     with one_thread():
-        found = measured(folder, rows, truth, on_holdout, old.manifest["target"])
-        moved = movement(old.manifest["target"]["kind"], on_live)
-    report = {
-        "format": 1,
-        "model": model_name,
-        "kind": old.manifest["target"]["kind"],
-        "target": dict(old.manifest["target"]),
-        "output": old.manifest["output"],
-        "timezone": folder.spec.schedule.timezone,
-        "promotion": folder.spec.promotion.model_dump(mode="json"),
-        **described,
-        "holdout": {
-            "snapshot_digest": snapshot.digest,
-            "as_of": snapshot.as_of.isoformat(),
-            "start": since.isoformat(),
-            "end": snapshot.interval.end.isoformat(),
-            "origin": "the challenger's hold-out" if window is None else "the window named",
-            "rows": rows.num_rows,
-        },
-        **found,
-        "movement": {**moved, "runs": live.runs, "left_out": live.left_out},
-    }
+        found = measured(
+            rows, truth, {name: one.holdout for name, one in scored.items()}, Judging.of(folder.spec)
+        )
+        moved = movement(target.kind, on_live, runs=live.runs, left_out=tuple(live.left_out))
+    report = ruled(
+        ComparisonReport(
+            **dict(found),
+            model=model_name,
+            kind=target.kind,
+            target=target,
+            output=Output.from_dict(old.manifest["output"]),
+            timezone=folder.spec.schedule.timezone,
+            promotion=_promotion(folder),
+            champion=_compared(old, scored["champion"]),
+            challenger=_compared(new, scored["challenger"]),
+            holdout=HoldOut(
+                snapshot_digest=snapshot.digest,
+                as_of=snapshot.as_of.isoformat(),
+                start=since.isoformat(),
+                end=snapshot.interval.end.isoformat(),
+                origin="the challenger's hold-out" if window is None else "the window named",
+                rows=rows.num_rows,
+            ),
+            movement=moved,
+        )
+    )
     stored = ctx.store.comparisons.add(
         model=model_name,
         champion_sha256=old.package.sha256,
         challenger_sha256=new.package.sha256,
         snapshot_digest=snapshot.digest,
-        report=_ruled(report),
+        report=report.to_dict(),
     )
-    return Comparison(stored, dict(ctx.store.comparisons.get(stored).report))
+    return Comparison(stored, report)
 
 
 def _refuse_unlike(new: Rival, old: Rival) -> None:
@@ -209,10 +224,17 @@ def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
     return _Live(pa.concat_tables(parts, promote_options="permissive"), len(parts), left_out)
 
 
-def _scored(
-    ctx: Context, rival: Rival, fit: Fit, holdout: pa.Table, live: pa.Table | None
-) -> tuple[dict[str, Predictions], dict[str, Any]]:
-    """Predictions on hold-out and live rows, and the proof of the recorded metrics."""
+@dataclass(frozen=True)
+class _Scored:
+    """What a package says of hold-out and live rows, by which fit, and the proof of its recorded metrics."""
+
+    fit: Fit
+    proof: Reproduced
+    holdout: Predictions
+    live: Predictions | None
+
+
+def _scored(ctx: Context, rival: Rival, fit: Fit, holdout: pa.Table, live: pa.Table | None) -> _Scored:
     wanted: dict[Fit, list[tuple[str, pa.Table]]] = {"evaluation": [("own", rival.held_out)], "final": []}
     wanted[fit].append(("holdout", holdout))
     if live is not None:
@@ -222,11 +244,11 @@ def _scored(
         if parts:
             found = predicted(ctx, rival, which, [rows for _, rows in parts])
             scored |= dict(zip([name for name, _ in parts], found, strict=True))
-    proof = reproduced(rival, scored.pop("own"))
-    return scored, proof
+    return _Scored(fit, reproduced(rival, scored["own"]), scored["holdout"], scored.get("live"))
 
 
 def _described(rival: Rival) -> dict[str, Any]:
+    """What both kinds of report say of a package."""
     manifest = rival.registered.manifest
     built = manifest.get("built") or {}
     return {
@@ -239,19 +261,19 @@ def _described(rival: Rival) -> dict[str, Any]:
     }
 
 
-def _ruled(report: dict[str, Any]) -> dict[str, Any]:
-    """The report with what the rule says of it, for readers that only show it."""
-    passes, reasons = Comparison(None, report).by_rule()
-    return {**report, "rule": {"passes": passes, "reasons": reasons}}
+def _compared(rival: Rival, scored: _Scored) -> ComparedPackage:
+    return ComparedPackage(**_described(rival), fit=scored.fit, reproduced=scored.proof)
 
 
-def _first(folder: ModelFolder, new: Rival) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "model": folder.name,
-        "kind": new.manifest["target"]["kind"],
-        "output": new.manifest["output"],
-        "promotion": folder.spec.promotion.model_dump(mode="json"),
-        "champion": None,
-        "challenger": {**_described(new), "metrics": dict(new.manifest["metrics"])},
-    }
+def _promotion(folder: ModelFolder) -> Promotion:
+    return Promotion.from_dict(folder.spec.promotion.model_dump(mode="json"))
+
+
+def _first_report(folder: ModelFolder, new: Rival) -> FirstReport:
+    return FirstReport(
+        model=folder.name,
+        kind=new.manifest["target"]["kind"],
+        output=Output.from_dict(new.manifest["output"]),
+        promotion=_promotion(folder),
+        challenger=FirstPackage(**_described(new), metrics=dict(new.manifest["metrics"])),
+    )

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rescore import model, source
+from rescore.comparison import Reproduced
 from rescore.errors import DigestMismatchError, MetricMismatchError, NotFoundError
 from rescore.interval import parse_moment
 from rescore.model import Predictions, one_thread, truth_for, ulps
@@ -160,7 +161,7 @@ def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) 
     return [Predictions(*part) for part in zip(np.split(raw, edges), np.split(named, edges), strict=True)]
 
 
-def reproduced(rival: Rival, own: Predictions) -> dict[str, Any]:
+def reproduced(rival: Rival, own: Predictions) -> Reproduced:
     """Measure the recorded metrics again; refuse others.
 
     Scores have to be the same bits always. Where other releases of numpy or scikit-learn than the
@@ -191,7 +192,9 @@ def reproduced(rival: Rival, own: Predictions) -> dict[str, Any]:
             fix="do not trust this package: train it anew from its snapshot and compare the files",
             data={"recorded": dict(recorded), "found": found},
         )
-    return {"metrics": dict(recorded), "rows": rival.held_out.num_rows, "ulps": worst, "libraries": libraries}
+    return Reproduced(
+        metrics=dict(recorded), rows=rival.held_out.num_rows, ulps=worst, libraries=tuple(libraries)
+    )
 
 
 def _distance(recorded: float | None, found: float | None) -> float:

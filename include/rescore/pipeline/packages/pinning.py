@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rescore.comparison import Comparison
+from rescore.comparison import ComparisonReport
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
@@ -111,6 +111,6 @@ def status_rows(ctx: Context) -> list[dict[str, Any]]:
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:
     for one in ctx.store.comparisons.of_model(model_name, challenger_sha256=challenger):
         if one.champion_sha256 == champion:
-            passes, reasons = Comparison(one.comparison_id, dict(one.report)).by_rule()
-            return {"comparison_id": one.comparison_id, "by_rule": passes, "reasons": reasons}
+            rule = ComparisonReport.from_dict(one.report).rule
+            return {"comparison_id": one.comparison_id, "by_rule": rule.passes, "reasons": list(rule.reasons)}
     return None

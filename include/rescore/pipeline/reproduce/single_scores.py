@@ -231,7 +231,7 @@ def reproduce_package(ctx: Context, model_name: str, reference: str) -> PackageR
     problem = ""
     try:
         rival = proved(ctx, model_name, registered.sha256)
-        metrics = reproduced(rival, predicted(ctx, rival, "evaluation", [rival.held_out])[0])["metrics"]
+        metrics = reproduced(rival, predicted(ctx, rival, "evaluation", [rival.held_out])[0]).metrics
     except RescoreError as error:
         if error.retryable:
             raise
