@@ -48,6 +48,7 @@ def test_a_run_is_reproduced_without_its_source(harbour, published):
     assert done.recorded_digest == done.stored_digest == done.rederived_digest
     [stored] = harbour.ctx.store.reports.reproductions(published)
     assert stored.verdict == "identical"
+    assert pipeline.Reproduction.from_dict(stored.details) == done
 
 
 def test_a_score_changed_in_the_table_is_shown_with_its_key_and_distance(harbour, published):
@@ -207,6 +208,7 @@ def test_a_single_score_derived_from_its_row_alone_has_the_published_bits(harbou
     assert (done.run_id, done.ulps) == (published, 0)
     [stored] = harbour.ctx.store.reports.reproductions(published)
     assert (stored.verdict, stored.details["scope"]) == ("identical", "score")
+    assert pipeline.ScoreReproduction.from_dict(stored.details) == done
 
 
 def test_a_single_score_changed_in_the_table_shows_both_values(harbour, published):

@@ -8,14 +8,15 @@ the very package of the run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+from pydantic import Field
 
 from rescore.digest import table_digest
+from rescore.document import Document
 from rescore.errors import IntegrityError, ModelError, NotFoundError
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
@@ -38,9 +39,8 @@ Verdict = Literal["identical", "equal_within_ulp", "differs", "not_rederivable"]
 LARGEST_ULPS = 1_024
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """What came of deriving the scores of a past run again.
+class Reproduction(Document):
+    """What came of deriving the scores of a past run again; the store keeps it.
 
     Attributes
     ----------
@@ -53,8 +53,11 @@ class Reproduction:
         The largest distance of two scores, where every row and label is the same.
     environment : dict
         What of the numeric environment is another than the scores were made in.
+    differences : tuple of Difference
+        The first rows that differ.
     """
 
+    scope: Literal["run"] = "run"
     run_id: str
     model: str
     interval: str
@@ -65,17 +68,13 @@ class Reproduction:
     rederived_digest: str | None
     reason: str = ""
     ulps: int | None = None
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    differences: list[Difference] = field(default_factory=list)
+    environment: dict[str, Any] = Field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
 
     @property
     def proved(self) -> bool:
         """Whether the scores stand: the same bits, or the same but for another processor's rounding."""
         return self.verdict in {"identical", "equal_within_ulp"}
-
-    def details(self) -> dict[str, Any]:
-        """All of it, JSON-serialisable."""
-        return asdict(self)
 
     def row(self) -> dict[str, Any]:
         """One line of a table for people."""
@@ -124,7 +123,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     except (IntegrityError, NotFoundError, ModelError) as error:
         again = str(error)
     done = _concluded(run, stored, again, note)
-    ctx.store.reports.record_reproduction(run_id, done.verdict, {"scope": "run", **done.details()})
+    ctx.store.reports.record_reproduction(run_id, done.verdict, done.to_dict())
     return done
 
 
@@ -198,7 +197,7 @@ def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str
         verdict=verdict,
         ulps=distance,
         reason="; ".join(part for part in (reason, note) if part),
-        differences=differences(stored, again.scores),
+        differences=tuple(differences(stored, again.scores)),
     )
 
 

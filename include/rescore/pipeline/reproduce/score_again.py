@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore import source
+from rescore.document import Part
 from rescore.errors import DigestMismatchError, GoldenRowError, NotFoundError, RescoreError
 from rescore.model import ulps
 from rescore.pipeline.context import Context
@@ -26,8 +27,7 @@ __all__ = ["Derived", "Difference", "Frozen", "derived", "differences", "frozen_
 MAX_DIFFERENCES = 10
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Part):
     """One row whose published score is not the one derived again.
 
     ``ulps`` is how many float64 values lie between the two; a score is None where the row is in one
@@ -229,5 +229,10 @@ def _difference(
     if one is not None and other is not None and one[1] != other[1]:
         labels = (one[1], other[1])
     return Difference(
-        dict(key), None if one is None else one[0], None if other is None else other[0], distance, *labels
+        key=dict(key),
+        published=None if one is None else one[0],
+        rederived=None if other is None else other[0],
+        ulps=distance,
+        published_label=labels[0],
+        rederived_label=labels[1],
     )

@@ -7,16 +7,17 @@ single score provable without the rows of anybody else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rescore.document import Document
 from rescore.errors import IntegrityError, ModelError, NotFoundError, ParameterError, RescoreError
 from rescore.interval import Interval
 from rescore.pipeline.compare.proof import predicted, proved, reproduced
@@ -31,9 +32,8 @@ __all__ = ["PackageReproduction", "ScoreReproduction", "reproduce_package", "rep
 MOST_ROWS = 10
 
 
-@dataclass(frozen=True)
-class ScoreReproduction:
-    """One published score, derived again from its row alone.
+class ScoreReproduction(Document):
+    """One published score, derived again from its row alone; the store keeps it.
 
     Attributes
     ----------
@@ -43,6 +43,7 @@ class ScoreReproduction:
         How many float64 values lie between the two.
     """
 
+    scope: Literal["score"] = "score"
     run_id: str
     model: str
     interval: str
@@ -140,7 +141,7 @@ def reproduce_score(
     for run_id, published in found:
         run = ctx.store.runs.scored(run_id)
         for one in _of_run(ctx, run, published):
-            ctx.store.reports.record_reproduction(run_id, one.verdict, {"scope": "score", **asdict(one)})
+            ctx.store.reports.record_reproduction(run_id, one.verdict, one.to_dict())
             done.append(one)
     return done
 
