@@ -112,6 +112,7 @@ if TYPE_CHECKING:
         rewritten,
     )
     from rescore.pipeline.training.retraining import (
+        Retraining,
         ask_for_retraining,
         when_due,
     )
@@ -144,6 +145,7 @@ __all__ = [
     "Published",
     "Reproduction",
     "Retrained",
+    "Retraining",
     "ScoreReproduction",
     "TrainedPackage",
     "TrainingReproduction",
@@ -236,7 +238,7 @@ __getattr__ = lazy_names(
         "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
         "training.adopt": ["AdoptedPackage", "adopt_model"],
         "training.frozen_inputs": ["history", "rewritten"],
-        "training.retraining": ["ask_for_retraining", "when_due"],
+        "training.retraining": ["Retraining", "ask_for_retraining", "when_due"],
         "training.train": ["TrainedPackage", "train_model", "train_package"],
         "training.training_rows": [
             "KeptRows",

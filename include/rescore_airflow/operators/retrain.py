@@ -42,10 +42,10 @@ class _TrainingStarter(TriggerDagRunOperator):
                 raise AirflowSkipException(f"a run of {self.trigger_dag_id} is under way: it decides first")
             who = f"{context['dag'].dag_id} {context['run_id']}"
             with pipeline_context() as ctx:
-                due, reason = pipeline.ask_for_retraining(ctx, self.model_name, as_of, asked_by=who)
-            if not due:
-                raise AirflowSkipException(f"no retraining is due: {reason}")
-            self.log.info("retraining is due: %s", reason)
+                retraining = pipeline.ask_for_retraining(ctx, self.model_name, as_of, asked_by=who)
+            if not retraining.due:
+                raise AirflowSkipException(f"no retraining is due: {retraining.reason}")
+            self.log.info("retraining is due: %s", retraining.reason)
         self.conf = {"as_of": as_of.isoformat()}
         self.wait_for_completion = wait
         self.trigger_run_id = f"{name}__{context['ti'].id}"

@@ -36,21 +36,21 @@ def declared(harbour: Any, tmp_path: Any) -> Any:
 
 
 def ask(ctx: Context, now: datetime, who: str = "monitor") -> bool:
-    due, reason = pipeline.ask_for_retraining(ctx, "tides", now, asked_by=f"{who} {now}")
-    assert reason
-    return due
+    retraining = pipeline.ask_for_retraining(ctx, "tides", now, asked_by=f"{who} {now}")
+    assert retraining.reason
+    return retraining.due
 
 
 def test_a_package_grows_old(harbour, declared):
     ctx = declared(training={"max_age": "3d"})
     trained = harbour.day(30).start
-    assert pipeline.when_due(ctx, "tides", trained + 3 * DAY) == (
+    assert pipeline.when_due(ctx, "tides", trained + 3 * DAY) == pipeline.Retraining(
         False,
         "package 1.0.0 is 3 days old and no declared reason holds",
     )
-    due, reason = pipeline.when_due(ctx, "tides", trained + 4 * DAY)
-    assert due and "knows labels up to 2024-01-31T00:00:00+00:00, 4 days ago" in reason
-    assert not pipeline.when_due(harbour.ctx, "tides", trained + 400 * DAY)[0], "nothing is declared"
+    old = pipeline.when_due(ctx, "tides", trained + 4 * DAY)
+    assert old.due and "knows labels up to 2024-01-31T00:00:00+00:00, 4 days ago" in old.reason
+    assert not pipeline.when_due(harbour.ctx, "tides", trained + 400 * DAY).due, "nothing is declared"
 
 
 @pytest.mark.parametrize(("on_drift", "due"), [("retrain", True), ("warn", False), ("hold", False)])
@@ -61,7 +61,7 @@ def test_drift_asks_for_training_where_that_is_declared(harbour, declared, on_dr
     )
     ctx = declared(drift={"on_drift": on_drift})
     assert pipeline.score_interval(ctx, "tides", harbour.day(31)).verdict == "ok"
-    assert not pipeline.when_due(ctx, "tides", harbour.day(31).end)[0]
+    assert not pipeline.when_due(ctx, "tides", harbour.day(31).end).due
     run_id = pipeline.begin_extract(ctx, "tides", harbour.day(32))
     for stage in (pipeline.validate_run, pipeline.score_run, pipeline.drift_run):
         run_id = stage(ctx, run_id)
@@ -69,10 +69,10 @@ def test_drift_asks_for_training_where_that_is_declared(harbour, declared, on_dr
         pipeline.release_run(ctx, run_id, "ada", "a storm")
     else:
         pipeline.publish_run(ctx, run_id)
-    found, reason = pipeline.when_due(ctx, "tides", harbour.day(32).end)
-    assert found == due
-    assert ("pressure" in reason) == due
-    assert not pipeline.when_due(ctx, "tides", harbour.day(31).end)[0], "a backfill of the day before"
+    found = pipeline.when_due(ctx, "tides", harbour.day(32).end)
+    assert found.due == due
+    assert ("pressure" in found.reason) == due
+    assert not pipeline.when_due(ctx, "tides", harbour.day(31).end).due, "a backfill of the day before"
 
 
 def test_surely_worse_performance_asks_and_chance_does_not(harbour, declared):
@@ -83,11 +83,11 @@ def test_surely_worse_performance_asks_and_chance_does_not(harbour, declared):
     assert lately is not None and lately.metric == "rmse"
     low = lately.value if lately.low is None else lately.low
     for limit, due in [(low * 0.99, True), (low * 1.01, False), (lately.value * 2, False)]:
-        found, reason = pipeline.when_due(declared(training={"retrain_at": limit}), "tides", now)
-        assert found == due
-        assert ("beyond chance" in reason) == due
+        found = pipeline.when_due(declared(training={"retrain_at": limit}), "tides", now)
+        assert found.due == due
+        assert ("beyond chance" in found.reason) == due
     early = harbour.day(30).end
-    assert not pipeline.when_due(declared(training={"retrain_at": 0.0}), "tides", early)[0], "no labels"
+    assert not pipeline.when_due(declared(training={"retrain_at": 0.0}), "tides", early).due, "no labels"
 
 
 def test_it_is_asked_for_once_whatever_came_of_it(harbour, declared):
@@ -96,8 +96,8 @@ def test_it_is_asked_for_once_whatever_came_of_it(harbour, declared):
     start = harbour.day(35).start
     answers = [ask(ctx, start + number * DAY) for number in range(20)]
     assert [number for number, due in enumerate(answers) if due] == [0, 7, 14]
-    due, reason = pipeline.when_due(ctx, "tides", start + 15 * DAY)
-    assert not due and "asked for as of 2024-02-19T00:00:00+00:00 already" in reason
+    later = pipeline.when_due(ctx, "tides", start + 15 * DAY)
+    assert not later.due and "asked for as of 2024-02-19T00:00:00+00:00 already" in later.reason
     assert not ask(ctx, start + 10 * DAY), "a backfill behind a later training"
     assert ask(ctx, start + 14 * DAY), "a retry of the task that asked"
     asked = ctx.store.retrainings.of_model("tides")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from rescore.performance import METRICS
@@ -10,10 +11,18 @@ from rescore.pipeline.monitoring.performance import latest_performance
 from rescore.spec import ModelSpec
 from rescore.store import Pin
 
-__all__ = ["ask_for_retraining", "when_due"]
+__all__ = ["Retraining", "ask_for_retraining", "when_due"]
 
 
-def when_due(ctx: Context, model_name: str, now: datetime) -> tuple[bool, str]:
+@dataclass(frozen=True)
+class Retraining:
+    """Whether a model is to be trained again, and why or why not."""
+
+    due: bool
+    reason: str
+
+
+def when_due(ctx: Context, model_name: str, now: datetime) -> Retraining:
     """Whether ``model_name`` is due for retraining at ``now``, and why or why not.
 
     It is due when
@@ -38,61 +47,58 @@ def when_due(ctx: Context, model_name: str, now: datetime) -> tuple[bool, str]:
         run would have.
     """
     spec = ctx.model(model_name).spec
-    due, reason = _reason(ctx, spec, now)
-    if not due:
-        return False, reason
+    retraining = _by_declaration(ctx, spec, now)
+    if not retraining.due:
+        return retraining
     asked = [
         one
         for one in ctx.store.retrainings.of_model(model_name)
         if one.as_of > now - spec.drift.retrain_every
     ]
     if asked:
-        return False, f"{reason}; but a training was asked for as of {asked[-1].as_of.isoformat()} already"
-    return True, reason
+        already = f"but a training was asked for as of {asked[-1].as_of.isoformat()} already"
+        return Retraining(due=False, reason=f"{retraining.reason}; {already}")
+    return retraining
 
 
-def ask_for_retraining(ctx: Context, model_name: str, now: datetime, *, asked_by: str) -> tuple[bool, str]:
+def ask_for_retraining(ctx: Context, model_name: str, now: datetime, *, asked_by: str) -> Retraining:
     """Decide as :func:`when_due`, and record the request if the answer is yes.
 
     A retry with the same ``asked_by`` and ``now`` gets the same yes; of others at the same time,
     only one does.
-
-    Returns
-    -------
-    tuple of bool and str
-        Whether to start a training, and why or why not.
     """
     spec = ctx.model(model_name).spec
-    due, reason = _reason(ctx, spec, now)
-    if not due:
-        return False, reason
+    retraining = _by_declaration(ctx, spec, now)
+    if not retraining.due:
+        return retraining
     stands = ctx.store.retrainings.ask_for(
-        model_name, now, reason=reason, asked_by=asked_by, every=spec.drift.retrain_every
+        model_name, now, reason=retraining.reason, asked_by=asked_by, every=spec.drift.retrain_every
     )
-    return (True, reason) if stands else when_due(ctx, model_name, now)
+    return retraining if stands else when_due(ctx, model_name, now)
 
 
-def _reason(ctx: Context, spec: ModelSpec, now: datetime) -> tuple[bool, str]:
+def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
+    """Whether a declared reason holds, whoever asked for a training before."""
     pinned = ctx.store.pins.current(spec.name)
     if pinned is None:
-        return True, "no package is pinned"
+        return Retraining(due=True, reason="no package is pinned")
     known_by = datetime.fromisoformat(
         ctx.store.packages.find(spec.name, pinned.sha256).manifest["lineage"]["as_of"]
     )
     age = now - known_by
     if spec.training.max_age is not None and age > spec.training.max_age:
-        return (
-            True,
-            f"package {pinned.version} knows labels up to {known_by.isoformat()}, {age.days} days ago",
-        )
+        known = f"package {pinned.version} knows labels up to {known_by.isoformat()}, {age.days} days ago"
+        return Retraining(due=True, reason=known)
     if spec.drift.on_drift == "retrain":
         for last in ctx.store.runs.published(spec.name, last=1, ended_by=now):
             if spec.drift.acts_at(last.verdict) and last.package_sha256 == pinned.sha256:
-                return True, f"the run of {last.interval} is {last.verdict}: {last.sentence}"
+                verdict = f"the run of {last.interval} is {last.verdict}: {last.sentence}"
+                return Retraining(due=True, reason=verdict)
     worse = _performance(ctx, spec, pinned, known_by, now)
     if worse is not None:
-        return True, worse
-    return False, f"package {pinned.version} is {age.days} days old and no declared reason holds"
+        return Retraining(due=True, reason=worse)
+    reason = f"package {pinned.version} is {age.days} days old and no declared reason holds"
+    return Retraining(due=False, reason=reason)
 
 
 def _performance(ctx: Context, spec: ModelSpec, pinned: Pin, known_by: datetime, now: datetime) -> str | None:
