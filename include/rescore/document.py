@@ -10,7 +10,7 @@ field that is dropped, renamed or means something else does; ``upgraded`` then r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -23,8 +23,9 @@ from pydantic import (
 )
 
 from rescore.errors import DocumentError
+from rescore.json_values import json_value
 
-__all__ = ["Document", "Number", "Part", "plain"]
+__all__ = ["Document", "Number", "Part"]
 
 
 class Part(BaseModel):
@@ -34,7 +35,7 @@ class Part(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-serialisable values; numbers that are not finite are None."""
-        written: dict[str, Any] = plain(self.model_dump(mode="json"))
+        written: dict[str, Any] = json_value(self.model_dump(mode="json"), not_finite=lambda _: None)
         return written
 
     @classmethod
@@ -101,14 +102,3 @@ def _finite(value: Any) -> Any:
 
 #: A measured number; None where it is undefined or infinite, so that a document equals itself.
 Number = Annotated[float | None, BeforeValidator(_finite)]
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON takes it: numbers that are not finite are None, tuples are lists."""
-    if isinstance(value, float):
-        return _finite(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [plain(item) for item in value]
-    return value

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rescore.errors import SettingsError, StoreError, StoreSchemaError, StoreUnavailableError
+from rescore.json_values import json_value
 from rescore.postgres_url import PostgresUrl
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
-from rescore.store.jsonable import jsonable
 from rescore.store.refusals import refusal
 
 __all__ = [
@@ -271,7 +271,7 @@ def call(connection: Connection, function: str, *values: Any) -> tuple[Any, ...]
     RescoreError
         What the function refuses, as ``rescore.store.refusals`` reads it.
     """
-    passed = [Json(jsonable(value)) if isinstance(value, Mapping | list) else value for value in values]
+    passed = [Json(json_value(value)) if isinstance(value, Mapping | list) else value for value in values]
     values_of = ", ".join(["%s"] * len(passed))
     # Plain identifiers both; through SQLAlchemy, so that listeners see the statement.
     statement = f'SELECT * FROM "{schema_names(connection)[0]}"."{function}"({values_of})'  # noqa: S608

@@ -15,7 +15,7 @@ from rescore.validation.declared import Declared, declare
 from rescore.validation.gx_engine import Evaluation, evaluate
 from rescore.validation.report import ExpectationResult, Validation, join_reasons
 from rescore.validation.suite import load_suite
-from rescore.validation.wording import aggregate_message, failing, jsonable, row_message
+from rescore.validation.wording import aggregate_message, failing, recorded, row_message
 
 __all__ = ["validate", "validate_each"]
 
@@ -177,7 +177,7 @@ def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelS
         column=one.subject,
         severity=severity,
         success=evaluation.success,
-        observed=jsonable(evaluation.observed),
+        observed=recorded(evaluation.observed),
         unexpected_count=unexpected,
         unexpected_fraction=unexpected / rows if rows else 0.0,
         message=message,
@@ -189,8 +189,8 @@ def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelS
 def _recorded(parameters: dict[str, Any]) -> dict[str, Any]:
     condition = parameters.get("row_condition")
     shown = {**parameters, "row_condition": repr(condition)} if condition is not None else parameters
-    recorded: dict[str, Any] = jsonable(shown)
-    return recorded
+    written: dict[str, Any] = recorded(shown)
+    return written
 
 
 def _examples(one: Declared, positions: np.ndarray, table: pa.Table, spec: ModelSpec) -> list[str]:
@@ -209,5 +209,5 @@ def _examples(one: Declared, positions: np.ndarray, table: pa.Table, spec: Model
 def _shown(value: Any) -> str:
     if value is None:
         return "missing"
-    text = f"{value:.7g}" if isinstance(value, float) else str(jsonable(value))
+    text = f"{value:.7g}" if isinstance(value, float) else str(recorded(value))
     return text if len(text) <= 40 else f"{text[:37]}…"

@@ -5,12 +5,12 @@ Works on an expectation's type name and parameters; an unknown type gets a sente
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
 from typing import Any
 
-__all__ = ["aggregate_message", "failing", "jsonable", "percent", "row_message"]
+from rescore.json_values import json_value
+
+__all__ = ["aggregate_message", "failing", "percent", "recorded", "row_message"]
 
 #: Values shown of a set or a list; the rest is counted.
 MAX_VALUES = 8
@@ -25,21 +25,9 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def jsonable(value: Any) -> Any:
-    """A value as JSON has it: NumPy scalars unwrapped, NaN and infinity as text, sets sorted."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((jsonable(item) for item in value), key=repr)
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    if hasattr(value, "item") and not hasattr(value, "__len__"):  # a NumPy scalar
-        value = value.item()
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+def recorded(value: Any) -> Any:
+    """What an expectation was asked or saw, as JSON has it; NaN and infinity as text."""
+    return json_value(value, not_finite=str)
 
 
 def failing(kind: str, parameters: Parameters) -> str:
@@ -79,7 +67,7 @@ def aggregate_message(kind: str, subject: str | None, observed: Any, parameters:
 
 
 def _one(value: Any) -> str:
-    value = jsonable(value)
+    value = recorded(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -92,12 +80,12 @@ def _one(value: Any) -> str:
 
 
 def _bound(value: Any) -> str:
-    value = jsonable(value)
+    value = recorded(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _values(values: Any) -> str:
-    listed = jsonable(values if values is not None else [])
+    listed = recorded(values if values is not None else [])
     listed = listed if isinstance(listed, list) else [listed]
     shown = ", ".join(_bound(value) for value in listed[:MAX_VALUES])
     more = len(listed) - MAX_VALUES

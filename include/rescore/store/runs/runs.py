@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from rescore.errors import NotFoundError
 from rescore.interval import Interval
+from rescore.json_values import json_value
 from rescore.store.database import Database, call
-from rescore.store.jsonable import jsonable
 from rescore.store.records import (
     ExtractedRun,
     OpenState,
@@ -66,8 +66,8 @@ class Runs:
         """
         facts = {
             "code_revision": code_revision,
-            "environment": jsonable(environment or {}),
-            "airflow": jsonable(airflow) if airflow else None,
+            "environment": json_value(environment or {}),
+            "airflow": json_value(airflow) if airflow else None,
         }
         with self._database.transaction() as connection:
             return claim(connection, model, interval, as_of, facts)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rescore.errors import RescoreError
+from rescore.json_values import json_value
 from rescore.sha256 import Sha256, bytes_sha256
-from rescore.store.jsonable import jsonable
 
 __all__ = ["binding", "described"]
 
@@ -22,5 +22,7 @@ def described(error: BaseException | str) -> dict[str, Any]:
     if isinstance(error, str):
         return {"type": "", "message": error, "data": {}}
     data = error.data if isinstance(error, RescoreError) else {}
-    described: dict[str, Any] = jsonable({"type": type(error).__name__, "message": str(error), "data": data})
+    described: dict[str, Any] = json_value(
+        {"type": type(error).__name__, "message": str(error), "data": data}
+    )
     return described
