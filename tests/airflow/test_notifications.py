@@ -15,7 +15,7 @@ from rescore.errors import SettingsError, SpecError
 from rescore.folder import load_model
 from rescore_airflow.dags import score_dag
 from rescore_airflow.notify import tell_of_performance, tell_of_verdicts
-from rescore_airflow.notify.events import Message, on_failure, tell
+from rescore_airflow.notify.messages import Message, on_failure, tell
 from tests.shared.harbour import MODELS
 from tests.shared.sinks import MailSink, WebSink, running
 

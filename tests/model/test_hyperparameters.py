@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from rescore.model.build import _plain
+from rescore.model.manifest import strict_json
 from rescore.model.training import write_job
 from tests.model.parcels import write_folder
 
@@ -39,12 +39,12 @@ def test_they_keep_their_types_on_the_way_to_build(tmp_path: Path) -> None:
 
 def test_the_manifest_tells_apart_what_json_would_not() -> None:
     given = yaml.safe_load(GIVEN)
-    found = _plain(given)
+    found = strict_json(given)
     assert found["class_weight"] == {"!map": [[0, 1], [1, 5]]}
     assert found["since"] == {"!date": "2024-01-01"}
     assert found["at"] == {"!datetime": "2024-01-01T12:30:00"}
     assert found["deep"]["most"] == {"!float": "inf"}
     assert found["text"] == "0"
-    assert _plain({"a": {1: 2}}) != _plain({"a": {"1": 2}})
-    assert _plain({"C": 1.0, "names": ["x"]}) == {"C": 1.0, "names": ["x"]}
-    assert json.dumps(_plain({1: "a", 0: "b"})) == json.dumps(_plain({0: "b", 1: "a"}))
+    assert strict_json({"a": {1: 2}}) != strict_json({"a": {"1": 2}})
+    assert strict_json({"C": 1.0, "names": ["x"]}) == {"C": 1.0, "names": ["x"]}
+    assert json.dumps(strict_json({1: "a", 0: "b"})) == json.dumps(strict_json({0: "b", 1: "a"}))

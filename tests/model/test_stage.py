@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rescore.model.build import _code_digest
+from rescore.model.manifest import code_digests
 from rescore.model.stage import code_tree, sources_tree
 from tests.model.parcels import write_folder
 
@@ -29,7 +29,7 @@ def test_files_that_the_pipeline_reads_stand_beside_its_code_and_are_digested(tm
         f"parcel_delay/_sources/{name}"
         for name in ("expectations.py", "extract.sql", "labels.sql", "model.yaml")
     }
-    before = _code_digest({**code, **sources}, "parcel_delay")
+    before = code_digests({**code, **sources}, "parcel_delay")
     (folder.path / "levels.csv").write_text("AA\n")
-    after = _code_digest({**code_tree(folder), **sources_tree(folder)}, "parcel_delay")
+    after = code_digests({**code_tree(folder), **sources_tree(folder)}, "parcel_delay")
     assert before["digest"] != after["digest"]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         find_saved,
     )
     from rescore.model.build import (
-        FORMAT,
         PackageFile,
         build_package,
         next_version,
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from rescore.model.environment import (
         differences,
         numeric_environment,
+    )
+    from rescore.model.manifest import (
+        FORMAT,
     )
     from rescore.model.manifest_changes import (
         changes,
@@ -93,8 +95,9 @@ __getattr__ = lazy_names(
     __name__,
     {
         "adoption": ["SavedModel", "adopt", "find_saved"],
-        "build": ["FORMAT", "PackageFile", "build_package", "next_version"],
+        "build": ["PackageFile", "build_package", "next_version"],
         "environment": ["differences", "numeric_environment"],
+        "manifest": ["FORMAT"],
         "manifest_changes": ["changes"],
         "package": ["Package", "open_package"],
         "runtime.environment": ["THREAD_VARIABLES", "one_thread"],

@@ -1,35 +1,27 @@
 """From a training to a package: a wheel that needs neither Rescore nor Airflow.
 
 Its bytes are a function of what was trained, the version, the reference profile, the lineage and the
-lock: it holds no time, no path of the machine that built it and no word of git. Which commit the code
-stands in can be told from the ids that git gives to these very contents, wherever there is a clone.
+lock. What it says of itself is in ``manifest``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.model import requirements
+from rescore.model.manifest import code_digests, manifest_bytes, strict_json, what_was_trained
 from rescore.model.stage import DATA, code_tree, sources_tree
 from rescore.model.training import Fitted
 from rescore.model.wheel import build_wheel, wheel_name
 from rescore.sha256 import Sha256, bytes_sha256
 
-__all__ = ["FORMAT", "PackageFile", "build_package", "next_version"]
-
-#: The layout of a package and its manifest. **Bump rule**: any change that an older ``_runtime`` or
-#: an older reader of the manifest would misread makes a new number; packages of every older number
-#: stay readable, since each carries the runtime that reads it.
-FORMAT = 1
+__all__ = ["PackageFile", "build_package", "next_version"]
 
 
 @dataclass(frozen=True)
@@ -129,15 +121,15 @@ def build_package(
         data["evaluation.skops"] = evaluation.read_bytes()
     files = {**code, **sources, **{f"{name}/{DATA}/{file}": content for file, content in data.items()}}
     manifest = {
-        **_manifest(fitted, folder, version),
-        "lineage": _plain(dict(lineage)),
-        "code": _code_digest({**code, **sources}, name),
+        **what_was_trained(fitted, folder, version),
+        "lineage": strict_json(dict(lineage)),
+        "code": code_digests({**code, **sources}, name),
         "requirements": {**pinned, "python": fitted.final["environment"]["python"]},
         "locked": locked,
         "artifact": {"types": types, "sha256": bytes_sha256(data["model.skops"])},
         "files": {path: bytes_sha256(content) for path, content in sorted(files.items())},
     }
-    files[f"{name}/{DATA}/manifest.json"] = _json_bytes(manifest)
+    files[f"{name}/{DATA}/manifest.json"] = manifest_bytes(manifest)
     feature_release = ".".join(fitted.final["environment"]["python"].split(".")[:2])
     content = build_wheel(
         name,
@@ -155,44 +147,6 @@ def build_package(
     return PackageFile(path, bytes_sha256(content), manifest)
 
 
-def _manifest(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, Any]:
-    spec, final = folder.spec, fitted.final
-    adopted = final.get("adopted")
-    declared = {feature.name: feature for feature in spec.features}
-    return {
-        "format": FORMAT,
-        "name": spec.name,
-        "version": version,
-        "owner": spec.owner,
-        "description": spec.description,
-        "features": [
-            {
-                **described,
-                "required": declared[described["name"]].required,
-                "unit": declared[described["name"]].unit,
-                "description": declared[described["name"]].description,
-            }
-            for described in final["features"]
-        ],
-        "target": final["target"],
-        "output": spec.output.model_dump(mode="json"),
-        "pipeline": final["pipeline"],
-        "selection": final["selection"],
-        "hyperparameters": {} if adopted else _plain(spec.training.hyperparameters),
-        "seed": spec.training.seed,  # of an adopted model: what drew its golden rows
-        "training": adopted
-        or {
-            "rows": final["rows"],
-            "intervals": final["intervals"],
-            "holdout_intervals": spec.training.holdout_intervals,
-            "folds": len(fitted.evaluation["folds"]),
-        },
-        "metrics": fitted.metrics,
-        "evaluation": fitted.evaluation,
-        "environment": final["environment"],
-    }
-
-
 def _refuse_other_code(fitted: Fitted, code: Mapping[str, bytes], name: str) -> None:
     staged = {
         path.relative_to(fitted.tree).as_posix(): path.read_bytes()
@@ -208,46 +162,3 @@ def _refuse_other_code(fitted: Fitted, code: Mapping[str, bytes], name: str) -> 
             fix="train again",
             data={"changed": changed},
         )
-
-
-def _code_digest(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
-    """Digests of what the model folder declares; the runtime and the shell around it are not its."""
-    shell = (f"{name}/_runtime/", f"{name}/__main__.py", f"{name}/__init__.py")
-    own = {path: content for path, content in sorted(files.items()) if not path.startswith(shell)}
-    digests = {path: bytes_sha256(content) for path, content in own.items()}
-    return {
-        "digest": bytes_sha256(_json_bytes(digests)),
-        "files": digests,
-        "git_blobs": {path: _git_blob(content) for path, content in own.items()},
-    }
-
-
-def _git_blob(content: bytes) -> str:
-    """The id that git gives a file of this content (``git hash-object``): sha1, as its clones have it."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """What YAML or a caller may give as strict JSON: what has no form there says its type.
-
-    Mappings with other keys than text are ``{"!map": [[key, value], …]}``, dates ``{"!date": "2024-01-01"}``
-    and so on, so that two parameters that differ never look alike.
-    """
-    if isinstance(value, Mapping):
-        if all(isinstance(key, str) for key in value):
-            return {key: _plain(item) for key, item in value.items()}
-        pairs = [[_plain(key), _plain(item)] for key, item in value.items()]
-        return {"!map": sorted(pairs, key=json.dumps)}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = [_plain(item) for item in value]
-        return items if isinstance(value, list | tuple) else {"!set": sorted(items, key=json.dumps)}
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and isfinite(value)):
-        return value
-    if isinstance(value, bytes):
-        return {"!bytes": value.hex()}
-    return {f"!{type(value).__name__}": value.isoformat() if hasattr(value, "isoformat") else str(value)}
-
-
-def _json_bytes(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False)
-    return (text + "\n").encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rescore_airflow.notify.events import Message, tell
+from rescore_airflow.notify.messages import Message, tell
 
 __all__ = ["tell_of_performance", "tell_of_verdicts"]
 

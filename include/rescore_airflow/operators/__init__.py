@@ -1,6 +1,5 @@
 """What the tasks of the DAGs are made of."""
 
-from rescore_airflow.operators.drift_check import DriftCheck, Hold
 from rescore_airflow.operators.failures import fail_typed, log_reason
 from rescore_airflow.operators.promotion import (
     Decision,
@@ -11,6 +10,7 @@ from rescore_airflow.operators.promotion import (
 from rescore_airflow.operators.readiness import ReadinessGate
 from rescore_airflow.operators.release import Release
 from rescore_airflow.operators.retrain import Retrain, RetrainIfDue
+from rescore_airflow.operators.verdict_branch import DriftCheck, Hold
 
 __all__ = [
     "Decision",

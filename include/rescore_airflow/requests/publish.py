@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from rescore.errors import ParameterError
-from rescore_airflow.requests.params import check_conf, person_behind, text_of, text_param
+from rescore_airflow.requests.typed_params import check_conf, person_behind, text_of, text_param
 
 __all__ = ["ReleaseRequest", "release_params", "release_request"]
 

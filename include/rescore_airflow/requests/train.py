@@ -12,7 +12,7 @@ from airflow.sdk import Param
 from rescore.errors import IntervalError, ParameterError
 from rescore.interval import Interval, parse_moment
 from rescore.spec import ModelSpec
-from rescore_airflow.requests.params import (
+from rescore_airflow.requests.typed_params import (
     check_conf,
     interval_of,
     moment_of,
