@@ -64,8 +64,8 @@ def _lines(report: ComparisonReport, verdict: str) -> Iterator[str]:
         yield "|---|---|---|---|---|"
         for segment in segments:
             note = "" if segment.judged else ", too small to judge"
-            gain = gain_in_words(segment) + note
-            yield f"| {segment.value} | {segment.rows:,} | {_both(segment)} | {gain} |"
+            by = gain_in_words(segment) + note
+            yield f"| {segment.value} | {segment.rows:,} | {_both(segment)} | {by} |"
         yield ""
     yield _movement(report)
 

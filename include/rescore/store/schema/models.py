@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from rescore.errors import NotFoundError, SpecError, StoreSchemaError
 from rescore.spec import ModelSpec
-from rescore.store.database import Database, lock_by_name, run_sql, store_table, where_of
+from rescore.store.database import Database, lock_by_name, run_sql, schema_names, store_table, where_of
 from rescore.store.schema.consumer_columns import VIEW_COMMENTS
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import model as model_table
@@ -148,11 +148,10 @@ def _is_current(connection: Connection, layout: ScoreLayout) -> bool:
 def _widening(connection: Connection, layout: ScoreLayout, recorded: ScoreLayout) -> Iterator[None]:
     """Say what stands in the way of a wider key to whoever can clear it away."""
     wider = f"the key of {layout.model} is wider now ({_described(recorded)}; now {_described(layout)})"
-    table = store_table(connection, layout.scores_table)
     [[owner]] = run_sql(
         connection,
-        sql.SQL("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(%s)"),
-        [table.as_string(connection.connection.dbapi_connection)],
+        sql.SQL("SELECT tableowner FROM pg_tables WHERE schemaname = %s AND tablename = %s"),
+        [schema_names(connection)[0], layout.scores_table],
     )
     try:
         yield
