@@ -20,7 +20,7 @@ from rescore.source.grammar import RelationName
 from rescore.source.inspection import reading
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 
-__all__ = ["Leak", "last_event", "read_past_filter", "relation_of"]
+__all__ = ["Leak", "last_event", "read_past_filter"]
 
 #: Columns that are compared in one query.
 _MAX_COLUMNS = 400
@@ -86,50 +86,26 @@ def read_past_filter(
     names = [known_by.column] if known_by.column else list(known_by.valid_range or ())
     with reading(url, read_only=False) as cursor:
         cursor.execute(f"CREATE TEMP TABLE rescore_seen ON COMMIT DROP AS\n{query}")
-        others: dict[RelationName, str] = {}
-        copies: dict[str, str] = {}
-        filtered: list[str] = []
-        unfiltered: list[str] = []
-        later: list[str] = []
-        committed: list[str] = []
         functions = _functions(cursor, query)
         cursor.execute("SELECT current_setting('track_commit_timestamp')::bool")
         [commits_known] = cursor.fetchone()
-        for read in relation_names(query):
-            found = relation_of(cursor, read.parts)
-            if found is None:
-                continue
-            schema, name, relation_columns = found
-            label = f"{schema}.{name}" + ", alone" * read.only
-            if label not in copies:
-                copies[label] = f"rescore_known_{len(copies) + 1}"
-                has_them = bool(names) and set(names) <= set(relation_columns)
-                known = names if has_them else []
-                sql_name = sql.SQL("ONLY {}" if read.only else "{}").format(sql.Identifier(schema, name))
-                _copy(cursor, sql_name, copies[label], relation_columns, known, as_of)
-                (filtered if has_them else unfiltered).append(label)
-                if has_them and len(names) == 1:
-                    later += _later(cursor, schema, name, relation_columns, names[0])
-                if has_them and commits_known:
-                    committed += _committed_later(cursor, schema, name, names[0], as_of)
-            others[read] = copies[label]
+        known = _Known(cursor, names, as_of, commits_known)
+        others = {read: copy for read in relation_names(query) if (copy := known.copy_of(read)) is not None}
         rewritten = on_other_relations(query, others)
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
-        counts = _compare(cursor, key, columns)
-    changed = tuple(name for name, number in zip(columns, counts[4:], strict=True) if number)
-    rows, only_seen, only_known, differing = counts[:4]
+        rows, only_seen, only_known, changed, *by_column = _compare(cursor, key, columns)
     return Leak(
-        rows,
-        only_seen,
-        only_known,
-        differing,
-        changed,
-        tuple(filtered),
-        tuple(unfiltered),
-        tuple(later),
-        tuple(functions),
-        tuple(committed),
-        commits_known,
+        rows=rows,
+        only_seen=only_seen,
+        only_known=only_known,
+        changed=changed,
+        columns=tuple(name for name, number in zip(columns, by_column, strict=True) if number),
+        filtered=tuple(known.filtered),
+        unfiltered=tuple(known.unfiltered),
+        later_moments=tuple(known.later_moments),
+        functions=tuple(functions),
+        committed_later=tuple(known.committed_later),
+        commits_known=commits_known,
     )
 
 
@@ -143,67 +119,133 @@ def last_event(url: str, folder: ModelFolder, interval: Interval) -> datetime | 
     return latest if isinstance(latest, datetime) else None
 
 
-def relation_of(cursor: Any, parts: Sequence[str]) -> tuple[str, str, dict[str, str]] | None:
-    """A relation's schema, name and columns with their types; None if it is none of the database's own."""
-    cursor.execute("SELECT to_regclass(%s)::oid", [".".join(map(quote_identifier, parts))])
-    [oid] = cursor.fetchone()
-    if oid is None:
-        return None
-    cursor.execute(
-        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.oid = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
-        " AND n.nspname !~ '^(pg_|information_schema)'",
-        [oid],
-    )
-    if (found := cursor.fetchone()) is None:
-        return None
-    cursor.execute(
-        "SELECT a.attname, t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
-        " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        [oid],
-    )
-    return found[0], found[1], dict(cursor.fetchall())
+@dataclass(frozen=True)
+class _Relation:
+    """A relation of the database's own.
 
+    Attributes
+    ----------
+    schema, name : str
+        Where it is.
+    columns : dict of str to str
+        Its columns, in order, and the names of their types.
+    """
 
-def _copy(
-    cursor: Any,
-    relation: sql.Composable,
-    copy: str,
-    columns: dict[str, str],
-    known_by: Sequence[str],
-    as_of: datetime,
-) -> None:
-    selected: list[sql.Composable] = [sql.Identifier(column) for column in columns]
-    condition: sql.Composable = sql.SQL("true")
-    if known_by:
-        condition = sql.SQL("{} <= {}").format(sql.Identifier(known_by[0]), sql.Literal(as_of))
-    if len(known_by) == 2:
-        # That a version ends later was not known: its successor came only then.
-        until = sql.Identifier(known_by[1])
-        selected[list(columns).index(known_by[1])] = sql.SQL(
-            "CASE WHEN {u} <= {t} THEN {u} END AS {u}"
-        ).format(u=until, t=sql.Literal(as_of))
-    cursor.execute(
-        sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WHERE {}").format(
-            sql.Identifier(copy), sql.SQL(", ").join(selected), relation, condition
+    schema: str
+    name: str
+    columns: dict[str, str]
+
+    @classmethod
+    def find(cls, cursor: Any, parts: Sequence[str]) -> _Relation | None:
+        """The relation that a query's ``parts`` name; None if it is none of the database's own."""
+        cursor.execute(
+            "SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.oid = to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+            " AND n.nspname !~ '^(pg_|information_schema)'",
+            [".".join(map(quote_identifier, parts))],
         )
-    )
-    cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(copy)))
+        if (row := cursor.fetchone()) is None:
+            return None
+        oid, schema, name = row
+        cursor.execute(
+            "SELECT a.attname, t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+            " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            [oid],
+        )
+        return cls(schema, name, dict(cursor.fetchall()))
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Quoted."""
+        return sql.Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
 
 
-def _later(cursor: Any, schema: str, name: str, columns: dict[str, str], known: str) -> list[str]:
+class _Known:
+    """Copies of relations as they were known, each made once, and what was noticed on the way.
+
+    Parameters
+    ----------
+    cursor : cursor
+        Of a transaction that may make temporary tables.
+    known_by : sequence of str
+        The column, or the two, that say when a row was known; none without a history.
+    as_of : datetime
+        Rows known by then are copied.
+    commits_known : bool
+        Whether the server keeps the time of commits.
+    """
+
+    def __init__(self, cursor: Any, known_by: Sequence[str], as_of: datetime, commits_known: bool) -> None:
+        self._cursor, self._known_by, self._as_of = cursor, known_by, as_of
+        self._commits_known = commits_known
+        self._copies: dict[str, str] = {}
+        self.filtered: list[str] = []
+        self.unfiltered: list[str] = []
+        self.later_moments: list[str] = []
+        self.committed_later: list[str] = []
+
+    def copy_of(self, read: RelationName) -> str | None:
+        """The temporary table to read instead; None for what is no relation of the database's own."""
+        relation = _Relation.find(self._cursor, read.parts)
+        if relation is None:
+            return None
+        label = f"{relation}, alone" if read.only else str(relation)
+        if label not in self._copies:
+            self._copies[label] = f"rescore_known_{len(self._copies) + 1}"
+            has_history = bool(self._known_by) and set(self._known_by) <= relation.columns.keys()
+            self._copy(relation, self._copies[label], only=read.only, filtered=has_history)
+            (self.filtered if has_history else self.unfiltered).append(label)
+            if has_history:
+                self._look_at_history(relation)
+        return self._copies[label]
+
+    def _copy(self, relation: _Relation, copy: str, *, only: bool, filtered: bool) -> None:
+        selected: list[sql.Composable] = [sql.Identifier(column) for column in relation.columns]
+        condition: sql.Composable = sql.SQL("true")
+        if filtered:
+            known = sql.Identifier(self._known_by[0])
+            condition = sql.SQL("{} <= {}").format(known, sql.Literal(self._as_of))
+        if filtered and len(self._known_by) == 2:
+            # That a version ends later was not known: its successor came only then.
+            until = sql.Identifier(self._known_by[1])
+            selected[list(relation.columns).index(self._known_by[1])] = sql.SQL(
+                "CASE WHEN {u} <= {t} THEN {u} END AS {u}"
+            ).format(u=until, t=sql.Literal(self._as_of))
+        self._cursor.execute(
+            sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} {} WHERE {}").format(
+                sql.Identifier(copy),
+                sql.SQL(", ").join(selected),
+                sql.SQL("ONLY" if only else ""),
+                relation.identifier,
+                condition,
+            )
+        )
+        self._cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(copy)))
+
+    def _look_at_history(self, relation: _Relation) -> None:
+        known = self._known_by[0]
+        if len(self._known_by) == 1:
+            self.later_moments += _later(self._cursor, relation, known)
+        if self._commits_known:
+            self.committed_later += _committed_later(self._cursor, relation, known, self._as_of)
+
+
+def _later(cursor: Any, relation: _Relation, known: str) -> list[str]:
     """Moments of a row after it was known: a plan's may be, an outcome's can't."""
-    moments = [column for column, kind in columns.items() if kind == "timestamptz" and column != known]
+    moments = [name for name, kind in relation.columns.items() if kind == "timestamptz" and name != known]
     found = []
     for column in moments:
         cursor.execute(
             sql.SQL("SELECT count(*) FILTER (WHERE {c} > {k}), count({c}) FROM {t}").format(
-                c=sql.Identifier(column), k=sql.Identifier(known), t=sql.Identifier(schema, name)
+                c=sql.Identifier(column), k=sql.Identifier(known), t=relation.identifier
             )
         )
         later, present = cursor.fetchone()
         if later > 0.01 * present:
-            found.append(f"{schema}.{name}.{column} ({later:,} of {present:,} rows)")
+            found.append(f"{relation}.{column} ({later:,} of {present:,} rows)")
     return found
 
 
@@ -221,16 +263,15 @@ def _functions(cursor: Any, query: str) -> list[str]:
     return found
 
 
-def _committed_later(cursor: Any, schema: str, name: str, known: str, as_of: datetime) -> list[str]:
+def _committed_later(cursor: Any, relation: _Relation, known: str, as_of: datetime) -> list[str]:
     """Rows known by ``as_of`` by their own account that were written after it: late, or changed since.
 
     A row's xmin is the transaction that wrote this version of it; of long ago, its time is forgotten.
     """
-    relation = sql.Identifier(schema, name)
     cursor.execute(
         "SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = %s AND c.relname = %s",
-        [schema, name],
+        [relation.schema, relation.name],
     )
     if cursor.fetchone()[0] not in {"r", "p"}:
         return []
@@ -238,13 +279,13 @@ def _committed_later(cursor: Any, schema: str, name: str, known: str, as_of: dat
         sql.SQL(
             "SELECT count(*) FILTER (WHERE pg_xact_commit_timestamp(xmin) > {t}), count(*),"
             " count(DISTINCT xmin::text) FROM {r} WHERE {k} <= {t}"
-        ).format(t=sql.Literal(as_of), r=relation, k=sql.Identifier(known))
+        ).format(t=sql.Literal(as_of), r=relation.identifier, k=sql.Identifier(known))
     )
     late, rows, transactions = cursor.fetchone()
     if not late:
         return []
     at_once = ", all in one transaction: loaded from a history?" if transactions == 1 else ""
-    return [f"{schema}.{name} ({late:,} of {rows:,} rows{at_once})"]
+    return [f"{relation} ({late:,} of {rows:,} rows{at_once})"]
 
 
 def _compare(cursor: Any, key: Sequence[str], columns: Sequence[str]) -> list[int]:
