@@ -165,7 +165,7 @@ def test_a_cast_is_a_call(source: Source, make_model: MakeModel) -> None:
         freeze(source, folder)
     # Where a cast needs no naming, a query need not name it either.
     source.run("ALTER FUNCTION weighed(float8) STABLE; CREATE CAST (int AS grams) WITH FUNCTION scaled(int)")
-    assert freeze(source, folder) == 2
+    assert freeze(source, make_model()) == 2
     source.run("DROP CAST (int AS grams); CREATE CAST (int AS grams) WITH FUNCTION scaled(int) AS IMPLICIT")
     with pytest.raises(SpecError, match=r"the cast to grams by scaled\(\)"):
         freeze(source, make_model())
