@@ -237,11 +237,11 @@ class Session:
         return list(row["types"])
 
     @contextmanager
-    def at_most(self, time: timedelta) -> Iterator[None]:
+    def at_most(self, limit: timedelta) -> Iterator[None]:
         """Give statements no more than this; the transaction goes on where one is given up or refused."""
         self._run("SAVEPOINT rescore_at_most")
         try:
-            self._run(_timeout_setting(min(time, self._timeout)))
+            self._run(_timeout_setting(min(limit, self._declared.statement_timeout)))
             yield
         finally:
             # Takes the setting back, too.

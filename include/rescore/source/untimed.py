@@ -77,7 +77,7 @@ def count_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[Unt
     SourceError, SpecError, SettingsError
         As for an extract.
     """
-    with Session(url, statement_timeout=folder.spec.source.statement_timeout) as session:
+    with Session(url, folder.spec.source) as session:
         return untimed_rows(session, folder, interval)
 
 
