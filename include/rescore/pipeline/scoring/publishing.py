@@ -10,6 +10,7 @@ from rescore.errors import StoreError
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.pipeline.scoring.failures import recorded
+from rescore.pipeline.scoring.verdict_actions import reason_to_publish
 from rescore.sha256 import Sha256
 from rescore.store import Publication, ScoredRun
 
@@ -58,11 +59,8 @@ def publish_run(ctx: Context, run_id: str) -> Published:
         The staged rows are not those that were scored, or do not add up.
     """
     run = ctx.store.runs.scored(run_id)
-    reason = None
-    if run.verdict == "outage" and ctx.model(run.model).spec.drift.on_outage == "publish_flagged":
-        reason = "drift.on_outage: publish_flagged is declared"
     with recorded(ctx, run.handle):
-        publication = ctx.store.publications.publish(run.handle, reason=reason)
+        publication = ctx.store.publications.publish(run.handle, reason=reason_to_publish(ctx, run))
     ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
     return _published(run, publication)
 

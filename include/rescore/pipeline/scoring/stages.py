@@ -8,7 +8,6 @@ fork inherits the frozen input.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from datetime import datetime
@@ -17,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from rescore import drift, model, source, validation
-from rescore.errors import HeldError, NotFoundError, OutageError, SpecError, StoreError
+from rescore.errors import NotFoundError, SpecError, StoreError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
@@ -28,13 +27,12 @@ from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.training_rows import training_rows
 from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
+from rescore.pipeline.scoring.verdict_actions import act_on_verdict
 from rescore.pipeline.timetable import declare_timetable
 from rescore.store import ExtractedRun, RunHandle
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_log = logging.getLogger(__name__)
 
 __all__ = [
     "begin_extract",
@@ -222,8 +220,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
         run_id = score_run(ctx, run_id)
     attempt = ctx.store.runs.resume(run_id, "scored")
     run = ctx.store.runs.scored(attempt)
-    folder = ctx.model(run.model)
-    declared = folder.spec.drift
+    declared = ctx.model(run.model).spec.drift
     with recorded(ctx, attempt):
         package = open_package(ctx, run.model, run.package_sha256)
         kept = ctx.kept_rows(run)
@@ -232,18 +229,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
         report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
         ctx.store.reports.record_drift(attempt, report.to_dict())
-        if report.verdict == "outage" and declared.on_outage == "stop":
-            raise OutageError(
-                f"{run.model} {run.interval} is an outage: {report.sentence}",
-                where=f"run {run.run_id}, {kept.num_rows:,} rows, against package {package.version}",
-                expected="live features as in training; nothing was published",
-                fix=f"{report.remedy}, or `rescore publish {run.run_id} --reason WHY`",
-                data={"features": [feature.name for feature in report.features if feature.outage]},
-            )
-        if declared.acts_at(report.verdict) and declared.on_drift != "nothing":
-            _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
-            if declared.on_drift == "hold":
-                ctx.store.runs.hold(attempt, HeldError(f"{report.verdict}: {report.sentence}"))
+        act_on_verdict(ctx, attempt, run, report)
         ctx.store.runs.advance(attempt, "checked")
     return run.run_id
 
