@@ -94,7 +94,7 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
     checks.run("leakage: extract", lambda: check_extract(url, folder, chosen))
     checks.run("leakage: labels", lambda: check_labels(url, folder, chosen, rows))
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        _try_training(checks, url, folder, chosen, Path(scratch))
+        _try_training(checks, url, folder, chosen, Path(scratch), ctx.progress)
     return checks.results
 
 
@@ -116,7 +116,9 @@ def _extract_twice(
     return [result], (chosen, rows)
 
 
-def _try_training(checks: _Checks, url: str, folder: ModelFolder, interval: Interval, scratch: Path) -> None:
+def _try_training(
+    checks: _Checks, url: str, folder: ModelFolder, interval: Interval, scratch: Path, progress: Progress
+) -> None:
     sampled = checks.value("training rows", lambda: ([], sample_window(url, folder, interval)))
     if sampled is None:
         return
@@ -129,7 +131,8 @@ def _try_training(checks: _Checks, url: str, folder: ModelFolder, interval: Inte
         return
     checks.run("leakage: values", lambda: check_values(kept.table, folder))
     checks.run(
-        "fit", lambda: check_fit(kept, folder, scratch) if can_fit else fit_not_tried(folder, interval)
+        "fit",
+        lambda: check_fit(kept, folder, scratch, progress) if can_fit else fit_not_tried(folder, interval),
     )
 
 

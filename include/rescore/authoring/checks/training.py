@@ -13,6 +13,7 @@ from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import KeptRows, features_without_value, keep_rows, utc_now
+from rescore.progress import Progress
 
 __all__ = [
     "TrainingSample",
@@ -99,11 +100,11 @@ def fit_not_tried(folder: ModelFolder, last: Interval) -> CheckResult:
     return CheckResult("fit", "skipped", what, "name a --day whose training window has both")
 
 
-def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path) -> CheckResult:
+def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path, progress: Progress) -> CheckResult:
     """Whether the pipeline is seeded, fits, and can be packaged."""
     training = folder.spec.training.model_copy(update={"holdout_intervals": 1, "folds": 2})
     small = replace(folder, spec=folder.spec.model_copy(update={"training": training}))
-    fitted = model.train(kept.path, small, build_dir=scratch / "build")
+    fitted = model.train(kept.path, small, build_dir=scratch / "build", progress=progress)
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in fitted.metrics.items() if value is not None)
     return CheckResult("fit", "ok", f"seeded, fits and can be packaged; on one interval held out: {metrics}")
 
