@@ -11,7 +11,12 @@ PACKAGE = {
     "snapshot_digest": "b" * 64,
     "window": "2024-01-01T00:00:00Z/2024-01-21T00:00:00Z",
     "rows": 1000,
-    "reproduced": {"metrics": {"auc": 0.7}, "rows": 576, "ulps": 0.0, "libraries": []},
+    "reproduced": {
+        "metrics": dict.fromkeys(("auc", "log_loss", "brier", "base_rate"), 0.5),
+        "rows": 576,
+        "ulps": 0.0,
+        "libraries": [],
+    },
 }
 #: As the first release stored it.
 STORED: dict[str, Any] = {
@@ -41,22 +46,8 @@ STORED: dict[str, Any] = {
     "metric": "auc",
     "better": "higher",
     "metrics": {
-        "brier": {
-            "champion": 0.2,
-            "challenger": 0.1,
-            "gain": 0.1,
-            "low": None,
-            "high": None,
-            "better": "lower",
-        },
-        "auc": {
-            "champion": 0.7,
-            "challenger": 0.8,
-            "gain": 0.1,
-            "low": 0.05,
-            "high": 0.2,
-            "better": "higher",
-        },
+        name: {"champion": 0.7, "challenger": 0.8, "gain": 0.1, "low": 0.05, "high": 0.2, "better": better}
+        for name, better in (("auc", "higher"), ("log_loss", "lower"), ("brier", "lower"))
     },
     "blocks": [{"block": "2024-01-31", "rows": 72, "champion": 0.7, "challenger": None, "gain": None}],
     "calibration": {
