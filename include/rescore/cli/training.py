@@ -120,14 +120,14 @@ def retrain(
     known_by = moment(as_of, "--as-of")
     with context() as ctx:
         if if_due:
-            due, why = pipeline.when_due(ctx, model, known_by or datetime.now(UTC))
-            if not due:
+            retraining = pipeline.when_due(ctx, model, known_by or datetime.now(UTC))
+            if not retraining.due:
                 if as_json:
-                    print_json({"due": False, "reason": why})
+                    print_json({"due": False, "reason": retraining.reason})
                 else:
-                    print_line(f"{model} is not due: {why}")
+                    print_line(f"{model} is not due: {retraining.reason}")
                 return
-            say(f"{model} is due: {why}")
+            say(f"{model} is due: {retraining.reason}")
         done = pipeline.retrain(ctx, model, as_of=known_by)
     if as_json:
         print_json(

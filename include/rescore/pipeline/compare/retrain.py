@@ -63,5 +63,5 @@ def retrain(ctx: Context, model_name: str, *, as_of: datetime | None = None) -> 
         compared = compare_packages(ctx, model_name, trained.version)
     except RescoreError as error:
         return Retrained(trained, pinned.version, None, [f"not comparable: {error.what}"])
-    passes, reasons = compared.by_rule()
-    return Retrained(trained, pinned.version, passes, reasons, compared.comparison_id)
+    rule = compared.report.rule
+    return Retrained(trained, pinned.version, rule.passes, rule.reasons, compared.comparison_id)
