@@ -27,7 +27,14 @@ class Settings:
     models : Path
         ``RESCORE_MODELS``: the folder of model folders. Default ``include/models``.
     database_url : str or None
-        ``RESCORE_DATABASE_URL``: the Postgres that holds the store. None: the local one.
+        ``RESCORE_DATABASE_URL``: the Postgres that holds the store, as the login that runs models. None: the
+        local one.
+    release_url : str or None
+        ``RESCORE_RELEASE_URL``: the same as a login that may release, pin and sign in a person's name. None:
+        ``database_url``.
+    owner_url : str or None
+        ``RESCORE_OWNER_URL``: the same as the login that owns the tables: migrates, creates roles, registers
+        models. None: ``database_url``.
     archive : str
         ``RESCORE_ARCHIVE``: an fsspec URL or a path for frozen inputs and packages.
     store_schema, consumer_schema : str
@@ -62,6 +69,8 @@ class Settings:
     signing_public_key: Path | None = None
     signing_key: Path | None = None
     anchors: str | None = None
+    release_url: str | None = None
+    owner_url: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -92,6 +101,8 @@ class Settings:
             signing_public_key=_path(env, "RESCORE_SIGNING_PUBLIC_KEY"),
             signing_key=_path(env, "RESCORE_SIGNING_KEY"),
             anchors=env.get("RESCORE_ANCHORS") or None,
+            release_url=env.get("RESCORE_RELEASE_URL") or None,
+            owner_url=env.get("RESCORE_OWNER_URL") or None,
         )
 
     def connection_url(self, connection_id: str) -> str:

@@ -23,7 +23,8 @@ def command(harbour, monkeypatch, capsys):
         "RESCORE_HOME": str(settings.home),
         "RESCORE_MODELS": str(settings.models),
         "RESCORE_DATABASE_URL": settings.database_url,
-        "RESCORE_CONNECTION_HARBOUR": settings.database_url,
+        "RESCORE_RELEASE_URL": settings.release_url,
+        "RESCORE_CONNECTION_HARBOUR": settings.connection_url("harbour"),
     }
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -24,6 +24,7 @@ from rescore.local import LocalPostgres
 from rescore.settings import Settings
 from rescore.sha256 import bytes_sha256
 from rescore.source.labelling import join_labels
+from tests.shared.logins import set_up, store_settings
 
 MODEL = "loans"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
@@ -135,7 +136,7 @@ class Bank:
         return run.run_id
 
 
-def open_bank(url: str, home: Path, seed: int) -> Bank:
+def open_bank(server: LocalPostgres, url: str, home: Path, seed: int) -> Bank:
     """Fill the database, and register a package with the first 30 days as its reference."""
     models = home / "models"
     (models / MODEL).mkdir(parents=True)
@@ -152,12 +153,11 @@ def open_bank(url: str, home: Path, seed: int) -> Bank:
         {
             "RESCORE_HOME": str(home),
             "RESCORE_MODELS": str(models),
-            "RESCORE_DATABASE_URL": url,
-            "RESCORE_CONNECTION_BANK": url,
+            **store_settings(server, url, "bank"),
         }
     )
     ctx = pipeline.Context.from_environment(settings)
-    ctx.store.schema.migrate()
+    set_up(ctx, "bank")
     spec = ctx.model(MODEL).spec
     ctx.store.models.ensure(spec, {"loan": pa.int32(), "asked_at": pa.timestamp("us", tz="UTC")})
     manifest = {"metrics": {"auc": 0.74, "brier": 0.13}}
@@ -202,7 +202,7 @@ def bank(
 ) -> Iterator[Bank]:
     """Days 40 to 47 scored, the labels of the last two not known yet; tests only read it."""
     url = postgres_server.create_database("bank_pictures")
-    made = open_bank(url, tmp_path_factory.mktemp("bank"), seed)
+    made = open_bank(postgres_server, url, tmp_path_factory.mktemp("bank"), seed)
     for number in range(40, LAST + 1):
         made.publish(number)
     pipeline.measure_due(made.ctx, MODEL, day(LAST).end)

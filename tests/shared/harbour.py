@@ -17,6 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.settings import Settings
+from tests.shared.logins import set_up, store_settings
 
 MODELS = Path(__file__).parents[1] / "data" / "harbour_models"
 MODEL = "tides"
@@ -66,14 +67,13 @@ def _load(url: str) -> None:
     connection.close()
 
 
-def harbour_context(url: str, home: Path, models: Path = MODELS) -> pipeline.Context:
+def harbour_context(server: LocalPostgres, url: str, home: Path, models: Path = MODELS) -> pipeline.Context:
     """A context over the harbour's database."""
     settings = Settings.from_environment(
         {
             "RESCORE_HOME": str(home),
             "RESCORE_MODELS": str(models),
-            "RESCORE_DATABASE_URL": url,
-            "RESCORE_CONNECTION_HARBOUR": url,
+            **store_settings(server, url, "harbour"),
         }
     )
     return pipeline.Context.from_environment(settings)
@@ -90,8 +90,8 @@ def trained_harbour(
     home = tmp_path_factory.mktemp("harbour")
     url = postgres_server.create_database("harbour_template")
     _load(url)
-    ctx = harbour_context(url, home)
-    ctx.store.schema.migrate()
+    ctx = harbour_context(postgres_server, url, home)
+    set_up(ctx, "harbour")
     package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
     pipeline.pin(ctx, MODEL, package.version, who="tester", why="first")
     ctx.store.close()
@@ -110,7 +110,7 @@ def harbour(
     shutil.copytree(home / "archive", tmp_path / "home" / "archive")
     name = f"harbour_{uuid.uuid4().hex[:12]}"
     url = postgres_server.create_database(name, template=template)
-    ctx = harbour_context(url, tmp_path / "home")
+    ctx = harbour_context(postgres_server, url, tmp_path / "home")
     yield Harbour(ctx, url, tmp_path / "home")
     ctx.store.close()
     postgres_server.drop_database(name)
@@ -123,8 +123,8 @@ def untrained(postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[pipeli
     url = postgres_server.create_database(name)
     _load(url)
     shutil.copytree(MODELS / MODEL, tmp_path / "elsewhere" / MODEL)
-    ctx = harbour_context(url, tmp_path / "other_home", tmp_path / "elsewhere")
-    ctx.store.schema.migrate()
+    ctx = harbour_context(postgres_server, url, tmp_path / "other_home", tmp_path / "elsewhere")
+    set_up(ctx, "harbour")
     yield ctx
     ctx.store.close()
     postgres_server.drop_database(name)

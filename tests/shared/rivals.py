@@ -14,10 +14,12 @@ import psycopg2
 
 from rescore import pipeline
 from rescore.interval import Interval
+from rescore.local import LocalPostgres
 from rescore.model.wheel import write_zip
 from rescore.settings import Settings
 from rescore.sha256 import file_sha256
 from rescore.store import Package
+from tests.shared.logins import store_settings
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -101,14 +103,13 @@ def train(ctx: pipeline.Context, as_of: datetime, *, weak: bool) -> pipeline.Tra
     return pipeline.train_model(ctx, NAME, as_of=as_of)
 
 
-def context(url: str, home: Path) -> pipeline.Context:
+def context(server: LocalPostgres, url: str, home: Path) -> pipeline.Context:
     """A context over the database, with model folders of its own below ``home``."""
     settings = Settings.from_environment(
         {
             "RESCORE_HOME": str(home),
             "RESCORE_MODELS": str(home / "models"),
-            "RESCORE_DATABASE_URL": url,
-            "RESCORE_CONNECTION_HARBOUR": url,
+            **store_settings(server, url, "harbour"),
         }
     )
     return pipeline.Context.from_environment(settings)
@@ -133,7 +134,7 @@ class Rivals:
         return {"start": self.day(first).start, "end": self.day(last).start, "as_of": self.day(last).start}
 
     def execute(self, statement: str) -> None:
-        connection = psycopg2.connect(self.ctx.settings.database_url)
+        connection = psycopg2.connect(self.ctx.settings.owner_url)
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
         connection.close()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rescore.cli.terminal import context, say, stdout
+from rescore.errors import RescoreError
+
+if TYPE_CHECKING:
+    from rescore.pipeline import Context
 
 app = typer.Typer()
 
@@ -32,6 +36,9 @@ def up(
     started = stack.up(detach=detach)
     with context() as ctx:
         ctx.store.schema.migrate()
+        if stack.settings.database_url is None:
+            ctx.store.roles.create()
+            _register(ctx)
     user, password = stack.airflow().login()
     stdout.print(f"Airflow: {started.airflow}  (user {user}, password {password})", soft_wrap=True)
     stdout.print(f"store:   {ctx.store.database.where}", soft_wrap=True)
@@ -43,6 +50,17 @@ def up(
         stack.wait()
     finally:
         stack.release()
+
+
+def _register(ctx: Context) -> None:
+    """Make the tables of all models whose source can be read by now."""
+    from rescore import pipeline
+
+    for model in ctx.models():
+        try:
+            pipeline.register_model(ctx, model)
+        except RescoreError as error:
+            say(f"{model} is not registered: {error.what} (`rescore store register {model}` when it can be)")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,12 @@ app = typer.Typer(help="Create, migrate and inspect Rescore's own tables.", no_a
 @app.command("migrate")
 def store_migrate() -> None:
     """Create or upgrade Rescore's tables and views."""
+    from rescore.settings import Settings
+
     with context() as ctx:
         version = ctx.store.schema.migrate()
+        if Settings.from_environment().database_url is None:  # the local server's roles are ours to make
+            ctx.store.roles.create()
         for name in ctx.models():
             _declare_timetable(ctx, name)
     stdout.print(f"store: schema {ctx.settings.store_schema} is at version {version}")
@@ -50,9 +54,26 @@ def store_url() -> None:
         sys.stdout.write(f"{ctx.store.database.url}\n")
 
 
+@app.command("register")
+def store_register(
+    models: Annotated[list[str] | None, typer.Argument(help="Default: all model folders.")] = None,
+) -> None:
+    """Make the tables and views of models, as the owner of the store; a model needs it once."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        for model in models or ctx.models():
+            pipeline.register_model(ctx, model)
+            stdout.print(f"{model}: registered")
+
+
 @app.command("roles")
-def store_roles() -> None:
+def store_roles(
+    source_schema: Annotated[
+        list[str] | None, typer.Option(help="A schema that rescore_extract may read; repeat it for more.")
+    ] = None,
+) -> None:
     """Create the recommended roles: extract, run, consumer, release."""
     with context() as ctx:
-        ctx.store.roles.create()
+        ctx.store.roles.create(source_schemas=source_schema or ())
     stdout.print("roles: rescore_extract, rescore_run, rescore_consumer, rescore_release")

@@ -89,7 +89,16 @@ def _run(out: Console, say: Progress, stack: LocalStack) -> list[str]:
     schedule = folder.spec.schedule.schedule()
 
     ctx.store.schema.migrate()
-    loaded = flights.load(ctx.source_url(folder), progress=say)
+    ours = (
+        stack.settings.database_url is None
+        and folder.spec.source.connection not in stack.settings.connections
+    )
+    loaded = flights.load(
+        settings.owner_url if ours and settings.owner_url else ctx.source_url(folder), progress=say
+    )
+    if ours:
+        ctx.store.roles.create(source_schemas=[loaded.schema])
+    pipeline.register_model(ctx, MODEL)
     rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
     say(f"flights: {rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
 

@@ -14,6 +14,7 @@ from rescore.lazy_names import lazy_names
 if TYPE_CHECKING:
     from rescore.local.airflow_client import AirflowClient, DagRun, TaskState
     from rescore.local.binaries import postgres_binaries
+    from rescore.local.logins import Logins
     from rescore.local.ports import free_port
     from rescore.local.postgres import LocalPostgres
     from rescore.local.processes import Process
@@ -26,6 +27,7 @@ __all__ = [
     "DagRun",
     "LocalPostgres",
     "LocalStack",
+    "Logins",
     "Process",
     "StackStatus",
     "TaskState",
@@ -39,6 +41,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "airflow_client": ["AirflowClient", "DagRun", "TaskState"],
+        "logins": ["Logins"],
         "ports": ["free_port"],
         "postgres": ["LocalPostgres"],
         "binaries": ["postgres_binaries"],

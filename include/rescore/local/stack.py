@@ -24,6 +24,7 @@ from rescore.errors import LocalStackError
 from rescore.local.airflow import LocalAirflow
 from rescore.local.airflow_client import AirflowClient
 from rescore.local.files import make_folders, tail
+from rescore.local.logins import airflow_url
 from rescore.local.postgres import LocalPostgres, create_database
 from rescore.local.processes import end_all, end_process
 from rescore.local.run_state import Request, RunFolder, RunState
@@ -217,7 +218,7 @@ class LocalStack:
     def airflow(self) -> LocalAirflow:
         """The Airflow of this stack: its address, login, client."""
         request = Request.read(self._run.request)
-        database = request.airflow_database or LocalPostgres(self.settings.home).url("airflow")
+        database = request.airflow_database or airflow_url(LocalPostgres(self.settings.home), "airflow")
         return LocalAirflow(self.settings.home, database, self._dags, self._plugins)
 
     def client(self) -> AirflowClient:

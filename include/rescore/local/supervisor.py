@@ -32,10 +32,11 @@ from rescore.errors import LocalStackError
 from rescore.local.airflow import COMPONENTS, LocalAirflow
 from rescore.local.files import tail
 from rescore.local.identity import Identity, wrapped
+from rescore.local.logins import Logins, airflow_login
 from rescore.local.postgres import LocalPostgres
 from rescore.local.processes import Process, end_all
 from rescore.local.run_state import Request, RunFolder, RunState, error_record
-from rescore.local.variables import STORE_DATABASE
+from rescore.local.variables import OWNERS, STORE_DATABASE
 from rescore.local.variables import environment as store_environment
 from rescore.local.watchdog import ALL_ENDED
 from rescore.settings import Settings
@@ -151,15 +152,18 @@ class Supervisor:
             self._record("postgres", server)
             self._watch("postgres", lambda: server.wait(1e6))
             self._postgres.create_database(STORE_DATABASE)
+            Logins.prepare(self._postgres, STORE_DATABASE)
         if self.request.airflow and self.state.airflow is None:
             self._start_airflow()
         self._tell("up", answered=self.request.serial)
 
     def _start_airflow(self) -> None:
-        database = self.request.airflow_database or self._postgres.create_database("airflow")
+        database = self.request.airflow_database or airflow_login(self._postgres, "airflow")
         airflow = LocalAirflow(self.home, database, Path(self.request.dags), Path(self.request.plugins))
         airflow.prepare()
         environment = {**os.environ, **store_environment(self.settings), **airflow.environment()}
+        for name in OWNERS:
+            environment.pop(name, None)
         if not airflow.migrated():
             self._tell("preparing Airflow's database")
             self._migrate(airflow, environment)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from rescore.local.logins import Logins
 from rescore.local.postgres import LocalPostgres
 from rescore.model import THREAD_VARIABLES
 from rescore.settings import Settings
 
-__all__ = ["SINGLE_THREADED", "STORE_DATABASE", "environment", "settings_variables"]
+__all__ = ["OWNERS", "SINGLE_THREADED", "STORE_DATABASE", "environment", "settings_variables"]
 
 #: The store's database on the local Postgres.
 STORE_DATABASE = "rescore"
+
+#: What only set-up needs; no worker has it in its environment.
+OWNERS = ("RESCORE_OWNER_URL",)
 
 #: Numbers must come out the same on every machine, so each process has one thread; parallel work is
 #: done by processes. These have to be in the environment before numpy is first loaded.
@@ -19,19 +23,25 @@ SINGLE_THREADED = dict.fromkeys(THREAD_VARIABLES, "1")
 def environment(settings: Settings) -> dict[str, str]:
     """Variables with which a process uses the same folders, store and sources as this one.
 
-    Without a ``RESCORE_DATABASE_URL`` they name the local Postgres. Source connections are those
-    declared; ``flights_source``, the demo's, is the store's own database unless declared.
+    Without a ``RESCORE_DATABASE_URL`` they name the local Postgres, by a login for each part of the work.
+    Source connections are those declared; ``flights_source``, the demo's, is the store's own database
+    unless declared, as a login that only reads it.
 
     Raises
     ------
     LocalStackError
         There is no ``RESCORE_DATABASE_URL``, and the local Postgres was never started.
     """
-    store = settings.database_url or LocalPostgres(settings.home).url(STORE_DATABASE)
+    variables = settings_variables(settings)
+    if settings.database_url is not None:
+        return {"RESCORE_CONNECTION_FLIGHTS_SOURCE": settings.database_url, **variables, **SINGLE_THREADED}
+    logins = Logins.of(LocalPostgres(settings.home), STORE_DATABASE)
     return {
-        "RESCORE_CONNECTION_FLIGHTS_SOURCE": store,
-        **settings_variables(settings),
-        "RESCORE_DATABASE_URL": store,
+        "RESCORE_CONNECTION_FLIGHTS_SOURCE": logins.extract,
+        **variables,
+        "RESCORE_DATABASE_URL": logins.run,
+        "RESCORE_RELEASE_URL": logins.release,
+        "RESCORE_OWNER_URL": logins.owner,
         **SINGLE_THREADED,
     }
 
@@ -48,6 +58,8 @@ def settings_variables(settings: Settings) -> dict[str, str]:
     }
     paths = {
         "RESCORE_DATABASE_URL": settings.database_url,
+        "RESCORE_RELEASE_URL": settings.release_url,
+        "RESCORE_OWNER_URL": settings.owner_url,
         "RESCORE_ENVIRONMENTS": settings.environments,
         "RESCORE_LOCK": settings.lock,
         "RESCORE_SIGNING_PUBLIC_KEY": settings.signing_public_key,

@@ -93,6 +93,9 @@ if TYPE_CHECKING:
     from rescore.pipeline.scoring.readiness import (
         is_ready,
     )
+    from rescore.pipeline.scoring.registration import (
+        register_model,
+    )
     from rescore.pipeline.scoring.stages import (
         begin_extract,
         drift_run,
@@ -177,6 +180,7 @@ __all__ = [
     "publish_run",
     "published_run_ids",
     "read_head",
+    "register_model",
     "release_run",
     "reproduce_package",
     "reproduce_run",
@@ -235,6 +239,7 @@ __getattr__ = lazy_names(
         "scoring.backfill": ["Backfilled", "backfill", "without_scores"],
         "scoring.publishing": ["Published", "publish_run", "release_run"],
         "scoring.readiness": ["is_ready"],
+        "scoring.registration": ["register_model"],
         "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
         "training.adopt": ["AdoptedPackage", "adopt_model"],
         "training.frozen_inputs": ["history", "rewritten"],

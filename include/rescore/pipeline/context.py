@@ -88,6 +88,8 @@ class Context:
                 settings.database_url,
                 store_schema=settings.store_schema,
                 consumer_schema=settings.consumer_schema,
+                release_url=settings.release_url,
+                owner_url=settings.owner_url,
             ),
             archive=Archive(settings.archive, cache=settings.home / "cache" / "archive"),
             connection=connection or settings.connection_url,

@@ -105,6 +105,12 @@ class Database:
         names = {SCHEMA: self.store_schema, CONSUMER_SCHEMA: self.consumer_schema}
         return engine.execution_options(schema_translate_map=names, address=self.address)
 
+    def as_login(self, url: str | None) -> Database:
+        """The same schemas through the URL of another login; without one, through this."""
+        if url is None or url == self.url:
+            return self
+        return Database(url, store_schema=self.store_schema, consumer_schema=self.consumer_schema)
+
     @property
     def libpq_url(self) -> str:
         """The connection string as libpq and ADBC read it; it holds the password."""
@@ -238,7 +244,8 @@ class Database:
                 f"not permitted: {message}",
                 where=self.where,
                 expected="the rights that `rescore store roles` gives",
-                fix="use the role that owns the store for set-up, and a member of rescore_run for runs",
+                fix="set-up needs the owner (RESCORE_OWNER_URL), acts in a person's name a member of "
+                "rescore_release (RESCORE_RELEASE_URL), runs a member of rescore_run",
                 data={"sqlstate": code},
             )
         fix = None

@@ -36,9 +36,12 @@ class Store:
     Parameters
     ----------
     url : str
-        A Postgres URL of any spelling. Nothing connects before the first use.
+        A Postgres URL of any spelling: the login that runs models. Nothing connects before the first use.
     store_schema, consumer_schema : str
         Where our tables and where the consumers' views are.
+    release_url, owner_url : str, optional
+        The same database as the login that acts in a person's name (releases, pins, signs), and as the
+        one that owns the tables (migrates, creates roles, registers models). Default: ``url``.
 
     Attributes
     ----------
@@ -75,23 +78,31 @@ class Store:
     """
 
     def __init__(
-        self, url: str, *, store_schema: str = SCHEMA, consumer_schema: str = CONSUMER_SCHEMA
+        self,
+        url: str,
+        *,
+        store_schema: str = SCHEMA,
+        consumer_schema: str = CONSUMER_SCHEMA,
+        release_url: str | None = None,
+        owner_url: str | None = None,
     ) -> None:
         self.database = Database(url, store_schema=store_schema, consumer_schema=consumer_schema)
-        self.schema = Schema(self.database)
-        self.roles = Roles(self.database)
-        self.models = Models(self.database)
+        self._as_person = self.database.as_login(release_url)
+        self._as_owner = self.database.as_login(owner_url)
+        self.schema = Schema(self._as_owner)
+        self.roles = Roles(self._as_owner)
+        self.models = Models(self.database, self._as_owner)
         self.snapshots = Snapshots(self.database)
         self.packages = Packages(self.database)
-        self.pins = Pins(self.database)
-        self.signatures = Signatures(self.database)
+        self.pins = Pins(self.database, self._as_person)
+        self.signatures = Signatures(self.database, self._as_person)
         self.comparisons = Comparisons(self.database)
         self.retrainings = Retrainings(self.database)
         self.runs = Runs(self.database)
         self.excluded = Excluded(self.database)
         self.scores = Scores(self.database)
         self.reports = Reports(self.database)
-        self.publications = Publications(self.database)
+        self.publications = Publications(self.database, self._as_person)
         self.timetables = Timetables(self.database)
         self.history = History(self.database)
         self.chain = Chain(self.database)
@@ -102,7 +113,8 @@ class Store:
 
     def close(self) -> None:
         """Close idle connections; the store can still be used, and connects anew."""
-        self.database.close()
+        for database in (self.database, self._as_person, self._as_owner):
+            database.close()
 
     def __enter__(self) -> Self:
         return self

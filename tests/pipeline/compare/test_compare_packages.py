@@ -28,7 +28,8 @@ WEAK, STRONG = "1.0.0", "1.0.1"
 def prepared(trained_harbour, postgres_server, tmp_path_factory):
     """A weak package that is pinned and has published two days, and a strong one trained later."""
     home = tmp_path_factory.mktemp("rivals")
-    rivals = Rivals(context(postgres_server.create_database("rivals", template=trained_harbour[0]), home))
+    url = postgres_server.create_database("rivals", template=trained_harbour[0])
+    rivals = Rivals(context(postgres_server, url, home))
     train(rivals.ctx, rivals.day(30).start, weak=True)
     pipeline.pin(rivals.ctx, NAME, WEAK, who="tester", why="first")
     for number in (30, 31):
@@ -43,7 +44,7 @@ def compared(prepared, postgres_server):
     """What comparing the two gives, in a database that no test changes."""
     template, home = prepared
     url = postgres_server.create_database("rivals_compared", template=template)
-    ctx = context(url, home)
+    ctx = context(postgres_server, url, home)
     yield pipeline.compare_packages(ctx, NAME, STRONG), Rivals(ctx)
     ctx.store.close()
 
@@ -53,7 +54,8 @@ def rivals(prepared, postgres_server, tmp_path):
     template, home = prepared
     shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("cache", "scratch"))
     name = f"rivals_{uuid.uuid4().hex[:12]}"
-    made = Rivals(context(postgres_server.create_database(name, template=template), tmp_path / "home"))
+    url = postgres_server.create_database(name, template=template)
+    made = Rivals(context(postgres_server, url, tmp_path / "home"))
     yield made
     made.ctx.store.close()
     postgres_server.drop_database(name)

@@ -26,7 +26,7 @@ def bank(
 ) -> Iterator[Bank]:
     """Days 33 to 50 scored: half a week, two whole ones, and part of another rule."""
     url = postgres_server.create_database("bank_performance")
-    made = open_bank(url, tmp_path_factory.mktemp("bank"), seed)
+    made = open_bank(postgres_server, url, tmp_path_factory.mktemp("bank"), seed)
     for number in range(33, DAYS):
         made.publish(number)
     yield made

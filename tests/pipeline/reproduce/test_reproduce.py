@@ -27,7 +27,7 @@ def trained_harbour(trained_harbour, postgres_server, tmp_path_factory):
     scored = tmp_path_factory.mktemp("scored")
     shutil.copytree(home / "archive", scored / "archive")
     url = postgres_server.create_database("harbour_scored", template=template)
-    ctx = harbour_context(url, scored)
+    ctx = harbour_context(postgres_server, url, scored)
     start = datetime(2024, 2, 1, tzinfo=UTC)
     pipeline.score_interval(ctx, "tides", Interval(start, start + timedelta(days=1)))
     ctx.store.close()

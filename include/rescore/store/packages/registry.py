@@ -88,8 +88,9 @@ class Packages:
 class Pins:
     """Which package scores, since when, by whose decision."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, as_person: Database | None = None) -> None:
         self._database = database
+        self._as_person = as_person or database
 
     def add(
         self,
@@ -115,7 +116,8 @@ class Pins:
         StoreError
             The version has another sha256, or it is not said who or why.
         """
-        with self._database.transaction() as connection:
+        by = self._database if who == RULE else self._as_person
+        with by.transaction() as connection:
             package = (model, version, sha256)
             if who == RULE:
                 (pin_id,) = call(connection, "pin_by_rule", *package, why, dict(evidence or {}))

@@ -18,8 +18,9 @@ __all__ = ["Signatures"]
 class Signatures:
     """Who signed which package's file."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, as_person: Database | None = None) -> None:
         self._database = database
+        self._as_person = as_person or database
 
     def add(self, model: str, sha256: str, bundle: Mapping[str, Any], *, who: str) -> int:
         """Keep a signature over a registered package's file.
@@ -38,7 +39,7 @@ class Signatures:
         int
             Its id.
         """
-        with self._database.transaction() as connection:
+        with self._as_person.transaction() as connection:
             (kept,) = call(connection, "add_signature", model, sha256, dict(bundle), who)
         return int(kept)
 

@@ -22,8 +22,9 @@ __all__ = ["Publications"]
 class Publications:
     """What consumers see."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, as_person: Database | None = None) -> None:
         self._database = database
+        self._as_person = as_person or database
 
     def publish(
         self, run: RunReference, *, reason: str | None = None, released_by: str | None = None
@@ -59,7 +60,8 @@ class Publications:
         StoreError
             The run has not been checked, or failed, or was stopped and nobody releases it.
         """
-        with self._database.transaction() as connection:
+        by = self._database if released_by is None else self._as_person
+        with by.transaction() as connection:
             row = run_row(connection, run_id_of(run))
             published = _publication(connection, row)
             if published is not None:

@@ -27,8 +27,9 @@ VIEWS_FORMAT = 4
 class Models:
     """Which models have score tables."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, as_owner: Database | None = None) -> None:
         self._database = database
+        self._as_owner = as_owner or database
 
     def ensure(self, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> None:
         """Create the model's tables and views if they are not there; cheap if they are.
@@ -50,12 +51,15 @@ class Models:
             something stands in the way of widening them.
         SpecError
             A name that the tables or views use themselves, or that another model's views use.
+        StoreError
+            The tables are not there, and the login may not create any: the owner registers models.
         """
         layout = ScoreLayout.of(spec, key_types)
         store_schema, consumer_schema = self._database.store_schema, self._database.consumer_schema
         with self._database.transaction() as connection:
             if _is_current(connection, layout):
                 return
+        with self._as_owner.transaction() as connection:
             lock_by_name(connection, "models")
             if _is_current(connection, layout):
                 return

@@ -1,0 +1,33 @@
+"""Register a model: make its typed tables and consumers' views, as the owner of the store does."""
+
+from __future__ import annotations
+
+from rescore import source
+from rescore.pipeline.context import Context, utc_now
+
+__all__ = ["register_model"]
+
+
+def register_model(ctx: Context, model_name: str) -> None:
+    """Make the model's tables from what its extract gives now; they may be there already.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and source; the store's owner (``RESCORE_OWNER_URL``) makes the tables.
+    model_name : str
+        The model.
+
+    Raises
+    ------
+    SourceError
+        The source is down, or its columns are not those declared.
+    StoreError
+        The tables are not there, and the login may not create any.
+    """
+    folder = ctx.model(model_name)
+    schedule = folder.spec.schedule.schedule()
+    interval = schedule.first_interval() or schedule.interval_ending(schedule.previous_boundary(utc_now()))
+    rows = source.probe(ctx.source_url(folder), folder, interval, interval.end, limit=1)
+    keys = [*folder.spec.source.key, folder.spec.source.event_time]
+    ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})

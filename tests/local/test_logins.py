@@ -1,0 +1,88 @@
+"""The local server's logins: each for one part of the work, none a superuser."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from rescore.errors import StoreError
+from rescore.local import LocalPostgres, Logins
+from rescore.local.logins import airflow_login
+from rescore.store import Store
+from tests.store.builders import KEY_TYPES, Walk, day, make_spec
+
+
+def ask(url: str, statement: str) -> list[tuple[object, ...]]:
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def database(postgres_server: LocalPostgres) -> Iterator[str]:
+    name = f"logins_{uuid.uuid4().hex[:12]}"
+    postgres_server.create_database(name)
+    yield name
+    postgres_server.drop_database(name)
+
+
+def test_a_store_is_used_by_a_login_for_each_part_of_the_work(
+    postgres_server: LocalPostgres, database: str
+) -> None:
+    """Set-up as the owner, runs as the worker, what a person does as a person; sources only read."""
+    before = Store(postgres_server.url(database))  # an earlier release made it as the superuser
+    before.schema.migrate()
+    before.close()
+    logins = Logins.prepare(postgres_server, database)
+    assert Logins.prepare(postgres_server, database) == logins
+    for url in (logins.owner, logins.run, logins.release, logins.extract):
+        assert ask(url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
+    ask(logins.owner, "CREATE SCHEMA bank; CREATE TABLE bank.loan (id int)")
+    with Store(logins.run, release_url=logins.release, owner_url=logins.owner) as store:
+        store.roles.create(source_schemas=["bank"])
+        walk = Walk(store)
+        store.publications.publish(walk.checked(day()))
+        run = walk.checked(day(1), verdict="drifted")
+        store.runs.hold(run, "drifted")
+        released = store.publications.publish(run, reason="known", released_by="ada")
+        assert released.released_by == "ada"
+    by = "SELECT entry::jsonb->>'by' FROM rescore.chain WHERE about = 'publication' ORDER BY number"
+    assert ask(logins.run, by) == [("rescore_worker",), ("rescore_person",)]
+    with Store(logins.run) as alone, pytest.raises(StoreError, match="not permitted") as caught:
+        alone.models.ensure(make_spec("cards"), KEY_TYPES)
+    assert "RESCORE_OWNER_URL" in str(caught.value.fix)
+    assert ask(logins.extract, "SELECT * FROM bank.loan") == []
+    for statement in (
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT rolpassword FROM pg_authid",
+        "SELECT * FROM rescore.run",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "DELETE FROM bank.loan",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            ask(logins.extract, statement)
+
+
+def test_airflow_and_the_store_do_not_reach_each_others_database(
+    postgres_server: LocalPostgres, database: str
+) -> None:
+    logins = Logins.prepare(postgres_server, database)
+    metadata = f"{database}_airflow"
+    url = airflow_login(postgres_server, metadata)
+    try:
+        ask(url, "CREATE TABLE dag (id int)")
+        for refused in (
+            url.replace(metadata, database),
+            *(one.replace(database, metadata) for one in (logins.owner, logins.run, logins.release)),
+        ):
+            with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+                ask(refused, "SELECT 1")
+    finally:
+        postgres_server.drop_database(metadata)
