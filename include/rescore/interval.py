@@ -300,14 +300,22 @@ class Schedule:
 
     def first_interval(self) -> Interval | None:
         """The first interval whose run is due, None without a start."""
-        if self.start is None:
-            return None
-        floor = self.floor(self.start)
-        due = floor if floor == self.start else self.next_boundary(self.start)
-        return self.interval_ending(due)
+        return self._first
 
     def last_interval(self) -> Interval | None:
         """The last interval whose run is due, None without an end."""
+        return self._last
+
+    @cached_property  # asked for again and again while DAGs are built
+    def _first(self) -> Interval | None:
+        if self.start is None:
+            return None
+        floor = self.floor(self.start)
+        due = floor if floor == self.start else self._following(floor)
+        return self.interval_ending(due)
+
+    @cached_property
+    def _last(self) -> Interval | None:
         return None if self.end is None else self.interval_ending(self.previous_boundary(self.end))
 
     def _within(self, interval: Interval) -> bool:

@@ -7,6 +7,7 @@ wrong with it.
 from __future__ import annotations
 
 from datetime import MAXYEAR, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -161,15 +162,18 @@ class ScheduleSpec(Declared):
 
     def schedule(self) -> Schedule:
         """The schedule as a value; dates without a zone are read in ``timezone``."""
-        zone = ZoneInfo(self.timezone)
-
-        def aware(moment: datetime | None) -> datetime | None:
-            if moment is None or moment.tzinfo is not None:
-                return moment
-            return moment.replace(tzinfo=zone)
-
         forever = self.end is not None and self.end.year == MAXYEAR  # as people write "never"
-        return Schedule(self.cron, self.timezone, aware(self.start), None if forever else aware(self.end))
+        return _schedule(self.cron, self.timezone, self.start, None if forever else self.end)
+
+
+@lru_cache(maxsize=1024)  # what a schedule has found out about itself is kept with it
+def _schedule(cron: str, timezone: str, start: datetime, end: datetime | None) -> Schedule:
+    zone = ZoneInfo(timezone)
+
+    def aware(moment: datetime) -> datetime:
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+
+    return Schedule(cron, timezone, aware(start), None if end is None else aware(end))
 
 
 class TrainingSpec(Declared):

@@ -5,6 +5,7 @@ Every DAG of a model needs its declaration, and Airflow reads the DAG files agai
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rescore.errors import RescoreError
@@ -41,7 +42,9 @@ def declared(model_name: str) -> ModelSpec:
 
 
 def _stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
-    files = [path for path in folder.glob("*") if path.is_file()]
-    return frozenset(
-        (path.name, status.st_mtime_ns, status.st_size) for path in files for status in [path.stat()]
-    )
+    try:
+        with os.scandir(folder) as entries:
+            files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    except OSError:  # no such folder: reading it says so
+        return frozenset()
+    return frozenset((name, status.st_mtime_ns, status.st_size) for name, status in files)

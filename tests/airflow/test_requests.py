@@ -9,11 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, Param
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
 
 from rescore.errors import IntervalError, ParameterError
 from rescore.folder import load_model
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
+from rescore_airflow.requests.params import CheckedParam
 from rescore_airflow.requests.reproduce import reproduce_params, reproduce_request
 from rescore_airflow.requests.score import ScoreRequest, score_params, score_request
 from rescore_airflow.requests.train import TrainRequest, train_params, train_request
@@ -169,3 +173,28 @@ def test_one_way_of_naming_runs_at_a_time() -> None:
         with pytest.raises(ParameterError) as caught:
             reproduce(conf)
         assert says in str(caught.value)
+
+
+# --- Params as Airflow has them --------------------------------------------------------------
+
+
+def test_a_param_that_is_checked_once_is_stored_and_judged_as_airflows_own() -> None:
+    schema = {"type": "string", "enum": ["never", "always"], "title": "Retrain"}
+    stored = []
+    for kind in (Param, CheckedParam):
+        with DAG("asks", schedule=None, params={"retrain": kind("never", "Whether.", **schema)}) as dag:
+            pass
+        stored.append(DagSerialization.to_dict(dag)["dag"]["params"])
+        dag.params["retrain"] = "always"
+        assert dag.params["retrain"] == "always"
+        for _ in range(2):
+            with pytest.raises(ParamValidationError, match="someday"):
+                dag.params["retrain"] = "someday"
+        assert dag.params["retrain"] == "always"
+        for _ in range(2):
+            with (
+                pytest.raises(ValueError, match="default values are not valid"),
+                DAG("asks", schedule="@daily", params={"retrain": kind("someday", "Whether.", **schema)}),
+            ):
+                pass
+    assert stored[0] == stored[1]

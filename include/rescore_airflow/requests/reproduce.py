@@ -12,7 +12,7 @@ from airflow.sdk import Param
 
 from rescore.errors import ParameterError
 from rescore.interval import Interval
-from rescore_airflow.requests.typed_params import check_conf, interval_of, moment_param, text_param
+from rescore_airflow.requests.typed_params import CheckedParam, check_conf, interval_of, moment_param, text_param
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
@@ -39,7 +39,7 @@ def reproduce_params(models: Sequence[str]) -> dict[str, Param]:
             "The model's published runs that were due on this day, in the schedule's time zone.",
             format="date",
         ),
-        "sample": Param(
+        "sample": CheckedParam(
             5,
             type="integer",
             minimum=1,

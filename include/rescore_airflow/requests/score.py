@@ -16,7 +16,7 @@ from airflow.sdk import Param
 from rescore.errors import ParameterError
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
-from rescore_airflow.requests.typed_params import check_conf, interval_of, moment_of, moment_param
+from rescore_airflow.requests.typed_params import CheckedParam, check_conf, interval_of, moment_of, moment_param
 
 __all__ = ["ScoreRequest", "score_params", "score_request"]
 
@@ -37,7 +37,7 @@ def score_params(spec: ModelSpec) -> dict[str, Param]:
             "Only rows recorded by this moment are seen. Empty: the interval's end, which is what the "
             "scheduled run sees.",
         ),
-        "retrain": Param(
+        "retrain": CheckedParam(
             "when_due" if spec.asks_for_retraining else "never",
             type="string",
             enum=["never", "when_due", "always"],
@@ -45,7 +45,7 @@ def score_params(spec: ModelSpec) -> dict[str, Param]:
             description=f"Whether to start train_{spec.name} first. Scoring goes on with the package "
             "that is pinned now, unless wait is on.",
         ),
-        "wait": Param(
+        "wait": CheckedParam(
             False,
             type="boolean",
             title="Wait for the training",

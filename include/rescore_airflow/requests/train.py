@@ -13,6 +13,7 @@ from rescore.errors import IntervalError, ParameterError
 from rescore.interval import Interval, parse_moment
 from rescore.spec import ModelSpec
 from rescore_airflow.requests.typed_params import (
+    CheckedParam,
     check_conf,
     interval_of,
     moment_of,
@@ -43,14 +44,14 @@ def train_params(spec: ModelSpec) -> dict[str, Param]:
             "Labels known by",
             "Labels are those known by this moment. Empty: the schedule's last boundary before now.",
         ),
-        "pin": Param(
+        "pin": CheckedParam(
             True,
             type="boolean",
             title="Promote",
             description=f"Whether scoring is to use the new package. {approval}, unless approve says now. "
             "Off: it is kept as a challenger.",
         ),
-        "approve": Param(
+        "approve": CheckedParam(
             "ask",
             type="string",
             enum=["ask", "now"],
