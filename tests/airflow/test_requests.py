@@ -17,7 +17,7 @@ from rescore.errors import IntervalError, ParameterError
 from rescore.folder import load_model
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
-from rescore_airflow.requests.params import CheckedParam
+from rescore_airflow.requests.typed_params import CheckedParam
 from rescore_airflow.requests.reproduce import reproduce_params, reproduce_request
 from rescore_airflow.requests.score import ScoreRequest, score_params, score_request
 from rescore_airflow.requests.train import TrainRequest, train_params, train_request

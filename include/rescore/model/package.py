@@ -240,7 +240,7 @@ class Package:
         command = ["-m", self.name, "score-leaves", str(file), str(run.work), *options, "--lines"]
 
         def start(team: Team) -> Child:
-            return team.start(command, folder=run.work, path=[run.code], python=self.python)
+            return self._child(team, command, run)
 
         leaves = _ranges(rows, -(-rows // _LEAF_ROWS))
         yield from flow(start, leaves, run.work, min(processes, len(leaves)))
@@ -281,9 +281,13 @@ class Package:
 
     def _command(self, team: Team, arguments: Sequence[str], run: _Unpacked) -> None:
         command = ["-m", self.name, *arguments, "--lines"]
-        with team.start(command, folder=run.work, path=[run.code], python=self.python) as child:
+        with self._child(team, command, run) as child:
             for _ in child.messages():
                 pass
+
+    def _child(self, team: Team, command: Sequence[str], run: _Unpacked) -> Child:
+        types = self.manifest["artifact"]["types"]
+        return team.start(command, folder=run.work, path=[run.code], python=self.python, types=types)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Child interpreters that fit and predict: started clean, heard line by line, never left behind.
 
 An Airflow task is a forked process with threads of its own; fitting in it has hung. So whatever
-fits or predicts runs in a fresh interpreter with the environment of
-:func:`rescore.model.environment.start_environment`.
+fits or predicts runs in an interpreter with the environment of
+:func:`rescore.model.environment.start_environment`: a fresh one, or one forked from a process that was
+started with it and has done nothing but import libraries (:mod:`rescore.model.forking`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import IO, Any, TypeVar
 from rescore import errors
 from rescore.errors import ModelError, RescoreError
 from rescore.model.environment import UMASK, start_environment
+from rescore.model.forking import can_fork, fork
 
 __all__ = ["MARK", "Child", "Team"]
 
@@ -62,7 +64,10 @@ class Child:
         The interpreter: that of a package's own environment. Default: the one that runs this.
     home : Path, optional
         Its home and its folder for temporary files, where code that nobody has read is to run: it finds
-        no person's files there. Default: those of this process.
+        no person's files there, and is a fresh interpreter. Default: those of this process.
+    types, libraries : sequence of str
+        What the artifact that it will load names, and what else it will import; see
+        :func:`rescore.model.forking.fork`.
     """
 
     def __init__(
@@ -75,22 +80,25 @@ class Child:
         umask: int = UMASK,
         python: Path | None = None,
         home: Path | None = None,
+        types: Sequence[str] = (),
+        libraries: Sequence[str] = (),
     ) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        # -P: the working folder must not come before what the environment names; -B: no bytecode is left.
-        self._process = subprocess.Popen(
-            [str(python or sys.executable), "-P", "-B", *(["-s"] if python else []), *arguments],
-            cwd=folder,
-            env=start_environment(path, hash_seed=hash_seed)
-            | ({} if home is None else dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(home))),
-            umask=umask,
-            start_new_session=True,  # whatever it starts is of its group, and ends with it
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            encoding="utf-8",
-        )
+        environment = start_environment(path, hash_seed=hash_seed)
+        self._process = (
+            fork(
+                arguments,
+                folder=folder,
+                environment=environment,
+                umask=umask,
+                stderr=self._stderr,
+                python=python,
+                types=types,
+                libraries=libraries,
+            )
+            if home is None and can_fork()
+            else None
+        ) or _fresh(arguments, folder, environment, umask, self._stderr, python, home)
 
     def __enter__(self) -> Child:
         return self
@@ -106,18 +114,12 @@ class Child:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        if self._process.returncode is None:
-            # Its id stays its own until it was waited for, so the group is the child's.
-            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            self.kill()
-            self._process.wait()
+        self._process.wait()
         self._stderr.close()
 
     def kill(self) -> None:
         """End the child, and whatever it started, now."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def send(self, line: str) -> None:
         """Write one line to the child's standard input; a child that is gone is noticed later."""
@@ -150,14 +152,12 @@ class Child:
                 if "error" in message:
                     raise _rebuilt(message["error"])
                 yield message
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        self.kill()
         code = self._process.wait()
         if code:
             ending = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise ModelError(
                 f"the child interpreter {ending} without saying why",
-                where=" ".join(str(part) for part in self._process.args[1:]),  # type: ignore[index]
+                where=" ".join(self._process.args[1:]),
                 expected="a result",
                 fix="signal 9 is mostly a lack of memory; the end of its log:\n" + self._log_tail(),
             )
@@ -166,6 +166,51 @@ class Child:
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+
+
+class _FreshProcess(subprocess.Popen[str]):
+    """An interpreter that leads a group: ending it, or waiting for it, ends whatever it started, too."""
+
+    args: list[str]
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            # Its id stays its own until it was waited for, so the group is the child's.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self.kill()
+        return super().wait(timeout)
+
+
+def _fresh(
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    umask: int,
+    stderr: IO[bytes],
+    python: Path | None,
+    home: Path | None,
+) -> _FreshProcess:
+    # -P: the working folder must not come before what the environment names; -B: no bytecode is left.
+    return _FreshProcess(
+        [str(python or sys.executable), "-P", "-B", *(["-s"] if python else []), *arguments],
+        cwd=folder,
+        env={
+            **environment,
+            **({} if home is None else dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(home))),
+        },
+        umask=umask,
+        start_new_session=True,  # whatever it starts is of its group, and ends with it
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        encoding="utf-8",
+    )
 
 
 class Team:

@@ -300,7 +300,14 @@ def _run(
     def drive(job: Path, tasks: _Tasks, hash_seed: int, umask: int) -> None:
         arguments = ["-m", "rescore.model.child.worker", str(job.absolute())]
         path = [(build_dir / "tree").absolute(), *library_path()]
-        with team.start(arguments, folder=build_dir, path=path, hash_seed=hash_seed, umask=umask) as child:
+        with team.start(
+            arguments,
+            folder=build_dir,
+            path=path,
+            hash_seed=hash_seed,
+            umask=umask,
+            libraries=["skops.io"],  # which imports all of scikit-learn
+        ) as child:
             messages = child.messages()
             tasks.offer(child_answer(messages, "tasks"))
             while (task := tasks.take()) is not None:
