@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from rescore.validation.gx_engine import Question, expectation_classes
+from rescore.validation.report import Severity
 from rescore.validation.suite import columns_of, condition_columns_of
 
 __all__ = ["Declared", "declare"]
@@ -55,33 +55,43 @@ _NOT_ABOUT_ROWS = {
 
 @dataclass(frozen=True)
 class Declared:
-    """One expectation, with what is asked of it again and again.
+    """One expectation, with what is asked of it again and again, as plain values.
 
     Attributes
     ----------
-    expectation : great_expectations Expectation
-        As the suite has it.
+    kind : str
+        Great Expectations' name of it.
     worded_as : str
         The known type that an own class narrows: it reads like that one.
+    severity : {"critical", "warning", "info"}
+        What a failure does.
     about, reads : list of str
         The columns it is about; those and the ones of its row condition.
     row_level : bool
         Whether it asks a question of every row.
+    row_by_row : bool
+        Whether each row can be judged without the others, so that many intervals can be at once.
+    skips_nulls_of : list of str
+        The columns of which it leaves out every row with a NULL, so that they need not be looked at.
+    needs_every_column : bool
+        Whether it may look at columns that it does not name.
+    plain : bool
+        Whether it is one of Great Expectations' own and has no row condition.
     parameters : dict
         What it was called with.
     """
 
-    expectation: Any
+    kind: str
     worded_as: str
+    severity: Severity
     about: list[str]
     reads: list[str]
     row_level: bool
+    row_by_row: bool
+    skips_nulls_of: list[str]
+    needs_every_column: bool
+    plain: bool
     parameters: dict[str, Any]
-
-    @property
-    def kind(self) -> str:
-        """Great Expectations' name of it."""
-        return str(self.expectation.expectation_type)
 
     @property
     def subject(self) -> str | None:
@@ -93,45 +103,17 @@ class Declared:
         """Whether it looks at the columns' names and at no row."""
         return self.kind in _NAMES_ONLY
 
-    @cached_property
-    def _condition_is_free_text(self) -> bool:
-        return hasattr(self.parameters.get("row_condition"), "pass_through_filter")
-
-    @cached_property
-    def row_by_row(self) -> bool:
-        """Whether each row can be judged without the others, so that many intervals can be at once."""
-        return (
-            self.worded_as in _ROW_BY_ROW
-            and type(self.expectation)._validate.__module__.startswith("great_expectations.")
-            and type(self.expectation).map_metric
-            == getattr(_core_class(self.expectation), "map_metric", None)
-            and self.parameters.get("mostly", 1) == 1
-            and not self._condition_is_free_text
-        )
-
-    @cached_property
-    def skips_nulls_of(self) -> list[str]:
-        """The columns of which it leaves out every row with a NULL, so that they need not be looked at."""
-        if self.kind != self.worded_as or self.worded_as in _ABOUT_NULLS or self._condition_is_free_text:
-            return []
-        if len(self.about) == 1 and not self.names_only:
-            return self.about
-        ignored = getattr(self.expectation, "ignore_row_if", None)
-        return self.about if ignored in {"either_value_is_missing", "any_value_is_missing"} else []
-
-    def question(self, names: Sequence[str]) -> Question:
+    def question(self, expectation: Any, names: Sequence[str]) -> Question:
         """What Great Expectations is to be asked about a table of these columns."""
-        return Question(self.expectation, self._needs(names), tuple(self.skips_nulls_of), self.row_level)
+        return Question(expectation, self._needs(names), tuple(self.skips_nulls_of), self.row_level)
 
     def _needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """The columns it reads of those there are, in their order."""
         if self.kind in _ROW_COUNT_ONLY and not self.reads:
             return ()
-        classes = expectation_classes()
-        about_columns = isinstance(self.expectation, (*classes.row_level, classes.column_aggregate))
-        if about_columns and not self._condition_is_free_text and not self.names_only:
-            return tuple(name for name in names if name in self.reads)
-        return tuple(names)
+        return (
+            tuple(names) if self.needs_every_column else tuple(name for name in names if name in self.reads)
+        )
 
 
 def declare(expectation: Any) -> Declared:
@@ -145,15 +127,40 @@ def declare(expectation: Any) -> Declared:
         if name not in _NOT_ABOUT_ROWS
         and (name not in core.__fields__ or getattr(expectation, name) != core.__fields__[name].default)
     }
+    kind = str(expectation.expectation_type)
+    worded_as = str(core.expectation_type or own.expectation_type)
     about = columns_of(expectation)
+    classes = expectation_classes()
+    condition = parameters.get("row_condition")
+    free_text = hasattr(condition, "pass_through_filter")
     return Declared(
-        expectation,
-        worded_as=str(core.expectation_type or own.expectation_type),
+        kind=kind,
+        worded_as=worded_as,
+        severity=expectation.severity.value,
         about=about,
         reads=list(dict.fromkeys([*about, *condition_columns_of(expectation)])),
-        row_level=isinstance(expectation, expectation_classes().row_level),
+        row_level=isinstance(expectation, classes.row_level),
+        row_by_row=worded_as in _ROW_BY_ROW
+        and own._validate.__module__.startswith("great_expectations.")
+        and own.map_metric == getattr(core, "map_metric", None)
+        and parameters.get("mostly", 1) == 1
+        and not free_text,
+        skips_nulls_of=[]
+        if kind != worded_as or worded_as in _ABOUT_NULLS or free_text
+        else _skips_nulls_of(expectation, kind, about),
+        needs_every_column=free_text
+        or kind in _NAMES_ONLY
+        or not isinstance(expectation, (*classes.row_level, classes.column_aggregate)),
+        plain=own is core and condition is None,
         parameters=parameters,
     )
+
+
+def _skips_nulls_of(expectation: Any, kind: str, about: list[str]) -> list[str]:
+    if len(about) == 1 and kind not in _NAMES_ONLY:
+        return about
+    ignored = getattr(expectation, "ignore_row_if", None)
+    return about if ignored in {"either_value_is_missing", "any_value_is_missing"} else []
 
 
 def _core_class(expectation: Any) -> Any:

@@ -183,7 +183,7 @@ def to_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        {name: _to_series(table.column(name)) for name in columns},
+        {name: to_series(table.column(name)) for name in columns},
         index=pd.RangeIndex(table.num_rows),
     )
 
@@ -240,7 +240,8 @@ def _evaluate_group(
     }
 
 
-def _to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
+def to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """One column of :func:`to_frame`."""
     if pa.types.is_integer(column.type):
         # Great Expectations is fast for int64 and float64 only.
         column = column.cast(pa.int64())

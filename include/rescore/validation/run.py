@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import pyarrow as pa
 
 from rescore.folder import ModelFolder
 from rescore.spec import ModelSpec
-from rescore.validation import builtin_checks
-from rescore.validation.declared import Declared, declare
-from rescore.validation.gx_engine import Evaluation, evaluate
+from rescore.validation import arrow_engine, builtin_checks, gx_engine
+from rescore.validation.declared import Declared
+from rescore.validation.declared_suite import DeclaredSuite, declared_suite
+from rescore.validation.gx_engine import Evaluation
 from rescore.validation.report import ExpectationResult, Validation, join_reasons
-from rescore.validation.suite import load_suite
 from rescore.validation.wording import aggregate_message, failing, recorded, row_message
 
 __all__ = ["validate", "validate_each"]
@@ -24,7 +25,7 @@ _MAX_ROWS_FOR_EXAMPLES, _MAX_EXAMPLES = 1000, 3
 _NO_ROW = np.array([], dtype=np.int64)
 
 
-def validate(table: pa.Table, folder: ModelFolder) -> Validation:
+def validate(table: pa.Table, folder: ModelFolder, *, kept: Path | None = None) -> Validation:
     """Check the rows of one interval against the platform's expectations and the model's own suite.
 
     A row is *rejected* if a ``required`` feature is missing or a numeric one infinite: the model
@@ -39,6 +40,8 @@ def validate(table: pa.Table, folder: ModelFolder) -> Validation:
         The extract of one interval (exactly ``folder.spec.input_columns``).
     folder : ModelFolder
         The model.
+    kept : Path, optional
+        The folder where suites that were read are kept (:mod:`rescore.validation.declared_suite`).
 
     Returns
     -------
@@ -50,10 +53,12 @@ def validate(table: pa.Table, folder: ModelFolder) -> Validation:
     SpecError
         ``expectations.py`` is wrong; see :func:`load_suite`.
     """
-    return validate_each([table], folder)[0]
+    return validate_each([table], folder, kept=kept)[0]
 
 
-def validate_each(tables: Sequence[pa.Table], folder: ModelFolder) -> list[Validation]:
+def validate_each(
+    tables: Sequence[pa.Table], folder: ModelFolder, *, kept: Path | None = None
+) -> list[Validation]:
     """Check the rows of many intervals, each by itself, as :func:`validate` does.
 
     What judges every row without the others is evaluated on all intervals at once, since starting
@@ -65,33 +70,48 @@ def validate_each(tables: Sequence[pa.Table], folder: ModelFolder) -> list[Valid
         The extracts, of the same columns.
     folder : ModelFolder
         The model.
+    kept : Path, optional
+        As for :func:`validate`.
 
     Returns
     -------
     list of Validation
         One for each table, in their order; what ``validate`` of that table alone gives.
     """
-    declared = [declare(expectation) for expectation in load_suite(folder).expectations]
-    together = _evaluate_together(tables, declared) if len(tables) > 1 else [{} for _ in tables]
+    suite = declared_suite(folder, kept)
+    together = _evaluate_together(tables, suite) if len(tables) > 1 else [{} for _ in tables]
     return [
-        _judge(table, folder.spec, declared, evaluations | _evaluate(table, declared, evaluations.keys()))
+        _judge(table, folder.spec, suite.declared, evaluations | _evaluate(table, suite, evaluations.keys()))
         for table, evaluations in zip(tables, together, strict=True)
     ]
 
 
-def _evaluate_together(
-    tables: Sequence[pa.Table], declared: Sequence[Declared]
-) -> list[dict[int, Evaluation]]:
+def _ask(table: pa.Table, suite: DeclaredSuite, numbers: Sequence[int]) -> dict[int, Evaluation]:
+    """Evaluate expectations by number: on Arrow where that is the same, else Great Expectations does."""
+    answers = {number: _on_arrow(table, suite.declared[number]) for number in numbers}
+    left = [number for number, answer in answers.items() if answer is None]
+    if left:
+        questions = [
+            suite.declared[number].question(suite.expectations[number], table.column_names) for number in left
+        ]
+        answers |= dict(zip(left, gx_engine.evaluate(table, questions), strict=True))
+    return {number: answer for number, answer in answers.items() if answer is not None}
+
+
+def _on_arrow(table: pa.Table, one: Declared) -> Evaluation | None:
+    return arrow_engine.evaluate(one.kind, one.parameters, table) if one.plain else None
+
+
+def _evaluate_together(tables: Sequence[pa.Table], suite: DeclaredSuite) -> list[dict[int, Evaluation]]:
     """Evaluate on all tables at once what judges row by row; for each table, by number, what it says."""
     whole = pa.concat_tables(tables)
     names = whole.column_names
     numbers = [
-        number for number, one in enumerate(declared) if one.row_by_row and set(one.reads) <= set(names)
+        number for number, one in enumerate(suite.declared) if one.row_by_row and set(one.reads) <= set(names)
     ]
-    evaluations = evaluate(whole, [declared[number].question(names) for number in numbers])
     bounds = np.cumsum([0, *(table.num_rows for table in tables)])
     shares: list[dict[int, Evaluation]] = [{} for _ in tables]
-    for number, evaluation in zip(numbers, evaluations, strict=True):
+    for number, evaluation in _ask(whole, suite, numbers).items():
         if evaluation.positions is None:  # an error, perhaps of one table's rows: each is asked by itself
             continue
         cuts = np.searchsorted(evaluation.positions, bounds)
@@ -100,11 +120,12 @@ def _evaluate_together(
     return shares
 
 
-def _evaluate(table: pa.Table, declared: Sequence[Declared], done: Collection[int]) -> dict[int, Evaluation]:
+def _evaluate(table: pa.Table, suite: DeclaredSuite, done: Collection[int]) -> dict[int, Evaluation]:
     """Evaluate the rest on one table; what needs a column that is not there fails with an error."""
     evaluations: dict[int, Evaluation] = {}
-    on_names, on_rows = [], []
-    for number, one in enumerate(declared):
+    on_names: list[int] = []
+    on_rows: list[int] = []
+    for number, one in enumerate(suite.declared):
         absent = [name for name in one.reads if name not in table.column_names]
         if number in done:
             continue
@@ -116,11 +137,7 @@ def _evaluate(table: pa.Table, declared: Sequence[Declared], done: Collection[in
             evaluations[number] = Evaluation(True, positions=_NO_ROW)
         else:
             on_rows.append(number)
-    for numbers, rows in ((on_names, table.slice(0, 0)), (on_rows, table)):
-        questions = [declared[number].question(table.column_names) for number in numbers]
-        if questions:
-            evaluations |= dict(zip(numbers, evaluate(rows, questions), strict=True))
-    return evaluations
+    return evaluations | _ask(table.slice(0, 0), suite, on_names) | _ask(table, suite, on_rows)
 
 
 def _judge(
@@ -147,7 +164,7 @@ def _judge(
 
 
 def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelSpec) -> ExpectationResult:
-    severity = one.expectation.severity.value
+    severity = one.severity
     rows = table.num_rows
     unexpected = 0
     if evaluation.error is not None:

@@ -133,7 +133,8 @@ def validate_run(ctx: Context, run_id: str) -> str:
     folder = ctx.model(run.model)
     with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
-        report = validation.validate(rows, folder).noting(untimed_results(ctx, run))
+        report = validation.validate(rows, folder, kept=ctx.settings.home / "suites")
+        report = report.noting(untimed_results(ctx, run))
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
         ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
