@@ -4,10 +4,17 @@
 functions of tables and bytes: no database, no files, no clock.
 """
 
-from rescore.drift.compare_window import compare
-from rescore.drift.joint_classifier import TrainingRows, sample_rows
-from rescore.drift.reference import build_reference
-from rescore.drift.report import DriftReport, FeatureDrift, Histogram
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rescore.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from rescore.drift.compare_window import compare
+    from rescore.drift.joint_classifier import TrainingRows, sample_rows
+    from rescore.drift.reference import build_reference
+    from rescore.drift.report import DriftReport, FeatureDrift, Histogram
 
 __all__ = [
     "DriftReport",
@@ -18,3 +25,13 @@ __all__ = [
     "compare",
     "sample_rows",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "compare_window": ["compare"],
+        "joint_classifier": ["TrainingRows", "sample_rows"],
+        "reference": ["build_reference"],
+        "report": ["DriftReport", "FeatureDrift", "Histogram"],
+    },
+)

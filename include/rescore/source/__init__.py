@@ -5,19 +5,26 @@ Each opens one read-only transaction and leaves either a whole file or nothing. 
 frozen rows through ``read_frozen``, never the source again.
 """
 
-from rescore.source.audit import LateCommits, known_later
-from rescore.source.extraction import FrozenInput, extract, probe
-from rescore.source.freeze import Freezer, frozen_columns, frozen_leaves, read_frozen
-from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
-from rescore.source.labelling import labels
-from rescore.source.late_columns import late_columns
-from rescore.source.leakage import Leak, last_event, read_past_filter
-from rescore.source.query import Rendered, quote_identifier, render
-from rescore.source.readiness import is_ready
-from rescore.source.row_selection import without
-from rescore.source.server import describe_server
-from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
-from rescore.source.untimed import UntimedRows, count_untimed
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rescore.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from rescore.source.audit import LateCommits, known_later
+    from rescore.source.extraction import FrozenInput, extract, probe
+    from rescore.source.freeze import Freezer, frozen_columns, frozen_leaves, read_frozen
+    from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
+    from rescore.source.labelling import labels
+    from rescore.source.late_columns import late_columns
+    from rescore.source.leakage import Leak, last_event, read_past_filter
+    from rescore.source.query import Rendered, quote_identifier, render
+    from rescore.source.readiness import is_ready
+    from rescore.source.row_selection import without
+    from rescore.source.server import describe_server
+    from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
+    from rescore.source.untimed import UntimedRows, count_untimed
 
 __all__ = [
     "ColumnFacts",
@@ -50,3 +57,22 @@ __all__ = [
     "snapshot",
     "without",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "audit": ["LateCommits", "known_later"],
+        "extraction": ["FrozenInput", "extract", "probe"],
+        "freeze": ["Freezer", "frozen_columns", "frozen_leaves", "read_frozen"],
+        "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],
+        "labelling": ["labels"],
+        "late_columns": ["late_columns"],
+        "leakage": ["Leak", "last_event", "read_past_filter"],
+        "query": ["Rendered", "quote_identifier", "render"],
+        "readiness": ["is_ready"],
+        "row_selection": ["without"],
+        "server": ["describe_server"],
+        "training_snapshot": ["IntervalRows", "TrainingSnapshot", "snapshot"],
+        "untimed": ["UntimedRows", "count_untimed"],
+    },
+)
