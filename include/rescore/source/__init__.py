@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rescore.source.freeze import Freezer, frozen_columns, frozen_leaves, read_frozen
     from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
     from rescore.source.labelling import labels
-    from rescore.source.late_columns import late_columns
+    from rescore.source.late_values import late_columns
     from rescore.source.leakage import Leak, last_event, read_past_filter
     from rescore.source.query import Rendered, quote_identifier, render
     from rescore.source.readiness import is_ready
@@ -66,7 +66,7 @@ __getattr__ = lazy_names(
         "freeze": ["Freezer", "frozen_columns", "frozen_leaves", "read_frozen"],
         "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],
         "labelling": ["labels"],
-        "late_columns": ["late_columns"],
+        "late_values": ["late_columns"],
         "leakage": ["Leak", "last_event", "read_past_filter"],
         "query": ["Rendered", "quote_identifier", "render"],
         "readiness": ["is_ready"],
