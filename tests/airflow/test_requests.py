@@ -17,10 +17,10 @@ from rescore.errors import IntervalError, ParameterError
 from rescore.folder import load_model
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
-from rescore_airflow.requests.typed_params import CheckedParam
 from rescore_airflow.requests.reproduce import reproduce_params, reproduce_request
 from rescore_airflow.requests.score import ScoreRequest, score_params, score_request
 from rescore_airflow.requests.train import TrainRequest, train_params, train_request
+from rescore_airflow.requests.typed_params import CheckedParam
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 DAY = Interval.parse("2024-02-01T00:00:00Z/2024-02-02T00:00:00Z")

@@ -12,7 +12,13 @@ from airflow.sdk import Param
 
 from rescore.errors import ParameterError
 from rescore.interval import Interval
-from rescore_airflow.requests.typed_params import CheckedParam, check_conf, interval_of, moment_param, text_param
+from rescore_airflow.requests.typed_params import (
+    CheckedParam,
+    check_conf,
+    interval_of,
+    moment_param,
+    text_param,
+)
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context

@@ -16,7 +16,13 @@ from airflow.sdk import Param
 from rescore.errors import ParameterError
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
-from rescore_airflow.requests.typed_params import CheckedParam, check_conf, interval_of, moment_of, moment_param
+from rescore_airflow.requests.typed_params import (
+    CheckedParam,
+    check_conf,
+    interval_of,
+    moment_of,
+    moment_param,
+)
 
 __all__ = ["ScoreRequest", "score_params", "score_request"]
 
