@@ -24,7 +24,8 @@ UTF-8), the leaf size (u64), the row count (u64) and the raw digests of all leav
 
 So it depends on the data alone: not on chunks, dictionary encoding, offset width, Parquet or Arrow
 versions, nullability flags or metadata. Categories digest as their values. Any other type, and a
-timestamp or date outside the years 1 to 9999 (Postgres' ``infinity``), is refused.
+timestamp or date outside the years 1 to 9999 (Postgres' ``infinity``), is refused, and so is text that
+is not UTF-8.
 
 **Bump rule.** Any change that could alter the root of any table makes a new format number; digests
 that carry the old number stay verifiable by the old code path.
@@ -312,7 +313,22 @@ def _held(array: pa.Array, name: str, kind: str) -> pa.Array:
             ) from None
     if kind in _RANGE:
         _refuse_infinite(array, name, kind)
+    elif kind == "string":
+        _require_utf8(array, name)
     return array
+
+
+def _require_utf8(array: pa.Array, name: str) -> None:
+    """Arrow holds any bytes as text until it is asked; two programs read such text as two things."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        raise UndigestibleError(
+            f"column {name!r} holds text that is not UTF-8",
+            where=f"column {name!r}",
+            expected="UTF-8",
+            fix="decode its bytes as what they are",
+        ) from None
 
 
 def _encode(array: pa.Array, kind: str) -> list[Any]:

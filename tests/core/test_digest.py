@@ -272,6 +272,15 @@ def test_values_without_a_canonical_form_are_refused(array: pa.Array) -> None:
         table_digest(pa.table({"odd": array}))
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_bytes_that_are_no_text_are_refused(kind: pa.DataType) -> None:
+    offsets, data = np.array([0, 2, 4], np.int32).tobytes(), b"ok\xff\xfe"
+    text = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    odd = pa.DictionaryArray.from_arrays([0, 1], text) if pa.types.is_dictionary(kind) else text.cast(kind)
+    with pytest.raises(UndigestibleError, match="'odd' holds text that is not UTF-8"):
+        table_digest(pa.table({"odd": odd}))
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(UndigestibleError, match="same name"):
         table_digest(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]))

@@ -13,14 +13,12 @@ from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.svm import SVC
 
 from rescore.errors import RefusedTypeError, UnseededEstimatorError
 from rescore.model.artifact import canonical, differing, serialise
-from rescore.model.child.checks import refuse_nameless, refuse_stored_rows, refuse_unseeded
+from rescore.model.child.checks import refuse_nameless, refuse_unseeded
 from rescore.model.runtime.artifact import load_artifact
 from rescore.model.wheel import write_zip
 
@@ -154,11 +152,3 @@ def test_nameless_functions_are_refused(function: Any) -> None:
     with pytest.raises(RefusedTypeError, match=r"functiontransformer__\w+.* is a lambda"):
         refuse_nameless(make_pipeline(step, LogisticRegression()))
     refuse_nameless(make_pipeline(FunctionTransformer(named), LogisticRegression()))
-
-
-@pytest.mark.parametrize("estimator", [KNeighborsClassifier(), SVC()])
-def test_estimators_that_store_people_are_refused(estimator: Any, data: tuple[Any, Any]) -> None:
-    with pytest.raises(RefusedTypeError, match="keeps rows of the training data") as caught:
-        refuse_stored_rows(make_pipeline(StandardScaler(), estimator).fit(*data))
-    assert caught.value.data["type"] == type(estimator).__name__
-    refuse_stored_rows(forest(data))

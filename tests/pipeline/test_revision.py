@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rescore.pipeline import context
 from rescore.pipeline.context import code_revision
 
 
@@ -32,10 +33,35 @@ def test_looking_up_the_revision_changes_nothing_in_the_repository(
     os.utime(file, (1, 1))  # git would note in its index that the content is still the same
     index = tmp_path / ".git" / "index"
     before = index.read_bytes()
+    monkeypatch.setattr(context, "__file__", str(tmp_path / "rescore" / "pipeline" / "context.py"))
     folder = SimpleNamespace(path=tmp_path, shared_path=tmp_path)
     assert code_revision(folder) == git(tmp_path, "rev-parse", "HEAD")  # type: ignore[arg-type]
     assert index.read_bytes() == before
     git(tmp_path, "status")
     assert index.read_bytes() != before  # which is what the look-up must not do
     file.write_text("name: y\n")
+    assert code_revision(folder).endswith("+dirty")  # type: ignore[arg-type]
+
+
+def test_uncommitted_changes_to_what_goes_into_every_package_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package carries the library's runtime: a revision alone would not say which."""
+    monkeypatch.delenv("RESCORE_CODE_REVISION", raising=False)
+    library = tmp_path / "library" / "rescore"
+    (library / "model" / "runtime").mkdir(parents=True)
+    (library / "pipeline").mkdir()
+    runtime = library / "model" / "runtime" / "package.py"
+    runtime.write_text("one = 1\n")
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "model.yaml").write_text("name: x\n")
+    for repository in (tmp_path / "library", models):
+        git(repository, "init", "--quiet")
+        git(repository, "add", ".")
+        git(repository, "commit", "--quiet", "-m", "first")
+    monkeypatch.setattr(context, "__file__", str(library / "pipeline" / "context.py"))
+    folder = SimpleNamespace(path=models, shared_path=models)
+    assert code_revision(folder) == git(models, "rev-parse", "HEAD")  # type: ignore[arg-type]
+    runtime.write_text("one = 2\n")
     assert code_revision(folder).endswith("+dirty")  # type: ignore[arg-type]

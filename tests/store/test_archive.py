@@ -45,7 +45,8 @@ def frozen(tmp_path: Path) -> tuple[Path, str]:
 def overwrite(archive: Archive, uri: str, content: bytes) -> None:
     if archive.is_local:
         path = Path(uri.removeprefix("file://"))
-        path.chmod(0o644)
+        if path.exists():
+            path.chmod(0o644)
         path.write_bytes(content)
     else:
         archive._fs.pipe_file(uri, content)
@@ -161,6 +162,23 @@ def test_another_file_of_the_same_rows_serves_when_one_is_damaged(
         overwrite(archive, damaged, b"damaged")
         assert archive.get_input(digest).read_bytes() == intact.read_bytes()
         archive.put_input(uris[damaged], digest)
+
+
+def test_what_others_left_beside_a_file_is_not_taken_for_it(
+    archive: Archive, frozen: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Editors, syncs and file managers leave files of their own."""
+    path, digest = frozen
+    wheel = tmp_path / "loans-1.0.0-py3-none-any.whl"
+    wheel.write_bytes(b"a wheel")
+    uris = [archive.put_input(path, digest), archive.put_package(wheel, file_sha256(wheel))]
+    for uri in uris:
+        folder, _, name = uri.rpartition("/")
+        for stray in (".DS_Store", f"{name}~", f".{name}.swp", "Thumbs.db", "aaa.parquet", "0.txt"):
+            overwrite(archive, f"{folder}/{stray}", b"stray")
+    overwrite(archive, f"{uris[1].rpartition('/')[0]}/a-copy.whl", b"another wheel")
+    assert archive.get_input(digest).read_bytes() == path.read_bytes()
+    assert archive.get_package(file_sha256(wheel)).read_bytes() == b"a wheel"
 
 
 def test_only_the_owner_reads_what_is_put_also_where_others_could_before(

@@ -12,7 +12,8 @@
 - Zip members carry the time: it is fixed, and so are modes, order and storage (not compressed,
   since compressed bytes differ between builds of zlib; the same holds inside ``.npz``).
 - A search (``GridSearchCV``) records how long its fits took, a text vectorizer the address of its stop
-  words: these are removed.
+  words: these are removed. So is what a fit notes of each row and no prediction needs (``labels_`` of
+  k-means, out-of-bag predictions, which rows were outliers): no person's, and no package's.
 
 What is loaded from the canonical file is what would be loaded from skops' own.
 """
@@ -38,6 +39,10 @@ __all__ = ["canonical", "differing", "refuse_types", "serialise"]
 _LEAVES = frozenset({"BytesNode", "FunctionNode", "JsonNode", "TypeNode"})
 _ALLOWED_ROOTS = ("numpy.", "scipy.", "sklearn.")
 _ALLOWED = frozenset({"functools.partial"})
+
+# Notes of scikit-learn's fits on each of their rows that no prediction needs.
+_ROW_BY_ROW = frozenset({"oob_decision_function_", "oob_prediction_", "outliers_", "inlier_mask_"})
+_LABELS = {name: {"labels_"} for name in ("KMeans", "MiniBatchKMeans", "BisectingKMeans")}
 
 
 def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple[bytes, list[str]]:
@@ -280,3 +285,6 @@ def _remove_accidents(fitted: Any) -> None:
             part.cv_results_ = {key: value for key, value in results.items() if not key.endswith("_time")}
         if "refit_time_" in vars(part):
             part.refit_time_ = 0.0
+        if type(part).__module__.startswith("sklearn."):
+            for name in _ROW_BY_ROW.intersection(vars(part)) | _LABELS.get(type(part).__name__, set()):
+                vars(part).pop(name, None)

@@ -126,7 +126,7 @@ def build_package(
         "code": code_digests({**code, **sources}, name),
         "requirements": {**pinned, "python": fitted.final["environment"]["python"]},
         "locked": locked,
-        "artifact": {"types": types, "sha256": bytes_sha256(data["model.skops"])},
+        "artifact": {**fitted.final["artifact"], "sha256": bytes_sha256(data["model.skops"])},
         "files": {path: bytes_sha256(content) for path, content in sorted(files.items())},
     }
     files[f"{name}/{DATA}/manifest.json"] = manifest_bytes(manifest)

@@ -194,17 +194,18 @@ def built_here(folder: ModelFolder) -> dict[str, str | None]:
 def code_revision(folder: ModelFolder) -> str:
     """The revision of the code that runs: ``RESCORE_CODE_REVISION``, else git's, else ``unknown``.
 
-    A tree with uncommitted changes to the model gets ``+dirty``.
+    A tree with uncommitted changes to the model gets ``+dirty``; so does one whose ``rescore.model`` has
+    some, for its runtime goes into every package.
     """
     declared = os.environ.get("RESCORE_CODE_REVISION")
     if declared:
         return declared
 
-    def git(*arguments: str) -> str | None:
+    def git(*arguments: str, at: Path = folder.path) -> str | None:
         try:
             done = subprocess.run(
                 # Only looks: without the option, status writes the index and takes its lock.
-                ["git", "--no-optional-locks", "-C", str(folder.path), *arguments],
+                ["git", "--no-optional-locks", "-C", str(at), *arguments],
                 capture_output=True,
                 text=True,
                 timeout=10,
@@ -217,5 +218,7 @@ def code_revision(folder: ModelFolder) -> str:
     revision = git("rev-parse", "HEAD")
     if not revision:
         return "unknown"
-    changes = git("status", "--porcelain", "--", str(folder.path), str(folder.shared_path))
+    status = ("status", "--porcelain", "--")
+    packaging = Path(__file__).parents[1] / "model"
+    changes = git(*status, str(folder.path), str(folder.shared_path)) or git(*status, ".", at=packaging)
     return f"{revision}+dirty" if changes else revision

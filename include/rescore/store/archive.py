@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -97,7 +98,7 @@ class Archive:
             The file was changed.
         """
         # Another version of Parquet writes the same rows to another file; one that is sound is enough.
-        *others, last = self._find(posixpath.join("inputs", *_folders(digest)), digest)
+        *others, last = self._find(posixpath.join("inputs", *_folders(digest)), digest, _INPUT)
         for found in others:
             with suppress(DigestMismatchError):
                 return self._get(found, _named(found))
@@ -129,8 +130,11 @@ class Archive:
         DigestMismatchError
             The file was changed.
         """
-        found = self._find(posixpath.join("packages", *_folders(sha256)), sha256)
-        return self._get(found[0], Sha256(sha256))
+        *others, last = self._find(posixpath.join("packages", *_folders(sha256)), sha256, _PACKAGE)
+        for found in others:  # a copy of another name; one that is sound is enough
+            with suppress(DigestMismatchError):
+                return self._get(found, Sha256(sha256))
+        return self._get(last, Sha256(sha256))
 
     def _put(self, path: Path, name: str) -> str:
         target = posixpath.join(self._root, name)
@@ -169,12 +173,13 @@ class Archive:
         with self._fs.open(name, "rb") as stream:
             return Sha256("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
 
-    def _find(self, folder: str, digest: str) -> list[str]:
+    def _find(self, folder: str, digest: str, ours: re.Pattern[str]) -> list[str]:
+        """The files of a digest; what others left beside them (an editor, a sync) is not looked at."""
         path = posixpath.join(self._root, folder)
         with self._reaching():
             self._fs.invalidate_cache()
             files = self._fs.ls(path, detail=False) if self._fs.exists(path) else []
-        whole = sorted(str(name) for name in files if not str(name).endswith(".partial"))
+        whole = sorted(str(name) for name in files if ours.fullmatch(posixpath.basename(str(name))))
         if not whole:
             raise NotFoundError(
                 f"the archive has no file for {digest}",
@@ -222,6 +227,11 @@ class Archive:
                 expected="a folder or bucket we may read and write",
                 fix="check the path, its rights and its free space",
             ) from error
+
+
+#: Names that this archive gives its files.
+_INPUT = re.compile(r"[0-9a-f]{64}\.parquet")
+_PACKAGE = re.compile(r"[^.].*\.whl")
 
 
 def _own_cache() -> Path:

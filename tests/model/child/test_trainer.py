@@ -115,7 +115,7 @@ def test_a_fold_is_scored_without_its_own_labels(make_trainer: Make, make_snapsh
                 return make_pipeline(wind, KNeighborsClassifier())
             """,
             RefusedTypeError,
-            "KNeighborsClassifier keeps rows",
+            r"KNeighborsClassifier\._\w+ keeps rows of the training data",
         ),
         (
             """

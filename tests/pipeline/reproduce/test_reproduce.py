@@ -147,6 +147,14 @@ def test_a_source_that_was_rewritten_since_is_no_evidence(harbour, published):
     assert "can't give its rows again" in pipeline.reproduce_run(harbour.ctx, published).reason
 
 
+def test_a_source_of_other_column_types_alone_is_named_as_that(harbour, published):
+    _frozen(harbour, published).unlink()
+    harbour.execute("ALTER TABLE harbour.readings ALTER COLUMN reading TYPE bigint")
+    done = pipeline.reproduce_run(harbour.ctx, published)
+    assert done.verdict == "not_rederivable"
+    assert "in columns of other types: reading is int64 (then int32)" in done.reason
+
+
 def test_a_package_that_was_retired_is_the_reason(harbour, published):
     sha256 = harbour.ctx.store.runs.get(published).package_sha256
     harbour.ctx.archive.get_package(sha256).unlink()

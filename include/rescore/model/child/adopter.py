@@ -147,8 +147,8 @@ class Adopter(Trainer):
         golden["score"] = [value.hex() for value in scores["score"].to_pylist()]
         golden["label"] = scores["label"].to_pylist() if "label" in scores.column_names else None
         self._refuse_neighbours(scorer, rows)
-        content, types = self._serialise(scorer)
-        converted = Scorer(load_artifact(content, types), features, scorer.target)
+        content, artifact = self._serialise(scorer, self._table, self._truth)
+        converted = Scorer(load_artifact(content, artifact["types"]), features, scorer.target)
         if not converted.predictions(compared).same_bits(before):
             raise NotDeterministicError(
                 f"{self._path.name} predicts otherwise after it was converted",
@@ -169,7 +169,7 @@ class Adopter(Trainer):
             {
                 "features": features.to_json(),
                 "target": {**converted.target.to_json(), "name": name},
-                "artifact": {"types": types},
+                "artifact": artifact,
                 "pipeline": describe(converted.estimator),
                 "selection": selection(converted.estimator, features.names),
                 "environment": numeric_environment(),

@@ -1,4 +1,4 @@
-"""What a pipeline must not hold: chance without a seed, functions without a name, people's rows."""
+"""What a pipeline must not hold: chance without a seed, and functions without a name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from types import FunctionType
 from typing import Any
 
 from rescore.errors import RefusedTypeError, UnseededEstimatorError
-from rescore.model.runtime.artifact import walk
 
-__all__ = ["refuse_nameless", "refuse_stored_rows", "refuse_unseeded"]
-
-# Fitted attributes in which estimators of scikit-learn keep training rows as they were.
-_STORED_ROWS = frozenset({"_fit_X", "support_vectors_", "X_fit_", "X_train_", "X_"})
-_STORES_ROWS = frozenset({"DBSCAN", "KernelDensity", "Nystroem"})
+__all__ = ["refuse_nameless", "refuse_unseeded"]
 
 
 def refuse_unseeded(estimator: Any) -> None:
@@ -64,27 +59,6 @@ def refuse_nameless(estimator: Any) -> None:
                 expected="functions and classes defined at the top level of a module of the model folder",
                 fix="give it a name there",
                 data={"parameter": name},
-            )
-
-
-def refuse_stored_rows(fitted: Any) -> None:
-    """Refuse a fitted estimator that keeps training rows: a package holds no person.
-
-    Raises
-    ------
-    RefusedTypeError
-        Names the part and the attribute.
-    """
-    for path, part in walk(fitted):
-        kept = sorted(_STORED_ROWS & vars(part).keys())
-        if kept or type(part).__name__ in _STORES_ROWS:
-            raise RefusedTypeError(
-                f"{type(part).__name__} keeps rows of the training data"
-                + (f" in its attribute {kept[0]}" if kept else ""),
-                where=f"the fitted pipeline: {path or 'the estimator itself'}",
-                expected="a package that holds no person",
-                fix="use another estimator, or write STORES_TRAINING_ROWS = True in pipeline.py to allow it",
-                data={"path": path, "type": type(part).__name__},
             )
 
 

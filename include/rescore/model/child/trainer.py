@@ -29,6 +29,8 @@ from rescore.model.child import checks
 from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import folds, measured, permutation_importance
 from rescore.model.child.golden import draw
+from rescore.model.child.kept_rows import find_kept_rows, refuse_kept_rows
+from rescore.model.child.seen_rows import SeenRows
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.environment import numeric_environment
 from rescore.model.runtime.errors import PackageError
@@ -139,14 +141,15 @@ class Trainer:
 
     def _final(self) -> None:
         scorer = self._fit(np.ones(self._table.num_rows, dtype=bool), "all rows")
-        content, types = self._serialise(scorer)
+        content, artifact = self._serialise(scorer, self._table, self._truth)
         golden: dict[str, Any] = {"rows": draw(self._table, scorer.features, self._job["seed"])}
         rows = golden_table(golden, scorer.features)
         scores = scorer.scores(rows)
         golden["score"] = [value.hex() for value in scores["score"].to_pylist()]
         golden["label"] = scores["label"].to_pylist() if "label" in scores.column_names else None
         self._refuse_neighbours(scorer, rows)
-        self._refuse_other_bits(scorer, content, types, pa.concat_tables([rows, self._table.slice(0, 1_000)]))
+        compared = pa.concat_tables([rows, self._table.slice(0, 1_000)])
+        self._refuse_other_bits(scorer, content, artifact["types"], compared)
         (self._out / "model.skops").write_bytes(content)
         write_json(self._out / "golden.json", golden)
         write_json(
@@ -154,7 +157,7 @@ class Trainer:
             {
                 "features": scorer.features.to_json(),
                 "target": {**scorer.target.to_json(), "name": self._job["target"]["name"]},
-                "artifact": {"types": types},
+                "artifact": artifact,
                 "pipeline": describe(scorer.estimator),
                 "selection": selection(scorer.estimator, scorer.features.names),
                 "environment": numeric_environment(),
@@ -170,8 +173,9 @@ class Trainer:
         scorer = self._fit(~unseen, "the rows before the hold-out")
         table, truth = self._table.filter(pa.array(unseen)), self._truth[unseen]
         importance = permutation_importance(scorer, table, truth, self._job["seed"])
-        content, types = self._serialise(scorer)
-        self._refuse_other_bits(scorer, content, types, table)
+        fitted = self._table.filter(pa.array(~unseen))
+        content, artifact = self._serialise(scorer, fitted, self._truth[~unseen])
+        self._refuse_other_bits(scorer, content, artifact["types"], table)
         (self._out / "evaluation.skops").write_bytes(content)
         write_json(
             self._out / "evaluation.json",
@@ -183,7 +187,7 @@ class Trainer:
                 "last_interval": moment_text(self._starts[stop - 1]),
                 "metrics": measured(scorer, table, truth),
                 "importance": importance,
-                "artifact": {"types": types, "features": scorer.features.to_json()},
+                "artifact": {**artifact, "features": scorer.features.to_json()},
             },
         )
 
@@ -313,12 +317,17 @@ class Trainer:
                 fix="compute statistics in fit() and keep them, not in transform() or predict()",
             )
 
-    def _serialise(self, scorer: Scorer) -> tuple[bytes, list[str]]:
-        """The artifact of a fit and its types, refused if it holds what no package may hold."""
-        if not getattr(self._module, "STORES_TRAINING_ROWS", False):
-            checks.refuse_stored_rows(scorer.estimator)
+    def _serialise(self, scorer: Scorer, table: pa.Table, truth: Array) -> tuple[bytes, dict[str, Any]]:
+        """The artifact of a fit to these rows, refused if it holds what no package may hold."""
         declared = tuple(getattr(self._module, "TRUSTED_TYPES", ()))
-        return serialise(scorer.estimator, model=self._job["model"], declared=declared)
+        content, types = serialise(scorer.estimator, model=self._job["model"], declared=declared)
+        seen = SeenRows.of(scorer.estimator, scorer.features.frame(table), truth)
+        kept = find_kept_rows(scorer.estimator, content, seen)
+        refuse_kept_rows(kept, getattr(self._module, "STORES_TRAINING_ROWS", ()))
+        artifact: dict[str, Any] = {"types": types}
+        if kept:  # declared by name, or it would be refused
+            artifact["keeps_rows"] = [one.to_json() for one in kept]
+        return content, artifact
 
     def _refuse_other_bits(self, scorer: Scorer, content: bytes, types: list[str], rows: pa.Table) -> None:
         """Load what was written; it must predict the same bits as what was fitted."""

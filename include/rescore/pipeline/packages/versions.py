@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rescore import model
@@ -38,10 +38,19 @@ def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
 def same_or_next(
     build: Callable[[str], model.PackageFile], known: Sequence[Package], folder: ModelFolder
 ) -> model.PackageFile:
-    """The package under the last version if it is that very file, else under the next one."""
-    same_line = [one for one in known if one.version.rpartition(".")[0] == folder.spec.version]
-    if same_line:
-        again = build(same_line[-1].version)
-        if again.sha256 == same_line[-1].sha256:
-            return again
-    return build(model.next_version(folder.spec.version, [one.version for one in known]))
+    """The package under the version of a known one that it is, to the last byte; else under the next one.
+
+    Any known one of this ``MAJOR.MINOR``: training A, then B, then A again is A's version again.
+    """
+    new = build(model.next_version(folder.spec.version, [one.version for one in known]))
+    for one in reversed(known):
+        if one.version.rpartition(".")[0] == folder.spec.version and _may_be(one.manifest, new.manifest):
+            again = build(one.version)
+            if again.sha256 == one.sha256:
+                return again
+    return new
+
+
+def _may_be(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two packages hold the same files: all that can differ then is what names a version."""
+    return bool(one.get("files") == other.get("files"))

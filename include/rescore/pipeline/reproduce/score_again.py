@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore import source
+from rescore.digest import table_digest
 from rescore.document import Part
-from rescore.errors import DigestMismatchError, GoldenRowError, NotFoundError, RescoreError
+from rescore.errors import (
+    DigestMismatchError,
+    GoldenRowError,
+    NotFoundError,
+    RescoreError,
+    UndigestibleError,
+)
 from rescore.model import ulps
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
@@ -109,6 +116,14 @@ def _from_source(
         query = (
             "" if again.query_sha256 == run.query_sha256 else "; extract.sql is another one than it was then"
         )
+        if types := _other_types(source.read_frozen(path, again.digest.root), run.input_digest):
+            raise DigestMismatchError(
+                f"the frozen input is gone, and the source has its values in columns of other types: {types}",
+                where=f"{run.model} {run.interval}, as of {as_of}",
+                expected=run.input_digest,
+                fix="cast the columns in extract.sql to the types that they had, and reproduce again",
+                examples=[f"got {again.digest.root}"],
+            )
         raise DigestMismatchError(
             f"the frozen input is gone, and the source was rewritten: as of {as_of} it gives "
             f"{again.rows:,} rows, and they are not the {run.rows_extracted:,} that were scored{query}",
@@ -118,6 +133,33 @@ def _from_source(
         )
     note = f"the frozen input is gone; the source as known at {as_of} gives the very rows that were scored"
     return Frozen(path, source.read_frozen(path, again.digest.root), excluded, note)
+
+
+def _other_types(rows: pa.Table, digest: str) -> str:
+    """Which columns had another type when ``digest`` was made, if that is all that is different.
+
+    One column at a time, and all of a type together, are tried in the types that hold the same values.
+    """
+    alike = {column: _alike(column.type) for column in rows.schema}
+    tried = [{field.name: kind} for field, kinds in alike.items() for kind in kinds]
+    for one in {field.type for field in rows.schema}:
+        same = [field.name for field in rows.schema if field.type == one]
+        tried += [dict.fromkeys(same, kind) for kind in _alike(one)] if len(same) > 1 else []
+    for types in tried:
+        schema = pa.schema([pa.field(field.name, types.get(field.name, field.type)) for field in rows.schema])
+        with suppress(pa.ArrowInvalid, UndigestibleError):
+            if table_digest(rows.cast(schema)).root == digest:
+                names = rows.schema
+                return ", ".join(f"{name} is {names.field(name).type} (then {types[name]})" for name in types)
+    return ""
+
+
+def _alike(kind: pa.DataType) -> list[pa.DataType]:
+    """Types that can hold the very values of another: whole numbers of other sizes, or as float8."""
+    numbers = [pa.int16(), pa.int32(), pa.int64(), pa.float64()]
+    if kind in numbers:
+        return [other for other in numbers if other != kind]
+    return [pa.timestamp("us", tz="UTC")] if pa.types.is_date(kind) else []
 
 
 @dataclass(frozen=True)

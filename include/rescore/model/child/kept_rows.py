@@ -1,0 +1,354 @@
+"""Rows of the training data in a fitted pipeline: found by shape and by value, whatever they are called.
+
+*By shape*: an array or a container is as long as the fit had rows, or a subsample that a parameter names.
+*By value*, against the rows as the pipeline was given them and as each of its steps was: an array holds more
+values that few rows share than statistics of a column need; or values that stand in one row together. What
+coincides by chance (whole numbers do) is counted by looking for the neighbours of the same values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rescore.errors import RefusedTypeError
+from rescore.model.child.held_values import Held, held_values
+from rescore.model.child.seen_rows import SeenRows
+from rescore.model.runtime.artifact import walk
+
+__all__ = ["KeptRows", "find_kept_rows", "refuse_kept_rows"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+#: A value that fewer rows than this share can tell of a person.
+RARE = 5
+
+#: An array may hold this many such values of one column: its quantiles, say.
+MANY = 20
+
+#: Quantiles with fewer rows between them are those rows' values, however they are interpolated.
+QUANTILE_ROWS = 10
+
+#: Values of one row in one vector, from which the row is there.
+TOGETHER = 3
+
+#: ``ln`` of the odds against values standing in one row by chance.
+BEYOND_CHANCE = math.log(1e4)
+
+#: Two numbers are the same if they are this near, as a part of them: rounding of steps, of 32 bits.
+SAME, SAME_COARSE = 1e-9, 1e-7
+
+#: Fewer rows than this give no telling length.
+MIN_ROWS = 30
+
+# Fitted attributes and types of scikit-learn that keep rows as they were, even of another training.
+_ATTRIBUTES = frozenset({"_fit_X", "support_vectors_", "X_fit_", "X_train_", "X_"})
+_TYPES = frozenset({"DBSCAN", "KernelDensity", "Nystroem"})
+
+_SUBSAMPLES = frozenset({"subsample", "max_samples", "train_size", "test_size", "validation_fraction"})
+_STRUCTURE = frozenset({"n_features_in_", "n_estimators", "max_iter", "n_iter_"})
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """Rows that a part of the pipeline keeps.
+
+    Attributes
+    ----------
+    place : str
+        ``KNeighborsClassifier._fit_X``: what a declared exception names.
+    path : str
+        Where it is in the pipeline.
+    why : str
+        How it was found.
+    owners : tuple of str
+        Types of the objects around it, the outermost first.
+    """
+
+    place: str
+    path: str
+    why: str
+    owners: tuple[str, ...]
+
+    def to_json(self) -> dict[str, str]:
+        """For the manifest."""
+        return {"place": self.place, "path": self.path, "why": self.why}
+
+
+def refuse_kept_rows(kept: Sequence[KeptRows], declared: Any) -> None:
+    """Refuse what keeps rows and is not declared: a package holds no person.
+
+    Parameters
+    ----------
+    kept : sequence of KeptRows
+    declared : collection of str
+        ``STORES_TRAINING_ROWS`` of pipeline.py: a type, or ``Type.attribute``.
+
+    Raises
+    ------
+    RefusedTypeError
+        Names the parts and their attributes.
+    """
+    if isinstance(declared, bool | str) or not isinstance(declared, Collection):
+        raise RefusedTypeError(
+            f"STORES_TRAINING_ROWS is {declared!r}",
+            where="pipeline.py",
+            expected="the names of what may keep rows",
+            fix='write STORES_TRAINING_ROWS = ("KNeighborsClassifier",), or ("Type.attribute", ...)',
+        )
+    refused = [one for one in kept if not {one.place, *one.owners} & set(declared)]
+    if refused:
+        first = refused[0]
+        raise RefusedTypeError(
+            f"{first.place} keeps rows of the training data: {first.why}",
+            where=f"the fitted pipeline: {first.path or 'the estimator itself'}",
+            expected="a package that holds no person",
+            fix="use another estimator or drop the attribute at the end of fit(), or allow it by name in "
+            f'pipeline.py: STORES_TRAINING_ROWS = ("{first.place}",)',
+            examples=[f"{one.place} at {one.path or 'the estimator itself'}: {one.why}" for one in refused],
+            data={"path": first.path, "type": first.owners[-1] if first.owners else ""},
+        )
+
+
+def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptRows]:
+    """Everything in an artifact that keeps rows of a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As fitted.
+    content : bytes
+        The same as an artifact.
+    seen : SeenRows
+        The rows of the fit.
+
+    Returns
+    -------
+    list of KeptRows
+        In the order of the document; one for each attribute.
+    """
+    held = list(held_values(content))
+    lengths, quantiles = _telling_lengths(estimator, seen.rows), _close_quantiles(estimator, seen.rows)
+    why: dict[int, str] = {}
+    for index, one in enumerate(held):
+        arrays = any(numbers.size > 1 for numbers in one.numbers)
+        if one.attribute in _ATTRIBUTES or (arrays and one.owners and one.owners[-1] in _TYPES):
+            why[index] = "it is known to"
+        elif one.place == "QuantileTransformer.quantiles_" and one.lengths & quantiles:
+            why[index] = f"it holds {max(one.lengths):,} quantiles, fewer than {QUANTILE_ROWS} rows apart"
+        elif alike := sorted(one.lengths & lengths.keys()):
+            why[index] = f"it has the length {alike[0]:,}, {lengths[alike[0]]}"
+        elif seen.texts.intersection(one.texts):
+            why[index] = "it holds whole texts of rows"
+    for index, reason in _by_value(held, seen).items():
+        why.setdefault(index, reason)
+    return [
+        KeptRows(held[index].place, held[index].path, reason, held[index].owners)
+        for index, reason in sorted(why.items())
+    ]
+
+
+def _telling_lengths(estimator: Any, rows: int) -> dict[int, str]:
+    """Lengths that mean one entry per row, with the reason; less those of the pipeline's structure."""
+    if rows < MIN_ROWS:
+        return {}
+    found = {rows: "the number of rows that were fitted"}
+    structure = set()
+    for _, part in walk(estimator):
+        for name, value in vars(part).items():
+            if name in _STRUCTURE and isinstance(value, int | np.integer):
+                structure.add(int(value))
+            if name not in _SUBSAMPLES or isinstance(value, bool):
+                continue
+            if isinstance(value, float) and 0 < value < 1:
+                for size in (value * rows, (1 - value) * rows):
+                    for whole in (math.floor(size), round(size), math.ceil(size)):
+                        found.setdefault(whole, f"a subsample by {name}")
+            elif isinstance(value, int) and value < rows:
+                found.setdefault(value, f"a subsample by {name}")
+    return {size: why for size, why in found.items() if size >= MIN_ROWS and size not in structure}
+
+
+def _close_quantiles(estimator: Any, rows: int) -> set[int]:
+    """Numbers of quantiles that lie so close that they tell single rows, though drawn between two."""
+    return {
+        int(part.n_quantiles_)
+        for _, part in walk(estimator)
+        if type(part).__name__ == "QuantileTransformer" and hasattr(part, "n_quantiles_")
+        if part.n_quantiles_ * QUANTILE_ROWS > min(rows, part.subsample or rows)
+    }
+
+
+def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
+    """Which of what is held has values of rows, and how many."""
+    values, holder, vector, coarse = _distinct(held)
+    if not values.size:
+        return {}
+    found: dict[int, str] = {}
+    links: list[Integers] = []
+    weights: list[Floats] = []
+    telling = np.zeros(values.size, dtype=bool)
+    for column, rows in seen.columns:
+        hits = _Column.of(column, rows)
+        if hits is None:
+            continue
+        at = hits.rare(values, coarse)
+        here = at >= 0
+        if not here.any():
+            continue
+        telling |= here
+        number = _each_once(values, holder, here, len(held))
+        for index in np.flatnonzero(number > MANY):
+            mine = holder == index
+            chance = hits.by_chance(np.unique(values[mine]), coarse[mine][0])
+            if number[index] > 2 * chance + 3 * math.sqrt(chance) + MANY:
+                found.setdefault(int(index), f"it holds {number[index]:,} values of one column's rows")
+        for which, row, weight in hits.rows_of(at):
+            links.append(np.column_stack([vector[which], row, which]))
+            weights.append(weight)
+    for index, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
+        found.setdefault(index, f"it holds values that stand together in {count:,} of the rows")
+    return found
+
+
+def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDArray[np.bool_]]:
+    """All numbers held, with who holds them and in which vector; those that every table has are left out."""
+    values, holder, vector, coarse = [], [], [], []
+    offset = 0
+    for index, one in enumerate(held):
+        for numbers, places in zip(one.numbers, one.vectors, strict=True):
+            useful = np.isfinite(numbers) & (np.abs(numbers) > 1)
+            useful |= (numbers != 0) & (np.abs(numbers) < 1)
+            useful &= np.isfinite(numbers)
+            values.append(numbers[useful])
+            vector.append(places[useful] + offset)
+            holder.append(np.full(int(useful.sum()), index))
+            coarse.append(np.full(int(useful.sum()), one.coarse))
+        offset += one.vectors_so_far
+    if not values:
+        nothing = np.empty(0, np.int64)
+        return np.empty(0), nothing, nothing, np.empty(0, dtype=bool)
+    return (
+        np.concatenate(values),
+        np.concatenate(holder),
+        np.concatenate(vector),
+        np.concatenate(coarse).astype(bool),
+    )
+
+
+def _each_once(values: Floats, holder: Integers, here: npt.NDArray[np.bool_], holders: int) -> Integers:
+    """How many different ones of the values each holder has."""
+    pairs = np.unique(np.column_stack([holder[here].astype(np.float64), values[here]]), axis=0)
+    return np.bincount(pairs[:, 0].astype(np.int64), minlength=holders)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column's distinct values, how many rows have each, and those rows."""
+
+    values: Floats
+    counts: Integers
+    first: Integers
+    rows: Integers
+    step: float  # between values of a grid (whole numbers, cents); 0 for a continuum
+    number: int
+
+    @classmethod
+    def of(cls, column: Floats, rows: Integers) -> _Column | None:
+        there = np.isfinite(column)
+        column, rows = column[there], rows[there]
+        if not column.size:
+            return None
+        order = np.argsort(column, kind="stable")
+        column = column[order]
+        values, first, counts = np.unique(column, return_index=True, return_counts=True)
+        if values.size <= TOGETHER:
+            return None
+        # The extremes and the quartiles are statistics, whoever has them.
+        quartiles = np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0], method="nearest")
+        counts = np.where(np.isin(values, quartiles), RARE, counts)
+        if (counts >= RARE).all():
+            return None
+        return cls(values, counts, first, rows[order], _step(values), column.size)
+
+    def rare(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> Integers:
+        """Place of each value among those that few rows have; -1 where it is none of them."""
+        tolerance = np.abs(values) * np.where(coarse, SAME_COARSE, SAME)
+        at = np.minimum(np.searchsorted(self.values, values - tolerance), self.values.size - 1)
+        same = (np.abs(self.values[at] - values) <= tolerance) & (self.counts[at] < RARE)
+        return np.asarray(np.where(same, at, -1))
+
+    def by_chance(self, values: Floats, coarse: np.bool_) -> float:
+        """How many of the column's values as many others hit, that stand right beside these."""
+        step = self.step or np.abs(values) * 1e-5
+        kind = np.full(values.size, coarse)
+        found = [int((self.rare(values + shift * step, kind) >= 0).sum()) for shift in (-3.0, -2.0, 2.0, 3.0)]
+        return float(np.mean(found))
+
+    def rows_of(self, at: Integers) -> Iterator[tuple[Integers, Integers, Floats]]:
+        """The rows that have the values found, and how much each coincidence weighs (``ln`` of its odds)."""
+        which = np.flatnonzero(at >= 0)
+        counts = self.counts[at[which]]
+        odds = self.number / counts if self.step else np.full(which.size, 1e9 / self.number)
+        for again in range(RARE - 1):
+            more = counts > again
+            if not more.any():
+                break
+            place = self.first[at[which[more]]] + again
+            yield which[more], self.rows[place], np.log(np.maximum(odds[more], 1.0))
+
+
+def _step(values: Floats) -> float:
+    """The grid that a column's values stand on, down to millionths; 0 if on none."""
+    sample = values[:: -(-values.size // 10_000)]
+    for digits in range(7):
+        scaled = sample * 10.0**digits
+        if (np.abs(scaled - np.rint(scaled)) <= 1e-4).all() and np.abs(scaled).max() < 2.0**40:
+            return float(10.0**-digits)
+    return 0.0
+
+
+def _linked(
+    links: Sequence[Integers],
+    weights: Sequence[Floats],
+    values: Floats,
+    holder: Integers,
+    vector: Integers,
+    telling: npt.NDArray[np.bool_],
+    rows: int,
+) -> dict[int, int]:
+    """Holders of which at least half of the telling values stand in rows together, with how many rows."""
+    if not links:
+        return {}
+    link, weight = np.concatenate(links), np.concatenate(weights)
+    # A value that a row has in two columns (a step's input is a feature as it was) counts once.
+    link, once = np.unique(
+        np.column_stack([link[:, :2], _number(values[link[:, 2]])]), axis=0, return_index=True
+    )
+    which, weight = np.concatenate(links)[once, 2], weight[once]
+    pairs, pair = np.unique(link[:, :2], axis=0, return_inverse=True)
+    together = np.bincount(pair)
+    evidence = np.bincount(pair, weights=weight)
+    tried = np.bincount(holder[np.unique(vector, return_index=True)[1]], minlength=int(holder.max()) + 1)
+    of_pair = np.zeros(len(pairs), np.int64)
+    of_pair[pair] = holder[which]
+    certain = evidence - math.log(max(rows, 2)) - np.log(np.maximum(tried[of_pair], 1)) > BEYOND_CHANCE
+    stands = (together >= TOGETHER) & certain
+    explained = np.zeros(values.size, dtype=bool)
+    explained[which[stands[pair]]] = True
+    found = {}
+    for index in np.unique(of_pair[stands]):
+        mine = holder == index
+        if 2 * np.unique(values[mine & explained]).size >= np.unique(values[mine & telling]).size:
+            found[int(index)] = int(np.unique(pairs[stands & (of_pair == index), 1]).size)
+    return found
+
+
+def _number(values: Floats) -> Integers:
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)

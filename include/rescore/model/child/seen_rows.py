@@ -1,0 +1,134 @@
+"""The rows that a fit saw: as the pipeline was given them, and as each of its steps was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SeenRows"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+#: Steps' inputs are taken of this many rows, evenly drawn, and of this many numbers in all.
+STEP_ROWS, STEP_NUMBERS = 100_000, 20_000_000
+
+#: Of a sparse input, so many columns.
+SPARSE_COLUMNS = 1_000
+
+#: A text of so many words is not a word that a vocabulary holds.
+WORDS = 4
+
+
+@dataclass(frozen=True)
+class SeenRows:
+    """What a fit saw: columns of numbers with the rows that they stand in, and long texts.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the fit.
+    columns : tuple of (ndarray of float64, ndarray of int), each of shape (n_values,)
+        Values and the number of the row of each: features, truth, and what each step was given.
+    texts : frozenset of str
+        Those of more than a few words.
+    """
+
+    rows: int
+    columns: tuple[tuple[Floats, Integers], ...]
+    texts: frozenset[str]
+
+    @classmethod
+    def of(cls, estimator: Any, frame: Any, truth: npt.NDArray[Any]) -> SeenRows:
+        """Take the rows from a fit's input, and let its steps transform some of them."""
+        every = np.arange(len(frame))
+        columns = list(_numeric(frame, every))
+        if truth.dtype.kind == "f":  # classes are few
+            columns.append((np.asarray(truth, np.float64), every))
+        budget = max(1, min(len(frame), STEP_ROWS, STEP_NUMBERS // max(frame.shape[1], 1)))
+        some = every[:: -(-len(frame) // budget)]
+        for matrix in _inputs(estimator, frame.iloc[some]):
+            columns += _numeric(matrix, some)
+        texts = {
+            text
+            for name in frame.columns
+            if frame[name].dtype.kind == "O" or str(frame[name].dtype) in {"category", "string", "str"}
+            for text in frame[name].dropna().unique()
+            if isinstance(text, str) and len(text.split()) >= WORDS
+        }
+        return cls(len(frame), tuple(columns), frozenset(texts))
+
+
+def _inputs(estimator: Any, frame: Any) -> Iterator[Any]:
+    """What each step within an estimator is given, beyond the input itself."""
+    if hasattr(estimator, "steps"):
+        yield from _through(estimator.steps, frame)
+    elif hasattr(estimator, "transformers_"):
+        for _, transformer, columns in estimator.transformers_:
+            given = _chosen(frame, columns) if hasattr(transformer, "transform") else None
+            if given is not None:
+                yield from _inputs(transformer, given)
+    else:
+        for inner in _inner(estimator):
+            yield from _inputs(inner, frame)
+
+
+def _through(steps: Any, frame: Any) -> Iterator[Any]:
+    """The inputs of a pipeline's steps but the first, and of what is within them."""
+    current = frame
+    for _, step in steps:
+        if current is not frame:
+            yield current
+        yield from _inputs(step, current)
+        if step in (None, "passthrough"):
+            continue
+        try:
+            current = step.transform(current)
+        except Exception:  # the last step, or one that takes no rows outside of fit()
+            return
+
+
+def _chosen(frame: Any, columns: Any) -> Any:
+    """The columns that a transformer gets; None if rows without names can't give them."""
+    try:
+        return frame[columns] if hasattr(frame, "columns") else frame[:, columns]
+    except Exception:  # columns named otherwise than the rows' are
+        return None
+
+
+def _inner(estimator: Any) -> list[Any]:
+    """Fitted estimators that get their rows as another one does."""
+    found = [getattr(estimator, name, None) for name in ("best_estimator_", "estimator_", "regressor_")]
+    found += [one[1] for one in getattr(estimator, "transformer_list", [])]
+    found += [getattr(one, "estimator", None) for one in getattr(estimator, "calibrated_classifiers_", [])]
+    if hasattr(estimator, "named_estimators_"):
+        found += list(estimator.named_estimators_.values())
+    return [one for one in found if hasattr(one, "fit")]
+
+
+def _numeric(matrix: Any, rows: Integers) -> Iterator[tuple[Floats, Integers]]:
+    """The columns of numbers of a frame, an array or a sparse matrix, with the rows of their values."""
+    if hasattr(matrix, "tocsc"):
+        sparse = matrix.tocsc()
+        for column in range(min(sparse.shape[1], SPARSE_COLUMNS)):
+            part = slice(sparse.indptr[column], sparse.indptr[column + 1])
+            yield sparse.data[part].astype(np.float64), rows[sparse.indices[part]]
+        return
+    if hasattr(matrix, "columns"):
+        for name in matrix.columns:
+            series = matrix[name]
+            if str(series.dtype).startswith("datetime"):
+                moments = series.to_numpy(dtype="M8[us]", na_value=np.datetime64("NaT"))
+                unknown = np.isnat(moments)
+                yield np.where(unknown, np.nan, moments.astype(np.int64).astype(np.float64)), rows
+            elif series.dtype.kind in "biuf":
+                yield series.to_numpy(np.float64), rows
+        return
+    array = np.asarray(matrix)
+    if array.dtype.kind in "biuf" and array.ndim <= 2 and len(array) == len(rows):
+        for column in array.reshape(len(array), -1).T:
+            yield column.astype(np.float64), rows

@@ -1,0 +1,360 @@
+"""A package holds no person: whatever a fit keeps of its rows is found, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectFromModel, SelectKBest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.isotonic import IsotonicRegression
+from sklearn.kernel_approximation import Nystroem, RBFSampler
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import (
+    ElasticNetCV,
+    HuberRegressor,
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+    Ridge,
+    RidgeCV,
+    SGDClassifier,
+)
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    SplineTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from rescore.errors import RefusedTypeError
+from rescore.model.artifact import serialise
+from rescore.model.child.kept_rows import KeptRows, find_kept_rows, refuse_kept_rows
+from rescore.model.child.seen_rows import SeenRows
+
+ROWS = 600
+NUMBERS = ["age", "income", "distance", "spend", "rooms"]
+
+
+def people(seed: int) -> tuple[pd.DataFrame, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Rows with whole numbers, cents, a continuum, columns that grow together, categories and texts."""
+    draw = np.random.default_rng(seed)
+    income = np.round(draw.lognormal(10, 0.6, ROWS), 2)
+    frame = pd.DataFrame(
+        {
+            "age": draw.integers(18, 90, ROWS).astype(float),
+            "income": income,
+            "distance": draw.integers(1, 3_000, ROWS).astype(float),
+            "spend": income * 0.1 + draw.normal(0, 10, ROWS),
+            "rooms": draw.integers(1, 7, ROWS).astype(float),
+            "city": pd.Categorical(draw.choice(["AMS", "LON", "PAR", "ROM"], ROWS)),
+            "said": pd.Series(
+                [f"number {number} came at {draw.integers(24)} again" for number in range(ROWS)], dtype=object
+            ),
+        }
+    )
+    risk = draw.random(ROWS) < 1 / (1 + np.exp(-(frame.spend - 2_500) / 1_000))
+    return frame, risk.astype(np.int64), income * 0.3 + draw.normal(0, 100, ROWS)
+
+
+def kept(estimator: Any, frame: pd.DataFrame, truth: Any) -> list[KeptRows]:
+    estimator.fit(frame, truth)
+    content, _ = serialise(estimator, model="tests", declared=("pandas.", "sklearn."))
+    return find_kept_rows(estimator, content, SeenRows.of(estimator, frame, np.asarray(truth)))
+
+
+class Keeps(TransformerMixin, BaseEstimator):
+    """A transformer that keeps some of what it is fitted to, in one of many ways."""
+
+    def __init__(self, how: str = "all", name: str = "memory_") -> None:
+        self.how, self.name = how, name
+
+    def fit(self, frame: Any, truth: Any = None) -> Keeps:
+        self.fitted_ = True
+        rows = np.asarray(frame, dtype=float)
+        some = rows[37:97]
+        setattr(self, self.name, WAYS[self.how](rows, some, np.asarray(truth)))
+        return self
+
+    def transform(self, frame: Any) -> Any:
+        return frame
+
+
+class Slots:
+    """State that no ``__dict__`` has."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self, inside: Any = None) -> None:
+        self.inside = inside
+
+
+WAYS: dict[str, Any] = {
+    "all rows": lambda rows, some, truth: rows,
+    "a column": lambda rows, some, truth: rows[:, 1].copy(),
+    "a subsample": lambda rows, some, truth: some,
+    "a subsample, columns first": lambda rows, some, truth: some.T.copy(),
+    "a subsample, flat": lambda rows, some, truth: some.ravel(),
+    "a column of a subsample": lambda rows, some, truth: np.sort(some[:, 3]),
+    "one row": lambda rows, some, truth: rows[11],
+    "one row as a list": lambda rows, some, truth: rows[11].tolist(),
+    "rows as nested lists": lambda rows, some, truth: {"deep": [("a", some.tolist())]},
+    "a dict of rows": lambda rows, some, truth: {
+        str(i): dict(enumerate(row)) for i, row in enumerate(some.tolist())
+    },
+    "a dict of columns": lambda rows, some, truth: {
+        name: some[:, i].tolist() for i, name in enumerate(NUMBERS)
+    },
+    "values as keys": lambda rows, some, truth: dict.fromkeys(some[:, 3].tolist(), 1.0),
+    "a set": lambda rows, some, truth: {float(one) for one in some[:, 1]},
+    "a sparse matrix": lambda rows, some, truth: sp.csr_matrix(some),
+    "objects": lambda rows, some, truth: np.array([list(row) for row in some.tolist()], dtype=object),
+    "a list of arrays": lambda rows, some, truth: [row.copy() for row in some],
+    "a masked array": lambda rows, some, truth: np.ma.masked_array(some, some > 50),
+    "single precision": lambda rows, some, truth: some.astype(np.float32),
+    "a structured array": lambda rows, some, truth: np.rec.fromarrays(some.T, names=",".join(NUMBERS)).view(
+        np.ndarray
+    ),
+    "bytes": lambda rows, some, truth: b"head" + some.tobytes(),
+    "JSON": lambda rows, some, truth: json.dumps(some.tolist()),
+    "an estimator within": lambda rows, some, truth: [KNeighborsClassifier().fit(some, np.arange(60) % 2)],
+    "the truth": lambda rows, some, truth: truth.astype(bool),
+    "something of each row": lambda rows, some, truth: np.cumsum(rows[:, 0]) / 7,
+    "one list for each row": lambda rows, some, truth: [[0.5] for _ in rows],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scaled", [False, True], ids=["as given", "after a step"])
+def test_a_planted_leak_is_found_and_named(way: str, scaled: bool, seed: int) -> None:
+    frame, risk, _ = people(seed)
+    steps = [StandardScaler()] if scaled else []
+    found = kept(make_pipeline(*steps, Keeps(way), LogisticRegression()), frame[NUMBERS], risk)
+    assert found, way
+    assert {one.owners[1] for one in found} == {"Keeps"}
+    assert all(".memory_" in one.path for one in found)
+
+
+def test_rows_are_found_in_a_frame_that_the_folder_trusts(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    estimator = make_pipeline(Keeps("all rows"), LogisticRegression()).fit(frame[NUMBERS], risk)
+    estimator[0].memory_ = frame[NUMBERS][40:90].reset_index(drop=True)
+    with pytest.raises(RefusedTypeError):
+        serialise(estimator, model="tests")
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_moments_are_found_in_any_unit(unit: str, seed: int) -> None:
+    frame, risk, _ = people(seed)
+    seconds = np.random.default_rng(seed).integers(1_300_000_000, 1_400_000_000, ROWS)
+    frame["seen"] = pd.Series(seconds.astype("M8[s]")).dt.tz_localize("UTC").astype("datetime64[us, UTC]")
+    estimator = make_pipeline(make_column_transformer(("passthrough", NUMBERS)), LogisticRegression())
+    estimator.fit(frame, risk)
+    estimator[0].seen_ = np.sort(seconds[100:150]).astype("M8[s]").astype(f"M8[{unit}]")
+    content, _ = serialise(estimator, model="tests")
+    (found,) = find_kept_rows(estimator, content, SeenRows.of(estimator, frame, risk))
+    assert found.place == "ColumnTransformer.seen_"
+
+
+def numbers(*steps: Any) -> Any:
+    return make_pipeline(make_column_transformer((make_pipeline(*steps), NUMBERS)), LogisticRegression())
+
+
+KEEPERS: dict[str, Any] = {
+    "PLS": lambda: PLSRegression(2),
+    "RidgeCV": lambda: make_pipeline(StandardScaler(), RidgeCV(store_cv_results=True)),
+    "quantiles": lambda: make_pipeline(QuantileTransformer(n_quantiles=200), LinearRegression()),
+    "quantiles of logs": lambda: make_pipeline(
+        PowerTransformer(),
+        QuantileTransformer(n_quantiles=50, subsample=300, random_state=0),
+        LinearRegression(),
+    ),
+    "KNN": lambda: make_pipeline(StandardScaler(), KNeighborsClassifier()),
+    "KNN in a tree": lambda: KNeighborsClassifier(algorithm="kd_tree"),
+    "KNN imputer": lambda: make_pipeline(KNNImputer(), LinearRegression()),
+    "SVC": lambda: make_pipeline(StandardScaler(), SVC()),
+    "Gaussian process": lambda: make_pipeline(StandardScaler(), GaussianProcessRegressor()),
+    "kernel ridge": lambda: make_pipeline(StandardScaler(), KernelRidge()),
+    "Nystroem": lambda: make_pipeline(
+        StandardScaler(), Nystroem(n_components=20, random_state=0), LinearRegression()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_estimators_that_keep_rows_are_found(name: str, seed: int) -> None:
+    frame, risk, cost = people(seed)
+    truth = risk if name in {"KNN", "KNN in a tree", "SVC"} else cost
+    found = kept(KEEPERS[name](), frame[NUMBERS], truth)
+    assert found
+    assert len({one.path for one in found}) == len(found) < 6
+
+
+def test_isotonic_thresholds_are_values_of_rows(seed: int) -> None:
+    frame, _, cost = people(seed)
+    assert kept(make_pipeline(IsotonicRegression()), frame[["income"]], cost)
+
+
+CLEAN: dict[str, Any] = {
+    "tree": lambda: DecisionTreeClassifier(random_state=0),
+    "regression tree": lambda: DecisionTreeRegressor(random_state=0),
+    "forest": lambda: RandomForestClassifier(20, random_state=0, oob_score=True),
+    "extra trees": lambda: ExtraTreesClassifier(10, random_state=0),
+    "regression forest": lambda: RandomForestRegressor(10, random_state=0, max_samples=0.5),
+    "boosting": lambda: GradientBoostingClassifier(
+        n_estimators=20, subsample=0.5, random_state=0, n_iter_no_change=3
+    ),
+    "histogram boosting": lambda: HistGradientBoostingClassifier(
+        max_iter=20, random_state=0, early_stopping=True
+    ),
+    "histogram regression": lambda: HistGradientBoostingRegressor(max_iter=10, random_state=0),
+    "AdaBoost": lambda: AdaBoostClassifier(n_estimators=5, random_state=0),
+    "bagging": lambda: BaggingClassifier(n_estimators=3, random_state=0),
+    "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression()),
+    "logistic CV": lambda: make_pipeline(
+        StandardScaler(), LogisticRegressionCV(cv=3, l1_ratios=(0.0,), use_legacy_attributes=False)
+    ),
+    "linear": LinearRegression,
+    "ridge": Ridge,
+    "elastic net": lambda: make_pipeline(RobustScaler(), ElasticNetCV(cv=3)),
+    "Huber": lambda: make_pipeline(StandardScaler(), HuberRegressor(max_iter=1_000)),
+    "SGD": lambda: make_pipeline(MaxAbsScaler(), SGDClassifier(random_state=0)),
+    "linear SVC": lambda: make_pipeline(MinMaxScaler(), LinearSVC(random_state=0)),
+    "naive Bayes": GaussianNB,
+    "network": lambda: make_pipeline(
+        StandardScaler(), MLPClassifier((5,), random_state=0, max_iter=5, early_stopping=True)
+    ),
+    "RidgeCV without rows": lambda: make_pipeline(StandardScaler(), RidgeCV()),
+    "stacking": lambda: StackingClassifier(
+        [
+            ("a", DecisionTreeClassifier(random_state=0)),
+            ("b", make_pipeline(StandardScaler(), LogisticRegression())),
+        ],
+        cv=3,
+    ),
+    "voting": lambda: VotingClassifier([("a", DecisionTreeClassifier(random_state=0)), ("b", GaussianNB())]),
+    "calibrated": lambda: CalibratedClassifierCV(
+        make_pipeline(StandardScaler(), LogisticRegression()), method="isotonic", cv=3
+    ),
+    "search": lambda: GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=3
+    ),
+    "target transformed": lambda: TransformedTargetRegressor(
+        LinearRegression(), func=np.log1p, inverse_func=np.expm1, check_inverse=False
+    ),
+    "PCA": lambda: make_pipeline(StandardScaler(), PCA(2), LogisticRegression()),
+    "SVD": lambda: make_pipeline(StandardScaler(), TruncatedSVD(2, random_state=0), LogisticRegression()),
+    "k-means": lambda: make_pipeline(
+        StandardScaler(), KMeans(4, random_state=0, n_init=1), LogisticRegression()
+    ),
+    "splines": lambda: numbers(SplineTransformer(knots="quantile"), SelectKBest(k=5)),
+    "bins": lambda: numbers(KBinsDiscretizer(8, quantile_method="averaged_inverted_cdf")),
+    "power": lambda: numbers(SimpleImputer(), PowerTransformer(), PolynomialFeatures(2)),
+    "random kernel": lambda: numbers(StandardScaler(), RBFSampler(random_state=0)),
+    "few quantiles": lambda: numbers(QuantileTransformer(n_quantiles=10)),
+    "chosen": lambda: make_pipeline(
+        SelectFromModel(DecisionTreeClassifier(random_state=0)), LogisticRegression(max_iter=2_000)
+    ),
+    "union": lambda: make_pipeline(
+        FeatureUnion([("a", MinMaxScaler()), ("b", PCA(1))]), LogisticRegression()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_what_people_use_raises_no_alarm(name: str, seed: int) -> None:
+    frame, risk, cost = people(seed)
+    regresses = {
+        "regression tree",
+        "regression forest",
+        "histogram regression",
+        "linear",
+        "ridge",
+        "elastic net",
+        "Huber",
+        "RidgeCV without rows",
+        "target transformed",
+    }
+    assert kept(CLEAN[name](), frame[NUMBERS], cost if name in regresses else risk) == []
+
+
+def test_categories_and_words_are_no_rows(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    estimator = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["city"]),
+            (make_pipeline(OrdinalEncoder(), StandardScaler()), ["city"]),
+            (TargetEncoder(random_state=0), ["city"]),
+            (TfidfVectorizer(), "said"),
+            (MinMaxScaler(), NUMBERS),
+        ),
+        LogisticRegression(max_iter=2_000),
+    )
+    assert kept(estimator, frame, risk) == []
+
+
+def test_whole_texts_are_found(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    estimator = make_pipeline(make_column_transformer((TfidfVectorizer(), "said")), LogisticRegression())
+    estimator.fit(frame, risk)
+    estimator[0].said_ = {"first": [frame["said"][3]]}
+    content, _ = serialise(estimator, model="tests")
+    (found,) = find_kept_rows(estimator, content, SeenRows.of(estimator, frame, risk))
+    assert found.why == "it holds whole texts of rows"
+
+
+def test_what_keeps_rows_is_allowed_by_name_alone(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    found = kept(make_pipeline(StandardScaler(), KNeighborsClassifier()), frame[NUMBERS], risk)
+    with pytest.raises(RefusedTypeError, match=r"KNeighborsClassifier\.\w+ keeps rows") as caught:
+        refuse_kept_rows(found, ("KNeighborsRegressor", "KNeighborsClassifier._y"))
+    assert "KNeighborsClassifier._fit_X" in " ".join(caught.value.examples)
+    refuse_kept_rows(found, ("KNeighborsClassifier",))
+    refuse_kept_rows(found, [one.place for one in found])
+    with pytest.raises(RefusedTypeError, match="STORES_TRAINING_ROWS is True"):
+        refuse_kept_rows(found, True)
+
+
+def test_as_many_columns_as_rows_are_no_rows() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(40, 40))).rename(columns=str)
+    assert kept(make_pipeline(StandardScaler(), Ridge()), frame, frame["0"] + draw.normal(size=40)) == []
