@@ -396,7 +396,7 @@ def test_the_folder_of_a_run_is_this_users_alone_and_bytecode_is_neither_read_no
 ) -> None:
     with package._unpacked() as run:
         assert stat.S_IMODE(run.code.parent.stat().st_mode) == 0o700
-        package._command(Team(), [], run, None)
+        package._command(Team(), [], run)
         assert not list(run.code.rglob("*.pyc"))
     assert not run.code.parent.exists()
 

@@ -79,7 +79,7 @@ def read_head(head: str, *, public_key: Path | None = None) -> ChainHead:
     except (OSError, ValueError) as error:
         raise ParameterError(
             f"the head {head!r} can't be read: {error}",
-            expected="12:sha256:…, or a file that `rescore audit head --save` wrote",
+            expected="12:sha256:…, or a file that `rescore audit head --save FILE` wrote",
         ) from error
     return _trusted(Anchor(path.name, content, bundle), public_key)
 
@@ -163,7 +163,7 @@ def _trusted(anchor: Anchor, public_key: Path | None) -> ChainHead:
     except ValueError as error:
         raise DocumentError(
             f"{anchor.name} is no head of a chain: {error}",
-            expected="a file that `rescore audit head --save` or `rescore audit anchor` wrote",
+            expected="a file that `rescore audit head --save FILE` or `rescore audit anchor` wrote",
         ) from error
     if public_key is None:
         return head
