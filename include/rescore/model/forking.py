@@ -198,6 +198,7 @@ def _server(python: Path | None, environment: Mapping[str, str]) -> _Server:
     installed = folder.stat().st_mtime_ns if folder.is_dir() else 0
     key = (str(python or sys.executable), installed, tuple(sorted(started_with.items())))
     with _lock:
+        _closed[:] = [one for one in _closed if not one.ended]  # asking reaps it
         if key in _servers:
             _servers[key] = _servers.pop(key)  # the one used last comes last
         else:

@@ -143,6 +143,9 @@ def _run(asked: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
         time.tzset()
         sys.path[:0] = [folder for folder in asked["environment"]["PYTHONPATH"].split(os.pathsep) if folder]
         _draw_anew()
+        if asked["arguments"][0] == "-m":
+            with suppress(OSError):  # the name in lists of processes, 15 letters of it
+                Path("/proc/self/comm").write_text(asked["arguments"][1][:15], encoding="utf-8")
         code = _call(asked["arguments"])
         # As an interpreter's end does: wait for threads, call what was registered.
         threading._shutdown()  # type: ignore[attr-defined]
