@@ -51,7 +51,7 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     assert mine.scores.of_run(run).num_rows == 50
     with pytest.raises(StoreError, match="not permitted") as caught:
         mine.models.ensure(make_spec("cards"), KEY_TYPES)
-    assert "the role that owns the store" in str(caught.value.fix)
+    assert "RESCORE_OWNER_URL" in str(caught.value.fix)
     mine.close()
     for statement in (
         "DELETE FROM rescore.scores_loans",
