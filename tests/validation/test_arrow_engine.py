@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rescore.validation import arrow_engine, gx_engine
 from rescore.validation.declared import declare
 from rescore.validation.gx_engine import Evaluation
-from rescore.validation.wording import jsonable
+from rescore.validation.wording import recorded
 
 #: Answers by kind and verdict, over all examples.
 answered: Counter[tuple[str, bool]] = Counter()
@@ -118,7 +118,7 @@ def asked_of_table() -> Iterator[Any]:
 
 def seen(one: Evaluation) -> Any:
     positions = None if one.positions is None else one.positions.tolist()
-    observed = jsonable(one.observed)
+    observed = recorded(one.observed)
     bits = observed.hex() if isinstance(observed, float) else observed
     return one.success, positions, type(observed).__name__, bits, one.error
 

@@ -213,7 +213,8 @@ def _last_moment(spec: ModelSpec, reach: Reach | None, now: datetime) -> datetim
     end = spec.schedule.schedule().end
     if end is None or end > now:
         return now
-    return max(end - timedelta(seconds=1), *([] if reach is None else [reach.interval.end]))
+    latest = end - timedelta(seconds=1)
+    return latest if reach is None else max(latest, reach.interval.end)
 
 
 def _concerns(

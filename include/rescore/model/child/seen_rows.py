@@ -114,8 +114,8 @@ def _numeric(matrix: Any, rows: Integers) -> Iterator[tuple[Floats, Integers]]:
     """The columns of numbers of a frame, an array or a sparse matrix, with the rows of their values."""
     if hasattr(matrix, "tocsc"):
         sparse = matrix.tocsc()
-        for column in range(min(sparse.shape[1], SPARSE_COLUMNS)):
-            part = slice(sparse.indptr[column], sparse.indptr[column + 1])
+        for place in range(min(sparse.shape[1], SPARSE_COLUMNS)):
+            part = slice(sparse.indptr[place], sparse.indptr[place + 1])
             yield sparse.data[part].astype(np.float64), rows[sparse.indices[part]]
         return
     if hasattr(matrix, "columns"):
