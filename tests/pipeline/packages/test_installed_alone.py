@@ -64,7 +64,7 @@ def test_a_package_installed_alone_gives_the_published_scores(harbour, empty, tm
     assert answer["bits"] == published.view(np.int64).tolist()
 
     proof = _output([empty, "-I", "-m", MODEL], tmp_path)
-    assert proof.startswith(f"tides {done['package_version']}: ")
+    assert proof.startswith(f"tides {done.package_version}: ")
     assert "golden rows give their recorded bits" in proof
 
 
