@@ -24,6 +24,7 @@ def command(harbour, monkeypatch, capsys):
         "RESCORE_MODELS": str(settings.models),
         "RESCORE_DATABASE_URL": settings.database_url,
         "RESCORE_RELEASE_URL": settings.release_url,
+        "RESCORE_OWNER_URL": settings.owner_url,
         "RESCORE_CONNECTION_HARBOUR": settings.connection_url("harbour"),
     }
 
@@ -51,7 +52,8 @@ def test_pins_are_made_and_rolled_back_with_who_when_why_and_what_they_replace(h
 
 
 def test_one_score_is_reproduced_by_its_key(harbour, command):
-    command("score", "tides", "--start", "2024-02-01T00:00Z", "--end", "2024-02-02T00:00Z")
+    code, _, wrong = command("score", "tides", "--start", "2024-02-01T00:00Z", "--end", "2024-02-02T00:00Z")
+    assert code == 0, wrong
     code, said, _ = command("reproduce", "--model", "tides", "--key", "gauge=lock,reading=750", "--json")
     [row] = json.loads(said)
     assert (code, row["verdict"]) == (0, "identical")

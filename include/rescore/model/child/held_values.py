@@ -222,7 +222,8 @@ def _gather_file(node: dict[str, Any], held: Held, archive: zipfile.ZipFile) -> 
     elif node["file"].endswith(".npz"):
         from scipy.sparse import load_npz
 
-        matrix = load_npz(io.BytesIO(content)).tocoo()
+        matrix: Any = load_npz(io.BytesIO(content))
+        matrix = matrix.tocoo()
         held.lengths.update(int(one) for one in matrix.shape)
         _add_numbers(held, matrix.data.astype(np.float64), matrix.coords[0].astype(np.int64))
     else:

@@ -212,8 +212,8 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
         for which, row, weight in hits.rows_of(at):
             links.append(np.column_stack([vector[which], row, which]))
             weights.append(weight)
-    for index, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
-        found.setdefault(index, f"it holds values that stand together in {count:,} of the rows")
+    for linked, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
+        found.setdefault(linked, f"it holds values that stand together in {count:,} of the rows")
     return found
 
 
