@@ -117,9 +117,13 @@ def context(server: LocalPostgres, url: str, home: Path) -> pipeline.Context:
 
 @dataclass
 class Rivals:
-    """A weak pinned package and a strong one that waits."""
+    """A weak pinned package and a strong one that waits.
+
+    ``url`` is the superuser's, who alone can switch off what guards the store.
+    """
 
     ctx: pipeline.Context
+    url: str
 
     @property
     def champion(self) -> Package:
@@ -134,7 +138,7 @@ class Rivals:
         return {"start": self.day(first).start, "end": self.day(last).start, "as_of": self.day(last).start}
 
     def execute(self, statement: str) -> None:
-        connection = psycopg2.connect(self.ctx.settings.owner_url)
+        connection = psycopg2.connect(self.url)
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
         connection.close()

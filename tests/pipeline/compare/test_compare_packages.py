@@ -29,7 +29,7 @@ def prepared(trained_harbour, postgres_server, tmp_path_factory):
     """A weak package that is pinned and has published two days, and a strong one trained later."""
     home = tmp_path_factory.mktemp("rivals")
     url = postgres_server.create_database("rivals", template=trained_harbour[0])
-    rivals = Rivals(context(postgres_server, url, home))
+    rivals = Rivals(context(postgres_server, url, home), url)
     train(rivals.ctx, rivals.day(30).start, weak=True)
     pipeline.pin(rivals.ctx, NAME, WEAK, who="tester", why="first")
     for number in (30, 31):
@@ -45,7 +45,7 @@ def compared(prepared, postgres_server):
     template, home = prepared
     url = postgres_server.create_database("rivals_compared", template=template)
     ctx = context(postgres_server, url, home)
-    yield pipeline.compare_packages(ctx, NAME, STRONG), Rivals(ctx)
+    yield pipeline.compare_packages(ctx, NAME, STRONG), Rivals(ctx, url)
     ctx.store.close()
 
 
@@ -55,7 +55,7 @@ def rivals(prepared, postgres_server, tmp_path):
     shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("cache", "scratch"))
     name = f"rivals_{uuid.uuid4().hex[:12]}"
     url = postgres_server.create_database(name, template=template)
-    made = Rivals(context(postgres_server, url, tmp_path / "home"))
+    made = Rivals(context(postgres_server, url, tmp_path / "home"), url)
     yield made
     made.ctx.store.close()
     postgres_server.drop_database(name)
