@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rescore import pipeline
+from rescore.local import LocalPostgres
 from rescore.store import DueInterval
 from tests.shared.bank import MODEL, Bank, open_bank
 
@@ -17,9 +18,9 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def fresh(database_url: str, tmp_path: Path, seed: int) -> Iterator[Bank]:
+def fresh(postgres_server: LocalPostgres, database_url: str, tmp_path: Path, seed: int) -> Iterator[Bank]:
     """A bank with a pinned package, where nothing was scored."""
-    made = open_bank(database_url, tmp_path, seed)
+    made = open_bank(postgres_server, database_url, tmp_path, seed)
     yield made
     made.ctx.store.close()
 

@@ -12,6 +12,7 @@ import pytest
 from rescore import cli, pipeline
 from rescore.errors import UnknownModelError
 from rescore.interval import Interval
+from rescore.local import LocalPostgres
 from rescore.sha256 import bytes_sha256
 from rescore.store import DueInterval
 from tests.shared.bank import MODEL, Bank, day, open_bank
@@ -20,9 +21,9 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def fresh(database_url: str, tmp_path: Path, seed: int) -> Iterator[Bank]:
+def fresh(postgres_server: LocalPostgres, database_url: str, tmp_path: Path, seed: int) -> Iterator[Bank]:
     """Days 40 to 42 scored, nothing measured."""
-    made = open_bank(database_url, tmp_path, seed)
+    made = open_bank(postgres_server, database_url, tmp_path, seed)
     for number in (40, 41, 42):
         made.publish(number)
     yield made
