@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ from rescore.model.wheel import build_wheel, unpack
 from rescore.performance import point_metrics
 from rescore.sha256 import bytes_sha256
 from tests.model.parcels import Trained, table
+from tests.shared.waiting import until
 
 LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z"}
 PROFILE = b'{"reference": "of drift"}'
@@ -228,23 +230,31 @@ def test_the_first_dead_child_ends_the_others_and_so_does_who_takes_no_more(
     monkeypatch.setattr(package_module, "_LEAF_ROWS", 1_000)
     flowing = package.scored(rows, processes=2)
     next(flowing)
-    first, second = scoring_children(package)
+    first, second = two_scoring_children(package)
     first.kill()
     with pytest.raises(ModelError, match="was ended by signal 9"):
         list(flowing)
     assert not second.is_running()
     flowing = package.scored(rows, processes=2)
     next(flowing)
-    children = scoring_children(package)
-    assert len(children) == 2
+    children = two_scoring_children(package)
     flowing.close()
     assert not any(child.is_running() for child in children)
     assert list(package.scratch.glob("package-*")) == []
 
 
-def scoring_children(package: Package) -> list[psutil.Process]:
-    """By their name: a forked child has the command line of what it was forked from."""
-    return [child for child in psutil.Process().children(recursive=True) if child.name() == package.name[:15]]
+def two_scoring_children(package: Package) -> list[psutil.Process]:
+    """The processes that work in the package's private folder, once both do; fresh or forked."""
+
+    def working() -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if Path(process.cwd()).is_relative_to(package.scratch):
+                    found.append(process)
+        return found if len(found) == 2 else []
+
+    return until(working, "two children at work")
 
 
 def source_without(table: pa.Table, positions: list[int]) -> pa.Table:
