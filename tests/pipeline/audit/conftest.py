@@ -27,7 +27,7 @@ def trained_harbour(
     scored = tmp_path_factory.mktemp("audited")
     shutil.copytree(home / "archive", scored / "archive")
     url = postgres_server.create_database("harbour_audited", template=template)
-    ctx = harbour_context(url, scored)
+    ctx = harbour_context(postgres_server, url, scored)
     pipeline.score_interval(ctx, "tides", Interval(START, START + timedelta(days=1)))
     ctx.store.close()
     return "harbour_audited", scored

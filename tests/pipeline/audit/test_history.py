@@ -21,6 +21,7 @@ from rescore.digest import table_digest
 from rescore.errors import ParameterError, SettingsError, SignatureError, StoreError
 from rescore.pipeline.reproduce.score_again import Frozen, derived
 from rescore.source import Freezer
+from rescore.store import Store
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest
 from rescore.store.audit.tables import CHAINED
 from rescore.store.binary_copy import copy_in
@@ -53,7 +54,7 @@ def rewrite(harbour: Harbour, run_id: str, scratch: Path) -> None:
     ).scores
     assert scores != stored
     made = table_digest(scores)
-    with ctx.store.database.transaction() as connection:
+    with Store(harbour.url) as unbound, unbound.database.transaction() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text("DELETE FROM rescore.scores_tides WHERE run_id = :run"), {"run": run_id})
         copy_in(
