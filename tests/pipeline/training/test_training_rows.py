@@ -23,11 +23,12 @@ def suite():
 
 
 @pytest.fixture
-def readings(untrained):
-    """The context, and a way to change its source."""
+def readings(untrained, postgres_server):
+    """The context, and a way to change its source, which its own login only reads."""
 
     def execute(statement, *values):
-        url = untrained.source_url(untrained.model(MODEL))
+        database = untrained.settings.database_url.rpartition("/")[2]
+        url = postgres_server.url(database)
         with psycopg2.connect(url) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
         connection.close()

@@ -122,7 +122,7 @@ def score_layout(connection: Connection, model: str) -> ScoreLayout:
             f"model {model!r} has no score table",
             where=where_of(connection, "model"),
             expected=f"one of: {', '.join(_names(connection)) or '(none yet)'}",
-            fix=f"make its tables as their owner (RESCORE_OWNER_URL): rescore store register {model}",
+            fix=f"make its tables as their owner (RESCORE_OWNER_URL): `rescore store register {model}`",
         )
     return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
 

@@ -49,7 +49,7 @@ BEGIN
     RETURN NULL;
   ELSIF NOT EXISTS (SELECT FROM {store}.model WHERE name = r.model) THEN
     PERFORM {store}.refuse('RS004', format('model %L has no score table', r.model),
-      jsonb_build_object('where', {store}.where_is(r)), 'make its tables as their owner: rescore store register');
+      jsonb_build_object('where', {store}.where_is(r)), 'make its tables as their owner: `rescore store register`');
   END IF;
   IF r.interval_end > r.interval_start + interval '240 months' THEN
     PERFORM {store}.refuse('RS000', format('the interval of run %s spans more than 240 months', of_run),
