@@ -122,7 +122,7 @@ def _numeric(matrix: Any, rows: Integers) -> Iterator[tuple[Floats, Integers]]:
         for name in matrix.columns:
             series = matrix[name]
             if str(series.dtype).startswith("datetime"):
-                moments = series.to_numpy(dtype="M8[us]", na_value=np.datetime64("NaT"))
+                moments = series.to_numpy(dtype="M8[us]", na_value=np.datetime64("NaT", "us"))
                 unknown = np.isnat(moments)
                 yield np.where(unknown, np.nan, moments.astype(np.int64).astype(np.float64)), rows
             elif series.dtype.kind in "biuf":
