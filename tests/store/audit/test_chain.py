@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from rescore.errors import ParameterError
+from rescore.errors import ParameterError, StoreError
 from rescore.store import ChainEntry, ChainHead, Store
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest, walk
 from rescore.store.audit.tables import CHAINED
@@ -175,7 +175,7 @@ def test_nobody_but_the_triggers_appends(store: Store) -> None:
         "DELETE FROM rescore.chain",
         "TRUNCATE rescore.chain",
     ):
-        with pytest.raises(Exception, match="append-only"), store.database.transaction() as connection:
+        with pytest.raises(StoreError, match="append-only"), store.database.transaction() as connection:
             connection.execute(text(statement))
 
 
