@@ -20,18 +20,24 @@ from rescore.cli import main
 from rescore.digest import table_digest
 from rescore.errors import ParameterError, SettingsError, SignatureError, StoreError
 from rescore.pipeline.reproduce.score_again import Frozen, derived
+from rescore.sha256 import Sha256, bytes_sha256
 from rescore.source import Freezer
 from rescore.store import Store
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest
 from rescore.store.audit.tables import CHAINED
 from rescore.store.binary_copy import copy_in
 from rescore.store.database import store_table
-from rescore.store.runs.states import binding
 from tests.shared.harbour import Harbour
 
 
 def findings(ctx: pipeline.Context, *heads: str, **how: Any) -> list[str]:
     return [str(finding) for finding in pipeline.verify_history(ctx, heads, **how).findings]
+
+
+def binding(input_digest: str, package_sha256: str, score_digest: str, rows: int) -> Sha256:
+    """What ``binding_of`` in the database says, as whoever rewrites it would work it out."""
+    parts = ("rescore binding 1", input_digest, package_sha256, score_digest, rows)
+    return bytes_sha256("\n".join(str(part) for part in parts).encode())
 
 
 def rewrite(harbour: Harbour, run_id: str, scratch: Path) -> None:
