@@ -19,6 +19,7 @@ from airflow.triggers.base import BaseTrigger
 from rescore.errors import SpecError
 from rescore_airflow.dags import (
     check_model_folders,
+    maintain_dag,
     monitor_dag,
     publish_dag,
     reproduce_dag,
@@ -31,7 +32,7 @@ from rescore_airflow.operators.readiness_trigger import ReadinessTrigger
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["score", "train", "monitor", "publish", "reproduce"])
+@pytest.fixture(params=["score", "train", "monitor", "publish", "reproduce", "maintain"])
 def dag(request: pytest.FixtureRequest, models: Path) -> DAG:
     return {
         "score": lambda: score_dag("tides"),
@@ -39,6 +40,7 @@ def dag(request: pytest.FixtureRequest, models: Path) -> DAG:
         "monitor": lambda: monitor_dag("tides"),
         "publish": lambda: publish_dag("tides"),
         "reproduce": reproduce_dag,
+        "maintain": maintain_dag,
     }[request.param]()
 
 
@@ -218,7 +220,7 @@ def test_a_broken_model_folder_takes_only_its_own_dags_down(
     bag = DagBag(CHECKOUT / "dags", safe_mode=True)
 
     of_tides = {f"{kind}_tides" for kind in ("score", "train", "monitor", "publish")}
-    assert {dag for dag in bag.dags if not dag.endswith("_surge")} == of_tides | {"reproduce"}
+    assert {dag for dag in bag.dags if not dag.endswith("_surge")} == of_tides | {"maintain", "reproduce"}
     assert list(bag.import_errors) == [str(CHECKOUT / "dags" / "model_folders.py")]
     message = next(iter(bag.import_errors.values()))
     assert str(folder / "ebb") in message
@@ -277,7 +279,7 @@ def test_reading_the_dag_files_loads_nothing_heavy(models: Path) -> None:
     parsed = json.loads(done.stdout.splitlines()[-1])
     kinds = ("monitor", "publish", "score", "train")
     assert parsed["dags"] == sorted(
-        ["reproduce", *(f"{k}_{m}" for k in kinds for m in ("ebb", "surge", "tides"))]
+        ["maintain", "reproduce", *(f"{k}_{m}" for k in kinds for m in ("ebb", "surge", "tides"))]
     )
     heavy = {
         *("pandas", "numpy", "pyarrow", "scipy", "sklearn", "skops", "great_expectations", "altair"),

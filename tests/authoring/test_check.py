@@ -217,12 +217,3 @@ def test_a_class_that_the_last_intervals_lack_fails_nothing(job):
     checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
     assert checks["fit"].status == "skipped"
     assert [one for one in checks.values() if one.status == "failed"] == []
-
-
-def test_what_is_declared_in_vain_is_said(job):
-    ctx, folder, _ = job
-    assert "retention" not in {one.name for one in authoring.check_declaration(folder)}
-    with (folder.path / "model.yaml").open("a") as file:
-        file.write("\nretention: {frozen_inputs: 30d}\n")
-    [found] = [one for one in authoring.check_declaration(ctx.model("job")) if one.name == "retention"]
-    assert found.status == "warning" and "nothing acts on it yet" in found.what

@@ -26,6 +26,7 @@ from rescore.cli import (
     performance,
     publishing,
     reproduce,
+    retention,
     scoring,
     stack,
     store,
@@ -55,6 +56,7 @@ app.add_typer(packages.app, name="packages", rich_help_panel="Keep")
 app.add_typer(environments.app, name="env", rich_help_panel="Keep")
 app.add_typer(store.app, name="store", rich_help_panel="Keep")
 app.add_typer(audit.app, name="audit", rich_help_panel="Keep")
+app.add_typer(retention.app, name="retention", rich_help_panel="Keep")
 
 
 def _print_version(wanted: bool) -> None:

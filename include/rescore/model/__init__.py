@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from rescore.model.package import (
         Package,
+        environment_of,
         open_package,
     )
     from rescore.model.runtime.environment import (
@@ -78,6 +79,7 @@ __all__ = [
     "build_package",
     "changes",
     "differences",
+    "environment_of",
     "find_saved",
     "next_version",
     "numeric_environment",
@@ -99,7 +101,7 @@ __getattr__ = lazy_names(
         "environment": ["differences", "numeric_environment"],
         "manifest": ["FORMAT"],
         "manifest_changes": ["changes"],
-        "package": ["Package", "open_package"],
+        "package": ["Package", "environment_of", "open_package"],
         "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],

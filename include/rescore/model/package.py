@@ -31,7 +31,7 @@ from rescore.sha256 import Sha256, bytes_sha256
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Package", "open_package"]
+__all__ = ["Package", "environment_of", "open_package"]
 
 #: Rows of one leaf of a content digest; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
@@ -363,6 +363,23 @@ def open_package(
         fix="install what the package's requirements.txt lists, or train the model anew here",
         data={"different": different},
     )
+
+
+def environment_of(path: Path, environments: Path) -> Path:
+    """The folder of a package's own environment, built or not.
+
+    Parameters
+    ----------
+    path : Path
+        The wheel.
+    environments : Path
+        The folder of all environments.
+    """
+    wheel = path.read_bytes()
+    manifest = _manifest(wheel, path)
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        [lock] = [name for name in archive.namelist() if name.endswith(f"/{DATA}/requirements.txt")]
+        return own_environment(manifest, archive.read(lock), environments).root
 
 
 def _manifest(wheel: bytes, path: Path) -> dict[str, Any]:

@@ -80,6 +80,10 @@ if TYPE_CHECKING:
         TrainingReproduction,
         retrain_package,
     )
+    from rescore.pipeline.retention.sweep import (
+        Swept,
+        sweep,
+    )
     from rescore.pipeline.scoring.backfill import (
         Backfilled,
         backfill,
@@ -150,6 +154,7 @@ __all__ = [
     "Retrained",
     "Retraining",
     "ScoreReproduction",
+    "Swept",
     "TrainedPackage",
     "TrainingReproduction",
     "adopt_model",
@@ -193,6 +198,7 @@ __all__ = [
     "score_run",
     "sign_package",
     "status_rows",
+    "sweep",
     "train_model",
     "train_package",
     "train_snapshot",
@@ -236,6 +242,7 @@ __getattr__ = lazy_names(
             "reproduce_score",
         ],
         "reproduce.trainings": ["TrainingReproduction", "retrain_package"],
+        "retention.sweep": ["Swept", "sweep"],
         "scoring.backfill": ["Backfilled", "backfill", "without_scores"],
         "scoring.publishing": ["Published", "publish_run", "release_run"],
         "scoring.readiness": ["is_ready"],

@@ -31,6 +31,8 @@ from rescore.store.report_records import (
     StoredReproduction,
     WeekPerformance,
 )
+from rescore.store.retention.deletions import Deletion
+from rescore.store.retention.holds import LegalHold
 from rescore.store.runs.overview import Outcome, Reach
 from rescore.store.store import Store
 from rescore.store.timetables import DeclaredTimetable, DueInterval
@@ -42,11 +44,13 @@ __all__ = [
     "ChainEntry",
     "ChainHead",
     "DeclaredTimetable",
+    "Deletion",
     "DueInterval",
     "ExtractedRun",
     "Finding",
     "IntervalDrift",
     "IntervalRun",
+    "LegalHold",
     "ModelStatus",
     "Outcome",
     "Package",

@@ -16,6 +16,7 @@ import hashlib
 import os
 import posixpath
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -135,6 +136,55 @@ class Archive:
             with suppress(DigestMismatchError):
                 return self._get(found, Sha256(sha256))
         return self._get(last, Sha256(sha256))
+
+    def inputs(self) -> dict[str, int]:
+        """Every frozen table in the archive: its content digest and the bytes of its files."""
+        root = posixpath.join(self._root, "inputs")
+        found: dict[str, int] = {}
+        with self._reaching():
+            self._fs.invalidate_cache()
+            files = self._fs.find(root, detail=True) if self._fs.exists(root) else {}
+        for name, about in files.items():
+            if str(name).endswith(".parquet"):
+                digest = f"sha256:{posixpath.basename(posixpath.dirname(str(name)))}"
+                found[digest] = found.get(digest, 0) + int(about["size"])
+        return found
+
+    def delete_input(self, digest: str) -> int:
+        """Delete every file of a frozen table, and what is cached of it here; again is nothing.
+
+        Returns
+        -------
+        int
+            How many bytes the archive's files had.
+        """
+        folder = posixpath.join(self._root, "inputs", *_folders(digest))
+        size = 0
+        with self._reaching():
+            self._fs.invalidate_cache()
+            if self._fs.exists(folder):
+                files = self._fs.ls(folder, detail=True)
+                size = sum(int(about["size"]) for about in files)
+                self._fs.rm(folder, recursive=True)
+                for about in files:
+                    self._forget(str(about["name"]))
+        return size
+
+    def _forget(self, found: str) -> None:
+        """Delete what is kept here of a remote archive's frozen table."""
+        if not self._local and found.endswith(".parquet"):
+            shutil.rmtree(self._cache.joinpath(*_folders(_named(found))), ignore_errors=True)
+
+    def outlived(self) -> list[Path]:
+        """Folders of what was kept here of a remote archive, and is no longer in it."""
+        if self._local or not self._cache.is_dir():
+            return []
+        with self._reaching():
+            self._fs.invalidate_cache()
+            files = [str(name) for name in self._fs.find(self._root)] if self._fs.exists(self._root) else []
+        there = {posixpath.basename(name).removesuffix(".parquet") for name in files}
+        there |= {posixpath.basename(posixpath.dirname(name)) for name in files}
+        return sorted(one for one in self._cache.glob("[0-9a-f][0-9a-f]/*") if one.name not in there)
 
     def _put(self, path: Path, name: str) -> str:
         target = posixpath.join(self._root, name)

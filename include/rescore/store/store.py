@@ -13,6 +13,8 @@ from rescore.store.packages.registry import Packages, Pins
 from rescore.store.packages.retrainings import Retrainings
 from rescore.store.packages.signatures import Signatures
 from rescore.store.packages.snapshots import Snapshots
+from rescore.store.retention.deletions import Deletions
+from rescore.store.retention.holds import Holds
 from rescore.store.runs.excluded import Excluded
 from rescore.store.runs.history import History
 from rescore.store.runs.overview import Overview
@@ -69,12 +71,14 @@ class Store:
         What happened, entry by entry, so that a change of it shows.
     overview : Overview
         Many models at once.
+    deletions, holds : Deletions, Holds
+        What was deleted, and what must not be.
 
     Examples
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0009'
+    '0010'
     """
 
     def __init__(
@@ -107,6 +111,8 @@ class Store:
         self.history = History(self.database)
         self.chain = Chain(self.database)
         self.overview = Overview(self.database)
+        self.deletions = Deletions(self.database, self._as_person)
+        self.holds = Holds(self.database, self._as_person)
 
     def __repr__(self) -> str:
         return f"Store({self.database.where!r}, {self.database.store_schema!r})"

@@ -1,4 +1,5 @@
-"""The DAGs: ``score_``, ``train_``, ``monitor_`` and ``publish_<model>`` for every folder; ``reproduce``.
+"""The DAGs: ``score_``, ``train_``, ``monitor_`` and ``publish_<model>`` for every folder; ``reproduce`` and
+``maintain``.
 
 A file in ``dags/`` names the builders it wants; each has a file of its own here. Building a DAG reads
 ``model.yaml`` and nothing else; what a task needs is imported inside the task. Tasks hand on ids and
@@ -6,6 +7,7 @@ digests, never data.
 """
 
 from rescore_airflow.dags.every_model import check_model_folders, every_model
+from rescore_airflow.dags.maintain import maintain_dag
 from rescore_airflow.dags.monitor import monitor_dag
 from rescore_airflow.dags.publish import publish_dag
 from rescore_airflow.dags.reproduce import reproduce_dag
@@ -15,6 +17,7 @@ from rescore_airflow.dags.train import train_dag
 __all__ = [
     "check_model_folders",
     "every_model",
+    "maintain_dag",
     "monitor_dag",
     "publish_dag",
     "reproduce_dag",

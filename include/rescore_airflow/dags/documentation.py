@@ -55,6 +55,12 @@ APPROVAL = """\
 Gets the approval that the model declares. If it waits, answer under **Required Actions**; without an
 answer within `airflow.answer_within` the package stays a challenger."""
 PIN = "Makes the package the one that scoring uses; who approved it, when and why is stored."
+DELETE = """\
+Deletes what is past its time and not needed; each deletion is a row of `rescore.deletion`. **Failed?** Clear
+it: it goes on where it stopped."""
+ANCHOR = """\
+Keeps the head of the history in `RESCORE_ANCHORS`; skipped if that is not set. **Failed?** Another head
+of the same number is kept there: run `rescore audit verify`, somebody has rewritten history."""
 CHOOSE = "Chooses the published runs that the Params name, or a sample."
 REPRODUCE_ONE = "Derives one run again. **Failed?** The log ends with the first difference."
 
@@ -72,6 +78,19 @@ numeric environment), `differs` or `not_rederivable`.
 ### Triage
 A failed task is a run that is not identical; its log ends with what differs. Until it is explained,
 its scores do not stand up."""
+MAINTAIN = """\
+### Purpose
+Keep the store as the models declare under `retention`, and the history's head outside of it.
+
+### Inputs
+`retention` of every model folder; pins, publications, comparisons and legal holds.
+
+### Outputs
+Rows of `rescore.deletion`: what was deleted, how much, by which rule. A file in `RESCORE_ANCHORS`.
+
+### Triage
+`rescore retention run --dry-run` says what would go. What has to stay gets a legal hold:
+`rescore retention hold MODEL --reason WHY`. Clearing a failed task is always safe."""
 
 
 def score(spec: ModelSpec) -> str:

@@ -22,10 +22,6 @@ def check_declaration(folder: ModelFolder) -> list[CheckResult]:
     if not spec.source.known_by.reproducible_from_source:
         what = "known_by: none: its history can't be extracted again; the leakage test can't look at it"
         results.append(CheckResult("history", "warning", what, "give the source a recorded_at"))
-    if "retention" in spec.model_fields_set:
-        what = "retention is declared, but nothing acts on it yet: all rows and scores are kept"
-        fix = "delete what has to go yourself, or leave the key out"
-        results.append(CheckResult("retention", "warning", what, fix))
     undecided = {
         path.name: len(re.findall(r"\bDECIDE\b", read_text(path)))
         for path in sorted(folder.path.rglob("*"))

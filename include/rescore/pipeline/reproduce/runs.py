@@ -115,6 +115,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     """
     run = ctx.store.runs.scored(run_id)
     stored = ctx.store.scores.of_run(run_id)
+    deleted = ctx.store.deletions.last_of([run_id]).get(run_id)
     note = ""
     again: Derived | str
     try:
@@ -122,7 +123,12 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
             again, note = derived(ctx, run, frozen, stored.schema), frozen.note
     except (IntegrityError, NotFoundError, ModelError) as error:
         again = str(error)
-    done = _concluded(run, stored, again, note)
+    if deleted is not None and run.rows_quarantined + run.rows_rejected:
+        again = "which of the frozen rows had no score was deleted with them"
+    if deleted is not None:
+        done = _without_rows(run, again, f"its rows in the score table were {deleted}")
+    else:
+        done = _concluded(run, stored, again, note)
     ctx.store.reports.record_reproduction(run_id, done.verdict, done.to_dict())
     return done
 
@@ -198,6 +204,28 @@ def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str
         ulps=distance,
         reason="; ".join(part for part in (reason, note) if part),
         differences=tuple(differences(stored, again.scores)),
+    )
+
+
+def _without_rows(run: ScoredRun, again: Derived | str, deleted: str) -> Reproduction:
+    """What can be said of a run whose stored scores retention took: the recorded digest, derived again."""
+    digest = None if isinstance(again, str) else str(table_digest(again.scores).root)
+    same = digest == run.score_digest
+    verdict: Verdict = "not_rederivable" if digest is None else "identical" if same else "differs"
+    said = str(again) if isinstance(again, str) else ""
+    if digest is not None:
+        said = f"the scores derived again {'have' if same else 'do not have'} the digest that was recorded"
+    return Reproduction(
+        run_id=run.run_id,
+        model=run.model,
+        interval=str(run.interval),
+        rows=run.rows_scored,
+        verdict=verdict,
+        recorded_digest=run.score_digest,
+        stored_digest=None,
+        rederived_digest=digest,
+        reason=f"{deleted}; {said}",
+        environment={} if isinstance(again, str) else again.environment,
     )
 
 

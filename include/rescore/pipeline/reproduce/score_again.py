@@ -30,6 +30,7 @@ from rescore.store import ScoredRun
 
 __all__ = ["Derived", "Difference", "Frozen", "derived", "differences", "frozen_rows", "largest_distance"]
 
+_GONE = "the frozen input is gone"
 #: How many differing rows a reproduction keeps.
 MAX_DIFFERENCES = 10
 
@@ -94,14 +95,16 @@ def frozen_rows(ctx: Context, run: ScoredRun) -> Iterator[Frozen]:
 
 
 def _from_source(
-    ctx: Context, run: ScoredRun, path: Path, excluded: list[int], gone: NotFoundError
+    ctx: Context, run: ScoredRun, path: Path, excluded: list[int], missing: NotFoundError
 ) -> Frozen:
     as_of = run.as_of.isoformat()
+    deleted = ctx.store.deletions.last_of([run.input_digest])
+    gone = f"the frozen input is gone: {deleted[run.input_digest]}" if run.input_digest in deleted else _GONE
     try:
         folder = ctx.model(run.model)
         if not folder.spec.source.known_by.reproducible_from_source:
             raise NotFoundError(
-                f"the frozen input is gone, and the source of {run.model} keeps no history (known_by: none)",
+                f"{gone}, and the source of {run.model} keeps no history (known_by: none)",
                 where=f"{run.input_digest}, as of {as_of}",
             )
         again = source.extract(ctx.source_url(folder), folder, run.interval, run.as_of, path)
@@ -109,8 +112,8 @@ def _from_source(
         if error.retryable:
             raise
         raise NotFoundError(
-            f"the frozen input is gone, and the source can't give its rows again: {error.what}",
-            where=f"{gone.where or run.input_digest}; the source as of {as_of}",
+            f"{gone}, and the source can't give its rows again: {error.what}",
+            where=f"{missing.where or run.input_digest}; the source as of {as_of}",
         ) from error
     if again.digest.root != run.input_digest:
         query = (
@@ -125,13 +128,13 @@ def _from_source(
                 examples=[f"got {again.digest.root}"],
             )
         raise DigestMismatchError(
-            f"the frozen input is gone, and the source was rewritten: as of {as_of} it gives "
+            f"{gone}, and the source was rewritten: as of {as_of} it gives "
             f"{again.rows:,} rows, and they are not the {run.rows_extracted:,} that were scored{query}",
             where=f"{run.model} {run.interval}",
             expected=run.input_digest,
             examples=[f"got {again.digest.root}"],
         )
-    note = f"the frozen input is gone; the source as known at {as_of} gives the very rows that were scored"
+    note = f"{gone}; the source as known at {as_of} gives the very rows that were scored"
     return Frozen(path, source.read_frozen(path, again.digest.root), excluded, note)
 
 

@@ -10,6 +10,7 @@ from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, store_table
 from rescore.store.runs.scores import stored_digest
 from rescore.store.schema.models import has_tables, score_layout
+from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.tables import run as run_table
 
 __all__ = ["compare_scores"]
@@ -28,6 +29,7 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
         run_table.c.run_id, run_table.c.model, run_table.c.state, run_table.c.score_digest
     ).order_by(run_table.c.model, run_table.c.claimed_at)
     runs = {row.run_id: row for row in connection.execute(query)}
+    deleted = set(connection.execute(select(deletion_table.c.subject)).scalars())
     compared = 0
     for model in sorted({row.model for row in runs.values()}):
         if not has_tables(connection, model):
@@ -38,7 +40,7 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
             store_table(connection, table)
         )
         for run_id, rows in run_sql(connection, counted):
-            if run_id not in runs or runs[run_id].score_digest is None:
+            if run_id not in runs or runs[run_id].score_digest is None or run_id in deleted:
                 found.append(
                     Finding(
                         "scores that no run was bound to",
@@ -48,6 +50,8 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
                     )
                 )
         for row in (row for row in runs.values() if row.model == model and row.score_digest is not None):
+            if row.run_id in deleted:
+                continue
             compared += 1
             bound = TableDigest.from_dict(row.score_digest)
             stored = stored_digest(connection, layout.as_digested(bound.columns), row.run_id, None)

@@ -31,6 +31,9 @@ CHAINED: Mapping[str, tuple[str, ...]] = {
     "publication": ("sequence",),
     "performance": ("performance_id",),
     "reproduction": ("reproduction_id",),
+    "deletion": ("deletion_id",),
+    "legal_hold": ("hold_id",),
+    "hold_lifted": ("hold_id",),
 }
 #: Their rows change on their way to a publication; rows of all others never do.
 _CHANGING = {"run", "validation", "drift"}

@@ -162,6 +162,12 @@ class Runs:
         with self._database.transaction() as connection:
             return read_runs(connection, query.order_by(run_table.c.claimed_at.desc()).limit(limit))
 
+    def of_model(self, model: str) -> list[Run]:
+        """All runs of a model, oldest first."""
+        query = select(run_table).where(run_table.c.model == model).order_by(run_table.c.claimed_at)
+        with self._database.transaction() as connection:
+            return read_runs(connection, query)
+
     def published(
         self,
         model: str,

@@ -38,7 +38,15 @@ RUN_FUNCTIONS = (
     "declare_timetable",
 )
 #: What is done in a person's name.
-RELEASE_FUNCTIONS = ("release", "add_pin", "add_signature")
+RELEASE_FUNCTIONS = (
+    "release",
+    "add_pin",
+    "add_signature",
+    "note_deletion",
+    "delete_rows",
+    "place_hold",
+    "lift_hold",
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class Roles:
         consumer : str
             May read the views of the consumers' schema, and nothing else.
         release : str
-            May do what ``run`` may, publish what is held or was stopped, pin and sign. Give it to people.
+            May do what ``run`` may, publish what is held or was stopped, pin, sign, delete what retention
+            declares, place and lift legal holds. Give it to people.
         source_schemas : sequence of str
             Schemas that ``extract`` may read.
 

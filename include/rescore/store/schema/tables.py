@@ -40,6 +40,7 @@ __all__ = [
     "due",
     "metadata",
     "model",
+    "moment",
     "package",
     "performance",
     "pin",
@@ -62,7 +63,8 @@ __all__ = [
 metadata = MetaData(schema=SCHEMA)
 
 
-def _moment(name: str, *, default: bool = False) -> Column[object]:
+def moment(name: str, *, default: bool = False) -> Column[object]:
+    """A column of a moment, by default the clock's when the row is written."""
     return Column(
         name,
         DateTime(timezone=True),
@@ -72,7 +74,7 @@ def _moment(name: str, *, default: bool = False) -> Column[object]:
 
 
 def _interval() -> list[Column[object]]:
-    return [_moment("interval_start"), _moment("interval_end")]
+    return [moment("interval_start"), moment("interval_end")]
 
 
 def _of_run() -> Column[object]:
@@ -87,7 +89,7 @@ model = Table(
     Column("event_time", Text, nullable=False),
     Column("labelled", Boolean, nullable=False),
     Column("views_format", Integer, nullable=False),
-    _moment("created_at", default=True),
+    moment("created_at", default=True),
 )
 
 snapshot = Table(
@@ -98,11 +100,11 @@ snapshot = Table(
     Column("kind", Text, nullable=False),
     Column("digest", Text, nullable=False),
     *_interval(),
-    _moment("as_of"),
+    moment("as_of"),
     Column("rows", BigInteger, nullable=False),
     Column("uri", Text, nullable=False),
     Column("details", JSONB, nullable=False),
-    _moment("created_at", default=True),
+    moment("created_at", default=True),
     UniqueConstraint("model", "kind", "digest", "interval_start", "interval_end", "as_of"),
     Index("snapshot_digest_idx", "digest"),
 )
@@ -115,7 +117,7 @@ package = Table(
     Column("sha256", Text, nullable=False),
     Column("manifest", JSONB, nullable=False),
     Column("uri", Text, nullable=False),
-    _moment("created_at", default=True),
+    moment("created_at", default=True),
     UniqueConstraint("model", "sha256"),
     UniqueConstraint("model", "version", "sha256"),
 )
@@ -130,7 +132,7 @@ build = Table(
     Column("model", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("built", JSONB, nullable=False),
-    _moment("recorded_at", default=True),
+    moment("recorded_at", default=True),
     ForeignKeyConstraint(["model", "sha256"], _package_file),
     Index("build_package_idx", "model", "sha256"),
 )
@@ -145,7 +147,7 @@ pin = Table(
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("evidence", JSONB, nullable=False),
-    _moment("pinned_at", default=True),
+    moment("pinned_at", default=True),
     ForeignKeyConstraint(["model", "version", "sha256"], _package_reference),
     Index("pin_model_pin_id_idx", "model", "pin_id"),
 )
@@ -158,7 +160,7 @@ claim = Table(
     Column("interval_end", DateTime(timezone=True), primary_key=True),
     Column("fence", BigInteger, nullable=False),
     Column("run_id", UUID(as_uuid=False), nullable=False),
-    _moment("claimed_at", default=True),
+    moment("claimed_at", default=True),
 )
 
 run = Table(
@@ -167,10 +169,10 @@ run = Table(
     Column("run_id", UUID(as_uuid=False), primary_key=True),
     Column("model", Text, nullable=False),
     *_interval(),
-    _moment("as_of"),
+    moment("as_of"),
     Column("fence", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
-    _moment("claimed_at", default=True),
+    moment("claimed_at", default=True),
     Column("forked_from", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id")),
     Column("input_digest", Text),
     Column("input_uri", Text),
@@ -201,7 +203,7 @@ attempt = Table(
     Column("fence", BigInteger, primary_key=True, autoincrement=False),
     Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
     Column("begun_in", Text, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
     Index("attempt_run_id_idx", "run_id"),
 )
 
@@ -211,7 +213,7 @@ run_state = Table(
     Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("state", Text, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
 )
 
 staging = Table(
@@ -220,7 +222,7 @@ staging = Table(
     Column("table_name", Text, primary_key=True),
     Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
     Column("fence", BigInteger, nullable=False),
-    _moment("begun_at", default=True),
+    moment("begun_at", default=True),
     Index("staging_run_id_idx", "run_id"),
 )
 
@@ -229,9 +231,9 @@ timetable = Table(
     metadata,
     Column("model", Text, primary_key=True),
     Column("schedule", Text, nullable=False),
-    _moment("known_until"),
+    moment("known_until"),
     Column("ends", Boolean, nullable=False),
-    _moment("declared_at", default=True),
+    moment("declared_at", default=True),
 )
 
 due = Table(
@@ -240,7 +242,7 @@ due = Table(
     Column("model", Text, primary_key=True),
     Column("interval_start", DateTime(timezone=True), primary_key=True),
     Column("interval_end", DateTime(timezone=True), primary_key=True),
-    _moment("due_at"),
+    moment("due_at"),
 )
 
 publication = Table(
@@ -251,7 +253,7 @@ publication = Table(
     Column("model", Text, nullable=False),
     *_interval(),
     Column("fence", BigInteger, nullable=False),
-    _moment("published_at"),
+    moment("published_at"),
     Column("reason", Text),
     Column("released_by", Text),
     Index("publication_interval_idx", "model", "interval_start", "interval_end", "sequence", unique=True),
@@ -263,7 +265,7 @@ validation = Table(
     _of_run(),
     Column("success", Boolean, nullable=False),
     Column("report", JSONB, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
 )
 
 drift = Table(
@@ -273,7 +275,7 @@ drift = Table(
     Column("verdict", Text, nullable=False),
     Column("sentence", Text, nullable=False),
     Column("report", JSONB, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
 )
 
 performance = Table(
@@ -281,10 +283,10 @@ performance = Table(
     metadata,
     Column("performance_id", BigInteger, Identity(always=True), primary_key=True),
     Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
-    _moment("as_of"),
+    moment("as_of"),
     Column("label_coverage", Double),
     Column("metrics", JSONB, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
     Index("performance_run_id_idx", "run_id"),
 )
 
@@ -295,7 +297,7 @@ reproduction = Table(
     Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
     Column("verdict", Text, nullable=False),
     Column("details", JSONB, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
     Index("reproduction_run_id_idx", "run_id"),
 )
 
@@ -304,10 +306,10 @@ retraining = Table(
     metadata,
     Column("retraining_id", BigInteger, Identity(always=True), primary_key=True),
     Column("model", Text, nullable=False),
-    _moment("as_of"),
+    moment("as_of"),
     Column("reason", Text, nullable=False),
     Column("asked_by", Text, nullable=False),
-    _moment("asked_at", default=True),
+    moment("asked_at", default=True),
     Index("retraining_model_idx", "model", "as_of"),
 )
 
@@ -320,7 +322,7 @@ comparison = Table(
     Column("challenger_sha256", Text, nullable=False),
     Column("snapshot_digest", Text, nullable=False),
     Column("report", JSONB, nullable=False),
-    _moment("at", default=True),
+    moment("at", default=True),
     ForeignKeyConstraint(
         ["model", "champion_sha256"], [f"{SCHEMA}.package.model", f"{SCHEMA}.package.sha256"]
     ),
@@ -338,7 +340,7 @@ signature = Table(
     Column("sha256", Text, nullable=False),
     Column("bundle", JSONB, nullable=False),
     Column("who", Text, nullable=False),
-    _moment("signed_at", default=True),
+    moment("signed_at", default=True),
     ForeignKeyConstraint(["model", "sha256"], _package_file),
     Index("signature_package_idx", "model", "sha256"),
 )
@@ -362,7 +364,7 @@ current_publication = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("model", Text, nullable=False),
     *_interval(),
-    _moment("published_at"),
+    moment("published_at"),
     Column("package_version", Text),
     Column("verdict", Text),
     Column("reason", Text),

@@ -21,6 +21,10 @@ BEGIN
       jsonb_build_object('where', {store}.where_is(r),
         'expected', 'staged scores, their package and the rows extracted'),
       'it was stopped before scoring; score the interval again');
+  ELSIF EXISTS (SELECT FROM {store}.deletion WHERE subject = r.run_id::text) THEN
+    PERFORM {store}.refuse('RS000', format('the rows of run %s were deleted', r.run_id),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that has its scores'),
+      'score the interval again');
   END IF;
   SELECT sentence INTO outage FROM {store}.drift WHERE run_id = r.run_id AND verdict = 'outage';
   IF FOUND AND {store}.is_blank(reason) THEN

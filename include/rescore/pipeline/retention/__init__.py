@@ -1,0 +1,1 @@
+"""What retention deletes, and what keeps it from deleting."""

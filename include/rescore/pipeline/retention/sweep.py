@@ -1,0 +1,148 @@
+"""Delete what is due, one thing after the other; whoever begins again goes on where a crash stopped.
+
+A run's rows go in one transaction with the row that says so. A file goes before its row is written: after
+a crash in between, the next sweep finds it due, gone and not yet noted, and notes it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rescore import model
+from rescore.errors import NotFoundError
+from rescore.pipeline.context import Context, utc_now
+from rescore.pipeline.retention.facts import may_score, read_facts
+from rescore.pipeline.retention.rules import Due, due
+
+__all__ = ["Swept", "sweep"]
+
+_UNUSED = "nobody can score with a package that needs it"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One thing that was deleted, or would be: how many rows and bytes, and by which rule."""
+
+    model: str | None
+    what: str
+    subject: str
+    interval: str | None
+    rows: int | None
+    bytes: int | None
+    rule: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a script."""
+        return asdict(self)
+
+
+def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None = None) -> list[Swept]:
+    """Delete what the models' ``retention`` declares, and note each deletion.
+
+    Kept, whatever its age: what a current publication shows, the training rows of the pinned package and of
+    packages made after it, what an open comparison was measured on, inputs of runs that are under way,
+    held or wait for labels, inputs that the next training reads, and what a legal hold covers. Of models
+    without a folder nothing is deleted.
+
+    Parameters
+    ----------
+    ctx : Context
+        Models, store, archive.
+    who : str
+        Noted with each deletion.
+    dry_run : bool
+        Delete nothing; say what would be.
+    now : datetime, optional
+        Default: the clock's.
+
+    Returns
+    -------
+    list of Swept
+    """
+    now = now or utc_now()
+    done = []
+    for one in due(read_facts(ctx, now), now):
+        done.append(_shown(ctx, one) if dry_run else _delete(ctx, one, who))
+        ctx.progress(f"{one.model}: {one.what} {one.subject}, {one.rule}")
+    done += [_delete_folder(ctx, *folder, who=who, dry_run=dry_run) for folder in _unused(ctx)]
+    return done
+
+
+def _shown(ctx: Context, one: Due) -> Swept:
+    size = None
+    if one.what in ("frozen input", "training snapshot"):
+        size = ctx.archive.inputs().get(one.subject, 0)
+    return Swept(one.model, one.what, one.subject, str(one.interval), one.rows, size, one.rule)
+
+
+def _delete(ctx: Context, one: Due, who: str) -> Swept:
+    if one.what in ("frozen input", "training snapshot"):
+        rows, size = one.rows, ctx.archive.delete_input(one.subject)
+        ctx.store.deletions.record_file(
+            model=one.model,
+            what=one.what,
+            subject=one.subject,
+            rule=one.rule,
+            done_by=who,
+            rows=rows,
+            size=size,
+        )
+    else:
+        rows, size = ctx.store.deletions.delete_rows(one.subject, rule=one.rule, done_by=who), None
+    return Swept(one.model, one.what, one.subject, str(one.interval), rows, size, one.rule)
+
+
+def _unused(ctx: Context) -> Iterator[tuple[str, Path, str]]:
+    """Folders on this machine that nothing needs: copies of deleted tables, environments of packages."""
+    for folder in ctx.archive.outlived():
+        yield "cached file", folder, "a copy of what the archive no longer has"
+    if not ctx.environments.is_dir():
+        return
+    used = set(_used_environments(ctx))
+    for folder in sorted(ctx.environments.iterdir()):
+        if re.fullmatch(r"[0-9a-f]{64}", folder.name) and folder not in used:
+            yield "environment", folder, _UNUSED
+
+
+def _used_environments(ctx: Context) -> Iterator[Path]:
+    """Those of packages that score, may still be pinned, or can score a past run again."""
+    there, models = ctx.archive.inputs(), ctx.models()
+    for package in ctx.store.packages.all():
+        declared = package.model in models
+        scoring = not declared or package.sha256 in {
+            one.sha256 for one in may_score(ctx, ctx.model(package.model).spec)
+        }
+        runs = ctx.store.runs.of_model(package.model)
+        if scoring or any(run.package_sha256 == package.sha256 and run.input_digest in there for run in runs):
+            with suppress(NotFoundError):  # without its file nobody can score with it
+                yield model.environment_of(ctx.archive.get_package(package.sha256), ctx.environments)
+
+
+def _delete_folder(ctx: Context, what: str, folder: Path, rule: str, *, who: str, dry_run: bool) -> Swept:
+    size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+    if not dry_run:
+        _remove(folder)
+        ctx.store.deletions.record_file(
+            model=None,
+            what="environment" if what == "environment" else "cached file",
+            subject=str(folder),
+            rule=rule,
+            done_by=who,
+            size=size,
+        )
+    return Swept(None, what, str(folder), None, None, size, rule)
+
+
+def _remove(folder: Path) -> None:
+    # Renamed first: whoever looks for it finds it whole or not at all.
+    aside = folder.with_name(f".{folder.name}.deleted")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside)

@@ -1,0 +1,199 @@
+"""Retention deletes what is declared and nothing else; what is gone is said where it is missed."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rescore import pipeline
+from rescore.cli import main
+from rescore.errors import NotFoundError, StoreError
+from rescore.pipeline.retention import sweep as sweeping
+from rescore.store import Archive
+from tests.shared.bank import Bank, day
+
+WHO = "the operator"
+
+
+def later(days: float) -> datetime:
+    return datetime.now(UTC) + timedelta(days=days)
+
+
+def swept(bank: Bank, days: float, **how: Any) -> list[tuple[str, str]]:
+    return [(one.what, one.subject) for one in pipeline.sweep(bank.ctx, who=WHO, now=later(days), **how)]
+
+
+def command(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+
+
+def digests(bank: Bank, runs: list[str]) -> list[str]:
+    return [bank.ctx.store.runs.extracted(run).input_digest for run in runs]
+
+
+def test_nothing_is_past_its_time_at_first(bank: Bank) -> None:
+    assert swept(bank, 0) == swept(bank, 9) == []
+    assert bank.ctx.store.deletions.all() == []
+
+
+def test_superseded_scores_go_and_current_ones_stay(bank: Bank, runs: list[str]) -> None:
+    first, current, *_ = runs
+    assert swept(bank, 11, dry_run=True) == [("scores", first)]
+    assert bank.ctx.store.scores.of_run(first).num_rows
+    assert swept(bank, 11) == [("scores", first)]
+    assert bank.ctx.store.scores.of_run(first).num_rows == 0
+    assert bank.ctx.store.scores.of_run(current).num_rows
+    assert swept(bank, 11) == []
+    [noted] = bank.ctx.store.deletions.all("loans")
+    assert (noted.subject, noted.done_by) == (first, WHO)
+    assert noted.rule == "retention.superseded_scores: 10 days"
+    run = bank.ctx.store.runs.scored(first)
+    assert noted.rows == run.rows_scored + run.rows_quarantined
+    with pytest.raises(StoreError, match="are needed: it is published or waits"):
+        bank.ctx.store.deletions.delete_rows(current, rule="mine", done_by=WHO)
+    verified = pipeline.verify_history(bank.ctx, scores=True)
+    assert verified.findings == ()
+    assert [entry.told["row"]["subject"] for entry in bank.ctx.store.chain.about("deletion")] == [first]
+    done = pipeline.reproduce_run(bank.ctx, first)
+    assert done.verdict == "not_rederivable"
+    assert "its rows in the score table were deleted on" in done.reason
+    assert "(retention.superseded_scores: 10 days)" in done.reason
+
+
+def test_frozen_inputs_go_and_reproducing_says_so(bank: Bank, runs: list[str]) -> None:
+    inputs = digests(bank, runs)
+    assert len(set(inputs)) == 3
+    gone = swept(bank, 31)
+    assert {subject for what, subject in gone if what == "frozen input"} == set(inputs)
+    assert bank.ctx.archive.inputs() == {}
+    for digest in inputs:
+        with pytest.raises(NotFoundError):
+            bank.ctx.archive.get_input(digest)
+    assert bank.execute("SELECT count(*) FROM scores.loans") != [(0,)]
+    bank.execute("DROP TABLE bank.loan CASCADE")
+    done = pipeline.reproduce_run(bank.ctx, runs[-1])
+    assert done.verdict == "not_rederivable"
+    assert "the frozen input is gone: deleted on" in done.reason
+    assert "(retention.frozen_inputs: 30 days)" in done.reason
+    found = pipeline.verify_history(bank.ctx, files=True).findings
+    assert all("frozen" not in str(finding) and "input" not in str(finding) for finding in found)
+
+
+def test_a_legal_hold_keeps_what_it_covers_until_it_is_lifted(
+    bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESCORE_HOME", str(bank.ctx.settings.home))
+    monkeypatch.setenv("RESCORE_MODELS", str(bank.ctx.settings.models))
+    monkeypatch.setenv("RESCORE_DATABASE_URL", str(bank.ctx.settings.database_url))
+    monkeypatch.setenv("RESCORE_RELEASE_URL", str(bank.ctx.settings.release_url))
+    start, end = day(31).start.isoformat(), day(31).end.isoformat()
+    command(
+        ["retention", "hold", "loans", "--reason", "case 7", "--who", "eve", "--start", start, "--end", end]
+    )
+    held = digests(bank, runs)[0]
+    assert held not in {subject for _, subject in swept(bank, 31)}
+    assert bank.ctx.archive.get_input(held).is_file()
+    assert bank.ctx.store.scores.of_run(runs[0]).num_rows
+    command(["retention", "holds"])
+    command(["retention", "lift", "1", "--reason", "closed", "--who", "eve"])
+    assert "eve" in capsys.readouterr().out
+    assert {subject for _, subject in swept(bank, 31)} == {held, runs[0]}
+    with pytest.raises(NotFoundError, match="no legal hold 1"):
+        bank.ctx.store.holds.lift(1, who="eve", reason="again")
+
+
+def test_runs_that_were_abandoned_lose_their_rows(bank: Bank, runs: list[str]) -> None:
+    ctx = bank.ctx
+    lost = pipeline.begin_extract(ctx, "loans", day(34))
+    assert ("staged rows", lost) not in swept(bank, 6)
+    assert ("staged rows", lost) in swept(bank, 8)
+    ended = ctx.store.runs.get(lost)
+    assert ended.state == "failed"
+    assert "abandoned" in (ended.error or {})["message"]
+    assert pipeline.verify_history(ctx).findings == ()
+
+
+def test_what_a_package_or_an_open_comparison_needs_stays(bank: Bank, tmp_path: Path) -> None:
+    ctx = bank.ctx
+    source = ctx.archive.get_input(digests(bank, [ctx.store.runs.published("loans")[0].run_id])[0])
+    names = {
+        name: f"sha256:{letter * 64}"
+        for name, letter in (("labelled", "1"), ("unlabelled", "2"), ("old", "3"))
+    }
+    for digest in names.values():
+        copied = tmp_path / "copy.parquet"
+        shutil.copyfile(source, copied)
+        ctx.archive.put_input(copied, digest)
+    for name, details in (
+        ("labelled", {"unlabelled": 7, "unlabelled_digest": names["unlabelled"]}),
+        ("old", {}),
+    ):
+        ctx.store.snapshots.add(
+            model="loans",
+            kind="training",
+            digest=names[name],
+            interval=day(1),
+            as_of=day(1).end,
+            rows=5,
+            uri="file:///x",
+            details=details,
+        )
+    lineage = {"snapshot_digest": names["labelled"], "snapshot": {"unlabelled_digest": names["unlabelled"]}}
+    ctx.store.packages.add("loans", "1.0.1", "sha256:" + "e" * 64, {"lineage": lineage}, "file:///x")
+    gone = {subject for _, subject in swept(bank, 31)}
+    assert names["old"] in gone
+    assert names["labelled"] not in gone and names["unlabelled"] not in gone
+    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, {}, "file:///y")
+    ctx.store.pins.add("loans", "1.0.2", "sha256:" + "f" * 64, who="ada", why="better")
+    gone = {subject for _, subject in swept(bank, 31)}
+    assert {names["labelled"], names["unlabelled"]} <= gone  # the file with no row of its own, too
+
+
+@pytest.mark.parametrize("stop", range(4))
+def test_a_crash_in_the_middle_is_gone_on_from(
+    bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """Killed between a file and its row, at each of the things to delete."""
+    before, done = set(swept(bank, 31, dry_run=True)), []
+    delete = Archive.delete_input
+
+    def kill(self: Archive, digest: str) -> int:
+        size = delete(self, digest)
+        done.append(digest)
+        if len(done) == stop:
+            raise KeyboardInterrupt
+        return size
+
+    monkeypatch.setattr(Archive, "delete_input", kill)
+    if stop:
+        with pytest.raises(KeyboardInterrupt):
+            swept(bank, 31)
+    swept(bank, 31)
+    noted = [(one.what, one.subject) for one in bank.ctx.store.deletions.all()]
+    assert set(noted) == before
+    assert len(noted) == len(before)
+    assert swept(bank, 31) == []
+
+
+def test_environments_of_packages_that_nobody_can_score_with_go(
+    bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, unused = (bank.ctx.environments / (letter * 64) for letter in "ab")
+    for folder in (used, unused):
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(b"12345")
+    monkeypatch.setattr(sweeping, "_used_environments", lambda ctx: iter([used]))
+    [one] = pipeline.sweep(bank.ctx, who=WHO)
+    assert (one.what, one.subject, one.bytes) == ("environment", str(unused), 5)
+    assert used.is_dir() and not unused.exists()
+
+
+def test_a_model_without_a_folder_loses_nothing(bank: Bank, runs: list[str]) -> None:
+    shutil.rmtree(bank.ctx.settings.models / "loans")
+    assert swept(bank, 4000) == []
