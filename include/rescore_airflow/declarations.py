@@ -5,18 +5,18 @@ Every DAG of a model needs its declaration, and Airflow reads the DAG files agai
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rescore.errors import RescoreError
 from rescore.folder import load_model
 from rescore.settings import Settings
 from rescore.spec import ModelSpec
+from rescore_airflow.unchanged import stamp_of
 
 __all__ = ["declared"]
 
 #: When its files were last changed, and what reading the folder gave.
-_read: dict[Path, tuple[frozenset[tuple[str, int, int]], ModelSpec | RescoreError]] = {}
+_read: dict[Path, tuple[list[tuple[str, int, int]], ModelSpec | RescoreError]] = {}
 
 
 def declared(model_name: str) -> ModelSpec:
@@ -29,7 +29,7 @@ def declared(model_name: str) -> ModelSpec:
     """
     models = Settings.from_environment().models
     folder = models / model_name
-    stamp = _stamp(folder)
+    stamp = stamp_of(folder)
     if folder not in _read or _read[folder][0] != stamp:
         try:
             _read[folder] = stamp, load_model(models, model_name).spec
@@ -39,12 +39,3 @@ def declared(model_name: str) -> ModelSpec:
     if isinstance(result, RescoreError):
         raise result.with_traceback(None)
     return result
-
-
-def _stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
-    try:
-        with os.scandir(folder) as entries:
-            files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    except OSError:  # no such folder: reading it says so
-        return frozenset()
-    return frozenset((name, status.st_mtime_ns, status.st_size) for name, status in files)

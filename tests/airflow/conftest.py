@@ -22,8 +22,9 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def models(monkeypatch: pytest.MonkeyPatch) -> Path:
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of the models that these tests declare."""
+    monkeypatch.setenv("RESCORE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RESCORE_MODELS", str(MODELS))
     return MODELS
 

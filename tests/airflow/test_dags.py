@@ -245,6 +245,41 @@ def test_a_model_folder_is_read_again_only_when_it_has_changed(
             declared("ebb")
 
 
+def test_folders_found_right_are_checked_again_once_anything_has_changed(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    monkeypatch.setenv("RESCORE_MODELS", str(folder))
+    looked_at: list[str] = []
+
+    def look(model_name: str) -> DAG:
+        looked_at.append(model_name)
+        return score_dag(model_name)
+
+    monkeypatch.setattr(sys.modules[check_model_folders.__module__], "_probe", look)
+
+    def checked() -> list[str]:
+        looked_at.clear()
+        check_model_folders()
+        return sorted(looked_at)
+
+    assert checked() == ["ebb", "surge", "tides"]
+    assert checked() == []
+    file = folder / "ebb" / "extract.sql"
+    file.write_text(file.read_text() + "\n")
+    assert checked() == ["ebb", "surge", "tides"]
+    monkeypatch.setenv("AIRFLOW__CORE__DEFAULT_TIMEZONE", "Europe/Amsterdam")
+    assert checked() == ["ebb", "surge", "tides"]
+    file.unlink()
+    for _ in range(2):  # what is wrong is said each time
+        with pytest.raises(SpecError, match=r"extract\.sql is missing"):
+            checked()
+    file.write_text("SELECT 1\n")
+    assert checked() == ["ebb", "surge", "tides"]
+    assert checked() == []
+
+
 def test_a_models_folder_that_does_not_exist_is_an_import_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

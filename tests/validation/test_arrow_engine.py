@@ -29,9 +29,15 @@ real = st.one_of(
 )
 text = st.one_of(st.none(), st.sampled_from(["", "a", "ab", "abc", "7", "70", "é", "𝄞", "A\nB", "nan"]))
 truth = st.sampled_from([True, False, None])
-ROW = st.tuples(whole, real, text, truth, st.integers(-3, 3), st.floats(-4, 4))
-TYPES = [pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.int32(), pa.float64()]
-NAMES = ["whole", "real", "text", "truth", "small", "clean"]
+#: Microseconds since 1970; one that no int64 of nanoseconds holds among them.
+moment = st.sampled_from([0, -1, 1_700_000_000_000_000, 64_000_000_000_000_000, None])
+day = st.sampled_from([0, -1, 19_000, 2_000_000, None])
+ROW = st.tuples(whole, real, text, truth, st.integers(-3, 3), st.floats(-4, 4), moment, day)
+TYPES = [
+    *(pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.int32(), pa.float64()),
+    *(pa.timestamp("us", tz="UTC"), pa.date32()),
+]
+NAMES = ["whole", "real", "text", "truth", "small", "clean", "moment", "day"]
 
 
 def table_of(rows: list[tuple[Any, ...]]) -> pa.Table:
@@ -139,11 +145,11 @@ def compare(table: pa.Table, mostly: float, some: slice = slice(None)) -> None:
 
 
 EDGES = [
-    (None, None, None, None, 0, 0.0),
-    (2**53 + 1, math.nan, "", True, 1, -0.0),
-    (2**53, math.inf, "nan", False, 1, 1.0),
-    (1, -0.0, "é", None, 3, 3.0),
-    (1, 1.5, "A\nB", True, -3, 1.5),
+    (None, None, None, None, 0, 0.0, None, None),
+    (2**53 + 1, math.nan, "", True, 1, -0.0, 0, 0),
+    (2**53, math.inf, "nan", False, 1, 1.0, 64_000_000_000_000_000, 2_000_000),
+    (1, -0.0, "é", None, 3, 3.0, None, -1),
+    (1, 1.5, "A\nB", True, -3, 1.5, 1_700_000_000_000_000, None),
 ]
 
 
@@ -157,11 +163,19 @@ def test_arrow_answers_as_great_expectations_does(
 
 def test_every_kind_passes_and_fails_as_great_expectations_says() -> None:
     compare(table_of(EDGES), 1.0)
-    compare(table_of([(0, 0.0, "a", True, 0, 0.0)] * 3), 1.0)
-    compare(table_of([(None, None, None, None, 1, 2.0)] * 2), 0.5, slice(0, None, 4))
+    compare(table_of([(0, 0.0, "a", True, 0, 0.0, 0, 0)] * 3), 1.0)
+    compare(table_of([(None, None, None, None, 1, 2.0, None, None)] * 2), 0.5, slice(0, None, 4))
     missing = {(kind, success) for kind in arrow_engine.KINDS for success in (True, False)} - set(answered)
     assert not missing
     assert {kind for kind, _ in answered} == arrow_engine.KINDS
+
+
+@pytest.mark.parametrize("column", ["moment", "day"])
+def test_whether_a_moment_is_there_needs_no_great_expectations(column: str) -> None:
+    found = arrow_engine.evaluate("expect_column_values_to_not_be_null", {"column": column}, table_of(EDGES))
+    assert found is not None and found.positions is not None
+    missing = [row for row, values in enumerate(EDGES) if values[NAMES.index(column)] is None]
+    assert missing and found.positions.tolist() == missing
 
 
 def test_rows_of_several_leaves_keep_their_positions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +191,8 @@ def test_rows_of_several_leaves_keep_their_positions(monkeypatch: pytest.MonkeyP
                 "truth": pa.array(random.random(size) < 0.5),
                 "small": pa.array(random.integers(-3, 4, size), pa.int32()),
                 "clean": pa.array(random.normal(size=size)),
+                "moment": pa.array(np.arange(size), TYPES[6], mask=random.random(size) < 0.1),
+                "day": pa.array(np.arange(size, dtype=np.int32), TYPES[7]),
             }
         )
         for size in (100, 1, rows - 101)

@@ -110,7 +110,7 @@ def _present(array: pa.Array) -> Mask:
 def _nulls(wanted: bool) -> Callable[[pa.Table, Parameters], Evaluation]:
     def judge(table: pa.Table, parameters: Parameters) -> Evaluation:
         name = parameters["column"]
-        if not _is_plain(table.column(name).type):
+        if not _is_plain(table.column(name).type) and not _is_moment(table.column(name).type):
             raise _Unsure
 
         def of_leaf(columns: list[pa.Array]) -> tuple[Mask, Mask]:
@@ -317,6 +317,10 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _is_plain(kind: pa.DataType) -> bool:
     return bool(_is_number(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind))
+
+
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date32(kind))
 
 
 def _is_finite(value: Any) -> bool:

@@ -4,7 +4,8 @@ A folder that is wrong loses its own DAGs only, whatever reading it or building 
 drops *every* DAG of a file that raises, and refuses to trigger DAGs whose file has an import error; so the
 good ones are built in one file, and :func:`check_model_folders` raises in another, where the UI shows it
 under Import Errors. Airflow reads both again and again, each in a process that knows nothing of the last
-one: the first reads every folder once for all its DAGs, the second builds none that it need not.
+one: the first reads every folder once for all its DAGs, the second reads none while nothing has changed since
+all were found right.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from rescore_airflow.dags.train import train_dag
 from rescore_airflow.declarations import declared
 from rescore_airflow.notify import listeners
 from rescore_airflow.timetable import ModelTimetable
+from rescore_airflow.unchanged import remember_right, state_of, were_right
 
 __all__ = ["check_model_folders", "every_model"]
 
@@ -90,6 +92,9 @@ def check_model_folders() -> None:
             fix="set it for every Airflow component",
         )
     listeners("")  # those of the whole platform
+    state = state_of(folder)
+    if were_right(state):
+        return
     models = find_models(folder)
     problems = [str(error) for model_name in models if (error := _problem(model_name, _probe)) is not None]
     if models and not problems:  # what this Airflow takes of no model shows in any of them
@@ -99,6 +104,7 @@ def check_model_folders() -> None:
             f"{len(problems)} of {len(models)} model folders are wrong and have no DAGs:\n\n"
             + "\n\n".join(problems)
         )
+    remember_right(state)
 
 
 def _probe(model_name: str) -> DAG:
