@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -55,6 +56,8 @@ class Settings:
     anchors : str or None
         ``RESCORE_ANCHORS``: an fsspec URL or a path outside of the store where heads of its history
         are kept.
+    false_alarms_per_year : float
+        ``RESCORE_FALSE_ALARMS_PER_YEAR``: alarms about drift that all models together may raise by chance.
     """
 
     home: Path
@@ -71,6 +74,7 @@ class Settings:
     anchors: str | None = None
     release_url: str | None = None
     owner_url: str | None = None
+    false_alarms_per_year: float = 4.0
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -103,6 +107,7 @@ class Settings:
             anchors=env.get("RESCORE_ANCHORS") or None,
             release_url=env.get("RESCORE_RELEASE_URL") or None,
             owner_url=env.get("RESCORE_OWNER_URL") or None,
+            false_alarms_per_year=_positive(env, "RESCORE_FALSE_ALARMS_PER_YEAR", 4.0),
         )
 
     def connection_url(self, connection_id: str) -> str:
@@ -131,6 +136,22 @@ class Settings:
 
 def _path(env: Mapping[str, str], variable: str) -> Path | None:
     return Path(env[variable]).absolute() if env.get(variable) else None
+
+
+def _positive(env: Mapping[str, str], variable: str, default: float) -> float:
+    given = env.get(variable) or str(default)
+    try:
+        number = float(given)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise SettingsError(
+            f"{variable}={given!r} is no number above 0",
+            where=f"environment variable {variable}",
+            expected="a number above 0, like 4 or 0.5",
+            fix=f"set it to one, or unset it: the default is {default:g}",
+        )
+    return number
 
 
 def _schema(env: Mapping[str, str], variable: str, default: str) -> str:

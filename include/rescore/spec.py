@@ -215,7 +215,8 @@ class DriftSpec(Declared):
     is none, so that windows alarm as often as declared, however many rows they have.
     ``strata: weekday`` compares windows of weekdays and of weekends with their own kind. ``jointly``
     also compares the features' joint distribution, with a classifier that tells live from training.
-    ``on_drift`` happens at the verdict ``acts_on`` and at worse ones; retraining it asks for begins at
+    ``on_drift`` happens at the verdict ``acts_on`` and at worse ones, or while an ``alarm`` stands: evidence
+    of many windows, under the installation's budget of false alarms. Retraining it asks for begins at
     most once in ``retrain_every``.
     """
 
@@ -225,12 +226,14 @@ class DriftSpec(Declared):
     strata: Literal["none", "weekday"] = "none"
     jointly: bool = False
     on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"
-    acts_on: Literal["drifted", "consequential"] = "drifted"
+    acts_on: Literal["drifted", "consequential", "alarm"] = "drifted"
     retrain_every: Duration = timedelta(days=7)
     on_outage: Literal["stop", "publish_flagged"] = "stop"
 
-    def acts_at(self, verdict: str | None) -> bool:
-        """Whether ``on_drift`` happens at this verdict; an outage is ``on_outage``'s."""
+    def acts_at(self, verdict: str | None, *, alarm: bool) -> bool:
+        """Whether ``on_drift`` happens at this verdict, or with an alarm; an outage is ``on_outage``'s."""
+        if self.acts_on == "alarm":
+            return alarm and verdict != "outage"
         acting = ("drifted", "consequential")
         return verdict in acting[acting.index(self.acts_on) :]
 

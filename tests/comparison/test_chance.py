@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from rescore.comparison import decide
 from rescore.comparison.resampling import MIN_BLOCKS, Resampled, metric_of
 from rescore.performance import METRICS, point_metrics
-from tests.comparison.builders import report_of
+from tests.comparison.builders import STORED, report_of
 
 
 @st.composite
@@ -47,20 +48,24 @@ def test_a_metric_of_blocks_is_that_of_the_rows_as_often_as_their_block_is_drawn
         assert found[0] == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
 
 
-def rivals(random, *, days, gain=0.0, rows=120):
+def rivals(random, *, days, gain=0.0, rows=120, memory=0.0):
     """Binary truth by day, and two models that see it equally well, or the second better by ``gain``.
 
-    Each model has good and bad days of its own: rows of a day are alike.
+    Each model has good and bad days of its own: rows of a day are alike, and days with ``memory``, too.
     """
     block = np.repeat(np.arange(days), rows)
     signal = random.normal(size=days * rows)
     truth = (signal + random.logistic(size=len(signal)) > random.normal(0, 0.5, days)[block]).astype(np.int64)
     raws = []
+
+    def by_day(spread):
+        drawn = random.normal(size=days)
+        drawn[1:] *= np.sqrt(1 - memory**2)
+        return spread * lfilter([1.0], [1.0, -memory], drawn)[block]
+
     for better in (0.0, gain):
-        seen = (0.6 + better + random.normal(0, 0.3, days)[block]) * signal
-        score = 1 / (
-            1 + np.exp(-(seen + random.normal(0, 0.6, days)[block] + random.normal(size=len(signal))))
-        )
+        seen = (0.6 + better + by_day(0.3)) * signal
+        score = 1 / (1 + np.exp(-(seen + by_day(0.6) + random.normal(size=len(signal)))))
         raws.append(np.column_stack([1 - score, score]))
     return truth, raws[0], raws[1], block
 
@@ -72,9 +77,18 @@ def ruled(truth, champion, challenger, block, metric="auc"):
     old, new = (
         metric_of(metric, truth, raw, None, block, resampled.blocks) for raw in (champion, challenger)
     )
-    value, low, high = resampled.interval(lambda counts: sign * (new(counts) - old(counts)))
-    gain = {"gain": value, "low": low, "high": high}
-    return decide(report_of(metric=metric, main=gain, blocks=resampled.blocks)).passes
+
+    def gain(counts):
+        return sign * (new(counts) - old(counts))
+
+    value, low, high = resampled.interval(gain)
+    worth = {"blocks": resampled.blocks, "effective": resampled.effective_blocks(gain)}
+    report = report_of(
+        metric=metric,
+        main={"gain": value, "low": low, "high": high},
+        bootstrap={**STORED["bootstrap"], **worth},
+    )
+    return decide(report).passes
 
 
 @pytest.mark.parametrize(("metric", "days"), [("auc", 15), ("brier", MIN_BLOCKS)])
@@ -91,9 +105,39 @@ def test_of_equal_challengers_hardly_one_in_forty_is_promoted_by_rule(metric, da
     assert sum(ruled(*pair, metric=metric) for pair in pairs) <= 11
 
 
+def test_days_that_resemble_the_days_before_promote_no_more_equal_challengers():
+    """Of days taken as independent, one in seven equal challengers was promoted at a memory of .8."""
+    random = np.random.default_rng(7)
+    promoted = sum(ruled(*rivals(random, days=30, memory=0.8), metric="brier") for _ in range(200))
+    # Of 200 at a rate of 2.5 %, eleven or fewer in 99 % of such trials.
+    assert promoted <= 11
+
+
+@pytest.mark.parametrize(("memory", "least", "most"), [(0.0, 12, 30), (0.5, 3, 12), (0.8, 2, 6)])
+def test_memory_makes_days_worth_fewer(memory, least, most):
+    random = np.random.default_rng(3)
+    worth = []
+    for _ in range(40):
+        drawn = random.normal(size=30)
+        drawn[1:] *= np.sqrt(1 - memory**2)
+        days = lfilter([1.0], [1.0, -memory], drawn)
+
+        def mean(counts, days=days):
+            return counts @ days / counts.sum(axis=1)
+
+        worth.append(Resampled(30).effective_blocks(mean))
+    assert least <= np.median(worth) <= most
+
+
+def test_days_worth_too_few_decide_nothing_and_it_is_said():
+    rule = decide(report_of(bootstrap={**STORED["bootstrap"], "blocks": 20, "effective": 3.2}))
+    assert not rule.passes
+    assert "20 days may be worth as few as 3.2 independent ones" in rule.reasons[0]
+
+
 def test_a_truly_better_challenger_is_promoted():
     random = np.random.default_rng(8)
-    assert sum(ruled(*rivals(random, days=15, gain=1.5)) for _ in range(20)) >= 18
+    assert sum(ruled(*rivals(random, days=30, gain=1.5)) for _ in range(20)) >= 18
 
 
 def test_too_few_days_decide_nothing():

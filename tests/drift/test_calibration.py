@@ -6,14 +6,17 @@ Windows are drawn as counts, which is what the statistic sees; the same through 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.signal import lfilter
 
 from rescore.drift import calibration, distances
 from rescore.drift.binning import OrderedCells
+from rescore.drift.memory import effective_windows, without_memory
 from rescore.drift.standardise import shape_standing, shift_standing, unusualness
 from rescore.errors import DriftError
 
@@ -46,11 +49,23 @@ def wild_tails(generator: np.random.Generator) -> np.ndarray:
     return levels
 
 
+def with_memory(memory: float, features: int = FEATURES, windows: int = WINDOWS) -> Levels:
+    """Windows that resemble the one before; the live one comes twenty windows after the last."""
+
+    def levels(generator: np.random.Generator) -> np.ndarray:
+        level = generator.standard_normal((windows + 20, features))
+        level[1:] *= math.sqrt(1 - memory**2)
+        wandered = lfilter([1.0], [1.0, -memory], level, axis=0)
+        return 0.1 * np.vstack([wandered[:windows], wandered[-1:]])
+
+    return levels
+
+
 def p_value(
     generator: np.random.Generator, levels: np.ndarray, rows: int, live_rows: int | None = None
 ) -> float:
     """p-value of the last window; ``levels`` are the features' means in each."""
-    sizes = np.full(WINDOWS + 1, rows)
+    sizes = np.full(len(levels), rows)
     sizes[-1] = live_rows or rows
     cumulative = stats.norm.cdf(CELLS.edges - levels[..., None])
     shares = np.diff(cumulative, axis=-1, prepend=0, append=1)
@@ -66,8 +81,11 @@ def p_value(
         measures = (distances.psi, distances.psi_noise, distances.psi_freedom)
         standing.append(shape_standing(*(measure(grouped, rest)[:, None] for measure in measures)))
     two_sided = np.tile([True, False], levels.shape[1])
-    greatest = unusualness(np.hstack(standing), two_sided).max(axis=1)
-    return float(calibration.conformal_p(greatest[:-1], greatest[-1]))
+    every = without_memory(np.hstack(standing), two_sided)
+    greatest = unusualness(every, two_sided).max(axis=1)
+    enough = len(levels) > calibration.MIN_WINDOWS
+    p_of = calibration.conformal_p if enough else calibration.extrapolated_p
+    return float(p_of(greatest[:-1], greatest[-1]))
 
 
 def alarms(
@@ -91,6 +109,11 @@ def alarms(
         pytest.param(wild_tails, 1_000, None, id="tails of all kinds"),
         pytest.param(few_that_wander, 1_000, 150, id="much smaller than training's windows"),
         pytest.param(few_that_wander, 1_000, 20_000, id="much larger than training's windows"),
+        pytest.param(with_memory(0.5), 10_000, None, id="memory .5"),
+        pytest.param(with_memory(0.8), 10_000, None, id="memory .8"),
+        pytest.param(with_memory(0.8, features=3), 10_000, None, id="memory .8, few features"),
+        pytest.param(with_memory(0.0, windows=12), 1_000, None, id="a year of months"),
+        pytest.param(with_memory(0.0, windows=17), 1_000, None, id="17 weekends"),
     ],
 )
 def test_false_alarms_are_as_many_as_declared(seed: int, levels: Levels, rows: int, live: int | None) -> None:
@@ -127,6 +150,33 @@ def test_a_shift_beyond_training_is_found_where_every_window_is_of_few_readings(
 
     found = alarms(seed, weather, 1_000, 30)
     assert found >= stats.binom.ppf(5e-5, 30, 0.6), f"only {found} of 30 summer days alarmed"
+
+
+@pytest.mark.parametrize(("memory", "least", "most"), [(0.0, 50, 60), (0.5, 12, 30), (0.8, 3, 12)])
+def test_memory_makes_windows_worth_fewer(seed: int, memory: float, least: float, most: float) -> None:
+    """An AR(1) is worth (1 - memory) / (1 + memory) of its windows: 20 and 6.7 of 60."""
+    generator = np.random.default_rng(seed)
+    worth = np.mean([effective_windows(with_memory(memory)(generator)[:-1]).mean() for _ in range(20)])
+    assert least <= worth <= most
+
+
+def test_one_feature_with_memory_is_told_from_those_without(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    series = generator.standard_normal((120, 10))
+    series[:, 3] = lfilter([1.0], [1.0, -0.9], series[:, 3])
+    worth = effective_windows(series)
+    assert worth[3] < 60
+    assert np.delete(worth, 3).mean() > 90
+
+
+def test_a_shift_is_found_by_twelve_windows_too(seed: int) -> None:
+    def moved(generator: np.random.Generator) -> np.ndarray:
+        levels = with_memory(0.0, windows=12)(generator)
+        levels[-1, :3] += 0.8
+        return levels
+
+    found = alarms(seed, moved, 1_000, 30)
+    assert found >= stats.binom.ppf(5e-5, 30, 0.8), f"only {found} of 30 shifted months alarmed"
 
 
 def test_windows_that_are_all_the_same_never_alarm() -> None:

@@ -288,10 +288,24 @@ def test_few_reference_windows_fall_back_and_say_so(
     tables = [window(np.random.default_rng([1, day]), day) for day in range(8)]
     profile = build_reference(make_snapshot(tables), make_spec(**kinds), None, IMPORTANCE)
     report = check(profile, live)
-    assert (report.method, report.verdict) == ("chi2_bh", "ok")
+    assert (report.method, report.verdict) == ("extrapolated", "ok")
     assert "only 8 reference windows, fewer than 20" in report.notes[0]
     warmer = set_column(live, "temp", live["temp"].to_numpy() + 4)
     assert check(profile, warmer).verdict == "consequential"
+
+
+def test_windows_too_few_for_any_statement_still_show_an_outage(
+    make_spec: Spec, make_snapshot: Snapshot, live: pa.Table
+) -> None:
+    kinds = {name: kind for name, kind in KINDS.items() if name not in {"weekday", "tail"}}
+    tables = [window(np.random.default_rng([1, day]), day) for day in range(7)]
+    profile = build_reference(make_snapshot(tables), make_spec(**kinds), None, IMPORTANCE)
+    warmer = set_column(live, "temp", live["temp"].to_numpy() + 40)
+    report = check(profile, warmer)
+    assert (report.method, report.verdict, report.p_value) == ("none", "ok", None)
+    assert "Only 7 reference windows, 8 are needed" in report.sentence
+    gone = set_column(live, "temp", [None] * live.num_rows)
+    assert check(profile, gone).verdict == "outage"
 
 
 def test_a_rate_the_package_cannot_keep_is_refused(profile: bytes, live: pa.Table) -> None:

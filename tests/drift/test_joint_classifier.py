@@ -101,11 +101,11 @@ def test_the_same_window_and_seed_give_the_same_report(reference: Any) -> None:
     assert sample_rows(given[1].rows, 1).num_rows == given[1].rows.num_rows
 
 
-def test_few_windows_are_judged_by_permuted_labels(reference: Any, seed: int) -> None:
-    given = reference(8, 400, seed)
+def test_few_windows_are_judged_jointly_too(reference: Any, seed: int) -> None:
+    given = reference(12, 400, seed)
     calm = check(given, day(np.random.default_rng([seed, 5]), 400))
     assert calm.joint is not None
-    assert (calm.method, calm.joint.method) == ("chi2_bh", "permuted_labels")
+    assert (calm.method, calm.joint.method) == ("extrapolated", "classifier_rank")
     report = check(given, day(np.random.default_rng([seed, 6]), 400, correlation=0.6))
     assert report.joint is not None
     assert report.joint.flagged

@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics
 
 from rescore.performance import ScoreCalibration, estimated_performance
+from rescore.performance.estimate import estimated_accuracy
 
 
 def test_estimates_come_true_for_calibrated_scores(seed: int) -> None:
@@ -34,6 +35,38 @@ def test_bands_of_estimates_hold_for_95_in_100_labellings(seed: int) -> None:
         for name in held:
             held[name] += bool(expected[name].low <= found[name] <= expected[name].high)
     assert all(270 <= count <= 297 for count in held.values()), held
+
+
+def _choices(
+    generator: np.random.Generator, sharper: float, rows: int = 400
+) -> tuple[np.ndarray, np.ndarray]:
+    """Certainty of the class named of four, by logits times ``sharper``, and whether it came true."""
+    logits = generator.normal(0, 1.3, (rows, 4)) + generator.normal(0, 0.2, (1, 4))
+    chance = np.exp(logits)
+    chance /= chance.sum(axis=1, keepdims=True)
+    truth = (generator.random((rows, 1)) > chance.cumsum(axis=1)).sum(axis=1)
+    said = np.exp(sharper * logits)
+    said /= said.sum(axis=1, keepdims=True)
+    return said.max(axis=1), (said.argmax(axis=1) == truth).astype(np.float64)
+
+
+@pytest.mark.parametrize("sharper", [0.5, 1.0, 2.0])
+def test_accuracy_of_several_classes_is_estimated_whatever_the_certainties_are_worth(
+    seed: int, sharper: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    days = [_choices(generator, sharper) for _ in range(60)]
+    certainty, right = (np.concatenate(part) for part in zip(*days, strict=True))
+    learnt = ScoreCalibration.fit(certainty, right == 1, range(0, 24_001, 400))
+    held = plain = 0
+    for _ in range(300):
+        live, came_true = _choices(generator, sharper)
+        for calibration in (learnt, None):
+            band = estimated_accuracy(live, calibration)
+            within = band.low <= came_true.mean() <= band.high
+            held, plain = held + (calibration is not None) * within, plain + (calibration is None) * within
+    assert 270 <= held <= 297, held
+    assert (plain > 250) == (sharper == 1.0)
 
 
 def test_many_scores_are_pooled_without_moving_the_estimate(seed: int) -> None:

@@ -67,6 +67,30 @@ def _check(model: str | None, as_json: bool) -> None:
 
 
 @app.command()
+def alarms(as_json: Json = False) -> None:
+    """Show the alarms about drift that stand, those of one cause together; exit with 1 if there are any."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        incidents = pipeline.standing_alarms(ctx)
+    rows = [
+        {
+            "incident": number,
+            "model": one.model,
+            "since": one.alarm.since,
+            "evidence": f"{one.alarm.evidence or 0:.3g} of {one.alarm.limit:.3g}",
+            "features": ", ".join(one.alarm.features),
+            "shared": ", ".join(incident.shared),
+        }
+        for number, incident in enumerate(incidents, 1)
+        for one in incident.alarms
+    ]
+    print_rows(rows, as_json=as_json, title="alarms that stand")
+    if rows:
+        raise typer.Exit(1)
+
+
+@app.command()
 def runs(
     model: ModelName,
     last: Annotated[int, typer.Option(min=1, help="How many runs, the latest.")] = 20,

@@ -3,6 +3,7 @@
 Numbers in, values out: no database, no package, no file.
 """
 
+from rescore.comparison.budget import ERROR_A_YEAR, Asked, error_of, place_in_year
 from rescore.comparison.measurement import Judging, measured, movement
 from rescore.comparison.report import (
     ComparedPackage,
@@ -21,6 +22,8 @@ from rescore.comparison.rule import decide, ruled
 from rescore.comparison.wording import Comparison, gain_in_words, number_in_words, signed_in_words
 
 __all__ = [
+    "ERROR_A_YEAR",
+    "Asked",
     "ComparedPackage",
     "Comparison",
     "ComparisonReport",
@@ -35,10 +38,12 @@ __all__ = [
     "Side",
     "Target",
     "decide",
+    "error_of",
     "gain_in_words",
     "measured",
     "movement",
     "number_in_words",
+    "place_in_year",
     "ruled",
     "signed_in_words",
 ]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.comparison.budget import error_of
 from rescore.comparison.report import (
     Bootstrap,
     DayGain,
@@ -97,7 +98,7 @@ class Judging:
         )
 
 
-def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging) -> Measurement:
+def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging, *, place: int = 1) -> Measurement:
     """Everything that the hold-out's labels tell about champion and challenger.
 
     Parameters
@@ -110,6 +111,8 @@ def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging) -> Meas
         What ``champion`` and ``challenger`` say of the hold-out.
     judging : Judging
         Metric, segments and days.
+    place : int
+        Which comparison of the year this is: how sure a gain has to be depends on it.
 
     Raises
     ------
@@ -141,9 +144,7 @@ def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging) -> Meas
         blocks=tuple(judged.day(main, name, block == number) for number, name in enumerate(names)),
         calibration={side: judged.calibration(side) for side in _SIDES},
         segments={name: tuple(judged.segments(main, rows[name])) for name in judging.segments},
-        bootstrap=Bootstrap(
-            resamples=RESAMPLES, seed=SEED, confidence=CONFIDENCE, blocks=len(names), block="day"
-        ),
+        bootstrap=judged.bootstrap(main, place),
     )
 
 
@@ -174,14 +175,32 @@ class _Judged:
     def gain(self, name: str, part: npt.NDArray[np.bool_]) -> SureGain:
         """A metric of both, and by how much the challenger is better, with its interval."""
         sides = {side: self._metric(name, side, part) for side in _SIDES}
-        sign = 1 if METRICS[name].higher_is_better else -1
-
-        def difference(counts: Integers) -> Floats:
-            return np.asarray(sign * (sides["challenger"](counts) - sides["champion"](counts)))
-
-        value, low, high = self._resampled.interval(difference)
+        value, low, high = self._resampled.interval(self._difference(name, part))
         champion, challenger = (self._resampled.interval(sides[side])[0] for side in _SIDES)
         return SureGain(champion=champion, challenger=challenger, gain=value, low=low, high=high)
+
+    def bootstrap(self, name: str, place: int) -> Bootstrap:
+        """How intervals are found, and what the days can tell of the gain in a metric."""
+        difference = self._difference(name, np.ones(len(self._block), dtype=bool))
+        error = error_of(place)
+        return Bootstrap(
+            resamples=RESAMPLES,
+            seed=SEED,
+            confidence=CONFIDENCE,
+            blocks=self._resampled.blocks,
+            block="day",
+            effective=round(self._resampled.effective_blocks(difference), 1),
+            place=place,
+            error=error,
+            floor=self._resampled.floor(difference, error),
+            detectable=self._resampled.detectable(difference, error),
+        )
+
+    def _difference(self, name: str, part: npt.NDArray[np.bool_]) -> Metric:
+        """By how much the challenger is better, as often as each day counts."""
+        sides = {side: self._metric(name, side, part) for side in _SIDES}
+        sign = 1 if METRICS[name].higher_is_better else -1
+        return lambda counts: np.asarray(sign * (sides["challenger"](counts) - sides["champion"](counts)))
 
     def day(self, metric: str, name: str, part: npt.NDArray[np.bool_]) -> DayGain:
         """The gain of one day."""

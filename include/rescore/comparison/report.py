@@ -102,6 +102,17 @@ class Bootstrap(Part):
         Blocks there are.
     block : str
         What one is: a day.
+    effective : float or None
+        How many independent blocks they are worth to the gain in the metric; None in older reports, as what
+        follows.
+    place : int
+        Which comparison of 365 days this is.
+    error : float or None
+        The chance of an error that it may take of the year's budget.
+    floor : float or None
+        What the gain in the metric is above, but for that chance.
+    detectable : float or None
+        The gain that is found in 8 of 10 comparisons, by the spread of these blocks.
     """
 
     resamples: int
@@ -109,6 +120,16 @@ class Bootstrap(Part):
     confidence: float
     blocks: int
     block: str
+    effective: Number = None
+    place: int = 1
+    error: Number = None
+    floor: Number = None
+    detectable: Number = None
+
+    @property
+    def worth(self) -> float:
+        """Independent blocks that the blocks are worth, as far as it was measured."""
+        return float(self.blocks if self.effective is None else self.effective)
 
 
 class Measurement(Part):

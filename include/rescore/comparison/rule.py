@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
+from rescore.comparison.budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Rule, SureGain
-from rescore.comparison.resampling import MIN_BLOCKS
+from rescore.comparison.resampling import MIN_BLOCKS, MIN_EFFECTIVE
 from rescore.comparison.wording import gain_in_words
 from rescore.performance import METRICS
 
@@ -27,9 +28,11 @@ def decide(report: ComparisonReport | FirstReport) -> Rule:
     """Whether the challenger may replace the champion without a person, and why or why not.
 
     All of these have to hold: the code was committed; the hold-out has at least
-    :data:`~rescore.comparison.resampling.MIN_BLOCKS` days; the gain in the metric is at least
-    ``promotion.smallest_gain`` and the whole of its interval lies above 0; no segment that is
-    large enough to be judged loses more than ``promotion.largest_segment_loss``.
+    :data:`~rescore.comparison.resampling.MIN_BLOCKS` days, worth
+    :data:`~rescore.comparison.resampling.MIN_EFFECTIVE` independent ones; the gain in the metric is at least
+    ``promotion.smallest_gain`` and lies above 0 but for the chance that the year's budget of errors has
+    left for this comparison; no segment that is large
+    enough to be judged loses more than ``promotion.largest_segment_loss``.
 
     Returns
     -------
@@ -62,11 +65,22 @@ def _no_gain(report: ComparisonReport) -> Iterator[str]:
     metric, main, smallest = report.metric, report.main, report.promotion.smallest_gain
     if report.bootstrap.blocks < MIN_BLOCKS:
         yield f"the hold-out has {report.bootstrap.blocks} days, and the rule decides from {MIN_BLOCKS} on"
+    elif report.bootstrap.worth < MIN_EFFECTIVE:
+        yield (
+            f"the hold-out's {report.bootstrap.blocks} days may be worth as few as "
+            f"{report.bootstrap.worth:.1f} independent ones, and the rule decides from {MIN_EFFECTIVE:g} on"
+        )
     if main.gain is None or main.low is None:
         yield f"{metric} can't be measured with an interval on this hold-out"
         return
     if main.low <= 0:
         yield f"the gain in {metric}, {_amount(report, main)}, may be chance"
+    elif report.bootstrap.floor is not None and report.bootstrap.floor <= 0:
+        yield (
+            f"the gain in {metric}, {_amount(report, main)}, may be the luck of one among many: this is "
+            f"comparison {report.bootstrap.place} of a year, to which {report.bootstrap.error or 0:.2g} of "
+            f"the year's error of {ERROR_A_YEAR:g} is left"
+        )
     if _scaled(report, main) < smallest:
         yield (f"{metric} gains {_amount(report, main)}; at least {_bound(report, smallest)} is declared")
 

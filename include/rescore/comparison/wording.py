@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rescore.comparison.budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Gain, MovedScores, SureGain
 
 __all__ = ["Comparison", "gain_in_words", "number_in_words", "signed_in_words"]
@@ -45,7 +46,9 @@ class Comparison:
 def _lines(report: ComparisonReport, verdict: str) -> Iterator[str]:
     new, old, days = report.challenger, report.champion, report.blocks
     yield f"**{report.model} {new.version}** (challenger) against {old.version} (champion) on "
-    yield f"{report.holdout.rows:,} rows of {report.bootstrap.blocks} days, {days[0].block} to "
+    found = report.bootstrap
+    worth = f" (worth {found.worth:.1f} independent ones)" if found.worth < found.blocks else ""
+    yield f"{report.holdout.rows:,} rows of {found.blocks} days{worth}, {days[0].block} to "
     yield f"{days[-1].block}, that neither was fitted on. The recorded metrics of both were measured again "
     yield "first, and hold."
     yield ""
@@ -59,6 +62,13 @@ def _lines(report: ComparisonReport, verdict: str) -> Iterator[str]:
     errors = [number_in_words(report.calibration[side].error) for side in ("champion", "challenger")]
     yield f"| calibration error (lower is better) | {errors[0]} | {errors[1]} | |"
     yield ""
+    if found.detectable is not None and found.error is not None:
+        yield (
+            f"By the spread of these days, a gain of {number_in_words(found.detectable)} in {report.metric} "
+            f"is found in 8 of 10 comparisons. Of a year's error of {ERROR_A_YEAR:g}, this one may take "
+            f"{found.error:.2g}: it is number {found.place} in 365 days."
+        )
+        yield ""
     for column, segments in report.segments.items():
         yield f"| {column} | rows | champion | challenger | gain in {report.metric} |"
         yield "|---|---|---|---|---|"

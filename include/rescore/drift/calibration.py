@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc, chndtr
 
+from rescore.drift.memory import effective_windows
 from rescore.errors import DriftError
 from rescore.spec import DriftSpec
 
 __all__ = [
+    "FEWEST_WINDOWS",
     "MIN_WINDOWS",
     "benjamini_hochberg",
     "conformal_p",
+    "extrapolated_p",
+    "extrapolated_rates",
     "neighbourhood",
     "others_of",
     "per_window",
@@ -35,8 +40,15 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-#: With fewer reference windows than this, no rank is worth much: PSI's chi-square is used instead.
+#: With fewer reference windows than this, ranks end before the rates that people declare: p-values are
+#: extrapolated beyond them.
 MIN_WINDOWS = 20
+
+#: With fewer than this, nothing is known of how windows differ, and nothing is said.
+FEWEST_WINDOWS = 8
+
+#: Draws behind an extrapolated p-value, and what they start from: the same window gets the same p again.
+DRAWS, DRAWS_SEED = 20_000, 14
 
 #: Of the Gregorian calendar on average.
 DAYS_PER_YEAR = 365.2425
@@ -111,6 +123,52 @@ def conformal_p(statistics: Floats, live: Floats) -> Floats:
     tolerance = 1e-9 * (1 + np.abs(live))
     at_least = (statistics >= (live - tolerance)[..., None]).sum(axis=-1)
     return np.asarray((1 + at_least) / (1 + statistics.size))
+
+
+def extrapolated_p(statistics: Floats, live: Floats) -> Floats:
+    """The chance of a statistic as extreme as ``live``, where there are too few windows to rank among.
+
+    The statistic is ``-ln`` of a tail probability, the largest of several. Beyond its middle windows it falls
+    off exponentially, with a place and a scale that are not known. Its distance from the others'
+    mean in their standard deviations is then a pivot: its distribution for n windows is drawn. What
+    windows do to each other is in it, for it is in the others' spread; windows with memory count for
+    fewer (:func:`~rescore.drift.memory.effective_windows`).
+
+    Parameters
+    ----------
+    statistics : ndarray of float, shape (n_windows,)
+        The reference windows' statistic, in order of time; positive.
+    live : ndarray of float, shape (...)
+        The live window's.
+    """
+    logs = np.log(np.maximum(statistics, 1e-9))[:, None]
+    pivots = _pivots(max(int(effective_windows(logs)[0]), 3))
+    spread = max(float(statistics.std(ddof=1)), 1e-9)
+    place = np.searchsorted(pivots, (live - statistics.mean()) / spread - 1e-9)
+    return np.asarray((1 + pivots.size - place) / (1 + pivots.size))
+
+
+def extrapolated_rates(windows: int, rate: float) -> tuple[Floats, float]:
+    """False-alarm rates of single references of so many windows, and the smallest p-value there is.
+
+    Returns
+    -------
+    ndarray of float, shape (n_draws,)
+        Where :func:`extrapolated_p` is held to ``rate``; their mean is about that.
+    float
+    """
+    pivots = _pivots(max(windows, 3))
+    limit = float(np.quantile(pivots, 1 - rate))
+    drawn = np.random.default_rng(DRAWS_SEED).exponential(size=(DRAWS, max(windows, 3)))
+    return np.exp(-(drawn.mean(axis=1) + limit * drawn.std(axis=1, ddof=1))), 1 / (1 + DRAWS)
+
+
+@lru_cache(maxsize=32)
+def _pivots(windows: int) -> Floats:
+    """How far a new exponential value is from the mean of so many others, in their deviations; sorted."""
+    drawn = np.random.default_rng(DRAWS_SEED).exponential(size=(DRAWS, windows + 1))
+    others = drawn[:, :-1]
+    return np.sort((drawn[:, -1] - others.mean(axis=1)) / others.std(axis=1, ddof=1))
 
 
 def psi_p(

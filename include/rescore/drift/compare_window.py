@@ -19,11 +19,13 @@ from rescore.drift.binning import OrderedCells, moments
 from rescore.drift.feature_distances import Measured, measure, measure_score
 from rescore.drift.histograms import histograms_of, score_quantiles
 from rescore.drift.joint_classifier import Joint, TrainingRows, compare_jointly
+from rescore.drift.memory import without_memory
 from rescore.drift.outage import broken_windows, join_names, missing_rates
-from rescore.drift.reference import Reference, one_score, stratum_of
+from rescore.drift.reference import Reference
 from rescore.drift.report import SHARE_OF_ROWS, DriftReport, FeatureDrift, JointDrift, Method
 from rescore.drift.standardise import unusualness
-from rescore.drift.verdict import SMALL_EFFECT, judge, say_limits, say_missing, say_note
+from rescore.drift.verdict import judge, say_limits, say_missing, say_note, say_too_few
+from rescore.drift.window_values import one_score, stratum_of
 from rescore.errors import DriftError
 from rescore.performance import Measure, estimated_performance
 from rescore.spec import DriftSpec
@@ -80,17 +82,16 @@ def compare(
     values = None if scores is None else one_score(scores)
     measured = _measured(profile, window, values, event_time, chosen.places)
     method = _method(rows.size, window.num_rows)
+    nothing = "The window has no rows" if not window.num_rows else say_too_few(int(rows.size), chosen.stratum)
     notes = chosen.notes + say_limits(rows, window.num_rows, method, chosen.stratum)
     joint = None
     if drift.jointly and method != "none":
-        found = compare_jointly(
-            profile, training or TrainingRows(None), window, chosen.places, by_rank=method == "conformal"
-        )
+        found = compare_jointly(profile, training or TrainingRows(None), window, chosen.places)
         if isinstance(found, Joint):
             joint = found
         else:
             notes += (f"features were not compared jointly: {found}",)
-    p = _p_values(measured, joint, method, window.num_rows, int(rows.sum()), drift)
+    p = _p_values(measured, joint, method)
     if (twin := _same_counts(measured, chosen.places)) is not None:
         p = p.of_no_drift()
         notes += (f"every feature is distributed as in training's window of {profile.starts[twin]}",)
@@ -99,7 +100,7 @@ def compare(
     estimated, auc_reference = _estimated(profile, values, chosen.places)
     auc = estimated.get("auc", Measure()).value, auc_reference[0]
     outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
-    verdict, sentence = judge(features, outages, p.window, drift, auc, together)
+    verdict, sentence = judge(features, outages, p.window, drift, auc, together, nothing=nothing)
     if verdict != "outage":
         sentence += say_missing(features)
     return DriftReport(
@@ -123,6 +124,8 @@ def compare(
         scores=None if values is None else score_quantiles(values),
         histograms=histograms_of(measured, features, chosen.places),
         joint=together,
+        statistic=p.statistic,
+        reference_statistics=p.reference,
     )
 
 
@@ -176,9 +179,9 @@ def _choose_windows(profile: Reference, event_time: Floats | None, drift: DriftS
 
 
 def _method(windows: int, rows: int) -> Method:
-    if rows == 0:
+    if rows == 0 or windows < calibration.FEWEST_WINDOWS:
         return "none"
-    return "conformal" if windows >= calibration.MIN_WINDOWS else "chi2_bh"
+    return "conformal" if windows >= calibration.MIN_WINDOWS else "extrapolated"
 
 
 def _measured(
@@ -217,64 +220,45 @@ def _same_counts(measured: list[Measured], places: Places) -> int | None:
 class _PValues:
     """Of the window (None: nothing to compare), each feature and the joint comparison.
 
-    ``shares``, shape (n_features,), say how much of all that is unusual is each feature's.
+    ``shares``, shape (n_features,), say how much of all that is unusual is each feature's; ``statistic`` and
+    ``reference`` are what was ranked, with five digits.
     """
 
     window: float | None
     features: Floats
     shares: Floats
     joint: float = 1.0
+    statistic: float | None = None
+    reference: tuple[float, ...] = ()
 
     def of_no_drift(self) -> _PValues:
         """The rank of a copy of an unusual window would be that window's: an alarm about training itself."""
         window = None if self.window is None else 1.0
-        return replace(self, window=window, features=np.ones_like(self.features), joint=1.0)
+        every = np.ones_like(self.features)
+        return replace(self, window=window, features=every, joint=1.0, statistic=None, reference=())
 
 
-def _p_values(
-    measured: list[Measured],
-    joint: Joint | None,
-    method: Method,
-    rows: int,
-    reference_rows: int,
-    drift: DriftSpec,
-) -> _PValues:
+def _p_values(measured: list[Measured], joint: Joint | None, method: Method) -> _PValues:
     """A joint comparison is one more to choose the most unusual from: it costs no false alarm."""
     if method == "none" or not measured:
         return _PValues(None, np.ones(len(measured)), np.zeros(len(measured)))
-    if method == "chi2_bh":
-        return _p_by_chi_square(measured, joint, rows, reference_rows, drift)
-    return _p_by_rank(measured, joint)
-
-
-def _p_by_chi_square(
-    measured: list[Measured], joint: Joint | None, rows: int, reference_rows: int, drift: DriftSpec
-) -> _PValues:
-    psi = np.asarray([one.psi for one in measured])
-    cells = np.asarray([one.psi_cells for one in measured])
-    p = calibration.psi_p(psi, rows, reference_rows, cells, max(drift.effect_floor, SMALL_EFFECT))
-    shares = _shares(-np.log(np.maximum(p, 1e-300)))
-    if joint is not None and joint.permutation_p is not None:
-        p = np.append(p, joint.permutation_p)
-    adjusted = calibration.benjamini_hochberg(p)
-    return _PValues(float(adjusted.min()), adjusted[: len(measured)], shares, float(adjusted[-1]))
-
-
-def _p_by_rank(measured: list[Measured], joint: Joint | None) -> _PValues:
     standing = [one.standing for one in measured]
     sides = [side for one in measured for side in one.two_sided]
     firsts = np.cumsum([0, *(len(one.two_sided) for one in measured)])
-    if joint is not None and joint.standing is not None:
+    if joint is not None:
         standing, sides = [*standing, joint.standing], [*sides, False]
     else:
         firsts = firsts[:-1]
-    unusual = unusualness(np.hstack(standing), np.asarray(sides))
-    each = np.maximum.reduceat(unusual, firsts, axis=1)
+    two_sided = np.asarray(sides)
+    every = without_memory(np.hstack(standing), two_sided)
+    each = np.maximum.reduceat(unusualness(every, two_sided), firsts, axis=1)
     greatest = each.max(axis=1)
-    p = calibration.conformal_p(greatest[:-1], each[-1])
+    p_of = calibration.conformal_p if method == "conformal" else calibration.extrapolated_p
+    p = p_of(greatest[:-1], each[-1])
     # A window in the middle of all others has ln 2.
     shares = _shares(np.maximum(each[-1, : len(measured)] - math.log(2), 0.0))
-    return _PValues(float(p.min()), p[: len(measured)], shares, float(p[-1]))
+    statistic, *reference = (float(f"{one:.5g}") for one in (greatest[-1], *greatest[:-1]))
+    return _PValues(float(p.min()), p[: len(measured)], shares, float(p[-1]), statistic, tuple(reference))
 
 
 def _shares(values: Floats) -> Floats:

@@ -17,8 +17,9 @@ from rescore.drift import distances
 from rescore.drift.binning import LevelCells, OrderedCells, Tally, ordered_values
 from rescore.drift.calibration import others_of, same_size
 from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
-from rescore.drift.reference import SCORE, FeatureReference, spread
+from rescore.drift.reference import SCORE, FeatureReference
 from rescore.drift.standardise import shape_standing, shift_standing
+from rescore.drift.window_values import spread
 
 __all__ = ["Measured", "measure", "measure_score"]
 

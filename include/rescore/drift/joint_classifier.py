@@ -19,7 +19,6 @@ import pyarrow as pa
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from rescore.drift.calibration import conformal_p
 from rescore.drift.joint_columns import Column, columns_of, normal_scores
 from rescore.drift.reference import FeatureReference, Reference
 from rescore.drift.report import JointDrift, PairDrift
@@ -43,9 +42,6 @@ MIN_ROWS = 30
 #: A row is judged by a classifier that has seen the rows of the other folds only.
 FOLDS = 5
 
-#: Permutations of the labels where there are too few windows to rank among.
-PERMUTATIONS = 399
-
 #: A difference counts for what it is beyond this many squared standard errors: 2 of them are chance.
 CHANCE = 4.0
 
@@ -65,7 +61,7 @@ class TrainingRows:
     rows : pyarrow.Table or None
         Features, event time and ``interval_start``; see :func:`sample_rows`.
     seed : int
-        Of what is drawn: folds, rows where windows differ in size, permutations.
+        Of what is drawn: folds, and rows where windows differ in size.
     why_none : str
         For the report's notes, if ``rows`` is None.
     """
@@ -81,11 +77,9 @@ class Joint:
 
     Attributes
     ----------
-    standing : ndarray of float, shape (n_windows + 1, 1), or None
-        How far out every window is, the live one last; None if labels were permuted.
-    permutation_p : float or None
-        The p-value by permuted labels, if there are too few windows to rank among.
-    auc : ndarray of float, shape (n_windows + 1,), or (1,) if labels were permuted
+    standing : ndarray of float, shape (n_windows + 1, 1)
+        How far out every window is, the live one last.
+    auc : ndarray of float, shape (n_windows + 1,)
         Out-of-fold area under the ROC curve, the live window last.
     effect : float
         Squared standard deviations by which a window's rows lie apart on the classifier's scale, past
@@ -98,8 +92,7 @@ class Joint:
         What tells most.
     """
 
-    standing: Floats | None
-    permutation_p: float | None
+    standing: Floats
     auc: Floats
     effect: float
     rows: int
@@ -118,7 +111,7 @@ class Joint:
         """What a report keeps of it."""
         before = self.auc[:-1]
         return JointDrift(
-            method="permuted_labels" if self.standing is None else "classifier_rank",
+            method="classifier_rank",
             auc=float(self.auc[-1]),
             auc_reference_median=float(np.median(before)) if before.size else None,
             auc_reference_high=float(before.max()) if before.size else None,
@@ -156,8 +149,6 @@ def compare_jointly(
     training: TrainingRows,
     window: pa.Table,
     chosen: npt.NDArray[np.intp],
-    *,
-    by_rank: bool,
 ) -> Joint | str:
     """Tell the live window's rows, and every reference window's, from the other windows' rows.
 
@@ -174,8 +165,6 @@ def compare_jointly(
         The live window.
     chosen : ndarray of int, shape (n_windows,)
         The profile's windows to compare with.
-    by_rank : bool
-        Whether there are windows enough to rank among; else labels are permuted.
 
     Returns
     -------
@@ -211,31 +200,23 @@ def compare_jointly(
     with threadpool_limits(limits=1):
         means = np.stack([products[of_window == one].mean(axis=0) for one in range(chosen.size + 1)])
         rows_each = np.bincount(of_window)
-        scale = _scale(products, means if by_rank else means[:-1], rows_each)
-        if by_rank:
-            apart = neighbours_apart(chosen.size + 1)
-            inside = of_window[:, None] == np.arange(chosen.size + 1)
-            auc = _out_of_fold_auc(products, scale, fold, inside, apart[of_window])
-        else:
-            inside = _permuted(of_window == chosen.size, fold, generator)
-            auc = _out_of_fold_auc(products, scale, fold, inside, ~inside)
+        scale = _scale(products, means, rows_each)
+        apart = neighbours_apart(chosen.size + 1)
+        inside = of_window[:, None] == np.arange(chosen.size + 1)
+        auc = _out_of_fold_auc(products, scale, fold, inside, apart[of_window])
     told = [
         (columns[a], columns[b], float(means[-1, place]), float(means[:-1, place].mean()))
         for place, (a, b) in enumerate(pairs)
     ]
     share = _shares(means, scale, rows_each)
     lies = np.sqrt(2) * ndtri(np.clip(auc, NEAREST_AUC, 1 - NEAREST_AUC))
-    standing = None
-    if by_rank:
-        rest = apart @ rows_each
-        # Of an AUC, if rows are alike (Mann and Whitney 1947), on the scale of standard deviations apart.
-        noise = 4 * np.pi * (rows_each + rest + 1) / (12.0 * rows_each * rest)
-        standing = classifier_standing(lies[:, None], noise[:, None])
+    rest = apart @ rows_each
+    # Of an AUC, if rows are alike (Mann and Whitney 1947), on the scale of standard deviations apart.
+    noise = 4 * np.pi * (rows_each + rest + 1) / (12.0 * rows_each * rest)
     typical = max(float(np.median(lies[:-1])), 0.0)
     return Joint(
-        standing=standing,
-        permutation_p=None if by_rank else float(conformal_p(auc[:-1], auc[-1])),
-        auc=auc if by_rank else auc[-1:],
+        standing=classifier_standing(lies[:, None], noise[:, None]),
+        auc=auc,
         effect=max(max(float(lies[-1]), 0.0) ** 2 - typical**2, 0.0),
         rows=int(live.size),
         reference_rows=int(held.size),
@@ -281,14 +262,6 @@ def _thinned(
     drawn = drawn[np.argsort(window[drawn], kind="stable")]
     ordered = window[drawn]
     return np.asarray(drawn[np.arange(drawn.size) - np.searchsorted(ordered, ordered) < limit])
-
-
-def _permuted(live: Flags, fold: npt.NDArray[Any], generator: np.random.Generator) -> Flags:
-    """Labels permuted within each fold, one column each; the true ones last."""
-    inside = np.repeat(live[:, None], PERMUTATIONS + 1, axis=1)
-    for one in range(FOLDS):
-        inside[fold == one, :-1] = generator.permuted(inside[fold == one, :-1], axis=0)
-    return inside
 
 
 def _scale(products: Rows32, means: Rows32, rows: npt.NDArray[Any]) -> Floats:

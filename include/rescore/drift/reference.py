@@ -7,12 +7,9 @@ the training snapshot, so they have production's rhythm.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +17,22 @@ import pyarrow as pa
 
 from rescore.drift.binning import LevelCells, OrderedCells, moments, ordered_values
 from rescore.drift.calibration import per_window, refuse_unresolvable
+from rescore.drift.resolution import Resolution, resolve
+from rescore.drift.stored_numbers import floats, iso, rounded
+from rescore.drift.window_values import one_score, spread, stratum_of
 from rescore.errors import DriftError
 from rescore.performance import ScoreCalibration, estimated_performance, positives
 from rescore.spec import Feature, ModelSpec
 
-__all__ = ["FORMAT", "MIN_ROWS", "FeatureReference", "Reference", "build_reference", "stratum_of"]
+__all__ = [
+    "FORMAT",
+    "MIN_ROWS",
+    "FeatureReference",
+    "Reference",
+    "build_reference",
+    "resolution_of",
+    "stratum_of",
+]
 
 #: Bumped when a reader of the old form would misread the new one. Another format is refused.
 FORMAT = 2
@@ -113,7 +121,9 @@ class Reference:
     estimated_auc : ndarray of float, shape (n_windows,), or None
         Per window, the AUC expected from the scores alone; binary models only.
     calibration : ScoreCalibration or None
-        What scores meant, where the snapshot had labels; binary models only.
+        What scores meant, where the snapshot had labels; of several classes, whether the named one came true.
+    resolution : tuple of Resolution
+        What the windows can tell, by stratum; none in older profiles.
     """
 
     model: str
@@ -127,6 +137,7 @@ class Reference:
     score_spread: Floats | None
     estimated_auc: Floats | None
     calibration: ScoreCalibration | None = None
+    resolution: tuple[Resolution, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Deterministic JSON: sorted keys, floats by repr, no NaN."""
@@ -142,9 +153,10 @@ class Reference:
             ],
             "features": [feature.to_dict() for feature in self.features],
             "score": None if self.score is None else self.score.to_dict(),
-            "score_spread": _rounded(self.score_spread),
-            "estimated_auc": _rounded(self.estimated_auc),
+            "score_spread": rounded(self.score_spread),
+            "estimated_auc": rounded(self.estimated_auc),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            **({"resolution": [one.to_dict() for one in self.resolution]} if self.resolution else {}),
         }
         text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         return text.encode("utf-8")
@@ -173,7 +185,7 @@ class Reference:
                 expected=f"format {FORMAT}",
                 fix="update rescore, or train the package again",
             )
-        # Not in the first profiles of this format: a reader that does not know it loses nothing.
+        # Not in the first profiles of this format, as the resolution: who does not know them loses nothing.
         calibration = stored.get("calibration")
         try:
             return cls(
@@ -185,9 +197,10 @@ class Reference:
                 strata=tuple(window["stratum"] for window in stored["windows"]),
                 features=tuple(FeatureReference.from_dict(one) for one in stored["features"]),
                 score=None if stored["score"] is None else FeatureReference.from_dict(stored["score"]),
-                score_spread=_floats(stored["score_spread"]),
-                estimated_auc=_floats(stored["estimated_auc"]),
+                score_spread=floats(stored["score_spread"]),
+                estimated_auc=floats(stored["estimated_auc"]),
                 calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
+                resolution=tuple(Resolution.from_dict(one) for one in stored.get("resolution", ())),
             )
         except (KeyError, TypeError) as error:
             raise DriftError(
@@ -203,6 +216,8 @@ def build_reference(
     spec: ModelSpec,
     scores: npt.NDArray[np.float64] | None,
     importance: dict[str, float],
+    *,
+    named_right: npt.NDArray[np.float64] | None = None,
 ) -> bytes:
     """Make the reference profile of a package.
 
@@ -219,6 +234,8 @@ def build_reference(
         make every live window look drifted.
     importance : dict of str to float
         Per feature, what it is worth to the model (any unit; negative counts as nothing).
+    named_right : ndarray of float, shape (n_rows,), optional
+        Of several classes: 1 where the one named by the scores came true, 0 where not, NaN if unknown.
 
     Returns
     -------
@@ -256,6 +273,7 @@ def build_reference(
         order = np.argsort(start_micros, kind="stable")
         snapshot, start_micros = snapshot.take(pa.array(order)), start_micros[order]
         scores = None if scores is None else np.asarray(scores)[order]
+        named_right = None if named_right is None else named_right[order]
     begins = np.flatnonzero(np.r_[True, start_micros[1:] != start_micros[:-1]])
     bounds = np.r_[begins, snapshot.num_rows].astype(np.intp)
     event_time = None
@@ -268,7 +286,7 @@ def build_reference(
         )
         for a, b in pairwise(bounds)
     )
-    _refuse(spec, tuple(_iso(int(micros)) for micros in start_micros[begins]), strata)
+    rate = _refuse(spec, tuple(iso(int(micros)) for micros in start_micros[begins]), strata)
     features = tuple(
         _feature(
             feature, float(importance.get(feature.name, 0.0)), snapshot[feature.name], event_time, bounds
@@ -280,6 +298,11 @@ def build_reference(
         values = one_score(scores)
         score = _ordered(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
         score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
+        if named_right is not None:
+            known = np.isfinite(named_right)
+            calibration = ScoreCalibration.fit(
+                np.where(known, values, np.nan), named_right == 1, bounds.tolist()
+            )
         if spec.target.kind == "binary":
             if spec.target.name in held:
                 labels = snapshot[spec.target.name]
@@ -289,12 +312,12 @@ def build_reference(
             estimated = [
                 estimated_performance(values[a:b], calibration)["auc"].value for a, b in pairwise(bounds)
             ]
-            estimated_auc = _floats(estimated)
+            estimated_auc = floats(estimated)
     return Reference(
         model=spec.name,
         timezone=spec.schedule.timezone,
         event_time=spec.source.event_time,
-        starts=tuple(_iso(int(micros)) for micros in start_micros[begins]),
+        starts=tuple(iso(int(micros)) for micros in start_micros[begins]),
         rows=np.diff(bounds).astype(np.int64),
         strata=strata,
         features=features,
@@ -302,31 +325,23 @@ def build_reference(
         score_spread=score_spread,
         estimated_auc=estimated_auc,
         calibration=calibration,
+        resolution=resolve(features, strata, rate, by_stratum=spec.drift.strata == "weekday"),
     ).to_bytes()
 
 
-def _refuse(spec: ModelSpec, starts: tuple[str, ...], strata: tuple[str, ...]) -> None:
-    """Refuse at training what could not be kept when a window is compared."""
+def _refuse(spec: ModelSpec, starts: tuple[str, ...], strata: tuple[str, ...]) -> float:
+    """Refuse at training what could not be kept when a window is compared; the rate per window."""
     where = f"model {spec.name}: drift"
     rate = per_window(spec.drift, starts, where=where).false_alarm_rate
     groups = [len(starts)] if spec.drift.strata == "none" else [strata.count(one) for one in set(strata)]
     for windows in groups:
         refuse_unresolvable(windows, rate, where=where)
+    return rate
 
 
-def one_score(scores: npt.NDArray[Any]) -> Floats:
-    """One number per row: of a matrix of class probabilities, the largest."""
-    values = np.asarray(scores, dtype=np.float64)
-    return values.max(axis=1) if values.ndim == 2 else values
-
-
-def stratum_of(days: Floats, timezone: str) -> str:
-    """``weekend`` if the middle one of these moments (days since 1970, UTC) is on one there."""
-    there = days[np.isfinite(days)]
-    if there.size == 0:
-        return "weekday"
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=float(np.sort(there)[there.size // 2]))
-    return "weekend" if moment.astimezone(ZoneInfo(timezone)).weekday() >= 5 else "weekday"
+def resolution_of(reference: bytes) -> tuple[Resolution, ...]:
+    """What a package's reference windows can tell, by stratum."""
+    return Reference.from_bytes(reference).resolution
 
 
 def _feature(
@@ -371,25 +386,3 @@ def _ordered(
         moved=np.zeros(counts.shape[0], dtype=np.int64),
         top_share=top_share,
     )
-
-
-def spread(values: Floats) -> float:
-    """Standard deviation of what is finite, NaN if nothing is."""
-    there = values[np.isfinite(values)]
-    return float(there.std()) if there.size else math.nan
-
-
-def _rounded(values: Floats | None) -> list[float | None] | None:
-    if values is None:
-        return None
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
-
-
-def _floats(stored: list[float | None] | None) -> Floats | None:
-    if stored is None:
-        return None
-    return np.asarray([math.nan if value is None else value for value in stored], dtype=np.float64)
-
-
-def _iso(micros: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()

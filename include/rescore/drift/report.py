@@ -6,12 +6,13 @@ The order in which features are shown is decided here, once: :meth:`DriftReport.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rescore.document import Document, Number, Part
+from rescore.drift.evidence import Alarm
 from rescore.performance import Measure, ScoreCalibration, measures_of
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "PairDrift",
     "ScoreQuantiles",
     "Verdict",
+    "alarm_of",
     "worst_first",
     "worth_a_look",
 ]
 
 Verdict = Literal["ok", "drifted", "consequential", "outage"]
-Method = Literal["conformal", "chi2_bh", "none"]
+#: ``chi2_bh`` is that of reports before there was ``extrapolated``.
+Method = Literal["conformal", "extrapolated", "chi2_bh", "none"]
 
 #: The unit of a distance between levels.
 SHARE_OF_ROWS = "share of rows"
@@ -111,6 +114,11 @@ def worst_first(features: Iterable[FeatureDrift]) -> list[FeatureDrift]:
     return [one for one in listed if one.outage] + rest
 
 
+def alarm_of(stored: Mapping[str, Any] | None) -> Alarm | None:
+    """The alarm in a stored drift report, if it has one."""
+    return None if stored is None else DriftReport.from_dict(stored).alarm
+
+
 def worth_a_look(features: Iterable[FeatureDrift]) -> list[FeatureDrift]:
     """Outages first, then what is flagged, then the score, then what the model uses most."""
     return sorted(
@@ -189,7 +197,7 @@ class JointDrift(Part):
     Attributes
     ----------
     method : str
-        ``classifier_rank`` (among the reference windows) or ``permuted_labels``.
+        ``classifier_rank`` (among the reference windows); of earlier reports also ``permuted_labels``.
     auc : float
         Of a classifier that tells the window from training.
     auc_reference_median, auc_reference_high : float or None
@@ -230,8 +238,8 @@ class DriftReport(Document):
     p_value : float or None
         Of the whole window; None if there was nothing to compare.
     method : str
-        ``conformal`` (rank among the reference windows), ``chi2_bh`` (too few of
-        those) or ``none`` (no rows).
+        ``conformal`` (rank among the reference windows), ``extrapolated`` (beyond the ranks of few of them),
+        or ``none`` (no rows, or windows too few to say anything; then outages alone are looked for).
     rate : float
         The declared false-alarm rate per window.
     effect_floor : float
@@ -264,6 +272,12 @@ class DriftReport(Document):
         For pictures: the features most worth a look.
     joint : JointDrift or None
         Where features were compared jointly.
+    statistic : float or None
+        The window's: the largest ``-ln`` of a tail probability; None in reports made before it was kept.
+    reference_statistics : tuple of float
+        The same of each reference window, in order of time.
+    alarm : Alarm or None
+        The evidence of this window and those before it.
     """
 
     FORMAT: ClassVar[int] = 2  # 1 had estimates as flat fields, and histograms as "bars"
@@ -288,6 +302,9 @@ class DriftReport(Document):
     scores: ScoreQuantiles | None = None
     histograms: dict[str, Histogram] = Field(default_factory=dict)
     joint: JointDrift | None = None
+    statistic: Number = None
+    reference_statistics: tuple[float, ...] = ()
+    alarm: Alarm | None = None
 
     @classmethod
     def upgraded(cls, stored: dict[str, Any], number: int) -> dict[str, Any]:

@@ -9,12 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.drift.binning import Tally
-from rescore.drift.calibration import MIN_WINDOWS
+from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS
 from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import SHARE_OF_ROWS, FeatureDrift, JointDrift, Method, Verdict, worst_first
 from rescore.spec import DriftSpec
 
-__all__ = ["MATTERS", "SMALL_EFFECT", "judge", "say_limits", "say_missing", "say_note", "say_share_missing"]
+__all__ = [
+    "MATTERS",
+    "SMALL_EFFECT",
+    "judge",
+    "say_limits",
+    "say_missing",
+    "say_note",
+    "say_share_missing",
+    "say_too_few",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +47,8 @@ def judge(
     drift: DriftSpec,
     auc: tuple[float | None, float | None],
     joint: JointDrift | None = None,
+    *,
+    nothing: str = "The window has no rows",
 ) -> tuple[Verdict, str]:
     """Join outages, drift, importance and estimated performance to one verdict and say why.
 
@@ -46,12 +57,12 @@ def judge(
     drifted features carry a tenth of the model's importance, or the scores moved (both by more than
     ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's. Features that go together
     otherwise than in training (``joint``) count as one more that drifted, of all their importance. ``auc``
-    is the estimated one, and the smallest of the reference windows.
+    is the estimated one, and the smallest of the reference windows. ``nothing`` says why there is no p-value.
     """
     if outages:
         return "outage", describe(outages)
     if p_value is None:
-        return "ok", "The window has no rows: there is nothing to compare"
+        return "ok", f"{nothing}: there is nothing to compare"
     chance = f"p = {p_value:.2g}, declared rate {drift.false_alarm_rate:g}"
     if p_value > drift.false_alarm_rate + 1e-12:
         return "ok", f"No more unlike training than training's own windows are ({chance})"
@@ -177,17 +188,23 @@ def say_missing(features: tuple[FeatureDrift, ...]) -> str:
     return "".join(said) + (f". And {len(much) - 3} more have much missing" if len(much) > 3 else "")
 
 
+def say_too_few(windows: int, stratum: str) -> str:
+    """Why nothing is said about drift."""
+    kind = "" if stratum == "all" else f" {stratum}"
+    return f"Only {windows}{kind} reference windows, {FEWEST_WINDOWS} are needed to tell drift from chance"
+
+
 def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stratum: str) -> tuple[str, ...]:
     """What limits the statement about this window."""
     notes = []
     count = int(reference_rows.size)
     kind = "" if stratum == "all" else f" {stratum}"
-    if method == "chi2_bh":
+    if method == "extrapolated":
         notes.append(
-            f"only {count}{kind} reference windows, fewer than {MIN_WINDOWS}: chi-square approximation of "
-            "PSI, which takes rows as independent"
+            f"only {count}{kind} reference windows, fewer than {MIN_WINDOWS}: the p-value is extrapolated "
+            "beyond their ranks"
         )
-    if method == "conformal" and count and rows:
+    if method in {"conformal", "extrapolated"} and count and rows:
         low, high = int(np.min(reference_rows)), int(np.max(reference_rows))
         if not low <= rows <= high:
             target = min(rows, int(np.median(reference_rows)))

@@ -203,11 +203,19 @@ def _distinct(ordered: Floats) -> tuple[Floats, Floats]:
     return ordered[starts], np.add.reduceat(weights, starts)
 
 
-def estimated_accuracy(scores: Floats) -> Measure:
-    """Expected accuracy of a calibrated multiclass model, whose score is its certainty of the class it names.
+def estimated_accuracy(scores: Floats, calibration: ScoreCalibration | None = None) -> Measure:
+    """Expected accuracy of a multiclass model, whose score is its certainty of the class it names.
 
-    ``scores`` has shape (n_rows,); without any that is finite the value is None.
+    Parameters
+    ----------
+    scores : ndarray of float, shape (n_rows,)
+        Without any that is finite the value is None.
+    calibration : ScoreCalibration, optional
+        Of scores and of whether the named class came true (top-label calibration: Gupta and Ramdas,
+        arXiv:2107.08353); by default a score is the probability itself.
     """
+    if calibration is not None:  # being right is the event whose rate is estimated
+        return estimated_performance(scores, calibration)["base_rate"]
     certainty = np.clip(scores[np.isfinite(scores)], 0.0, 1.0)
     if certainty.size == 0:
         return Measure()

@@ -244,7 +244,7 @@ def measure(
     spec : ModelSpec
         The model.
     calibration : ScoreCalibration, optional
-        What scores of the package meant in training, for the estimates of a binary model.
+        What scores of the package meant in training, for the estimates of a classifier.
     """
     whole = _coverage(rows, spec)
     known = rows.known
@@ -280,7 +280,7 @@ def _coverage(rows: Outcomes, spec: ModelSpec) -> Coverage:
 def _estimate(score: Floats, spec: ModelSpec, calibration: ScoreCalibration | None) -> dict[str, Measure]:
     if spec.target.kind == "binary":
         return estimated_performance(score, calibration)
-    return {"accuracy": estimated_accuracy(score)}
+    return {"accuracy": estimated_accuracy(score, calibration)}
 
 
 def _agreement(realised: Mapping[str, Measure], estimate: Mapping[str, Measure]) -> dict[str, Agreement]:

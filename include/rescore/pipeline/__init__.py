@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         Alarm,
         alarms,
     )
+    from rescore.pipeline.monitoring.drift_alarms import (
+        Incident,
+        standing_alarms,
+    )
     from rescore.pipeline.monitoring.monitor import (
         MonitorReport,
         monitor_model,
@@ -145,6 +149,7 @@ __all__ = [
     "Context",
     "Difference",
     "Finding",
+    "Incident",
     "KeptRows",
     "MeasuredRun",
     "MonitorReport",
@@ -197,6 +202,7 @@ __all__ = [
     "score_interval",
     "score_run",
     "sign_package",
+    "standing_alarms",
     "status_rows",
     "sweep",
     "train_model",
@@ -220,6 +226,7 @@ __getattr__ = lazy_names(
         "context": ["Context", "code_revision", "utc_now"],
         "monitoring.alarms": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
+        "monitoring.drift_alarms": ["Incident", "standing_alarms"],
         "monitoring.monitor": ["MonitorReport", "monitor_model"],
         "monitoring.performance": [
             "MeasuredRun",

@@ -158,8 +158,7 @@ class Adopter(Trainer):
             )
         (self._out / "model.skops").write_bytes(content)
         write_json(self._out / "golden.json", golden)
-        everything = converted.scores(self._table)["score"].to_numpy()
-        (self._out / "fold_0.f8").write_bytes(everything.astype("<f8").tobytes())
+        self._write_scores(converted, self._table, self._truth, 0)
         for number in range(len(self._unlabelled)):
             self._score_unlabelled(converted, number)
         self._measure(converted)

@@ -204,11 +204,11 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
             continue
         telling |= here
         number = _each_once(values, holder, here, len(held))
-        for index in np.flatnonzero(number > MANY):
+        for index in np.flatnonzero(number > MANY).tolist():
             mine = holder == index
             chance = hits.by_chance(np.unique(values[mine]), coarse[mine][0])
             if number[index] > 2 * chance + 3 * math.sqrt(chance) + MANY:
-                found.setdefault(int(index), f"it holds {number[index]:,} values of one column's rows")
+                found.setdefault(index, f"it holds {number[index]:,} values of one column's rows")
         for which, row, weight in hits.rows_of(at):
             links.append(np.column_stack([vector[which], row, which]))
             weights.append(weight)

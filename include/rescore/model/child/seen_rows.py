@@ -130,5 +130,5 @@ def _numeric(matrix: Any, rows: Integers) -> Iterator[tuple[Floats, Integers]]:
         return
     array = np.asarray(matrix)
     if array.dtype.kind in "biuf" and array.ndim <= 2 and len(array) == len(rows):
-        for column in array.reshape(len(array), -1).T:
-            yield column.astype(np.float64), rows
+        for values in array.reshape(len(array), -1).T:
+            yield values.astype(np.float64), rows

@@ -197,9 +197,7 @@ class Trainer:
         unseen[first:stop] = True
         scorer = self._fit(~unseen, f"all but fold {number + 1}")
         table = self._table.slice(first, stop - first)
-        (self._out / f"fold_{number}.f8").write_bytes(
-            scorer.scores(table)["score"].to_numpy().astype("<f8").tobytes()
-        )
+        self._write_scores(scorer, table, self._truth[first:stop], number)
         if self._unlabelled:
             self._score_unlabelled(scorer, number)
         write_json(
@@ -211,6 +209,15 @@ class Trainer:
                 "metrics": measured(scorer, table, self._truth[first:stop]),
             },
         )
+
+    def _write_scores(self, scorer: Scorer, table: pa.Table, truth: Array, number: int) -> None:
+        """Write a fold's scores, and of several classes whether the one that was named came true."""
+        scores = scorer.scores(table)
+        (self._out / f"fold_{number}.f8").write_bytes(scores["score"].to_numpy().astype("<f8").tobytes())
+        if scorer.target.kind == "multiclass":
+            came_true = np.asarray(scorer.target.labels)[truth]
+            named = scores["label"].to_numpy(zero_copy_only=False)
+            (self._out / f"right_{number}.f8").write_bytes((named == came_true).astype("<f8").tobytes())
 
     def _unlabelled_by_fold(self) -> list[pa.Table]:
         """The rows without a label, by the fold in whose time they are. Nothing is ever fitted to them."""

@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from rescore import source
 from rescore.comparison import (
+    ERROR_A_YEAR,
+    Asked,
     ComparedPackage,
     Comparison,
     ComparisonReport,
@@ -27,15 +29,17 @@ from rescore.comparison import (
     Reproduced,
     Side,
     Target,
+    error_of,
     measured,
     movement,
+    place_in_year,
     ruled,
 )
 from rescore.errors import ParameterError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.model import Predictions, one_thread, truth_for
 from rescore.pipeline.compare.proof import Fit, Rival, predicted, proved, reproduced, rows_since
-from rescore.pipeline.context import Context
+from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.training.training_rows import train_snapshot
 from rescore.store import Snapshot
 
@@ -102,6 +106,7 @@ def compare_packages(
     window = None if start is None and end is None else (start, end)
     snapshot, rows = _hold_out(ctx, folder, new, old, window, as_of)
     since = rows["interval_start"][0].as_py()
+    place = _place(ctx, model_name, Asked(old.package.sha256, new.package.sha256, snapshot.digest))
     live = _live(ctx, model_name, (new, old))
     scored: dict[Side, _Scored] = {}
     rivals: tuple[tuple[Side, Rival], ...] = (("champion", old), ("challenger", new))
@@ -112,9 +117,8 @@ def compare_packages(
     truth = truth_for(old.manifest["target"], rows[target.name])
     on_live = {name: one.live for name, one in scored.items() if one.live is not None}
     with one_thread():
-        found = measured(
-            rows, truth, {name: one.holdout for name, one in scored.items()}, Judging.of(folder.spec)
-        )
+        on_holdout = {name: one.holdout for name, one in scored.items()}
+        found = measured(rows, truth, on_holdout, Judging.of(folder.spec), place=place)
         moved = movement(target.kind, on_live, runs=live.runs, left_out=tuple(live.left_out))
     report = ruled(
         ComparisonReport(
@@ -146,6 +150,27 @@ def compare_packages(
         report=report.to_dict(),
     )
     return Comparison(stored, report)
+
+
+def _place(ctx: Context, model_name: str, asked: Asked) -> int:
+    """Which comparison of a year this is; what it can find is said before it is made."""
+    stored = ctx.store.comparisons.of_model(model_name)
+    before = [
+        (Asked(one.champion_sha256, one.challenger_sha256, one.snapshot_digest), one.recorded_at)
+        for one in stored
+    ]
+    place = place_in_year(asked, before, utc_now())
+    ctx.progress(
+        f"comparison {place} of the last 365 days: it may err in {error_of(place):.2g}, all of a year in "
+        f"{ERROR_A_YEAR:g}"
+    )
+    last = ComparisonReport.from_dict(stored[0].report) if stored else None
+    if last is not None and last.bootstrap.detectable is not None:
+        ctx.progress(
+            f"on as many days as the last time, a gain of {last.bootstrap.detectable:.4g} in {last.metric} "
+            "is found in 8 of 10"
+        )
+    return place
 
 
 def _refuse_unlike(new: Rival, old: Rival) -> None:

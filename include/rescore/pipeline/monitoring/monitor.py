@@ -37,7 +37,7 @@ class MonitoredRun(Part):
     interval, interval_end : str
         As people write it, and its end in ISO 8601.
     acts : bool
-        Whether ``drift.on_drift`` happens at the verdict, or it is an outage.
+        Whether ``drift.on_drift`` happens at the verdict or begins with this run's alarm, or it is an outage.
     p_value : float or None
         Of the whole window; None without a drift report.
     features : tuple of MonitoredFeature
@@ -104,6 +104,7 @@ def monitor_model(
 def _monitored(ctx: Context, run: ScoredRun) -> MonitoredRun:
     stored = ctx.store.reports.drift_of(run.run_id)
     report = None if stored is None else DriftReport.from_dict(stored)
+    new = report is not None and report.alarm is not None and report.alarm.new
     worst = [] if report is None else report.worst_first[:MAX_FEATURES]
     return MonitoredRun(
         run_id=run.run_id,
@@ -112,7 +113,7 @@ def _monitored(ctx: Context, run: ScoredRun) -> MonitoredRun:
         package_version=run.package_version,
         verdict=run.verdict,
         sentence=run.sentence,
-        acts=ctx.model(run.model).spec.drift.acts_at(run.verdict) or run.verdict == "outage",
+        acts=ctx.model(run.model).spec.drift.acts_at(run.verdict, alarm=new) or run.verdict == "outage",
         p_value=None if report is None else report.p_value,
         features=tuple(
             MonitoredFeature(**{name: getattr(one, name) for name in MonitoredFeature.model_fields})

@@ -22,6 +22,7 @@ from rescore.interval import Interval
 from rescore.pipeline.context import Context, code_revision, utc_now
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
+from rescore.pipeline.scoring.alarm import with_alarm
 from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.publishing import Published, publish_run
@@ -228,6 +229,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
         scores = ctx.store.scores.of_run(run)["score"].to_numpy()
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
+        report = with_alarm(ctx, run, report)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
         ctx.store.reports.record_drift(attempt, report.to_dict())
         act_on_verdict(ctx, attempt, run, report)

@@ -31,7 +31,8 @@ def act_on_verdict(ctx: Context, attempt: RunHandle, run: ScoredRun, report: Dri
             fix=f"{report.remedy}, or `rescore publish {run.run_id} --reason WHY`",
             data={"features": list(report.outages)},
         )
-    if declared.acts_at(report.verdict) and declared.on_drift != "nothing":
+    alarm = report.alarm is not None and report.alarm.raised
+    if declared.acts_at(report.verdict, alarm=alarm) and declared.on_drift != "nothing":
         _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
         if declared.on_drift == "hold":
             ctx.store.runs.hold(attempt, HeldError(f"{report.verdict}: {report.sentence}"))

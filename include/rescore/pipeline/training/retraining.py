@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from rescore.drift import alarm_of
 from rescore.performance import METRICS
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance
@@ -91,7 +92,9 @@ def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
         return Retraining(due=True, reason=known)
     if spec.drift.on_drift == "retrain":
         for last in ctx.store.runs.published(spec.name, last=1, ended_by=now):
-            if spec.drift.acts_at(last.verdict) and last.package_sha256 == pinned.sha256:
+            alarm = alarm_of(ctx.store.reports.drift_of(last.run_id))
+            stands = alarm is not None and alarm.raised
+            if spec.drift.acts_at(last.verdict, alarm=stands) and last.package_sha256 == pinned.sha256:
                 verdict = f"the run of {last.interval} is {last.verdict}: {last.sentence}"
                 return Retraining(due=True, reason=verdict)
     worse = _performance(ctx, spec, pinned, known_by, now)

@@ -209,7 +209,11 @@ def make_candidate(
 ) -> Candidate:
     """Join a fitted model with drift's reference, made from all rows of the snapshot's intervals."""
     rows = reference_rows(ctx, lineage)
-    profile = drift.build_reference(rows, folder.spec, fitted.reference_scores, fitted.importance)
+    profile = drift.build_reference(
+        rows, folder.spec, fitted.reference_scores, fitted.importance, named_right=fitted.named_right
+    )
+    for resolution in drift.resolution_of(profile):
+        ctx.progress(f"drift: {resolution}")
     return Candidate(fitted, folder, profile, lineage, lock, scratch / "dist")
 
 

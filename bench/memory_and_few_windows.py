@@ -1,0 +1,211 @@
+"""False alarms where windows are few or resemble the ones before, and promotions where days do.
+
+    python bench/memory_and_few_windows.py                 # some five minutes
+    python bench/memory_and_few_windows.py --short         # a tenth of the draws
+    python bench/memory_and_few_windows.py --write docs
+
+Windows are drawn as counts, which is what the statistic sees; .05 is declared. Days of a comparison are drawn
+as rows. Each line is a world of its own, with its 95 % half-width; there is no average over worlds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.signal import lfilter
+
+from rescore.comparison.resampling import MIN_BLOCKS, MIN_EFFECTIVE, Resampled, metric_of
+from rescore.drift import calibration, distances
+from rescore.drift.binning import OrderedCells
+from rescore.drift.memory import effective_windows, without_memory
+from rescore.drift.standardise import shape_standing, shift_standing, unusualness
+
+SEED = 20_130_401
+RATE = 0.05
+LIVE_PER_REFERENCE = 4
+#: The live windows come so many windows after the last one of training, and after each other.
+APART = 20
+CELLS = OrderedCells.fit(stats.norm.ppf((np.arange(60_000) + 0.5) / 60_000), min_rows=10)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class World:
+    """Windows whose levels wander, in standard deviations, each like the one before by ``memory``."""
+
+    windows: int
+    features: int
+    rows: int
+    memory: float
+    wander: float = 0.1
+
+
+WORLDS = [
+    World(60, 20, 10_000, 0.0),
+    World(60, 20, 10_000, 0.5),
+    World(60, 20, 10_000, 0.8),
+    World(60, 20, 1_000, 0.8),
+    World(60, 3, 10_000, 0.8),
+    World(30, 20, 10_000, 0.8),
+    World(120, 20, 10_000, 0.8),
+    World(8, 20, 1_000, 0.0),
+    World(12, 20, 1_000, 0.0),
+    World(12, 3, 1_000, 0.0),
+    World(17, 20, 1_000, 0.0),
+    World(12, 20, 1_000, 0.3),
+    World(12, 20, 1_000, 0.5),
+]
+
+
+def wandered(generator: np.random.Generator, steps: int, features: int, memory: float) -> Floats:
+    """An AR(1) of standard deviation 1, shape (n_steps, n_features)."""
+    level = generator.standard_normal((steps, features))
+    level[1:] *= math.sqrt(1 - memory**2)
+    return np.asarray(lfilter([1.0], [1.0, -memory], level, axis=0))
+
+
+def p_values(levels: Floats, rows: int, generator: np.random.Generator) -> tuple[float, float, float]:
+    """Of the last window: as it is judged, as if windows had no memory, and what they are worth."""
+    windows = levels.shape[0]
+    shares = np.diff(stats.norm.cdf(CELLS.edges - levels[..., None]), axis=-1, prepend=0, append=1)
+    firsts = np.flatnonzero(np.diff(CELLS.groups, prepend=-1))
+    standing = []
+    for feature in range(levels.shape[1]):
+        counts = generator.multinomial(rows, shares[:, feature])
+        others = calibration.others_of(counts)
+        shift = distances.shift(counts, others, CELLS.places)[:, None]
+        standing.append(shift_standing(shift, distances.shift_noise(counts, others, CELLS.places)[:, None]))
+        grouped, rest = (np.add.reduceat(one, firsts, axis=1) for one in (counts, others))
+        measures = (distances.psi, distances.psi_noise, distances.psi_freedom)
+        standing.append(shape_standing(*(measure(grouped, rest)[:, None] for measure in measures)))
+    two_sided = np.tile([True, False], levels.shape[1])
+    every = np.hstack(standing)
+    p_of = calibration.conformal_p if windows > calibration.MIN_WINDOWS else calibration.extrapolated_p
+    found = []
+    for one in (without_memory(every, two_sided), every):
+        greatest = unusualness(one, two_sided).max(axis=1)
+        found.append(float(p_of(greatest[:-1], greatest[-1])))
+    return found[0], found[1], float(effective_windows(every[:-1, two_sided]).mean())
+
+
+def half_width(rate: float, draws: int, windows: int) -> float:
+    """95 %, for live windows that share a reference."""
+    effective = draws / (1 + (LIVE_PER_REFERENCE - 1) / (windows + 1))
+    return 1.96 * math.sqrt(max(rate * (1 - rate), 0.25 / effective) / effective)
+
+
+def false_alarms(references: int) -> list[str]:
+    """One line for each world."""
+    lines = [
+        "| windows | features | rows | memory | worth | false alarms | without the correction | ± |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for place, world in enumerate(WORLDS):
+        generator = np.random.default_rng([SEED, place])
+        found = []
+        for _ in range(references):
+            steps = world.windows + APART * LIVE_PER_REFERENCE
+            levels = world.wander * wandered(generator, steps, world.features, world.memory)
+            for live in range(LIVE_PER_REFERENCE):
+                last = levels[world.windows + APART * (live + 1) - 1]
+                window = np.vstack([levels[: world.windows], last])
+                found.append(p_values(window, world.rows, generator))
+        ours, plain, worth = np.asarray(found).T
+        rate, before = (float((p <= RATE + 1e-12).mean()) for p in (ours, plain))
+        width = half_width(rate, len(found), world.windows)
+        lines.append(
+            f"| {world.windows} | {world.features} | {world.rows:,} | {world.memory:g} | {worth.mean():.0f} "
+            f"| {rate:.3f} | {before:.3f} | {width:.3f} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def rivals(
+    generator: np.random.Generator, days: int, memory: float, gain: float, rows: int = 120
+) -> tuple[npt.NDArray[np.int64], Floats, Floats, npt.NDArray[np.int64]]:
+    """Truth and the scores of two models, each with good and bad days of its own; and the day of each row."""
+    block = np.repeat(np.arange(days), rows)
+    signal = generator.standard_normal(days * rows)
+    hard = generator.normal(0, 0.5, days)[block]
+    truth = (signal + generator.logistic(size=len(signal)) > hard).astype(np.int64)
+    raws = []
+    for better in (0.0, gain):
+        moods = wandered(generator, days, 2, memory)[block]
+        seen = (0.6 + better + 0.3 * moods[:, 0]) * signal + 0.6 * moods[:, 1]
+        score = 1 / (1 + np.exp(-(seen + generator.standard_normal(len(signal)))))
+        raws.append(np.column_stack([1 - score, score]))
+    return truth, raws[0], raws[1], block
+
+
+def promotions(pairs: int) -> list[str]:
+    """How often a challenger's gain is beyond chance, by the rule; one line for each world."""
+    lines = [
+        "| days | memory of days | challenger | metric | days are worth | promoted | ± |",
+        "|--:|--:|---|---|--:|--:|--:|",
+    ]
+    worlds = [(15, 0.0, 0.0), (30, 0.0, 0.0), (15, 0.8, 0.0), (30, 0.5, 0.0), (30, 0.8, 0.0), (15, 0.0, 1.5),
+              (30, 0.0, 0.7)]  # fmt: skip
+    for place, (days, memory, gain) in enumerate(worlds):
+        for metric in ("auc", "brier"):
+            generator = np.random.default_rng([SEED, place])
+            promoted, worth = [], []
+            for _ in range(pairs):
+                truth, old, new, block = rivals(generator, days, memory, gain)
+                one, other = (metric_of(metric, truth, raw, None, block, days) for raw in (new, old))
+                sign = 1 if metric == "auc" else -1
+                resampled = Resampled(days)
+
+                def difference(counts, one=one, other=other, sign=sign):  # type: ignore[no-untyped-def]
+                    return sign * (one(counts) - other(counts))
+
+                low = resampled.interval(difference)[1]
+                worth.append(resampled.effective_blocks(difference))
+                enough = days >= MIN_BLOCKS and worth[-1] >= MIN_EFFECTIVE
+                promoted.append(enough and low is not None and low > 0)
+            rate = float(np.mean(promoted))
+            width = 1.96 * math.sqrt(max(rate * (1 - rate), 0.25 / pairs) / pairs)
+            name = "better" if gain else "as good"
+            lines.append(
+                f"| {days} | {memory:g} | {name} | {metric} | {np.median(worth):.0f} "
+                f"| {rate:.3f} | {width:.3f} |"
+            )
+            print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="a tenth of the draws")
+    parser.add_argument("--table", choices=["memory", "promotions"], help="only this one")
+    parser.add_argument("--write", type=Path, help="the folder docs, whose tables are replaced")
+    options = parser.parse_args()
+    tables = {
+        "memory": ("drift.md", lambda: false_alarms(8 if options.short else 80)),
+        "promotions": ("champion-and-challenger.md", lambda: promotions(30 if options.short else 300)),
+    }
+    for name, (page, made) in tables.items():
+        if options.table not in (None, name):
+            continue
+        lines = made()
+        if options.write:
+            path = options.write / "guides" / page
+            begin, end = f"<!-- {name}: bench/memory_and_few_windows.py -->", f"<!-- end {name} -->"
+            block = f"{begin}\n" + "\n".join(lines) + f"\n{end}"
+            text, hits = re.subn(
+                f"{re.escape(begin)}.*?{re.escape(end)}", block, path.read_text("utf-8"), flags=re.DOTALL
+            )
+            assert hits == 1, f"{path} has no place for {name}"
+            path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

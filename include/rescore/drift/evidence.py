@@ -1,0 +1,200 @@
+"""From verdicts to alarms: evidence that accumulates over windows, under a budget of false alarms.
+
+A verdict describes a window, and of forty stable models two a day are drifted by chance. An alarm is to wake
+a person, so it is raised by evidence that many windows can't give by chance: a Shiryaev-Roberts e-detector
+(Shin, Ramdas and Rinaldo, *E-detectors*, arXiv:2203.03532) over conformal p-values, betting
+``eps * p ** (eps - 1)`` for many ``eps`` at once (Vovk, Gammerman and Shafer 2005, chapter 7). On stable
+windows it takes ``limit`` windows on average to come to ``limit``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rescore.document import Number, Part
+
+__all__ = ["Alarm", "Evidence", "Look", "accumulate", "limit_of"]
+
+Floats = npt.NDArray[np.float64]
+
+#: Exponents of the bets: near 0 for rare and strong changes, near 1 for lasting and weak ones.
+BETS: Floats = np.linspace(0.05, 0.95, 19)
+
+#: An alarm ends when so many windows in a row are as usual: their p-values above this.
+USUAL_WINDOWS, USUAL = 10, 0.2
+
+#: Features that an alarm names.
+MAX_FEATURES = 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one window says, in order of time.
+
+    Attributes
+    ----------
+    start : str
+        Of its interval, ISO 8601.
+    statistic : float
+        The window's; large is unusual.
+    reference : sequence of float
+        The same of each reference window.
+    features : tuple of str
+        What is unusual about it, the worst first.
+    """
+
+    start: str
+    statistic: float
+    reference: Sequence[float]
+    features: tuple[str, ...] = ()
+
+
+class Alarm(Part):
+    """Where a model's evidence stands after a window.
+
+    Attributes
+    ----------
+    raised : bool
+        Whether an alarm stands.
+    new : bool
+        Whether this window raised it.
+    evidence, limit : float
+        What has accumulated, and where an alarm is raised: the windows that stable ones take to come there.
+    since : str or None
+        The start of the window from which the evidence comes; None without any.
+    windows : int
+        Windows that were looked at, this one included.
+    fastest : int
+        Windows that a change takes which is stronger than every reference window.
+    features : tuple of str
+        What is unusual since then, the most frequent first.
+    """
+
+    raised: bool
+    new: bool
+    evidence: Number
+    limit: float
+    since: str | None
+    windows: int
+    fastest: int
+    features: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """``Alarm since … : evidence 812 of 365 (x1, x2)``; of what accumulates, ``Evidence … of …``."""
+        if not self.raised:
+            return f"Evidence {self.evidence or 0:.3g} of {self.limit:.3g} after {self.windows} windows"
+        named = f": {', '.join(self.features)}" if self.features else ""
+        return f"Alarm since {self.since} (evidence {self.evidence or 0:.3g} of {self.limit:.3g}){named}"
+
+
+def limit_of(windows_per_year: float, models: int, false_per_year: float) -> float:
+    """The evidence that raises an alarm, for an installation's false alarms to be ``false_per_year`` at most.
+
+    Each model gets as large a part of the budget as any other.
+    """
+    return max(windows_per_year * max(models, 1) / false_per_year, 2.0)
+
+
+def accumulate(looks: Sequence[Look], limit: float) -> Alarm:
+    """The evidence after the last of these windows of one package.
+
+    The reference grows by every window that is part of no alarm: a fixed one has a false-alarm rate of
+    its own, and is looked at again and again.
+
+    Parameters
+    ----------
+    looks : sequence of Look
+        In order of time, at least one.
+    limit : float
+        See :func:`limit_of`.
+    """
+    state = Evidence()
+    for look in looks:
+        state.see(look, limit)
+    since = None if state.since is None else looks[state.since].start
+    named = [name for look in looks[state.since or 0 :] for name in look.features] if since else []
+    return Alarm(
+        raised=state.raised,
+        new=state.new,
+        evidence=float(f"{state.evidence:.4g}"),
+        limit=float(f"{limit:.4g}"),
+        since=since,
+        windows=len(looks),
+        fastest=_fastest(len(looks[-1].reference) + len(state.grown), limit),
+        features=tuple(sorted(set(named), key=lambda name: (-named.count(name), name)))[:MAX_FEATURES],
+    )
+
+
+class Evidence:
+    """Evidence for each bet, and the windows that the reference has grown by.
+
+    Attributes
+    ----------
+    raised, new : bool
+        As of :class:`Alarm`.
+    grown : list of float
+        Ascending: statistics of windows that were part of no alarm.
+    """
+
+    def __init__(self) -> None:
+        self.raised = self.new = False
+        self.grown: list[float] = []
+        self._seen: list[tuple[int, float]] = []
+        self._number = self._usual = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sum = np.zeros(BETS.size)
+        self._best = np.zeros(BETS.size)
+        self._from = np.zeros(BETS.size, dtype=np.int64)
+
+    @property
+    def evidence(self) -> float:
+        """Of all bets together."""
+        return float(self._sum.mean())
+
+    @property
+    def since(self) -> int | None:
+        """The window from which the strongest bet has won."""
+        return int(self._from[int(self._sum.argmax())]) if self.evidence >= 1 else None
+
+    def see(self, look: Look, limit: float) -> None:
+        """Take one more window."""
+        tolerance = 1e-9 * (1 + abs(look.statistic))
+        above = sum(one >= look.statistic - tolerance for one in look.reference)
+        above += len(self.grown) - bisect_left(self.grown, look.statistic - tolerance)
+        p = (1 + above) / (1 + len(look.reference) + len(self.grown))
+        won = BETS * p ** (BETS - 1)
+        self._from = np.where(self._best < 1, self._number, self._from)
+        self._best = np.maximum(self._best, 1.0) * won
+        self._sum = np.minimum((1 + self._sum) * won, 1e300)
+        self.new = not self.raised and self.evidence >= limit
+        if self.new:
+            first = self.since or 0
+            for _, statistic in [one for one in self._seen if one[0] >= first]:
+                self.grown.remove(statistic)
+            self._seen = [one for one in self._seen if one[0] < first]
+            self.raised, self._usual = True, 0
+        elif self.raised:
+            self._usual = self._usual + 1 if p > USUAL else 0
+            if self._usual >= USUAL_WINDOWS:
+                self.raised = False
+                self._begin()
+        if not self.raised:
+            insort(self.grown, look.statistic)
+            self._seen.append((self._number, look.statistic))
+        self._number += 1
+
+
+def _fastest(windows: int, limit: float) -> int:
+    """Windows until an alarm if each is more unusual than all of the reference."""
+    total, count = np.zeros(BETS.size), 0
+    while total.mean() < limit:
+        total = (1 + total) * BETS * (1 / (windows + 1)) ** (BETS - 1)
+        count += 1
+    return count

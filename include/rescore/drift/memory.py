@@ -1,0 +1,109 @@
+"""Windows that resemble the ones before: how many independent ones a reference is worth, and what follows.
+
+A live window usually lies outside of the reference's time. Where windows wander, the reference's mean is off
+by what it did on average then, and the live window is off by that as well; a reference window is not, for the
+mean went along with it. So the live window stands farther out than its like, by a factor that follows from
+the memory of the windows (the *effective* number of windows, as of any autocorrelated mean). The reference's
+spread is known as badly: it has the degrees of freedom of fewer windows, so that a live window's standing has
+heavier tails than a normal number, and a reference window's, which is part of that spread, has lighter ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["effective_windows", "without_memory"]
+
+Floats = npt.NDArray[np.float64]
+
+#: No memory is taken for longer than this decay from one window to the next.
+MOST = 0.95
+
+#: Autocorrelations of few windows scatter more than the formula for many says.
+NOISE = 6.0
+
+#: A spread taken from the middle windows alone is worth half as many degrees of freedom.
+MIDDLE = 0.5
+
+
+@dataclass(frozen=True)
+class _Worth:
+    """Independent windows that a reference is worth: to means, and to spreads; shape (n_statistics,)."""
+
+    windows: Floats
+    freedom: Floats
+
+
+def effective_windows(standing: Floats) -> Floats:
+    """How many independent windows the reference is worth in each statistic, at most all; at least 2.
+
+    Parameters
+    ----------
+    standing : ndarray of float, shape (n_windows, n_statistics)
+        Of the reference windows in order of time.
+    """
+    return _worth(standing).windows
+
+
+def _worth(standing: Floats) -> _Worth:
+    """What the reference is worth, by the memory that its windows have.
+
+    Autocorrelations are those of an AR(1) seen through sampling noise, ``r[k] = r[1] * decay ** (k - 1)``;
+    ``decay`` from all statistics together, ``r[1]`` of each drawn to their mean as far as chance makes them
+    differ (empirical Bayes). The bias of short series is corrected (Kendall, *Biometrika* 41, 1954).
+
+    A mean is worth ``n / (1 + 2 sum r[k])`` of n windows, a variance ``n / (1 + 2 sum r[k] ** 2)``.
+    """
+    windows, statistics = standing.shape
+    off = standing - standing.mean(axis=0)
+    variance = (off**2).sum(axis=0)
+    there = variance > 0
+    worth, freedom = np.full(statistics, float(windows)), np.full(statistics, float(windows))
+    if windows < 4 or not there.any():
+        return _Worth(worth, freedom)
+    off, variance = off[:, there], variance[there]
+    first, second = ((off[lag:] * off[:-lag]).sum(axis=0) / variance for lag in (1, 2))
+    first, second = ((r + 1 / windows) / (1 - 3 / windows) for r in (first, second))
+    mean = float(first.mean())
+    chance = NOISE * max(1 - mean**2, 0.1) / windows
+    differ = max(float(first.var()) - chance, 0.0)
+    own = mean + differ / (differ + chance) * (first - mean)
+    own = np.clip(own, 0.0, MOST)
+    # Of two noisy numbers the quotient is worth something only where the first is surely above chance.
+    sure = mean > 2 * np.sqrt(chance / first.size)
+    decay = np.clip(np.maximum(float(second.mean()) / mean, own) if sure else own, 0.0, MOST)
+    worth[there] = np.clip(windows / (1 + 2 * own / (1 - decay)), 2.0, windows)
+    freedom[there] = np.clip(windows / (1 + 2 * own**2 / (1 - decay**2)), 2.0, windows)
+    return _Worth(worth, freedom)
+
+
+def without_memory(standing: Floats, two_sided: npt.NDArray[np.bool_]) -> Floats:
+    """Standings whose live window (the last row) is as far out as it would be without memory.
+
+    A live window's difference from the reference's mean has the variance ``1 + 1 / effective``, a reference
+    window's ``1 - 1 / effective``, in its own; without memory ``effective`` is the number of windows. Over a
+    spread of ``f`` degrees of freedom a live window is distributed as Student's t, whose square is
+    ``f * (exp(z ** 2 / f) - 1)`` of a normal z (Wallace, *Annals of Mathematical Statistics* 30, 1959), and a
+    reference window has tails that are lighter by as much (Thompson, same journal 6, 1935). So the square of
+    the live one is drawn in by twice that: without bound, so that a strong change still stands out.
+
+    Parameters
+    ----------
+    standing : ndarray of float, shape (n_windows + 1, n_statistics)
+        Standard deviations, the live window last.
+    two_sided : ndarray of bool, shape (n_statistics,)
+        Means that moved, and distances, whose memory is another: their squares'.
+    """
+    windows = standing.shape[0] - 1
+    share, excess = np.empty(standing.shape[1]), np.empty(standing.shape[1])
+    for kind in (two_sided, ~two_sided):
+        worth = _worth(standing[:-1, kind])
+        share[kind] = 1 / worth.windows
+        excess[kind] = 2 * (1 / worth.freedom - 1 / windows) / MIDDLE
+    factor = np.sqrt((1 - share) / (1 + share) * (1 + 1 / windows) / (1 - 1 / windows))
+    live = standing[-1:] * factor
+    drawn_in = np.sqrt(np.log1p(excess * live**2) / np.where(excess > 0, excess, 1.0))
+    return np.asarray(np.vstack([standing[:-1], np.where(excess > 0, np.sign(live) * drawn_in, live)]))

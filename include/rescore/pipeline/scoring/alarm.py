@@ -1,0 +1,46 @@
+"""The evidence that a model's windows have given so far, put into the report of the last one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rescore import drift
+from rescore.pipeline.context import Context
+from rescore.store import ScoredRun
+
+__all__ = ["with_alarm"]
+
+#: Windows that count, the latest of the package: reports of more would be read for each run.
+LAST_WINDOWS = 400
+
+YEAR = timedelta(days=365.2425)
+
+
+def with_alarm(ctx: Context, run: ScoredRun, report: drift.DriftReport) -> drift.DriftReport:
+    """The report with the evidence of all windows of its package up to its own, in order of time.
+
+    Windows that are outages, and those that could not be compared, say nothing about drift and are left out.
+    A window that is scored again counts once; one that is later in time than this one does not count.
+    """
+    if report.statistic is None or report.verdict == "outage":
+        return report
+    looks = []
+    for past in ctx.store.history.drift(run.model, LAST_WINDOWS):
+        if past.package_version != run.package_version or past.interval.start >= run.interval.start:
+            continue
+        before = drift.DriftReport.from_dict(past.report)
+        if before.statistic is not None and before.verdict != "outage":
+            looks.append(_look(past.interval.start.isoformat(), before))
+    looks.append(_look(run.interval.start.isoformat(), report))
+    limit = drift.limit_of(
+        YEAR / run.interval.duration, len(ctx.store.models.names()), ctx.settings.false_alarms_per_year
+    )
+    alarm = drift.accumulate(looks, limit)
+    sentence = f"{report.sentence}. {alarm}" if alarm.raised else report.sentence
+    return report.model_copy(update={"alarm": alarm, "sentence": sentence})
+
+
+def _look(start: str, report: drift.DriftReport) -> drift.Look:
+    named = tuple(one.name for one in report.worst_first if one.flagged)
+    statistic = 0.0 if report.statistic is None else report.statistic
+    return drift.Look(start, statistic, report.reference_statistics, named)

@@ -1,0 +1,78 @@
+"""Alarms keep their budget on stable windows, and come soon after a change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rescore.drift import Alarm, Look, accumulate, limit_of
+
+WINDOWS = 60
+
+
+def looks(generator: np.random.Generator, days: int, shift: float = 0.0, first: int = 0) -> list[Look]:
+    """``days`` windows after 60 of reference; from ``first`` on they are off by ``shift`` deviations."""
+    drawn = generator.standard_normal(WINDOWS + days)
+    drawn[WINDOWS + first :] += shift
+    reference = drawn[:WINDOWS].tolist()
+    return [
+        Look(f"day {day}", float(one), reference, ("wind",) if day >= first and shift else ())
+        for day, one in enumerate(drawn[WINDOWS:])
+    ]
+
+
+def delay(given: list[Look], limit: float, first: int) -> int:
+    """Windows from the change to the alarm."""
+    for count in range(first + 1, len(given) + 1):
+        if accumulate(given[:count], limit).raised:
+            return count - first
+    return 999
+
+
+def test_stable_models_keep_the_budget_of_an_installation(seed: int) -> None:
+    """Forty models at forty false alarms a year: one for each, of which half and less are seen."""
+    generator = np.random.default_rng(seed)
+    limit = limit_of(365, 40, 40)
+    assert limit == 365
+    raised = [accumulate(looks(generator, 365), limit).raised for _ in range(40)]
+    ever = sum(accumulate(looks(generator, 120), limit).raised for _ in range(40))
+    assert sum(raised) <= 5
+    assert ever <= 8
+
+
+@pytest.mark.parametrize(("shift", "most"), [(4.0, 6), (2.0, 11)])
+def test_a_change_is_told_within_days(seed: int, shift: float, most: int) -> None:
+    generator = np.random.default_rng(seed)
+    waited = [delay(looks(generator, 50, shift, 10), 365, 10) for _ in range(15)]
+    assert np.median(waited) <= most
+
+
+def test_an_alarm_says_since_when_and_what(seed: int) -> None:
+    given = looks(np.random.default_rng(seed), 40, 4.0, 20)
+    alarm = accumulate(given, 365)
+    assert alarm.raised
+    assert alarm.since is not None and int(alarm.since.removeprefix("day ")) in range(15, 23)
+    assert alarm.features == ("wind",)
+    assert str(alarm).startswith(f"Alarm since {alarm.since} (evidence ")
+    assert 2 <= alarm.fastest <= 6
+    assert Alarm.from_dict(alarm.to_dict()) == alarm
+
+
+def test_an_alarm_is_new_once_stands_and_ends_with_ten_usual_windows() -> None:
+    reference = list(np.linspace(0, 1, WINDOWS))
+    strange, usual = Look("s", 9.0, reference), Look("u", 0.3, reference)
+    given, new = [], []
+    for _ in range(8):
+        given.append(strange)
+        new.append(accumulate(given, 50).new)
+    assert sum(new) == 1
+    assert accumulate([*given, *[usual] * 9], 50).raised
+    assert not accumulate([*given, *[usual] * 10], 50).raised
+    # The windows of the alarm are no part of the reference: the same change is told again.
+    assert accumulate([*given, *[usual] * 10, *[strange] * 6], 50).raised
+
+
+def test_the_limit_shares_the_budget_among_models() -> None:
+    assert limit_of(365, 40, 4) == 3_650
+    assert limit_of(52, 1, 4) == 13
+    assert limit_of(12, 1, 400) == 2

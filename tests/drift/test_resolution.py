@@ -1,0 +1,37 @@
+"""What a package says of its own drift when it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rescore.drift import build_reference, resolution_of
+from tests.drift.test_compare_window import IMPORTANCE, KINDS, window
+
+
+def resolution(make_spec: Any, make_snapshot: Any, windows: int, **spec: Any) -> Any:
+    kinds = {name: kind for name, kind in KINDS.items() if name not in {"weekday", "tail"}}
+    tables = [window(np.random.default_rng([1, day]), day, 60) for day in range(windows)]
+    return resolution_of(build_reference(make_snapshot(tables), make_spec(**kinds), None, IMPORTANCE))
+
+
+def test_sixty_windows_say_the_range_of_their_own_rate(make_spec: Any, make_snapshot: Any) -> None:
+    [all_windows] = resolution(make_spec, make_snapshot, 60)
+    assert (all_windows.windows, all_windows.smallest_p) == (60, 0.0164)
+    # Beta(3, 58), a little wider where the windows are worth fewer.
+    assert all_windows.rate_low == pytest.approx(0.014, abs=0.003)
+    assert all_windows.rate_high == pytest.approx(0.101, abs=0.01)
+    assert "p is at least 0.016" in str(all_windows)
+
+
+def test_few_windows_say_that_they_extrapolate_and_very_few_that_they_say_nothing(
+    make_spec: Any, make_snapshot: Any
+) -> None:
+    [twelve] = resolution(make_spec, make_snapshot, 12)
+    assert "extrapolated" in str(twelve)
+    assert twelve.rate_low < 0.02 < 0.1 < twelve.rate_high
+    [five] = resolution(make_spec, make_snapshot, 5)
+    assert five.smallest_p is None
+    assert str(five) == "5 windows: 8 are needed to tell drift; outages are found"
