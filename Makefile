@@ -19,7 +19,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
 
-.PHONY: help demo test test-slow test-quick coverage up down lint format bench notebook release-check
+.PHONY: help demo test test-slow test-quick coverage up down lint format bench notebook docs release-check
 .PHONY: requirements.txt clean venv
 
 help: ## list the targets
@@ -65,6 +65,9 @@ bench: venv ## measure; prints tables
 
 notebook: venv ## execute docs/notebooks/flight_delay.ipynb again on real flights
 	@$(BIN)/python scripts/run_notebook.py
+
+docs: venv ## build the documentation as a site, strictly, into var/docs/site
+	@$(BIN)/python scripts/build_docs.py
 
 release-check: venv ## build the wheel, install it in an empty environment, run a small job with it
 	@$(BIN)/python scripts/release_check.py

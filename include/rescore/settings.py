@@ -28,23 +28,26 @@ class Settings:
     models : Path
         ``RESCORE_MODELS``: the folder of model folders. Default ``include/models``.
     database_url : str or None
-        ``RESCORE_DATABASE_URL``: the Postgres that holds the store, as the login that runs models. None: the
-        local one.
+        ``RESCORE_DATABASE_URL``: the Postgres that holds the store, as the login that runs models. Default:
+        the local one.
     release_url : str or None
-        ``RESCORE_RELEASE_URL``: the same as a login that may release, pin and sign in a person's name. None:
-        ``database_url``.
+        ``RESCORE_RELEASE_URL``: the same as a login that may release, pin and sign in a person's name.
+        Default: ``RESCORE_DATABASE_URL``.
     owner_url : str or None
         ``RESCORE_OWNER_URL``: the same as the login that owns the tables: migrates, creates roles, registers
-        models. None: ``database_url``.
+        models. Default: ``RESCORE_DATABASE_URL``.
     archive : str
-        ``RESCORE_ARCHIVE``: an fsspec URL or a path for frozen inputs and packages.
+        ``RESCORE_ARCHIVE``: an fsspec URL or a path for frozen inputs and packages. Default: ``archive`` in
+        ``RESCORE_HOME``.
     store_schema, consumer_schema : str
-        ``RESCORE_STORE_SCHEMA`` and ``RESCORE_CONSUMER_SCHEMA``.
+        ``RESCORE_STORE_SCHEMA``: the schema of the store's tables. Default ``rescore``.
+        ``RESCORE_CONSUMER_SCHEMA``: the schema of the consumers' views. Default ``scores``.
     connections : mapping
-        ``RESCORE_CONNECTION_<ID>``: source connection id (lower case) to URL.
+        ``RESCORE_CONNECTION_<ID>``: source connection id (lower case) to URL. An Airflow connection of that
+        id is used first.
     environments : Path or None
-        ``RESCORE_ENVIRONMENTS``: the folder of environments built for packages. None: ``environments``
-        in ``home``.
+        ``RESCORE_ENVIRONMENTS``: the folder of environments built for packages. Default:
+        ``environments`` in ``RESCORE_HOME``.
     lock : Path or None
         ``RESCORE_LOCK``: the requirements file with hashes that this environment was installed from;
         packages take the hashes of their own lock from it. Default: the one of the checkout that this
@@ -58,6 +61,18 @@ class Settings:
         are kept.
     false_alarms_per_year : float
         ``RESCORE_FALSE_ALARMS_PER_YEAR``: alarms about drift that all models together may raise by chance.
+        Default 4.
+
+    Notes
+    -----
+    Read where they are needed, as they are no place where things are:
+
+    ``RESCORE_STORE_CONN_ID``: the Airflow connection of the store, in place of ``RESCORE_DATABASE_URL``.
+        Default ``rescore_store``, if there is one.
+    ``RESCORE_NOTIFY``: a YAML file that says who is told of failures, held scores, verdicts and approvals of
+        all models, as ``airflow.notify`` does of one.
+    ``RESCORE_CODE_REVISION``: the revision stored with every run, where no git tree is at hand.
+    ``RESCORE_IMAGE``: the digest of the container image, kept with the packages that were built in it.
     """
 
     home: Path

@@ -1,6 +1,6 @@
 """What a model folder declares: ``model.yaml`` as typed values.
 
-No file, no database and no wall clock here; :mod:`rescore.spec_file` reads the file and says what is
+No file, no database and no wall clock here; :mod:`rescore.model_files` reads the file and says what is
 wrong with it.
 """
 
@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from rescore.declared_rows import Consumer, Feature, FeatureKind, OutputSpec, Ready, SourceSpec, TargetSpec
 from rescore.declared_values import Declared, Duration, Name, is_zone
 from rescore.errors import IntervalError
 from rescore.interval import Schedule
@@ -24,109 +25,12 @@ __all__ = [
     "FeatureKind",
     "ModelSpec",
     "NotifySpec",
+    "Ready",
+    "SourceSpec",
 ]
-
-FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "text"]
-TargetKind = Literal["binary", "multiclass", "regression"]
 
 # Columns that a training snapshot puts in front of the model's own.
 _OUR_COLUMNS = {"interval_start", "interval_end"}
-
-
-class Consumer(Declared):
-    """Who reads the scores, by when, and what happens if they are missing."""
-
-    who: str
-    by: str = ""
-    if_missing: str = ""
-
-
-class Ready(Declared):
-    """How it is known that an interval is fully loaded: SQL that gives one true, or an asset."""
-
-    sql: str | None = None
-    asset: str | None = None
-    timeout: Duration = timedelta(hours=6)
-    poke_interval: Duration = timedelta(minutes=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> Ready:
-        if (self.sql is None) == (self.asset is None):
-            raise ValueError("expected exactly one of sql and asset")
-        return self
-
-
-class KnownBy(Declared):
-    """Which rows were known at a past moment.
-
-    Exactly one of ``column`` (append-only or versioned rows) and ``valid_range`` (snapshots with
-    valid_from and valid_to); neither, written ``known_by: none``, says that history can't be
-    extracted again.
-    """
-
-    column: str | None = None
-    valid_range: tuple[str, str] | None = None
-
-    @model_validator(mode="after")
-    def _at_most_one(self) -> KnownBy:
-        if self.column is not None and self.valid_range is not None:
-            raise ValueError("expected one of column and valid_range, not both")
-        return self
-
-    @property
-    def reproducible_from_source(self) -> bool:
-        """Whether the source can show what was known at a past moment."""
-        return self.column is not None or self.valid_range is not None
-
-
-def _known_by(value: Any) -> Any:
-    return {} if value == "none" else value
-
-
-class SourceSpec(Declared):
-    """Where rows come from and what identifies them."""
-
-    connection: str
-    key: list[str] = Field(min_length=1)
-    event_time: str = "event_time"
-    subject: list[str] = []
-    ready: Ready | None = None
-    known_by: Annotated[KnownBy, BeforeValidator(_known_by)]
-    statement_timeout: Duration = timedelta(minutes=30)
-    snapshot_max_age: Duration = timedelta(hours=2)
-
-
-class Feature(Declared):
-    """One input of the model; the order of the list is the order of the matrix.
-
-    Rows without a value of a ``required`` feature are rejected, not scored.
-    """
-
-    name: str
-    kind: FeatureKind
-    required: bool = False
-    unit: str = ""
-    description: str = ""
-
-
-class TargetSpec(Declared):
-    """What is predicted, and how long after an interval's end it is known.
-
-    ``positive`` is the value whose probability a binary model's score is.
-    """
-
-    name: str
-    kind: TargetKind
-    positive: Any = True
-    delay: Duration = timedelta(0)
-
-
-class OutputSpec(Declared):
-    """What consumers read, in their words: a price in dollars, not its log."""
-
-    name: Name = "score"
-    unit: str
-    meaning: str
 
 
 class ScheduleSpec(Declared):
@@ -138,11 +42,17 @@ class ScheduleSpec(Declared):
     """
 
     cron: str
+    """When runs are due: a cron expression of five fields."""
     timezone: str = "UTC"
+    """The IANA time zone in which it is read."""
     start: datetime
+    """The first moment at which a run may be due."""
     end: datetime | None = None
+    """The last one. None: for ever."""
     empty: Literal["error", "publish"] = "error"
+    """Whether an interval without rows is an error, or published as empty."""
     publish_within: Duration | None = None
+    """How long after an interval's end its scores may come. None: see above."""
 
     @model_validator(mode="after")
     def _valid(self) -> ScheduleSpec:
@@ -185,13 +95,21 @@ class TrainingSpec(Declared):
     """
 
     intervals: int = Field(ge=1)
+    """How many intervals a package is trained on, hold-out included."""
     holdout_intervals: int = Field(default=0, ge=0)
+    """How many of them, the last, are kept for measuring."""
     folds: int = Field(default=5, ge=2)
+    """In how many parts cross-validation cuts the others."""
     seed: int = Field(ge=0, lt=2**32)
+    """What every estimator draws from."""
     hyperparameters: dict[str, Any] = {}
+    """What ``build`` in ``pipeline.py`` is given."""
     max_age: Duration | None = None
+    """How old the labels of a package may become. None: as old as they like."""
     retrain_at: float | None = None
+    """The value of the metric that asks for retraining, in the metric's unit. None: no value does."""
     source: Literal["source", "frozen_inputs"] = Field(default="source", alias="from")
+    """Rows read again as they were known, or the rows that runs froze."""
 
     @model_validator(mode="after")
     def _holdout(self) -> TrainingSpec:
@@ -204,6 +122,7 @@ class ValidationSpec(Declared):
     """How much may be set aside before a run is stopped."""
 
     max_quarantined_fraction: float = Field(default=0.05, ge=0, le=1)
+    """The largest share of rows that may be set aside, 0 to 1; more stop the run."""
 
 
 class DriftSpec(Declared):
@@ -221,14 +140,23 @@ class DriftSpec(Declared):
     """
 
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
+    """How often a window without drift is flagged all the same, 0 to 1."""
     alarms_per_year: float | None = Field(default=None, gt=0)
+    """The same in alarms a year. None: as ``false_alarm_rate`` says."""
     effect_floor: float = Field(default=0.0, ge=0)
+    """The smallest effect worth a flag, in PSI."""
     strata: Literal["none", "weekday"] = "none"
+    """Whether weekdays and weekends are compared apart."""
     jointly: bool = False
+    """Whether the features' joint distribution is compared, too."""
     on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"
+    """What happens at a verdict."""
     acts_on: Literal["drifted", "consequential", "alarm"] = "drifted"
+    """From which verdict on, or while an alarm stands."""
     retrain_every: Duration = timedelta(days=7)
+    """The shortest time between two retrainings that are asked for."""
     on_outage: Literal["stop", "publish_flagged"] = "stop"
+    """Whether an outage stops the run or is published with a flag."""
 
     def acts_at(self, verdict: str | None, *, alarm: bool) -> bool:
         """Whether ``on_drift`` happens at this verdict, or with an alarm; an outage is ``on_outage``'s."""
@@ -252,6 +180,7 @@ class PerformanceSpec(Declared):
     """
 
     alarm_at: float | None = None
+    """The value of the metric that is an alarm, in its unit. None: the package's own bound."""
 
 
 class PromotionSpec(Declared):
@@ -263,18 +192,26 @@ class PromotionSpec(Declared):
     """
 
     metric: str | None = None
+    """What packages are compared by. None: the usual one for the kind of target."""
     smallest_gain: float = Field(default=0.0, ge=0)
+    """How much better a challenger has to be."""
     largest_segment_loss: float = Field(default=0.05, ge=0)
+    """How much worse it may be in a segment."""
     approval: Literal["required", "auto"] = "required"
+    """Whether a person approves, or the rule decides."""
     signature: Literal["optional", "required"] = "optional"
+    """Whether only signed packages may be pinned."""
 
 
 class RetentionSpec(Declared):
     """How long things are kept; finite by default."""
 
     frozen_inputs: Duration = timedelta(days=400)
+    """How long the rows that runs froze are kept."""
     superseded_scores: Duration = timedelta(days=400)
+    """How long scores are kept whose place others took."""
     abandoned_runs: Duration = timedelta(days=7)
+    """How long what an unpublished run left behind is kept."""
 
 
 class NotifySpec(Declared):
@@ -287,10 +224,13 @@ class NotifySpec(Declared):
     """
 
     notifier: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    """The dotted path of an Airflow notifier."""
     events: list[Literal["failed", "held", "verdict", "performance", "approval"]] = Field(
         default=["failed", "held", "verdict", "performance", "approval"], min_length=1
     )
+    """What it is told of."""
     arguments: dict[str, Any] = {}
+    """What the notifier is made with."""
 
 
 class AirflowSpec(Declared):
@@ -301,15 +241,25 @@ class AirflowSpec(Declared):
     """
 
     pool: str = "default_pool"
+    """The pool of all tasks."""
     queue: str | None = None
+    """The queue of all tasks. None: the executor's default."""
     retries: int = Field(default=2, ge=0, le=1_000)
+    """How often a task is tried again."""
     retry_delay: Duration = timedelta(minutes=1)
+    """How long after a failure."""
     execution_timeout: Duration = timedelta(hours=2)
+    """How long one try may take."""
     tags: list[Annotated[str, Field(max_length=100)]] = []
+    """More tags on the DAGs."""
     max_active_runs: int = Field(default=4, ge=1, le=1_000)
+    """How many runs of a DAG go on at once."""
     executor_config: dict[str, Any] = {}
+    """What the executor is given with each task."""
     notify: list[NotifySpec] = []
+    """Who hears of what."""
     answer_within: Duration = timedelta(days=7)
+    """How long a person is waited for."""
 
 
 class ModelSpec(Declared):
@@ -319,24 +269,43 @@ class ModelSpec(Declared):
     """
 
     name: Name
+    """The model's name: the folder's."""
     version: str = Field(pattern=r"^\d+\.\d+$")
+    """MAJOR.MINOR of its packages; each training adds the patch number."""
     owner: str = Field(max_length=500)  # Airflow's own tables have room for so much
+    """Who is responsible."""
     description: str = ""
+    """What it is for, in words."""
     consumers: list[Consumer] = []
+    """Who reads its scores."""
     source: SourceSpec
+    """Where rows come from."""
     features: list[Feature] = Field(min_length=1)
+    """The inputs, in the order of the matrix."""
     shared_features: list[str] = []
+    """Modules of ``include/features/`` that are copied into the package."""
     segments: list[str] = []
+    """The input columns by whose values performance is looked at, too."""
     target: TargetSpec
+    """What is predicted."""
     output: OutputSpec
+    """What consumers read."""
     schedule: ScheduleSpec
+    """When runs are due."""
     training: TrainingSpec
+    """How a package is trained."""
     validation: ValidationSpec = ValidationSpec()
+    """How much may be set aside."""
     drift: DriftSpec = DriftSpec()
+    """What counts as drift, and what it does."""
     performance: PerformanceSpec = PerformanceSpec()
+    """When realised performance is an alarm."""
     promotion: PromotionSpec = PromotionSpec()
+    """When a challenger replaces the champion."""
     retention: RetentionSpec = RetentionSpec()
+    """How long things are kept."""
     airflow: AirflowSpec = AirflowSpec()
+    """How its tasks run."""
 
     @model_validator(mode="after")
     def _distinct(self) -> ModelSpec:
