@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -52,6 +52,7 @@ __all__ = [
     "LEAF_ROWS",
     "TableDigest",
     "TableHasher",
+    "canonical_leaf",
     "canonical_type",
     "table_digest",
 ]
@@ -247,13 +248,10 @@ class TableHasher:
         )
 
     def _leaf(self) -> bytes:
-        digest = hashlib.sha256(b"rescore.leaf\0")
-        digest.update(struct.pack("<Q", self._pending_rows))
-        for position, (_, kind) in enumerate(self._columns):
-            pieces = [arrays[position] for arrays in self._pending]
-            array = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
-            for buffer in _encode(array, kind):
-                digest.update(buffer)
+        digest = hashlib.sha256()
+        kinds = [kind for _, kind in self._columns]
+        for buffer in _leaf_buffers(self._pending_rows, kinds, zip(*self._pending, strict=True)):
+            digest.update(buffer)
         return digest.digest()
 
 
@@ -269,6 +267,25 @@ def table_digest(table: pa.Table) -> TableDigest:
     for batch in table.to_batches():
         hasher.update(batch)
     return hasher.root()
+
+
+def canonical_leaf(rows: pa.Table) -> bytes:
+    """The bytes that the digest of a leaf is of: of at most ``LEAF_ROWS`` rows.
+
+    Raises
+    ------
+    UndigestibleError
+        A column or a value that has no canonical form, or more rows.
+    """
+    if rows.num_rows > LEAF_ROWS:
+        raise UndigestibleError(f"{rows.num_rows:,} rows are no leaf", expected=f"at most {LEAF_ROWS:,}")
+    kinds = [canonical_type(field.name, field.type) for field in rows.schema]
+    columns = [
+        [_held(chunk, name, kind) for chunk in rows[name].chunks if len(chunk)]
+        for name, kind in zip(rows.column_names, kinds, strict=True)
+    ]
+    buffers = _leaf_buffers(rows.num_rows, kinds, columns if rows.num_rows else [])
+    return b"".join(bytes(memoryview(buffer)) for buffer in buffers)
 
 
 def canonical_type(name: str, kind: pa.DataType) -> str:
@@ -329,6 +346,14 @@ def _require_utf8(array: pa.Array, name: str) -> None:
             expected="UTF-8",
             fix="decode its bytes as what they are",
         ) from None
+
+
+def _leaf_buffers(rows: int, kinds: list[str], columns: Iterable[Sequence[pa.Array]]) -> Iterator[Any]:
+    """What the digest of a leaf is of, piece by piece; ``columns`` in pieces, none for no rows."""
+    yield b"rescore.leaf\0"
+    yield struct.pack("<Q", rows)
+    for kind, pieces in zip(kinds, columns, strict=bool(rows)):
+        yield from _encode(pieces[0] if len(pieces) == 1 else pa.concat_arrays(list(pieces)), kind)
 
 
 def _encode(array: pa.Array, kind: str) -> list[Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rescore.cli.terminal import Json, context, print_json, print_line, say
+from rescore.cli.selection import keys_named
+from rescore.cli.terminal import Json, context, print_json, print_line, print_rows, say
 
-app = typer.Typer(help="Verify the history, keep its head outside.", no_args_is_help=True)
+app = typer.Typer(
+    help="Verify the history, keep its head outside, export what proves a score.", no_args_is_help=True
+)
 
 
 @app.command("verify")
@@ -42,6 +46,48 @@ def audit_verify(
     if done.findings:
         say(f"{len(done.findings)} differ from what was recorded")
         raise typer.Exit(1)
+
+
+@app.command("export")
+def audit_export(
+    out: Annotated[Path, typer.Option(help="The zip file to write.")],
+    run: Annotated[str | None, typer.Option(help="A run, by its id.")] = None,
+    model: Annotated[str | None, typer.Option(help="With --key: the model.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="With --model: one current score, as column=value; repeat it for each column."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what proves a run, or one score, into a file that verifies offline."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        wanted = None
+        if key:
+            if model is None:
+                raise typer.BadParameter("--key needs --model")
+            keys = keys_named(ctx.model(model).spec, key)
+            if len(keys) > 1:
+                raise typer.BadParameter("a bundle proves a run or one key")
+            wanted = keys[0]
+        done = pipeline.export_bundle(ctx, out, run_id=run, model_name=model, key=wanted)
+    print_rows([asdict(done)], as_json=as_json, title="bundle")
+
+
+@app.command("check")
+def audit_check(
+    file: Annotated[Path, typer.Argument(help="A bundle that `rescore audit export --out FILE` wrote.")],
+    head: Annotated[str | None, typer.Option(help="A head that was kept, 12:sha256:…")] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="Whose signature the package in it needs; PEM.")
+    ] = None,
+) -> None:
+    """Verify a bundle; needs neither database nor archive."""
+    from rescore import pipeline
+
+    for line in pipeline.check_bundle(file, head=head, public_key=public_key):
+        print_line(line)
 
 
 @app.command("head")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rescore.model.package import (
         Package,
         environment_of,
+        lock_of,
         open_package,
     )
     from rescore.model.runtime.environment import (
@@ -81,6 +82,7 @@ __all__ = [
     "differences",
     "environment_of",
     "find_saved",
+    "lock_of",
     "next_version",
     "numeric_environment",
     "one_thread",
@@ -101,7 +103,7 @@ __getattr__ = lazy_names(
         "environment": ["differences", "numeric_environment"],
         "manifest": ["FORMAT"],
         "manifest_changes": ["changes"],
-        "package": ["Package", "environment_of", "open_package"],
+        "package": ["Package", "environment_of", "lock_of", "open_package"],
         "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],

@@ -31,7 +31,7 @@ from rescore.sha256 import Sha256, bytes_sha256
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Package", "environment_of", "open_package"]
+__all__ = ["Package", "environment_of", "lock_of", "open_package"]
 
 #: Rows of one leaf of a content digest; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
@@ -376,10 +376,18 @@ def environment_of(path: Path, environments: Path) -> Path:
         The folder of all environments.
     """
     wheel = path.read_bytes()
-    manifest = _manifest(wheel, path)
+    return own_environment(_manifest(wheel, path), _lock(wheel), environments).root
+
+
+def lock_of(path: Path) -> str:
+    """The ``requirements.txt`` in a package's wheel: what predicting with it imports, with hashes."""
+    return _lock(path.read_bytes()).decode()
+
+
+def _lock(wheel: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         [lock] = [name for name in archive.namelist() if name.endswith(f"/{DATA}/requirements.txt")]
-        return own_environment(manifest, archive.read(lock), environments).root
+        return archive.read(lock)
 
 
 def _manifest(wheel: bytes, path: Path) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from rescore.pipeline.audit.bundle import (
+        Exported,
+        check_bundle,
+        export_bundle,
+    )
     from rescore.pipeline.audit.history import (
         anchor_head,
         read_head,
@@ -148,6 +153,7 @@ __all__ = [
     "Backfilled",
     "Context",
     "Difference",
+    "Exported",
     "Finding",
     "Incident",
     "KeptRows",
@@ -169,11 +175,13 @@ __all__ = [
     "backfill",
     "begin_extract",
     "build_environments",
+    "check_bundle",
     "code_revision",
     "compare_packages",
     "declare_timetable",
     "drift_run",
     "examine",
+    "export_bundle",
     "features_without_value",
     "history",
     "is_ready",
@@ -220,6 +228,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "audit.bundle": ["Exported", "check_bundle", "export_bundle"],
         "audit.history": ["anchor_head", "read_head", "save_head", "verify_history"],
         "compare.compare_packages": ["compare_packages"],
         "compare.retrain": ["Retrained", "retrain"],

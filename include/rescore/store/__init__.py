@@ -9,6 +9,7 @@ from rescore.store.audit.anchors import Anchor, Anchors
 from rescore.store.audit.chain import ChainEntry
 from rescore.store.audit.findings import Finding, Verification
 from rescore.store.audit.head import ChainHead
+from rescore.store.audit.rows import ChainedRow
 from rescore.store.records import (
     ExtractedRun,
     Package,
@@ -43,6 +44,7 @@ __all__ = [
     "Archive",
     "ChainEntry",
     "ChainHead",
+    "ChainedRow",
     "DeclaredTimetable",
     "Deletion",
     "DueInterval",

@@ -25,6 +25,7 @@ from sqlalchemy import Connection, func, select, text
 from rescore.sha256 import Sha256, bytes_sha256
 from rescore.store.audit.findings import Finding, Verification
 from rescore.store.audit.head import ChainHead
+from rescore.store.audit.rows import ChainedRow, chained_rows
 from rescore.store.audit.stored_scores import compare_scores
 from rescore.store.audit.tables import compare_tables
 from rescore.store.database import Database, where_of
@@ -83,6 +84,23 @@ class Chain:
             query = query.where(chain_table.c.number <= last)
         with self._database.transaction() as connection:
             return [ChainEntry(*row) for row in connection.execute(query.order_by(chain_table.c.number))]
+
+    def links(self, first: int) -> Iterator[tuple[int, str, str, str]]:
+        """From an entry to the head: number, digest of the entry before, digest, sha256 of the text."""
+        columns = (chain_table.c.number, chain_table.c.previous, chain_table.c.digest)
+        made = func.encode(func.sha256(func.convert_to(chain_table.c.entry, "UTF8")), "hex")
+        query = select(*columns, ("sha256:" + made).label("entry_sha256")).where(
+            chain_table.c.number >= first
+        )
+        with self._database.transaction() as connection:
+            ordered = query.order_by(chain_table.c.number)
+            for row in connection.execution_options(yield_per=5000).execute(ordered):
+                yield (row.number, row.previous, row.digest, row.entry_sha256)
+
+    def rows(self, table: str, **conditions: Any) -> list[ChainedRow]:
+        """The rows of a chained table whose columns have these values, as they enter the chain."""
+        with self._database.transaction() as connection:
+            return chained_rows(connection, table, **conditions)
 
     def verify(self, heads: Iterable[ChainHead] = (), *, scores: bool = False) -> Verification:
         """Walk the chain and compare the tables with it, all in one snapshot of the database.

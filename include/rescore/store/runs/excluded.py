@@ -86,6 +86,15 @@ class Excluded:
             layout = score_layout(connection, row.model)
             return [position for position, _, _ in _read(connection, layout, row.run_id)]
 
+    def kinds(self, run: RunReference) -> list[dict[str, Any]]:
+        """Each row without a score: ``position``, ``kind`` and ``reason``; by position."""
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            if not has_tables(connection, row.model):
+                return []
+            rows = _read(connection, score_layout(connection, row.model), row.run_id)
+        return [{"position": position, "kind": kind, "reason": reason} for position, kind, reason in rows]
+
     def counts(self, run: RunReference) -> dict[str, int]:
         """How many rows of the run are kept as quarantined and as rejected; counted, not recorded."""
         with self._database.transaction() as connection:
