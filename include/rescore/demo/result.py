@@ -29,8 +29,8 @@ ORDER BY score DESC LIMIT 5"""
 
 
 NEXT = {
-    "make up": "the Airflow page, with a Rescore menu",
-    ".venv/bin/rescore status": "freshness, coverage, verdict, pin",
+    "make up": "Airflow, with the console under Rescore",
+    ".venv/bin/rescore models": "how the model stands",
     ".venv/bin/rescore score flight_delay --day 2013-04-08": "one more day",
 }
 
@@ -63,8 +63,9 @@ def show(
     if identical != len(intervals):
         problems.append(f"only {identical} of {len(intervals)} runs were reproduced bit for bit")
     stopped = ctx.store.runs.latest(folder.name, limit=1, interval=outage)[0]
-    verdict = f"{stopped.verdict}, {stopped.state}"
-    table.add_row(*_counts(folder, stopped), verdict, _most_drifted(ctx, stopped), "", "")
+    table.add_row(
+        *_counts(folder, stopped), stopped.verdict or "", _most_drifted(ctx, stopped), "", stopped.state
+    )
     if stopped.verdict != "outage" or stopped.publication is not None:
         problems.append(
             f"31 December is {stopped.state} with verdict {stopped.verdict}, not a stopped outage"
@@ -80,18 +81,18 @@ def show(
     out.print(_consumer_table(ctx))
     out.print("Try next:")
     for command, what in NEXT.items():
-        out.print(f"  {command:<54} {what}", soft_wrap=True)
+        out.print(f"  {command}", soft_wrap=True)
+        out.print(f"      {what}", soft_wrap=True)
     return problems
 
 
 def _empty_table() -> Table:
     title = "Flights of New York, April 2013: will each arrive 15 minutes late or more?"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    numbers = {"rows", "quarantined", "scored", "AUC"}
-    for heading in (
-        *("day", "rows", "quarantined", "scored", "package"),
-        *("verdict", "most drifted", "AUC", "scored again"),
-    ):
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    numbers = {"rows", "set aside", "AUC"}
+    for heading in ("day", "rows", "set aside", "verdict", "moved most", "AUC", "scored again"):
         table.add_column(heading, justify="right" if heading in numbers else "left")
     return table
 
@@ -114,15 +115,11 @@ def _day(folder: ModelFolder, interval: Interval) -> str:
 
 
 def _counts(folder: ModelFolder, run: Run) -> list[str]:
-    numbers = (run.rows_extracted, run.rows_quarantined + run.rows_rejected, run.rows_scored)
-    return [
-        _day(folder, run.interval),
-        *(f"{number or 0:,}" for number in numbers),
-        run.package_version or "",
-    ]
+    numbers = (run.rows_extracted, run.rows_quarantined + run.rows_rejected)
+    return [_day(folder, run.interval), *(f"{number or 0:,}" for number in numbers)]
 
 
-def _most_drifted(ctx: pipeline.Context, run: Run, count: int = 2) -> str:
+def _most_drifted(ctx: pipeline.Context, run: Run, count: int = 1) -> str:
     report = drift_report_of(ctx.store, run)
     if report is None:
         return ""
@@ -142,7 +139,7 @@ def _consumer_table(ctx: pipeline.Context) -> Table:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
     finally:
         connection.close()
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         table.add_column(name)
     for row in rows:

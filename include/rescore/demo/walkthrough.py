@@ -7,8 +7,8 @@ backfill, meet a day without any weather, and derive every published score again
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from rescore import pipeline
 from rescore.demo import flights, result
+from rescore.demo.story import Story, as_time
 from rescore.errors import LocalStackError
 from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
@@ -57,16 +58,17 @@ def run_demo(out: Console, say: Progress) -> int:
     RescoreError
         A step failed; the stack is stopped all the same.
     """
-    began = time.monotonic()
-    stack = LocalStack(Settings.from_environment(), progress=say)
-    with stack.session():
-        problems = _run(out, say, stack)
+    say("Will a flight arrive 15 minutes late or more? A model trains, scores, stops and proves itself.")
+    story = Story(say)
+    stack = LocalStack(Settings.from_environment(), progress=_indented(say))
+    with ExitStack() as running:
+        with story.chapter("start"):
+            running.enter_context(stack.session())
+        problems = _run(out, say, stack, story)
     for problem in problems:
         out.print(f"[red]demo failed:[/red] {escape(problem)}")
     if not problems:
-        out.print(
-            f"\nAll of it held, in {time.monotonic() - began:.0f} s. {what_runs(stack)}", soft_wrap=True
-        )
+        out.print(f"\nAll of it held, in {as_time(story.seconds)}. {what_runs(stack)}", soft_wrap=True)
     return 1 if problems else 0
 
 
@@ -81,38 +83,29 @@ def what_runs(stack: LocalStack) -> str:
     )
 
 
-def _run(out: Console, say: Progress, stack: LocalStack) -> list[str]:
+def _run(out: Console, say: Progress, stack: LocalStack, story: Story) -> list[str]:
     settings = Settings.from_environment({**os.environ, **stack.environment()})
     ctx = pipeline.Context.from_environment(settings, progress=say)
     client = stack.client()
     folder = ctx.model(MODEL)
     schedule = folder.spec.schedule.schedule()
+    detail = _indented(say)
 
-    ctx.store.schema.migrate()
-    ours = (
-        stack.settings.database_url is None
-        and folder.spec.source.connection not in stack.settings.connections
-    )
-    loaded = flights.load(
-        settings.owner_url if ours and settings.owner_url else ctx.source_url(folder), progress=say
-    )
-    if ours:
-        ctx.store.roles.create(source_schemas=[loaded.schema])
-    pipeline.register_model(ctx, MODEL)
-    rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
-    say(f"flights: {rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
-
-    _train(client, ctx, say)
+    with story.chapter("load"):
+        _load(ctx, stack, detail)
+    with story.chapter("train"):
+        _train(client, ctx, detail)
     first, last = schedule.interval_ending(FIRST_DUE), schedule.interval_ending(LAST_DUE)
-    say(f"scoring the flights of 1 to 7 April: {SCORE_DAG}, logical dates {first.start} to {last.start}")
-    scored = _backfill(client, first, last, say)
+    with story.chapter("score"):
+        detail(f"{SCORE_DAG}, logical dates {first.start} to {last.start}")
+        scored = _backfill(client, first, last, detail)
     outage = schedule.interval_ending(OUTAGE_DUE)
-    say("scoring the flights of 31 December, a morning without any weather reading")
-    stopped = client.wait(
-        SCORE_DAG,
-        client.trigger(SCORE_DAG, interval=outage, run_id=_run_name("outage")).run_id,
-        progress=_follow(say),
-    )
+    with story.chapter("outage"):
+        stopped = client.wait(
+            SCORE_DAG,
+            client.trigger(SCORE_DAG, interval=outage, run_id=_run_name("outage")).run_id,
+            progress=_follow(detail),
+        )
 
     problems = [
         f"{run.run_id} of {SCORE_DAG} ended as {run.state}" for run in scored if run.state != "success"
@@ -120,7 +113,31 @@ def _run(out: Console, say: Progress, stack: LocalStack) -> list[str]:
     if stopped.state != "failed":
         problems.append(f"the day without weather ended as {stopped.state}; it had to stop as an outage")
     intervals = list(schedule.intervals(first.start, last.end))
-    return problems + result.show(out, say, ctx, folder, intervals, outage)
+    with story.chapter("prove"):
+        problems += result.show(out, detail, ctx, folder, intervals, outage)
+    return problems
+
+
+def _load(ctx: pipeline.Context, stack: LocalStack, say: Progress) -> None:
+    """Make the store and the source tables, and let the model's runs read and write there."""
+    folder = ctx.model(MODEL)
+    ctx.store.schema.migrate()
+    ours = (
+        stack.settings.database_url is None
+        and folder.spec.source.connection not in stack.settings.connections
+    )
+    owner_url = ctx.settings.owner_url if ours else None
+    loaded = flights.load(owner_url or ctx.source_url(folder), progress=say)
+    if ours:
+        ctx.store.roles.create(source_schemas=[loaded.schema])
+    pipeline.register_model(ctx, MODEL)
+    rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
+    say(f"{rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
+
+
+def _indented(say: Progress) -> Progress:
+    """What happens within a chapter, under its title."""
+    return lambda line: say(f"   {line.strip()}")
 
 
 def _train(client: AirflowClient, ctx: pipeline.Context, say: Progress) -> None:
@@ -130,7 +147,7 @@ def _train(client: AirflowClient, ctx: pipeline.Context, say: Progress) -> None:
         say(f"package {pinned.version} is pinned already")
         return
     dag = f"train_{MODEL}"
-    say(f"training on January to March 2013, as known on 1 April 04:00 New York: {dag}")
+    say(f"{dag}: labels known on 1 April 04:00 New York")
     client.wait_for_dag(dag)
     client.unpause(dag)
     conf = {"as_of": TRAINED_AS_OF.isoformat(), "approve": "now", "reason": "first package of the demo"}

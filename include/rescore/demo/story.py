@@ -1,0 +1,86 @@
+"""The chapters of the demo: what it does now and why, and how long the rest may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rescore.progress import Progress
+
+__all__ = ["CHAPTERS", "Chapter", "Story", "as_time"]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter.
+
+    Attributes
+    ----------
+    title : str
+        What is done, in a sentence for somebody who sees it for the first time.
+    share : float
+        Of the whole time, where it was measured; how a machine differs shows in the first chapters.
+    """
+
+    title: str
+    share: float
+
+
+#: In the order in which they are told.
+CHAPTERS = {
+    "start": Chapter("start a Postgres and an Airflow of its own on this machine", 0.12),
+    "load": Chapter("load a year of real flights into source tables", 0.06),
+    "train": Chapter(
+        "train on January to March, twice, and keep the package if both give the same bytes", 0.22
+    ),
+    "score": Chapter("score the flights of 1 to 7 April, each day before its first flight leaves", 0.40),
+    "outage": Chapter("score 31 December, a morning without any weather reading: it has to stop", 0.12),
+    "prove": Chapter("derive every published score again and compare to the last bit", 0.08),
+}
+
+
+def as_time(seconds: float) -> str:
+    """A length of time to say: ``40 s``, ``3 min``."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+@dataclass
+class Story:
+    """Says each chapter as it begins, and from the second one on how long the rest may take.
+
+    Parameters
+    ----------
+    say : callable
+        Receives one line of text.
+    clock : callable
+        Seconds that only grow.
+    """
+
+    say: Progress
+    clock: Callable[[], float] = time.monotonic
+    _began: float = field(init=False)
+    _told: float = field(init=False, default=0.0)
+    _number: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return self.clock() - self._began
+
+    @contextmanager
+    def chapter(self, name: str) -> Iterator[None]:
+        """Tell a chapter; what is done in it counts for how long the rest may take."""
+        chapter = CHAPTERS[name]
+        self._number += 1
+        line = f"{self._number} of {len(CHAPTERS)}: {chapter.title}"
+        if self._told:
+            left = self.seconds / self._told * (1 - self._told)
+            line += f"  [{as_time(self.seconds)} so far, about {as_time(left)} left]"
+        self.say(line)
+        yield
+        self._told += chapter.share
