@@ -35,7 +35,7 @@ test: venv ## everything that has to hold: the layers, then the tests on a real 
 test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
 	@$(BIN)/pytest $(WITH_WORKERS) -m slow
 
-test-quick: venv ## without Airflow and without whole jobs: what to run while working
+test-quick: venv ## what to run while working: without Airflow, whole jobs and what else takes long
 	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not job and not slow"
 
 coverage: venv ## make test, counting branches; fails where fewer are run than the floor

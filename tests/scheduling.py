@@ -33,20 +33,31 @@ FIRST = (
     "tests/notebook/",
     "tests/authoring/",
 )
-#: Every test of these gets the marker ``job``: they train, score, prove, each stage in a fresh interpreter.
+#: What ``make test-quick`` leaves out, by the beginnings of paths; their tests get the marker ``job``.
+#: They train, score and prove, each stage in a fresh interpreter, or take long for another reason: files
+#: above some 10 s.
 JOBS = (
-    "tests/authoring/test_new_model.py",
+    "tests/airflow/",
+    "tests/authoring/",
     "tests/cli/test_comparison_commands.py",
+    "tests/cli/test_monitoring_commands.py",
+    "tests/cli/test_overview_commands.py",
+    "tests/cli/test_selection.py",
+    "tests/comparison/test_chance.py",
+    "tests/demo/",
+    "tests/drift/test_calibration.py",
+    "tests/drift/test_compare_window.py",
+    "tests/drift/test_odd_shapes.py",
+    "tests/local/test_stack.py",
+    "tests/model/child/",
+    "tests/model/runtime/test_scoring.py",
+    "tests/model/test_adopt.py",
+    "tests/model/test_package.py",
+    "tests/model/test_train.py",
     "tests/notebook/",
-    "tests/pipeline/audit/",
-    "tests/pipeline/compare/",
-    "tests/pipeline/monitoring/",
-    "tests/pipeline/packages/",
-    "tests/pipeline/reproduce/",
-    "tests/pipeline/scoring/test_release.py",
-    "tests/pipeline/scoring/test_training_rows.py",
-    "tests/pipeline/test_other_models.py",
-    "tests/pipeline/training/",
+    "tests/pipeline/",
+    "tests/store/test_reads.py",
+    "tests/validation/test_nulls.py",
 )
 
 
@@ -60,7 +71,7 @@ def scope(nodeid: str) -> str:
 
 
 def mark_jobs(items: list[pytest.Item]) -> None:
-    """Mark whole jobs, so that ``make test-quick`` can leave them out."""
+    """Mark what takes long, so that ``make test-quick`` can leave it out."""
     for item in items:
         if item.nodeid.startswith(JOBS):
             item.add_marker("job")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rescore.errors import RescoreError, SpecError, UnknownModelError
-from rescore.model_files import read_bytes, read_spec, read_text
+from rescore.folder_files import read_bytes, read_spec, read_text
 from rescore.spec import ModelSpec
 
 __all__ = ["ModelFolder", "find_models", "load_model"]

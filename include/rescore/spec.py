@@ -1,6 +1,6 @@
 """What a model folder declares: ``model.yaml`` as typed values.
 
-No file, no database and no wall clock here; :mod:`rescore.model_files` reads the file and says what is
+No file, no database and no wall clock here; :mod:`rescore.folder_files` reads the file and says what is
 wrong with it.
 """
 
@@ -159,9 +159,11 @@ class DriftSpec(Declared):
     """Whether an outage stops the run or is published with a flag."""
 
     def acts_at(self, verdict: str | None, *, alarm: bool) -> bool:
-        """Whether ``on_drift`` happens at this verdict, or with an alarm; an outage is ``on_outage``'s."""
+        """Whether ``on_drift`` asks for anything at this verdict or alarm; an outage is ``on_outage``'s."""
+        if self.on_drift == "nothing" or verdict == "outage":
+            return False
         if self.acts_on == "alarm":
-            return alarm and verdict != "outage"
+            return alarm
         acting = ("drifted", "consequential")
         return verdict in acting[acting.index(self.acts_on) :]
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from rescore.pipeline import context
-from rescore.pipeline.context import code_revision
+from rescore.pipeline.build_facts import code_revision
 
 
 def git(repository: Path, *arguments: str) -> str:

@@ -7,6 +7,8 @@ with another one, which no feature shows.
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -136,6 +138,18 @@ class Bank:
         return run.run_id
 
 
+def _context(server: LocalPostgres, url: str, home: Path) -> pipeline.Context:
+    return pipeline.Context.from_environment(
+        Settings.from_environment(
+            {
+                "RESCORE_HOME": str(home),
+                "RESCORE_MODELS": str(home / "models"),
+                **store_settings(server, url, "bank"),
+            }
+        )
+    )
+
+
 def open_bank(server: LocalPostgres, url: str, home: Path, seed: int) -> Bank:
     """Fill the database, and register a package with the first 30 days as its reference."""
     models = home / "models"
@@ -149,14 +163,7 @@ def open_bank(server: LocalPostgres, url: str, home: Path, seed: int) -> Bank:
         execute_values(cursor, "INSERT INTO bank.loan VALUES %s", loans, page_size=5000)
         execute_values(cursor, "INSERT INTO bank.outcome VALUES %s", outcomes, page_size=5000)
     connection.close()
-    settings = Settings.from_environment(
-        {
-            "RESCORE_HOME": str(home),
-            "RESCORE_MODELS": str(models),
-            **store_settings(server, url, "bank"),
-        }
-    )
-    ctx = pipeline.Context.from_environment(settings)
+    ctx = _context(server, url, home)
     set_up(ctx, "bank")
     spec = ctx.model(MODEL).spec
     ctx.store.models.ensure(spec, {"loan": pa.int32(), "asked_at": pa.timestamp("us", tz="UTC")})
@@ -194,6 +201,32 @@ def _history(seed: int) -> tuple[list[tuple], list[tuple]]:
             if loan % 8:
                 outcomes.append((loan, bool(bad[row]), asked + timedelta(hours=30)))
     return loans, outcomes
+
+
+@pytest.fixture(scope="session")
+def bank_template(
+    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> tuple[str, Path, bytes]:
+    """A bank where nothing was scored, to be copied: its database, its home, its reference."""
+    home = tmp_path_factory.mktemp("bank_template")
+    made = open_bank(postgres_server, postgres_server.create_database("bank_template"), home, seed)
+    made.ctx.store.close()
+    return "bank_template", home, made.reference
+
+
+@pytest.fixture
+def fresh_bank(
+    postgres_server: LocalPostgres, bank_template: tuple[str, Path, bytes], tmp_path: Path
+) -> Iterator[Bank]:
+    """A bank of this test's own, with a pinned package, where nothing was scored."""
+    template, home, reference = bank_template
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    name = f"bank_{uuid.uuid4().hex[:12]}"
+    url = postgres_server.create_database(name, template=template)
+    made = Bank(_context(postgres_server, url, tmp_path), url, reference)
+    yield made
+    made.ctx.store.close()
+    postgres_server.drop_database(name)
 
 
 @pytest.fixture(scope="session")

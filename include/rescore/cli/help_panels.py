@@ -11,7 +11,7 @@ PANELS = {
     "Try": ("demo", "up", "open", "down", "doctor"),
     "Make": ("new", "check", "train", "retrain", "compare", "pin"),
     "Score": ("score", "backfill", "publish", "reproduce"),
-    "Look": ("models", "status", "runs", "drift", "performance"),
+    "Look": ("models", "status", "alarms", "runs", "drift", "performance"),
 }
 
 #: What follows ``rescore``, and what it is for.
@@ -29,7 +29,7 @@ ENDING = "\n\n".join(
         *(f"  rescore {command}  [dim]{what}[/dim]" for command, what in EXAMPLES),
         "[bold]Exit codes[/bold]",
         "  0 done   1 an error, or something that does not hold   2 wrong usage",
-        "  3 status --check found something that waits for a person   130 interrupted",
+        "  3 status --check or alarms found something   130 interrupted",
         "Progress goes to standard error, results to standard output; --json is for scripts.",
     ]
 )

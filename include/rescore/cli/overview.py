@@ -1,4 +1,4 @@
-"""Commands that show how everything stands: every model, the page, the set-up."""
+"""Commands that show how everything stands: every model, its runs, the page, the set-up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rescore.cli.terminal import Json, context, print_json, print_line, print_table, stdout
+from rescore.cli.terminal import (
+    Json,
+    ModelName,
+    context,
+    print_json,
+    print_line,
+    print_rows,
+    print_table,
+    stdout,
+)
 from rescore.errors import LocalStackError, RescoreError
 
 if TYPE_CHECKING:
@@ -18,6 +27,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _MARKS = {"ok": "ok     ", "warning": "warning", "fault": "FAULT  "}
+
+#: The exit code of ``status --check`` and ``alarms`` if they find anything; 1 is an error, 2 wrong usage.
+ALARMED = 3
 
 
 @app.command()
@@ -100,6 +112,101 @@ def _local(moment: str | None, timezone: str) -> str:
     local = datetime.fromisoformat(moment).astimezone(ZoneInfo(timezone))
     near = abs(datetime.now(UTC) - local) < timedelta(days=300)
     return f"{local:%d %b %H:%M}" if near else f"{local:%d %b %Y}"
+
+
+@app.command()
+def status(
+    model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say only what waits for a person; exit 3 if anything does.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show, per model: whether its scores may be used and why, freshness, verdicts, package, lost history."""
+    from rescore import pipeline
+
+    if check:
+        _check(model, as_json)
+        return
+    with context() as ctx:
+        known = set(ctx.models())
+        if model is not None:
+            ctx.model(model)
+        rows = [row for row in pipeline.status_rows(ctx) if model in (None, row["model"])]
+        for row in rows:  # a model may outlive its folder
+            row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
+    print_rows(rows, as_json=as_json, title="models")
+
+
+def _check(model: str | None, as_json: bool) -> None:
+    """Print every alarm; a script reads the exit code, also while no Airflow runs."""
+    from dataclasses import asdict
+
+    from rescore import pipeline
+
+    with context() as ctx:
+        found = pipeline.alarms(ctx, model)
+    if as_json:
+        print_json([asdict(alarm) for alarm in found])
+    else:
+        for alarm in found:
+            print_line(f"{alarm.model}  {alarm.kind}  {alarm.sentence}")
+        if not found:
+            print_line("nothing waits for a person")
+    if found:
+        raise typer.Exit(ALARMED)
+
+
+@app.command()
+def alarms(as_json: Json = False) -> None:
+    """Show the alarms about drift that stand, those of one cause together; exit with 3 if there are any."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        incidents = pipeline.standing_alarms(ctx)
+    rows = [
+        {
+            "incident": number,
+            "model": one.model,
+            "since": one.alarm.since,
+            "evidence": f"{one.alarm.evidence or 0:.3g} of {one.alarm.limit:.3g}",
+            "features": ", ".join(one.alarm.features),
+            "shared": ", ".join(incident.shared),
+        }
+        for number, incident in enumerate(incidents, 1)
+        for one in incident.alarms
+    ]
+    print_rows(rows, as_json=as_json, title="alarms that stand")
+    if rows:
+        raise typer.Exit(ALARMED)
+
+
+@app.command()
+def runs(
+    model: ModelName,
+    last: Annotated[int, typer.Option(min=1, help="How many runs, the latest.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List a model's last runs, newest first, with their ids: published, held, failed or abandoned ones."""
+    from dataclasses import asdict
+
+    from rescore.report import run_lines
+
+    with context() as ctx:
+        timezone = ctx.model(model).spec.schedule.timezone
+        lines = run_lines(ctx.store, model, last, timezone=timezone, now=datetime.now(UTC))
+    columns = ["due", "state", "verdict", "run_id", "scored", "package", "started", "set_aside"]
+    rows = [{**asdict(line), "due": _due(line.interval)} for line in lines]
+    print_rows(rows, as_json=as_json, title=f"runs of {model} ({timezone})", columns=columns)
+    if not as_json:
+        for line in lines:
+            if line.problem:
+                print_line(f"{line.run_id}: {line.problem}")
+
+
+def _due(interval: str) -> str:
+    """When a run was due: the end of its interval, without this year's number, so that ids have room."""
+    return interval.rpartition(" to ")[2].removeprefix(f"{datetime.now(UTC).year}-")
 
 
 @app.command("open")

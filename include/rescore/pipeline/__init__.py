@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         save_head,
         verify_history,
     )
+    from rescore.pipeline.build_facts import code_revision
     from rescore.pipeline.compare.compare_packages import (
         compare_packages,
     )
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     )
     from rescore.pipeline.context import (
         Context,
-        code_revision,
         utc_now,
     )
     from rescore.pipeline.doctor import (
@@ -58,13 +58,15 @@ if TYPE_CHECKING:
         performance_by_run,
         performance_by_week,
     )
+    from rescore.pipeline.monitoring.status import (
+        status_rows,
+    )
     from rescore.pipeline.packages.environments import (
         build_environments,
     )
     from rescore.pipeline.packages.pinning import (
         pin,
         pin_evidence,
-        status_rows,
     )
     from rescore.pipeline.packages.signing import (
         sign_package,
@@ -232,7 +234,8 @@ __getattr__ = lazy_names(
         "audit.history": ["anchor_head", "read_head", "save_head", "verify_history"],
         "compare.compare_packages": ["compare_packages"],
         "compare.retrain": ["Retrained", "retrain"],
-        "context": ["Context", "code_revision", "utc_now"],
+        "build_facts": ["code_revision"],
+        "context": ["Context", "utc_now"],
         "monitoring.alarms": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
         "monitoring.drift_alarms": ["Incident", "standing_alarms"],
@@ -246,7 +249,8 @@ __getattr__ = lazy_names(
             "performance_by_week",
         ],
         "packages.environments": ["build_environments"],
-        "packages.pinning": ["pin", "pin_evidence", "status_rows"],
+        "monitoring.status": ["status_rows"],
+        "packages.pinning": ["pin", "pin_evidence"],
         "packages.signing": ["sign_package", "verify_package"],
         "packages.versions": ["package_rows"],
         "timetable": ["declare_timetable"],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +20,7 @@ from rescore.store import Archive, ExtractedRun, Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Context", "built_here", "code_revision"]
+__all__ = ["Context", "utc_now"]
 
 
 @dataclass(frozen=True)
@@ -177,48 +175,3 @@ class Context:
 def utc_now() -> datetime:
     """The wall clock, read only to refuse intervals that have not ended and to stamp records."""
     return datetime.now(UTC)
-
-
-def built_here(folder: ModelFolder) -> dict[str, str | None]:
-    """What is true of a build but not of its bytes: ``code_revision``, ``image``, ``at`` (ISO, UTC).
-
-    The image is ``RESCORE_IMAGE``: the digest of the container image, where there is one.
-    """
-    return {
-        "code_revision": code_revision(folder),
-        "image": os.environ.get("RESCORE_IMAGE") or None,
-        "at": utc_now().isoformat(timespec="seconds"),
-    }
-
-
-def code_revision(folder: ModelFolder) -> str:
-    """The revision of the code that runs: ``RESCORE_CODE_REVISION``, else git's, else ``unknown``.
-
-    A tree with uncommitted changes to the model gets ``+dirty``; so does one whose ``rescore.model`` has
-    some, for its runtime goes into every package.
-    """
-    declared = os.environ.get("RESCORE_CODE_REVISION")
-    if declared:
-        return declared
-
-    def git(*arguments: str, at: Path = folder.path) -> str | None:
-        try:
-            done = subprocess.run(
-                # Only looks: without the option, status writes the index and takes its lock.
-                ["git", "--no-optional-locks", "-C", str(at), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    revision = git("rev-parse", "HEAD")
-    if not revision:
-        return "unknown"
-    status = ("status", "--porcelain", "--")
-    packaging = Path(__file__).parents[1] / "model"
-    changes = git(*status, str(folder.path), str(folder.shared_path)) or git(*status, ".", at=packaging)
-    return f"{revision}+dirty" if changes else revision

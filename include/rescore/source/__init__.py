@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from rescore.source.audit import LateCommits, known_later
     from rescore.source.extraction import FrozenInput, extract, probe
     from rescore.source.freeze import Freezer, frozen_columns, frozen_leaves, read_frozen
     from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
     from rescore.source.labelling import labels
+    from rescore.source.late_commits import LateCommits, known_later
     from rescore.source.late_values import late_columns
     from rescore.source.leakage import Leak, last_event, read_past_filter
     from rescore.source.query import Rendered, quote_identifier, render
@@ -61,7 +61,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "audit": ["LateCommits", "known_later"],
+        "late_commits": ["LateCommits", "known_later"],
         "extraction": ["FrozenInput", "extract", "probe"],
         "freeze": ["Freezer", "frozen_columns", "frozen_leaves", "read_frozen"],
         "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],

@@ -17,13 +17,13 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, silent
 from rescore.sha256 import bytes_sha256
+from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
 from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.row_laws import RowLaws, in_leaves
 from rescore.source.session import Column, Session
 from rescore.source.untimed import UntimedRows, untimed_rows
-from rescore.source.volatility import refuse_volatile
 
 __all__ = ["FrozenInput", "InputQuery", "extract", "ordered", "probe"]
 

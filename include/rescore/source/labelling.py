@@ -13,12 +13,12 @@ from rescore.errors import IntervalError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress
+from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import check_columns, label_types
 from rescore.source.extraction import Ticker, conform, ordered
 from rescore.source.query import Rendered, render
 from rescore.source.row_laws import RowLaws
 from rescore.source.session import Column, Session
-from rescore.source.volatility import refuse_volatile
 
 __all__ = [
     "INTERVAL_COLUMNS",

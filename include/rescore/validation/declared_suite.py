@@ -24,7 +24,7 @@ from typing import Any
 
 from rescore.disk import disk_errors, make_private, partial_name, private_folder
 from rescore.folder import ModelFolder
-from rescore.model_files import read_bytes
+from rescore.folder_files import read_bytes
 from rescore.sha256 import bytes_sha256
 from rescore.validation.declared import Declared, declare
 from rescore.validation.suite import load_suite

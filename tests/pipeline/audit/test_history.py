@@ -24,7 +24,7 @@ from rescore.sha256 import Sha256, bytes_sha256
 from rescore.source import Freezer
 from rescore.store import Store
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest
-from rescore.store.audit.tables import CHAINED
+from rescore.store.audit.table_comparison import CHAINED
 from rescore.store.binary_copy import copy_in
 from rescore.store.database import store_table
 from tests.shared.harbour import Harbour

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from rescore import cli, pipeline
 from rescore.errors import UnknownModelError
 from rescore.interval import Interval
-from rescore.local import LocalPostgres
 from rescore.sha256 import bytes_sha256
 from rescore.store import DueInterval
-from tests.shared.bank import MODEL, Bank, day, open_bank
+from tests.shared.bank import MODEL, Bank, day
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def fresh(postgres_server: LocalPostgres, database_url: str, tmp_path: Path, seed: int) -> Iterator[Bank]:
+def fresh(fresh_bank: Bank) -> Bank:
     """Days 40 to 42 scored, nothing measured."""
-    made = open_bank(postgres_server, database_url, tmp_path, seed)
     for number in (40, 41, 42):
-        made.publish(number)
-    yield made
-    made.ctx.store.close()
+        fresh_bank.publish(number)
+    return fresh_bank
 
 
 NEXT_DAY = day(43).end

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from rescore.errors import ParameterError, StoreError
 from rescore.store import ChainEntry, ChainHead, Store
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest, walk
-from rescore.store.audit.tables import CHAINED
+from rescore.store.audit.table_comparison import CHAINED
 from tests.store.builders import Walk, day, make_scores, sha
 
 Superuser = Callable[[str], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
-from rescore.model_files import read_text
+from rescore.folder_files import read_text
 
 __all__ = ["check_declaration", "run_folder_tests"]
 

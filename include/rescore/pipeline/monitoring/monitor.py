@@ -37,7 +37,8 @@ class MonitoredRun(Part):
     interval, interval_end : str
         As people write it, and its end in ISO 8601.
     acts : bool
-        Whether ``drift.on_drift`` happens at the verdict or begins with this run's alarm, or it is an outage.
+        Whether people are told: ``drift.on_drift`` asks for something at the verdict or begins with this
+        run's alarm, or it is an outage.
     p_value : float or None
         Of the whole window; None without a drift report.
     features : tuple of MonitoredFeature

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from rescore.comparison import ComparisonReport
@@ -12,7 +11,7 @@ from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.pipeline.timetable import declare_timetable
 
-__all__ = ["pin", "pin_evidence", "status_rows"]
+__all__ = ["pin", "pin_evidence"]
 
 
 def pin(
@@ -92,20 +91,6 @@ def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any
         "rolls_back_to": earlier[0] if earlier else None,
         "comparison": None if current is None else _last(ctx, model_name, current.sha256, package.sha256),
     }
-
-
-def status_rows(ctx: Context) -> list[dict[str, Any]]:
-    """What consumers see in ``scores.status``, by model; see :class:`rescore.store.ModelStatus`.
-
-    Only rows whose pinned package was adopted have ``training``, which says that it is not reproducible.
-    """
-    rows = []
-    for row in ctx.store.history.status():
-        pinned = ctx.store.pins.current(row.model)
-        manifest = {} if pinned is None else ctx.store.packages.find(row.model, pinned.sha256).manifest
-        note = manifest.get("training", {}).get("note")
-        rows.append({**asdict(row), **({"training": note} if note else {})})
-    return rows
 
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:

@@ -19,14 +19,15 @@ from rescore import drift, model, source, validation
 from rescore.errors import NotFoundError, SpecError, StoreError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.pipeline.context import Context, code_revision, utc_now
+from rescore.pipeline.build_facts import code_revision
+from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.pipeline.scoring.alarm import with_alarm
 from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
+from rescore.pipeline.scoring.joint_drift_rows import training_rows
 from rescore.pipeline.scoring.publishing import Published, publish_run
-from rescore.pipeline.scoring.training_rows import training_rows
 from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
 from rescore.pipeline.scoring.verdict_actions import act_on_verdict
 from rescore.pipeline.timetable import declare_timetable

@@ -1,4 +1,7 @@
-"""What a verdict sets off, as the model declares it: stop, hold, warn, or publish with the reason shown."""
+"""What a verdict does to its run, as the model declares it: stop it, hold it, or warn.
+
+``monitor.py`` tells people of verdicts, and ``retraining.py`` asks for a training because of one.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def act_on_verdict(ctx: Context, attempt: RunHandle, run: ScoredRun, report: Dri
             data={"features": list(report.outages)},
         )
     alarm = report.alarm is not None and report.alarm.raised
-    if declared.acts_at(report.verdict, alarm=alarm) and declared.on_drift != "nothing":
+    if declared.acts_at(report.verdict, alarm=alarm):
         _log.warning("%s %s is %s: %s", run.model, run.interval, report.verdict, report.sentence)
         if declared.on_drift == "hold":
             ctx.store.runs.hold(attempt, HeldError(f"{report.verdict}: {report.sentence}"))

@@ -15,7 +15,8 @@ from typing import Any
 from rescore import drift, model
 from rescore.errors import NotFoundError, StoreError
 from rescore.folder import ModelFolder
-from rescore.pipeline.context import Context, built_here
+from rescore.pipeline.build_facts import built_here
+from rescore.pipeline.context import Context
 from rescore.pipeline.packages.frozen_training import reference_rows, training_files
 from rescore.pipeline.packages.versions import same_or_next
 from rescore.pipeline.training.training_rows import train_snapshot

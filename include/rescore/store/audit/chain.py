@@ -27,7 +27,7 @@ from rescore.store.audit.findings import Finding, Verification
 from rescore.store.audit.head import ChainHead
 from rescore.store.audit.rows import ChainedRow, chained_rows
 from rescore.store.audit.stored_scores import compare_scores
-from rescore.store.audit.tables import compare_tables
+from rescore.store.audit.table_comparison import compare_tables
 from rescore.store.database import Database, where_of
 from rescore.store.schema.tables import chain as chain_table
 

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg2 import sql
 from sqlalchemy import Connection
 
-from rescore.store.audit.tables import CHAINED
+from rescore.store.audit.table_comparison import CHAINED
 from rescore.store.database import run_sql, store_table
 
 __all__ = ["ChainedRow", "chained_rows"]

@@ -23,8 +23,8 @@ from rescore.store.records import (
     run_id_of,
 )
 from rescore.store.runs.claims import claim, fork, resume
+from rescore.store.runs.error_record import described
 from rescore.store.runs.queries import read_run, read_runs
-from rescore.store.runs.states import described
 from rescore.store.schema.tables import publication_current, publication_history
 from rescore.store.schema.tables import run as run_table
 
