@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rescore.pipeline import context
+from rescore.pipeline import build_facts
 from rescore.pipeline.build_facts import code_revision
 
 
@@ -33,7 +33,7 @@ def test_looking_up_the_revision_changes_nothing_in_the_repository(
     os.utime(file, (1, 1))  # git would note in its index that the content is still the same
     index = tmp_path / ".git" / "index"
     before = index.read_bytes()
-    monkeypatch.setattr(context, "__file__", str(tmp_path / "rescore" / "pipeline" / "context.py"))
+    monkeypatch.setattr(build_facts, "__file__", str(tmp_path / "rescore" / "pipeline" / "build_facts.py"))
     folder = SimpleNamespace(path=tmp_path, shared_path=tmp_path)
     assert code_revision(folder) == git(tmp_path, "rev-parse", "HEAD")  # type: ignore[arg-type]
     assert index.read_bytes() == before
@@ -60,7 +60,7 @@ def test_uncommitted_changes_to_what_goes_into_every_package_count(
         git(repository, "init", "--quiet")
         git(repository, "add", ".")
         git(repository, "commit", "--quiet", "-m", "first")
-    monkeypatch.setattr(context, "__file__", str(library / "pipeline" / "context.py"))
+    monkeypatch.setattr(build_facts, "__file__", str(library / "pipeline" / "build_facts.py"))
     folder = SimpleNamespace(path=models, shared_path=models)
     assert code_revision(folder) == git(models, "rev-parse", "HEAD")  # type: ignore[arg-type]
     runtime.write_text("one = 2\n")
