@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from rescore.errors import SpecError, UnknownModelError
 from rescore.folder import ModelFolder, find_models, load_model
-from rescore.spec import ModelSpec
+from rescore.spec import DriftSpec, ModelSpec
 
 MINIMAL = """
 name: parcels
@@ -390,3 +390,22 @@ def test_a_file_that_is_not_utf8_is_named_with_the_line(write: Write, name: str)
     with pytest.raises(SpecError, match=f"{name} is not UTF-8: byte 0xe9 in line {line}") as caught:
         load_model(path.parents[1], "parcels")
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("declared", "verdict", "alarm", "acts"),
+    [
+        ({}, "drifted", False, True),
+        ({}, "ok", True, False),
+        ({"acts_on": "consequential"}, "drifted", False, False),
+        ({"acts_on": "alarm"}, "ok", True, True),
+        ({"acts_on": "alarm"}, "consequential", False, False),
+        ({"on_drift": "nothing"}, "consequential", False, False),
+        ({"on_drift": "nothing", "acts_on": "alarm"}, "ok", True, False),
+        ({}, "outage", False, False),
+    ],
+)
+def test_what_is_declared_says_at_which_verdict_something_is_asked_for(
+    declared: dict[str, Any], verdict: str, alarm: bool, acts: bool
+) -> None:
+    assert DriftSpec(**declared).acts_at(verdict, alarm=alarm) is acts
