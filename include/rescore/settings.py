@@ -56,6 +56,9 @@ class Settings:
         ``RESCORE_SIGNING_PUBLIC_KEY``: the public key, in PEM, whose owner's signatures are trusted.
     signing_key : Path or None
         ``RESCORE_SIGNING_KEY``: the private key, in PEM and not encrypted, that signs anchors.
+    erasure_key : Path or None
+        ``RESCORE_ERASURE_KEY``: the file whose bytes key the pseudonyms of erased people. None:
+        ``erasure.key`` in ``home``, made when it is first needed.
     anchors : str or None
         ``RESCORE_ANCHORS``: an fsspec URL or a path outside of the store where heads of its history
         are kept.
@@ -86,6 +89,7 @@ class Settings:
     lock: Path | None = None
     signing_public_key: Path | None = None
     signing_key: Path | None = None
+    erasure_key: Path | None = None
     anchors: str | None = None
     release_url: str | None = None
     owner_url: str | None = None
@@ -119,6 +123,7 @@ class Settings:
             lock=_path(env, "RESCORE_LOCK") or (_LOCK if _LOCK.is_file() else None),
             signing_public_key=_path(env, "RESCORE_SIGNING_PUBLIC_KEY"),
             signing_key=_path(env, "RESCORE_SIGNING_KEY"),
+            erasure_key=_path(env, "RESCORE_ERASURE_KEY"),
             anchors=env.get("RESCORE_ANCHORS") or None,
             release_url=env.get("RESCORE_RELEASE_URL") or None,
             owner_url=env.get("RESCORE_OWNER_URL") or None,

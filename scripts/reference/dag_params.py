@@ -16,9 +16,18 @@ MODEL = "flight_delay"
 def dag_params() -> str:
     """The page."""
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-    from rescore_airflow.dags import monitor_dag, publish_dag, reproduce_dag, score_dag, train_dag
+    from rescore_airflow.dags import (
+        erase_subject_dag,
+        maintain_dag,
+        monitor_dag,
+        publish_dag,
+        reproduce_dag,
+        score_dag,
+        train_dag,
+    )
 
-    dags = [*(build(MODEL) for build in (score_dag, train_dag, monitor_dag, publish_dag)), reproduce_dag()]
+    dags = [build(MODEL) for build in (score_dag, train_dag, monitor_dag, publish_dag)]
+    dags += [reproduce_dag(), maintain_dag(), erase_subject_dag()]
     parts = [
         "# DAGs and their Params",
         "What a run can be asked for: in the UI's form, or as `conf` through the API. Shown are the DAGs "

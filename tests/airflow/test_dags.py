@@ -19,6 +19,7 @@ from airflow.triggers.base import BaseTrigger
 from rescore.errors import SpecError
 from rescore_airflow.dags import (
     check_model_folders,
+    erase_subject_dag,
     maintain_dag,
     monitor_dag,
     publish_dag,
@@ -32,7 +33,7 @@ from rescore_airflow.operators.readiness_trigger import ReadinessTrigger
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["score", "train", "monitor", "publish", "reproduce", "maintain"])
+@pytest.fixture(params=["score", "train", "monitor", "publish", "reproduce", "maintain", "erase_subject"])
 def dag(request: pytest.FixtureRequest, models: Path) -> DAG:
     return {
         "score": lambda: score_dag("tides"),
@@ -41,6 +42,7 @@ def dag(request: pytest.FixtureRequest, models: Path) -> DAG:
         "publish": lambda: publish_dag("tides"),
         "reproduce": reproduce_dag,
         "maintain": maintain_dag,
+        "erase_subject": erase_subject_dag,
     }[request.param]()
 
 
@@ -220,7 +222,11 @@ def test_a_broken_model_folder_takes_only_its_own_dags_down(
     bag = DagBag(CHECKOUT / "dags", safe_mode=True)
 
     of_tides = {f"{kind}_tides" for kind in ("score", "train", "monitor", "publish")}
-    assert {dag for dag in bag.dags if not dag.endswith("_surge")} == of_tides | {"maintain", "reproduce"}
+    assert {dag for dag in bag.dags if not dag.endswith("_surge")} == of_tides | {
+        "erase_subject",
+        "maintain",
+        "reproduce",
+    }
     assert list(bag.import_errors) == [str(CHECKOUT / "dags" / "model_folders.py")]
     message = next(iter(bag.import_errors.values()))
     assert str(folder / "ebb") in message
@@ -314,7 +320,12 @@ def test_reading_the_dag_files_loads_nothing_heavy(models: Path) -> None:
     parsed = json.loads(done.stdout.splitlines()[-1])
     kinds = ("monitor", "publish", "score", "train")
     assert parsed["dags"] == sorted(
-        ["maintain", "reproduce", *(f"{k}_{m}" for k in kinds for m in ("ebb", "surge", "tides"))]
+        [
+            "erase_subject",
+            "maintain",
+            "reproduce",
+            *(f"{k}_{m}" for k in kinds for m in ("ebb", "surge", "tides")),
+        ]
     )
     heavy = {
         *("pandas", "numpy", "pyarrow", "scipy", "sklearn", "skops", "great_expectations", "altair"),

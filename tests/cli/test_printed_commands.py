@@ -20,7 +20,7 @@ INCLUDE = Path(__file__).parents[2] / "include"
 ROOT: Any = typer.main.get_command(app)
 
 #: What stands for a value that is known only then.
-PLACEHOLDERS = {"DAY": "2024-01-05", "RUN": "00000000-0000-0000-0000-000000000000"}
+PLACEHOLDERS = {"DAY": "2024-01-05", "ID": "1", "RUN": "00000000-0000-0000-0000-000000000000"}
 #: Their texts are not errors: the demo shows a terminal, the templates are files.
 OTHER_TEXTS = ("rescore/demo/", "rescore/authoring/file_templates", "rescore/store/schema/migrations/")
 

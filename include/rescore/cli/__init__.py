@@ -21,6 +21,7 @@ from rescore.cli import (
     authoring,
     drift,
     environments,
+    erasure,
     overview,
     packages,
     performance,
@@ -48,7 +49,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=ENDING,
 )
-for _commands in (stack, authoring, training, scoring, overview, drift, performance, publishing, reproduce):
+_UNGROUPED = (
+    *(stack, authoring, training, scoring, overview),
+    *(drift, performance, publishing, reproduce, erasure),
+)
+for _commands in _UNGROUPED:
     for _command in _commands.app.registered_commands:
         _command.rich_help_panel = panel_of(_command)
     app.add_typer(_commands.app)
@@ -56,6 +61,7 @@ app.add_typer(packages.app, name="packages", rich_help_panel="Keep")
 app.add_typer(environments.app, name="env", rich_help_panel="Keep")
 app.add_typer(store.app, name="store", rich_help_panel="Keep")
 app.add_typer(audit.app, name="audit", rich_help_panel="Keep")
+app.add_typer(erasure.subject, name="subject", rich_help_panel="Keep")
 app.add_typer(retention.app, name="retention", rich_help_panel="Keep")
 
 

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
         Finding,
         examine,
     )
+    from rescore.pipeline.erasure.erase import (
+        ErasureReport,
+        erase_subject,
+        show_subject,
+    )
     from rescore.pipeline.monitoring.alarms import (
         Alarm,
         alarms,
@@ -155,6 +160,7 @@ __all__ = [
     "Backfilled",
     "Context",
     "Difference",
+    "ErasureReport",
     "Exported",
     "Finding",
     "Incident",
@@ -182,6 +188,7 @@ __all__ = [
     "compare_packages",
     "declare_timetable",
     "drift_run",
+    "erase_subject",
     "examine",
     "export_bundle",
     "features_without_value",
@@ -211,6 +218,7 @@ __all__ = [
     "save_head",
     "score_interval",
     "score_run",
+    "show_subject",
     "sign_package",
     "standing_alarms",
     "status_rows",
@@ -236,6 +244,7 @@ __getattr__ = lazy_names(
         "compare.retrain": ["Retrained", "retrain"],
         "build_facts": ["code_revision"],
         "context": ["Context", "utc_now"],
+        "erasure.erase": ["ErasureReport", "erase_subject", "show_subject"],
         "monitoring.alarms": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
         "monitoring.drift_alarms": ["Incident", "standing_alarms"],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from rescore import source
 from rescore.disk import private_folder, process_folder
-from rescore.errors import SettingsError
+from rescore.errors import DigestMismatchError, NotFoundError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.progress import Progress, silent
 from rescore.settings import Settings
@@ -126,7 +126,7 @@ class Context:
         DigestMismatchError
             The archive's file was changed.
         """
-        return source.read_frozen(self.archive.get_input(run.input_digest), run.input_digest)
+        return self.frozen(run)[1]
 
     def frozen_file(self, run: ExtractedRun) -> Path:
         """The frozen input of a run as a file whose rows are proved, without reading them.
@@ -147,7 +147,38 @@ class Context:
 
     def kept_rows(self, run: ExtractedRun) -> pa.Table:
         """The rows of the frozen input that were not set aside; see :meth:`frozen_rows`."""
-        return source.without(self.frozen_rows(run), self.store.excluded.positions(run))
+        _, rows, excluded, _ = self.frozen(run)
+        return source.without(rows, excluded)
+
+    def frozen(self, run: ExtractedRun) -> tuple[Path, pa.Table, list[int], int]:
+        """The frozen input: its file, its rows, which of them have no score, and how many were erased.
+
+        Raises
+        ------
+        NotFoundError, DigestMismatchError
+            As of :meth:`frozen_rows`.
+        """
+        excluded = self.store.excluded.positions(run)
+        try:
+            path = self.archive.get_input(run.input_digest)
+        except NotFoundError:
+            tombstone = self.store.erasures.of_frozen().get(run.input_digest)
+            if tombstone is None or tombstone.remaining is None:
+                raise
+            path = self.archive.get_input(tombstone.remaining)
+            rows = source.read_frozen(path, tombstone.remaining)
+            apart = tombstone.differences(rows)
+            if apart:
+                raise DigestMismatchError(
+                    "what an erasure left of frozen rows is not what it left",
+                    where=run.input_digest,
+                    examples=apart,
+                    fix="restore the file from a backup that is younger than the erasure",
+                ) from None
+            without = set(excluded)
+            places = [place for place, was in enumerate(tombstone.kept().tolist()) if was in without]
+            return path, rows, places, len(tombstone.erased)
+        return path, source.read_frozen(path, run.input_digest), excluded, 0
 
     @property
     def scratch(self) -> Path:

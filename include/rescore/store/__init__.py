@@ -10,6 +10,8 @@ from rescore.store.audit.chain import ChainEntry
 from rescore.store.audit.findings import Finding, Verification
 from rescore.store.audit.head import ChainHead
 from rescore.store.audit.rows import ChainedRow
+from rescore.store.erasure.erasures import Erasure
+from rescore.store.erasure.tombstone import Tombstone
 from rescore.store.records import (
     ExtractedRun,
     Package,
@@ -48,6 +50,7 @@ __all__ = [
     "DeclaredTimetable",
     "Deletion",
     "DueInterval",
+    "Erasure",
     "ExtractedRun",
     "Finding",
     "IntervalDrift",
@@ -70,6 +73,7 @@ __all__ = [
     "Store",
     "StoredComparison",
     "StoredReproduction",
+    "Tombstone",
     "Verification",
     "WeekPerformance",
 ]

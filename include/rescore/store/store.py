@@ -7,6 +7,7 @@ from typing import Self
 
 from rescore.store.audit.chain import Chain
 from rescore.store.database import Database
+from rescore.store.erasure.erasures import Erasures
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
 from rescore.store.packages.comparisons import Comparisons
 from rescore.store.packages.registry import Packages, Pins
@@ -73,12 +74,14 @@ class Store:
         Many models at once.
     deletions, holds : Deletions, Holds
         What was deleted, and what must not be.
+    erasures : Erasures
+        Who was erased, without saying who.
 
     Examples
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0010'
+    '0011'
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Store:
         self.overview = Overview(self.database)
         self.deletions = Deletions(self.database, self._as_person)
         self.holds = Holds(self.database, self._as_person)
+        self.erasures = Erasures(self.database, self._as_owner)
 
     def __repr__(self) -> str:
         return f"Store({self.database.where!r}, {self.database.store_schema!r})"

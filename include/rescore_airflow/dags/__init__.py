@@ -1,11 +1,12 @@
-"""The DAGs: ``score_``, ``train_``, ``monitor_`` and ``publish_<model>`` for every folder; ``reproduce`` and
-``maintain``.
+"""The DAGs: ``score_``, ``train_``, ``monitor_`` and ``publish_<model>`` for every folder; ``reproduce``,
+``maintain`` and ``erase_subject``.
 
 A file in ``dags/`` names the builders it wants; each has a file of its own here. Building a DAG reads
 ``model.yaml`` and nothing else; what a task needs is imported inside the task. Tasks hand on ids and
 digests, never data.
 """
 
+from rescore_airflow.dags.erase_subject import erase_subject_dag
 from rescore_airflow.dags.every_model import check_model_folders, every_model
 from rescore_airflow.dags.maintain import maintain_dag
 from rescore_airflow.dags.monitor import monitor_dag
@@ -16,6 +17,7 @@ from rescore_airflow.dags.train import train_dag
 
 __all__ = [
     "check_model_folders",
+    "erase_subject_dag",
     "every_model",
     "maintain_dag",
     "monitor_dag",

@@ -78,6 +78,23 @@ numeric environment), `differs` or `not_rederivable`.
 ### Triage
 A failed task is a run that is not identical; its log ends with what differs. Until it is explained,
 its scores do not stand up."""
+ERASE = """\
+Says what would be erased, waits for an approval under **Required Actions**, and erases. **Failed?** It was
+rejected, nobody answered within seven days, a legal hold stands in the way, or a file could not be reached:
+clear it, it goes on where it stopped."""
+ERASE_SUBJECT = """\
+### Purpose
+Erase a person from frozen rows, training snapshots, scores of all publications, and reports.
+
+### Inputs
+Params name the subject (`COLUMN=VALUE`) and the ground. Erase the person in the source first.
+
+### Outputs
+Tombstones that attest what is gone without saying whose it was; the packages that were trained on the person.
+
+### Triage
+The task needs the login of the store's owner (`RESCORE_OWNER_URL`). Clearing it is safe. Airflow
+itself keeps the Params of this run: delete the DAG run afterwards."""
 MAINTAIN = """\
 ### Purpose
 Keep the store as the models declare under `retention`, and the history's head outside of it.

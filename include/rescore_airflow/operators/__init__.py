@@ -1,5 +1,6 @@
 """What the tasks of the DAGs are made of."""
 
+from rescore_airflow.operators.erasure import Erase
 from rescore_airflow.operators.failures import fail_typed, log_reason
 from rescore_airflow.operators.promotion import (
     Decision,
@@ -15,6 +16,7 @@ from rescore_airflow.operators.verdict_branch import DriftCheck, Hold
 __all__ = [
     "Decision",
     "DriftCheck",
+    "Erase",
     "Evidence",
     "Hold",
     "PromotionApproval",

@@ -100,7 +100,15 @@ def export_bundle(
             raise ParameterError("neither a run nor a key is given", expected="--run ID, or MODEL and --key")
         run_id, one = _found(ctx, model_name, key, interval)
     run = ctx.store.runs.scored(run_id)
-    frozen, scores = ctx.frozen_rows(run), ctx.store.scores.of_run(run)
+    _, frozen, _, erased = ctx.frozen(run)
+    scores = ctx.store.scores.of_run(run)
+    if erased or run.run_id in ctx.store.erasures.of_scores():
+        raise NotFoundError(
+            f"rows of run {run.run_id} were erased: a bundle can't prove rows that are gone",
+            where=f"{run.model} {run.interval}",
+            expected="a run whose frozen rows and scores are there",
+            fix="`rescore audit verify --scores --files` proves the others through the tombstones",
+        )
     if gone := ctx.store.deletions.last_of([run.run_id]).get(run.run_id):
         raise NotFoundError(
             f"the scores of run {run.run_id} were {gone}: a bundle can't prove what is gone",

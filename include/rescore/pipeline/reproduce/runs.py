@@ -28,7 +28,7 @@ from rescore.pipeline.reproduce.score_again import (
     frozen_rows,
     largest_distance,
 )
-from rescore.store import ScoredRun
+from rescore.store import ScoredRun, Tombstone
 
 __all__ = ["Difference", "Reproduction", "Verdict", "judge", "published_run_ids", "reproduce_run"]
 
@@ -129,6 +129,9 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
         done = _without_rows(run, again, f"its rows in the score table were {deleted}")
     else:
         done = _concluded(run, stored, again, note)
+        tombstone = ctx.store.erasures.of_scores().get(run_id)
+        if tombstone is not None:
+            done = _through(tombstone, done, stored)
     ctx.store.reports.record_reproduction(run_id, done.verdict, done.to_dict())
     return done
 
@@ -227,6 +230,20 @@ def _without_rows(run: ScoredRun, again: Derived | str, deleted: str) -> Reprodu
         reason=f"{deleted}; {said}",
         environment={} if isinstance(again, str) else again.environment,
     )
+
+
+def _through(tombstone: Tombstone, done: Reproduction, stored: pa.Table) -> Reproduction:
+    """The verdict where some scores were erased: the tombstone attests those, others are compared."""
+    if done.stored_digest != done.rederived_digest or done.verdict == "not_rederivable":
+        return done
+    apart = tombstone.differences(stored)
+    if apart or tombstone.table.root != done.recorded_digest:
+        said = f"what an erasure left is not there: {'; '.join(apart)}"
+        return done.model_copy(update={"verdict": "differs", "reason": said})
+    gone = len(tombstone.erased)
+    said = f"{gone:,} scores were erased; all others are identical and prove the recorded digest"
+    reason = "; ".join(part for part in (said, done.reason if "frozen" in done.reason else "") if part)
+    return done.model_copy(update={"verdict": "identical", "ulps": 0, "reason": reason, "differences": ()})
 
 
 def judge(distance: int | None, environment: Mapping[str, Any], golden_ulps: int) -> tuple[Verdict, str]:

@@ -84,14 +84,14 @@ def frozen_rows(ctx: Context, run: ScoredRun) -> Iterator[Frozen]:
     NotFoundError
         The file is gone, and the source can't be asked again.
     """
-    excluded = ctx.store.excluded.positions(run)
     try:
-        path = ctx.archive.get_input(run.input_digest)
+        path, rows, excluded, erased = ctx.frozen(run)
     except NotFoundError as gone:
         with TemporaryDirectory(dir=ctx.scratch) as scratch:
+            excluded = ctx.store.excluded.positions(run)
             yield _from_source(ctx, run, Path(scratch) / "again.parquet", excluded, gone)
     else:
-        yield Frozen(path, source.read_frozen(path, run.input_digest), excluded)
+        yield Frozen(path, rows, excluded, f"{erased:,} of the frozen rows were erased" if erased else "")
 
 
 def _from_source(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from rescore.folder import ModelFolder
 from rescore.pipeline.context import Context
 from rescore.pipeline.retention.rules import Facts, FrozenTable, RunRows
 from rescore.spec import ModelSpec
-from rescore.store import Package, Run
+from rescore.store import Package, Run, Tombstone
 
 __all__ = ["may_score", "read_facts"]
 
@@ -20,9 +21,12 @@ def read_facts(ctx: Context, now: datetime) -> Facts:
     folders = {name: ctx.model(name) for name in ctx.models()}
     runs = {name: ctx.store.runs.of_model(name) for name in folders}
     needed: dict[str, str] = {}
+    buried = ctx.store.erasures.of_frozen()
     for name, folder in folders.items():
         for digest, who in _needs(ctx, folder, runs[name], now):
-            needed.setdefault(digest, who)
+            tombstone = buried.get(digest)
+            held_as = digest if tombstone is None else tombstone.remaining or digest
+            needed.setdefault(held_as, who)
     return Facts(
         retention={name: folder.spec.retention for name, folder in folders.items()},
         frozen=list(_frozen(ctx, runs)),
@@ -47,10 +51,20 @@ def _frozen(ctx: Context, runs: Mapping[str, list[Run]]) -> Iterable[FrozenTable
     for run in (run for some in runs.values() for run in some):
         if run.input_digest is not None:
             last_used[run.input_digest] = max(last_used.get(run.input_digest, run.claimed_at), run.claimed_at)
-    tables = [table for one in ctx.store.snapshots.all() for table in _tables(one, last_used)]
+    buried = ctx.store.erasures.of_frozen()
+    named = (table for one in ctx.store.snapshots.all() for table in _tables(one, last_used))
+    tables = [_held_as(table, buried) for table in named]
     gone = ctx.store.deletions.last_of({table.digest for table in tables})
     there = ctx.archive.inputs()
     return (table for table in tables if table.digest in there or table.digest not in gone)
+
+
+def _held_as(table: FrozenTable, buried: Mapping[str, Tombstone]) -> FrozenTable:
+    """The table by the digest of its file: of one that lost rows to an erasure, that of what remains."""
+    tombstone = buried.get(table.digest)
+    if tombstone is None or tombstone.remaining is None:
+        return table
+    return replace(table, digest=tombstone.remaining, rows=table.rows - len(tombstone.erased))
 
 
 def _tables(snapshot: Any, last_used: Mapping[str, datetime]) -> Iterable[FrozenTable]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from psycopg2 import sql
 from sqlalchemy import Connection, select
 
 from rescore.digest import TableDigest
 from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, store_table
-from rescore.store.runs.scores import stored_digest
+from rescore.store.erasure.tombstone import Tombstone, last_tombstones
+from rescore.store.runs.scores import stored_digest, stored_scores
 from rescore.store.schema.models import has_tables, score_layout
 from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.tables import run as run_table
@@ -30,6 +32,7 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
     ).order_by(run_table.c.model, run_table.c.claimed_at)
     runs = {row.run_id: row for row in connection.execute(query)}
     deleted = set(connection.execute(select(deletion_table.c.subject)).scalars())
+    buried = last_tombstones(connection, "scores")
     compared = 0
     for model in sorted({row.model for row in runs.values()}):
         if not has_tables(connection, model):
@@ -54,6 +57,13 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
                 continue
             compared += 1
             bound = TableDigest.from_dict(row.score_digest)
+            if row.run_id in buried:
+                rest = stored_scores(connection, layout.as_digested(bound.columns), row.run_id)
+                found += [
+                    Finding(f"what an erasure left is not there: {one}", f"{table}, run {row.run_id}")
+                    for one in _apart(buried[row.run_id], bound, rest)
+                ]
+                continue
             stored = stored_digest(connection, layout.as_digested(bound.columns), row.run_id, None)
             if stored != bound:
                 found.append(
@@ -65,3 +75,10 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
                     )
                 )
     return compared, found
+
+
+def _apart(tombstone: Tombstone, bound: TableDigest, rest: pa.Table) -> list[str]:
+    """Where a run's remaining scores, or the root that they prove, are not what was published."""
+    if tombstone.table != bound:
+        return [f"the tombstone is of {tombstone.table.root}, the run was bound to {bound.root}"]
+    return tombstone.differences(rest)

@@ -34,6 +34,9 @@ CHAINED: Mapping[str, tuple[str, ...]] = {
     "deletion": ("deletion_id",),
     "legal_hold": ("hold_id",),
     "hold_lifted": ("hold_id",),
+    "erasure": ("erasure_id",),
+    "tombstone": ("tombstone_id",),
+    "erasure_done": ("erasure_id",),
 }
 #: Their rows change on their way to a publication; rows of all others never do.
 _CHANGING = {"run", "validation", "drift"}

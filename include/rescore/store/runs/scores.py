@@ -21,7 +21,7 @@ from rescore.store.runs.score_stream import ScoreStream
 from rescore.store.schema.models import score_layout
 from rescore.store.schema.score_table import ScoreLayout
 
-__all__ = ["Scores", "stored_digest"]
+__all__ = ["Scores", "stored_digest", "stored_scores"]
 
 
 class Scores:
@@ -187,6 +187,12 @@ class Scores:
             )
             for run_id, some in found.items()
         ]
+
+
+def stored_scores(connection: Connection, layout: ScoreLayout, run_id: str) -> pa.Table:
+    """All that the table holds of a run now, ordered by key."""
+    batches = list(_batches(connection, layout, _query(connection, layout, run_id, None)))
+    return pa.Table.from_batches(batches, schema=layout.score_schema)
 
 
 def stored_digest(

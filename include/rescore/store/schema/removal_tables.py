@@ -1,13 +1,14 @@
-"""The store's tables of what is gone and why: deletions, and legal holds that keep from them."""
+"""The store's tables of what is gone and why: deletions, legal holds, erasures and their tombstones."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Identity, Index, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from rescore.store.identifiers import SCHEMA
 from rescore.store.schema.tables import metadata, moment
 
-__all__ = ["deletion", "hold_lifted", "legal_hold"]
+__all__ = ["deletion", "erasure", "erasure_done", "hold_lifted", "legal_hold", "tombstone"]
 
 deletion = Table(
     "deletion",
@@ -43,4 +44,36 @@ hold_lifted = Table(
     Column("lifted_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
     moment("lifted_at", default=True),
+)
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("erasure_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("pseudonym", Text, nullable=False, unique=True),
+    Column("ground", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    moment("begun_at", default=True),
+)
+
+tombstone = Table(
+    "tombstone",
+    metadata,
+    Column("tombstone_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("erasure_id", BigInteger, ForeignKey(f"{SCHEMA}.erasure.erasure_id"), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("erased", BigInteger, nullable=False),
+    Column("remaining", Text),
+    Column("document", JSONB, nullable=False),
+    moment("at", default=True),
+    Index("tombstone_subject_idx", "what", "subject", "tombstone_id"),
+)
+
+erasure_done = Table(
+    "erasure_done",
+    metadata,
+    Column("erasure_id", BigInteger, ForeignKey(f"{SCHEMA}.erasure.erasure_id"), primary_key=True),
+    Column("report", JSONB, nullable=False),
+    moment("done_at", default=True),
 )

@@ -1,0 +1,73 @@
+"""Commands about a person: what is kept of them, and its erasure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rescore.cli.terminal import Json, Who, context, print_json, print_line, print_rows
+from rescore.errors import ParameterError
+
+app = typer.Typer()
+subject = typer.Typer(help="Show what is kept of a person.", no_args_is_help=True)
+
+_Subject = Annotated[
+    list[str],
+    typer.Option(
+        "--subject", help="Whose data, as COLUMN=VALUE with a column of source.subject; repeat it for each."
+    ),
+]
+
+
+@app.command("erase")
+def erase(
+    subject: _Subject,
+    ground: Annotated[str, typer.Option(help="On what ground: a law's article, a ticket. Stored for ever.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Erase nothing; say what would be.")] = False,
+    who: Who = "",
+    as_json: Json = False,
+) -> None:
+    """Erase a person from frozen rows, scores and reports; tombstones attest it. Can't be undone."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        done = pipeline.erase_subject(ctx, _named(subject), ground=ground, who=who, dry_run=dry_run)
+    if as_json:
+        print_json(done.to_dict())
+        return
+    verb = "would be erased" if dry_run else f"erased as {done.pseudonym}"
+    print_line(
+        f"{sum(done.frozen.values()):,} rows of {len(done.frozen)} frozen tables and "
+        f"{sum(done.rows.values()):,} rows of {len(done.rows)} runs {verb}"
+    )
+    for package, meaning in done.packages.items():
+        print_line(f"package {package}: {meaning}")
+    for hold in done.legal_holds:
+        print_line(hold)
+    if done.unsearched:
+        print_line(
+            f"{len(done.unsearched)} runs can't be searched, their frozen rows are gone: their scores expire"
+        )
+
+
+@subject.command("show")
+def subject_show(subject: _Subject, as_json: Json = False) -> None:
+    """Print every row that is kept of a person, with the scores made of it."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        rows = pipeline.show_subject(ctx, _named(subject))
+    print_rows(rows, as_json=as_json, title="kept of this person")
+
+
+def _named(options: list[str]) -> dict[str, str]:
+    values = {}
+    for option in options:
+        column, equal, value = option.partition("=")
+        if not equal or not column or not value:
+            raise ParameterError(
+                f"--subject {option!r} names nobody", expected="COLUMN=VALUE, as in customer=1234"
+            )
+        values[column] = value
+    return values

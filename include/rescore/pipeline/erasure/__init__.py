@@ -1,0 +1,1 @@
+"""Show a person's rows, and erase them with evidence."""

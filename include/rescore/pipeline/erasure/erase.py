@@ -1,0 +1,259 @@
+"""Erase a person: rewrite frozen tables, delete scores, redact reports, and attest what was done.
+
+Each step may be repeated. What remains of a table is in the archive before its tombstone is written, and the
+file with the person's rows goes last; whoever begins again deletes what a crash left of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rescore import source
+from rescore.digest import LEAF_ROWS, TableDigest, table_digest
+from rescore.errors import ParameterError
+from rescore.pipeline.context import Context
+from rescore.pipeline.erasure.subjects import (
+    FrozenRows,
+    Subject,
+    frozen_tables,
+    models_of,
+    pseudonym,
+    runs_of,
+)
+from rescore.store import Erasure, ScoredRun, Tombstone
+
+__all__ = ["ErasureReport", "erase_subject", "show_subject"]
+
+_KEPT = "kept: the package holds no rows; training it again gives one that never saw the person"
+_KEEPS_ROWS = "must be withdrawn: its estimator stores rows it was fitted on"
+
+
+@dataclass(frozen=True)
+class ErasureReport:
+    """What was erased, or would be.
+
+    Attributes
+    ----------
+    erasure_id, pseudonym : int and str, or None
+        How the store names it; None of a dry run.
+    frozen : dict of str to int
+        For each frozen table, by digest, how many rows.
+    rows : dict of str to int
+        For each run how many scores and rows without one; of a dry run those of its frozen table.
+    packages : dict of str to str
+        Packages that were trained on the person, and what that means.
+    unsearched : list of str
+        Runs whose frozen rows are gone, so that nobody can say whose their scores are.
+    legal_holds : list of str
+        Holds on what would be erased; while there is one, nothing is.
+    """
+
+    erasure_id: int | None = None
+    pseudonym: str | None = None
+    frozen: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    unsearched: list[str] = field(default_factory=list)
+    legal_holds: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a script and for the store."""
+        return asdict(self)
+
+
+def erase_subject(
+    ctx: Context, values: dict[str, str], *, ground: str, who: str, dry_run: bool = False
+) -> ErasureReport:
+    """Erase a person from frozen tables, scores, rows without a score, and reports.
+
+    Erase the person in the source first: a run that extracts later would freeze the rows again.
+
+    Parameters
+    ----------
+    ctx : Context
+        Models, store (with its owner's login), archive.
+    values : dict of str to str
+        Subject columns, as the models declare them, to the person's values.
+    ground, who : str
+        Why and by whom; kept for ever.
+    dry_run : bool
+        Erase nothing; say what would be.
+
+    Returns
+    -------
+    ErasureReport
+
+    Raises
+    ------
+    ParameterError
+        No model declares these columns, or a legal hold covers what would be erased.
+    DigestMismatchError
+        A frozen table is not what was recorded: nothing of it is erased.
+    """
+    subject = Subject(values)
+    models = models_of(ctx, subject)
+    survey = _survey(ctx, subject)
+    if dry_run:
+        return survey
+    if survey.legal_holds:
+        raise ParameterError(
+            f"{len(survey.legal_holds)} legal holds cover rows of this person",
+            expected="no hold on what is erased",
+            examples=survey.legal_holds,
+            fix="lift them first: `rescore retention lift ID --reason WHY`",
+        )
+    erasure = ctx.store.erasures.begin(pseudonym(ctx, subject), ground=ground, asked_by=who)
+    named: dict[str, set[str]] = {column: {value} for column, value in values.items()}
+    for table in frozen_tables(ctx, models, subject):
+        _note_keys(ctx, table, named)
+        _erase_table(ctx, erasure, table)
+    for run in _without_input(ctx, models):
+        keys = ctx.store.erasures.keys_of(run, values)
+        if keys is not None:
+            ctx.store.erasures.erase_rows(erasure, run, keys, [])
+    for name in models:
+        ctx.store.erasures.drop_staged(name)
+    for digest in ctx.store.erasures.leftovers():
+        ctx.archive.delete_input(digest)
+    ctx.store.erasures.redact(erasure, named)
+    report = _report(ctx, erasure, survey)
+    ctx.store.erasures.finish(erasure.erasure_id, report.to_dict())
+    return report
+
+
+def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
+    """Everything that is kept of a person, row by row: what answers an access request.
+
+    Returns
+    -------
+    list of dict
+        For each frozen row ``model``, ``interval``, ``frozen`` (the digest) and its ``values``; under
+        ``scores`` what each run made of it.
+    """
+    subject = Subject(values)
+    found = []
+    for table in frozen_tables(ctx, models_of(ctx, subject), subject):
+        rows = table.rows.take(pa.array(table.places)).to_pylist()
+        spec = ctx.model(table.model).spec.source
+        names = list(dict.fromkeys([*spec.key, spec.event_time]))
+        scored: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for run in runs_of(ctx, table.model, table.digest):
+            for row in ctx.store.scores.of_run(run).to_pylist():
+                said = {"run_id": run.run_id, "score": row["score"], "label": row.get("label")}
+                scored.setdefault(tuple(row[name] for name in names), []).append(said)
+        found += [
+            {
+                "model": table.model,
+                "interval": str(table.interval),
+                "frozen": table.digest,
+                "values": row,
+                "scores": scored.get(tuple(row[name] for name in names), []),
+            }
+            for row in rows
+        ]
+    return found
+
+
+def _survey(ctx: Context, subject: Subject) -> ErasureReport:
+    """What there is of the person now."""
+    models = models_of(ctx, subject)
+    report = ErasureReport()
+    holds = ctx.store.holds.all()
+    for table in frozen_tables(ctx, models, subject):
+        report.frozen[table.digest] = len(table.places)
+        for run in runs_of(ctx, table.model, table.digest):
+            report.rows[run.run_id] = len(table.places)
+        report.legal_holds.extend(
+            f"hold {hold.hold_id} on {table.model} {table.interval}: {hold.reason}"
+            for hold in holds
+            if hold.covers(table.model, table.interval)
+        )
+    for run in _without_input(ctx, models):
+        keys = ctx.store.erasures.keys_of(run, dict(subject.values))
+        if keys is None:
+            report.unsearched.append(run.run_id)
+        elif keys.num_rows:
+            report.rows[run.run_id] = keys.num_rows
+    report.packages.update(_packages(ctx, models, set(report.frozen)))
+    return report
+
+
+def _report(ctx: Context, erasure: Erasure, survey: ErasureReport) -> ErasureReport:
+    """What the erasure did, over all its attempts."""
+    counts = ctx.store.erasures.counts(erasure)
+    frozen = {digest: count for (what, digest), count in counts.items() if what == "frozen"}
+    return ErasureReport(
+        erasure_id=erasure.erasure_id,
+        pseudonym=erasure.pseudonym,
+        frozen=frozen,
+        rows={run: count for (what, run), count in counts.items() if what == "scores"},
+        packages=_packages(ctx, ctx.models(), set(frozen)),
+        unsearched=survey.unsearched,
+    )
+
+
+def _packages(ctx: Context, models: Any, touched: set[str]) -> dict[str, str]:
+    """The packages that were trained on one of these tables, and what becomes of them."""
+    found = {}
+    for name in models:
+        for package in ctx.store.packages.of_model(name):
+            lineage = package.manifest.get("lineage") or {}
+            unlabelled = (lineage.get("snapshot") or {}).get("unlabelled_digest")
+            if {lineage.get("snapshot_digest"), unlabelled} & touched:
+                keeps_rows = bool((package.manifest.get("artifact") or {}).get("keeps_rows"))
+                found[f"{name} {package.version}"] = _KEEPS_ROWS if keeps_rows else _KEPT
+    return found
+
+
+def _without_input(ctx: Context, models: Any) -> list[ScoredRun]:
+    """Runs that have scores, and neither frozen rows nor a tombstone that stands for some."""
+    there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
+    runs = [run for name in models for run in ctx.store.runs.of_model(name) if isinstance(run, ScoredRun)]
+    gone = ctx.store.deletions.last_of(run.run_id for run in runs)
+    return [
+        run
+        for run in runs
+        if run.run_id not in gone and run.input_digest not in there and run.input_digest not in buried
+    ]
+
+
+def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> None:
+    rows = table.rows.take(pa.array(table.places))
+    for name in ctx.model(table.model).spec.source.key:
+        named.setdefault(name, set()).update(str(value) for value in rows[name].to_pylist())
+
+
+def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
+    spec = ctx.model(table.model).spec.source
+    keys = table.rows.take(pa.array(table.places)).select(list(dict.fromkeys([*spec.key, spec.event_time])))
+    for run in runs_of(ctx, table.model, table.digest):
+        excluded = set(ctx.store.excluded.positions(run))
+        without_score = [position for position in table.positions if position in excluded]
+        ctx.store.erasures.erase_rows(erasure, run, keys, without_score)
+    kept = np.setdiff1d(np.arange(table.rows.num_rows), table.places)
+    rest = table.rows.take(pa.array(kept))
+    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        path = Path(scratch) / "rest.parquet"
+        remaining = _freeze(rest, path, table)
+        ctx.archive.put_input(path, remaining.root)
+    original = table_digest(table.rows) if table.before is None else table.before.table
+    erased = [*(() if table.before is None else table.before.erased), *table.positions]
+    tombstone = Tombstone.of(original, rest, erased, remaining=remaining.root)
+    known = ctx.store.erasures.of_frozen().get(table.digest)
+    if known is None or known.erased != tombstone.erased:  # a crash may have left only the file to delete
+        ctx.store.erasures.bury_frozen(erasure, table.digest, tombstone, len(table.places))
+    ctx.archive.delete_input(table.held_as)
+    ctx.progress(f"{table.model} {table.interval}: {len(table.places)} rows erased")
+
+
+def _freeze(rest: pa.Table, path: Path, table: FrozenRows) -> TableDigest:
+    with source.Freezer(path, rest.schema, where=f"rest of {table.digest}") as freezer:
+        for batch in rest.combine_chunks().to_batches(max_chunksize=LEAF_ROWS):
+            freezer.write(batch)
+        return freezer.keep()

@@ -1,0 +1,282 @@
+"""Erasures in the store: begun, their tombstones, done; and the rows of people in our own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from psycopg2 import sql
+from sqlalchemy import Connection, insert, select
+
+from rescore.digest import TableDigest
+from rescore.errors import StoreError
+from rescore.store.binary_copy import postgres_type
+from rescore.store.database import Database, call, run_sql, store_table
+from rescore.store.erasure.redaction import redact_reports
+from rescore.store.erasure.tombstone import Tombstone, last_tombstones
+from rescore.store.records import ScoredRun
+from rescore.store.runs.scores import stored_scores
+from rescore.store.schema.models import score_layout
+from rescore.store.schema.removal_tables import erasure as erasure_table
+from rescore.store.schema.removal_tables import erasure_done as done_table
+from rescore.store.schema.removal_tables import tombstone as tombstone_table
+from rescore.store.schema.score_table import ScoreLayout
+
+__all__ = ["Erasure", "Erasures"]
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """A request: whom (by pseudonym), on what ground, by whom; ``done_at`` is None before its end."""
+
+    erasure_id: int
+    pseudonym: str
+    ground: str
+    asked_by: str
+    begun_at: datetime
+    done_at: datetime | None
+    report: Mapping[str, Any] | None
+
+
+class Erasures:
+    """Who was erased, without saying who."""
+
+    def __init__(self, database: Database, as_owner: Database | None = None) -> None:
+        self._database = database
+        self._as_owner = as_owner or database
+
+    def begin(self, pseudonym: str, *, ground: str, asked_by: str) -> Erasure:
+        """Begin an erasure, or go on with the one of the same pseudonym.
+
+        Raises
+        ------
+        StoreError
+            It is not said on what ground, or by whom.
+        """
+        if not ground.strip() or not asked_by.strip():
+            raise StoreError(
+                "the erasure does not say on what ground, or who asks for it",
+                expected="a ground (a law's article, a ticket) and a name",
+                fix="give both; they are kept for ever",
+            )
+        with self._as_owner.transaction() as connection:
+            known = _read(connection, erasure_table.c.pseudonym == pseudonym)
+            if known:
+                return known[0]
+            values = {"pseudonym": pseudonym, "ground": ground, "asked_by": asked_by}
+            connection.execute(insert(erasure_table).values(values))
+            return _read(connection, erasure_table.c.pseudonym == pseudonym)[0]
+
+    def finish(self, erasure_id: int, report: Mapping[str, Any]) -> None:
+        """Note that an erasure came to its end; noting it again changes nothing."""
+        with self._as_owner.transaction() as connection:
+            if not _read(connection, done_table.c.erasure_id == erasure_id):
+                connection.execute(insert(done_table).values(erasure_id=erasure_id, report=dict(report)))
+
+    def all(self) -> list[Erasure]:
+        """All erasures, in their order."""
+        with self._database.transaction() as connection:
+            return _read(connection)
+
+    def of_frozen(self) -> dict[str, Tombstone]:
+        """The last tombstone of each frozen table that lost rows, by the table's digest."""
+        return self._last("frozen")
+
+    def of_scores(self) -> dict[str, Tombstone]:
+        """The last tombstone of each run's scores that lost rows, by the run's id."""
+        return self._last("scores")
+
+    def bury_frozen(self, erasure: Erasure, digest: str, tombstone: Tombstone, count: int) -> None:
+        """Note that ``count`` rows of a frozen table are gone; what remains is in the archive already."""
+        with self._as_owner.transaction() as connection:
+            _bury(connection, erasure, "frozen", digest, tombstone, count)
+
+    def counts(self, erasure: Erasure) -> dict[tuple[str, str], int]:
+        """How many rows an erasure took, by kind (``frozen`` or ``scores``) and digest or run."""
+        query = select(tombstone_table.c.what, tombstone_table.c.subject, tombstone_table.c.erased)
+        query = query.where(tombstone_table.c.erasure_id == erasure.erasure_id)
+        found: dict[tuple[str, str], int] = {}
+        with self._database.transaction() as connection:
+            for row in connection.execute(query):
+                found[row.what, row.subject] = found.get((row.what, row.subject), 0) + row.erased
+        return found
+
+    def leftovers(self) -> set[str]:
+        """Digests of tables that a later erasure replaced: no file of them may be left."""
+        query = select(tombstone_table.c.remaining).where(tombstone_table.c.what == "frozen")
+        with self._database.transaction() as connection:
+            every = set(connection.execute(query).scalars())
+        return every - {tombstone.remaining for tombstone in self.of_frozen().values()}
+
+    def keys_of(self, run: ScoredRun, subject: Mapping[str, str]) -> pa.Table | None:
+        """The keys of a person's rows of a run; None where the key does not say whose a row is."""
+        with self._database.transaction() as connection:
+            layout = score_layout(connection, run.model)
+            if not set(subject) <= set(layout.row_schema.names):
+                return None
+            conditions = sql.SQL(" AND ").join(
+                sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Literal(value))
+                for name, value in subject.items()
+            )
+            query = sql.SQL(" UNION ").join(
+                sql.SQL("SELECT {names} FROM {table} WHERE run_id = {run} AND {conditions}").format(
+                    names=sql.SQL(", ").join(map(sql.Identifier, layout.row_schema.names)),
+                    table=store_table(connection, table),
+                    run=sql.Literal(run.run_id),
+                    conditions=conditions,
+                )
+                for table in (layout.scores_table, layout.excluded_table)
+            )
+            rows = run_sql(connection, sql.Composed([query]))
+        columns = list(zip(*rows, strict=True)) or [()] * len(layout.row_schema)
+        arrays = [
+            pa.array(column, field.type) for column, field in zip(columns, layout.row_schema, strict=True)
+        ]
+        return pa.table(arrays, schema=layout.row_schema)
+
+    def erase_rows(
+        self, erasure: Erasure, run: ScoredRun, keys: pa.Table, without_score: Sequence[int]
+    ) -> int:
+        """Delete a run's scores and excluded rows of these keys, with the tombstone; all or none.
+
+        Parameters
+        ----------
+        erasure : Erasure
+            Why.
+        run : ScoredRun
+            Whose rows.
+        keys : pyarrow.Table
+            Key columns and event time of the rows.
+        without_score : sequence of int
+            Positions in the frozen rows of those that had no score.
+
+        Returns
+        -------
+        int
+            How many rows were deleted.
+        """
+        with self._as_owner.transaction() as connection:
+            layout = score_layout(connection, run.model)
+            names = layout.row_schema.names
+            [original] = run_sql(
+                connection,
+                sql.SQL("SELECT score_digest FROM {} WHERE run_id = %s FOR UPDATE").format(
+                    store_table(connection, "run")
+                ),
+                (run.run_id,),
+            )
+            before = last_tombstones(connection, "scores").get(run.run_id)
+            digest = TableDigest.from_dict(original[0])
+            stored = stored_scores(connection, layout.as_digested(digest.columns), run.run_id)
+            wanted = set(zip(*(keys[name].to_pylist() for name in names), strict=True))
+            rows = list(zip(*(stored[name].to_pylist() for name in names), strict=True))
+            gone = [place for place, row in enumerate(rows) if row in wanted]
+            deleted = sum(
+                _delete(connection, table, run.run_id, keys, names)
+                for table in (layout.scores_table, layout.excluded_table)
+            )
+            if not deleted:
+                return 0
+            _forget_keys(connection, layout, keys)
+            kept = before.kept() if before is not None else range(digest.rows)
+            tombstone = Tombstone.of(
+                digest,
+                stored.take(pa.array([n for n in range(stored.num_rows) if n not in set(gone)], pa.int64())),
+                [*(before.erased if before else ()), *(int(kept[place]) for place in gone)],
+                without_score=[*(before.without_score if before else ()), *without_score],
+            )
+            _bury(connection, erasure, "scores", run.run_id, tombstone, deleted)
+        return deleted
+
+    def drop_staged(self, model: str) -> None:
+        """Drop what attempts at a model staged and can finish no more: whose rows it is, nobody asks."""
+        with self._as_owner.transaction() as connection:
+            call(connection, "drop_staged", model)
+
+    def redact(self, erasure: Erasure, named: Mapping[str, Iterable[str]]) -> int:
+        """Replace a person's values in reports; see :func:`redact_reports`."""
+        return redact_reports(self._as_owner, erasure.erasure_id, named)
+
+    def _last(self, what: str) -> dict[str, Tombstone]:
+        with self._database.transaction() as connection:
+            return last_tombstones(connection, what)
+
+
+def _read(connection: Connection, *conditions: Any) -> list[Erasure]:
+    query = select(erasure_table, done_table.c.done_at, done_table.c.report)
+    joined = query.join(done_table, done_table.c.erasure_id == erasure_table.c.erasure_id, isouter=True)
+    rows = connection.execute(joined.where(*conditions).order_by(erasure_table.c.erasure_id))
+    return [Erasure(**row._mapping) for row in rows]
+
+
+def _bury(
+    connection: Connection, erasure: Erasure, what: str, subject: str, tombstone: Tombstone, count: int
+) -> None:
+    values = {
+        "erasure_id": erasure.erasure_id,
+        "what": what,
+        "subject": subject,
+        "erased": count,
+        "remaining": tombstone.remaining,
+        "document": tombstone.to_dict(),
+    }
+    connection.execute(insert(tombstone_table).values(values))
+
+
+def _forget_keys(connection: Connection, layout: ScoreLayout, keys: pa.Table) -> None:
+    """Forget keys that no score has any more; look-ups by key read the table of them."""
+    statement = sql.SQL(
+        "DELETE FROM {known} k USING (VALUES {values}) AS v ({names}) WHERE {same_key}"
+        " AND NOT EXISTS (SELECT FROM {scores} s WHERE {same_score})"
+    )
+    run_sql(
+        connection,
+        statement.format(
+            known=store_table(connection, layout.keys_table),
+            scores=store_table(connection, layout.scores_table),
+            values=_values(keys, layout.key_names),
+            names=sql.SQL(", ").join(map(sql.Identifier, layout.key_names)),
+            same_key=_same("k", keys, layout.key_names),
+            same_score=_same("s", keys, layout.key_names),
+        ),
+    )
+
+
+def _same(table: str, keys: pa.Table, names: Sequence[str]) -> sql.Composed:
+    """That a row of the table ``table`` has the key of the row ``v`` of values."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{}.{} = v.{}::{}").format(
+            sql.Identifier(table),
+            sql.Identifier(name),
+            sql.Identifier(name),
+            sql.SQL(postgres_type(keys.schema.field(name).type)),
+        )
+        for name in names
+    )
+
+
+def _values(keys: pa.Table, names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, row)))
+        for row in zip(*(keys[name].to_pylist() for name in names), strict=True)
+    )
+
+
+def _delete(connection: Connection, table: str, run_id: str, keys: pa.Table, names: Sequence[str]) -> int:
+    """Delete a run's rows of these keys from one of its model's tables."""
+    if not keys.num_rows:
+        return 0
+    statement = sql.SQL(
+        "WITH gone AS (DELETE FROM {table} t USING (VALUES {values}) AS v ({names})"
+        " WHERE t.run_id = {run} AND {columns} RETURNING 1) SELECT count(*) FROM gone"
+    ).format(
+        table=store_table(connection, table),
+        values=_values(keys, names),
+        names=sql.SQL(", ").join(map(sql.Identifier, names)),
+        run=sql.Literal(run_id),
+        columns=_same("t", keys, names),
+    )
+    return int(run_sql(connection, statement)[0][0])

@@ -1,0 +1,115 @@
+"""What stands for erased rows: which of which leaf, and digests by which the rest still proves itself.
+
+A table's root is over the digests of its leaves. A leaf without an erased row keeps its digest, and its rows
+give it. Of a leaf that lost rows the tombstone says which, and the digest of what remains of it; the root
+that was published follows from the leaves as they were, which the tombstone keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+from sqlalchemy import Connection, select
+
+from rescore.digest import LEAF_ROWS, TableDigest, canonical_leaf
+from rescore.document import Document
+from rescore.sha256 import Sha256, bytes_sha256
+from rescore.store.schema.removal_tables import tombstone as tombstone_table
+
+__all__ = ["Tombstone", "last_tombstones"]
+
+
+class Tombstone(Document):
+    """Rows that are gone from a table of known digest.
+
+    Attributes
+    ----------
+    original : mapping
+        The table's digest as it was published, with all leaves (``TableDigest.to_dict``).
+    erased : list of int
+        Positions of the rows that are gone, in the table as it was; ascending, over all erasures.
+    touched : mapping of str to Sha256
+        For each leaf that lost rows, by its number, the digest of what remains of it.
+    remaining : Sha256 or None
+        The content digest of what remains, as the archive files it; None of scores.
+    without_score : list of int
+        Of scores: positions in the frozen rows of erased rows that had none.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    original: dict[str, Any]
+    erased: list[int]
+    touched: dict[str, Sha256]
+    remaining: Sha256 | None = None
+    without_score: list[int] = Field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        original: TableDigest,
+        rest: pa.Table,
+        erased: Sequence[int],
+        *,
+        remaining: Sha256 | None = None,
+        without_score: Sequence[int] = (),
+    ) -> Tombstone:
+        """Make the tombstone of the rows at ``erased``, where ``rest`` are all others in their order."""
+        gone = sorted({int(position) for position in erased})
+        return cls(
+            original=original.to_dict(),
+            erased=gone,
+            touched={
+                str(number): digest
+                for number, digest in _leaves(rest, gone, original.rows).items()
+                if any(position // LEAF_ROWS == number for position in gone)
+            },
+            remaining=remaining,
+            without_score=sorted({int(position) for position in without_score}),
+        )
+
+    @property
+    def table(self) -> TableDigest:
+        """The digest of the table as it was published."""
+        return TableDigest.from_dict(self.original)
+
+    def kept(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """For each remaining row, in order, its position in the table as it was."""
+        everything = np.arange(self.table.rows, dtype=np.int64)
+        return np.delete(everything, self.erased)
+
+    def differences(self, rest: pa.Table) -> list[str]:
+        """Where the remaining rows are not those that were left; empty if all of them are."""
+        expected = self.table.rows - len(self.erased)
+        if rest.num_rows != expected:
+            return [f"rows: expected {expected:,}, got {rest.num_rows:,}"]
+        leaves = dict(enumerate(self.table.leaves)) | {
+            int(number): digest for number, digest in self.touched.items()
+        }
+        got = _leaves(rest, self.erased, self.table.rows)
+        return [
+            f"leaf {number}: expected {digest}, got {got.get(number)}"
+            for number, digest in leaves.items()
+            if got.get(number) != digest
+        ]
+
+
+def last_tombstones(connection: Connection, what: str) -> dict[str, Tombstone]:
+    """The last tombstone of each frozen table (``frozen``) or run (``scores``)."""
+    query = select(tombstone_table.c.subject, tombstone_table.c.document)
+    query = query.where(tombstone_table.c.what == what).order_by(tombstone_table.c.tombstone_id)
+    return {row.subject: Tombstone.from_dict(row.document) for row in connection.execute(query)}
+
+
+def _leaves(rest: pa.Table, erased: Sequence[int], rows: int) -> Mapping[int, Sha256]:
+    """The digest of what is there of each leaf of the table as it was."""
+    found, start = {}, 0
+    gone = np.bincount(np.asarray(erased, dtype=np.int64) // LEAF_ROWS, minlength=-(-rows // LEAF_ROWS))
+    for number, lost in enumerate(gone.tolist()):
+        length = min(LEAF_ROWS, rows - number * LEAF_ROWS) - lost
+        found[number] = bytes_sha256(canonical_leaf(rest.slice(start, length)))
+        start += length
+    return found

@@ -1,0 +1,68 @@
+"""A bank whose loans name their customers, with three published days; copied for each test."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rescore.local import LocalPostgres
+from rescore.pipeline import Context
+from rescore.settings import Settings
+from tests.shared.bank import Bank, open_bank
+from tests.shared.logins import store_settings
+
+
+@pytest.fixture(scope="session")
+def customers_bank(
+    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> tuple[Bank, list[str]]:
+    """Days 31 (twice) and 32 published; every fortieth loan is of customer-07."""
+    home = tmp_path_factory.mktemp("customers")
+    made = open_bank(postgres_server, postgres_server.create_database("bank_customers"), home, seed)
+    made.execute(
+        "ALTER TABLE bank.loan ADD customer text;"
+        "UPDATE bank.loan SET customer = 'customer-' || lpad((loan % 40)::text, 2, '0')"
+    )
+    folder = made.ctx.settings.models / "loans"
+    for name, old, new in (
+        ("model.yaml", "  key: [loan]\n", "  key: [loan]\n  subject: [customer]\n"),
+        ("extract.sql", "SELECT loan,", "SELECT customer, loan,"),
+    ):
+        file = folder / name
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+    runs = [made.publish(number) for number in (31, 31, 32)]
+    made.ctx.store.close()
+    return made, runs
+
+
+@pytest.fixture
+def bank(
+    customers_bank: tuple[Bank, list[str]], postgres_server: LocalPostgres, tmp_path: Path
+) -> Iterator[Bank]:
+    made, _ = customers_bank
+    home = tmp_path / "home"
+    shutil.copytree(made.ctx.settings.home, home)
+    name = f"bank_{uuid.uuid4().hex[:12]}"
+    url = postgres_server.create_database(name, template="bank_customers")
+    settings = Settings.from_environment(
+        {
+            "RESCORE_HOME": str(home),
+            "RESCORE_MODELS": str(home / "models"),
+            **store_settings(postgres_server, url, "bank"),
+        }
+    )
+    yield (copied := replace(made, ctx=Context.from_environment(settings), url=url))
+    copied.ctx.store.close()
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def runs(customers_bank: tuple[Bank, list[str]]) -> list[str]:
+    """The ids of its runs: the superseded one first."""
+    return customers_bank[1]

@@ -1,0 +1,240 @@
+"""A person is gone from files and tables, and what is left still proves what was published."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg2
+import pyarrow.parquet as pq
+import pytest
+
+from rescore import pipeline
+from rescore.cli import main
+from rescore.errors import ParameterError, StoreError
+from rescore.store import Archive
+from rescore.store.erasure.erasures import Erasures
+from rescore.store.erasure.redaction import ERASED, redacted
+from tests.shared.bank import Bank, day
+
+WHO = {"customer": "customer-07"}
+OTHER = {"customer": "customer-11"}
+HOW: dict[str, Any] = {"ground": "GDPR Art. 17, ticket 4711", "who": "the privacy officer"}
+
+
+def erase(bank: Bank, subject: dict[str, str] = WHO, **how: Any) -> pipeline.ErasureReport:
+    return pipeline.erase_subject(bank.ctx, subject, **(HOW | how))
+
+
+def traces(bank: Bank, value: str) -> list[str]:
+    """Where a value still stands: in any column of our tables and views, or in any file."""
+    found = []
+    tables = bank.execute(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname IN ('rescore', 'scores') AND c.relkind IN ('r', 'p', 'v')"
+    )
+    for (table,) in tables:
+        [(count,)] = bank.execute(f"SELECT count(*) FROM {table} t WHERE t::text LIKE %s", f"%{value}%")
+        found += [str(table)] * bool(count)
+    for file in bank.ctx.settings.home.rglob("*"):
+        if not file.is_file():
+            continue
+        text = str(pq.read_table(file).to_pylist()) if file.suffix == ".parquet" else ""
+        if value in text or value.encode() in file.read_bytes():
+            found.append(str(file))
+    return found
+
+
+def command(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+
+
+def loans_of(bank: Bank, number: int) -> set[int]:
+    return {loan for loan in range(number * 240, (number + 1) * 240) if loan % 40 == 7}
+
+
+def test_a_dry_run_says_what_would_go_and_changes_nothing(bank: Bank, runs: list[str]) -> None:
+    found = erase(bank, dry_run=True)
+    assert list(found.frozen.values()) == [6, 6]
+    assert set(found.rows) == set(runs)
+    assert found.erasure_id is None
+    assert bank.ctx.store.erasures.all() == []
+    assert traces(bank, "customer-07")
+    assert not (bank.ctx.settings.home / "erasure.key").exists()
+
+
+def test_an_erased_person_is_nowhere_and_the_rest_still_proves_itself(bank: Bank, runs: list[str]) -> None:
+    ctx = bank.ctx
+    before = {run: ctx.store.scores.of_run(run).num_rows for run in runs}
+    inputs = {run: ctx.store.runs.extracted(run).input_digest for run in runs}
+    gone = {loan for number in (31, 32) for loan in loans_of(bank, number)}
+    known = "SELECT count(*) FROM rescore.keys_loans WHERE loan = ANY(%s)"
+    assert bank.execute(known, [*gone]) != [(0,)]
+    done = erase(bank)
+    assert list(done.frozen.values()) == [6, 6]
+    assert traces(bank, "customer-07") == []
+    for run in runs:
+        left = set(ctx.store.scores.of_run(run)["loan"].to_pylist())
+        assert not left & gone
+        assert before[run] - len(left) in range(1, 7)  # some may have had no score
+    for table in ("rescore.excluded_loans", "rescore.keys_loans", "scores.loans_latest"):
+        assert bank.execute(f"SELECT count(*) FROM {table} WHERE loan = ANY(%s)", [*gone]) == [(0,)]
+    assert bank.execute("SELECT count(*) FROM scores.loans_latest") != [(0,)]
+    for digest in inputs.values():
+        assert digest not in ctx.archive.inputs()
+    verified = pipeline.verify_history(ctx, scores=True, files=True)
+    assert [str(one) for one in verified.findings if "package" not in one.where] == []
+    rows = ctx.frozen_rows(ctx.store.runs.extracted(runs[0]))
+    assert rows.num_rows == 234
+    assert (
+        ctx.kept_rows(ctx.store.runs.extracted(runs[0]))["loan"].to_pylist()
+        == ctx.store.scores.of_run(runs[0])["loan"].to_pylist()
+    )
+    [one] = ctx.store.erasures.all()
+    assert one.done_at is not None
+    assert (one.ground, one.asked_by) == (HOW["ground"], HOW["who"])
+    assert one.pseudonym.startswith("hmac-sha256:")
+
+
+def test_a_changed_score_is_found_through_the_tombstone(bank: Bank, runs: list[str]) -> None:
+    erase(bank)
+    bank.execute(
+        "SET session_replication_role = replica;"
+        "UPDATE rescore.scores_loans SET score = 0.5 WHERE loan = 31 * 240 + 8 AND run_id = %s",
+        runs[1],
+    )
+    found = [str(one) for one in pipeline.verify_history(bank.ctx, scores=True).findings]
+    assert any(f"run {runs[1]}: what an erasure left is not there: leaf 0" in one for one in found)
+
+
+def test_a_second_person_goes_from_the_same_tables(bank: Bank, runs: list[str]) -> None:
+    erase(bank)
+    erase(bank, OTHER)
+    assert traces(bank, "customer-07") == traces(bank, "customer-11") == []
+    assert len(bank.ctx.archive.inputs()) == 2  # one file a day, none of what was between
+    verified = pipeline.verify_history(bank.ctx, scores=True, files=True)
+    assert [str(one) for one in verified.findings if "package" not in one.where] == []
+    assert len({one.pseudonym for one in bank.ctx.store.erasures.all()}) == 2
+
+
+STEPS = [
+    (Erasures, "erase_rows"),
+    (Archive, "put_input"),
+    (Erasures, "bury_frozen"),
+    (Archive, "delete_input"),
+    (Erasures, "redact"),
+    (Erasures, "finish"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=[name for _, name in STEPS])
+def test_a_crash_at_any_step_is_gone_on_from(
+    bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch, step: int, after: bool
+) -> None:
+    owner, name = STEPS[step]
+    original, calls = getattr(owner, name), []
+
+    def crash(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        result = original(*args, **kwargs) if after or len(calls) > 1 else None
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, name, crash)
+    with pytest.raises(KeyboardInterrupt):
+        erase(bank)
+    assert len(calls) == 1
+    done = erase(bank)
+    assert traces(bank, "customer-07") == []
+    assert list(done.frozen.values()) == [6, 6]
+    assert set(done.rows) == set(runs)
+    [one] = bank.ctx.store.erasures.all()
+    assert one.report == done.to_dict()
+    verified = pipeline.verify_history(bank.ctx, scores=True, files=True)
+    assert [str(one) for one in verified.findings if "package" not in one.where] == []
+
+
+def test_packages_trained_on_the_person_are_listed(bank: Bank, runs: list[str]) -> None:
+    ctx = bank.ctx
+    digest = ctx.store.runs.extracted(runs[0]).input_digest
+    lineage = {"lineage": {"snapshot_digest": digest}}
+    ctx.store.packages.add("loans", "1.0.1", "sha256:" + "e" * 64, lineage, "file:///x")
+    stores = lineage | {"artifact": {"keeps_rows": [{"place": "x"}]}}
+    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, stores, "file:///y")
+    done = erase(bank)
+    assert done.packages["loans 1.0.1"].startswith("kept: the package holds no rows")
+    assert done.packages["loans 1.0.2"].startswith("must be withdrawn")
+    assert set(done.packages) == {"loans 1.0.1", "loans 1.0.2"}
+
+
+def test_a_legal_hold_stands_in_the_way(bank: Bank) -> None:
+    bank.ctx.store.holds.place(who="eve", reason="case 7", model="loans", interval=day(31))
+    assert erase(bank, dry_run=True).legal_holds
+    with pytest.raises(ParameterError, match="legal holds cover rows"):
+        erase(bank)
+    assert bank.ctx.store.erasures.all() == []
+
+
+def test_what_is_kept_of_a_person_is_shown(
+    bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (
+        ("HOME", bank.ctx.settings.home),
+        ("MODELS", bank.ctx.settings.models),
+        ("DATABASE_URL", bank.ctx.settings.database_url),
+        ("OWNER_URL", bank.ctx.settings.owner_url),
+    ):
+        monkeypatch.setenv(f"RESCORE_{name}", str(value))
+    command(["subject", "show", "--subject", "customer=customer-07", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert {row["values"]["loan"] for row in shown} == loans_of(bank, 31) | loans_of(bank, 32)
+    of_first = [row for row in shown if row["values"]["loan"] < 32 * 240]
+    assert {score["run_id"] for row in of_first for score in row["scores"]} == set(runs[:2])
+    command(["erase", "--subject", "customer=customer-07", "--ground", "ticket 1", "--who", "eve"])
+    assert "rows of 2 frozen tables" in capsys.readouterr().out
+    command(["subject", "show", "--subject", "customer=customer-07", "--json"])
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_reports_lose_the_persons_values(bank: Bank, runs: list[str]) -> None:
+    loan = min(loans_of(bank, 31))
+    details = {
+        "differences": [{"key": {"loan": str(loan)}}, {"key": {"loan": "1"}}],
+        "said": "customer-07 moved",
+    }
+    bank.ctx.store.reports.record_reproduction(runs[0], "differs", details)
+    held = "SET session_replication_role = replica; UPDATE rescore.run SET error = %s WHERE run_id = %s"
+    bank.execute(held, json.dumps({"message": "held: customer-07 is unlike all others"}), runs[1])
+    erase(bank)
+    [(state, why)] = bank.execute(
+        "SELECT state, error->>'message' FROM rescore.run WHERE run_id = %s", runs[1]
+    )
+    assert (state, why) == ("published", f"held: {ERASED} is unlike all others")
+    with pytest.raises(psycopg2.Error, match="is published: UPDATE refused"):
+        bank.execute("UPDATE rescore.run SET error = NULL WHERE run_id = %s", runs[1])
+    [(kept,)] = bank.execute("SELECT details FROM rescore.reproduction")
+    assert kept == {
+        "differences": [{"key": {"loan": ERASED}}, {"key": {"loan": "1"}}],
+        "said": f"{ERASED} moved",
+    }
+    assert [entry.told["action"] for entry in bank.ctx.store.chain.about("reproduction")] == [
+        "insert",
+        "erase",
+    ]
+    assert redacted({"n": 7, "id": 7, "x": ["77", "7"]}, {"id": {"7"}}) == {
+        "n": 7,
+        "id": ERASED,
+        "x": ["77", "7"],
+    }
+
+
+def test_nobody_is_erased_by_another_column_or_without_a_ground(bank: Bank) -> None:
+    with pytest.raises(ParameterError, match="no model declares branch") as caught:
+        erase(bank, {"branch": "north"})
+    assert "customer" in str(caught.value)
+    with pytest.raises(StoreError, match="on what ground"):
+        erase(bank, ground=" ")
