@@ -85,7 +85,7 @@ def what_runs(stack: LocalStack) -> str:
 
 def _run(out: Console, say: Progress, stack: LocalStack, story: Story) -> list[str]:
     settings = Settings.from_environment({**os.environ, **stack.environment()})
-    ctx = pipeline.Context.from_environment(settings, progress=say)
+    ctx = pipeline.Context.from_environment(settings, progress=_indented(say))
     client = stack.client()
     folder = ctx.model(MODEL)
     schedule = folder.spec.schedule.schedule()
