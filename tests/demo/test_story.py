@@ -17,10 +17,11 @@ def test_the_rest_is_estimated_by_how_long_the_first_chapters_took(whole: float)
             now += whole * chapter.share
     assert len(said) == len(CHAPTERS)
     assert said[0].startswith(f"1 of {len(CHAPTERS)}: ") and "left" not in said[0], "nothing is known yet"
-    told = 0.0
+    told = spent = 0.0
     for line, chapter in zip(said[1:], list(CHAPTERS.values())[:-1], strict=True):
         told += chapter.share
-        so_far, left = as_time(whole * told), as_time(whole * (1 - told))
+        spent += whole * chapter.share
+        so_far, left = as_time(spent), as_time(spent / told * (1 - told))
         assert line.endswith(f"[{so_far} so far, about {left} left]")
 
 
