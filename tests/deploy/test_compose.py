@@ -13,6 +13,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,15 @@ import pytest
 from rescore.local import SINGLE_THREADED, AirflowClient, LocalPostgres, Process, free_port
 from rescore.local.identity import Identity, wrapped
 from rescore.local.processes import end_all
+from rescore.store import Store
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE = Path(compose.__path__[0]) / "docker-compose"
 SECRETS = {
     "POSTGRES_PASSWORD": "pgpass0123456789",
+    "RESCORE_OWNER_PASSWORD": "ownerpass0123456789",
+    "RESCORE_WORKER_PASSWORD": "workerpass0123456789",
+    "AIRFLOW_DATABASE_PASSWORD": "airflowpass0123456789",
     "AIRFLOW_ADMIN_PASSWORD": "adminpass0123456789",
     "AIRFLOW_FERNET_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "AIRFLOW_JWT_SECRET": "jwtsecret0123456789jwtsecret0123456789jwtsecret0123456789jwtsecret",
@@ -48,10 +53,16 @@ def config(environment: dict[str, str], *arguments: str) -> subprocess.Completed
 
 
 @pytest.fixture(scope="module")
-def services() -> dict[str, Any]:
+def resolved() -> dict[str, Any]:
     done = config(SECRETS, "--format", "json")
     assert done.returncode == 0, done.stderr
-    services: dict[str, Any] = json.loads(done.stdout)["services"]
+    resolved: dict[str, Any] = json.loads(done.stdout)
+    return resolved
+
+
+@pytest.fixture(scope="module")
+def services(resolved: dict[str, Any]) -> dict[str, Any]:
+    services: dict[str, Any] = resolved["services"]
     return services
 
 
@@ -76,6 +87,16 @@ def test_the_whole_stack_is_there_with_a_health_check_each(services: dict[str, A
         assert services[name]["restart"] == "unless-stopped"
     for name in COMPONENTS:
         assert services[name]["depends_on"]["prepare"]["condition"] == "service_completed_successfully"
+
+
+def test_only_the_preparation_has_the_owners_password_and_nobody_the_superusers(
+    services: dict[str, Any],
+) -> None:
+    having = {
+        secret: {name for name, service in services.items() if SECRETS[secret] in json.dumps(service)}
+        for secret in ("POSTGRES_PASSWORD", "RESCORE_OWNER_PASSWORD")
+    }
+    assert having == {"POSTGRES_PASSWORD": {"postgres"}, "RESCORE_OWNER_PASSWORD": {"prepare"}}
 
 
 def test_only_the_page_is_published_and_only_to_this_machine(services: dict[str, Any]) -> None:
@@ -126,28 +147,30 @@ def test_the_image_installs_the_locked_versions_with_the_locked_installer() -> N
 
 @pytest.fixture
 def here(
-    services: dict[str, Any], postgres_server: LocalPostgres, tmp_path: Path
+    resolved: dict[str, Any], postgres_server: LocalPostgres, tmp_path: Path
 ) -> Iterator[Callable[[str], str]]:
-    """Rewrite what names a container, a folder of the image or a database to what stands for it here."""
-    port = free_port()
-    names = {name: f"{name}_{uuid.uuid4().hex[:8]}" for name in ("airflow", "rescore")}
-    postgres_server.create_database(names["rescore"])
-    script = (CHECKOUT / "docker-compose.yaml").read_text().split("content: |\n")[1].split("\n\n")[0]
+    """Rewrite what names a container, a folder, a login or a database to what stands for it here."""
+    port, mine = free_port(), uuid.uuid4().hex[:8]
+    postgres_server.create_database(f"rescore_{mine}")
+    # Roles that rights are given to belong to the server: they may be there. Logins are this test's own.
+    named = re.compile(r"\b(rescore|rescore_(?:owner|worker|person|reader)|airflow)\b")
+    script = named.sub(rf"\1_{mine}", resolved["configs"]["databases"]["content"])
     connection = psycopg2.connect(postgres_server.url())
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(script.replace("airflow", names["airflow"]))
+        for statement in script.split(";\n"):
+            with suppress(psycopg2.errors.DuplicateObject):
+                cursor.execute(statement or "SELECT")
     connection.close()
     for folder in ("auth", "logs", "rescore"):
         (tmp_path / folder).mkdir()
 
     def rewrite(text: str) -> str:
-        for name, database in names.items():
-            text = re.sub(
-                rf"rescore:{SECRETS['POSTGRES_PASSWORD']}@postgres:5432/{name}\b",
-                f"rescore:{postgres_server.password}@127.0.0.1:{postgres_server.port}/{database}",
-                text,
-            )
+        text = re.sub(
+            r"//(\w+):(\w+)@postgres:5432/(\w+)",
+            rf"//\1_{mine}:\2@127.0.0.1:{postgres_server.port}/\3_{mine}",
+            text,
+        )
         text = text.replace("api-server:8080", f"127.0.0.1:{port}").replace(
             "localhost:8080", f"127.0.0.1:{port}"
         )
@@ -155,8 +178,8 @@ def here(
         return str(port) if text == "8080" else text.replace("/opt/rescore", str(CHECKOUT))
 
     yield rewrite
-    for database in names.values():
-        postgres_server.drop_database(database)
+    for database in ("airflow", "rescore"):
+        postgres_server.drop_database(f"{database}_{mine}")
 
 
 @pytest.mark.airflow
@@ -176,6 +199,12 @@ def test_the_services_commands_give_a_working_airflow(
         command("prepare"), env=environment("prepare"), capture_output=True, text=True, check=False
     )
     assert prepared.returncode == 0, prepared.stderr[-2000:]
+
+    with Store(environment("scheduler")["RESCORE_DATABASE_URL"]) as store:
+        login = store.roles.login()
+        assert not login.superuser and not login.owner
+        assert "rescore_run" in login.member_of and "rescore_release" not in login.member_of
+        assert store.models.names() == []  # its tables are there, and it may read them
 
     me = Identity("plain", os.geteuid(), os.getegid(), os.geteuid())
     started: dict[str, subprocess.Popen[bytes]] = {}

@@ -56,6 +56,20 @@ def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, 
     assert not any(
         "rescore" in str(row[0]).split("(")[0] and "risk" not in str(row) for row in catalog(migrated)
     )
+    names = {role: f"{role}_printed" for role in ("extract", "run", "consumer", "release")}
+    with printed.database.engine.begin() as connection:
+        connection.exec_driver_sql('CREATE SCHEMA "Bank"')
+        for statement in printed.roles.statements(**names, source_schemas=["Bank"]):
+            connection.connection.cursor().execute(statement)  # type: ignore[no-untyped-call]
+        may = connection.exec_driver_sql(
+            "SELECT has_schema_privilege('extract_printed', 'Bank', 'USAGE'),"
+            " has_function_privilege('release_printed', lift, 'EXECUTE'),"
+            " has_function_privilege('run_printed', lift, 'EXECUTE')"
+            " FROM (SELECT 'risk_store.lift_hold(bigint, text, text)' AS lift) l"
+        )
+        assert may.one() == (True, True, False)
+        for role in names.values():
+            connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
     for store in (migrated, printed):
         store.close()
     postgres_server.drop_database("by_administrator")

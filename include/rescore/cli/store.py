@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Create, migrate and inspect Rescore's own tables.", no_args_is_help=True)
 
 
+SourceSchemas = Annotated[
+    list[str] | None,
+    typer.Option("--source-schema", help="A schema that rescore_extract may read; repeat it for more."),
+]
+
+
 @app.command("migrate")
 def store_migrate() -> None:
     """Create or upgrade Rescore's tables and views."""
@@ -41,10 +47,12 @@ def _declare_timetable(ctx: Context, name: str) -> None:
 
 
 @app.command("ddl")
-def store_ddl() -> None:
-    """Print the SQL that ``migrate`` would run, for a database administrator."""
+def store_ddl(source_schema: SourceSchemas = None) -> None:
+    """Print the SQL of ``migrate`` and ``roles`` for a new database, for a database administrator."""
     with context() as ctx:
         sys.stdout.write(ctx.store.schema.ddl())
+        for statement in ctx.store.roles.statements(source_schemas=source_schema or ()):
+            sys.stdout.write(f"{statement};\n")
 
 
 @app.command("url")
@@ -68,11 +76,7 @@ def store_register(
 
 
 @app.command("roles")
-def store_roles(
-    source_schema: Annotated[
-        list[str] | None, typer.Option(help="A schema that rescore_extract may read; repeat it for more.")
-    ] = None,
-) -> None:
+def store_roles(source_schema: SourceSchemas = None) -> None:
     """Create the recommended roles: extract, run, consumer, release."""
     with context() as ctx:
         ctx.store.roles.create(source_schemas=source_schema or ())

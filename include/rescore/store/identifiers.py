@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 from rescore.errors import SettingsError
 
-__all__ = ["CONSUMER_SCHEMA", "SCHEMA", "checked_name", "sql_template"]
+__all__ = ["CONSUMER_SCHEMA", "SCHEMA", "checked_name", "quoted_name", "sql_template"]
 
 #: Where our tables are, unless configured otherwise.
 SCHEMA = "rescore"
@@ -34,6 +34,11 @@ def checked_name(name: str, what: str) -> str:
             fix="choose such a name",
         )
     return name
+
+
+def quoted_name(name: str) -> str:
+    """Quote any name, one of somebody else's schema, without asking a server."""
+    return str(_PREPARER.quote_identifier(name))
 
 
 def sql_template(template: str, **names: str) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg2 import sql
-from sqlalchemy import Connection
 
-from rescore.store.database import Database, run_sql, store_table
-from rescore.store.identifiers import checked_name
+from rescore.store.database import Database, run_sql
+from rescore.store.identifiers import quoted_name, sql_template
 
 __all__ = ["RELEASE_FUNCTIONS", "RUN_FUNCTIONS", "Login", "Roles"]
 
@@ -46,6 +45,30 @@ RELEASE_FUNCTIONS = (
     "delete_rows",
     "place_hold",
     "lift_hold",
+)
+
+# Roles belong to the whole server: another store may create the same one at the same moment.
+_CREATE = (
+    "DO $$ BEGIN CREATE ROLE {role} NOLOGIN;"
+    " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+)
+_GRANTS = (
+    "GRANT USAGE ON SCHEMA {scores} TO {consumer}, {run}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA {scores} TO {consumer}, {run}",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA {scores} GRANT SELECT ON TABLES TO {consumer}, {run}",
+    "GRANT USAGE ON SCHEMA {store} TO {run}",
+    # An older store granted these rights on tables.
+    "REVOKE ALL ON ALL TABLES IN SCHEMA {store} FROM {run}, {release}",
+    "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {store} FROM {run}, {release}",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} REVOKE ALL ON TABLES FROM {run}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA {store} TO {run}",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT ON TABLES TO {run}",
+    "GRANT {run} TO {release}",
+)
+_SOURCE_GRANTS = (
+    "GRANT USAGE ON SCHEMA %s TO %s",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA %s TO %s",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT SELECT ON TABLES TO %s",
 )
 
 
@@ -113,12 +136,11 @@ class Roles:
         StoreError
             The caller may not create roles; a database administrator may.
         """
-        roles = [checked_name(name, "role") for name in (extract, run, consumer, release)]
         with self._database.transaction() as connection:
-            for name in roles:
-                _create_role(connection, name)
-            for statement in self._grants(connection, extract, run, consumer, release, source_schemas):
-                run_sql(connection, statement)
+            for statement in self.statements(
+                extract=extract, run=run, consumer=consumer, release=release, source_schemas=source_schemas
+            ):
+                connection.exec_driver_sql(statement)
 
     def login(self) -> Login:
         """Who the store is used as, and what that user may do."""
@@ -133,59 +155,32 @@ class Roles:
         user, superuser, owner, member_of = row
         return Login(user, bool(superuser), bool(owner), tuple(member_of))
 
-    def _grants(
+    def statements(
         self,
-        connection: Connection,
-        extract: str,
-        run: str,
-        consumer: str,
-        release: str,
-        source_schemas: Sequence[str],
-    ) -> list[sql.Composed]:
+        *,
+        extract: str = "rescore_extract",
+        run: str = "rescore_run",
+        consumer: str = "rescore_consumer",
+        release: str = "rescore_release",
+        source_schemas: Sequence[str] = (),
+    ) -> list[str]:
+        """The SQL of :meth:`create`, which an administrator may run as the owner instead."""
         names = {
-            "store": sql.Identifier(self._database.store_schema),
-            "scores": sql.Identifier(self._database.consumer_schema),
-            "run": sql.Identifier(run),
-            "consumer": sql.Identifier(consumer),
-            "release": sql.Identifier(release),
+            "store": self._database.store_schema,
+            "scores": self._database.consumer_schema,
+            "extract": extract,
+            "run": run,
+            "consumer": consumer,
+            "release": release,
         }
         statements = [
-            "GRANT USAGE ON SCHEMA {scores} TO {consumer}, {run}",
-            "GRANT SELECT ON ALL TABLES IN SCHEMA {scores} TO {consumer}, {run}",
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA {scores} GRANT SELECT ON TABLES TO {consumer}, {run}",
-            "GRANT USAGE ON SCHEMA {store} TO {run}",
-            # An older store granted these rights on tables.
-            "REVOKE ALL ON ALL TABLES IN SCHEMA {store} FROM {run}, {release}",
-            "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {store} FROM {run}, {release}",
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} REVOKE ALL ON TABLES FROM {run}",
-            "GRANT SELECT ON ALL TABLES IN SCHEMA {store} TO {run}",
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT ON TABLES TO {run}",
-            "GRANT {run} TO {release}",
+            _CREATE.replace("{role}", f"{{{role}}}") for role in ("extract", "run", "consumer", "release")
         ]
-        grants = [sql.SQL(statement).format(**names) for statement in statements]
-        for role, functions in ((run, RUN_FUNCTIONS), (release, RELEASE_FUNCTIONS)):
-            grants.append(
-                sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
-                    sql.SQL(", ").join(store_table(connection, name) for name in functions),
-                    sql.Identifier(role),
-                )
-            )
-        for schema in source_schemas:
-            for statement in (
-                "GRANT USAGE ON SCHEMA {schema} TO {extract}",
-                "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {extract}",
-                "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {extract}",
-            ):
-                grants.append(
-                    sql.SQL(statement).format(schema=sql.Identifier(schema), extract=sql.Identifier(extract))
-                )
-        return grants
-
-
-def _create_role(connection: Connection, name: str) -> None:
-    # Roles belong to the whole server: another store may create the same one at the same moment.
-    statement = sql.SQL(
-        "DO $$ BEGIN CREATE ROLE {} NOLOGIN;"
-        " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-    ).format(sql.Identifier(name))
-    run_sql(connection, statement)
+        statements += _GRANTS
+        for role, functions in (("{run}", RUN_FUNCTIONS), ("{release}", RELEASE_FUNCTIONS)):
+            listed = ", ".join(f"{{store}}.{name}" for name in functions)
+            statements.append(f"GRANT EXECUTE ON FUNCTION {listed} TO {role}")
+        reader = sql_template("{extract}", extract=extract)
+        return [sql_template(statement, **names) for statement in statements] + [
+            grant % (quoted_name(schema), reader) for schema in source_schemas for grant in _SOURCE_GRANTS
+        ]
