@@ -14,7 +14,7 @@ from rescore.store.records import Publication, RunHandle, RunReference, run_id_o
 from rescore.store.runs.queries import publications_of, run_row
 from rescore.store.runs.scores import stored_digest
 from rescore.store.schema.models import score_layout
-from rescore.store.schema.tables import publication_current, publication_history
+from rescore.store.schema.views import publication_current, publication_history
 
 __all__ = ["Publications"]
 

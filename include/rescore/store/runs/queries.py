@@ -15,9 +15,9 @@ from rescore.interval import Interval
 from rescore.sha256 import Sha256
 from rescore.store.records import ExtractedRun, Publication, Run, ScoredRun
 from rescore.store.schema.tables import drift as drift_table
-from rescore.store.schema.tables import publication_history
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import run_state as state_table
+from rescore.store.schema.views import publication_history
 
 __all__ = ["publications_of", "read_run", "read_runs", "run_row", "run_uuid"]
 

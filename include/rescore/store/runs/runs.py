@@ -25,8 +25,8 @@ from rescore.store.records import (
 from rescore.store.runs.claims import claim, fork, resume
 from rescore.store.runs.error_record import described
 from rescore.store.runs.queries import read_run, read_runs
-from rescore.store.schema.tables import publication_current, publication_history
 from rescore.store.schema.tables import run as run_table
+from rescore.store.schema.views import publication_current, publication_history
 
 __all__ = ["Runs"]
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
+from rescore.store.identifiers import SCHEMA
 
 __all__ = [
     "attempt",
@@ -45,8 +45,6 @@ __all__ = [
     "performance",
     "pin",
     "publication",
-    "publication_current",
-    "publication_history",
     "reproduction",
     "retraining",
     "run",
@@ -54,10 +52,8 @@ __all__ = [
     "signature",
     "snapshot",
     "staging",
-    "status",
     "timetable",
     "validation",
-    "views",
 ]
 
 metadata = MetaData(schema=SCHEMA)
@@ -373,32 +369,3 @@ current_publication = Table(
     UniqueConstraint("model", "interval_start", "interval_end"),
     Index("current_publication_keys_idx", "model", postgresql_where=text("NOT keys_known")),
 )
-
-#: Views of the store that we read ourselves; apart from ``metadata``, which is tables only.
-views = MetaData()
-
-_publication_columns = (
-    "sequence",
-    "run_id",
-    "model",
-    "interval_start",
-    "interval_end",
-    "fence",
-    "published_at",
-)
-
-
-def _publication_view(name: str, *more: Column[object]) -> Table:
-    columns = [Column(column, publication.c[column].type) for column in _publication_columns]
-    texts = [Column("reason", Text), Column("released_by", Text)]
-    return Table(name, views, *columns, *texts, *more, schema=SCHEMA)
-
-
-#: The publications that no later one of the same model and interval supersedes.
-publication_current = _publication_view("publication_current")
-#: All publications, each with the moment its successor took over (NULL: current).
-publication_history = _publication_view(
-    "publication_history", Column("superseded_at", DateTime(timezone=True))
-)
-#: One row per model, for consumers.
-status = Table("status", views, Column("model", Text), schema=CONSUMER_SCHEMA)

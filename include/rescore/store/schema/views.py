@@ -1,0 +1,38 @@
+"""The views of the store that Rescore reads itself, as SQLAlchemy sees them; see ``tables.py``."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, DateTime, MetaData, Table, Text
+
+from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
+from rescore.store.schema.tables import publication
+
+__all__ = ["publication_current", "publication_history", "status"]
+
+_views = MetaData()
+
+_publication_columns = (
+    "sequence",
+    "run_id",
+    "model",
+    "interval_start",
+    "interval_end",
+    "fence",
+    "published_at",
+)
+
+
+def _publication_view(name: str, *more: Column[object]) -> Table:
+    columns = [Column(column, publication.c[column].type) for column in _publication_columns]
+    texts = [Column("reason", Text), Column("released_by", Text)]
+    return Table(name, _views, *columns, *texts, *more, schema=SCHEMA)
+
+
+#: The publications that no later one of the same model and interval supersedes.
+publication_current = _publication_view("publication_current")
+#: All publications, each with the moment its successor took over (NULL: current).
+publication_history = _publication_view(
+    "publication_history", Column("superseded_at", DateTime(timezone=True))
+)
+#: One row per model, for consumers.
+status = Table("status", _views, Column("model", Text), schema=CONSUMER_SCHEMA)
