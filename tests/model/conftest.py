@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rescore.folder import ModelFolder
-from rescore.model import train
+from rescore.model import Package, PackageFile, open_package, train
 from rescore.model.child.trainer import Trainer
 from rescore.model.environment import THREAD_VARIABLES
 from rescore.model.stage import code_tree, write_tree
+from tests.model.packages import build
 from tests.model.parcels import Trained, table, write_folder
 from tests.model.zoo import BESIDE, OWN, SHARED
 
@@ -36,6 +38,37 @@ def trained(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Trained:
         finally:
             os.umask(umask)
     return Trained(home / "snapshot.parquet", folder, fitted)
+
+
+@pytest.fixture(scope="session")
+def package_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("package")
+
+
+@pytest.fixture(scope="session")
+def file(trained: Trained, package_home: Path) -> PackageFile:
+    return build(trained, package_home / "built")
+
+
+@pytest.fixture(scope="session")
+def package(file: PackageFile, package_home: Path) -> Package:
+    return open_package(file.path, expected_sha256=file.sha256, cache=package_home / "cache")
+
+
+@pytest.fixture(scope="session")
+def rows(package_home: Path, seed: int) -> Path:
+    """Rows to score, in row groups that are no leaves, with a carrier that training never saw."""
+    drawn = table(70_000, seed + 1)
+    carriers = drawn["carrier"].to_pylist()
+    carriers[3] = "never seen"
+    drawn = drawn.set_column(drawn.column_names.index("carrier"), "carrier", pa.array(carriers))
+    pq.write_table(drawn, package_home / "rows.parquet", row_group_size=30_000)
+    return package_home / "rows.parquet"
+
+
+@pytest.fixture(scope="session")
+def scores(package: Package, rows: Path) -> pa.Table:
+    return package.predict(rows)
 
 
 @pytest.fixture

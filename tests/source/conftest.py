@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import pyarrow as pa
 import pytest
 import yaml
 
 from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
+from rescore.source import extract, read_frozen
 
 DAY = Interval(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
 
@@ -156,3 +158,24 @@ def source(source_url: str) -> Iterator[Source]:
 def days(count: int, first: datetime = DAY.start) -> list[Interval]:
     step = timedelta(days=1)
     return [Interval(first + step * n, first + step * (n + 1)) for n in range(count)]
+
+
+@pytest.fixture
+def frozen(source: Source, folder: ModelFolder, tmp_path: Path) -> Callable[..., pa.Table]:
+    """Extract one interval and read it back; the digest is checked on the way."""
+
+    def run(
+        folder: ModelFolder = folder, interval: Interval = DAY, as_of: datetime | None = None
+    ) -> pa.Table:
+        result = extract(source.url, folder, interval, as_of or interval.end, tmp_path / "frozen.parquet")
+        table = read_frozen(result.path, result.digest.root)
+        assert table.num_rows == result.rows == result.digest.rows
+        return table
+
+    return run
+
+
+def insert(source: Source, depot: str | None = "Lyon", parcel: int | None = 1, **values: Any) -> None:
+    row = {"sent_at": DAY.start, "recorded_at": DAY.start, "depot": depot, "parcel": parcel, **values}
+    columns = ", ".join(row)
+    source.run(f"INSERT INTO parcel ({columns}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())

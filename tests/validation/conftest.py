@@ -41,6 +41,9 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 """
 
+#: An expectation of the wind, whose severity is to be filled in.
+WIND = 'gxe.ExpectColumnValuesToBeBetween(column="wind_speed", min_value=0, max_value=150, severity="{}")'
+
 MakeModel = Callable[..., ModelFolder]
 
 

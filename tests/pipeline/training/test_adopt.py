@@ -8,9 +8,8 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from rescore import pipeline
 from rescore.cli import main
@@ -33,61 +28,15 @@ from rescore.errors import (
     NotFoundError,
     ParameterError,
     RefusedTypeError,
-    RescoreError,
     StoreError,
 )
-from rescore.model import find_saved
 from rescore.pipeline import Context
+from tests.pipeline.training.strangers import AS_OF, adopt, fitted, refused
 
-AS_OF = "2024-01-31T00:00:00+00:00"
 FEATURES = ["pressure", "moon", "wind"]
 
-pytestmark = pytest.mark.slow
 
-
-@pytest.fixture(autouse=True)
-def _plain_pickle(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Airflow, which other tests import, imports dill, which makes joblib name dill's own functions."""
-    dill = sys.modules.get("dill")
-    if dill is None:
-        yield
-        return
-    dill.extend(False)
-    monkeypatch.setattr(joblib.numpy_pickle.NumpyPickler, "dispatch", pickle._Pickler.dispatch.copy())
-    yield
-    dill.extend(True)
-
-
-def rows(seed: int) -> tuple[pd.DataFrame, Any]:
-    """Rows that the platform has never seen."""
-    random = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "pressure": random.normal(1000, 15, 400),
-            "moon": random.uniform(0, 29.5, 400),
-            "wind": random.choice(["north", "east", "south", "west"], 400),
-        }
-    )
-    return frame, 3 * np.sin(frame["moon"]) + (frame["pressure"] - 1000) / 20
-
-
-@cache
-def fitted(seed: int, last: Any = None) -> Any:
-    """A pipeline as somebody fitted it in a notebook."""
-    encode = make_column_transformer(
-        (StandardScaler(), ["pressure", "moon"]),
-        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["wind"]),
-    )
-    return make_pipeline(encode, last() if last else HistGradientBoostingRegressor(max_iter=20)).fit(
-        *rows(seed)
-    )
-
-
-@pytest.fixture
-def saved(tmp_path: Path, seed: int) -> Path:
-    path = tmp_path / "model.joblib"
-    joblib.dump(fitted(seed), path, compress=3)
-    return path
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_pickle")]
 
 
 @pytest.fixture
@@ -107,30 +56,6 @@ def declared(harbour: Any, tmp_path: Path) -> Callable[..., Context]:
         return replace(harbour.ctx, settings=replace(harbour.ctx.settings, models=folder.parent))
 
     return declare
-
-
-def adopt(ctx: Context, path: Path, **options: Any) -> pipeline.AdoptedPackage:
-    return pipeline.adopt_model(ctx, "tides", path, as_of=pd.Timestamp(AS_OF).to_pydatetime(), **options)
-
-
-def refused(ctx: Context, path: Path, kind: type[RescoreError], match: str, **options: Any) -> RescoreError:
-    """It is refused in full sentences, and nothing was kept."""
-    before = _kept(ctx)
-    with pytest.raises(kind, match=match) as caught:
-        adopt(ctx, path, **options)
-    assert _kept(ctx) == before
-    assert caught.value.expected
-    return caught.value
-
-
-def _kept(ctx: Context) -> tuple[object, ...]:
-    files = sorted(str(path) for path in Path(ctx.settings.archive).rglob("*"))
-    return (
-        ctx.store.packages.of_model("tides"),
-        ctx.store.snapshots.of_model("tides"),
-        files,
-        list(ctx.scratch.iterdir()),
-    )
 
 
 def test_an_adopted_model_is_pinned_scored_and_reproduced(harbour, saved, seed, tmp_path):
@@ -190,64 +115,6 @@ def test_its_training_can_not_be_repeated(harbour, saved):
     assert "its training is not reproducible" in found.problem
     again = pipeline.retrain_package(harbour.ctx, "tides", adopted.version)
     assert (again.verdict, "adopted" in again.reason) == ("not_rederivable", True)
-
-
-MLMODEL = """artifact_path: model
-flavors:
-  python_function:
-    env: {conda: conda.yaml, virtualenv: python_env.yaml}
-    loader_module: mlflow.sklearn
-    model_path: model.pkl
-    predict_fn: predict
-    python_version: 3.11.9
-  sklearn:
-    code: null
-    pickled_model: model.pkl
-    serialization_format: cloudpickle
-    sklearn_version: VERSION
-mlflow_version: 2.22.0
-"""
-
-
-def mlflow_folder(folder: Path, seed: int, text: str = MLMODEL) -> Path:
-    """A folder as ``mlflow.sklearn.save_model`` lays it out, written as it writes it."""
-    import cloudpickle
-    import sklearn
-
-    folder.mkdir()
-    (folder / "MLmodel").write_text(text.replace("VERSION", sklearn.__version__))
-    (folder / "model.pkl").write_bytes(cloudpickle.dumps(fitted(seed)))
-    (folder / "requirements.txt").write_text("scikit-learn\n")
-    return folder
-
-
-def test_an_mlflow_folder_scores_as_the_file_in_it(harbour, saved, seed, tmp_path):
-    first = adopt(harbour.ctx, saved)
-    adopted = adopt(harbour.ctx, mlflow_folder(tmp_path / "mlflow", seed))
-    one, other = (harbour.ctx.store.packages.find("tides", done.sha256) for done in (first, adopted))
-    assert one.manifest["artifact"]["sha256"] == other.manifest["artifact"]["sha256"]
-    assert other.manifest["training"]["adopted_from"]["format"] == "mlflow sklearn (cloudpickle)"
-
-
-@pytest.mark.parametrize(
-    ("was", "instead", "kind", "match"),
-    [
-        (
-            "sklearn_version: VERSION",
-            "sklearn_version: 1.2.2",
-            EnvironmentMismatchError,
-            "scikit-learn 1.2.2",
-        ),
-        ("format: cloudpickle", "format: skops", ModelError, "serialised as skops"),
-        ("  sklearn:", "  xgboost:", ModelError, "no sklearn flavour"),
-        ("pickled_model: model.pkl", "pickled_model: ../../x.pkl", ModelError, "has no file"),
-        ("flavors:", "flavours:", ModelError, "can't be read"),
-    ],
-)
-def test_other_mlflow_folders_are_refused(seed, tmp_path, was, instead, kind, match):
-    with pytest.raises(kind, match=match) as caught:
-        find_saved(mlflow_folder(tmp_path / "other", seed, MLMODEL.replace(was, instead)))
-    assert caught.value.expected
 
 
 OWN = """
@@ -383,7 +250,6 @@ def test_a_file_that_is_not_the_folders_model_is_refused(harbour, tmp_path, cont
 
 
 def test_a_file_of_another_scikit_learn_is_refused(harbour, tmp_path, seed):
-    import pickle
 
     import sklearn
 

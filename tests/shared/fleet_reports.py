@@ -1,0 +1,234 @@
+"""What the made-up runs of a fleet record: manifests, validations, drift and performance, as real ones do."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rescore.drift import DriftReport
+from rescore.interval import Interval
+from rescore.performance import PerformanceReport
+from rescore.sha256 import bytes_sha256
+
+_GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "parcel_delay-1.0.0-py3-none-any.whl"
+
+
+__all__ = [
+    "FEATURES",
+    "drift_report",
+    "manifest_sha",
+    "package_manifests",
+    "performance_report",
+    "validation_report",
+]
+
+FEATURES = (
+    *("distance", "stops", "weight", "volume", "carrier", "weekday", "hour", "wind", "temperature", "rain"),
+    *("visibility", "humidity", "pressure", "depot_load", "depot_staff", "driver_years", "vehicle_age"),
+    *("late_7d", "late_28d", "parcels_same_day", "holiday", "zone", "price", "discount", "promised_days"),
+    *("customer_years", "returns"),
+)
+
+
+def manifest_sha(name: str, version: str) -> str:
+    """The made-up digest of a made-up package."""
+    return bytes_sha256(f"{name} {version}".encode())
+
+
+def package_manifests(name: str) -> dict[str, dict[str, Any]]:
+    with zipfile.ZipFile(_GOLDEN) as wheel:
+        golden: dict[str, Any] = json.loads(wheel.read("parcel_delay/_data/manifest.json"))
+    importance = np.sort(np.random.default_rng(3).dirichlet(np.full(len(FEATURES), 0.6)))[::-1]
+    features = [{**golden["features"][0], "name": feature} for feature in FEATURES]
+    first = golden | {
+        "name": name,
+        "version": "1.0.0",
+        "features": features,
+        "metrics": {"auc": 0.801, "base_rate": 0.183, "brier": 0.121, "log_loss": 0.392},
+        "lineage": {**golden["lineage"], "as_of": datetime.now(UTC).isoformat()},
+        "hyperparameters": {"learning_rate": 0.1, "max_depth": 6, "max_iter": 200},
+        "importance": dict(zip(FEATURES, importance.round(4).tolist(), strict=True)),
+    }
+    second = first | {
+        "version": "1.0.1",
+        "features": [*features[:-1]],
+        "metrics": {"auc": 0.813, "base_rate": 0.181, "brier": 0.118, "log_loss": 0.384},
+        "hyperparameters": {"learning_rate": 0.05, "max_depth": 6, "max_iter": 400},
+        "lineage": {**first["lineage"], "snapshot": bytes_sha256(b"second")},
+    }
+    return {"1.0.0": first, "1.0.1": second}
+
+
+def validation_report(
+    run_id: str, rows: int, quarantined: int, rejected: int, *, failed: bool
+) -> dict[str, Any]:
+    def result(column: str, message: str, **more: Any) -> dict[str, Any]:
+        return {
+            "type": "expect_column_values_to_be_between",
+            "column": column,
+            "severity": "warning",
+            "success": True,
+            "message": message,
+            **more,
+        }
+
+    results = [
+        result(feature, f"{feature} lies between 0 and 1,000", observed=None) for feature in FEATURES[:14]
+    ]
+    results[3] |= {
+        "success": False,
+        "unexpected_count": quarantined,
+        "unexpected_fraction": quarantined / rows,
+        "message": f"volume is not between 0 and 1,000 in {quarantined:,} rows",
+    }
+    report = {
+        "format": 1,
+        "rows": rows,
+        "scored": rows - quarantined - rejected,
+        "quarantined": quarantined,
+        "rejected": rejected,
+        "success": not failed,
+        "summary": f"{rows:,} rows: {rows - quarantined - rejected:,} to score, {quarantined} quarantined, "
+        f"{rejected} rejected; 13 of 14 expectations met (failed: 1 warning)",
+        "results": results,
+        "reasons": {
+            "quarantined": {"volume is not between 0 and 1,000": quarantined},
+            "rejected": {"carrier has no value": rejected},
+        },
+    }
+    return {"run_id": run_id, "success": not failed, "report": report}
+
+
+def drift_report(verdict: str, rows: int, index: int, rng: np.random.Generator) -> DriftReport:
+    weights = np.sort(np.random.default_rng(3).dirichlet(np.full(len(FEATURES), 0.6)))[::-1]
+    season = 0.5 + 0.5 * np.sin(2 * np.pi * index / 365)
+    features, flagged_ones = [], []
+    for number, feature in enumerate((*FEATURES, "score")):
+        effect = float(rng.gamma(1.2, 0.012))
+        if feature in {"temperature", "humidity"}:
+            effect += 0.35 * season
+        broken = verdict == "outage" and feature in {"wind", "visibility"}
+        flagged = verdict in {"drifted", "consequential"} and feature in {"wind", "weight"}
+        if flagged:
+            effect += 0.3
+            flagged_ones.append(feature)
+        features.append(
+            {
+                "name": feature,
+                "kind": "score" if feature == "score" else "numeric",
+                "psi": effect + 0.01,
+                "distance": 1.0,
+                "unit": "km",
+                "missing": 1.0 if broken else float(rng.uniform(0, 0.02)),
+                "missing_reference_max": 0.05,
+                "p_value": 0.004 if flagged else float(rng.uniform(0.05, 1)),
+                "importance": 0.0 if feature == "score" else float(weights[number]),
+                "effect": effect,
+                "flagged": flagged,
+                "outage": broken,
+                "share_of_statistic": effect,
+                "note": "missing in 100 % of rows; in training at most 5 %" if broken else "",
+                "shift": float(np.sqrt(effect)),
+            }
+        )
+    edges = [f"{low} – {low + 5}" for low in range(0, 50, 5)]
+    shape = rng.integers(300, 1500, 10)
+    sentence = {
+        "ok": "this window is like training's: the most unusual feature is visibility (p = .21)",
+        "drifted": "weight and wind moved beyond what training's windows show; the model hardly uses them",
+        "consequential": "wind moved beyond what training's windows show; it has 18 % of the importance",
+        "outage": "wind, visibility are missing in 100 % of rows; in training at most 5 %",
+    }[verdict]
+    quantiles = np.sort(rng.normal([0.05, 0.1, 0.17, 0.28, 0.55], 0.01))
+    return DriftReport.from_dict(
+        {
+            "format": 2,
+            "verdict": verdict,
+            "sentence": sentence,
+            "p_value": 0.3 if verdict == "ok" else 0.004,
+            "method": "conformal",
+            "rate": 0.05,
+            "effect_floor": 0.02,
+            "rows": rows,
+            "reference_windows": 60,
+            "reference_rows": [9_000, 11_000],
+            "stratum": "all",
+            "with_scores": True,
+            "features": features,
+            "estimated": {"auc": {"value": 0.8, "low": 0.775, "high": 0.825}},
+            "notes": [],
+            "timezone": "Europe/Berlin",
+            "scores": {
+                "rows": rows,
+                "mean": 0.2,
+                **dict(zip(("p05", "p25", "p50", "p75", "p95"), quantiles.tolist(), strict=True)),
+            },
+            "histograms": {
+                name: {
+                    "names": edges,
+                    "reference": (shape * 60).tolist(),
+                    "live": (shape * rng.uniform(0.6, 1.5, 10)).astype(int).tolist(),
+                }
+                for name in (*FEATURES, "score")
+            },
+        }
+    )
+
+
+def performance_report(rows: int, end: datetime, fate: str, rng: np.random.Generator) -> PerformanceReport:
+    value = 0.8 + float(rng.normal(0, 0.008)) - (0.06 if fate == "worse" else 0)
+    measure = {"value": value, "low": value - 0.02, "high": value + 0.02}
+    metrics = {"auc": measure, "brier": {"value": 0.12, "low": 0.11, "high": 0.13}}
+    estimated = {"auc": {"value": 0.8, "low": 0.775, "high": 0.825}}
+    report = {
+        "format": 2,
+        "rows": rows,
+        "labelled": int(rows * 0.98),
+        "coverage": 0.98,
+        "metrics": metrics,
+        "estimated": estimated,
+        "agreement": {
+            "auc": {
+                "realised": value,
+                "estimated": 0.8,
+                "low": 0.775,
+                "high": 0.825,
+                "within": 0.775 < value < 0.825,
+            }
+        },
+    }
+    local = end.date()
+    monday = local - timedelta(days=local.weekday())
+    interval = Interval(end - timedelta(days=1), end)
+    return PerformanceReport.from_dict(
+        report
+        | {
+            "week": {
+                "week": monday.isoformat(),
+                "runs": local.weekday() + 1,
+                "metrics": report,
+                "interval_start": (interval.end - timedelta(days=local.weekday() + 1)).isoformat(),
+                "interval_end": interval.end.isoformat(),
+            },
+            "latest": {
+                **measure,
+                "metric": "auc",
+                "rows": rows * 7,
+                "until": end.isoformat(),
+                "verdict": "worse" if fate == "worse" else "ok",
+                "bound": 0.76,
+                "sentence": f"auc of the last 7 days with labels is {value:.3f} "
+                f"({value - 0.02:.3f} to {value + 0.02:.3f}), "
+                + (
+                    "beyond what the package's hold-out lets expect (.760)"
+                    if fate == "worse"
+                    else "within what the package's hold-out lets expect"
+                ),
+            },
+        }
+    )
