@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Declared", "Duration", "Name", "is_zone"]
+__all__ = ["Declared", "Duration", "Moment", "Name", "is_zone"]
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
 _MAX_DURATION = timedelta(days=100 * 365)  # what can be added to any moment that data has
@@ -28,6 +28,16 @@ def _duration(value: Any) -> Any:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _not_a_number(value: Any) -> Any:
+    # pydantic takes a number for seconds since 1970, so a bare year would be an hour of that day.
+    if isinstance(value, int | float) or (isinstance(value, str) and not re.search(r"\d[-W]", value)):
+        raise ValueError(f"{value!r} is not a date, expected one like 2024-01-31 or 2024-01-31T06:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_not_a_number)]
 
 
 def _identifier(value: str) -> str:

@@ -144,6 +144,11 @@ class RescoreError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
+        return self.without_fix + (f"\n  fix:      {self.fix}" if self.fix else "")
+
+    @property
+    def without_fix(self) -> str:
+        """The error's text but for its fix, where that is shown in a place of its own."""
         lines = [self.what]
         if self.where:
             lines.append(f"  where:    {self.where}")
@@ -155,8 +160,6 @@ class RescoreError(Exception):
             if more:
                 shown.append(f"and {more:,} more")
             lines.append("  examples: " + "; ".join(shown))
-        if self.fix:
-            lines.append(f"  fix:      {self.fix}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[Any, ...]:

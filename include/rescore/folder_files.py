@@ -93,8 +93,10 @@ def read_spec(path: Path) -> ModelSpec:
         declared = yaml.load(text, _Loader)  # noqa: S506 - a safe loader's child
         _refuse_circles(declared)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        # YAML's own name for a text that was not read from a file.
+        said = str(error).replace('"<unicode string>", ', "")
         raise SpecError(
-            f"model.yaml is not valid YAML: {error}",
+            f"model.yaml is not valid YAML: {said}",
             where=str(path),
             expected="key: value lines",
             fix="correct the place named; dates are written 2024-01-31, text with : or # in quotes",

@@ -63,7 +63,9 @@ class PostgresUrl:
                 parameters = psycopg2.extensions.parse_dsn(_SCHEME.sub("postgresql://", text))
             except (psycopg2.ProgrammingError, UnicodeError, ValueError):
                 parameters = {}  # its message shows the text
-        if not parameters or not re.fullmatch(r"[\d,]*", parameters.get("port", "")):
+        # No host has these: libpq has taken what follows an empty ``host=``, a password perhaps, for one.
+        torn = re.search(r"[='\"\s]", parameters.get("host", "").partition("/")[0])
+        if not parameters or torn or not re.fullmatch(r"[\d,]*", parameters.get("port", "")):
             raise SettingsError(
                 "the URL of a Postgres can't be read (it is not shown, since it may hold a password)",
                 where=where,

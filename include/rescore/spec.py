@@ -15,7 +15,7 @@ from croniter import croniter
 from pydantic import Field, model_validator
 
 from rescore.declared_rows import Consumer, Feature, FeatureKind, OutputSpec, Ready, SourceSpec, TargetSpec
-from rescore.declared_values import Declared, Duration, Name, is_zone
+from rescore.declared_values import Declared, Duration, Moment, Name, is_zone
 from rescore.errors import IntervalError
 from rescore.interval import Schedule
 
@@ -45,9 +45,9 @@ class ScheduleSpec(Declared):
     """When runs are due: a cron expression of five fields."""
     timezone: str = "UTC"
     """The IANA time zone in which it is read."""
-    start: datetime
+    start: Moment
     """The first moment at which a run may be due."""
-    end: datetime | None = None
+    end: Moment | None = None
     """The last one. None: for ever."""
     empty: Literal["error", "publish"] = "error"
     """Whether an interval without rows is an error, or published as empty."""

@@ -152,6 +152,7 @@ def test_doctor_names_each_fault_with_its_remedy_and_exits_1(
     assert (
         found["source bank"]["state"] == "fault" and "RESCORE_CONNECTION_BANK" in found["source bank"]["fix"]
     )
+    assert found["scores of loan_default"]["state"] == "ok"
     assert found["archive of loan_default"]["state"] == "fault", "no file of its package is in the archive"
     with pytest.raises(SystemExit):
         run(["doctor"])

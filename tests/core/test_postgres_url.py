@@ -108,7 +108,13 @@ def _any_refusal() -> SettingsError:
     [
         *("", "postgresql://", "what is this", "http://h/se/cret", "postgresql://me:se/cret@h/x"),
         *("postgresql://h/x?colour=red", "postgresql://odd:p@ss/w%rd#1@localhost:5432/shop"),
-        *("host=h password='se cret", "postgresql://me:se@cret@h/x", "postgresql://h:cret/x"),
+        *(
+            "host= password='secret",
+            "host= password=secret dbname=x",
+            "host=h password='se cret",
+            "postgresql://me:se@cret@h/x",
+            "postgresql://h:cret/x",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_and_not_shown(text: str) -> None:

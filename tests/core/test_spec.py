@@ -233,6 +233,8 @@ def test_words_that_yaml_reads_as_something_else(write: Write, written: str, pro
         ("seed: 1}", "seed: 1, seed: 2}", "the key 'seed' is given twice"),
         ("start: 2024-01-01", "start: 2023-02-29", "day is out of range for month"),
         ("start: 2024-01-01", "start: 0001-01-01", "years 1 to 9999"),
+        ("start: 2024-01-01", "start: 2024", "2024 is not a date, expected one like 2024-01-31"),
+        ("start: 2024-01-01", "start: '20240131'", "'20240131' is not a date"),
         ("start: 2024-01-01", "start: 2024-01-02, end: 2024-01-01", "no run between"),
         (
             "kind: binary}",

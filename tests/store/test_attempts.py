@@ -205,7 +205,9 @@ def test_intervals_of_two_schedules_never_overlap(walk: Walk, store: Store) -> N
         inside = Interval(day().start + part * DAY / 4, day().start + (part + 1) * DAY / 4)
         with pytest.raises(OverlapError, match="published under another schedule") as caught:
             walk.claim(inside)
-        assert day().end.isoformat() in str(caught.value.fix)
+        due = day().end + DAY / 4
+        assert f"due at {due.isoformat()} or later" in str(caught.value.fix)
+    walk.claim(Interval(day().end, due))
     store.publications.publish(walk.checked(quarter, make_scores(quarter, rows=10, within=DAY / 4)))
     with pytest.raises(StaleFenceError):
         store.publications.publish(unpublished)
@@ -215,3 +217,20 @@ def test_intervals_of_two_schedules_never_overlap(walk: Walk, store: Store) -> N
     with store.database.transaction() as connection:
         twice = "SELECT branch, loan_id, event_time FROM scores.loans GROUP BY 1, 2, 3 HAVING count(*) > 1"
         assert connection.execute(text(twice)).all() == []
+
+
+def test_publications_that_overlap_from_before_are_named(walk: Walk, store: Store) -> None:
+    """Daily, then hourly, in a store whose claims did not look at each other yet."""
+    with store.database.transaction() as connection:
+        connection.execute(
+            text(
+                "CREATE OR REPLACE FUNCTION rescore.take_over_overlapping(r rescore.run) RETURNS void "
+                "LANGUAGE plpgsql AS 'BEGIN END'"
+            )
+        )
+    hours = [Interval(day(1).start + n * DAY / 24, day(1).start + (n + 1) * DAY / 24) for n in (22, 23, 24)]
+    for interval in (day(), *hours, day(1)):
+        within = interval.end - interval.start
+        store.publications.publish(walk.checked(interval, make_scores(interval, rows=10, within=within)))
+    assert store.publications.overlapping("loans") == hours[:2], "the hour after the day overlaps nothing"
+    assert store.publications.overlapping("others") == []

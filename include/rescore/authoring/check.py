@@ -46,7 +46,7 @@ class _Checks:
         try:
             results, found = step()
         except RescoreError as error:
-            self.results.append(CheckResult(name, "failed", str(error), error.fix or ""))
+            self.results.append(CheckResult(name, "failed", error.without_fix, error.fix or ""))
             return None
         self.results += results
         return None if any(result.status == "failed" for result in results) else found
@@ -94,7 +94,7 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
     checks.run("leakage: extract", lambda: check_extract(url, folder, chosen))
     checks.run("leakage: labels", lambda: check_labels(url, folder, chosen, rows))
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        _try_training(checks, url, folder, chosen, Path(scratch), ctx.progress)
+        _try_training(checks, url, folder, chosen, ctx, Path(scratch))
     return checks.results
 
 
@@ -112,12 +112,17 @@ def _extract_twice(
         raise EmptyIntervalError(f"{folder.name} has no row in {chosen}", fix="name a --day that has rows")
     result = CheckResult("extract", "ok", f"{rows.num_rows:,} rows of {chosen}, as declared, twice the same")
     if not rows.equals(again):
-        result = CheckResult("extract", "failed", "extract.sql gave other rows the second time", "order ties")
+        result = CheckResult(
+            "extract",
+            "failed",
+            "extract.sql gave other rows the second time",
+            "where it numbers, limits or picks rows (LIMIT, DISTINCT ON, row_number), order by the whole key",
+        )
     return [result], (chosen, rows)
 
 
 def _try_training(
-    checks: _Checks, url: str, folder: ModelFolder, interval: Interval, scratch: Path, progress: Progress
+    checks: _Checks, url: str, folder: ModelFolder, interval: Interval, ctx: Context, scratch: Path
 ) -> None:
     sampled = checks.value("training rows", lambda: ([], sample_window(url, folder, interval)))
     if sampled is None:
@@ -126,13 +131,15 @@ def _try_training(
     sample = checks.value("training rows", lambda: check_training_rows(url, folder, window, scratch))
     if sample is None:
         return
-    kept = checks.value("expectations", lambda: check_expectations(sample, folder, scratch))
+    kept = checks.value("expectations", lambda: check_expectations(sample, folder, scratch, ctx.suites))
     if kept is None:
         return
     checks.run("leakage: values", lambda: check_values(kept.table, folder))
     checks.run(
         "fit",
-        lambda: check_fit(kept, folder, scratch, progress) if can_fit else fit_not_tried(folder, interval),
+        lambda: (
+            check_fit(kept, folder, scratch, ctx.progress) if can_fit else fit_not_tried(folder, interval)
+        ),
     )
 
 

@@ -54,9 +54,10 @@ def reproduce(
             ]
     columns = ["model", "interval", "rows", "verdict"]
     if any(run.reason for run in done):
-        columns += ["run_id", "reason"]
+        columns.append("run_id")
     print_rows([run.row() for run in done], as_json=as_json, title="reproduced", columns=columns)
     if not as_json:
+        _print_reasons(done)
         _print_differences(done)
         if package is not None:
             print_line(f"package {package}: {problem or 'file, golden rows and recorded metrics hold'}")
@@ -80,8 +81,10 @@ def _reproduce_scores(model: str, keys: list[str], day: str | None, *, as_json: 
             for key in keys_named(spec, keys)
             for score in pipeline.reproduce_score(ctx, model, key, intervals=intervals)
         ]
-    print_rows([score.row() for score in done], as_json=as_json, title="reproduced")
+    columns = ["key", "score", "label", "verdict", "package_version", "interval", "run_id"]
+    print_rows([score.row() for score in done], as_json=as_json, title="reproduced", columns=columns)
     if not as_json:
+        _print_reasons(done)
         print_line(f"reproduced bit for bit, each from its row alone: {_identical(done)} of {len(done)}")
     if any(score.verdict not in {"identical", "equal_within_ulp"} for score in done):
         sys.exit(1)
@@ -95,6 +98,13 @@ def _named(model: str | None, option: str) -> str:
 
 def _identical(done: Sequence[Reproduction | ScoreReproduction]) -> int:
     return sum(derived.verdict == "identical" for derived in done)
+
+
+def _print_reasons(done: Sequence[Reproduction | ScoreReproduction]) -> None:
+    """Say why, below the table, whose last columns a narrow terminal has no room for."""
+    for derived in done:
+        if derived.reason:
+            print_line(f"{derived.run_id}: {derived.reason}")
 
 
 def _print_differences(done: Sequence[Reproduction]) -> None:

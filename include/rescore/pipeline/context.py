@@ -196,6 +196,11 @@ class Context:
         return private_folder(self.settings.home / "cache")
 
     @property
+    def suites(self) -> Path:
+        """Where suites that were read are kept, so that what is unchanged is not read again."""
+        return self.settings.home / "suites"
+
+    @property
     def written_folders(self) -> list[Path]:
         """What a run writes to on this machine, to be named when a disk is full."""
         home = self.settings.home

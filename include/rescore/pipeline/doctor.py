@@ -46,7 +46,7 @@ class Finding:
 
 
 def examine(ctx: Context) -> Iterator[Finding]:
-    """Look at versions, folders, store, rights, sources, and the archive against the store, in this order.
+    """Look at versions, store, rights, folders, sources, published intervals and archive, in this order.
 
     A check that fails is a finding, not an error, so that all of them are made.
 
@@ -73,6 +73,7 @@ def examine(ctx: Context) -> Iterator[Finding]:
         yield _checked(f"source {connection}", said, partial(_source, ctx, models[0]))
     if store.state != "fault":
         for name in ctx.models():
+            yield _checked(f"scores of {name}", "what consumers see", partial(_scores, ctx, name))
             yield _checked(f"archive of {name}", "what its scores stand on", partial(_archive, ctx, name))
 
 
@@ -80,7 +81,8 @@ def _checked(about: str, what: str, check: Callable[[], Finding | str]) -> Findi
     try:
         found = check()
     except RescoreError as error:
-        return Finding(about, "fault", error.what, error.fix or "")
+        said = f"{error.what} ({error.where})" if error.where else error.what
+        return Finding(about, "fault", said, error.fix or "")
     return found if isinstance(found, Finding) else Finding(about, "ok", f"{what}: {found}")
 
 
@@ -154,6 +156,22 @@ def _connections(ctx: Context) -> dict[str, list[str]]:
 def _source(ctx: Context, name: str) -> str:
     folder = ctx.model(name)
     return source.describe_server(ctx.source_url(folder), folder.spec.source)
+
+
+def _scores(ctx: Context, name: str) -> Finding | str:
+    """Whether consumers see each moment of the model's in one interval only."""
+    twice = ctx.store.publications.overlapping(name)
+    if twice:
+        shown = ", ".join(map(str, twice[:LOOKED_AT]))
+        return Finding(
+            f"scores of {name}",
+            "warning",
+            f"{len(twice)} published intervals overlap others, of another schedule: keys come more than once "
+            f"in scores.{name}. They begin with {shown}",
+            f"read scores.{name}_latest, which has each key once, or of each key and event time the row that "
+            "was published last; nothing new can overlap",
+        )
+    return "no two published intervals share a moment"
 
 
 def _archive(ctx: Context, name: str) -> Finding | str:

@@ -3,10 +3,11 @@
 
 What a function does is read from the catalogue, not guessed by its name: *volatile* ones are refused;
 of Postgres' own *stable* ones those pass that depend on the time zone and on formats, which a session
-fixes, or on stored rules alone; *immutable* ones pass. Views, and functions in SQL and PL/pgSQL that
-are declared stable, are looked into; so are the policies of row security that hold for whoever reads,
-and user-defined casts. A policy may ask who reads: that is the role of the connection. The words ``now``,
-``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as one.
+fixes, or on stored rules alone; *immutable* ones pass. Views (Postgres' own, too), and functions in SQL
+and PL/pgSQL that are declared stable, are looked into; so are the policies of row security that hold for
+whoever reads, and user-defined casts. A policy may ask who reads: that is the role of the connection. The
+words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as
+one. Columns of the system (``ctid``, ``xmin``) tell of storage, not of data.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ _MOMENT_TYPES = {
     "time with time zone",
 }
 _CLOCK_WORD = re.compile(r"(?<![a-z_])(now|today|tomorrow|yesterday)(?![a-z_])", re.IGNORECASE)
-# What else can stand beside such a word in a moment: times, offsets, zones.
-_BESIDE = re.compile(r"[\d:.+\-/\s,]*|[a-z/_]{1,20}", re.IGNORECASE)
+# What else can stand beside such a word in a moment: times, offsets, zones, and marks, which Postgres skips.
+_BESIDE = re.compile(r"[\d\W_]*|[a-z/_]{1,20}", re.IGNORECASE)
+# Where a row lies and who wrote it: a copy of the same data, or a VACUUM FULL, gives others.
+_SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _MAX_DEPTH = 20
 _CALL = re.compile(
     r'(?:("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\(', re.IGNORECASE
@@ -79,7 +82,11 @@ class _Checker:
     ) -> None:
         """Refuse a statement whose result depends on more than data; ``where`` names a place in it."""
         tree = parse(sql, where(0))
+        named = {fields.get("name") for kind, fields in walk(tree) if kind == "ResTarget"}
         for kind, fields in walk(tree):
+            column = name_parts(fields["fields"])[-1] if kind == "ColumnRef" else ""
+            if column in _SYSTEM_COLUMNS - named:
+                raise _refusal(f"the system column {column}", where(fields["location"]))
             if not (of_policy and fields.get("op") in _WHO_READS):
                 self._check_node(kind, fields, sql, where)
         self._check_casts(tree, where, depth)
@@ -194,7 +201,6 @@ class _Checker:
         rows = self._session.ask(
             "SELECT c.oid::int8 AS oid, c.oid::regclass::text AS name, pg_get_viewdef(c.oid) AS definition"
             f" FROM pg_class c WHERE c.relkind = 'v' AND c.oid = to_regclass({quoted})"
-            " AND c.relnamespace <> 'pg_catalog'::regnamespace"
         )
         for row in rows:
             if self._enter(row["oid"], where(0), depth):
@@ -353,6 +359,8 @@ def _refusal(what: str, place: str, *, owned: str | None = None, cast: bool = Fa
             "a policy may ask who reads, no more: let this connection's role bypass row security "
             "(BYPASSRLS), or have the condition changed and write what is meant into the query"
         )
+    elif what.startswith("the system column"):
+        fix = "leave it out; for the order or identity of rows take columns of the table"
     elif cast:
         fix = "if it is text, write ::text after it; for a moment write :as_of"
     elif what.startswith("TABLESAMPLE") or "random" in what:

@@ -77,10 +77,10 @@ def check_training_rows(
 
 
 def check_expectations(
-    sample: TrainingSample, folder: ModelFolder, scratch: Path
+    sample: TrainingSample, folder: ModelFolder, scratch: Path, suites: Path
 ) -> tuple[list[CheckResult], KeptRows]:
     """Whether each interval would have been scored, and what would have been set aside."""
-    kept = keep_rows(sample.rows, sample.snapshot, folder, scratch / "rows.parquet")
+    kept = keep_rows(sample.rows, sample.snapshot, folder, scratch / "rows.parquet", suites=suites)
     intervals = len(sample.snapshot.per_interval)
     what = f"{intervals} intervals of {sample.rows.num_rows:,} rows, {kept.set_aside:,} of them set aside"
     results = [CheckResult("expectations", "ok", what)]

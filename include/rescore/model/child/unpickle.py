@@ -157,8 +157,7 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
         ) from None
     except Exception as error:
         raise ModelError(
-            f"{path.name} can't be read as a model: {type(error).__name__}: {error}",
-            where=str(path),
+            f"{path.name} can't be read as a model: " + f"{type(error).__name__}: {error}".rstrip(": "),
             expected="a file that joblib.dump or pickle.dump wrote, whole",
             fix="save the fitted estimator again with joblib.dump(estimator, FILE)",
         ) from error

@@ -135,7 +135,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     folder = ctx.model(run.model)
     with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
-        report = validation.validate(rows, folder, kept=ctx.settings.home / "suites")
+        report = validation.validate(rows, folder, kept=ctx.suites)
         report = report.noting(untimed_results(ctx, run))
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]

@@ -109,7 +109,7 @@ def train_snapshot(
             progress=ctx.progress,
         )
         rows = source.read_frozen(raw.path, raw.digest.root)
-        kept = keep_rows(rows, raw, folder, Path(scratch) / "training.parquet")
+        kept = keep_rows(rows, raw, folder, Path(scratch) / "training.parquet", suites=ctx.suites)
         if empty := features_without_value(kept.table, folder):
             raise _nothing_to_learn_of(empty, kept.table.num_rows, folder)
         uri = ctx.archive.put_input(kept.path, kept.digest.root)
@@ -137,7 +137,12 @@ def train_snapshot(
 
 
 def keep_rows(
-    rows: pa.Table, snapshot: source.TrainingSnapshot, folder: ModelFolder, destination: Path
+    rows: pa.Table,
+    snapshot: source.TrainingSnapshot,
+    folder: ModelFolder,
+    destination: Path,
+    *,
+    suites: Path,
 ) -> KeptRows:
     """Write the labelled rows that scoring would have let through.
 
@@ -151,13 +156,15 @@ def keep_rows(
         The model.
     destination : Path
         The Parquet file.
+    suites : Path
+        Where suites that were read are kept: :attr:`rescore.pipeline.Context.suites`.
 
     Raises
     ------
     ValidationError
         Intervals would not have been scored; it names them.
     """
-    excluded = _rows_to_exclude(rows, snapshot, folder)
+    excluded = _rows_to_exclude(rows, snapshot, folder, suites)
     scored = source.without(rows, excluded)
     kept = _labelled(scored, folder)
     unlabelled = scored.filter(scored.column(folder.spec.target.name).is_null())
@@ -185,7 +192,9 @@ def features_without_value(rows: pa.Table, folder: ModelFolder) -> list[str]:
     return [name for name in folder.spec.feature_names if not _has_value(rows.column(name))]
 
 
-def _rows_to_exclude(rows: pa.Table, snapshot: source.TrainingSnapshot, folder: ModelFolder) -> list[int]:
+def _rows_to_exclude(
+    rows: pa.Table, snapshot: source.TrainingSnapshot, folder: ModelFolder, suites: Path
+) -> list[int]:
     """Positions in ``rows`` of those that scoring would have set aside, ascending."""
     inputs = rows.select(folder.spec.input_columns)
     offsets, tables, offset = [], {}, 0
@@ -194,7 +203,7 @@ def _rows_to_exclude(rows: pa.Table, snapshot: source.TrainingSnapshot, folder: 
             tables[share.interval] = inputs.slice(offset, share.extracted)
             offsets.append(offset)
         offset += share.extracted
-    validations = validation.validate_each(list(tables.values()), folder)
+    validations = validation.validate_each(list(tables.values()), folder, kept=suites)
     validation.gate_each(dict(zip(tables, validations, strict=True)), folder.spec)
     return [
         offset + position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from rescore.digest import TableDigest
 from rescore.errors import DigestMismatchError
@@ -119,6 +119,21 @@ class Publications:
             ]
         with self._database.transaction() as connection:
             return publications_of(connection, [model], *conditions)
+
+    def overlapping(self, model: str) -> list[Interval]:
+        """What consumers see of intervals that begin before an earlier one has ended, in order.
+
+        Claims refuse such intervals. A store that took another schedule before they did may have
+        some, and consumers see the keys of the shared moments once for each interval.
+        """
+        current = publication_current.c
+        bounds = (current.interval_start, current.interval_end)
+        until = func.max(current.interval_end).over(order_by=bounds, rows=(None, -1)).label("until")
+        seen = select(*bounds, until).where(current.model == model).subquery()
+        query = select(seen).where(seen.c.until > seen.c.interval_start)
+        query = query.order_by(seen.c.interval_start, seen.c.interval_end)
+        with self._database.transaction() as connection:
+            return [Interval(row.interval_start, row.interval_end) for row in connection.execute(query)]
 
 
 def _refuse_tampered(connection: Connection, row: Row[Any]) -> None:
