@@ -210,6 +210,6 @@ def test_an_example_of_the_help_is_accepted(example: str) -> None:
 
 
 def test_model_names_complete(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert terminal._model_names("fraud") == ["fraud_card", "fraud_transfer"]
+    assert terminal.completed_names("fraud") == ["fraud_card", "fraud_transfer"]
     monkeypatch.setenv("RESCORE_STORE_SCHEMA", "Not A Name")
-    assert terminal._model_names("fraud") == [], "completion never fails"
+    assert terminal.completed_names("fraud") == [], "completion never fails"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rescore.model.own_environment import _uv
+from rescore.model.own_environment import find_uv
 
 #: Versions of last year's; the test checks that they are not those installed here.
 OLDER = {"scikit-learn": "1.7.2", "numpy": "2.2.6"}
@@ -65,7 +65,7 @@ def train_elsewhere(
     dict
         Its manifest.
     """
-    uv = _uv()
+    uv = find_uv()
     assert uv is not None, "the slow tests lock with uv: pip install uv"
     wanted = [f"{name}=={OLDER[name]}" if name in OLDER else name for name in [*_NEEDED, *_LIBRARY]]
     (home / "wanted.in").write_text("\n".join(wanted) + "\n")

@@ -87,8 +87,8 @@ def test_the_first_error_ends_those_beside_it(tmp_path: Path) -> None:
     "waiting",
     [
         "from rescore.model.runtime.command import end_with_parent; end_with_parent()",
-        "import queue, threading; from rescore.model.child.worker import _listen; "
-        "threading.Thread(target=_listen, args=(queue.SimpleQueue(),), daemon=True).start()",
+        "import queue, threading; from rescore.model.child.worker import listen; "
+        "threading.Thread(target=listen, args=(queue.SimpleQueue(),), daemon=True).start()",
     ],
 )
 def test_a_child_ends_with_its_parent(waiting: str) -> None:

@@ -47,7 +47,7 @@ stderr = Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
-def _model_names(incomplete: str) -> list[str]:
+def completed_names(incomplete: str) -> list[str]:
     """Model folders for completion; whatever is wrong there is no reason to fail while somebody types."""
     from rescore.folder import find_models
     from rescore.settings import Settings
@@ -61,7 +61,7 @@ def _model_names(incomplete: str) -> list[str]:
 
 
 ModelName = Annotated[
-    str, typer.Argument(help="The model: the name of its folder.", autocompletion=_model_names)
+    str, typer.Argument(help="The model: the name of its folder.", autocompletion=completed_names)
 ]
 Save = Annotated[Path | None, typer.Option(help="Draw it into this file, PNG or SVG.")]
 

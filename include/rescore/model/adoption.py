@@ -154,24 +154,7 @@ def adopt(
     NotDeterministicError
         What was converted predicts other bits, or a row's score depends on its neighbours.
     """
-    stage_folder(folder, build_dir)
-    home = build_dir / "home"
-    home.mkdir()
-    # A copy, so that what is digested is what is loaded.
-    copied = home / saved.path.name
-    shutil.copyfile(saved.path, copied)
-    adopted = {
-        "path": str(copied),
-        "file": saved.path.name,
-        "sha256": file_sha256(copied),
-        "format": saved.form,
-        "seconds": 2 * timeout,
-    }
-    job = write_job(None, folder, build_dir, "fitted")
-    job.write_text(json.dumps({**json.loads(job.read_text(encoding="utf-8")), "adopted": adopted}))
-    arguments = ["-m", "rescore.model.child.worker", str(job.absolute())]
-    path = [(build_dir / "tree").absolute(), *library_path()]
-    with Child(arguments, folder=home, path=path, home=home.absolute()) as child:
+    with _start_child(saved, folder, build_dir, 2 * timeout) as child:
         messages = child.messages()
         with _Limit(child, timeout, saved):
             child_answer(messages, "tasks")
@@ -192,6 +175,28 @@ def adopt(
         same = fitted.final["adopted"]["same_bits_on_rows"]
         progress(f"converted: {same:,} rows score the same bits as with {saved.path.name}")
     return fitted
+
+
+def _start_child(saved: SavedModel, folder: ModelFolder, build_dir: Path, seconds: float) -> Child:
+    """Start the interpreter that loads the file; it may use so many seconds of processor time."""
+    stage_folder(folder, build_dir)
+    home = build_dir / "home"
+    home.mkdir()
+    # A copy, so that what is digested is what is loaded.
+    copied = home / saved.path.name
+    shutil.copyfile(saved.path, copied)
+    adopted = {
+        "path": str(copied),
+        "file": saved.path.name,
+        "sha256": file_sha256(copied),
+        "format": saved.form,
+        "seconds": seconds,
+    }
+    job = write_job(None, folder, build_dir, "fitted")
+    job.write_text(json.dumps({**json.loads(job.read_text(encoding="utf-8")), "adopted": adopted}))
+    arguments = ["-m", "rescore.model.child.worker", str(job.absolute())]
+    path = [(build_dir / "tree").absolute(), *library_path()]
+    return Child(arguments, folder=home, path=path, home=home.absolute())
 
 
 def _check_flavor(flavor: dict[str, Any], declared: Path) -> None:

@@ -34,7 +34,7 @@ from rescore.model.requirements import without_hashes
 from rescore.progress import Progress
 from rescore.sha256 import file_sha256
 
-__all__ = ["OwnEnvironment", "difference_lines", "own_environment"]
+__all__ = ["OwnEnvironment", "difference_lines", "find_uv", "own_environment"]
 
 _COMPLETE = "complete"
 _TAIL_LINES = 12
@@ -175,7 +175,7 @@ class OwnEnvironment:
 
     def _commands(self, lock: Path) -> list[list[str]]:
         feature = ".".join(self.requirements["python"].split(".")[:2])
-        uv = _uv()
+        uv = find_uv()
         if uv is not None:
             here = f"{sys.version_info.major}.{sys.version_info.minor}"
             base = getattr(sys, "_base_executable", sys.executable) if feature == here else feature
@@ -257,7 +257,7 @@ def _locked(root: Path) -> Iterator[None]:
         yield
 
 
-def _uv() -> str | None:
+def find_uv() -> str | None:
     """The installer uv: on the path, beside this interpreter, or as the package ``uv``; or None."""
     beside = Path(sys.executable).with_name("uv")
     found = shutil.which("uv") or (str(beside) if beside.is_file() else None)

@@ -31,7 +31,7 @@ from rescore.sha256 import Sha256, bytes_sha256
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Package", "environment_of", "lock_of", "open_package"]
+__all__ = ["Package", "environment_of", "lock_of", "open_package", "whole_leaves"]
 
 #: Rows of one leaf of a content digest; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
@@ -242,7 +242,7 @@ class Package:
         def start(team: Team) -> Child:
             return self._child(team, command, run)
 
-        leaves = _ranges(rows, -(-rows // _LEAF_ROWS))
+        leaves = whole_leaves(rows, -(-rows // _LEAF_ROWS))
         yield from flow(start, leaves, run.work, min(processes, len(leaves)))
 
     def _in_ranges(
@@ -256,7 +256,7 @@ class Package:
             limits = ["--rows", f"{bounds[0]}:{bounds[1]}"]
             self._command(team, ["score", str(file), str(out), *options, *limits], run)
 
-        ranges = _ranges(rows, processes)
+        ranges = whole_leaves(rows, processes)
         outputs = [run.work / f"scores_{number}.arrow" for number in range(len(ranges))]
         team.run([partial(part, *one) for one in zip(outputs, ranges, strict=True)])
         for out in outputs:
@@ -405,7 +405,7 @@ def _manifest(wheel: bytes, path: Path) -> dict[str, Any]:
         return manifest
 
 
-def _ranges(rows: int, processes: int) -> list[tuple[int, int]]:
+def whole_leaves(rows: int, processes: int) -> list[tuple[int, int]]:
     """Cut rows into at most ``processes`` ranges of whole leaves."""
     leaves = -(-rows // _LEAF_ROWS)
     count = max(1, min(processes, leaves))

@@ -37,7 +37,7 @@ def main() -> int:
         job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
         if "adopted" in job:
             confine(job["adopted"]["seconds"])  # before there is a thread
-        threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
+        threading.Thread(target=listen, args=(tasks,), daemon=True).start()
         trainer: Trainer
         if "adopted" in job:
             from rescore.model.child.adopter import Adopter
@@ -67,7 +67,7 @@ def main() -> int:
     return 0
 
 
-def _listen(tasks: queue.SimpleQueue[str | None]) -> None:
+def listen(tasks: queue.SimpleQueue[str | None]) -> None:
     """Queue the lines of standard input; end at once when the parent is gone in the middle of a task.
 
     The parent writes ``end`` before it closes the pipe. Read by descriptor: a buffered reader that
