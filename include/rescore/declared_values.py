@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Declared", "Duration", "Moment", "Name", "is_zone"]
+__all__ = ["Declared", "Duration", "Moment", "Name", "duration_text", "is_zone"]
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
 _MAX_DURATION = timedelta(days=100 * 365)  # what can be added to any moment that data has
@@ -25,6 +25,16 @@ def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
     raise ValueError("expected a duration like 90s, 30m, 24h, 7d or 2w")
+
+
+def duration_text(length: timedelta) -> str:
+    """A duration as model.yaml writes it."""
+    seconds = length.total_seconds()
+    for unit in ("d", "h", "m"):
+        whole = timedelta(**{_UNITS[unit]: 1}).total_seconds()
+        if seconds % whole == 0:
+            return f"{seconds / whole:.0f}{unit}"
+    return f"{seconds:g}s"
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]

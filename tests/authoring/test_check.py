@@ -10,6 +10,7 @@ import pytest
 
 from rescore import authoring, pipeline, source
 from rescore.authoring import check_extract
+from rescore.authoring.checks.training import sample_window
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.settings import Settings
@@ -197,11 +198,8 @@ def test_an_hour_beside_the_event_says_when_a_local_time_was_stored_as_utc(job):
     assert found.what.startswith("event_time is 5 hours behind hour in America/New_York")
 
 
-def test_a_class_that_the_last_intervals_lack_fails_nothing(job):
-    ctx, folder, cursor = job
-    cursor.execute(
-        "UPDATE verdict SET bad = false FROM job j WHERE j.id = verdict.id AND j.at >= '2024-01-29Z'"
-    )
+def narrow(folder):
+    """Fourteen weeks of the few columns that are no ``c…``."""
     path = folder.path / "model.yaml"
     yaml = re.sub(r"intervals: \d+\n  holdout", "intervals: 14\n  holdout", path.read_text())
     path.write_text(re.sub(r"(?m)^  - \{name: \"c\d+\".*\n", "", yaml))
@@ -211,9 +209,44 @@ def test_a_class_that_the_last_intervals_lack_fails_nothing(job):
     )
     suite = folder.path / "expectations.py"
     suite.write_text(re.sub(r"(?m)^.*column=\'c\d+\'.*\n", "", suite.read_text()))
+
+
+def test_a_class_that_the_last_intervals_lack_fails_nothing(job):
+    ctx, folder, cursor = job
+    cursor.execute(
+        "UPDATE verdict SET bad = false FROM job j WHERE j.id = verdict.id AND j.at >= '2024-01-29Z'"
+    )
+    narrow(folder)
     checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
     assert checks["fit"].status == "ok", checks["fit"]
     cursor.execute("UPDATE verdict SET bad = false")
     checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
     assert checks["fit"].status == "skipped"
     assert [one for one in checks.values() if one.status == "failed"] == []
+
+
+def test_a_feature_that_the_last_intervals_lack_fails_nothing(job):
+    """It has values in the training window, and training fits it; the check's few intervals have none."""
+    ctx, folder, cursor = job
+    narrow(folder)
+    cursor.execute("UPDATE job SET x = NULL WHERE at >= '2024-01-20Z'")
+    checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
+    assert checks["fit"].status == "skipped" and checks["fit"].what.startswith("x: no value in the ")
+    assert [one for one in checks.values() if one.status == "failed"] == []
+
+
+def test_labels_that_come_weeks_late_fail_nothing(job):
+    """A regression whose last weeks have no label yet, though the declared delay is over."""
+    ctx, folder, cursor = job
+    cursor.execute(
+        "ALTER TABLE verdict ALTER bad TYPE float8 USING CASE WHEN id < 16 * 7 * 5 THEN id % 17 END"
+    )
+    path = folder.path / "model.yaml"
+    yaml = re.sub(r"kind: binary\n(  positive: .*\n)?", "kind: regression\n", path.read_text())
+    path.write_text(re.sub(r"intervals: \d+\n  holdout", "intervals: 14\n  holdout", yaml))
+    url, late = ctx.source_url(folder), ctx.model("job")
+    window, can_fit = sample_window(url, late, week(folder))
+    assert can_fit and len(window) >= 3
+    assert window[-1].end < week(folder).start
+    cursor.execute("UPDATE verdict SET bad = NULL")
+    assert sample_window(url, late, week(folder))[1] is False

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rescore.declared_values import duration_text
 from rescore.errors import SpecError, UnknownModelError
 from rescore.folder import ModelFolder, find_models, load_model
-from rescore.spec import DriftSpec, ModelSpec
+from rescore.spec import DriftSpec, ModelSpec, ScheduleSpec
 
 MINIMAL = """
 name: parcels
@@ -411,3 +412,12 @@ def test_what_is_declared_says_at_which_verdict_something_is_asked_for(
     declared: dict[str, Any], verdict: str, alarm: bool, acts: bool
 ) -> None:
     assert DriftSpec(**declared).acts_at(verdict, alarm=alarm) is acts
+
+
+@pytest.mark.parametrize("text", ["90s", "30m", "36h", "14d", "0.5s"])
+def test_a_duration_is_shown_as_it_is_written(text: str) -> None:
+    declared = ScheduleSpec.model_validate(
+        {"cron": "0 4 * * *", "start": "2024-01-01", "publish_within": text}
+    )
+    assert declared.publish_within is not None
+    assert duration_text(declared.publish_within) == text

@@ -19,12 +19,13 @@ from rescore.authoring.checks.training import (
     check_fit,
     check_training_rows,
     fit_not_tried,
+    fit_without_values,
     sample_window,
 )
 from rescore.errors import EmptyIntervalError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.pipeline import Context, utc_now
+from rescore.pipeline import Context, features_without_value, utc_now
 from rescore.progress import Progress
 
 __all__ = ["check_model"]
@@ -135,12 +136,12 @@ def _try_training(
     if kept is None:
         return
     checks.run("leakage: values", lambda: check_values(kept.table, folder))
-    checks.run(
-        "fit",
-        lambda: (
-            check_fit(kept, folder, scratch, ctx.progress) if can_fit else fit_not_tried(folder, interval)
-        ),
-    )
+    if empty := features_without_value(kept.table, folder):
+        checks.run("fit", lambda: fit_without_values(empty, window))
+    elif can_fit:
+        checks.run("fit", lambda: check_fit(kept, folder, scratch, ctx.progress))
+    else:
+        checks.run("fit", lambda: fit_not_tried(folder, interval))
 
 
 def _last_interval(url: str, folder: ModelFolder) -> Interval:

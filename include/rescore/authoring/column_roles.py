@@ -292,7 +292,7 @@ def _category(column: ColumnFacts, names: Names) -> Drafted:
         rare += "_"
     kept = ", ".join(_sql_text(level) for level in column.levels)
     pooled = f"CASE WHEN {name} IN ({kept}) THEN {name} WHEN {name} IS NOT NULL THEN {_sql_text(rare)} END"
-    note = f"{column.rare_levels} rare values are {rare}"
+    note = f"the {column.rare_levels} values that few rows have are written as {rare}"
     return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
 
 

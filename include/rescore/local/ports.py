@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import socket
 from pathlib import Path
 
@@ -51,5 +52,5 @@ def port_taken(port: int, file: Path, program: str) -> LocalStackError:
         f"TCP port {port} on {LOOPBACK} is taken by another program",
         where=str(file),
         expected=f"the port the local {program} had last time",
-        fix=f"end that program, or `rm {file}` to let {program} take another port",
+        fix=f"end that program, or `rm {shlex.quote(str(file))}` to let {program} take another port",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rescore import source
 from rescore.authoring.checks.result import CheckResult
 from rescore.authoring.label_screening import screen
+from rescore.declared_values import duration_text
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import Context, rewritten, utc_now
@@ -153,8 +154,8 @@ def _known_too_early(url: str, folder: ModelFolder, interval: Interval, rows: pa
         return []
     what = (
         f"all {len(late):,} labels of the interval's last rows are known by {latest.isoformat()}, when those "
-        f"happened, though model.yaml says {_words(spec.target.delay)} later: the known-by column lies, or "
-        "labels.sql does not filter by it"
+        f"happened, though model.yaml says {duration_text(spec.target.delay)} later: the known-by column "
+        "lies, or labels.sql does not filter by it"
     )
     fix = (
         "record rows when they arrive, by the database's clock, and never change them; "
@@ -165,11 +166,3 @@ def _known_too_early(url: str, folder: ModelFolder, interval: Interval, rows: pa
 
 def _keys(table: pa.Table, key: list[str]) -> list[tuple[object, ...]]:
     return list(zip(*(table.column(name).to_pylist() for name in key), strict=True))
-
-
-def _words(delay: timedelta) -> str:
-    """A duration as model.yaml writes it."""
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if delay.total_seconds() % seconds == 0:
-            return f"{delay.total_seconds() // seconds:.0f}{unit}"
-    return f"{delay.total_seconds():g}s"

@@ -21,13 +21,14 @@ __all__ = [
     "check_fit",
     "check_training_rows",
     "fit_not_tried",
+    "fit_without_values",
     "sample_window",
 ]
 
 #: Intervals that the check trains on, at most.
 _MAX_INTERVALS = 6
 #: Of one class alone nothing is learnt: one interval held out, and two folds, have to have both.
-_MIN_MIXED = 3
+_MIN_LABELLED = 3
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,23 @@ class TrainingSample:
 
 
 def sample_window(url: str, folder: ModelFolder, last: Interval) -> tuple[list[Interval], bool]:
-    """The last few intervals, and whether a fit can be tried on them.
+    """The last few intervals whose labels are due, and whether a fit can be tried on them.
 
-    A class that is rare may be absent from the last intervals, which says nothing against the model:
-    then those of the training window are taken that have two classes each.
+    A class that is rare may be absent from the last intervals, and labels may come late, which says nothing
+    against the model: then those of the training window are taken that have two classes (a value, in a
+    regression) each.
     """
     schedule, target = folder.spec.schedule.schedule(), folder.spec.target
-    latest = schedule.last_intervals(last.end, _MAX_INTERVALS)
-    if target.kind == "regression":
-        return latest, True
+    now = utc_now()
+    until = min(last.end, now - target.delay)
     longest = max(folder.spec.training.intervals, _MAX_INTERVALS)
     count = min(_MAX_INTERVALS, longest)
+    latest = schedule.last_intervals(until, count)
     while True:
-        window = schedule.last_intervals(last.end, count)
-        mixed = _of_two_classes(source.labels(url, folder, window, utc_now()), target.name, window)
-        if len(mixed) >= _MIN_MIXED:
-            return (mixed[-_MAX_INTERVALS:] if count > _MAX_INTERVALS else window), True
+        window = schedule.last_intervals(until, count)
+        labelled = _labelled(source.labels(url, folder, window, now), folder, window)
+        if len(labelled) >= _MIN_LABELLED:
+            return (labelled[-_MAX_INTERVALS:] if count > _MAX_INTERVALS else window), True
         if len(window) < count or count >= longest:
             return latest, False
         count = min(4 * count, longest)
@@ -86,18 +88,28 @@ def check_expectations(
     results = [CheckResult("expectations", "ok", what)]
     if empty := features_without_value(kept.table, folder):
         what = f"{', '.join(empty)}: no value in any of {kept.table.num_rows:,} rows"
-        fix = "a feature without any value in all of training is refused: fill it, or take it out"
+        fix = "training refuses a feature that has none in its whole window: then fill it, or take it out"
         results.insert(0, CheckResult("features", "warning", what, fix))
     return results, kept
 
 
+def fit_without_values(features: Sequence[str], window: Sequence[Interval]) -> CheckResult:
+    """A feature that the last intervals lack may have values in the training window, and often has."""
+    what = (
+        f"{', '.join(features)}: no value in the {len(window)} intervals up to {window[-1].end.isoformat()}: "
+        "a fit was not tried"
+    )
+    return CheckResult("fit", "skipped", what, "name a --day before which each feature has values")
+
+
 def fit_not_tried(folder: ModelFolder, last: Interval) -> CheckResult:
     """Of one class alone nothing is learnt, here or in the training that this stands for."""
+    values = "a value" if _least(folder) == 1 else "two values"
     what = (
-        f"fewer than {_MIN_MIXED} of the {folder.spec.training.intervals} intervals up to "
-        f"{last.end.isoformat()} have two values of {folder.spec.target.name}: a fit was not tried"
+        f"fewer than {_MIN_LABELLED} of the {folder.spec.training.intervals} intervals up to "
+        f"{last.end.isoformat()} have {values} of {folder.spec.target.name}: a fit was not tried"
     )
-    return CheckResult("fit", "skipped", what, "name a --day whose training window has both")
+    return CheckResult("fit", "skipped", what, f"name a --day whose training window has {values}")
 
 
 def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path, progress: Progress) -> CheckResult:
@@ -109,7 +121,13 @@ def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path, progress: Prog
     return CheckResult("fit", "ok", f"seeded, fits and can be packaged; on one interval held out: {metrics}")
 
 
-def _of_two_classes(labels: pa.Table, target: str, window: Sequence[Interval]) -> list[Interval]:
-    classes = labels.group_by("interval_start").aggregate([(target, "count_distinct")])
-    counts = dict(zip(*(column.to_pylist() for column in classes.columns), strict=True))
-    return [interval for interval in window if counts.get(interval.start, 0) > 1]
+def _labelled(labels: pa.Table, folder: ModelFolder, window: Sequence[Interval]) -> list[Interval]:
+    """The intervals that have enough values of the target to learn from."""
+    target = folder.spec.target.name
+    values = labels.group_by("interval_start").aggregate([(target, "count_distinct")])
+    counts = dict(zip(*(column.to_pylist() for column in values.columns), strict=True))
+    return [interval for interval in window if counts.get(interval.start, 0) >= _least(folder)]
+
+
+def _least(folder: ModelFolder) -> int:
+    return 1 if folder.spec.target.kind == "regression" else 2

@@ -252,7 +252,7 @@ class Trainer:
                     f"the pipeline can't be fitted on {which}: {type(error).__name__}: {error}",
                     where=_where(error, self._job["model"]),
                     expected=f"a fit on {len(truth):,} rows of {len(self._kinds)} features",
-                    fix="mend pipeline.py, or the feature it names",
+                    fix="correct pipeline.py, or the feature it names",
                 ) from error
         if self._target.kind != "regression" and not hasattr(estimator, "predict_proba"):
             raise TrainingError(
@@ -272,7 +272,7 @@ class Trainer:
                 f"build() failed: {type(error).__name__}: {error}",
                 where=_where(error, self._job["model"]),
                 expected="build(hyperparameters, seed) returns an estimator",
-                fix="mend pipeline.py, or training.hyperparameters in model.yaml",
+                fix="correct pipeline.py, or training.hyperparameters in model.yaml",
             ) from error
         if not (hasattr(estimator, "fit") and hasattr(estimator, "get_params")):
             raise TrainingError(
@@ -357,7 +357,7 @@ def pipeline_module(model: str) -> ModuleType:
             f"pipeline.py can't be imported: {type(error).__name__}: {error}",
             where=_where(error, model),
             expected="a module; shared features are imported by: from .features import NAME",
-            fix="mend the import, or declare the module in shared_features of model.yaml",
+            fix="correct the import, or declare the module in shared_features of model.yaml",
         ) from error
     if not callable(getattr(module, "build", None)):
         raise SpecError(

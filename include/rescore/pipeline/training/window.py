@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from rescore.declared_values import duration_text
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
@@ -37,9 +38,10 @@ def training_window(
     else:
         intervals = schedule.last_intervals(as_of - spec.target.delay, spec.training.intervals)
     if not intervals:
+        delay = duration_text(spec.target.delay)
         raise ParameterError(
             f"no interval of {folder.name} lies in the training window",
-            where=f"as of {as_of.isoformat()}, labels due {spec.target.delay} after an interval's end",
+            where=f"as of {as_of.isoformat()}, labels due {delay} after an interval's end",
             expected=f"intervals due from {spec.schedule.start} on",
             fix="name a later as_of, or start and end",
         )
