@@ -7,6 +7,9 @@ Whatever is wrong with a file, from its bytes to a key in it, gives a
 from __future__ import annotations
 
 import codecs
+import errno
+import os
+import stat
 from collections.abc import Hashable, Sequence
 from datetime import date
 from pathlib import Path
@@ -25,16 +28,27 @@ __all__ = ["read_bytes", "read_spec", "read_text"]
 _SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def _open_file(name: str, flags: int) -> int:
+    """Open a file; not a pipe that nobody may ever write to, nor a device that never ends."""
+    opened = os.open(name, flags | os.O_NONBLOCK)
+    mode = os.fstat(opened).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return opened
+    os.close(opened)
+    raise OSError(errno.EINVAL, "it is a pipe or a device")
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises
     ------
     SpecError
-        It can't be read: a folder, no permission, a link to nothing.
+        It can't be read: a folder, no permission, a link to nothing; a pipe or a device, which never ends.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb", opener=_open_file) as file:
+            return file.read()
     except OSError as error:
         raise SpecError(
             f"{path.name} can't be read: {error.strerror or error}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -270,6 +271,21 @@ def test_a_folder_or_a_dead_link_in_place_of_a_file(write: Write, tmp_path: Path
     path.rmdir()
     path.symlink_to("nowhere")
     with pytest.raises(SpecError, match=f"{name} can't be read: No such file"):
+        load_model(tmp_path / "models", "parcels")
+
+
+@pytest.mark.parametrize("name", ["extract.sql", "pipeline.py"])
+def test_what_never_ends_in_place_of_a_file(write: Write, tmp_path: Path, name: str) -> None:
+    """Whoever waited for a pipe would wait with every model's DAGs."""
+    write()
+    path = tmp_path / "models" / "parcels" / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SpecError, match=f"{name} can't be read: it is a pipe or a device"):
+        load_model(tmp_path / "models", "parcels")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(SpecError, match=f"{name} can't be read: it is a pipe or a device"):
         load_model(tmp_path / "models", "parcels")
 
 
