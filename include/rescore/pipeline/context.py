@@ -13,6 +13,7 @@ from rescore import source
 from rescore.disk import private_folder, process_folder
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
+from rescore.postgres_url import PostgresUrl
 from rescore.progress import Progress, silent
 from rescore.settings import Settings
 from rescore.store import Archive, ExtractedRun, Store
@@ -113,8 +114,17 @@ class Context:
         return find_models(self.settings.models)
 
     def source_url(self, folder: ModelFolder) -> str:
-        """The URL of the model's source database."""
-        return self.connection(folder.spec.source.connection)
+        """The URL of the model's source database.
+
+        Raises
+        ------
+        SettingsError
+            The connection is not configured, or what is configured can't be read.
+        """
+        name = folder.spec.source.connection
+        url = self.connection(name)
+        PostgresUrl.parse(url, where=f"the source connection {name!r} of model {folder.name}")
+        return url
 
     def frozen_rows(self, run: ExtractedRun) -> pa.Table:
         """The frozen input of a run, all its rows, verified by its digest.

@@ -257,6 +257,11 @@ def test_a_connection_that_is_not_configured_is_named(harbour):
     settings = replace(harbour.ctx.settings, connections={})
     with pytest.raises(SettingsError, match="RESCORE_CONNECTION_HARBOUR"):
         pipeline.begin_extract(pipeline.Context.from_environment(settings), "tides", harbour.day(31))
+    unreadable = replace(harbour.ctx, connection=lambda _: "postgresql://me:se/cret@127.0.0.1/x")
+    with pytest.raises(SettingsError) as caught:
+        pipeline.begin_extract(unreadable, "tides", harbour.day(31))
+    assert caught.value.where == "the source connection 'harbour' of model tides"
+    assert "cret" not in str(caught.value)
 
 
 def test_a_store_that_was_never_made_says_how_to_make_it(harbour, database_url):
