@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import re
 import stat
 from collections.abc import Hashable, Sequence
 from datetime import date
@@ -108,7 +109,8 @@ def read_spec(path: Path) -> ModelSpec:
         _refuse_circles(declared)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         # YAML's own name for a text that was not read from a file.
-        said = str(error).replace('"<unicode string>", ', "")
+        said = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]}…", str(error))
+        said = said.replace('"<unicode string>", ', "")
         raise SpecError(
             f"model.yaml is not valid YAML: {said}",
             where=str(path),

@@ -249,6 +249,7 @@ def test_words_that_yaml_reads_as_something_else(write: Write, written: str, pro
         ("seed: 1}", "seed: 1, hyperparameters: &a {b: *a}}", "stands inside of what it names"),
         ("seed: 1}", "seed: 1, hyperparameters: {? [a] : 1}}", "not valid YAML"),
         ("owner: logistics", "owner: " + "[" * 5000, "not valid YAML"),
+        ("seed: 1}", f"seed: {'9' * 5000}}}", f"not valid YAML: '{'9' * 99}… "),
     ],
 )
 def test_what_a_file_can_hold(write: Write, before: str, after: str, problem: str) -> None:
