@@ -205,9 +205,7 @@ def test_intervals_of_two_schedules_never_overlap(walk: Walk, store: Store) -> N
         inside = Interval(day().start + part * DAY / 4, day().start + (part + 1) * DAY / 4)
         with pytest.raises(OverlapError, match="published under another schedule") as caught:
             walk.claim(inside)
-        due = day().end + DAY / 4
-        assert f"due at {due.isoformat()} or later" in str(caught.value.fix)
-    walk.claim(Interval(day().end, due))
+        assert day().end.isoformat() in str(caught.value.fix)
     store.publications.publish(walk.checked(quarter, make_scores(quarter, rows=10, within=DAY / 4)))
     with pytest.raises(StaleFenceError):
         store.publications.publish(unpublished)
