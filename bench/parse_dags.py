@@ -83,6 +83,7 @@ def main(count: int, home: Path) -> None:
         "_AIRFLOW_PROCESS_CONTEXT": "client",
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "RESCORE_HOME": str(home / "home"),
         "RESCORE_MODELS": str(home / "models"),
     }
     write_folders(home / "models", count)

@@ -12,7 +12,7 @@ import pytest
 
 from rescore.digest import LEAF_ROWS, table_digest
 from rescore.errors import DigestMismatchError, DiskFullError
-from rescore.source import Freezer, read_frozen
+from rescore.source import Freezer, KeptColumns, read_frozen, without
 
 
 def frozen(path: Path, table: pa.Table) -> str:
@@ -42,6 +42,30 @@ def test_the_same_rows_make_the_same_bytes(tmp_path: Path, table: pa.Table) -> N
     for name in ("a", "b"):
         frozen(tmp_path / name, table)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("away", [[], [0, 7, LEAF_ROWS - 1, LEAF_ROWS, LEAF_ROWS + 499]])
+def test_columns_read_one_by_one_are_those_of_the_rows_kept(
+    tmp_path: Path, table: pa.Table, away: list[int]
+) -> None:
+    frozen(tmp_path / "x.parquet", table)
+    kept, columns = without(table, away), KeptColumns(tmp_path / "x.parquet", away)
+    assert (columns.column_names, columns.num_rows) == (table.column_names, kept.num_rows)
+    assert all(columns[name].equals(kept[name]) for name in table.column_names)
+    some = pa.array([3, LEAF_ROWS - 2, 0])
+    assert columns.take(some).equals(kept.take(some))
+
+
+def test_a_damaged_column_is_refused(tmp_path: Path, table: pa.Table) -> None:
+    frozen(tmp_path / "x.parquet", table)
+    chunk = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0).column(1)
+    content = bytearray((tmp_path / "x.parquet").read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 0x10
+    (tmp_path / "x.parquet").write_bytes(content)
+    columns = KeptColumns(tmp_path / "x.parquet")
+    assert columns["k"].equals(table["k"])
+    with pytest.raises(DigestMismatchError, match="can't be read"):
+        columns["v"]
 
 
 def test_nothing_is_left_of_an_unfinished_file(tmp_path: Path, table: pa.Table) -> None:

@@ -107,6 +107,7 @@ def test_the_run_role_forges_nothing(logins: Logins, store: Store, walk: Walk) -
         ("another run", "not those of their digest"),
         ("another interval", "lies outside the run's interval"),
         ("one row more", "not those of their digest"),
+        ("a crash of the server", "not those of their digest"),
     ],
 )
 def test_staged_rows_are_what_was_promised(logins: Logins, store: Store, forged: str, said: str) -> None:
@@ -138,6 +139,11 @@ def test_staged_rows_are_what_was_promised(logins: Logins, store: Store, forged:
                 logins.run("run", f"INSERT INTO rescore.{table} (run_id, {_KEY}) VALUES ('{other}', {row})")
             if forged == "one row more":
                 logins.run("run", insert + f"({row})")
+            if forged == "a crash of the server":  # which leaves nothing in a table outside of its log
+                with store.database.transaction() as connection:
+                    kind = "SELECT relpersistence::text FROM pg_class WHERE relname = %s"
+                    assert connection.exec_driver_sql(kind, (table,)).scalar_one() == "u"
+                    connection.exec_driver_sql(f"TRUNCATE rescore.{table}")
             logins.run("run", finish)
             logins.run("run", insert + f"({row})")
 

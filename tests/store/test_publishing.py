@@ -38,6 +38,7 @@ def test_published_scores_are_what_consumers_read(walk: Walk, store: Store) -> N
     assert rows_of(store, "loans") == rows_of(store, "loans_excluded") == []
     publication = store.publications.publish(run)
     assert table_digest(store.scores.of_run(run)) == table_digest(scores)
+    assert store.scores.values_of_run(run).tobytes() == scores["score"].to_numpy().tobytes()
     rows = rows_of(store, "loans", "branch = 'b3é' AND loan_id = 33")
     assert len(rows) == 1
     assert rows[0]._mapping == {

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from rescore.document import Number
 from rescore.drift import calibration
@@ -25,6 +24,7 @@ from rescore.drift.reference import Reference
 from rescore.drift.report import SHARE_OF_ROWS, DriftReport, FeatureDrift, JointDrift, Method
 from rescore.drift.standardise import unusualness
 from rescore.drift.verdict import judge, say_limits, say_missing, say_note, say_too_few
+from rescore.drift.window import Window
 from rescore.drift.window_values import one_score, stratum_of
 from rescore.errors import DriftError
 from rescore.performance import Measure, estimated_performance
@@ -41,7 +41,7 @@ ROUNDING = 1e-12
 
 def compare(
     reference: bytes,
-    window: pa.Table,
+    window: Window,
     scores: npt.NDArray[np.float64] | None,
     drift: DriftSpec,
     *,
@@ -53,7 +53,7 @@ def compare(
     ----------
     reference : bytes
         What :func:`~rescore.drift.build_reference` gave.
-    window : pyarrow.Table
+    window : pyarrow.Table, or what reads the same a column at a time
         The frozen input of one interval: every feature, and the event time if there is one.
     scores : ndarray of float64, shape (n_scored,) or (n_scored, n_classes), or None
         The window's scores; None before scoring. Fewer than rows where rows were set aside.
@@ -129,7 +129,7 @@ def compare(
     )
 
 
-def _refuse_absent(profile: Reference, window: pa.Table) -> None:
+def _refuse_absent(profile: Reference, window: Window) -> None:
     held = set(window.column_names)  # pyarrow makes the list anew at every look
     absent = [one.name for one in profile.features if one.name not in held]
     if absent:
@@ -185,7 +185,7 @@ def _method(windows: int, rows: int) -> Method:
 
 
 def _measured(
-    profile: Reference, window: pa.Table, values: Floats | None, event_time: Floats | None, places: Places
+    profile: Reference, window: Window, values: Floats | None, event_time: Floats | None, places: Places
 ) -> list[Measured]:
     """Every feature, and the scores last if there are any and the profile has them."""
     measured = [measure(one, window[one.name], event_time, places) for one in profile.features]

@@ -23,6 +23,7 @@ from rescore.drift.joint_columns import Column, columns_of, normal_scores
 from rescore.drift.reference import FeatureReference, Reference
 from rescore.drift.report import JointDrift, PairDrift
 from rescore.drift.standardise import between_windows, classifier_standing, neighbours_apart
+from rescore.drift.window import Window
 
 __all__ = ["MAX_ROWS", "MIN_ROWS", "Joint", "TrainingRows", "compare_jointly", "sample_rows"]
 
@@ -147,7 +148,7 @@ def sample_rows(snapshot: pa.Table, seed: int) -> pa.Table:
 def compare_jointly(
     profile: Reference,
     training: TrainingRows,
-    window: pa.Table,
+    window: Window,
     chosen: npt.NDArray[np.intp],
 ) -> Joint | str:
     """Tell the live window's rows, and every reference window's, from the other windows' rows.
@@ -161,7 +162,7 @@ def compare_jointly(
         Whose features are compared.
     training : TrainingRows
         Rows of the reference windows.
-    window : pyarrow.Table
+    window : pyarrow.Table, or what reads the same a column at a time
         The live window.
     chosen : ndarray of int, shape (n_windows,)
         The profile's windows to compare with.

@@ -190,6 +190,14 @@ class Context:
             return path, rows, places, len(tombstone.erased)
         return path, source.read_frozen(path, run.input_digest), excluded, 0
 
+    def kept_columns(self, run: ExtractedRun) -> source.KeptColumns:
+        """The same rows, read a column at a time; see :meth:`frozen_file` for how they are proved."""
+        try:
+            return source.KeptColumns(self.frozen_file(run), self.store.excluded.positions(run))
+        except NotFoundError:  # unless rows were erased since: what is left of them
+            path, _, excluded, _ = self.frozen(run)
+            return source.KeptColumns(path, excluded)
+
     @property
     def scratch(self) -> Path:
         """A folder of this process for files on their way into the archive, for its owner alone."""

@@ -13,7 +13,7 @@ from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from rescore.source.extraction import FrozenInput, extract, probe
-    from rescore.source.freeze import Freezer, frozen_columns, frozen_leaves, read_frozen
+    from rescore.source.freeze import Freezer, KeptColumns, frozen_columns, frozen_leaves, read_frozen
     from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
     from rescore.source.labelling import labels
     from rescore.source.late_commits import LateCommits, known_later
@@ -31,6 +31,7 @@ __all__ = [
     "Freezer",
     "FrozenInput",
     "IntervalRows",
+    "KeptColumns",
     "LateCommits",
     "Leak",
     "Rendered",
@@ -63,7 +64,7 @@ __getattr__ = lazy_names(
     {
         "late_commits": ["LateCommits", "known_later"],
         "extraction": ["FrozenInput", "extract", "probe"],
-        "freeze": ["Freezer", "frozen_columns", "frozen_leaves", "read_frozen"],
+        "freeze": ["Freezer", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"],
         "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],
         "labelling": ["labels"],
         "late_values": ["late_columns"],

@@ -24,7 +24,7 @@ from rescore.errors import (
     UndigestibleError,
 )
 
-__all__ = ["Freezer", "frozen_columns", "frozen_leaves", "read_frozen"]
+__all__ = ["Freezer", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"]
 
 _METADATA = b"rescore.digest"
 
@@ -190,6 +190,55 @@ def frozen_leaves(
                 yield rows if kept.all() else rows.filter(pa.array(kept))
     except (OSError, pa.ArrowException) as error:
         raise _mismatch(path, f"the file can't be read: {_first_line(error)}", None, []) from None
+
+
+class KeptColumns:
+    """Frozen rows without those set aside, read a column at a time: no more than one is in memory.
+
+    What the rows are is not looked at: the file's bytes are to be proved first.
+
+    Parameters
+    ----------
+    path : Path
+        A file that :class:`Freezer` wrote.
+    without : sequence of int
+        Positions in the file, from 0, of the rows set aside.
+
+    Attributes
+    ----------
+    column_names : list of str
+        In the file's order.
+    num_rows : int
+        How many rows are kept.
+    """
+
+    def __init__(self, path: Path, without: Sequence[int] = ()) -> None:
+        self._path = path
+        footer = pq.read_metadata(path)
+        self.column_names: list[str] = footer.schema.names
+        kept = np.ones(footer.num_rows, dtype=np.bool_)
+        kept[list(without)] = False
+        self.num_rows = int(kept.sum())
+        self._kept = pa.array(kept) if without else None
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """Read a column.
+
+        Raises
+        ------
+        DigestMismatchError
+            A page of the file was damaged since.
+        """
+        try:
+            with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
+                column = file.read(columns=[name]).column(0)
+        except (OSError, pa.ArrowException) as error:
+            raise _mismatch(self._path, f"the file can't be read: {_first_line(error)}", None, []) from None
+        return column if self._kept is None else column.filter(self._kept)
+
+    def take(self, positions: pa.Array) -> pa.Table:
+        """Read some of the rows that are kept, all columns, by their positions among them."""
+        return pa.table({name: self[name].take(positions) for name in self.column_names})
 
 
 def frozen_columns(path: Path) -> list[str]:

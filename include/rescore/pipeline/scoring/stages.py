@@ -226,8 +226,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
     declared = ctx.model(run.model).spec.drift
     with recorded(ctx, attempt):
         package = open_package(ctx, run.model, run.package_sha256)
-        kept = ctx.kept_rows(run)
-        scores = ctx.store.scores.of_run(run)["score"].to_numpy()
+        kept = ctx.kept_columns(run)
+        scores = ctx.store.scores.values_of_run(run)
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
         report = with_alarm(ctx, run, report)

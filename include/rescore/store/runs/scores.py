@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import psycopg2.extensions
 import pyarrow as pa
 from psycopg2 import sql
@@ -107,6 +109,24 @@ class Scores:
             query = _query(connection, layout, row.run_id, Interval(row.interval_start, row.interval_end))
             batches = list(_batches(connection, layout, query))
         return pa.Table.from_batches(batches, schema=layout.score_schema)
+
+    def values_of_run(self, run: RunReference) -> npt.NDArray[np.float64]:
+        """A run's staged or published scores alone, shape (n_rows,), ordered by key; no other column is read.
+
+        They are not proved: publishing digests all that stands in the table.
+
+        Raises
+        ------
+        NotFoundError
+            No such run.
+        """
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            layout = score_layout(connection, row.model)
+            interval = Interval(row.interval_start, row.interval_end)
+            query = _query(connection, layout, row.run_id, interval, only="score")
+            read = [batch.column(0).to_numpy() for batch in query_batches(address_of(connection).dsn, query)]
+        return np.concatenate([np.empty(0), *read])
 
     def of_key(
         self, model: str, key: Mapping[str, str], *, interval: Interval | None = None
@@ -214,7 +234,13 @@ def _batches(connection: Connection, layout: ScoreLayout, query: str) -> Iterato
         yield pa.RecordBatch.from_arrays(columns, schema=layout.score_schema)
 
 
-def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval | None) -> str:
+def _query(
+    connection: Connection,
+    layout: ScoreLayout,
+    run_id: str,
+    interval: Interval | None,
+    only: str | None = None,
+) -> str:
     within: sql.Composable = sql.SQL("")
     if interval is not None:  # leaves all months but the interval's out of the plan
         within = sql.SQL(" AND {column} >= {start} AND {column} < {end}").format(
@@ -223,7 +249,7 @@ def _query(connection: Connection, layout: ScoreLayout, run_id: str, interval: I
             end=sql.Literal(interval.end),
         )
     query = sql.SQL("SELECT {columns} FROM {scores} WHERE run_id = {run}{within} ORDER BY {order}").format(
-        columns=layout.select_list(),
+        columns=layout.select_list() if only is None else sql.Identifier(only),
         scores=store_table(connection, layout.scores_table),
         run=sql.Literal(run_id),
         within=within,

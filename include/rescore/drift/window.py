@@ -1,0 +1,28 @@
+"""What a comparison needs of a live window: its columns one by one, so that no table has to be in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Window"]
+
+
+class Window(Protocol):
+    """The part of :class:`pyarrow.Table` that is used of a window; ``source.KeptColumns`` is one, too."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """In order."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows it has."""
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """A column."""
+
+    def take(self, positions: pa.Array) -> pa.Table:
+        """Some rows of it, all columns, by position."""
