@@ -19,8 +19,8 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
 
-.PHONY: help demo test test-slow test-quick coverage up down lint format bench notebook docs release-check
-.PHONY: requirements.txt clean venv
+.PHONY: help demo test test-slow test-quick coverage up down lint format bench bench-quick bench-parts notebook
+.PHONY: docs release-check requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -60,8 +60,17 @@ format: venv ## fix format, and what of style can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: venv ## measure; prints tables
-	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: venv ## measure whole runs beside the least that anybody pays; writes docs/benchmarks.md (an hour)
+	@$(BIN)/python bench/whole_run.py --rounds 3 --rows 500000 1000000 2000000 --write docs/benchmarks.md
+	@$(BIN)/python bench/whole_run.py --rows 4000000 8000000 --write docs/benchmarks.md
+	@$(BIN)/python bench/whole_run.py --rows 500000 --shape narrow4 wide200 texts --write docs/benchmarks.md
+
+bench-quick: venv ## fail if a whole run has lost its ratio to the least that anybody pays (a minute)
+	@$(BIN)/python bench/whole_run.py --quick
+
+bench-parts: venv ## measure parts: extraction, prediction, COPY, drift; prints tables
+	@for file in bench/*.py; do \
+	  [ "$$file" = bench/whole_run.py ] || { echo "== $$file"; $(BIN)/python "$$file" || exit 1; }; done
 
 notebook: venv ## execute docs/notebooks/flight_delay.ipynb again on real flights
 	@$(BIN)/python scripts/run_notebook.py
