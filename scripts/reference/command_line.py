@@ -8,7 +8,8 @@ from typing import Any
 from typer.main import get_command
 
 from rescore.cli import app
-from rescore.cli.help_panels import EXAMPLES
+from rescore.cli.examples import EXAMPLE_OF
+from rescore.cli.help_panels import EXAMPLES, EXIT_CODES
 from scripts.reference.markdown import code, prose, table
 
 __all__ = ["command_line", "commands"]
@@ -23,10 +24,9 @@ def command_line() -> str:
     parts = [
         "# Command line",
         "What `rescore --help` and `rescore COMMAND --help` say. Results go to standard output, progress "
-        "to standard error; `--json` is for scripts. Exit codes: 0 done, 1 an error or something that "
-        "does not hold, 2 wrong usage, 3 `status --check` found something that waits for a person, 130 "
-        "interrupted.",
-        "```\n" + "\n".join(f"rescore {words:<70} # {what}" for words, what in EXAMPLES) + "\n```",
+        "to standard error; `--json` is for scripts.",
+        table(["Exit code", "Means"], [[str(number), meaning] for number, meaning in EXIT_CODES.items()]),
+        "```\n" + "\n".join(f"rescore {words}  # {what}" for words, what in EXAMPLES) + "\n```",
     ]
     panels: dict[str, list[str]] = {}
     for path, command in commands(root):
@@ -59,8 +59,10 @@ def _section(path: tuple[str, ...], command: Any) -> str:
         *path,
         *(one.name.upper() if one.required else f"[{one.name.upper()}]" for one in arguments),
     ]
-    parts = [f"### rescore {' '.join(path)}", prose(command.help), f"```\n{' '.join(usage)}"]
-    parts[-1] += " [OPTIONS]\n```" if options else "\n```"
+    lines = [" ".join([*usage, "[OPTIONS]"] if options else usage)]
+    if (example := EXAMPLE_OF.get(" ".join(path))) and f"rescore {example}" != lines[0]:
+        lines.append(f"rescore {example}")
+    parts = [f"### rescore {' '.join(path)}", prose(command.help), "```\n" + "\n".join(lines) + "\n```"]
     rows = [
         [_written(one), "needed" if one.required else _default(one.default), one.help or ""]
         for one in (*arguments, *options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
@@ -16,18 +17,11 @@ MODEL = "flight_delay"
 def dag_params() -> str:
     """The page."""
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-    from rescore_airflow.dags import (
-        erase_subject_dag,
-        maintain_dag,
-        monitor_dag,
-        publish_dag,
-        reproduce_dag,
-        score_dag,
-        train_dag,
-    )
+    from rescore_airflow import dags as builders
 
-    dags = [build(MODEL) for build in (score_dag, train_dag, monitor_dag, publish_dag)]
-    dags += [reproduce_dag(), maintain_dag(), erase_subject_dag()]
+    builds = [getattr(builders, name) for name in builders.__all__ if name.endswith("_dag")]
+    of_models = [build(MODEL) for build in builds if inspect.signature(build).parameters]
+    dags = [*of_models, *(build() for build in builds if not inspect.signature(build).parameters)]
     parts = [
         "# DAGs and their Params",
         "What a run can be asked for: in the UI's form, or as `conf` through the API. Shown are the DAGs "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,11 @@ import typer
 from rich.console import Console
 
 from rescore.cli import app, main, terminal
+from rescore.cli.examples import EXAMPLE_OF
 from rescore.cli.help_panels import EXAMPLES, PANELS
 from rescore.local import LocalPostgres
 from rescore.store import Store
+from tests.shared.command_line import accepted
 from tests.shared.fleet import Fleet
 
 
@@ -202,11 +205,17 @@ def test_help_groups_every_command_and_says_exit_codes(capsys: pytest.CaptureFix
         assert words in shown
 
 
-@pytest.mark.parametrize("example", [example for example, _ in EXAMPLES])
+@pytest.mark.parametrize("example", [*(example for example, _ in EXAMPLES), *EXAMPLE_OF.values()])
 def test_an_example_of_the_help_is_accepted(example: str) -> None:
-    name, *arguments = example.split()
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    assert command.make_context(name, arguments).params
+    accepted(shlex.split(example))
+
+
+def test_examples_are_of_the_command_that_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [words for words, example in EXAMPLE_OF.items() if not f"{example} ".startswith(f"{words} ")] == []
+    for words in ("pin", "packages sign"):
+        with pytest.raises(SystemExit):
+            main([*words.split(), "--help"])
+        assert EXAMPLE_OF[words].split("--")[0] in capsys.readouterr().out
 
 
 def test_model_names_complete(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,20 +7,15 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from typer.exceptions import TyperException
 
 from rescore.cli import app
 from rescore.errors import ParameterError
+from tests.shared.command_line import PLACEHOLDERS, ROOT, accepted
 
 INCLUDE = Path(__file__).parents[2] / "include"
-ROOT: Any = typer.main.get_command(app)
-
-#: What stands for a value that is known only then.
-PLACEHOLDERS = {"DAY": "2024-01-05", "ID": "1", "RUN": "00000000-0000-0000-0000-000000000000"}
 #: Their texts are not errors: the demo shows a terminal, the templates are files.
 OTHER_TEXTS = ("rescore/demo/", "rescore/authoring/file_templates", "rescore/store/schema/migrations/")
 
@@ -58,16 +53,6 @@ def test_commands_stand_between_backticks() -> None:
     ]
     assert loose == []
     assert len(PRINTED) > 20
-
-
-def accepted(arguments: list[str]) -> None:
-    """Parse arguments as the command line does, without running anything."""
-    command = ROOT
-    while hasattr(command, "commands"):
-        if not arguments:
-            return
-        command, arguments = command.commands[arguments[0]], arguments[1:]
-    command.make_context(command.name, list(arguments))
 
 
 @pytest.mark.parametrize("printed", PRINTED)

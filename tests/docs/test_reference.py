@@ -78,8 +78,8 @@ def test_every_param_of_every_dag_has_its_meaning(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RESCORE_MODELS", str(ROOT / "include" / "models"))
     page = PAGES["dag-params.md"]()
     names = re.findall(r"^## `(.+)`$", page, re.MULTILINE)
-    of_models = ["score_<model>", "train_<model>", "monitor_<model>", "publish_<model>"]
-    assert names == [*of_models, "reproduce", "maintain", "erase_subject"]
+    assert {"score_<model>", "train_<model>", "monitor_<model>", "publish_<model>"} <= set(names)
+    assert {"reproduce", "maintain", "erase_subject"} <= set(names)
     rows = re.findall(r"^\| `(\w+)` \|(?:[^|]*\|){2} (.*) \|$", page, re.MULTILINE)
     assert {"as_of", "retrain", "approve", "run_id", "sample", "subject"} <= {name for name, _ in rows}
     assert all(len(meaning) > 20 for _, meaning in rows)

@@ -60,6 +60,17 @@ def queries() -> list[str]:
     return [block.replace("'UA'", "'b0é'").replace("= 17", "= 2") for block in blocks]
 
 
+def test_the_guides_reader_can_be_made(store: Store) -> None:
+    """Within a transaction that is undone: roles belong to the whole server."""
+    statements = re.findall(r"^    ((?:CREATE ROLE|GRANT) .*);$", GUIDE.read_text(), re.MULTILINE)
+    assert len(statements) == 2
+    with store.database.engine.connect() as connection:
+        known = connection.execute(text("SELECT FROM pg_roles WHERE rolname = 'rescore_consumer'")).fetchall()
+        for statement in [*([] if known else ["CREATE ROLE rescore_consumer"]), *statements]:
+            connection.execute(text(statement))
+        connection.rollback()
+
+
 def declare(store: Store, *due: Interval, within: timedelta = DAY, ends: bool = False) -> None:
     store.timetables.declare("loans", "daily", [DueInterval(one, one.end + within) for one in due], ends=ends)
 

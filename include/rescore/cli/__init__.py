@@ -33,7 +33,7 @@ from rescore.cli import (
     store,
     training,
 )
-from rescore.cli.help_panels import ENDING, panel_of
+from rescore.cli.help_panels import ENDING, arranged
 from rescore.cli.terminal import stderr, stdout
 from rescore.disk import disk_errors
 from rescore.errors import RescoreError
@@ -53,16 +53,18 @@ _UNGROUPED = (
     *(stack, authoring, training, scoring, overview),
     *(drift, performance, publishing, reproduce, erasure),
 )
-for _commands in _UNGROUPED:
-    for _command in _commands.app.registered_commands:
-        _command.rich_help_panel = panel_of(_command)
-    app.add_typer(_commands.app)
-app.add_typer(packages.app, name="packages", rich_help_panel="Keep")
-app.add_typer(environments.app, name="env", rich_help_panel="Keep")
-app.add_typer(store.app, name="store", rich_help_panel="Keep")
-app.add_typer(audit.app, name="audit", rich_help_panel="Keep")
-app.add_typer(erasure.subject, name="subject", rich_help_panel="Keep")
-app.add_typer(retention.app, name="retention", rich_help_panel="Keep")
+app.registered_commands = arranged(one for module in _UNGROUPED for one in module.app.registered_commands)
+_GROUPS = {
+    "packages": packages.app,
+    "env": environments.app,
+    "store": store.app,
+    "audit": audit.app,
+    "subject": erasure.subject,
+    "retention": retention.app,
+}
+for _name, _group in _GROUPS.items():
+    _group.registered_commands = arranged(_group.registered_commands, _name)
+    app.add_typer(_group, name=_name, rich_help_panel="Keep")
 
 
 def _print_version(wanted: bool) -> None:

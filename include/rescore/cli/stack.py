@@ -65,7 +65,7 @@ def _register(ctx: Context) -> None:
 
 @app.command()
 def down() -> None:
-    """Stop what ``up`` started; data stays under var/."""
+    """Stop what `up` started; data stays under var/."""
     from rescore.local import LocalStack
     from rescore.settings import Settings
 

@@ -48,7 +48,7 @@ def _declare_timetable(ctx: Context, name: str) -> None:
 
 @app.command("ddl")
 def store_ddl(source_schema: SourceSchemas = None) -> None:
-    """Print the SQL of ``migrate`` and ``roles`` for a new database, for a database administrator."""
+    """Print the SQL of `migrate` and `roles` for a new database, for a database administrator."""
     with context() as ctx:
         sys.stdout.write(ctx.store.schema.ddl())
         for statement in ctx.store.roles.statements(source_schemas=source_schema or ()):
