@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from rescore.drift import Look, limit_of
-from rescore.drift.evidence import Evidence
+from rescore.evidence import Evidence, Look, limit_of
 
 SEED = 20_130_401
 REFERENCE, DAYS = 60, 365
@@ -66,7 +65,7 @@ def delay(drawn: Floats, limit: float) -> float:
 
 def lines(models: int) -> list[str]:
     """One line for each world and budget."""
-    head = "| windows | budget a model and year | false alarms | ± | delay at 4 sd | 2 sd | 1 sd |"
+    head = "| windows | budget a stream and year | false alarms | ± | delay at 4 sd | 2 sd | 1 sd |"
     found = [head, "|---|--:|--:|--:|--:|--:|--:|"]
     worlds = [("independent", 0.0, 0.0), ("weekends off by 1 sd", 0.0, 1.0), ("memory .5", 0.5, 0.0),
               ("memory .8", 0.8, 0.0)]  # fmt: skip

@@ -24,8 +24,8 @@ from scipy.signal import lfilter
 from rescore.comparison.resampling import MIN_BLOCKS, MIN_EFFECTIVE, Resampled, metric_of
 from rescore.drift import calibration, distances
 from rescore.drift.binning import OrderedCells
-from rescore.drift.memory import effective_windows, without_memory
 from rescore.drift.standardise import shape_standing, shift_standing, unusualness
+from rescore.evidence import effective_windows, without_memory
 
 SEED = 20_130_401
 RATE = 0.05

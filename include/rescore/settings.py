@@ -63,8 +63,8 @@ class Settings:
         ``RESCORE_ANCHORS``: an fsspec URL or a path outside of the store where heads of its history
         are kept.
     false_alarms_per_year : float
-        ``RESCORE_FALSE_ALARMS_PER_YEAR``: alarms about drift that all models together may raise by chance.
-        Default 4.
+        ``RESCORE_FALSE_ALARMS_PER_YEAR``: alarms about drift and performance that all models together may
+        raise by chance. Default 4.
 
     Notes
     -----

@@ -178,11 +178,14 @@ class PerformanceSpec(Declared):
     """When realised performance is an alarm: the model's metric over the last week with labels.
 
     It is ``worse`` when its whole interval lies beyond ``alarm_at``, in the metric's unit. Default: the bound
-    that the package's own hold-out and folds give, 95 % of which lies within.
+    that the package's own hold-out and folds give, 95 % of which lies within. An *alarm* is evidence of many
+    windows, under the installation's budget of false alarms; ``on_alarm: retrain`` asks for a training, too.
     """
 
     alarm_at: float | None = None
     """The value of the metric that is an alarm, in its unit. None: the package's own bound."""
+    on_alarm: Literal["notify", "retrain"] = "notify"
+    """What an alarm about performance does: it tells people, and can ask for a training, too."""
 
 
 class PromotionSpec(Declared):
@@ -343,6 +346,7 @@ class ModelSpec(Declared):
         training = self.training
         return (
             self.drift.on_drift == "retrain"
+            or self.performance.on_alarm == "retrain"
             or training.max_age is not None
             or training.retrain_at is not None
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rescore import cli
+from rescore import cli, pipeline
 from rescore.report import latest_performance_of
 from tests.shared.bank import LAST, Bank, day
 
@@ -24,12 +24,12 @@ def run(bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     monkeypatch.setenv("RESCORE_DATABASE_URL", bank.url)
     monkeypatch.setenv("RESCORE_CONNECTION_BANK", bank.url)
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, code: int = 0) -> str:
         monkeypatch.setattr("rescore.cli.terminal.stdout.file", __import__("sys").stdout, raising=False)
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         captured = capsys.readouterr()
-        assert ended.value.code == 0, captured.err
+        assert ended.value.code == code, captured.err
         return captured.out
 
     return run
@@ -107,3 +107,11 @@ def test_errors_say_what_to_do(run: Run, bank: Bank, capsys: pytest.CaptureFixtu
             cli.main(arguments)
         assert ended.value.code == 1
         assert said in capsys.readouterr().err
+
+
+def test_alarms_that_stand_are_listed_and_make_the_exit_code(run: Run, bank: Bank) -> None:
+    incidents = pipeline.standing_alarms(bank.ctx)
+    found = json.loads(run("alarms", "--json", code=3 if incidents else 0))
+    assert [(row["model"], row["of"]) for row in found] == [
+        (one.model, one.of) for incident in incidents for one in incident.alarms
+    ]

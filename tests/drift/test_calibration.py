@@ -16,9 +16,9 @@ from scipy.signal import lfilter
 
 from rescore.drift import calibration, distances
 from rescore.drift.binning import OrderedCells
-from rescore.drift.memory import effective_windows, without_memory
 from rescore.drift.standardise import shape_standing, shift_standing, unusualness
 from rescore.errors import DriftError
+from rescore.evidence import effective_windows, without_memory
 
 WINDOWS, FEATURES = 60, 20
 DRAWS = 80

@@ -159,7 +159,7 @@ def _check(model: str | None, as_json: bool) -> None:
 
 @app.command()
 def alarms(as_json: Json = False) -> None:
-    """Show the alarms about drift that stand, those of one cause together; exit with 3 if there are any."""
+    """Show the alarms that stand, about drift and performance; exit with 3 if there are any."""
     from rescore import pipeline
 
     with context() as ctx:
@@ -168,9 +168,10 @@ def alarms(as_json: Json = False) -> None:
         {
             "incident": number,
             "model": one.model,
+            "of": one.of,
             "since": one.alarm.since,
             "evidence": f"{one.alarm.evidence or 0:.3g} of {one.alarm.limit:.3g}",
-            "features": ", ".join(one.alarm.features),
+            "unusual": ", ".join(one.alarm.features),
             "shared": ", ".join(incident.shared),
         }
         for number, incident in enumerate(incidents, 1)

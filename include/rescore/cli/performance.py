@@ -66,7 +66,7 @@ def _print_performance(model: str, by: str, metric: str, points: Sequence[Perfor
             by: point.week or f"{point.interval_start:%Y-%m-%d %H:%M}",
             "labelled": _coverage(point.rows, point.coverage),
             metric: with_interval(point.value, point.low, point.high),
-            "estimated": with_interval(point.estimated, point.estimated_low, point.estimated_high),
+            "estimated": _estimated(point),
             f"{short(least)} to {short(most)}": strip(*row, between=(least, most), width=WIDTH),
             "came true": {True: "yes", False: "no", None: None}[point.within],
             "unknown labels": f"{point.unknown_labels:,} rows" if point.unknown_labels else None,
@@ -82,6 +82,13 @@ def _print_performance(model: str, by: str, metric: str, points: Sequence[Perfor
             f"The estimate came true within its band in {agreed['within']} of {agreed['measured']} {by}s; "
             f"the median difference was {agreed['typical']:.3g}."
         )
+
+
+def _estimated(point: PerformancePoint) -> str | None:
+    from rescore.report import with_interval
+
+    said = with_interval(point.estimated, point.estimated_low, point.estimated_high)
+    return f"{said}, outside what training saw" if said and point.outside else said
 
 
 def _segment_row(segment: Segment, metric: str) -> dict[str, Any]:

@@ -12,25 +12,21 @@ from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from rescore.drift.compare_window import compare
-    from rescore.drift.evidence import Alarm, Look, accumulate, limit_of
     from rescore.drift.joint_classifier import TrainingRows, sample_rows
-    from rescore.drift.reference import build_reference, resolution_of
+    from rescore.drift.reference import build_reference, came_true_of, resolution_of
     from rescore.drift.report import DriftReport, FeatureDrift, Histogram, alarm_of
     from rescore.drift.resolution import Resolution
 
 __all__ = [
-    "Alarm",
     "DriftReport",
     "FeatureDrift",
     "Histogram",
-    "Look",
     "Resolution",
     "TrainingRows",
-    "accumulate",
     "alarm_of",
     "build_reference",
+    "came_true_of",
     "compare",
-    "limit_of",
     "resolution_of",
     "sample_rows",
 ]
@@ -39,9 +35,8 @@ __getattr__ = lazy_names(
     __name__,
     {
         "compare_window": ["compare"],
-        "evidence": ["Alarm", "Look", "accumulate", "limit_of"],
         "joint_classifier": ["TrainingRows", "sample_rows"],
-        "reference": ["build_reference", "resolution_of"],
+        "reference": ["build_reference", "came_true_of", "resolution_of"],
         "report": ["DriftReport", "FeatureDrift", "Histogram", "alarm_of"],
         "resolution": ["Resolution"],
     },

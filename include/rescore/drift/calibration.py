@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc, chndtr
 
-from rescore.drift.memory import effective_windows
 from rescore.errors import DriftError
+from rescore.evidence import effective_windows
 from rescore.spec import DriftSpec
 
 __all__ = [
@@ -132,7 +132,7 @@ def extrapolated_p(statistics: Floats, live: Floats) -> Floats:
     off exponentially, with a place and a scale that are not known. Its distance from the others'
     mean in their standard deviations is then a pivot: its distribution for n windows is drawn. What
     windows do to each other is in it, for it is in the others' spread; windows with memory count for
-    fewer (:func:`~rescore.drift.memory.effective_windows`).
+    fewer (:func:`~rescore.evidence.effective_windows`).
 
     Parameters
     ----------

@@ -15,18 +15,25 @@ import numpy.typing as npt
 from rescore.document import Number
 from rescore.drift import calibration
 from rescore.drift.binning import OrderedCells, moments
-from rescore.drift.feature_distances import Measured, measure, measure_score
+from rescore.drift.feature_distances import Measured, measure, measure_score, reach_of
 from rescore.drift.histograms import histograms_of, score_quantiles
 from rescore.drift.joint_classifier import Joint, TrainingRows, compare_jointly
-from rescore.drift.memory import without_memory
 from rescore.drift.outage import broken_windows, join_names, missing_rates
 from rescore.drift.reference import Reference
-from rescore.drift.report import SHARE_OF_ROWS, DriftReport, FeatureDrift, JointDrift, Method
+from rescore.drift.report import (
+    LEAST_REACH,
+    SHARE_OF_ROWS,
+    DriftReport,
+    FeatureDrift,
+    JointDrift,
+    Method,
+)
 from rescore.drift.standardise import unusualness
-from rescore.drift.verdict import judge, say_limits, say_missing, say_note, say_too_few
+from rescore.drift.verdict import judge, say_limits, say_missing, say_note, say_outside, say_too_few
 from rescore.drift.window import Window
 from rescore.drift.window_values import one_score, stratum_of
 from rescore.errors import DriftError
+from rescore.evidence import without_memory
 from rescore.performance import Measure, estimated_performance
 from rescore.spec import DriftSpec
 
@@ -99,6 +106,9 @@ def compare(
     features = _features(measured, p, chosen.places, drift)
     estimated, auc_reference = _estimated(profile, values, chosen.places)
     auc = estimated.get("auc", Measure()).value, auc_reference[0]
+    reach = reach_of(measured)
+    if reach < LEAST_REACH and values is not None and profile.calibration is not None:
+        notes += (say_outside(reach),)
     outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
     verdict, sentence = judge(features, outages, p.window, drift, auc, together, nothing=nothing)
     if verdict != "outage":
@@ -124,6 +134,7 @@ def compare(
         scores=None if values is None else score_quantiles(values),
         histograms=histograms_of(measured, features, chosen.places),
         joint=together,
+        reach=float(f"{reach:.4g}"),
         statistic=p.statistic,
         reference_statistics=p.reference,
     )

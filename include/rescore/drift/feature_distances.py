@@ -7,6 +7,7 @@ be ranked among them (``calibration``).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,12 +17,12 @@ import pyarrow as pa
 from rescore.drift import distances
 from rescore.drift.binning import LevelCells, OrderedCells, Tally, ordered_values
 from rescore.drift.calibration import others_of, same_size
+from rescore.drift.feature_reference import SCORE, FeatureReference
 from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
-from rescore.drift.reference import SCORE, FeatureReference
 from rescore.drift.standardise import shape_standing, shift_standing
 from rescore.drift.window_values import spread
 
-__all__ = ["Measured", "measure", "measure_score"]
+__all__ = ["Measured", "measure", "measure_score", "reach_of"]
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -91,6 +92,18 @@ def measure_score(
     assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are numbers)
     one = _measure(reference, reference.cells.tally(values), None, chosen)
     return one if one.outage else replace(one, outage=find_collapse(spread(values), spreads[chosen]))
+
+
+def reach_of(measured: Sequence[Measured]) -> float:
+    """What a row of training is worth in the window's population, 0 to 1.
+
+    The effective share of importance weights (Kong, *A note on importance sampling*, 1992). Of a normal
+    feature that moved by d standard deviations it is ``exp(-d ** 2)``, and ``d ** 2`` is the feature's
+    effect; of several features it is the product. Those that the model does not use don't count.
+    """
+    features = [one for one in measured if one.reference.kind != SCORE]
+    used = [one for one in features if one.reference.importance > 0] or features
+    return math.exp(-sum(one.effect for one in used))
 
 
 def _measure(

@@ -19,8 +19,9 @@ import pyarrow as pa
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
+from rescore.drift.feature_reference import FeatureReference
 from rescore.drift.joint_columns import Column, columns_of, normal_scores
-from rescore.drift.reference import FeatureReference, Reference
+from rescore.drift.reference import Reference
 from rescore.drift.report import JointDrift, PairDrift
 from rescore.drift.standardise import between_windows, classifier_standing, neighbours_apart
 from rescore.drift.window import Window

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from scipy.special import ndtri
 
 from rescore.drift.binning import LevelCells, moments, ordered_values
-from rescore.drift.reference import FeatureReference, Reference
+from rescore.drift.feature_reference import FeatureReference
+from rescore.drift.reference import Reference
 
 __all__ = ["MAX_COLUMNS", "Column", "columns_of", "normal_scores"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.drift.binning import LevelCells, Tally
-from rescore.drift.reference import FeatureReference
+from rescore.drift.feature_reference import FeatureReference
 
 __all__ = [
     "Outage",

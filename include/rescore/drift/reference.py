@@ -9,97 +9,40 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rescore.drift.binning import LevelCells, OrderedCells, moments, ordered_values
+from rescore.drift.binning import moments
 from rescore.drift.calibration import per_window, refuse_unresolvable
+from rescore.drift.feature_reference import (
+    MIN_ROWS,
+    SCORE,
+    FeatureReference,
+    feature_reference,
+    ordered_reference,
+)
 from rescore.drift.resolution import Resolution, resolve
 from rescore.drift.stored_numbers import floats, iso, rounded
+from rescore.drift.training_outcomes import TrainingOutcomes, outcomes_of_training
 from rescore.drift.window_values import one_score, spread, stratum_of
 from rescore.errors import DriftError
-from rescore.performance import ScoreCalibration, estimated_performance, positives
-from rescore.spec import Feature, ModelSpec
+from rescore.performance import CameTrue, ScoreCalibration
+from rescore.spec import ModelSpec
 
 __all__ = [
     "FORMAT",
-    "MIN_ROWS",
-    "FeatureReference",
     "Reference",
     "build_reference",
+    "came_true_of",
     "resolution_of",
-    "stratum_of",
 ]
 
 #: Bumped when a reader of the old form would misread the new one. Another format is refused.
 FORMAT = 2
 
-#: Fewer rows than this never get a level name, an edge or a mean of their own.
-MIN_ROWS = 10
-
-#: The unit of a kind that has the same one whatever the feature.
-UNITS = {"datetime": "days", "text": "characters"}
-
-#: The name and kind of the row for the model's own scores.
-SCORE = "score"
-
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FeatureReference:
-    """One feature's reference.
-
-    Attributes
-    ----------
-    counts : ndarray of int, shape (n_windows, n_cells + 1)
-        Rows per cell of each window; the last cell is missing.
-    moved : ndarray of int, shape (n_windows,)
-        Rows among the known levels that are unseen if the window itself is left out of training.
-    top_share : ndarray of float, shape (n_windows,)
-        Share of the most frequent single value or level among those there (an upper bound where it
-        is far from all), 0 if none.
-    """
-
-    name: str
-    kind: str
-    unit: str
-    importance: float
-    cells: OrderedCells | LevelCells
-    counts: npt.NDArray[np.int64]
-    moved: npt.NDArray[np.int64]
-    top_share: Floats
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable form."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "unit": self.unit,
-            "importance": self.importance,
-            "cells": self.cells.to_dict(),
-            "counts": self.counts.tolist(),
-            "moved": self.moved.tolist(),
-            "top_share": [float(f"{share:.3g}") for share in self.top_share],
-        }
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> FeatureReference:
-        """Inverse of :meth:`to_dict`."""
-        of_levels = "levels" in stored["cells"]
-        return cls(
-            name=stored["name"],
-            kind=stored["kind"],
-            unit=stored["unit"],
-            importance=stored["importance"],
-            cells=(LevelCells if of_levels else OrderedCells).from_dict(stored["cells"]),
-            counts=np.asarray(stored["counts"], dtype=np.int64),
-            moved=np.asarray(stored["moved"], dtype=np.int64),
-            top_share=np.asarray(stored["top_share"], dtype=np.float64),
-        )
 
 
 @dataclass(frozen=True)
@@ -124,6 +67,8 @@ class Reference:
         What scores meant, where the snapshot had labels; of several classes, whether the named one came true.
     resolution : tuple of Resolution
         What the windows can tell, by stratum; none in older profiles.
+    came_true : CameTrue or None
+        How they came true, where scores are out of fold and labels are known; none in older profiles.
     """
 
     model: str
@@ -138,6 +83,7 @@ class Reference:
     estimated_auc: Floats | None
     calibration: ScoreCalibration | None = None
     resolution: tuple[Resolution, ...] = ()
+    came_true: CameTrue | None = None
 
     def to_bytes(self) -> bytes:
         """Deterministic JSON: sorted keys, floats by repr, no NaN."""
@@ -157,6 +103,7 @@ class Reference:
             "estimated_auc": rounded(self.estimated_auc),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             **({"resolution": [one.to_dict() for one in self.resolution]} if self.resolution else {}),
+            **({} if self.came_true is None else {"came_true": self.came_true.to_dict()}),
         }
         text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         return text.encode("utf-8")
@@ -186,7 +133,7 @@ class Reference:
                 fix="update rescore, or train the package again",
             )
         # Not in the first profiles of this format, as the resolution: who does not know them loses nothing.
-        calibration = stored.get("calibration")
+        calibration, came_true = stored.get("calibration"), stored.get("came_true")
         try:
             return cls(
                 model=stored["model"],
@@ -201,6 +148,7 @@ class Reference:
                 estimated_auc=floats(stored["estimated_auc"]),
                 calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
                 resolution=tuple(Resolution.from_dict(one) for one in stored.get("resolution", ())),
+                came_true=None if came_true is None else CameTrue.from_dict(came_true),
             )
         except (KeyError, TypeError) as error:
             raise DriftError(
@@ -218,6 +166,7 @@ def build_reference(
     importance: dict[str, float],
     *,
     named_right: npt.NDArray[np.float64] | None = None,
+    out_of_fold: bool = True,
 ) -> bytes:
     """Make the reference profile of a package.
 
@@ -236,6 +185,8 @@ def build_reference(
         Per feature, what it is worth to the model (any unit; negative counts as nothing).
     named_right : ndarray of float, shape (n_rows,), optional
         Of several classes: 1 where the one named by the scores came true, 0 where not, NaN if unknown.
+    out_of_fold : bool
+        Whether no model has scored rows that it has seen. Else they say nothing of how well it does.
 
     Returns
     -------
@@ -288,44 +239,35 @@ def build_reference(
     )
     rate = _refuse(spec, tuple(iso(int(micros)) for micros in start_micros[begins]), strata)
     features = tuple(
-        _feature(
+        feature_reference(
             feature, float(importance.get(feature.name, 0.0)), snapshot[feature.name], event_time, bounds
         )
         for feature in spec.features
     )
-    score = score_spread = estimated_auc = calibration = None
+    starts = tuple(iso(int(micros)) for micros in start_micros[begins])
+    score = score_spread = None
+    outcomes = TrainingOutcomes()
     if scores is not None:
         values = one_score(scores)
-        score = _ordered(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
+        score = ordered_reference(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
         score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
-        if named_right is not None:
-            known = np.isfinite(named_right)
-            calibration = ScoreCalibration.fit(
-                np.where(known, values, np.nan), named_right == 1, bounds.tolist()
-            )
-        if spec.target.kind == "binary":
-            if spec.target.name in held:
-                labels = snapshot[spec.target.name]
-                known = np.asarray(labels.is_valid().to_numpy(), dtype=np.bool_)
-                truth = positives(labels, spec)
-                calibration = ScoreCalibration.fit(np.where(known, values, np.nan), truth, bounds.tolist())
-            estimated = [
-                estimated_performance(values[a:b], calibration)["auc"].value for a, b in pairwise(bounds)
-            ]
-            estimated_auc = floats(estimated)
+        outcomes = outcomes_of_training(
+            snapshot, spec, values, named_right, bounds, starts, out_of_fold=out_of_fold
+        )
     return Reference(
         model=spec.name,
         timezone=spec.schedule.timezone,
         event_time=spec.source.event_time,
-        starts=tuple(iso(int(micros)) for micros in start_micros[begins]),
+        starts=starts,
         rows=np.diff(bounds).astype(np.int64),
         strata=strata,
         features=features,
         score=score,
         score_spread=score_spread,
-        estimated_auc=estimated_auc,
-        calibration=calibration,
+        estimated_auc=outcomes.estimated_auc,
+        calibration=outcomes.calibration,
         resolution=resolve(features, strata, rate, by_stratum=spec.drift.strata == "weekday"),
+        came_true=outcomes.came_true,
     ).to_bytes()
 
 
@@ -339,50 +281,11 @@ def _refuse(spec: ModelSpec, starts: tuple[str, ...], strata: tuple[str, ...]) -
     return rate
 
 
+def came_true_of(reference: bytes) -> CameTrue | None:
+    """How the windows of a package's training came true; None where that is not known."""
+    return Reference.from_bytes(reference).came_true
+
+
 def resolution_of(reference: bytes) -> tuple[Resolution, ...]:
     """What a package's reference windows can tell, by stratum."""
     return Reference.from_bytes(reference).resolution
-
-
-def _feature(
-    feature: Feature,
-    importance: float,
-    column: pa.ChunkedArray,
-    event_time: Floats | None,
-    bounds: npt.NDArray[np.intp],
-) -> FeatureReference:
-    if feature.kind not in ("categorical", "boolean"):
-        values = ordered_values(column, feature.kind, event_time)
-        return _ordered(feature.name, feature.kind, feature.unit, importance, values, bounds)
-    cells, tallies = LevelCells.fit_windows(column, bounds, min_rows=MIN_ROWS)
-    counts = np.stack([tally.counts for tally in tallies])
-    there = np.maximum(counts[:, :-1].sum(axis=1), 1)
-    # The cells "rare" and "unseen" are of many levels, unless the window holds only one.
-    top = np.where([tally.constant for tally in tallies], 1.0, counts[:, :-3].max(axis=1, initial=0) / there)
-    return FeatureReference(
-        name=feature.name,
-        kind=feature.kind,
-        unit="",
-        importance=importance,
-        cells=cells,
-        counts=counts,
-        moved=np.asarray([tally.moved for tally in tallies], dtype=np.int64),
-        top_share=top,
-    )
-
-
-def _ordered(
-    name: str, kind: str, unit: str, importance: float, values: Floats, bounds: npt.NDArray[np.intp]
-) -> FeatureReference:
-    cells = OrderedCells.fit(values, min_rows=MIN_ROWS)
-    counts, top_share = cells.count_windows(values, bounds)
-    return FeatureReference(
-        name=name,
-        kind=kind,
-        unit=UNITS.get(kind, unit),
-        importance=importance,
-        cells=cells,
-        counts=counts,
-        moved=np.zeros(counts.shape[0], dtype=np.int64),
-        top_share=top_share,
-    )

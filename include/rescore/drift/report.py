@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from rescore.document import Document, Number, Part
-from rescore.drift.evidence import Alarm
+from rescore.evidence import Alarm
 from rescore.performance import Measure, ScoreCalibration, measures_of
 
 __all__ = [
@@ -32,6 +32,9 @@ __all__ = [
 Verdict = Literal["ok", "drifted", "consequential", "outage"]
 #: ``chi2_bh`` is that of reports before there was ``extrapolated``.
 Method = Literal["conformal", "extrapolated", "chi2_bh", "none"]
+
+#: Below this reach an estimate is outside of what training saw; chosen by simulation (decision 0012).
+LEAST_REACH = 0.3
 
 #: The unit of a distance between levels.
 SHARE_OF_ROWS = "share of rows"
@@ -272,6 +275,8 @@ class DriftReport(Document):
         For pictures: the features most worth a look.
     joint : JointDrift or None
         Where features were compared jointly.
+    reach : float or None
+        What a row of training is worth in this window's population, 0 to 1; None in older reports.
     statistic : float or None
         The window's: the largest ``-ln`` of a tail probability; None in reports made before it was kept.
     reference_statistics : tuple of float
@@ -302,6 +307,7 @@ class DriftReport(Document):
     scores: ScoreQuantiles | None = None
     histograms: dict[str, Histogram] = Field(default_factory=dict)
     joint: JointDrift | None = None
+    reach: Number = None
     statistic: Number = None
     reference_statistics: tuple[float, ...] = ()
     alarm: Alarm | None = None
@@ -314,6 +320,11 @@ class DriftReport(Document):
         ends = [estimated.pop(f"auc_reference{end}", None) for end in ("_low", "_high")]
         kept |= {"estimated": measures_of(estimated), "estimated_auc_reference": ends}
         return {**kept, "histograms": kept.pop("bars", {})}
+
+    @property
+    def outside(self) -> bool:
+        """Whether training hardly saw such a population, so that bands of estimates promise nothing."""
+        return self.reach is not None and self.reach < LEAST_REACH
 
     @property
     def outages(self) -> tuple[str, ...]:

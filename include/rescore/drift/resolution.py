@@ -17,7 +17,7 @@ from scipy.stats import beta
 from rescore.document import Number, Part
 from rescore.drift.binning import OrderedCells
 from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS, extrapolated_rates
-from rescore.drift.memory import effective_windows
+from rescore.evidence import effective_windows
 
 __all__ = ["Resolution", "resolve"]
 

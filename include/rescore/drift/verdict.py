@@ -21,6 +21,7 @@ __all__ = [
     "say_limits",
     "say_missing",
     "say_note",
+    "say_outside",
     "say_share_missing",
     "say_too_few",
 ]
@@ -186,6 +187,14 @@ def say_missing(features: tuple[FeatureDrift, ...]) -> str:
     much.sort(key=lambda pair: (-pair[0], pair[1].name))
     said = [f". {one.name} is {one.note}" for _, one in much[:3]]
     return "".join(said) + (f". And {len(much) - 3} more have much missing" if len(much) > 3 else "")
+
+
+def say_outside(reach: float) -> str:
+    """Why the band of an estimate promises nothing."""
+    return (
+        "the estimate is outside of what training saw, and its band may miss: for rows like these, training "
+        f"is worth {percent(reach)} of its rows"
+    )
 
 
 def say_too_few(windows: int, stratum: str) -> str:

@@ -6,7 +6,15 @@ Pure functions of tables and arrays: no database, no files, no clock.
 from rescore.performance.estimate import ScoreCalibration, estimated_performance
 from rescore.performance.labels import label_texts, positive_text
 from rescore.performance.metrics import METRICS, auc_interval, main_metric, point_metrics, row_losses
-from rescore.performance.realised import Outcomes, measure, outcomes, pool, positives, realised
+from rescore.performance.realised import (
+    Outcomes,
+    measure,
+    outcomes,
+    pool,
+    positives,
+    realised,
+    segment_texts,
+)
 from rescore.performance.report import (
     Calibration,
     LatestPerformance,
@@ -17,10 +25,12 @@ from rescore.performance.report import (
     measures_of,
 )
 from rescore.performance.verdict import judged
+from rescore.performance.watched_measures import CameTrue, Unusual, unusual, watched
 
 __all__ = [
     "METRICS",
     "Calibration",
+    "CameTrue",
     "LatestPerformance",
     "Measure",
     "Outcomes",
@@ -28,6 +38,7 @@ __all__ = [
     "PerformanceWeek",
     "ScoreCalibration",
     "Segment",
+    "Unusual",
     "auc_interval",
     "estimated_performance",
     "judged",
@@ -42,4 +53,7 @@ __all__ = [
     "positives",
     "realised",
     "row_losses",
+    "segment_texts",
+    "unusual",
+    "watched",
 ]

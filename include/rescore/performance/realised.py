@@ -22,7 +22,7 @@ from rescore.performance.metrics import realised_metrics
 from rescore.performance.report import Agreement, Coverage, Measure, PerformanceReport, Segment
 from rescore.spec import ModelSpec
 
-__all__ = ["Outcomes", "measure", "outcomes", "pool", "positives", "realised"]
+__all__ = ["Outcomes", "measure", "outcomes", "pool", "positives", "realised", "segment_texts"]
 
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.object_]
@@ -124,7 +124,7 @@ def outcomes(
         score=np.asarray(scores["score"].to_numpy(), dtype=np.float64),
         truth=truth,
         segments={
-            name: _texts(segments[name])
+            name: segment_texts(segments[name])
             for name in spec.segments
             if segments is not None and name in segments.column_names
         },
@@ -200,7 +200,7 @@ def positives(labels: pa.ChunkedArray, spec: ModelSpec) -> npt.NDArray[np.bool_]
     return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def _texts(column: pa.ChunkedArray) -> Texts:
+def segment_texts(column: pa.ChunkedArray) -> Texts:
     """Values as text; whole numbers without a point, nothing as ``missing``."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)

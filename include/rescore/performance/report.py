@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from rescore.document import Document, Number, Part
+from rescore.evidence import Alarm
 
 __all__ = [
     "Agreement",
@@ -119,6 +120,8 @@ class PerformanceReport(Coverage, Document):
         Per segment column, the most frequent value first.
     unknown_labels : dict of str to int
         Labels that training never saw, and how many rows have each. Such rows are in no metric.
+    outside : bool
+        Whether the run's rows are outside of what training saw: the estimate's band promises nothing there.
     week : PerformanceWeek or None
         The last run measured with its week keeps the week's metrics too.
     latest : LatestPerformance or None
@@ -132,6 +135,7 @@ class PerformanceReport(Coverage, Document):
     agreement: dict[str, Agreement] = Field(default_factory=dict)
     segments: dict[str, tuple[Segment, ...]] = Field(default_factory=dict)
     unknown_labels: dict[str, int] = Field(default_factory=dict)
+    outside: bool = False
     week: PerformanceWeek | None = None
     latest: LatestPerformance | None = None
 
@@ -210,6 +214,10 @@ class LatestPerformance(Measure):
         Why, for people.
     bound : float or None
         What is declared (``performance.alarm_at``), else what the package's hold-out and folds give.
+    declared : bool
+        Whether ``bound`` is declared.
+    alarm : Alarm or None
+        The evidence of all measured windows that the package does worse than in training.
     """
 
     metric: str
@@ -219,6 +227,21 @@ class LatestPerformance(Measure):
     verdict: Literal["ok", "worse", "unknown_labels"] = "ok"
     sentence: str = ""
     bound: Number = None
+    declared: bool = False
+    alarm: Alarm | None = None
+
+    @property
+    def to_be_told(self) -> bool:
+        """Whether people should hear of it: a new alarm, a declared bound that is broken, strange labels.
+
+        The package's own bound is looked at again and again, so that it is broken by chance sooner or later:
+        it counts only where there is no evidence to accumulate.
+        """
+        if self.verdict == "unknown_labels":
+            return True
+        if self.alarm is not None and self.alarm.new:
+            return True
+        return self.verdict == "worse" and (self.declared or self.alarm is None)
 
 
 def measures_of(flat: Mapping[str, float | None]) -> dict[str, dict[str, float | None]]:

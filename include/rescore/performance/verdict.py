@@ -52,6 +52,7 @@ def judged(latest: LatestPerformance, declared: float | None, trained: Sequence[
         "verdict": "worse" if worse else "ok",
         "sentence": f"{said}, {beyond} {whose}, {bound:.4g}",
         "bound": bound,
+        "declared": declared is not None,
     }
     return latest.model_copy(update=update)
 

@@ -47,10 +47,6 @@ if TYPE_CHECKING:
         Alarm,
         alarms,
     )
-    from rescore.pipeline.monitoring.drift_alarms import (
-        Incident,
-        standing_alarms,
-    )
     from rescore.pipeline.monitoring.monitor import (
         MonitorReport,
         monitor_model,
@@ -62,6 +58,10 @@ if TYPE_CHECKING:
         measure_run,
         performance_by_run,
         performance_by_week,
+    )
+    from rescore.pipeline.monitoring.standing_alarms import (
+        Incident,
+        standing_alarms,
     )
     from rescore.pipeline.monitoring.status import (
         status_rows,
@@ -247,7 +247,7 @@ __getattr__ = lazy_names(
         "erasure.erase": ["ErasureReport", "erase_subject", "show_subject"],
         "monitoring.alarms": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
-        "monitoring.drift_alarms": ["Incident", "standing_alarms"],
+        "monitoring.standing_alarms": ["Incident", "standing_alarms"],
         "monitoring.monitor": ["MonitorReport", "monitor_model"],
         "monitoring.performance": [
             "MeasuredRun",

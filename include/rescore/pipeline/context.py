@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from rescore import source
+from rescore import evidence, source
 from rescore.disk import private_folder, process_folder
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Context", "utc_now"]
+
+#: Of the Gregorian calendar on average.
+YEAR = timedelta(days=365.2425)
+
+#: Each model's features and its outcomes are looked at, and either may raise a false alarm.
+LOOKED_AT = 2
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,12 @@ class Context:
         url = self.connection(name)
         PostgresUrl.parse(url, where=f"the source connection {name!r} of model {folder.name}")
         return url
+
+    def evidence_limit(self, length: timedelta) -> float:
+        """The evidence of windows of this length that raises an alarm, in the installation's budget."""
+        return evidence.limit_of(
+            YEAR / length, LOOKED_AT * len(self.store.models.names()), self.settings.false_alarms_per_year
+        )
 
     def frozen_rows(self, run: ExtractedRun) -> pa.Table:
         """The frozen input of a run, all its rows, verified by its digest.

@@ -177,7 +177,9 @@ def performance_rows(
             bounds = (window.interval_start, window.interval_end)
             if window.published and bounds not in points:
                 expected = window.report.estimated.get(metric, Measure())
-                points[bounds] = PerformancePoint(*bounds, run_id=window.run_id, **_expected(expected))
+                points[bounds] = PerformancePoint(
+                    *bounds, run_id=window.run_id, outside=window.report.outside, **_expected(expected)
+                )
     return metric, [points[key] for key in sorted(points)][-last if last else 0 :]
 
 
@@ -233,6 +235,7 @@ def _point(measured: _Measured, metric: str) -> PerformancePoint:
         high=realised.high,
         **_expected(found.estimated.get(metric, Measure())),
         within=None if came_true is None else came_true.within,
+        outside=found.outside,
         unknown_labels=sum(found.unknown_labels.values()),
     )
 

@@ -51,6 +51,8 @@ class PerformancePoint:
         As the scores of all rows let expect it.
     within : bool or None
         Whether the realised value is where the labelled rows' scores let it be expected.
+    outside : bool
+        Whether the rows are outside of what training saw: the estimate promises nothing.
     unknown_labels : int
         Rows with a label that training never saw; they are in no metric.
     """
@@ -71,6 +73,7 @@ class PerformancePoint:
     estimated_low: float | None = None
     estimated_high: float | None = None
     within: bool | None = None
+    outside: bool = False
     unknown_labels: int = 0
 
 
@@ -110,11 +113,17 @@ def agreement(points: Sequence[PerformancePoint]) -> dict[str, Any] | None:
     -------
     dict or None
         ``measured`` runs (or weeks) that have both, ``within`` of them where the realised value is in the
-        estimate's 95 % band, and ``typical``, the median absolute difference. None if there is none.
+        estimate's 95 % band, and ``typical``, the median absolute difference. None if there is none. Those
+        outside of what training saw are not counted.
     """
     gaps, within = [], 0
     for point in points:
-        if point.within is not None and point.value is not None and point.estimated is not None:
+        if (
+            point.within is not None
+            and not point.outside
+            and point.value is not None
+            and point.estimated is not None
+        ):
             gaps.append(abs(point.value - point.estimated))
             within += point.within
     return {"measured": len(gaps), "within": within, "typical": median(gaps)} if gaps else None

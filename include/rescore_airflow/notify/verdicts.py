@@ -39,14 +39,15 @@ def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
 
 
 def tell_of_performance(state: Mapping[str, Any], context: Any) -> int:
-    """Tell people that realised performance is worse than its bound, or that labels have codes of their own.
+    """Tell people that the model does worse than its training promised, or that labels have strange codes.
 
-    Once per measurement: a look that measured nothing repeats nothing. Gives how many notifiers were told.
-    Takes what :func:`tell_of_verdicts` takes.
+    An alarm is told once, when it is raised; a declared bound at each measurement that breaks it. A look that
+    measured nothing repeats nothing. Gives how many notifiers were told. Takes what :func:`tell_of_verdicts`
+    takes.
     """
     performance = state["performance"]
-    if not state["measured"] or performance is None or performance["verdict"] == "ok":
+    if not state["tells"]:
         return 0
-    what = "is worse than it may be" if performance["verdict"] == "worse" else "can't be judged"
+    what = "can't be judged" if performance["verdict"] == "unknown_labels" else "is worse than it may be"
     subject = f"{state['model']}: realised {performance['metric']} {what}"
     return tell(Message("performance", state["model"], subject, performance["sentence"], state), context)

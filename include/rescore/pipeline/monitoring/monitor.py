@@ -10,6 +10,7 @@ from rescore.drift import DriftReport
 from rescore.performance import LatestPerformance
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance, measure_due
+from rescore.pipeline.monitoring.performance_alarm import kept_performance
 from rescore.store import ScoredRun
 
 __all__ = ["MonitorReport", "MonitoredFeature", "MonitoredRun", "monitor_model"]
@@ -65,6 +66,8 @@ class MonitorReport(Document):
         Runs that were measured now.
     performance : LatestPerformance or None
         None without labels.
+    tells : bool
+        Whether people should hear of it: what was measured now says so for the first time, or again.
     runs : tuple of MonitoredRun
         By interval.
     """
@@ -72,6 +75,7 @@ class MonitorReport(Document):
     model: str
     measured: int
     performance: LatestPerformance | None
+    tells: bool = False
     runs: tuple[MonitoredRun, ...]
 
 
@@ -92,12 +96,16 @@ def monitor_model(
         Published runs to sum up, such as those published since the last time. Default: the last one.
     """
     measured = measure_due(ctx, model_name, now)
+    latest = latest_performance(ctx, model_name, now)
+    if measured and latest is not None:
+        latest = kept_performance(ctx, model_name) or latest  # the same, with its alarm
     last = 1 if run_ids is None else None
     chosen = ctx.store.runs.published(model_name, last=last, run_ids=run_ids)
     return MonitorReport(
         model=model_name,
         measured=len(measured),
-        performance=latest_performance(ctx, model_name, now),
+        performance=latest,
+        tells=bool(measured) and latest is not None and latest.to_be_told,
         runs=tuple(_monitored(ctx, run) for run in chosen),
     )
 

@@ -17,6 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
+from rescore.pipeline.monitoring.performance_alarm import alarm_after, kept_performance, with_alarm
 from rescore.store import ScoredRun
 
 __all__ = [
@@ -68,7 +69,7 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> Per
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
-    measured = performance.measure(rows, folder.spec, _calibration(ctx, run))
+    measured = _measure(ctx, folder, run, rows)
     _record(ctx, run_id, as_of, measured)
     return measured
 
@@ -103,6 +104,7 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
     """
     folder = ctx.model(model_name)
     ripe_by = now - folder.spec.target.delay
+    before = kept_performance(ctx, model_name)
     due = ctx.store.history.due_for_measuring(
         model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE
     )
@@ -112,16 +114,18 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
         runs = ctx.store.runs.published(model_name, ended_by=ripe_by, started_in=_week_from(folder, monday))
         measured += _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now)
     if measured:
-        _keep_verdict(ctx, folder, now)
+        _keep_verdict(ctx, folder, now, before)
     return measured
 
 
-def _keep_verdict(ctx: Context, folder: ModelFolder, now: datetime) -> None:
+def _keep_verdict(ctx: Context, folder: ModelFolder, now: datetime, before: LatestPerformance | None) -> None:
     """Keep the verdict on the last days with the latest measurement, where ``rescore status`` finds it."""
     try:
         latest = latest_performance(ctx, folder.name, now)
     except SpecError:  # of a metric that scores can't give; whoever asks for the metric itself is told
         return
+    if latest is not None:
+        latest = with_alarm(latest, alarm_after(ctx, folder.name, now - folder.spec.target.delay), before)
     [row] = ctx.store.history.performance_by_run(folder.name, 1)
     found = PerformanceReport.from_dict(row.report)
     _record(ctx, row.run_id, row.as_of, found.model_copy(update={"latest": latest}))
@@ -139,12 +143,12 @@ def _measure_week(
         runs=len(runs),
         interval_start=runs[0].interval.start,
         interval_end=runs[-1].interval.end,
-        metrics=performance.measure(performance.pool(rows), folder.spec, _calibration(ctx, runs[-1])),
+        metrics=_measure(ctx, folder, runs[-1], performance.pool(rows)),
     )
     measured = []
     for run, of_run in zip(runs, rows, strict=True):
         if run.run_id in due:
-            found = performance.measure(of_run, folder.spec, _calibration(ctx, run))
+            found = _measure(ctx, folder, run, of_run)
             kept = found.model_copy(update={"week": whole}) if run is wanted[-1] else found
             _record(ctx, run.run_id, now, kept)
             measured.append(MeasuredRun(run.run_id, run.interval, found))
@@ -227,10 +231,16 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPe
     return performance.judged(latest, folder.spec.performance.alarm_at, _in_training(ctx, recent[-1], metric))
 
 
-def _calibration(ctx: Context, run: ScoredRun) -> performance.ScoreCalibration | None:
-    """What scores of the run's package meant in training; its drift report keeps it."""
+def _measure(
+    ctx: Context, folder: ModelFolder, run: ScoredRun, rows: performance.Outcomes
+) -> PerformanceReport:
+    """Measure a run's outcomes, or a week's by its last run: its drift report keeps what scores meant."""
     stored = ctx.store.reports.drift_of(run)
-    return None if stored is None else drift.DriftReport.from_dict(stored).score_calibration
+    report = None if stored is None else drift.DriftReport.from_dict(stored)
+    calibration = None if report is None else report.score_calibration
+    found = performance.measure(rows, folder.spec, calibration)
+    outside = report is not None and report.outside and bool(found.estimated)
+    return found.model_copy(update={"outside": True}) if outside else found
 
 
 def _monday(folder: ModelFolder, interval: Interval) -> date:

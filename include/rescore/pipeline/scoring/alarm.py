@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from rescore import drift
+from rescore import drift, evidence
 from rescore.pipeline.context import Context
 from rescore.store import ScoredRun
 
@@ -12,8 +10,6 @@ __all__ = ["with_alarm"]
 
 #: Windows that count, the latest of the package: reports of more would be read for each run.
 LAST_WINDOWS = 400
-
-YEAR = timedelta(days=365.2425)
 
 
 def with_alarm(ctx: Context, run: ScoredRun, report: drift.DriftReport) -> drift.DriftReport:
@@ -32,15 +28,12 @@ def with_alarm(ctx: Context, run: ScoredRun, report: drift.DriftReport) -> drift
         if before.statistic is not None and before.verdict != "outage":
             looks.append(_look(past.interval.start.isoformat(), before))
     looks.append(_look(run.interval.start.isoformat(), report))
-    limit = drift.limit_of(
-        YEAR / run.interval.duration, len(ctx.store.models.names()), ctx.settings.false_alarms_per_year
-    )
-    alarm = drift.accumulate(looks, limit)
+    alarm = evidence.accumulate(looks, ctx.evidence_limit(run.interval.duration))
     sentence = f"{report.sentence}. {alarm}" if alarm.raised else report.sentence
     return report.model_copy(update={"alarm": alarm, "sentence": sentence})
 
 
-def _look(start: str, report: drift.DriftReport) -> drift.Look:
+def _look(start: str, report: drift.DriftReport) -> evidence.Look:
     named = tuple(one.name for one in report.worst_first if one.flagged)
     statistic = 0.0 if report.statistic is None else report.statistic
-    return drift.Look(start, statistic, report.reference_statistics, named)
+    return evidence.Look(start, statistic, report.reference_statistics, named)

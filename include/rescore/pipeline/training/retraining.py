@@ -9,6 +9,7 @@ from rescore.drift import alarm_of
 from rescore.performance import METRICS
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance
+from rescore.pipeline.monitoring.performance_alarm import alarm_after
 from rescore.spec import ModelSpec
 from rescore.store import Pin
 
@@ -31,6 +32,8 @@ def when_due(ctx: Context, model_name: str, now: datetime) -> Retraining:
     - nothing is pinned;
     - the pinned package knows labels up to longer ago than ``training.max_age``;
     - the last published run is at a verdict that ``drift.acts_on``, with ``drift.on_drift: retrain``;
+    - an alarm stands that the pinned package does worse than in training, with ``performance.on_alarm:
+      retrain``;
     - performance of the last week with labels is worse than ``training.retrain_at``: its whole
       95 % interval is (of a metric without one, its value),
 
@@ -97,6 +100,12 @@ def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
             if spec.drift.acts_at(last.verdict, alarm=stands) and last.package_sha256 == pinned.sha256:
                 verdict = f"the run of {last.interval} is {last.verdict}: {last.sentence}"
                 return Retraining(due=True, reason=verdict)
+    if spec.performance.on_alarm == "retrain":
+        alarm = alarm_after(ctx, spec.name, now - spec.target.delay, of=pinned.sha256)
+        if alarm is not None and alarm.raised:
+            return Retraining(
+                due=True, reason=f"package {pinned.version} does worse than in training: {alarm}"
+            )
     worse = _performance(ctx, spec, pinned, known_by, now)
     if worse is not None:
         return Retraining(due=True, reason=worse)

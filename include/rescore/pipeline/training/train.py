@@ -211,7 +211,12 @@ def make_candidate(
     """Join a fitted model with drift's reference, made from all rows of the snapshot's intervals."""
     rows = reference_rows(ctx, lineage)
     profile = drift.build_reference(
-        rows, folder.spec, fitted.reference_scores, fitted.importance, named_right=fitted.named_right
+        rows,
+        folder.spec,
+        fitted.reference_scores,
+        fitted.importance,
+        named_right=fitted.named_right,
+        out_of_fold="adopted" not in fitted.final,
     )
     for resolution in drift.resolution_of(profile):
         ctx.progress(f"drift: {resolution}")

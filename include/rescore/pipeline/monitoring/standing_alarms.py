@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from rescore.drift import Alarm, alarm_of
+from rescore.drift import alarm_of
 from rescore.errors import RescoreError
+from rescore.evidence import Alarm
+from rescore.performance import PerformanceReport
 from rescore.pipeline.context import Context
 
 __all__ = ["Incident", "StandingAlarm", "incidents_of", "standing_alarms"]
@@ -25,6 +28,8 @@ class StandingAlarm:
     window : str
         The interval of that window, as people write it.
     alarm : Alarm
+    of : str
+        What is unusual: the model's features (``drift``), or how well it does (``performance``).
     tables : frozenset of str
         What its extract reads, with the connection: ``shop.public.orders``.
     """
@@ -33,11 +38,13 @@ class StandingAlarm:
     window: str
     alarm: Alarm
     tables: frozenset[str] = frozenset()
+    of: Literal["drift", "performance"] = "drift"
 
     @property
     def touches(self) -> frozenset[str]:
         """Tables, and the columns that are unusual."""
-        return self.tables | frozenset(f"column {name}" for name in self.alarm.features)
+        columns = self.alarm.features if self.of == "drift" else ()
+        return self.tables | frozenset(f"column {name}" for name in columns)
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ def standing_alarms(ctx: Context) -> list[Incident]:
             alarm = alarm_of(last.report)
             if alarm is not None and alarm.raised:
                 found.append(StandingAlarm(name, str(last.interval), alarm, _tables(ctx, name)))
+        for measured in ctx.store.history.performance_by_run(name, 1):
+            latest = PerformanceReport.from_dict(measured.report).latest
+            if latest is not None and latest.alarm is not None and latest.alarm.raised:
+                window, tables = str(measured.interval), _tables(ctx, name)
+                found.append(StandingAlarm(name, window, latest.alarm, tables, "performance"))
     return incidents_of(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rescore.drift import Alarm, Look, accumulate, limit_of
+from rescore.evidence import Alarm, Look, accumulate, limit_of
 
 WINDOWS = 60
 

@@ -92,12 +92,12 @@ class Alarm(Part):
         return f"Alarm since {self.since} (evidence {self.evidence or 0:.3g} of {self.limit:.3g}){named}"
 
 
-def limit_of(windows_per_year: float, models: int, false_per_year: float) -> float:
+def limit_of(windows_per_year: float, streams: int, false_per_year: float) -> float:
     """The evidence that raises an alarm, for an installation's false alarms to be ``false_per_year`` at most.
 
-    Each model gets as large a part of the budget as any other.
+    Each stream of windows gets as large a part of the budget as any other.
     """
-    return max(windows_per_year * max(models, 1) / false_per_year, 2.0)
+    return max(windows_per_year * max(streams, 1) / false_per_year, 2.0)
 
 
 def accumulate(looks: Sequence[Look], limit: float) -> Alarm:

@@ -1,0 +1,103 @@
+"""How training's scores came true: what they meant, and how well each of its windows did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rescore.drift.stored_numbers import floats
+from rescore.performance import (
+    CameTrue,
+    Outcomes,
+    ScoreCalibration,
+    estimated_performance,
+    measure,
+    positives,
+    segment_texts,
+)
+from rescore.spec import ModelSpec
+
+__all__ = ["TrainingOutcomes", "outcomes_of_training"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrainingOutcomes:
+    """What ``Reference`` keeps under the same names; None where it is not known."""
+
+    calibration: ScoreCalibration | None = None
+    estimated_auc: Floats | None = None
+    came_true: CameTrue | None = None
+
+
+def outcomes_of_training(
+    snapshot: pa.Table,
+    spec: ModelSpec,
+    scores: Floats,
+    named_right: Floats | None,
+    bounds: npt.NDArray[np.intp],
+    starts: Sequence[str],
+    *,
+    out_of_fold: bool,
+) -> TrainingOutcomes:
+    """Calibrate scores by what came true, and measure each of training's windows.
+
+    Parameters
+    ----------
+    snapshot : pyarrow.Table
+        In order of its windows; the target, NULL where no label is known, and the segment columns.
+    spec : ModelSpec
+        The model.
+    scores : ndarray of float, shape (n_rows,)
+        NaN where there is none.
+    named_right : ndarray of float, shape (n_rows,), or None
+        Of several classes: 1 where the one named came true, 0 where not, NaN if unknown.
+    bounds : ndarray of int, shape (n_windows + 1,)
+        First row of each window, and the one after the last.
+    starts : sequence of str, length n_windows
+        When each begins.
+    out_of_fold : bool
+        Else windows are not measured: a model does too well on rows that it has seen.
+    """
+    truth = _truth(snapshot, spec, named_right)
+    calibration = came_true = estimated = None
+    if truth is not None and spec.target.kind != "regression":
+        known = np.where(np.isfinite(truth), scores, np.nan)
+        calibration = ScoreCalibration.fit(known, truth == 1, bounds.tolist())
+    if spec.target.kind == "binary":
+        aucs = [estimated_performance(scores[a:b], calibration)["auc"].value for a, b in pairwise(bounds)]
+        estimated = floats(aucs)
+    if truth is not None and out_of_fold:
+        segments = {
+            name: segment_texts(snapshot[name]) for name in spec.segments if name in snapshot.column_names
+        }
+        windows = [slice(a, b) for a, b in pairwise(bounds.tolist())]
+        reports = [
+            measure(
+                Outcomes(scores[one], truth[one], {name: texts[one] for name, texts in segments.items()}),
+                spec,
+                calibration,
+            )
+            for one in windows
+        ]
+        came_true = CameTrue.of(starts, reports)
+    return TrainingOutcomes(calibration, estimated, came_true)
+
+
+def _truth(snapshot: pa.Table, spec: ModelSpec, named_right: Floats | None) -> Floats | None:
+    """As ``performance.Outcomes.truth``."""
+    if spec.target.kind == "multiclass":
+        return named_right
+    if spec.target.name not in snapshot.column_names:
+        return None
+    labels = snapshot[spec.target.name]
+    if spec.target.kind == "binary":
+        known = np.asarray(labels.is_valid().to_numpy(), dtype=np.bool_)
+        return np.where(known, positives(labels, spec).astype(np.float64), np.nan)
+    return np.asarray(labels.cast(pa.float64()).to_numpy(), dtype=np.float64)

@@ -1,0 +1,22 @@
+"""Evidence over windows: what they are worth where they resemble each other, and when they raise an alarm.
+
+Numbers in, values out. What a window's statistic is of, features or outcomes, is not known here.
+"""
+
+from typing import TYPE_CHECKING
+
+from rescore.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from rescore.evidence.detector import Alarm, Evidence, Look, accumulate, limit_of
+    from rescore.evidence.memory import effective_windows, without_memory
+
+__all__ = ["Alarm", "Evidence", "Look", "accumulate", "effective_windows", "limit_of", "without_memory"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "detector": ["Alarm", "Evidence", "Look", "accumulate", "limit_of"],
+        "memory": ["effective_windows", "without_memory"],
+    },
+)

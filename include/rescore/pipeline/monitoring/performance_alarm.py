@@ -1,0 +1,95 @@
+"""The evidence that a model's outcomes give: whether it does worse than its training promised."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rescore import drift, evidence, performance
+from rescore.errors import RescoreError
+from rescore.evidence import Alarm
+from rescore.performance import LatestPerformance, PerformanceReport
+from rescore.pipeline.context import Context
+from rescore.pipeline.packages.opening import open_package
+from rescore.store import ScoredRun
+
+__all__ = ["alarm_after", "kept_performance", "with_alarm"]
+
+#: Windows that count, the latest of the package: reports of more would be read for each measurement.
+LAST_WINDOWS = 400
+
+
+def kept_performance(ctx: Context, model_name: str) -> LatestPerformance | None:
+    """What the last measurement said of the model's last days, from the store alone."""
+    for row in ctx.store.history.performance_by_run(model_name, 1):
+        return PerformanceReport.from_dict(row.report).latest
+    return None
+
+
+def alarm_after(ctx: Context, model_name: str, ended_by: datetime, *, of: str | None = None) -> Alarm | None:
+    """The evidence of all measured windows of a package, in order of time.
+
+    A window counts once, by its latest measurement; one whose labels are too few or of unknown codes says
+    nothing.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    model_name : str
+        The model.
+    ended_by : datetime
+        Aware; windows that ended later do not count.
+    of : str, optional
+        The package's sha256; by default of the one that scored the last measured window.
+
+    Returns
+    -------
+    Alarm or None
+        None if nothing was measured, or the package does not know how its training's windows came true: it
+        was trained before that was kept, or adopted, or too few of them have labels.
+    """
+    runs = {
+        run.run_id: run for run in ctx.store.runs.published(model_name, ended_by=ended_by, last=LAST_WINDOWS)
+    }
+    measured = [
+        (runs[row.run_id], performance.watched(PerformanceReport.from_dict(row.report)))
+        for row in ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
+        if row.run_id in runs
+    ]
+    measured = [one for one in measured if one[0].package_sha256 == (of or measured[-1][0].package_sha256)]
+    if not measured:
+        return None
+    last = measured[-1][0]
+    trained = _trained(ctx, last)
+    if trained is None:
+        return None
+    looks = []
+    for run, live in measured:
+        found = performance.unusual(trained, live)
+        if found is not None:
+            start = run.interval.start.isoformat()
+            looks.append(evidence.Look(start, found.statistic, found.reference, found.measures))
+    if not looks:
+        return None
+    return evidence.accumulate(looks, ctx.evidence_limit(last.interval.duration))
+
+
+def with_alarm(
+    latest: LatestPerformance, alarm: Alarm | None, before: LatestPerformance | None
+) -> LatestPerformance:
+    """The same performance with its alarm, which is new unless it stood already when last measured."""
+    if alarm is None:
+        return latest
+    stood = before is not None and before.alarm is not None and before.alarm.raised
+    alarm = alarm.model_copy(update={"new": alarm.raised and not stood})
+    sentence = f"{latest.sentence}. {alarm}" if alarm.raised else latest.sentence
+    return latest.model_copy(update={"alarm": alarm, "sentence": sentence})
+
+
+def _trained(ctx: Context, run: ScoredRun) -> performance.CameTrue | None:
+    try:
+        package = open_package(ctx, run.model, run.package_sha256)
+    except RescoreError as error:  # what is measured is worth keeping without it
+        ctx.progress(f"{run.model}: no evidence about performance: {error.what}")
+        return None
+    return drift.came_true_of(package.reference_profile())
