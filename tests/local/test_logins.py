@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg2
 import pytest
 
+from rescore.cli import main
 from rescore.errors import StoreError
 from rescore.local import LocalPostgres, Logins
 from rescore.local.logins import airflow_login
@@ -86,3 +88,43 @@ def test_airflow_and_the_store_do_not_reach_each_others_database(
                 ask(refused, "SELECT 1")
     finally:
         postgres_server.drop_database(metadata)
+
+
+def test_an_upgrade_renews_the_rights_that_were_given_and_gives_none_anew(
+    postgres_server: LocalPostgres, database: str
+) -> None:
+    logins = Logins.prepare(postgres_server, database)
+    with Store(logins.run, release_url=logins.release, owner_url=logins.owner) as store:
+        store.schema.migrate()
+        assert store.roles.renew() is False
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            ask(logins.run, "SELECT count(*) FROM rescore.run")
+        store.roles.create()
+        # A later release brings a function that the roles of this store do not know yet.
+        ask(logins.owner, "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA rescore FROM rescore_run")
+        assert store.roles.renew() is True
+        run = Walk(store).checked(day())
+        assert store.publications.publish(run).run_id == run.run_id
+
+
+def test_the_first_set_up_with_separate_logins_says_what_comes_next(
+    postgres_server: LocalPostgres,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logins = Logins.prepare(postgres_server, database)
+    (tmp_path / "models").mkdir()
+    for name, value in {
+        "HOME": tmp_path,
+        "MODELS": tmp_path / "models",
+        "DATABASE_URL": logins.run,
+        "OWNER_URL": logins.owner,
+    }.items():
+        monkeypatch.setenv(f"RESCORE_{name}", str(value))
+    for command, said in (("migrate", True), ("roles", False), ("migrate", False)):
+        with pytest.raises(SystemExit) as ended:
+            main(["store", command])
+        assert ended.value.code == 0
+        assert ("`rescore store roles`" in capsys.readouterr().err) is said

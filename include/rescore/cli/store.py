@@ -24,15 +24,18 @@ SourceSchemas = Annotated[
 
 @app.command("migrate")
 def store_migrate() -> None:
-    """Create or upgrade Rescore's tables and views."""
+    """Create or upgrade Rescore's tables and views, and renew the rights of roles that had them."""
     from rescore.settings import Settings
 
     with context() as ctx:
         version = ctx.store.schema.migrate()
         if Settings.from_environment().database_url is None:  # the local server's roles are ours to make
             ctx.store.roles.create()
-        for name in ctx.models():
-            _declare_timetable(ctx, name)
+        if ctx.store.roles.renew() or ctx.settings.owner_url is None:
+            for name in ctx.models():
+                _declare_timetable(ctx, name)
+        else:
+            say("no role has rights here yet: `rescore store roles` gives them")
     stdout.print(f"store: schema {ctx.settings.store_schema} is at version {version}")
 
 

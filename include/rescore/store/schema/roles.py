@@ -63,8 +63,9 @@ _GRANTS = (
     "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} REVOKE ALL ON TABLES FROM {run}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA {store} TO {run}",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA {store} GRANT SELECT ON TABLES TO {run}",
-    "GRANT {run} TO {release}",
 )
+_MEMBERSHIP = "GRANT {run} TO {release}"
+_ROLES = ("extract", "run", "consumer", "release")
 _SOURCE_GRANTS = (
     "GRANT USAGE ON SCHEMA %s TO %s",
     "GRANT SELECT ON ALL TABLES IN SCHEMA %s TO %s",
@@ -142,6 +143,28 @@ class Roles:
             ):
                 connection.exec_driver_sql(statement)
 
+    def renew(self) -> bool:
+        """Give the roles their rights as this release has them, where an earlier one gave them.
+
+        Returns
+        -------
+        bool
+            Whether the roles of :meth:`create` exist and have rights here.
+        """
+        names = self._names()
+        has_rights = sql.SQL(
+            "SELECT count(*) = 4"
+            " AND coalesce(bool_or(rolname = %s AND has_schema_privilege(oid, %s, 'USAGE')), false)"
+            " FROM pg_roles WHERE rolname = ANY(%s)"
+        )
+        roles = [names[role] for role in _ROLES]
+        with self._database.transaction() as connection:
+            [(given,)] = run_sql(connection, has_rights, (names["run"], names["store"], roles))
+            if given:
+                for statement in self._rights():
+                    connection.exec_driver_sql(sql_template(statement, **names))
+        return bool(given)
+
     def login(self) -> Login:
         """Who the store is used as, and what that user may do."""
         statement = sql.SQL(
@@ -165,22 +188,21 @@ class Roles:
         source_schemas: Sequence[str] = (),
     ) -> list[str]:
         """The SQL of :meth:`create`, which an administrator may run as the owner instead."""
-        names = {
-            "store": self._database.store_schema,
-            "scores": self._database.consumer_schema,
-            "extract": extract,
-            "run": run,
-            "consumer": consumer,
-            "release": release,
-        }
-        statements = [
-            _CREATE.replace("{role}", f"{{{role}}}") for role in ("extract", "run", "consumer", "release")
-        ]
-        statements += _GRANTS
-        for role, functions in (("{run}", RUN_FUNCTIONS), ("{release}", RELEASE_FUNCTIONS)):
-            listed = ", ".join(f"{{store}}.{name}" for name in functions)
-            statements.append(f"GRANT EXECUTE ON FUNCTION {listed} TO {role}")
+        names = self._names(extract=extract, run=run, consumer=consumer, release=release)
+        statements = [_CREATE.replace("{role}", f"{{{role}}}") for role in _ROLES]
+        statements += [*self._rights(), _MEMBERSHIP]
         reader = sql_template("{extract}", extract=extract)
         return [sql_template(statement, **names) for statement in statements] + [
             grant % (quoted_name(schema), reader) for schema in source_schemas for grant in _SOURCE_GRANTS
         ]
+
+    def _names(self, **roles: str) -> dict[str, str]:
+        schemas = {"store": self._database.store_schema, "scores": self._database.consumer_schema}
+        return {**{role: f"rescore_{role}" for role in _ROLES}, **schemas, **roles}
+
+    @staticmethod
+    def _rights() -> list[str]:
+        """What each role may do with what the owner has, as templates."""
+        functions = (("{run}", RUN_FUNCTIONS), ("{release}", RELEASE_FUNCTIONS))
+        listed = [(role, ", ".join(f"{{store}}.{name}" for name in names)) for role, names in functions]
+        return [*_GRANTS, *(f"GRANT EXECUTE ON FUNCTION {names} TO {role}" for role, names in listed)]
