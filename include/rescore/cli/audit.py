@@ -62,6 +62,8 @@ def audit_export(
     """Write what proves a run, or one score, into a file that verifies offline."""
     from rescore import pipeline
 
+    if run is not None and (model is not None or key):
+        raise typer.BadParameter("give --run, or --model with --key")
     with context() as ctx:
         wanted = None
         if key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from rescore import model
 from rescore.digest import LEAF_ROWS, canonical_leaf, table_digest
-from rescore.disk import partial_name
+from rescore.disk import disk_errors, partial_name
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.pipeline.audit import bundle_verifier
@@ -30,7 +31,8 @@ _README = """\
 What proves the scores of one run, for somebody who has neither Rescore nor its database.
 
     python3 verify.py FILE.zip                       the standard library is enough
-    python3 verify.py FILE.zip --head N:sha256:...   also: the chain holds this head, which somebody kept
+    python3 verify.py FILE.zip --head N:sha256:...   also: the chain holds this head, which somebody
+                                                     kept after the run; the last line says what that proves
 
 verify.py says at its top what it compares. Run a copy of it that you trust: a release has one.
 
@@ -90,11 +92,15 @@ def export_bundle(
     NotFoundError
         No such run or score, or its frozen rows or its package are gone.
     ParameterError
-        The key has several current scores, or neither a run nor a key is given.
+        The key has several current scores; or neither a run nor a key is given, or both.
+    DiskFullError
+        No room for the file.
     DigestMismatchError
         Something is not what was recorded: nothing is exported.
     """
     one = None
+    if run_id is not None and (model_name is not None or key):
+        raise ParameterError("both a run and a key are given", expected="--run ID, or MODEL and --key")
     if run_id is None:
         if model_name is None or not key:
             raise ParameterError("neither a run nor a key is given", expected="--run ID, or MODEL and --key")
@@ -133,10 +139,21 @@ def export_bundle(
     members["bundle.sha256"] = f"{bytes_sha256(members['bundle.json'])}\n".encode()
     content = bundle_verifier.written(members)
     _verified(content, f"run {run.run_id}", None)
-    partial = out.with_name(partial_name(out.name))
-    partial.write_bytes(content)
-    partial.replace(out)
+    _write(out, content)
     return Exported(str(out), bytes_sha256(content), run.run_id, head, len(members), len(content))
+
+
+def _write(out: Path, content: bytes) -> None:
+    """Write the file whole or not at all, for its owner alone from its first byte on."""
+    partial = out.with_name(partial_name(out.name))
+    try:
+        with disk_errors([out.parent]):
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check_bundle(path: Path, *, head: str | None = None, public_key: Path | None = None) -> list[str]:
@@ -145,20 +162,36 @@ def check_bundle(path: Path, *, head: str | None = None, public_key: Path | None
     Raises
     ------
     DigestMismatchError
-        Something in it is not what was exported.
+        Something in it is not what was exported, or the kept head is older than what it has to prove.
     SignatureError
         No signature in it is by the owner of the key.
+    ParameterError
+        The file can't be read.
     """
-    said = _verified(path.read_bytes(), str(path), head)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ParameterError(
+            f"the bundle {str(path)!r} can't be read: {error.strerror or error}",
+            expected="a file that `rescore audit export --out FILE` wrote",
+        ) from error
+    said = _verified(content, str(path), head)
     if public_key is not None:
-        said.append(_signed(path, public_key))
+        said.insert(-1, _signed(path, public_key))
     return said
 
 
 def _verified(content: bytes, where: str, head: str | None) -> list[str]:
     try:
         return bundle_verifier.verify(content, head)
-    except (bundle_verifier.Broken, LookupError, ValueError, TypeError) as error:
+    except bundle_verifier.Uncovered as error:
+        raise DigestMismatchError(
+            f"the kept head does not cover the bundle: {error}",
+            where=where,
+            expected="a head that was kept after the run, its publication and a pin of its package",
+            fix="keep heads more often (`rescore audit anchor`), or trust the file as far as its sender",
+        ) from error
+    except bundle_verifier.Broken as error:
         raise DigestMismatchError(
             f"the bundle does not verify: {error}",
             where=where,

@@ -6,17 +6,22 @@ This file is copied into every bundle as ``verify.py``; it imports nothing of Re
     the file      byte for byte, with the file that its members make (stored, in order, no dates)
     members       with their sha256 in bundle.json, and that with bundle.sha256
     chain         each entry's digest: sha256("rescore chain 1" \n number \n digest before \n sha256 of entry)
-    rows          with the last entry about each; objects and arrays by the sha256 of their text
-    leaves        of frozen rows and scores, with the roots that the run's row names
+    kept head     with the chain, and with the last entry about each row: a later one is not covered
+    rows          with the last entry about each; objects and arrays by the sha256 of their text; all with
+                  the one run, its model, interval and package
+    leaves        of frozen rows and scores, none missing, with the roots that the run's row names
     binding       sha256("rescore binding 1" \n input \n package \n score root \n rows), with the run's
-    package       the wheel's sha256, with run, pin and package; its manifest, with the package's row
+    package       the wheel's sha256, with run, pin and package; its manifest, with the package's row; its
+                  lock and signatures, with the wheel's and with the rows
     accounting    extracted = scored + quarantined + rejected; each score's key, with its frozen row's
 
-Only a head that was kept outside proves that the chain itself was not made anew: give it with --head.
+Only a head that was kept outside, after the run, proves that all this was not made anew: give it with
+--head. It exits with 0 if all holds, 1 if something does not, or the head covers too little.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import io
 import json
@@ -30,8 +35,23 @@ _LEAF_ROWS = 65_536
 _WIDTHS = {"int16": "h", "int32": "i", "int64": "q", "float64": "d", "date32": "i", "timestamp[us, UTC]": "q"}
 
 
+#: Every row in a bundle is about its run, or about the package that scored it.
+_OF_RUN = ("run", "validation", "drift", "publication", "performance", "reproduction")
+_OF_PACKAGE = ("package", "build", "signature", "pin")
+_UNPROVED = (
+    "not verified here: signatures (they need a library); that the package gives these scores (install it);"
+    " that no later entry, here by digest only, is about these rows, or supersedes the publication; which row"
+    " without a score has which kind and reason; model-card.md, package/sbom.cdx.json, README.txt and"
+    " verify.py, which the export adds"
+)
+
+
 class Broken(Exception):
     """The bundle is not what was exported."""
+
+
+class Uncovered(Broken):
+    """The kept head is older than what it has to prove."""
 
 
 def verify(content: bytes, head: str | None = None) -> list[str]:
@@ -47,24 +67,44 @@ def verify(content: bytes, head: str | None = None) -> list[str]:
     Returns
     -------
     list of str
-        What was verified, in words.
+        What was verified, in words; the last line is the verdict, and says what it stands on.
 
     Raises
     ------
     Broken
         What is not as it was exported.
+    Uncovered
+        The run, its package or publication, or every pin entered the chain after the kept head.
     """
+    try:
+        return _verified(content, head)
+    except Broken:
+        raise
+    except Exception as error:  # a forged member may break any reader
+        raise Broken(f"a member can't be read: {type(error).__name__}: {error}") from error
+
+
+def _verified(content: bytes, head: str | None) -> list[str]:
     members = _members(content)
-    about = json.loads(members["bundle.json"])
-    entries = _chain(members["chain.jsonl"], about["head"], head)
-    rows = _rows(members, entries)
-    [run] = rows["run"]
-    said = [f"{len(members)} members, {len(entries)} entries of the chain up to {about['head']}"]
+    described = json.loads(members["bundle.json"])
+    _same("the format of bundle.json", 1, described["format"])
+    about = described["about"]
+    entries = _chain(members["chain.jsonl"], described["head"], head)
+    rows, unnamed = _rows(members, entries)
+    run = _one(rows, "run")
+    said = [f"{len(members)} members, {len(entries)} entries of the chain up to {described['head']}"]
+    verdict = "VERIFIED in itself: without --head, nothing shows that it was not made anew as a whole"
     if head is not None:
         said.append(f"the chain holds the kept head {head}")
+        later = _later(entries, int(head.partition(":")[0]))
+        verdict = (
+            f"VERIFIED but for what the kept head does not cover: {', '.join(later)}" if later else "VERIFIED"
+        )
     said.append(f"{sum(map(len, rows.values()))} rows are those that entered the chain")
-    frozen = _leaves(members, "input", run["input_digest"])
-    scores = _leaves(members, "scores", json.loads(run["score_digest"]["json"])["root"])
+    said += [f"no entry names {where}: it is not verified" for where in unnamed]
+    said.append(_about(about, run, rows))
+    frozen = _leaves(members, "input", run["input_digest"], about.get("one"))
+    scores = _leaves(members, "scores", json.loads(run["score_digest"]["json"])["root"], about.get("one"))
     said.append(
         f"{frozen['rows']} frozen rows and {scores['rows']} scores have the digests of run {run['run_id']}"
         + (
@@ -73,21 +113,18 @@ def verify(content: bytes, head: str | None = None) -> list[str]:
             else "; the leaves of one row are here, the others by digest"
         )
     )
-    _bound(run, rows)
-    _account(members, run, frozen, scores)
+    _bound(run)
+    _account(members, run, frozen, scores, about.get("one"))
     said.append("input, package and scores are bound to each other; all rows are accounted for")
-    _package(members, run, rows)
-    said.append(f"package {run['package_version']} is the file that was pinned and scored")
-    said.append(
-        "not verified here: signatures (they need a library), and that the package gives these scores"
-    )
-    return said
+    said.append(_package(members, run, rows))
+    return [*said, _UNPROVED, verdict]
 
 
 def _members(content: bytes) -> dict[str, bytes]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {info.filename: archive.read(info) for info in archive.infolist()}
+        members = _unpacked(content, "the file")
+    except Broken:
+        raise
     except Exception as error:  # a changed byte may mean anything to the reader of zips
         raise Broken(f"the file is no whole zip: {error}") from error
     if written(members) != content:
@@ -100,12 +137,25 @@ def _members(content: bytes) -> dict[str, bytes]:
         _sha(members["bundle.json"]) + "\n",
     )
     listed = json.loads(members["bundle.json"])["members"]
-    present = {name: _sha(member) for name, member in members.items() if not name.startswith("bundle.")}
+    ours = ("bundle.json", "bundle.sha256")
+    present = {name: _sha(member) for name, member in members.items() if name not in ours}
     if listed.keys() != present.keys():
         raise Broken(f"other members than are listed: {sorted(listed.keys() ^ present.keys())}")
     for name, digest in present.items():
         _same(name, listed[name], digest)
     return members
+
+
+def _unpacked(content: bytes, what: str) -> dict[str, bytes]:
+    """The members of a zip; refused before any is read if it says that it grows."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise Broken(f"{what} holds {info.filename} compressed; what we write is stored as it is")
+        told = sum(info.file_size for info in archive.infolist())
+        if told > len(content):
+            raise Broken(f"{what} has {len(content)} bytes, and says that its members have {told}")
+        return {info.filename: archive.read(info) for info in archive.infolist()}
 
 
 def written(members: dict[str, bytes]) -> bytes:
@@ -144,43 +194,129 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, A
         at, _, digest = kept.partition(":")
         if int(at) not in digests:
             raise Broken(
-                f"the bundle's chain, {min(digests)} to {number}, has no entry {at}: keep a head in between"
+                f"the bundle's chain, {min(digests)} to {number}, has no entry {at}, the kept head's:"
+                " give a head that was kept after the run and before the export"
             )
         _same("the kept head", digest, digests[int(at)])
     return last
 
 
-def _rows(members: dict[str, bytes], entries: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _later(entries: dict[str, dict[str, Any]], kept: int) -> list[str]:
+    """The rows that entered after a kept head; refused if the head proves nothing of what matters."""
+    later = {where: entry for where, entry in entries.items() if entry["number"] > kept}
+    told = [f"{where} (entry {entry['number']})" for where, entry in later.items()]
+    pins = [where for where, entry in entries.items() if entry["table"] == "pin"]
+    # A package may be pinned again after its run: one pin that is covered is enough.
+    without = [
+        f"{where} (entry {entry['number']})"
+        for where, entry in later.items()
+        if entry["table"] in ("run", "package", "publication")
+        or (entry["table"] == "pin" and later.keys() >= set(pins))
+    ]
+    if without:
+        raise Uncovered(
+            f"the kept head is that of entry {kept}, and says nothing of what entered after it:"
+            f" {', '.join(without)}. Give a head that was kept after the run"
+        )
+    return told
+
+
+def _rows(
+    members: dict[str, bytes], entries: dict[str, dict[str, Any]]
+) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """The rows by table, with the columns that their entries name; and the columns that none names."""
     found: dict[str, list[dict[str, Any]]] = {}
     seen: set[str] = set()
-    for name, member in members.items():
+    unnamed: list[str] = []
+    for name in members:
         if not name.startswith("rows/"):
             continue
         table = name.removeprefix("rows/").removesuffix(".json")
-        for row in json.loads(member):
+        for row in _listed(members, name):
             where = _name(table, row["key"])
             if where not in entries or entries[where]["action"] == "delete":
                 raise Broken(f"{where} did not enter the chain")
-            for column, value in entries[where]["row"].items():
+            if where in seen:
+                raise Broken(f"{where} is given twice")
+            named = entries[where]["row"]
+            for column, value in named.items():
                 present = row["row"].get(column)
                 if isinstance(present, dict):
                     present = {"sha256": _sha(present["json"].encode()).removeprefix("sha256:")}
                 _same(f"{where}, column {column}", value, present)
-            found.setdefault(table, []).append(row["row"])
+            unnamed += [f"{where}, column {column}" for column in sorted(row["row"].keys() - named.keys())]
+            found.setdefault(table, []).append({column: row["row"][column] for column in named})
             seen.add(where)
     missing = sorted(entries.keys() - seen)
     if missing:
         raise Broken(f"{missing[0]} is in the chain, and its row is missing")
-    return found
+    return found, unnamed
 
 
-def _leaves(members: dict[str, bytes], folder: str, root: str) -> dict[str, Any]:
+def _one(rows: dict[str, list[dict[str, Any]]], table: str) -> dict[str, Any]:
+    if len(rows.get(table, [])) != 1:
+        raise Broken(f"rows/{table}.json: expected one row, got {len(rows.get(table, []))}")
+    return rows[table][0]
+
+
+def _about(about: dict[str, Any], run: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> str:
+    """Every row is about the one run or its package; say whose scores they are, and whether published."""
+    _same("the run that bundle.json is about", about["run_id"], run["run_id"])
+    _same("the model that bundle.json is about", about["model"], run["model"])
+    interval = [_moment(moment) for moment in about["interval"].split("/")]
+    _same("the interval that bundle.json is about", interval, _interval(run))
+    manifest = json.loads(_one(rows, "package")["manifest"]["json"])
+    frozen = (run["input_digest"], (manifest.get("lineage") or {}).get("snapshot_digest"))
+    for table, found in rows.items():
+        for row in found:
+            if table in _OF_RUN:
+                _same(f"the run of a row in rows/{table}.json", run["run_id"], row["run_id"])
+            elif table in _OF_PACKAGE:
+                _same(f"the model of a row in rows/{table}.json", run["model"], row["model"])
+                _same(f"the file of a row in rows/{table}.json", run["package_sha256"], row["sha256"])
+            elif table != "snapshot" or row["model"] != run["model"] or row["digest"] not in frozen:
+                raise Broken(f"a row in rows/{table}.json is neither about the run nor about its package")
+    told = f"run {run['run_id']} of {run['model']} for {about['interval']}: state {run['state']}"
+    publications = rows.get("publication", [])
+    if (run["state"] == "published") != (len(publications) == 1):
+        raise Broken(f"the run's state is {run['state']}, and it has {len(publications)} publications")
+    for row in publications:
+        _same(
+            "the publication's model and interval",
+            [run["model"], *_interval(run)],
+            [row["model"], *_interval(row)],
+        )
+        told += f", as publication {row['sequence']} at {row['published_at']}"
+    return told + ("" if publications else "; its scores were not published")
+
+
+def _interval(row: dict[str, Any]) -> list[datetime.datetime]:
+    return [_moment(row["interval_start"]), _moment(row["interval_end"])]
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _leaves(members: dict[str, bytes], folder: str, root: str, one: dict[str, int] | None) -> dict[str, Any]:
     """Compare the leaves that are here with a table's root; give the table's digest."""
     digest: dict[str, Any] = json.loads(members[f"{folder}/digest.json"])
+    count = len(digest["leaves"])
+    _same(f"the leaves of {folder}", -(-digest["rows"] // _LEAF_ROWS), count)
+    wanted = range(count)
+    if one is not None:
+        position = one["frozen_position" if folder == "input" else "score_position"]
+        if not 0 <= position < digest["rows"]:
+            raise Broken(f"{folder} has {digest['rows']} rows, and bundle.json is about its row {position}")
+        wanted = range(position // _LEAF_ROWS, position // _LEAF_ROWS + 1)
+    names = {f"{folder}/leaf-{number:05d}.bin": number for number in wanted}
     here = {name: member for name, member in members.items() if name.startswith(f"{folder}/leaf-")}
-    for name, member in here.items():
-        number = int(name.rpartition("-")[2].removesuffix(".bin"))
-        _same(name, digest["leaves"][number], _sha(member))
+    if lacking := sorted(names.keys() - here.keys()):
+        raise Broken(f"{lacking[0]} is missing: nothing here shows the rows in it")
+    if more := sorted(here.keys() - names.keys()):
+        raise Broken(f"{more[0]} is no leaf that the digest of {folder} asks for")
+    for name, number in names.items():
+        _same(name, digest["leaves"][number], _sha(here[name]))
     made = hashlib.sha256(b"rescore.table\0" + struct.pack("<II", digest["format"], len(digest["columns"])))
     for text in (text for column in digest["columns"] for text in column):
         made.update(struct.pack("<I", len(text.encode())) + text.encode())
@@ -188,36 +324,43 @@ def _leaves(members: dict[str, bytes], folder: str, root: str) -> dict[str, Any]
     for leaf in digest["leaves"]:
         made.update(bytes.fromhex(leaf.removeprefix("sha256:")))
     _same(f"the root of {folder}", root, f"sha256:{made.hexdigest()}")
-    return {**digest, "whole": len(here) == len(digest["leaves"]), "here": here}
+    _same(f"the root in {folder}/digest.json", root, digest["root"])
+    return {**digest, "whole": len(here) == count, "here": here}
 
 
-def _bound(run: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+def _bound(run: dict[str, Any]) -> None:
     root = json.loads(run["score_digest"]["json"])["root"]
     parts = ("rescore binding 1", run["input_digest"], run["package_sha256"], root, str(run["rows_scored"]))
     _same("what made the scores", run["binding"], _sha("\n".join(parts).encode()))
-    for publication in rows.get("publication", []):
-        _same("the publication's run", run["run_id"], publication["run_id"])
 
 
 def _account(
-    members: dict[str, bytes], run: dict[str, Any], frozen: dict[str, Any], scores: dict[str, Any]
+    members: dict[str, bytes],
+    run: dict[str, Any],
+    frozen: dict[str, Any],
+    scores: dict[str, Any],
+    one: dict[str, int] | None,
 ) -> None:
     counts = [run[f"rows_{name}"] for name in ("scored", "quarantined", "rejected")]
     _same("extracted = scored + quarantined + rejected", run["rows_extracted"], sum(counts))
     _same("frozen rows", run["rows_extracted"], frozen["rows"])
     _same("scores", run["rows_scored"], scores["rows"])
-    excluded = {one["position"] for one in json.loads(members["excluded.json"])}
-    _same("rows without a score", frozen["rows"] - scores["rows"], len(excluded))
+    without = _listed(members, "excluded.json")
+    excluded = {row["position"] for row in without}
+    _same("rows without a score", [frozen["rows"] - scores["rows"]] * 2, [len(excluded), len(without)])
+    for kind in ("quarantined", "rejected"):
+        _same(f"{kind} rows", run[f"rows_{kind}"], sum(row["kind"] == kind for row in without))
     names = [name for name, _ in scores["columns"] if name not in ("score", "label")]
     if frozen["whole"] and scores["whole"]:
         keys = _named(frozen, names)
         kept = [key for position, key in enumerate(keys) if position not in excluded]
         if kept != list(_named(scores, names)):
             raise Broken("the scores are not of the frozen rows that were kept")
-    elif "one" in json.loads(members["bundle.json"])["about"]:
-        one = json.loads(members["bundle.json"])["about"]["one"]
-        key = _at(frozen, one["frozen_position"], names)
-        if key != _at(scores, one["score_position"], names):
+    if one is not None:
+        position = one["frozen_position"]
+        before = position - sum(other < position for other in excluded)
+        _same("the score's place among the rows that were kept", before, one["score_position"])
+        if position in excluded or _at(frozen, position, names) != _at(scores, before, names):
             raise Broken("the score is not of the frozen row")
 
 
@@ -261,18 +404,42 @@ def parse_leaf(leaf: bytes, columns: list[list[str]]) -> dict[str, list[Any]]:
     return found
 
 
-def _package(members: dict[str, bytes], run: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
-    [wheel] = [name for name in members if name.endswith(".whl")]
-    _same(wheel, run["package_sha256"], _sha(members[wheel]))
-    for table in ("package", "pin"):
-        for row in rows.get(table, []):
-            _same(f"the {table}'s file", run["package_sha256"], row["sha256"])
-    with zipfile.ZipFile(io.BytesIO(members[wheel])) as archive:
-        [manifest] = [name for name in archive.namelist() if name.endswith("/_data/manifest.json")]
-        inside = json.loads(archive.read(manifest))
-    [recorded] = [json.loads(row["manifest"]["json"]) for row in rows["package"]]
+def _package(members: dict[str, bytes], run: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> str:
+    """Compare the wheel with run, row, manifest, lock and signatures; say who pinned it."""
+    wheels = [name for name in members if name.endswith(".whl")]
+    _same("wheels", 1, len(wheels))
+    _same(wheels[0], run["package_sha256"], _sha(members[wheels[0]]))
+    inside = _unpacked(members[wheels[0]], wheels[0])
+    recorded = json.loads(_one(rows, "package")["manifest"]["json"])
+    _same("the package's version", run["package_version"], _one(rows, "package")["version"])
+    manifest = json.loads(_data(inside, "manifest.json"))
     for key in ("name", "version", "format", "features", "code", "artifact", "lineage"):
-        _same(f"the manifest's {key}", inside.get(key), recorded.get(key))
+        _same(f"the manifest's {key}", manifest.get(key), recorded.get(key))
+    if members["package/requirements.txt"] != _data(inside, "requirements.txt"):
+        raise Broken("package/requirements.txt is not the lock in the wheel")
+    signatures = [json.loads(row["bundle"]["json"]) for row in rows.get("signature", [])]
+    if _texts(signatures) != _texts(_listed(members, "package/signatures.json")):
+        raise Broken("package/signatures.json holds other signatures than rows/signature.json")
+    pins = [f"pinned by {row['who']} at {row['pinned_at']}" for row in rows.get("pin", [])]
+    told = ", ".join(pins) or "no pin of it is here, so who chose it is not shown"
+    return f"package {run['package_version']} is the file that the run names as what scored; {told}"
+
+
+def _data(wheel: dict[str, bytes], name: str) -> bytes:
+    found = [member for path, member in wheel.items() if path.endswith(f"/_data/{name}")]
+    _same(f"files {name} in the wheel", 1, len(found))
+    return found[0]
+
+
+def _listed(members: dict[str, bytes], name: str) -> list[Any]:
+    found = json.loads(members[name])
+    if not isinstance(found, list):
+        raise Broken(f"{name}: expected a list, got a {type(found).__name__}")
+    return found
+
+
+def _texts(values: list[Any]) -> list[str]:
+    return sorted(json.dumps(value, sort_keys=True) for value in values)
 
 
 def _name(table: str, key: Any) -> str:
@@ -296,10 +463,13 @@ def main(arguments: list[str]) -> int:
     try:
         with open(arguments[0], "rb") as file:  # noqa: PTH123 (short, and free of other imports)
             said = verify(file.read(), arguments[2] if len(arguments) == 3 else None)
-    except (Broken, KeyError, ValueError, IndexError, TypeError, struct.error) as error:
+    except Uncovered as error:
+        sys.stdout.write(f"NOT COVERED: {error}\n")
+        return 1
+    except (Broken, OSError) as error:
         sys.stdout.write(f"BROKEN: {error}\n")
         return 1
-    sys.stdout.write("".join(f"{line}\n" for line in said) + "VERIFIED\n")
+    sys.stdout.write("".join(f"{line}\n" for line in said))
     return 0
 
 
