@@ -13,7 +13,7 @@ from rescore.comparison.resampling import Resampled
 from tests.comparison.builders import STORED, report_of
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-QUESTIONS = st.builds(Asked, *(st.sampled_from("ab") for _ in range(3)))
+QUESTIONS = st.builds(Asked, *(st.sampled_from("ab") for _ in range(4)))
 
 
 @given(st.lists(st.tuples(QUESTIONS, st.integers(0, 500)), max_size=30), QUESTIONS)
@@ -27,6 +27,13 @@ def test_all_of_a_year_never_take_more_than_their_budget(before, asked):
     assert again == place
     assert sum(error_of(number) for number in range(1, 400)) <= ERROR_A_YEAR
     assert error_of(1) == ERROR_A_YEAR / 2
+
+
+def test_another_metric_is_another_question():
+    """Who may choose the metric after the fact has a second chance, which the year pays for."""
+    first, second = (Asked("a", "b", "rows", metric) for metric in ("auc", "brier"))
+    assert place_in_year(second, [(first, NOW)], NOW) == 2
+    assert place_in_year(first, [(first, NOW)], NOW) == 1
 
 
 def test_a_challenger_a_week_that_is_no_better_is_hardly_ever_promoted_in_a_year():

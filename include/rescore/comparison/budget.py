@@ -22,11 +22,12 @@ YEAR = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Asked:
-    """A question put to labelled rows: whether this challenger is better than that champion there."""
+    """A question put to labelled rows: whether this challenger is better there by this metric."""
 
     champion_sha256: str
     challenger_sha256: str
     snapshot_digest: str
+    metric: str
 
 
 def place_in_year(asked: Asked, before: Iterable[tuple[Asked, datetime]], now: datetime) -> int:

@@ -106,7 +106,9 @@ def compare_packages(
     window = None if start is None and end is None else (start, end)
     snapshot, rows = _hold_out(ctx, folder, new, old, window, as_of)
     since = rows["interval_start"][0].as_py()
-    place = _place(ctx, model_name, Asked(old.package.sha256, new.package.sha256, snapshot.digest))
+    judging = Judging.of(folder.spec)
+    asked = Asked(old.package.sha256, new.package.sha256, snapshot.digest, judging.metric)
+    place = _place(ctx, model_name, asked)
     live = _live(ctx, model_name, (new, old))
     scored: dict[Side, _Scored] = {}
     rivals: tuple[tuple[Side, Rival], ...] = (("champion", old), ("challenger", new))
@@ -118,7 +120,7 @@ def compare_packages(
     on_live = {name: one.live for name, one in scored.items() if one.live is not None}
     with one_thread():
         on_holdout = {name: one.holdout for name, one in scored.items()}
-        found = measured(rows, truth, on_holdout, Judging.of(folder.spec), place=place)
+        found = measured(rows, truth, on_holdout, judging, place=place)
         moved = movement(target.kind, on_live, runs=live.runs, left_out=tuple(live.left_out))
     report = ruled(
         ComparisonReport(
@@ -154,17 +156,22 @@ def compare_packages(
 
 def _place(ctx: Context, model_name: str, asked: Asked) -> int:
     """Which comparison of a year this is; what it can find is said before it is made."""
-    stored = ctx.store.comparisons.of_model(model_name)
+    stored = [
+        (one, ComparisonReport.from_dict(one.report)) for one in ctx.store.comparisons.of_model(model_name)
+    ]
     before = [
-        (Asked(one.champion_sha256, one.challenger_sha256, one.snapshot_digest), one.recorded_at)
-        for one in stored
+        (
+            Asked(one.champion_sha256, one.challenger_sha256, one.snapshot_digest, report.metric),
+            one.recorded_at,
+        )
+        for one, report in stored
     ]
     place = place_in_year(asked, before, utc_now())
     ctx.progress(
         f"comparison {place} of the last 365 days: it may err in {error_of(place):.2g}, all of a year in "
         f"{ERROR_A_YEAR:g}"
     )
-    last = ComparisonReport.from_dict(stored[0].report) if stored else None
+    last = stored[0][1] if stored else None
     if last is not None and last.bootstrap.detectable is not None:
         ctx.progress(
             f"on as many days as the last time, a gain of {last.bootstrap.detectable:.4g} in {last.metric} "

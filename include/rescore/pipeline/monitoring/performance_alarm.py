@@ -14,7 +14,8 @@ from rescore.store import ScoredRun
 
 __all__ = ["alarm_after", "kept_performance", "with_alarm"]
 
-#: Windows that count, the latest of the package: reports of more would be read for each measurement.
+#: The model's latest windows that are looked at, of which those of the package count: more would be read for
+#: each measurement.
 LAST_WINDOWS = 400
 
 

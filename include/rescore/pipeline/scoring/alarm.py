@@ -8,29 +8,38 @@ from rescore.store import ScoredRun
 
 __all__ = ["with_alarm"]
 
-#: Windows that count, the latest of the package: reports of more would be read for each run.
+#: The model's latest windows that are looked at, of which those of the package count: more would be read for
+#: each run.
 LAST_WINDOWS = 400
 
 
 def with_alarm(ctx: Context, run: ScoredRun, report: drift.DriftReport) -> drift.DriftReport:
     """The report with the evidence of all windows of its package up to its own, in order of time.
 
-    Windows that are outages, and those that could not be compared, say nothing about drift and are left out.
-    A window that is scored again counts once; one that is later in time than this one does not count.
+    Windows that are outages, and those that could not be compared, say nothing about drift and are left out:
+    after one, evidence stands as it stood before, and so does an alarm. A window that is scored again counts
+    once; one that is later in time than this one does not count.
     """
-    if report.statistic is None or report.verdict == "outage":
-        return report
     looks = []
     for past in ctx.store.history.drift(run.model, LAST_WINDOWS):
         if past.package_version != run.package_version or past.interval.start >= run.interval.start:
             continue
         before = drift.DriftReport.from_dict(past.report)
-        if before.statistic is not None and before.verdict != "outage":
+        if _tells(before):
             looks.append(_look(past.interval.start.isoformat(), before))
-    looks.append(_look(run.interval.start.isoformat(), report))
+    if _tells(report):
+        looks.append(_look(run.interval.start.isoformat(), report))
+    if not looks:
+        return report
     alarm = evidence.accumulate(looks, ctx.evidence_limit(run.interval.duration))
+    if not _tells(report):
+        alarm = alarm.model_copy(update={"new": False})
     sentence = f"{report.sentence}. {alarm}" if alarm.raised else report.sentence
     return report.model_copy(update={"alarm": alarm, "sentence": sentence})
+
+
+def _tells(report: drift.DriftReport) -> bool:
+    return report.statistic is not None and report.verdict != "outage"
 
 
 def _look(start: str, report: drift.DriftReport) -> evidence.Look:
