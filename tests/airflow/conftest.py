@@ -66,11 +66,11 @@ def their_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def harbour(
     postgres_server: LocalPostgres, their_python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Harbour]:
-    """One stack for the session: a real scheduler, DAG processor, triggerer and API server.
+    """One stack for these tests, ended with them: a real scheduler, DAG processor, triggerer and API server.
 
     It is an Airflow of somebody else's: Rescore comes from its wheel, the DAGs lie in another
     folder, so do the models, the plugins folder is empty, and the source is an Airflow connection.
