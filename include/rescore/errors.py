@@ -39,6 +39,7 @@
     │   ├── StoreUnavailableError (retryable) the database is down or refuses us
     │   ├── StoreSchemaError      not migrated, or newer than this code
     │   ├── NotFoundError         no such run, package or pin
+    │   ├── KeptError             what retention would delete is held or in use
     │   ├── StaleFenceError       another attempt claimed this interval later
     │   └── OverlapError          the interval overlaps a published one of other bounds
     ├── DiskFullError             (retryable) a disk has no room for a run's files
@@ -67,6 +68,7 @@ __all__ = [
     "HeldError",
     "IntegrityError",
     "IntervalError",
+    "KeptError",
     "LocalStackError",
     "MetricMismatchError",
     "ModelError",
@@ -321,6 +323,10 @@ class StoreSchemaError(StoreError):
 
 class NotFoundError(StoreError):
     """No such run, package or pin."""
+
+
+class KeptError(StoreError):
+    """What retention would delete is needed, under a legal hold, or in use again."""
 
 
 class StaleFenceError(StoreError):

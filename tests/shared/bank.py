@@ -106,6 +106,12 @@ class Bank:
 
     def publish(self, number: int) -> str:
         """Extract, score, compare and publish one day; the run's id."""
+        run_id = self.check(number)
+        self.ctx.store.publications.publish(self.ctx.store.runs.get(run_id).handle)
+        return run_id
+
+    def check(self, number: int) -> str:
+        """The same without publishing it."""
         ctx, spec = self.ctx, self.ctx.model(MODEL).spec
         run = ctx.store.runs.get(pipeline.begin_extract(ctx, MODEL, day(number)))
         rows = source.read_frozen(ctx.archive.get_input(run.input_digest), run.input_digest)
@@ -134,7 +140,6 @@ class Bank:
         report = drift.compare(self.reference, kept, score, spec.drift)
         ctx.store.reports.record_drift(run, report.to_dict())
         ctx.store.runs.advance(run, "checked")
-        ctx.store.publications.publish(run)
         return run.run_id
 
 

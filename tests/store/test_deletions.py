@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
-from rescore.errors import NotFoundError, StoreError
+from rescore.errors import KeptError, NotFoundError, StoreError
 from rescore.interval import Interval
 from rescore.store import Store
 from tests.store.builders import Walk, day, make_scores
@@ -67,11 +67,50 @@ def test_rows_go_by_the_release_role_alone_and_by_its_function_alone(logins: Log
 def test_who_and_why_are_said_and_a_file_is_no_run(store: Store) -> None:
     with pytest.raises(StoreError, match="does not say who wants it, or why"):
         store.holds.place(who=" ", reason="x", model="loans")
-    with pytest.raises(StoreError, match="'scores' is no kind of file"):
-        store.deletions.record_file(
+    with pytest.raises(StoreError, match="'scores' 'x' is no folder"):
+        store.deletions.record_folder(
             model="loans",
             what="scores",  # type: ignore[arg-type]
             subject="x",
             rule="x",
             done_by="x",
         )
+
+
+def test_a_run_that_went_on_keeps_its_rows_and_one_that_lost_them_is_validated_again(
+    store: Store, walk: Walk
+) -> None:
+    """A retry of a run that retention closed: its fork has no rows set aside, so it starts before them."""
+    run = walk.claim(day())
+    walk.extract(run, 50)
+    walk.validate(run, make_scores(day(), rows=2))
+    entered = max(store.runs.get(run).states.values())
+    tried = store.runs.resume(run, "validated")
+    with pytest.raises(KeptError, match=f"run {run.run_id} goes on"):
+        store.deletions.delete_rows(run.run_id, last_progress=entered, **BY)
+    assert len(store.excluded.positions(tried)) == 2
+    last = store.runs.last_attempts("loans")[run.run_id]
+    assert store.deletions.delete_rows(run.run_id, last_progress=last, **BY) == 2
+    fork = store.runs.get(store.runs.resume(tried, "validated"))
+    assert (fork.forked_from, fork.state, fork.rows_quarantined) == (run.run_id, "extracted", 0)
+
+
+def test_a_folder_named_like_a_run_is_no_deletion_of_its_rows(store: Store, walk: Walk) -> None:
+    run = walk.checked(day())
+    for subject in (run.run_id, "x"):
+        with pytest.raises(StoreError, match="is no folder"):
+            store.deletions.record_folder(
+                model="loans", what="environment", subject=subject, rule="x", done_by="x"
+            )
+    with pytest.raises(StoreError, match="is no frozen table"):
+        store.deletions.delete_table(
+            model="loans",
+            what="frozen input",
+            digest=run.run_id,
+            last_used=day().end,
+            delete=lambda: None,
+            rule="x",
+            done_by="x",
+        )
+    assert store.deletions.of_runs([run.run_id]) == {}
+    store.publications.publish(run)

@@ -61,8 +61,10 @@ FORGERIES = {
     "a reproduction": "INSERT INTO rescore.reproduction (run_id, verdict, details)"
     " VALUES ('PUBLISHED', 'x', '{}')",
     "an entry of the chain": "SELECT rescore.chain_append('pin', ARRAY['pin_id'], 'insert', '{}')",
-    "no rows": "SELECT rescore.delete_rows('CLAIMED', 'x', 'ada')",
+    "no rows": "SELECT rescore.delete_rows('CLAIMED', NULL, 'x', 'ada')",
     "a deletion": "SELECT rescore.note_deletion('loans', 'frozen input', 'x', 1, 1, 'x', 'ada')",
+    "a deletion of a table": "SELECT rescore.note_table_deletion('loans', 'frozen input',"
+    " 'x', 1, 1, now(), 'x', 'ada')",
     "a legal hold": "SELECT rescore.place_hold('loans', NULL, NULL, 'ada', 'x')",
     "no guard": "ALTER TABLE rescore.run DISABLE TRIGGER ALL",
     "no history": "DELETE FROM rescore.publication",

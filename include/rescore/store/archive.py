@@ -150,25 +150,29 @@ class Archive:
                 found[digest] = found.get(digest, 0) + int(about["size"])
         return found
 
-    def delete_input(self, digest: str) -> int:
-        """Delete every file of a frozen table, and what is cached of it here; again is nothing.
-
-        Returns
-        -------
-        int
-            How many bytes the archive's files had.
-        """
+    def input_size(self, digest: str) -> int:
+        """How many bytes the files of a frozen table have; 0 if there are none."""
         folder = posixpath.join(self._root, "inputs", *_folders(digest))
-        size = 0
+        with self._reaching():
+            self._fs.invalidate_cache()
+            files = self._fs.ls(folder, detail=True) if self._fs.exists(folder) else []
+        return sum(int(about["size"]) for about in files if str(about["name"]).endswith(".parquet"))
+
+    def ensure_input(self, path: Path, digest: str) -> None:
+        """Put a frozen input again if its file is gone: retention deleted it before it was recorded."""
+        if not self.input_size(digest):
+            self.put_input(path, digest)
+
+    def delete_input(self, digest: str) -> None:
+        """Delete every file of a frozen table, and what is cached of it here; again is nothing."""
+        folder = posixpath.join(self._root, "inputs", *_folders(digest))
         with self._reaching():
             self._fs.invalidate_cache()
             if self._fs.exists(folder):
                 files = self._fs.ls(folder, detail=True)
-                size = sum(int(about["size"]) for about in files)
                 self._fs.rm(folder, recursive=True)
                 for about in files:
                     self._forget(str(about["name"]))
-        return size
 
     def _forget(self, found: str) -> None:
         """Delete what is kept here of a remote archive's frozen table."""

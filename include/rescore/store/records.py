@@ -206,7 +206,10 @@ class Pin:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A frozen table: the input of a run (kind ``input``) or a training snapshot (``training``)."""
+    """A frozen table: the input of a run (kind ``input``) or a training snapshot (``training``).
+
+    It was recorded at ``created_at``; the same rows were frozen for it last at ``frozen_at``.
+    """
 
     model: str
     kind: Literal["input", "training"]
@@ -217,3 +220,4 @@ class Snapshot:
     uri: str
     details: Mapping[str, Any]
     created_at: datetime
+    frozen_at: datetime

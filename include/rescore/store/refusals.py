@@ -12,6 +12,7 @@ from typing import Any
 from rescore.errors import (
     DigestMismatchError,
     HeldError,
+    KeptError,
     NotFoundError,
     OutageError,
     OverlapError,
@@ -32,6 +33,7 @@ REFUSALS: dict[str, type[RescoreError]] = {
     "RS006": OutageError,
     "RS007": RowAccountingError,
     "RS008": DigestMismatchError,
+    "RS009": KeptError,
 }
 
 

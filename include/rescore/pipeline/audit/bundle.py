@@ -115,7 +115,7 @@ def export_bundle(
             expected="a run whose frozen rows and scores are there",
             fix="`rescore audit verify --scores --files` proves the others through the tombstones",
         )
-    if gone := ctx.store.deletions.last_of([run.run_id]).get(run.run_id):
+    if gone := ctx.store.deletions.of_runs([run.run_id]).get(run.run_id):
         raise NotFoundError(
             f"the scores of run {run.run_id} were {gone}: a bundle can't prove what is gone",
             where=f"{run.model} {run.interval}",

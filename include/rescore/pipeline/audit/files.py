@@ -21,7 +21,7 @@ def compare_files(ctx: Context, head: ChainHead | None) -> Verification:
         How many files, and which are missing or hold something else.
     """
     inputs, packages = archived_inputs(ctx), ctx.store.packages.all()
-    deleted = ctx.store.deletions.last_of(inputs).keys() - ctx.archive.inputs().keys()
+    deleted = ctx.store.deletions.of_tables(inputs).keys() - ctx.archive.inputs().keys()
     inputs = {digest: about for digest, about in inputs.items() if digest not in deleted}
     found = [
         *_compare_inputs(ctx, inputs),

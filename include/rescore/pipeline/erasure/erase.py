@@ -215,7 +215,7 @@ def _without_input(ctx: Context, models: Any) -> list[ScoredRun]:
     """Runs that have scores, and neither frozen rows nor a tombstone that stands for some."""
     there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
     runs = [run for name in models for run in ctx.store.runs.of_model(name) if isinstance(run, ScoredRun)]
-    gone = ctx.store.deletions.last_of(run.run_id for run in runs)
+    gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
     return [
         run
         for run in runs

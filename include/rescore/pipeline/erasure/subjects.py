@@ -149,7 +149,7 @@ def runs_of(ctx: Context, model: str, digest: str) -> list[ScoredRun]:
         for run in ctx.store.runs.of_model(model)
         if isinstance(run, ScoredRun) and run.input_digest == digest
     ]
-    gone = ctx.store.deletions.last_of(run.run_id for run in runs)
+    gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
     return [run for run in runs if run.run_id not in gone]
 
 

@@ -115,7 +115,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     """
     run = ctx.store.runs.scored(run_id)
     stored = ctx.store.scores.of_run(run_id)
-    deleted = ctx.store.deletions.last_of([run_id]).get(run_id)
+    deleted = ctx.store.deletions.of_runs([run_id]).get(run_id)
     note = ""
     again: Derived | str
     try:

@@ -98,7 +98,7 @@ def _from_source(
     ctx: Context, run: ScoredRun, path: Path, excluded: list[int], missing: NotFoundError
 ) -> Frozen:
     as_of = run.as_of.isoformat()
-    deleted = ctx.store.deletions.last_of([run.input_digest])
+    deleted = ctx.store.deletions.of_tables([run.input_digest])
     gone = f"the frozen input is gone: {deleted[run.input_digest]}" if run.input_digest in deleted else _GONE
     try:
         folder = ctx.model(run.model)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from rescore.folder import ModelFolder
+from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.pipeline.retention.rules import Facts, FrozenTable, RunRows
+from rescore.pipeline.training.window import due_window
 from rescore.spec import ModelSpec
 from rescore.store import Package, Run, Tombstone
 
@@ -22,15 +24,16 @@ def read_facts(ctx: Context, now: datetime) -> Facts:
     runs = {name: ctx.store.runs.of_model(name) for name in folders}
     needed: dict[str, str] = {}
     buried = ctx.store.erasures.of_frozen()
+    activity = {name: _activity(ctx, name, runs[name]) for name in folders}
     for name, folder in folders.items():
-        for digest, who in _needs(ctx, folder, runs[name], now):
+        for digest, who in _needs(ctx, folder, activity[name], now):
             tombstone = buried.get(digest)
             held_as = digest if tombstone is None else tombstone.remaining or digest
             needed.setdefault(held_as, who)
     return Facts(
         retention={name: folder.spec.retention for name, folder in folders.items()},
-        frozen=list(_frozen(ctx, runs)),
-        runs=[rows for name in folders for rows in _with_rows(ctx, runs[name])],
+        frozen=list(_frozen(ctx, activity)),
+        runs=[rows for name in folders for rows in _with_rows(ctx, activity[name])],
         needed=needed,
         holds=ctx.store.holds.all(),
     )
@@ -45,16 +48,39 @@ def may_score(ctx: Context, spec: ModelSpec) -> list[Package]:
     return [package for package in packages if package.created_at >= pinned.created_at]
 
 
-def _frozen(ctx: Context, runs: Mapping[str, list[Run]]) -> Iterable[FrozenTable]:
+@dataclass(frozen=True)
+class _Active:
+    """A run, when the last attempt at it began, and whether it waits for a person who can release it."""
+
+    run: Run
+    tried_at: datetime
+    waits: bool
+
+    @property
+    def progress_at(self) -> datetime:
+        """When it last entered a state, or an attempt at it began."""
+        return max(self.tried_at, *self.run.states.values())
+
+
+def _activity(ctx: Context, name: str, runs: list[Run]) -> list[_Active]:
+    tried, claimants = ctx.store.runs.last_attempts(name), ctx.store.runs.claimants(name)
+    return [
+        _Active(run, tried.get(run.run_id, run.claimed_at), run.held and run.run_id in claimants)
+        for run in runs
+    ]
+
+
+def _frozen(ctx: Context, runs: Mapping[str, list[_Active]]) -> Iterable[FrozenTable]:
     """What is in the archive or was never noted as deleted, by each of its names."""
     last_used: dict[str, datetime] = {}
-    for run in (run for some in runs.values() for run in some):
-        if run.input_digest is not None:
-            last_used[run.input_digest] = max(last_used.get(run.input_digest, run.claimed_at), run.claimed_at)
+    for one in (one for some in runs.values() for one in some):
+        digest = one.run.input_digest
+        if digest is not None:
+            last_used[digest] = max(last_used.get(digest, one.tried_at), one.tried_at)
     buried = ctx.store.erasures.of_frozen()
     named = (table for one in ctx.store.snapshots.all() for table in _tables(one, last_used))
     tables = [_held_as(table, buried) for table in named]
-    gone = ctx.store.deletions.last_of({table.digest for table in tables})
+    gone = ctx.store.deletions.of_tables({table.digest for table in tables})
     there = ctx.archive.inputs()
     return (table for table in tables if table.digest in there or table.digest not in gone)
 
@@ -68,7 +94,7 @@ def _held_as(table: FrozenTable, buried: Mapping[str, Tombstone]) -> FrozenTable
 
 
 def _tables(snapshot: Any, last_used: Mapping[str, datetime]) -> Iterable[FrozenTable]:
-    frozen_at = max(snapshot.created_at, last_used.get(snapshot.digest, snapshot.created_at))
+    frozen_at = max(snapshot.frozen_at, last_used.get(snapshot.digest, snapshot.frozen_at))
     what: Literal["frozen input", "training snapshot"] = (
         "frozen input" if snapshot.kind == "input" else "training snapshot"
     )
@@ -85,29 +111,35 @@ def _tables(snapshot: Any, last_used: Mapping[str, datetime]) -> Iterable[Frozen
         )
 
 
-def _with_rows(ctx: Context, runs: list[Run]) -> Iterable[RunRows]:
-    gone = ctx.store.deletions.last_of(run.run_id for run in runs)
-    for run in runs:
-        if run.run_id in gone or run.held:
+def _with_rows(ctx: Context, runs: list[_Active]) -> Iterable[RunRows]:
+    gone = ctx.store.deletions.of_runs(one.run.run_id for one in runs)
+    for one in runs:
+        run = one.run
+        if run.run_id in gone or one.waits:
             continue
         if run.publication is not None:
             if run.publication.superseded_at is not None:
                 since = run.publication.superseded_at
                 yield RunRows(run.run_id, "scores", run.model, run.interval, since)
         elif run.input_digest is not None:  # one that froze nothing has no rows
-            yield RunRows(run.run_id, "staged rows", run.model, run.interval, max(run.states.values()))
+            yield RunRows(run.run_id, "staged rows", run.model, run.interval, one.progress_at)
 
 
-def _needs(ctx: Context, folder: ModelFolder, runs: list[Run], now: datetime) -> Iterable[tuple[str, str]]:
+def _needs(
+    ctx: Context, folder: ModelFolder, runs: list[_Active], now: datetime
+) -> Iterable[tuple[str, str]]:
     """Digests that are needed whatever their age, and by whom."""
     spec = folder.spec
     yield from _needed_by_packages(ctx, spec)
-    for run in runs:
-        why = None if run.input_digest is None else _needed_by_run(run, spec, now)
+    for one in runs:
+        why = None if one.run.input_digest is None else _needed_by_run(one, spec, now)
         if why is not None:
-            yield str(run.input_digest), why
+            yield str(one.run.input_digest), why
     if spec.training.source == "frozen_inputs":
-        for frozen in ctx.store.runs.with_input(spec.name, last=spec.training.intervals):
+        # Labels come later: the window may begin long before the newest intervals. Later windows begin later.
+        due = due_window(spec, spec.schedule.schedule().floor(now))
+        window = Interval(due[0].start, now) if due else None
+        for frozen in ctx.store.runs.with_input(spec.name, window=window):
             yield frozen.input_digest, "the next training, which is from frozen inputs"
 
 
@@ -124,10 +156,11 @@ def _needed_by_packages(ctx: Context, spec: ModelSpec) -> Iterable[tuple[str, st
             yield comparison.snapshot_digest, "a comparison that no pin has followed"
 
 
-def _needed_by_run(run: Run, spec: ModelSpec, now: datetime) -> str | None:
-    if run.held:
+def _needed_by_run(one: _Active, spec: ModelSpec, now: datetime) -> str | None:
+    run = one.run
+    if one.waits:
         return f"run {run.run_id}, which waits for a person"
-    if run.going_on and now - max(run.states.values()) <= spec.retention.abandoned_runs:
+    if run.going_on and now - one.progress_at <= spec.retention.abandoned_runs:
         return f"run {run.run_id}, which is under way"
     if run.publication is not None and run.interval.end + spec.target.delay > now:
         return f"run {run.run_id}, whose labels are not complete"

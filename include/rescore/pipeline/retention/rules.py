@@ -18,7 +18,8 @@ __all__ = ["Due", "Facts", "FrozenTable", "RunRows", "due"]
 class FrozenTable:
     """That a model froze a table of this content digest; several may name one digest.
 
-    ``frozen_at`` is the last moment at which it was frozen; ``rows`` counts its rows.
+    ``frozen_at`` is the last moment at which it was frozen, or an attempt at a run with it began; ``rows``
+    counts its rows.
     """
 
     digest: str
@@ -31,7 +32,7 @@ class FrozenTable:
 
 @dataclass(frozen=True)
 class RunRows:
-    """The rows of a run that nobody reads any more: superseded, or abandoned, at ``since``."""
+    """The rows of a run that nobody reads any more: superseded, or without progress and attempts since."""
 
     run_id: str
     what: Literal["scores", "staged rows"]
@@ -67,13 +68,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Due:
-    """One thing to delete: a table by its digest, or a run's rows by its id; and the rule."""
+    """One thing to delete: a table by its digest, or a run's rows by its id; and the rule.
+
+    ``last_used`` is the last use that the rule knew of: a later one keeps it.
+    """
 
     what: Literal["frozen input", "training snapshot", "scores", "staged rows"]
     subject: str
     model: str
     interval: Interval
     rule: str
+    last_used: datetime
     rows: int | None = None
 
 
@@ -90,7 +95,10 @@ def due(facts: Facts, now: datetime) -> list[Due]:
         rules = [_due_table(facts, table, now) for table in tables]
         if digest not in facts.needed and all(rule is not None for rule in rules):
             first = tables[0]
-            found.append(Due(first.what, digest, first.model, first.interval, str(rules[0]), first.rows))
+            last_used = max(table.frozen_at for table in tables)
+            found.append(
+                Due(first.what, digest, first.model, first.interval, str(rules[0]), last_used, first.rows)
+            )
     return sorted(found, key=lambda one: (one.model, one.what, one.interval.start, one.subject))
 
 
@@ -102,7 +110,7 @@ def _due_run(facts: Facts, run: RunRows, now: datetime) -> Due | None:
     keep: timedelta = getattr(declared, name)
     if now - run.since <= keep:
         return None
-    return Due(run.what, run.run_id, run.model, run.interval, _rule(name, keep))
+    return Due(run.what, run.run_id, run.model, run.interval, _rule(name, keep), run.since)
 
 
 def _due_table(facts: Facts, table: FrozenTable, now: datetime) -> str | None:

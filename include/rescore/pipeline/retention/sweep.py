@@ -1,7 +1,8 @@
 """Delete what is due, one thing after the other; whoever begins again goes on where a crash stopped.
 
-A run's rows go in one transaction with the row that says so. A file goes before its row is written: after
-a crash in between, the next sweep finds it due, gone and not yet noted, and notes it.
+A run's rows go in one transaction with the row that says so. A table's row is written first, which refuses
+what was held or used since it was found due; then its files go, and the transaction commits: after a crash in
+between, the next sweep finds it due, gone and not yet noted, and notes it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rescore import model
-from rescore.errors import NotFoundError
+from rescore.errors import KeptError, NotFoundError
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.retention.facts import may_score, read_facts
 from rescore.pipeline.retention.rules import Due, due
@@ -69,8 +70,12 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
     now = now or utc_now()
     done = []
     for one in due(read_facts(ctx, now), now):
-        done.append(_shown(ctx, one) if dry_run else _delete(ctx, one, who))
-        ctx.progress(f"{one.model}: {one.what} {one.subject}, {one.rule}")
+        try:
+            done.append(_shown(ctx, one) if dry_run else _delete(ctx, one, who))
+        except KeptError as kept:
+            ctx.progress(f"{one.model}: kept since: {kept.what}")
+        else:
+            ctx.progress(f"{one.model}: {one.what} {one.subject}, {one.rule}")
     done += [_delete_folder(ctx, *folder, who=who, dry_run=dry_run) for folder in _unused(ctx)]
     return done
 
@@ -78,24 +83,30 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
 def _shown(ctx: Context, one: Due) -> Swept:
     size = None
     if one.what in ("frozen input", "training snapshot"):
-        size = ctx.archive.inputs().get(one.subject, 0)
+        size = ctx.archive.input_size(one.subject)
     return Swept(one.model, one.what, one.subject, str(one.interval), one.rows, size, one.rule)
 
 
 def _delete(ctx: Context, one: Due, who: str) -> Swept:
+    size = None
     if one.what in ("frozen input", "training snapshot"):
-        rows, size = one.rows, ctx.archive.delete_input(one.subject)
-        ctx.store.deletions.record_file(
+        rows, size = one.rows, ctx.archive.input_size(one.subject)
+        ctx.store.deletions.delete_table(
             model=one.model,
             what=one.what,
-            subject=one.subject,
+            digest=one.subject,
             rule=one.rule,
             done_by=who,
+            last_used=one.last_used,
+            delete=lambda: ctx.archive.delete_input(one.subject),
             rows=rows,
             size=size,
         )
     else:
-        rows, size = ctx.store.deletions.delete_rows(one.subject, rule=one.rule, done_by=who), None
+        last_progress = one.last_used if one.what == "staged rows" else None
+        rows = ctx.store.deletions.delete_rows(
+            one.subject, rule=one.rule, done_by=who, last_progress=last_progress
+        )
     return Swept(one.model, one.what, one.subject, str(one.interval), rows, size, one.rule)
 
 
@@ -129,7 +140,7 @@ def _delete_folder(ctx: Context, what: str, folder: Path, rule: str, *, who: str
     size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
     if not dry_run:
         _remove(folder)
-        ctx.store.deletions.record_file(
+        ctx.store.deletions.record_folder(
             model=None,
             what="environment" if what == "environment" else "cached file",
             subject=str(folder),

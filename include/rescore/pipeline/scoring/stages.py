@@ -107,6 +107,7 @@ def begin_extract(
             uri=uri,
             details=untimed_details(frozen.untimed),
         )
+        ctx.archive.ensure_input(frozen.path, frozen.digest.root)
         ctx.store.runs.advance(
             run,
             "extracted",
@@ -174,6 +175,9 @@ def score_run(ctx: Context, run_id: str) -> str:
         The package is not what was pinned, was built in another environment, or has no signature that
         holds where the model requires one.
     """
+    if ctx.store.deletions.of_runs([run_id]):
+        # Which rows were set aside went with the run's rows.
+        run_id = validate_run(ctx, run_id)
     attempt, run = _attempt(ctx, run_id, "validated")
     with recorded(ctx, attempt):
         pinned = ctx.store.pins.current(run.model)

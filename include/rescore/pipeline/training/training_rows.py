@@ -113,26 +113,30 @@ def train_snapshot(
         if empty := features_without_value(kept.table, folder):
             raise _nothing_to_learn_of(empty, kept.table.num_rows, folder)
         uri = ctx.archive.put_input(kept.path, kept.digest.root)
-        unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, Path(scratch) / "unlabelled.parquet")
-    ctx.progress(f"snapshot: {kept.digest.rows:,} labelled rows kept, {kept.set_aside:,} set aside")
-    ctx.store.snapshots.add(
-        digest=kept.digest.root,
-        model=model_name,
-        kind="training",
-        interval=Interval(intervals[0].start, intervals[-1].end),
-        as_of=as_of,
-        rows=kept.digest.rows,
-        uri=uri,
-        details={
-            **({} if frozen is None else {"from": "frozen_inputs"}),
-            "intervals": len(intervals),
-            "extracted": raw.extracted,
-            "labelled": raw.rows,
-            "set_aside": kept.set_aside,
-            "labelled_digest": table_digest(_labelled(rows, folder)).root,
-            **unlabelled,
-        },
-    )
+        unlabelled_path = Path(scratch) / "unlabelled.parquet"
+        unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, unlabelled_path)
+        ctx.progress(f"snapshot: {kept.digest.rows:,} labelled rows kept, {kept.set_aside:,} set aside")
+        ctx.store.snapshots.add(
+            digest=kept.digest.root,
+            model=model_name,
+            kind="training",
+            interval=Interval(intervals[0].start, intervals[-1].end),
+            as_of=as_of,
+            rows=kept.digest.rows,
+            uri=uri,
+            details={
+                **({} if frozen is None else {"from": "frozen_inputs"}),
+                "intervals": len(intervals),
+                "extracted": raw.extracted,
+                "labelled": raw.rows,
+                "set_aside": kept.set_aside,
+                "labelled_digest": table_digest(_labelled(rows, folder)).root,
+                **unlabelled,
+            },
+        )
+        ctx.archive.ensure_input(kept.path, kept.digest.root)
+        if unlabelled:
+            ctx.archive.ensure_input(unlabelled_path, unlabelled["unlabelled_digest"])
     return Sha256(kept.digest.root)
 
 

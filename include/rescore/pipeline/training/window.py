@@ -8,8 +8,14 @@ from rescore.declared_values import duration_text
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.spec import ModelSpec
 
-__all__ = ["training_window"]
+__all__ = ["due_window", "training_window"]
+
+
+def due_window(spec: ModelSpec, as_of: datetime) -> list[Interval]:
+    """The last ``training.intervals`` whose labels are due by ``as_of``; fewer if the schedule has fewer."""
+    return spec.schedule.schedule().last_intervals(as_of - spec.target.delay, spec.training.intervals)
 
 
 def training_window(
@@ -36,7 +42,7 @@ def training_window(
     if start is not None and end is not None:
         intervals = list(schedule.intervals(start, end))
     else:
-        intervals = schedule.last_intervals(as_of - spec.target.delay, spec.training.intervals)
+        intervals = due_window(spec, as_of)
     if not intervals:
         delay = duration_text(spec.target.delay)
         raise ParameterError(

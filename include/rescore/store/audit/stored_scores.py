@@ -10,9 +10,9 @@ from rescore.digest import TableDigest
 from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, store_table
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
+from rescore.store.retention.deletions import deleted_runs
 from rescore.store.runs.scores import stored_digest, stored_scores
 from rescore.store.schema.models import has_tables, score_layout
-from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.tables import run as run_table
 
 __all__ = ["compare_scores"]
@@ -31,7 +31,7 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
         run_table.c.run_id, run_table.c.model, run_table.c.state, run_table.c.score_digest
     ).order_by(run_table.c.model, run_table.c.claimed_at)
     runs = {row.run_id: row for row in connection.execute(query)}
-    deleted = set(connection.execute(select(deletion_table.c.subject)).scalars())
+    deleted = set(connection.execute(deleted_runs()).scalars())
     buried = last_tombstones(connection, "scores")
     compared = 0
     for model in sorted({row.model for row in runs.values()}):

@@ -25,6 +25,7 @@ CHAINED: Mapping[str, tuple[str, ...]] = {
     "comparison": ("comparison_id",),
     "pin": ("pin_id",),
     "snapshot": ("snapshot_id",),
+    "frozen_again": ("again_id",),
     "run": ("run_id",),
     "validation": ("run_id",),
     "drift": ("run_id",),

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from rescore.interval import Interval
 from rescore.sha256 import Sha256
 from rescore.store.database import Database, call
 from rescore.store.records import Snapshot
+from rescore.store.schema.removal_tables import frozen_again as again_table
 from rescore.store.schema.tables import snapshot as snapshot_table
 
 __all__ = ["Snapshots"]
+
+_AGAIN = select(func.max(again_table.c.at)).where(again_table.c.snapshot_id == snapshot_table.c.snapshot_id)
+_SNAPSHOTS = select(snapshot_table, _AGAIN.scalar_subquery().label("again_at"))
 
 
 class Snapshots:
@@ -35,7 +39,7 @@ class Snapshots:
         uri: str,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a frozen table; recording it again changes nothing.
+        """Record a frozen table; recording it again says only that it was frozen again.
 
         Parameters
         ----------
@@ -62,7 +66,7 @@ class Snapshots:
 
     def of_model(self, model: str, *, kind: str | None = None, digest: str | None = None) -> list[Snapshot]:
         """Frozen tables of a model, newest first."""
-        query = select(snapshot_table).where(snapshot_table.c.model == model)
+        query = _SNAPSHOTS.where(snapshot_table.c.model == model)
         if kind is not None:
             query = query.where(snapshot_table.c.kind == kind)
         if digest is not None:
@@ -71,7 +75,7 @@ class Snapshots:
 
     def all(self) -> list[Snapshot]:
         """Frozen tables of all models, newest first."""
-        return self._read(select(snapshot_table))
+        return self._read(_SNAPSHOTS)
 
     def _read(self, query: Select[Any]) -> list[Snapshot]:
         with self._database.transaction() as connection:
@@ -87,6 +91,7 @@ class Snapshots:
                 row.uri,
                 row.details,
                 row.created_at,
+                row.again_at or row.created_at,
             )
             for row in rows
         ]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from rescore.store.database import Database, call
 from rescore.store.schema.removal_tables import deletion as deletion_table
 
-__all__ = ["Deletion", "Deletions"]
+__all__ = ["Deletion", "Deletions", "deleted_runs"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class Deletion:
         return f"deleted on {self.at:%Y-%m-%d} ({self.rule})"
 
 
+_OF_RUNS = ("scores", "staged rows")
+
+
+def deleted_runs() -> Select[str]:
+    """The query for the ids of runs whose rows were deleted."""
+    return select(deletion_table.c.subject).where(deletion_table.c.what.in_(_OF_RUNS))
+
+
 class Deletions:
     """What was deleted, by which rule."""
 
@@ -43,25 +51,72 @@ class Deletions:
         self._database = database
         self._as_person = as_person or database
 
-    def record_file(
+    def record_folder(
         self,
         *,
         model: str | None,
-        what: Literal["frozen input", "training snapshot", "cached file", "environment"],
+        what: Literal["cached file", "environment"],
         subject: str,
         rule: str,
         done_by: str,
         rows: int | None = None,
         size: int | None = None,
     ) -> None:
-        """Note that a file, or a folder of files, of ``size`` bytes was deleted."""
+        """Note that a folder of this machine with ``size`` bytes was deleted; ``subject`` is its path."""
         with self._as_person.transaction() as connection:
             call(connection, "note_deletion", model, what, subject, rows, size, rule, done_by)
 
-    def delete_rows(self, run_id: str, *, rule: str, done_by: str) -> int:
+    def delete_table(
+        self,
+        *,
+        model: str,
+        what: Literal["frozen input", "training snapshot"],
+        digest: str,
+        rule: str,
+        done_by: str,
+        last_used: datetime,
+        delete: Callable[[], object],
+        rows: int | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Note that a frozen table is deleted, and delete its files: both or neither.
+
+        Until both are done nobody places a hold, records the same rows as frozen again, or begins an
+        attempt at a run with them. After a crash in between the files are gone and it is not noted.
+
+        Parameters
+        ----------
+        model, what, digest, rule, done_by
+            What is deleted, by which rule, by whom.
+        last_used : datetime
+            When it was last frozen or tried to be scored, as far as the caller knows.
+        delete : callable
+            Deletes the files.
+        rows, size : int, optional
+            How many rows and bytes.
+
+        Raises
+        ------
+        KeptError
+            A legal hold covers it, or it was used after ``last_used``; nothing was deleted.
+        """
+        with self._as_person.transaction() as connection:
+            call(connection, "note_table_deletion", model, what, digest, rows, size, last_used, rule, done_by)
+            delete()
+
+    def delete_rows(
+        self, run_id: str, *, rule: str, done_by: str, last_progress: datetime | None = None
+    ) -> int:
         """Delete a run's scores and its rows without a score, and note it: both or neither.
 
         A run that never ended is closed as failed before: whoever still works on it can't publish it.
+
+        Parameters
+        ----------
+        run_id, rule, done_by
+            Whose rows, by which rule, by whom.
+        last_progress : datetime, optional
+            When the run entered its state or was tried last, as far as the caller knows.
 
         Returns
         -------
@@ -72,12 +127,12 @@ class Deletions:
         ------
         NotFoundError
             No such run.
-        StoreError
-            The run's publication is what consumers see, the run waits for a person, or a legal hold
-            covers it.
+        KeptError
+            The run's publication is what consumers see, the run waits for a person, went on after
+            ``last_progress``, or a legal hold covers it.
         """
         with self._as_person.transaction() as connection:
-            (deleted,) = call(connection, "delete_rows", run_id, rule, done_by)
+            (deleted,) = call(connection, "delete_rows", run_id, last_progress, rule, done_by)
         return int(deleted)
 
     def all(self, model: str | None = None) -> list[Deletion]:
@@ -88,9 +143,18 @@ class Deletions:
         with self._database.transaction() as connection:
             return [Deletion(**row._mapping) for row in connection.execute(query)]
 
-    def last_of(self, subjects: Iterable[str]) -> dict[str, Deletion]:
-        """The last deletion of each subject that was ever deleted."""
-        query = select(deletion_table).where(deletion_table.c.subject.in_(list(subjects)))
+    def of_runs(self, run_ids: Iterable[str]) -> dict[str, Deletion]:
+        """The last deletion of the rows of each run that lost any."""
+        return self._last(run_ids, _OF_RUNS)
+
+    def of_tables(self, digests: Iterable[str]) -> dict[str, Deletion]:
+        """The last deletion of each frozen table that was ever deleted."""
+        return self._last(digests, ("frozen input", "training snapshot"))
+
+    def _last(self, subjects: Iterable[str], what: Iterable[str]) -> dict[str, Deletion]:
+        query = select(deletion_table).where(
+            deletion_table.c.subject.in_(list(subjects)), deletion_table.c.what.in_(list(what))
+        )
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(deletion_table.c.deletion_id)).all()
         return {row.subject: Deletion(**row._mapping) for row in rows}

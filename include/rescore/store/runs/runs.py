@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from rescore.errors import NotFoundError
@@ -25,6 +25,8 @@ from rescore.store.records import (
 from rescore.store.runs.claims import claim, fork, resume
 from rescore.store.runs.error_record import described
 from rescore.store.runs.queries import read_run, read_runs
+from rescore.store.schema.tables import attempt as attempt_table
+from rescore.store.schema.tables import claim as claim_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.views import publication_current, publication_history
 
@@ -167,6 +169,20 @@ class Runs:
         query = select(run_table).where(run_table.c.model == model).order_by(run_table.c.claimed_at)
         with self._database.transaction() as connection:
             return read_runs(connection, query)
+
+    def last_attempts(self, model: str) -> dict[str, datetime]:
+        """When the last attempt at each run of a model began."""
+        query = select(attempt_table.c.run_id, func.max(attempt_table.c.at)).where(
+            attempt_table.c.model == model
+        )
+        with self._database.transaction() as connection:
+            return {row[0]: row[1] for row in connection.execute(query.group_by(attempt_table.c.run_id))}
+
+    def claimants(self, model: str) -> set[str]:
+        """The runs that nobody took their interval from: only they can still be published."""
+        query = select(claim_table.c.run_id).where(claim_table.c.model == model)
+        with self._database.transaction() as connection:
+            return set(connection.execute(query).scalars())
 
     def published(
         self,

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from rescore.store.identifiers import SCHEMA
 from rescore.store.schema.tables import metadata, moment
 
-__all__ = ["deletion", "erasure", "erasure_done", "hold_lifted", "legal_hold", "tombstone"]
+__all__ = ["deletion", "erasure", "erasure_done", "frozen_again", "hold_lifted", "legal_hold", "tombstone"]
 
 deletion = Table(
     "deletion",
@@ -23,6 +23,15 @@ deletion = Table(
     Column("done_by", Text, nullable=False),
     moment("at", default=True),
     Index("deletion_subject_idx", "subject"),
+)
+
+frozen_again = Table(
+    "frozen_again",
+    metadata,
+    Column("again_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("snapshot_id", BigInteger, ForeignKey(f"{SCHEMA}.snapshot.snapshot_id"), nullable=False),
+    moment("at", default=True),
+    Index("frozen_again_snapshot_idx", "snapshot_id"),
 )
 
 legal_hold = Table(

@@ -42,6 +42,7 @@ RELEASE_FUNCTIONS = (
     "add_pin",
     "add_signature",
     "note_deletion",
+    "note_table_deletion",
     "delete_rows",
     "place_hold",
     "lift_hold",

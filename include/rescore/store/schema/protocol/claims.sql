@@ -24,6 +24,13 @@ BEGIN
   RETURN r;
 END $$;
 
+-- Whether retention deleted the run's scores and rows without one.
+CREATE OR REPLACE FUNCTION {store}.rows_deleted(of_run uuid)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM {store}.deletion d
+    WHERE d.subject = of_run::text AND d.what IN ('scores', 'staged rows'))
+$$;
+
 CREATE OR REPLACE FUNCTION {store}.enter_state(of_run uuid, entered text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -107,6 +114,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION {store}.note_attempt(r {store}.run, begun_in text)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  -- Retention deletes no table that an attempt has begun to use.
+  SELECT {store}.lock_name('frozen ' || r.input_digest);
   INSERT INTO {store}.attempt (model, interval_start, interval_end, fence, run_id, begun_in)
     VALUES (r.model, r.interval_start, r.interval_end, r.fence, r.run_id, begun_in)
 $$;
@@ -178,7 +187,8 @@ BEGIN
   r.forked_from := origin.run_id;
   IF origin.input_digest IS NULL THEN
     RETURN {store}.begin_run(r, 'claimed');
-  ELSIF NOT coalesce(passed, false) THEN
+  ELSIF NOT coalesce(passed, false) OR {store}.rows_deleted(origin.run_id) THEN
+    -- Which rows were set aside may have gone with its rows: they are validated again.
     RETURN {store}.begin_run(r, 'extracted');
   END IF;
   r.rows_quarantined := origin.rows_quarantined;

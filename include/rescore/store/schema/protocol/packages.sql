@@ -2,10 +2,18 @@
 
 CREATE OR REPLACE FUNCTION {store}.add_snapshot(of_model text, kind text, digest text,
   interval_start timestamptz, interval_end timestamptz, as_of timestamptz, rows bigint, uri text, details jsonb)
-RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- From here on retention sees that it is frozen anew; what it deletes at this moment is gone when this returns.
+  PERFORM {store}.lock_name('frozen ' || $3);
+  PERFORM {store}.lock_name('frozen ' || ($9->>'unlabelled_digest'));
   INSERT INTO {store}.snapshot (model, kind, digest, interval_start, interval_end, as_of, rows, uri, details)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING
-$$;
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    INSERT INTO {store}.frozen_again (snapshot_id) SELECT s.snapshot_id FROM {store}.snapshot s
+      WHERE (s.model, s.kind, s.digest, s.interval_start, s.interval_end, s.as_of) = ($1, $2, $3, $4, $5, $6);
+  END IF;
+END $$;
 
 CREATE OR REPLACE FUNCTION {store}.add_package(of_model text, of_version text, of_sha256 text, manifest jsonb,
   uri text, built jsonb)

@@ -21,7 +21,7 @@ BEGIN
       jsonb_build_object('where', {store}.where_is(r),
         'expected', 'staged scores, their package and the rows extracted'),
       'it was stopped before scoring; score the interval again');
-  ELSIF EXISTS (SELECT FROM {store}.deletion WHERE subject = r.run_id::text) THEN
+  ELSIF {store}.rows_deleted(r.run_id) THEN
     PERFORM {store}.refuse('RS000', format('the rows of run %s were deleted', r.run_id),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that has its scores'),
       'score the interval again');

@@ -10,30 +10,91 @@ BEGIN
   END IF;
 END $$;
 
--- Notes that a file is gone. Rows are noted by what deletes them.
+-- Notes that a folder of one machine is gone. Frozen tables and rows are noted by what follows.
 CREATE OR REPLACE FUNCTION {store}.note_deletion(of_model text, what text, subject text, rows bigint,
   bytes bigint, rule text, done_by text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
-  IF what IS NULL OR what NOT IN ('frozen input', 'training snapshot', 'cached file', 'environment') THEN
-    PERFORM {store}.refuse('RS000', format('%L is no kind of file', what),
-      '{"expected": "frozen input, training snapshot, cached file, environment"}', NULL);
+  IF what IS NULL OR what NOT IN ('cached file', 'environment') OR coalesce(subject, '') !~ '^/' THEN
+    PERFORM {store}.refuse('RS000', format('%L %L is no folder', what, subject),
+      '{"expected": "cached file or environment, and an absolute path"}', NULL);
   END IF;
   INSERT INTO {store}.deletion (model, what, subject, rows, bytes, rule, done_by)
     VALUES ($1, $2, $3, $4, $5, $6, $7);
 END $$;
 
+-- The snapshots by which the archive's table of this digest is known; of one that lost rows to an erasure the
+-- file has the digest of what remains.
+CREATE OR REPLACE FUNCTION {store}.names_of(digest text)
+RETURNS SETOF {store}.snapshot LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH known AS (SELECT $1 AS name UNION
+    SELECT t.subject FROM {store}.tombstone t WHERE t.what = 'frozen' AND t.remaining = $1)
+  SELECT s.* FROM {store}.snapshot s WHERE s.digest IN (SELECT name FROM known)
+    OR s.details->>'unlabelled_digest' IN (SELECT name FROM known)
+$$;
+
+CREATE OR REPLACE FUNCTION {store}.refuse_held(of_model text, of_start timestamptz, of_end timestamptz,
+  kept text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hold bigint;
+BEGIN
+  SELECT h.hold_id INTO hold FROM {store}.legal_hold h WHERE (h.model IS NULL OR h.model = of_model)
+    AND (h.interval_start IS NULL OR (h.interval_start < of_end AND of_start < h.interval_end))
+    AND NOT EXISTS (SELECT FROM {store}.hold_lifted l WHERE l.hold_id = h.hold_id) LIMIT 1;
+  IF FOUND THEN
+    PERFORM {store}.refuse('RS009', format('legal hold %s keeps %s', hold, kept),
+      jsonb_build_object('where', of_model || ' ' || {store}.interval_text(of_start, of_end)),
+      '`rescore retention holds` says who placed it, and why');
+  END IF;
+END $$;
+
+-- Notes that a frozen table is deleted, and refuses if a legal hold covers it or it was used after last_used.
+-- The caller deletes its files in the same transaction: until its end nobody places a hold, freezes the same
+-- rows or begins an attempt at a run with them.
+CREATE OR REPLACE FUNCTION {store}.note_table_deletion(of_model text, what text, digest text, rows bigint,
+  bytes bigint, last_used timestamptz, rule text, done_by text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  used timestamptz;
+  named {store}.snapshot;
+BEGIN
+  PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
+  IF what IS NULL OR what NOT IN ('frozen input', 'training snapshot')
+      OR coalesce(digest, '') !~ '^sha256:[0-9a-f]{64}$' OR last_used IS NULL THEN
+    PERFORM {store}.refuse('RS000', format('%L %L is no frozen table', what, digest),
+      '{"expected": "frozen input or training snapshot, its digest, and when it was used last"}', NULL);
+  END IF;
+  PERFORM {store}.lock_name('holds');
+  PERFORM {store}.lock_name('frozen ' || digest);
+  FOR named IN SELECT * FROM {store}.names_of($3) LOOP
+    PERFORM {store}.refuse_held(named.model, named.interval_start, named.interval_end, 'frozen table ' || digest);
+  END LOOP;
+  SELECT max(moments.at) INTO used FROM (
+    SELECT s.created_at AS at FROM {store}.names_of($3) s
+    UNION ALL SELECT f.at FROM {store}.names_of($3) s JOIN {store}.frozen_again f ON f.snapshot_id = s.snapshot_id
+    UNION ALL SELECT a.at FROM {store}.run r JOIN {store}.attempt a ON a.run_id = r.run_id
+      WHERE r.input_digest IN (SELECT s.digest FROM {store}.names_of($3) s)) moments;
+  IF used > last_used THEN
+    PERFORM {store}.refuse('RS009', format('frozen table %s was used again', digest),
+      jsonb_build_object('where', of_model, 'expected', format('no use after %s+00:00', {store}.moment_text(last_used)),
+        'examples', ARRAY[format('used at %s+00:00', {store}.moment_text(used))]), NULL);
+  END IF;
+  INSERT INTO {store}.deletion (model, what, subject, rows, bytes, rule, done_by)
+    VALUES ($1, $2, $3, $4, $5, $7, $8);
+END $$;
+
 -- Deletes the scores of a run and its rows without one, and notes it; gives how many. A run that never ended
--- fails first, so that whoever still works on it can't publish it.
-CREATE OR REPLACE FUNCTION {store}.delete_rows(of_run uuid, rule text, done_by text)
+-- fails first, so that whoever still works on it can't publish it; one that made progress, or was tried again,
+-- after last_progress is refused (NULL: whenever).
+CREATE OR REPLACE FUNCTION {store}.delete_rows(of_run uuid, last_progress timestamptz, rule text, done_by text)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r {store}.run := {store}.the_run(of_run);
   target text;
   gone bigint;
   deleted bigint := 0;
-  hold bigint;
 BEGIN
   PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
   -- In the order in which a publication locks them.
@@ -42,17 +103,20 @@ BEGIN
   PERFORM 1 FROM {store}.run WHERE run_id = of_run FOR NO KEY UPDATE;
   r := {store}.the_run(of_run);
   IF EXISTS (SELECT FROM {store}.current_publication WHERE run_id = of_run)
-      OR (r.state = 'checked' AND r.error IS NOT NULL) THEN
-    PERFORM {store}.refuse('RS000',
+      OR (r.state = 'checked' AND r.error IS NOT NULL
+        AND EXISTS (SELECT FROM {store}.claim c WHERE c.run_id = of_run)) THEN
+    -- One that waits for a person does so until another run takes its interval over: then nobody can release it.
+    PERFORM {store}.refuse('RS009',
       format('the rows of run %s are needed: it is published or waits for a person', of_run),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that was superseded or abandoned'), NULL);
   END IF;
-  SELECT h.hold_id INTO hold FROM {store}.legal_hold h WHERE (h.model IS NULL OR h.model = r.model)
-    AND (h.interval_start IS NULL OR (h.interval_start < r.interval_end AND r.interval_start < h.interval_end))
-    AND NOT EXISTS (SELECT FROM {store}.hold_lifted l WHERE l.hold_id = h.hold_id) LIMIT 1;
-  IF FOUND THEN
-    PERFORM {store}.refuse('RS000', format('legal hold %s keeps the rows of run %s', hold, of_run),
-      jsonb_build_object('where', {store}.where_is(r)), '`rescore retention holds` says who placed it, and why');
+  PERFORM {store}.lock_name('holds');
+  PERFORM {store}.refuse_held(r.model, r.interval_start, r.interval_end, format('the rows of run %s', of_run));
+  IF last_progress < greatest((SELECT max(e.at) FROM {store}.run_state e WHERE e.run_id = of_run),
+      (SELECT max(a.at) FROM {store}.attempt a WHERE a.run_id = of_run)) THEN
+    PERFORM {store}.refuse('RS009', format('run %s goes on', of_run),
+      jsonb_build_object('where', {store}.where_is(r),
+        'expected', format('a run without progress since %s+00:00', {store}.moment_text(last_progress))), NULL);
   END IF;
   IF r.state IN ('claimed', 'extracted', 'validated', 'scored', 'checked') THEN
     UPDATE {store}.run SET error = jsonb_build_object('type', '', 'message', 'abandoned: ' || rule, 'data', '{}'::jsonb)
@@ -79,6 +143,8 @@ DECLARE
   id bigint;
 BEGIN
   PERFORM {store}.refuse_unsaid(placed_by, reason, 'legal hold');
+  -- A deletion that is under way ends first; each that follows sees the hold.
+  PERFORM {store}.lock_name('holds');
   INSERT INTO {store}.legal_hold (model, interval_start, interval_end, placed_by, reason)
     VALUES ($1, $2, $3, $4, $5) RETURNING hold_id INTO id;
   RETURN id;
