@@ -81,7 +81,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0011'
+    '0013'
     """
 
     def __init__(
