@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from docs_tables import replace_table
 from scipy.signal import lfilter
 from scipy.special import ndtr
 from scipy.stats import chi2_contingency, ks_2samp
@@ -286,13 +286,8 @@ def main() -> None:
     wanted = {"false-alarms": nulls, "power": powers}
     tables = {name: run(lines) for name, lines in wanted.items() if options.table in (None, name)}
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
         for name, rows in tables.items():
-            begin, end = f"<!-- {name}: bench/drift_calibration.py -->", f"<!-- end {name} -->"
-            block = f"{begin}\n" + "\n".join(rows) + f"\n{end}"
-            page, hits = re.subn(f"{re.escape(begin)}.*?{re.escape(end)}", block, page, flags=re.DOTALL)
-            assert hits == 1, f"{options.write} has no place for {name}"
-        options.write.write_text(page, encoding="utf-8")
+            replace_table(options.write, name, Path(__file__).name, rows)
 
 
 if __name__ == "__main__":

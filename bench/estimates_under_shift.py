@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from docs_tables import replace_table
 from sklearn.linear_model import LogisticRegression
 
 from rescore.drift import build_reference, compare
@@ -146,15 +146,7 @@ def main() -> None:
     options = parser.parse_args()
     made = lines(6, 6) if options.short else lines(10, 10)
     if options.write:
-        begin, end = "<!-- estimates: bench/estimates_under_shift.py -->", "<!-- end estimates -->"
-        text, hits = re.subn(
-            f"{re.escape(begin)}.*?{re.escape(end)}",
-            f"{begin}\n" + "\n".join(made) + f"\n{end}",
-            options.write.read_text("utf-8"),
-            flags=re.DOTALL,
-        )
-        assert hits == 1, f"{options.write} has no place for the table"
-        options.write.write_text(text, encoding="utf-8")
+        replace_table(options.write, "estimates", Path(__file__).name, made)
 
 
 if __name__ == "__main__":

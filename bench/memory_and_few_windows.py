@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from docs_tables import replace_table
 from scipy import stats
 from scipy.signal import lfilter
 
@@ -197,14 +197,7 @@ def main() -> None:
             continue
         lines = made()
         if options.write:
-            path = options.write / "guides" / page
-            begin, end = f"<!-- {name}: bench/memory_and_few_windows.py -->", f"<!-- end {name} -->"
-            block = f"{begin}\n" + "\n".join(lines) + f"\n{end}"
-            text, hits = re.subn(
-                f"{re.escape(begin)}.*?{re.escape(end)}", block, path.read_text("utf-8"), flags=re.DOTALL
-            )
-            assert hits == 1, f"{path} has no place for {name}"
-            path.write_text(text, encoding="utf-8")
+            replace_table(options.write / "guides" / page, name, Path(__file__).name, lines)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from docs_tables import replace_table
 from scipy.signal import lfilter
 
 from rescore.evidence import Evidence, Look, limit_of
@@ -158,18 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     made = lines(3 if options.short else 8)
     if options.write:
-        begin, end = (
-            "<!-- performance-alarms: bench/performance_alarms.py -->",
-            "<!-- end performance-alarms -->",
-        )
-        text, hits = re.subn(
-            f"{re.escape(begin)}.*?{re.escape(end)}",
-            f"{begin}\n" + "\n".join(made) + f"\n{end}",
-            options.write.read_text("utf-8"),
-            flags=re.DOTALL,
-        )
-        assert hits == 1, f"{options.write} has no place for the table"
-        options.write.write_text(text, encoding="utf-8")
+        replace_table(options.write, "performance-alarms", Path(__file__).name, made)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -208,30 +209,34 @@ def _history(seed: int) -> tuple[list[tuple], list[tuple]]:
     return loans, outcomes
 
 
+@contextmanager
+def copied(bank: Bank, server: LocalPostgres, home: Path) -> Iterator[Bank]:
+    """A copy of a closed bank: its database, and its home in ``home``; dropped afterwards."""
+    shutil.copytree(bank.ctx.settings.home, home, dirs_exist_ok=True)
+    name = f"bank_{uuid.uuid4().hex[:12]}"
+    url = server.create_database(name, template=bank.url.rpartition("/")[2])
+    made = Bank(_context(server, url, home), url, bank.reference)
+    yield made
+    made.ctx.store.close()
+    server.drop_database(name)
+
+
 @pytest.fixture(scope="session")
 def bank_template(
     postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
-) -> tuple[str, Path, bytes]:
-    """A bank where nothing was scored, to be copied: its database, its home, its reference."""
+) -> Bank:
+    """A bank where nothing was scored, to be copied."""
     home = tmp_path_factory.mktemp("bank_template")
     made = open_bank(postgres_server, postgres_server.create_database("bank_template"), home, seed)
     made.ctx.store.close()
-    return "bank_template", home, made.reference
+    return made
 
 
 @pytest.fixture
-def fresh_bank(
-    postgres_server: LocalPostgres, bank_template: tuple[str, Path, bytes], tmp_path: Path
-) -> Iterator[Bank]:
+def fresh_bank(postgres_server: LocalPostgres, bank_template: Bank, tmp_path: Path) -> Iterator[Bank]:
     """A bank of this test's own, with a pinned package, where nothing was scored."""
-    template, home, reference = bank_template
-    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    name = f"bank_{uuid.uuid4().hex[:12]}"
-    url = postgres_server.create_database(name, template=template)
-    made = Bank(_context(postgres_server, url, tmp_path), url, reference)
-    yield made
-    made.ctx.store.close()
-    postgres_server.drop_database(name)
+    with copied(bank_template, postgres_server, tmp_path) as bank:
+        yield bank
 
 
 @pytest.fixture(scope="session")

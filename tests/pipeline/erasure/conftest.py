@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rescore.local import LocalPostgres
-from rescore.pipeline import Context
-from rescore.settings import Settings
-from tests.shared.bank import Bank, open_bank
-from tests.shared.logins import store_settings
+from tests.shared.bank import Bank, copied, open_bank
 
 
 @pytest.fixture(scope="session")
@@ -45,21 +39,8 @@ def customers_bank(
 def bank(
     customers_bank: tuple[Bank, list[str]], postgres_server: LocalPostgres, tmp_path: Path
 ) -> Iterator[Bank]:
-    made, _ = customers_bank
-    home = tmp_path / "home"
-    shutil.copytree(made.ctx.settings.home, home)
-    name = f"bank_{uuid.uuid4().hex[:12]}"
-    url = postgres_server.create_database(name, template="bank_customers")
-    settings = Settings.from_environment(
-        {
-            "RESCORE_HOME": str(home),
-            "RESCORE_MODELS": str(home / "models"),
-            **store_settings(postgres_server, url, "bank"),
-        }
-    )
-    yield (copied := replace(made, ctx=Context.from_environment(settings), url=url))
-    copied.ctx.store.close()
-    postgres_server.drop_database(name)
+    with copied(customers_bank[0], postgres_server, tmp_path / "home") as bank:
+        yield bank
 
 
 @pytest.fixture

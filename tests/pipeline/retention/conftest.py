@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rescore.local import LocalPostgres
-from rescore.pipeline import Context
-from rescore.settings import Settings
-from tests.shared.bank import Bank, open_bank
-from tests.shared.logins import store_settings
+from tests.shared.bank import Bank, copied, open_bank
 
 
 @pytest.fixture(scope="session")
@@ -32,23 +26,10 @@ def kept_bank(
 @pytest.fixture
 def bank(kept_bank: tuple[Bank, list[str]], postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[Bank]:
     """A copy of it, with 30 days for frozen inputs and 10 for superseded scores."""
-    made, _ = kept_bank
-    home = tmp_path / "home"
-    shutil.copytree(made.ctx.settings.home, home)
-    with (home / "models" / "loans" / "model.yaml").open("a") as file:
-        file.write("retention: {frozen_inputs: 30d, superseded_scores: 10d, abandoned_runs: 7d}\n")
-    name = f"bank_{uuid.uuid4().hex[:12]}"
-    url = postgres_server.create_database(name, template="bank_kept")
-    settings = Settings.from_environment(
-        {
-            "RESCORE_HOME": str(home),
-            "RESCORE_MODELS": str(home / "models"),
-            **store_settings(postgres_server, url, "bank"),
-        }
-    )
-    yield (copied := replace(made, ctx=Context.from_environment(settings), url=url))
-    copied.ctx.store.close()
-    postgres_server.drop_database(name)
+    with copied(kept_bank[0], postgres_server, tmp_path / "home") as bank:
+        with (bank.ctx.settings.models / "loans" / "model.yaml").open("a") as file:
+            file.write("retention: {frozen_inputs: 30d, superseded_scores: 10d, abandoned_runs: 7d}\n")
+        yield bank
 
 
 @pytest.fixture
