@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     )
     from rescore.model.package import (
         Package,
+        open_package,
+    )
+    from rescore.model.package_file import (
         environment_of,
         lock_of,
-        open_package,
     )
     from rescore.model.runtime.environment import (
         THREAD_VARIABLES,
@@ -103,7 +105,8 @@ __getattr__ = lazy_names(
         "environment": ["differences", "numeric_environment"],
         "manifest": ["FORMAT"],
         "manifest_changes": ["changes"],
-        "package": ["Package", "environment_of", "lock_of", "open_package"],
+        "package": ["Package", "open_package"],
+        "package_file": ["environment_of", "lock_of"],
         "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],

@@ -7,7 +7,6 @@ interpreter that scores with it gets those bytes, unpacked into a folder of its 
 from __future__ import annotations
 
 import io
-import json
 import os
 import zipfile
 from array import array
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import difference_lines, own_environment
+from rescore.model.package_file import manifest_of
 from rescore.model.process import MARK, Child, Team
 from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
@@ -31,7 +31,7 @@ from rescore.sha256 import Sha256, bytes_sha256
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Package", "environment_of", "lock_of", "open_package", "whole_leaves"]
+__all__ = ["Package", "open_package", "whole_leaves"]
 
 #: Rows of one leaf of a content digest; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
@@ -345,7 +345,7 @@ def open_package(
             fix="restore the file from the archive's backup, or pin another package",
             data={"file": str(path), "expected": expected, "found": found, "changed": changed},
         )
-    manifest = _manifest(wheel, path)
+    manifest = manifest_of(wheel, path)
     package = Package(manifest["name"], manifest["version"], expected, manifest, wheel, cache)
     different = differences(manifest["requirements"])
     if not different:
@@ -363,46 +363,6 @@ def open_package(
         fix="install what the package's requirements.txt lists, or train the model anew here",
         data={"different": different},
     )
-
-
-def environment_of(path: Path, environments: Path) -> Path:
-    """The folder of a package's own environment, built or not.
-
-    Parameters
-    ----------
-    path : Path
-        The wheel.
-    environments : Path
-        The folder of all environments.
-    """
-    wheel = path.read_bytes()
-    return own_environment(_manifest(wheel, path), _lock(wheel), environments).root
-
-
-def lock_of(path: Path) -> str:
-    """The ``requirements.txt`` in a package's wheel: what predicting with it imports, with hashes."""
-    return _lock(path.read_bytes()).decode()
-
-
-def _lock(wheel: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        [lock] = [name for name in archive.namelist() if name.endswith(f"/{DATA}/requirements.txt")]
-        return archive.read(lock)
-
-
-def _manifest(wheel: bytes, path: Path) -> dict[str, Any]:
-    """The manifest of a wheel, or an error that says that the wheel is no model package."""
-    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        members = [name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json")]
-        if len(members) != 1:
-            raise DigestMismatchError(
-                f"{path.name} is no model package: it has {len(members)} manifests",
-                where=str(path),
-                expected="a wheel that a training or an adoption has made",
-                fix="name the sha256 of a package that `rescore packages list MODEL` shows",
-            )
-        manifest: dict[str, Any] = json.loads(archive.read(members[0]))
-        return manifest
 
 
 def whole_leaves(rows: int, processes: int) -> list[tuple[int, int]]:

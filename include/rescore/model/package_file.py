@@ -1,0 +1,61 @@
+"""What a package's file says before it is opened: its manifest, its lock, the environment of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from rescore.errors import DigestMismatchError
+from rescore.model.own_environment import own_environment
+from rescore.model.stage import DATA
+
+__all__ = ["environment_of", "lock_of", "manifest_of"]
+
+
+def environment_of(path: Path, environments: Path) -> Path:
+    """The folder of a package's own environment, built or not.
+
+    Parameters
+    ----------
+    path : Path
+        The wheel.
+    environments : Path
+        The folder of all environments.
+    """
+    wheel = path.read_bytes()
+    return own_environment(manifest_of(wheel, path), _lock(wheel), environments).root
+
+
+def lock_of(path: Path) -> str:
+    """The ``requirements.txt`` in a package's wheel: what predicting with it imports, with hashes."""
+    return _lock(path.read_bytes()).decode()
+
+
+def manifest_of(wheel: bytes, path: Path) -> dict[str, Any]:
+    """The manifest in a wheel's bytes.
+
+    Raises
+    ------
+    DigestMismatchError
+        The wheel is no model package.
+    """
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        members = [name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json")]
+        if len(members) != 1:
+            raise DigestMismatchError(
+                f"{path.name} is no model package: it has {len(members)} manifests",
+                where=str(path),
+                expected="a wheel that a training or an adoption has made",
+                fix="name the sha256 of a package that `rescore packages list MODEL` shows",
+            )
+        manifest: dict[str, Any] = json.loads(archive.read(members[0]))
+        return manifest
+
+
+def _lock(wheel: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        [lock] = [name for name in archive.namelist() if name.endswith(f"/{DATA}/requirements.txt")]
+        return archive.read(lock)
