@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rescore.drift.reference import build_reference, came_true_of, resolution_of
     from rescore.drift.report import DriftReport, FeatureDrift, Histogram, alarm_of
     from rescore.drift.resolution import Resolution
+    from rescore.drift.volume import WindowRows
 
 __all__ = [
     "DriftReport",
@@ -23,6 +24,7 @@ __all__ = [
     "Histogram",
     "Resolution",
     "TrainingRows",
+    "WindowRows",
     "alarm_of",
     "build_reference",
     "came_true_of",
@@ -39,5 +41,6 @@ __getattr__ = lazy_names(
         "reference": ["build_reference", "came_true_of", "resolution_of"],
         "report": ["DriftReport", "FeatureDrift", "Histogram", "alarm_of"],
         "resolution": ["Resolution"],
+        "volume": ["WindowRows"],
     },
 )

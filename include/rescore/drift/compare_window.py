@@ -7,7 +7,9 @@ outage: what follows from a verdict is the pipeline's to decide.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +29,19 @@ from rescore.drift.report import (
     FeatureDrift,
     JointDrift,
     Method,
+    VolumeDrift,
 )
 from rescore.drift.standardise import unusualness
-from rescore.drift.verdict import judge, say_limits, say_missing, say_note, say_outside, say_too_few
+from rescore.drift.verdict import (
+    SMALL_EFFECT,
+    judge,
+    say_limits,
+    say_missing,
+    say_note,
+    say_outside,
+    say_too_few,
+)
+from rescore.drift.volume import Volume, WindowRows, compare_volume
 from rescore.drift.window import Window
 from rescore.drift.window_values import one_score, stratum_of
 from rescore.errors import DriftError
@@ -53,6 +65,8 @@ def compare(
     drift: DriftSpec,
     *,
     training: TrainingRows | None = None,
+    start: datetime | None = None,
+    before: Sequence[WindowRows] = (),
 ) -> DriftReport:
     """Compare a window with the reference that its package carries.
 
@@ -69,6 +83,10 @@ def compare(
     training : TrainingRows, optional
         Rows of training, for a joint comparison alone. Without them the report's notes say that there
         was none.
+    start : datetime, optional
+        Of the window's interval, aware. Without it the number of rows is not compared.
+    before : sequence of WindowRows
+        The published windows before this one, in any order.
 
     Returns
     -------
@@ -98,11 +116,15 @@ def compare(
             joint = found
         else:
             notes += (f"features were not compared jointly: {found}",)
-    p = _p_values(measured, joint, method)
+    volume = (
+        None if start is None else _volume(profile, chosen.places, before, WindowRows(start, window.num_rows))
+    )
+    p = _p_values(measured, joint, volume, method)
     if (twin := _same_counts(measured, chosen.places)) is not None:
         p = p.of_no_drift()
         notes += (f"every feature is distributed as in training's window of {profile.starts[twin]}",)
     together = None if joint is None else _joint_drift(joint, p.joint, drift)
+    number = None if volume is None else _volume_drift(volume, p.volume, drift)
     features = _features(measured, p, chosen.places, drift)
     estimated, auc_reference = _estimated(profile, values, chosen.places)
     auc = estimated.get("auc", Measure()).value, auc_reference[0]
@@ -110,7 +132,7 @@ def compare(
     if reach < LEAST_REACH and values is not None and profile.calibration is not None:
         notes += (say_outside(reach),)
     outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
-    verdict, sentence = judge(features, outages, p.window, drift, auc, together, nothing=nothing)
+    verdict, sentence = judge(features, outages, p.window, drift, auc, together, number, nothing=nothing)
     if verdict != "outage":
         sentence += say_missing(features)
     return DriftReport(
@@ -135,6 +157,7 @@ def compare(
         histograms=histograms_of(measured, features, chosen.places),
         joint=together,
         reach=float(f"{reach:.4g}"),
+        volume=number,
         statistic=p.statistic,
         reference_statistics=p.reference,
     )
@@ -189,6 +212,16 @@ def _choose_windows(profile: Reference, event_time: Floats | None, drift: DriftS
     return _Chosen(stratum, left, notes)
 
 
+def _volume(
+    profile: Reference, places: Places, before: Sequence[WindowRows], live: WindowRows
+) -> Volume | None:
+    reference = [
+        WindowRows(datetime.fromisoformat(start), int(rows))
+        for start, rows in zip(profile.starts, profile.rows, strict=True)
+    ]
+    return compare_volume(reference, places, before, live, profile.timezone)
+
+
 def _method(windows: int, rows: int) -> Method:
     if rows == 0 or windows < calibration.FEWEST_WINDOWS:
         return "none"
@@ -239,6 +272,7 @@ class _PValues:
     features: Floats
     shares: Floats
     joint: float = 1.0
+    volume: float = 1.0
     statistic: float | None = None
     reference: tuple[float, ...] = ()
 
@@ -246,30 +280,40 @@ class _PValues:
         """The rank of a copy of an unusual window would be that window's: an alarm about training itself."""
         window = None if self.window is None else 1.0
         every = np.ones_like(self.features)
-        return replace(self, window=window, features=every, joint=1.0, statistic=None, reference=())
+        return replace(
+            self, window=window, features=every, joint=1.0, volume=1.0, statistic=None, reference=()
+        )
 
 
-def _p_values(measured: list[Measured], joint: Joint | None, method: Method) -> _PValues:
-    """A joint comparison is one more to choose the most unusual from: it costs no false alarm."""
+def _p_values(
+    measured: list[Measured], joint: Joint | None, volume: Volume | None, method: Method
+) -> _PValues:
+    """A joint comparison and the number of rows are more to choose from: they cost no false alarm."""
     if method == "none" or not measured:
         return _PValues(None, np.ones(len(measured)), np.zeros(len(measured)))
     standing = [one.standing for one in measured]
     sides = [side for one in measured for side in one.two_sided]
-    firsts = np.cumsum([0, *(len(one.two_sided) for one in measured)])
+    firsts = np.cumsum([0, *(len(one.two_sided) for one in measured)])[:-1].tolist()
     if joint is not None:
+        firsts = [*firsts, len(sides)]
         standing, sides = [*standing, joint.standing], [*sides, False]
-    else:
-        firsts = firsts[:-1]
-    two_sided = np.asarray(sides)
-    every = without_memory(np.hstack(standing), two_sided)
-    each = np.maximum.reduceat(unusualness(every, two_sided), firsts, axis=1)
+    every = without_memory(np.hstack(standing), np.asarray(sides))
+    if volume is not None:  # what was to be expected took its memory out
+        firsts = [*firsts, len(sides)]
+        every, sides = np.hstack([every, volume.standing]), [*sides, True]
+    each = np.maximum.reduceat(unusualness(every, np.asarray(sides)), firsts, axis=1)
     greatest = each.max(axis=1)
     p_of = calibration.conformal_p if method == "conformal" else calibration.extrapolated_p
     p = p_of(greatest[:-1], each[-1])
     # A window in the middle of all others has ln 2.
     shares = _shares(np.maximum(each[-1, : len(measured)] - math.log(2), 0.0))
     statistic, *reference = (float(f"{one:.5g}") for one in (greatest[-1], *greatest[:-1]))
-    return _PValues(float(p.min()), p[: len(measured)], shares, float(p[-1]), statistic, tuple(reference))
+    rest = [float(one) for one in p[len(measured) :]]
+    of_joint = rest.pop(0) if joint is not None else 1.0
+    of_volume = rest.pop(0) if volume is not None else 1.0
+    return _PValues(
+        float(p.min()), p[: len(measured)], shares, of_joint, of_volume, statistic, tuple(reference)
+    )
 
 
 def _shares(values: Floats) -> Floats:
@@ -279,6 +323,10 @@ def _shares(values: Floats) -> Floats:
 
 def _joint_drift(joint: Joint, p: float, drift: DriftSpec) -> JointDrift:
     return joint.drift(p, flagged=_flagged(p, joint.effect, drift))
+
+
+def _volume_drift(volume: Volume, p: float, drift: DriftSpec) -> VolumeDrift:
+    return volume.drift(p, flagged=volume.effect >= SMALL_EFFECT and _flagged(p, volume.effect, drift))
 
 
 def _flagged(p: float, effect: float, drift: DriftSpec) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "PairDrift",
     "ScoreQuantiles",
     "Verdict",
+    "VolumeDrift",
     "alarm_of",
     "worst_first",
     "worth_a_look",
@@ -229,6 +230,41 @@ class JointDrift(Part):
     pairs: tuple[PairDrift, ...]
 
 
+class VolumeDrift(Part):
+    """The number of rows beside what was to be expected.
+
+    Attributes
+    ----------
+    rows : int
+        Of the window.
+    expected : int
+        By the windows before it, of the same time of the week or of the day.
+    low, high : int
+        What is expected if a window is as far off as training's windows were at most.
+    p_value : float
+        Of the number alone, compared with the same windows' most unusual statistic.
+    effect : float
+        The squared logarithm of how many times as many rows there are as expected.
+    flagged : bool
+        Whether it is unusual, at the declared rate.
+    outage : bool
+        Whether rows are missing: fewer by far than in any of training's windows.
+    """
+
+    rows: int
+    expected: int
+    low: int
+    high: int
+    p_value: float
+    effect: float
+    flagged: bool
+    outage: bool
+
+    def __str__(self) -> str:
+        """``1,020 rows where 1,950 to 2,310 were to be expected``."""
+        return f"{self.rows:,} rows where {self.low:,} to {self.high:,} were to be expected"
+
+
 class DriftReport(Document):
     """The verdict on one window, and what it stands on.
 
@@ -277,6 +313,8 @@ class DriftReport(Document):
         Where features were compared jointly.
     reach : float or None
         What a row of training is worth in this window's population, 0 to 1; None in older reports.
+    volume : VolumeDrift or None
+        The number of rows; None in older reports, and where there is nothing to compare it with.
     statistic : float or None
         The window's: the largest ``-ln`` of a tail probability; None in reports made before it was kept.
     reference_statistics : tuple of float
@@ -308,6 +346,7 @@ class DriftReport(Document):
     histograms: dict[str, Histogram] = Field(default_factory=dict)
     joint: JointDrift | None = None
     reach: Number = None
+    volume: VolumeDrift | None = None
     statistic: Number = None
     reference_statistics: tuple[float, ...] = ()
     alarm: Alarm | None = None
@@ -334,6 +373,8 @@ class DriftReport(Document):
     @property
     def remedy(self) -> str:
         """What to do about an outage: a feature that training never had is no fault of the source."""
+        if self.volume is not None and self.volume.outage:
+            return "load the rows that are missing and score again"
         broken = [feature for feature in self.features if feature.outage]
         born = [feature.name for feature in broken if feature.missing_reference_min == 1 != feature.missing]
         if broken and len(born) == len(broken):

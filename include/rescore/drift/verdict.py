@@ -11,7 +11,15 @@ import numpy.typing as npt
 from rescore.drift.binning import Tally
 from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS
 from rescore.drift.outage import Outage, describe, join_names, percent
-from rescore.drift.report import SHARE_OF_ROWS, FeatureDrift, JointDrift, Method, Verdict, worst_first
+from rescore.drift.report import (
+    SHARE_OF_ROWS,
+    FeatureDrift,
+    JointDrift,
+    Method,
+    Verdict,
+    VolumeDrift,
+    worst_first,
+)
 from rescore.spec import DriftSpec
 
 __all__ = [
@@ -48,20 +56,22 @@ def judge(
     drift: DriftSpec,
     auc: tuple[float | None, float | None],
     joint: JointDrift | None = None,
+    volume: VolumeDrift | None = None,
     *,
     nothing: str = "The window has no rows",
 ) -> tuple[Verdict, str]:
     """Join outages, drift, importance and estimated performance to one verdict and say why.
 
-    *outage* if a column is broken; *drifted* if the whole window is more unusual than the declared
-    rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides the
-    drifted features carry a tenth of the model's importance, or the scores moved (both by more than
+    *outage* if a column is broken or rows are missing; *drifted* if the whole window is more unusual than the
+    declared rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides
+    the drifted features carry a tenth of the model's importance, or the scores moved (both by more than
     ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's. Features that go together
-    otherwise than in training (``joint``) count as one more that drifted, of all their importance. ``auc``
-    is the estimated one, and the smallest of the reference windows. ``nothing`` says why there is no p-value.
+    otherwise than in training (``joint``) count as one more that drifted, of all their importance; a number
+    of rows that is unusual (``volume``) as one of none. ``auc`` is the estimated one, and the smallest of the
+    reference windows. ``nothing`` says why there is no p-value.
     """
-    if outages:
-        return "outage", describe(outages)
+    if broken := _broken(outages, volume):
+        return "outage", broken
     if p_value is None:
         return "ok", f"{nothing}: there is nothing to compare"
     chance = f"p = {p_value:.2g}, declared rate {drift.false_alarm_rate:g}"
@@ -69,16 +79,37 @@ def judge(
         return "ok", f"No more unlike training than training's own windows are ({chance})"
     flagged = worst_first(one for one in features if one.flagged)
     together = joint if joint is not None and joint.flagged else None
-    if not flagged and together is None:
+    said = [_say_moved(one) for one in flagged[:3]]
+    said += [] if together is None else [_say_together(together)]
+    said += [str(volume)] if volume is not None and volume.flagged else []
+    if not said:
         return (
             "ok",
             f"Unlike training's windows ({chance}), but by less than the effect floor {drift.effect_floor:g}",
         )
-    said = [_say_moved(one) for one in flagged[:3]]
-    if together is not None:
-        said.append(_say_together(together))
     what = f"{'; '.join(said)}{_more(len(flagged) - 3)} ({chance})"
+    if reasons := _reasons(flagged, together, features, auc):
+        return "consequential", f"{what}. It matters: {', '.join(reasons)}"
     weight = _importance(flagged, together, features)
+    return "drifted", f"{what}. Together {percent(weight)} of the model's importance"
+
+
+def _broken(outages: list[tuple[str, Outage]], volume: VolumeDrift | None) -> str:
+    """What is broken; empty if nothing is."""
+    said = []
+    if volume is not None and volume.outage:
+        lost = percent(1 - volume.rows / volume.expected)
+        said.append(f"Only {volume}: {lost} of them are missing")
+    return ". ".join([*said, *([describe(outages)] if outages else [])])
+
+
+def _reasons(
+    flagged: list[FeatureDrift],
+    together: JointDrift | None,
+    features: tuple[FeatureDrift, ...],
+    auc: tuple[float | None, float | None],
+) -> list[str]:
+    """Why what moved matters to the model; none if it does not."""
     felt = [one for one in flagged if one.effect >= SMALL_EFFECT]
     with_effect = together if together is not None and together.effect >= SMALL_EFFECT else None
     weight_felt = _importance(felt, with_effect, features)
@@ -90,9 +121,7 @@ def judge(
     expected, low = auc
     if expected is not None and low is not None and expected < low - AUC_LOSS:
         reasons.append(f"expected AUC {expected:.3f}, in training's windows at least {low:.3f}")
-    if reasons:
-        return "consequential", f"{what}. It matters: {', '.join(reasons)}"
-    return "drifted", f"{what}. Together {percent(weight)} of the model's importance"
+    return reasons
 
 
 def _say_moved(one: FeatureDrift) -> str:

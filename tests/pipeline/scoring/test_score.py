@@ -153,6 +153,13 @@ def test_clearing_everything_from_validation_on_gives_the_same_scores(harbour):
     assert current.run_id == second.run_id
 
 
+def test_half_a_table_loaded_stops_before_publishing(harbour):
+    """Rows of a third of the day: what there is looks as it always does."""
+    harbour.execute("DELETE FROM harbour.readings WHERE reading >= 744 AND reading < 768 AND reading % 3 > 0")
+    with pytest.raises(OutageError, match=r"Only 24 rows where 72 to 72 were to be expected: 67 % of them"):
+        pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
+
+
 def test_an_outage_stops_before_publishing_and_says_what_is_missing(harbour):
     harbour.execute("UPDATE harbour.readings SET moon = NULL WHERE measured_at >= %s", harbour.day(31).start)
     with pytest.raises(OutageError, match="moon"):

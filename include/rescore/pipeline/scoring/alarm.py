@@ -44,5 +44,7 @@ def _tells(report: drift.DriftReport) -> bool:
 
 def _look(start: str, report: drift.DriftReport) -> evidence.Look:
     named = tuple(one.name for one in report.worst_first if one.flagged)
+    if report.volume is not None and report.volume.flagged:
+        named = (*named, "number of rows")
     statistic = 0.0 if report.statistic is None else report.statistic
     return evidence.Look(start, statistic, report.reference_statistics, named)

@@ -28,6 +28,7 @@ from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.joint_drift_rows import training_rows
 from rescore.pipeline.scoring.publishing import Published, publish_run
+from rescore.pipeline.scoring.rows_before import rows_before
 from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
 from rescore.pipeline.scoring.verdict_actions import act_on_verdict
 from rescore.pipeline.timetable import declare_timetable
@@ -233,7 +234,15 @@ def drift_run(ctx: Context, run_id: str) -> str:
         kept = ctx.kept_columns(run)
         scores = ctx.store.scores.values_of_run(run)
         training = training_rows(ctx, package) if declared.jointly else None
-        report = drift.compare(package.reference_profile(), kept, scores, declared, training=training)
+        report = drift.compare(
+            package.reference_profile(),
+            kept,
+            scores,
+            declared,
+            training=training,
+            start=run.interval.start,
+            before=rows_before(ctx, run),
+        )
         report = with_alarm(ctx, run, report)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
         ctx.store.reports.record_drift(attempt, report.to_dict())

@@ -1,0 +1,160 @@
+"""The number of rows of a window, ranked among training's windows like a feature.
+
+Half a table loaded leaves every distribution as it was: no feature shows it. Numbers of rows grow with a
+business and differ between weekdays, so what is ranked is how far each window is from what the windows before
+it let expect, at the same time of the week or of the day where there are enough of those.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from rescore.drift.calibration import FEWEST_WINDOWS
+from rescore.drift.report import VolumeDrift
+from rescore.drift.standardise import classifier_standing
+
+__all__ = ["Volume", "WindowRows", "compare_volume"]
+
+Floats = npt.NDArray[np.float64]
+
+#: A number of rows this near to the expected one says nothing (a difference of logarithms: 15 %).
+USUAL = 0.15
+
+#: Fewer rows than this part of what any of training's windows had of its expected ones are an outage, if they
+#: are also so many standard deviations below the others.
+PART, FAR = 0.8, 4.0
+
+#: A window is expected to be as the median of so many windows before it; of times that recur (a Monday, nine
+#: o'clock), if each of them was seen so often.
+EXPECTED_BY = 4
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """How many rows a window has that starts then (aware)."""
+
+    start: datetime
+    rows: int
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A window's rows beside what was to be expected.
+
+    Attributes
+    ----------
+    standing : ndarray of float, shape (n_windows + 1, 1)
+        Standard deviations of each window, the live one last; 0 if it is as expected.
+    rows, expected : int
+        Of the live window.
+    low, high : int
+        What to expect if it is as far off as training's windows were at most.
+    outage : bool
+        Whether rows are missing.
+    """
+
+    standing: Floats
+    rows: int
+    expected: int
+    low: int
+    high: int
+    outage: bool
+
+    @property
+    def effect(self) -> float:
+        """The squared logarithm of how many times as many rows there are as expected."""
+        return float(np.log(self.rows / self.expected) ** 2)
+
+    def drift(self, p_value: float, *, flagged: bool) -> VolumeDrift:
+        """What the report says of it."""
+        return VolumeDrift(
+            rows=self.rows,
+            expected=self.expected,
+            low=self.low,
+            high=self.high,
+            p_value=p_value,
+            effect=self.effect,
+            flagged=flagged,
+            outage=self.outage,
+        )
+
+
+def compare_volume(
+    reference: Sequence[WindowRows],
+    chosen: npt.NDArray[np.intp],
+    before: Sequence[WindowRows],
+    live: WindowRows,
+    timezone: str,
+) -> Volume | None:
+    """Compare a window's rows with what is to be expected; None if there is nothing to compare.
+
+    Parameters
+    ----------
+    reference : sequence of WindowRows, length n_reference
+        Training's windows in order of time.
+    chosen : ndarray of int, shape (n_windows,)
+        The places of those that the live window is ranked among.
+    before : sequence of WindowRows
+        Windows since then that were published, in any order: those that start later than training's last
+        and before the live one count.
+    live : WindowRows
+        The live window. None of its rows at all is the schedule's to judge (``schedule.empty``).
+    timezone : str
+        Whose weeks and days count.
+    """
+    if live.rows == 0 or chosen.size < FEWEST_WINDOWS or any(one.rows == 0 for one in reference):
+        return None
+    last = reference[-1].start
+    since = [one for one in before if last < one.start < live.start and one.rows]
+    windows = [*reference, *sorted(since, key=lambda one: one.start), live]
+    rows = np.asarray([one.rows for one in windows], dtype=np.float64)
+    keys = _recurring([one.start.astimezone(ZoneInfo(timezone)) for one in windows], len(reference))
+    ranked = [*chosen.tolist(), len(windows) - 1]
+    expected = np.asarray([_expected(place, rows, keys) for place in ranked])
+    off = np.log(rows[ranked] / expected)
+    noise = 1 / rows[ranked] + 1 / (EXPECTED_BY * expected)
+    standing = classifier_standing(off[:, None], noise[:, None])
+    standing = np.where(np.abs(off[:, None]) < USUAL, 0.0, standing)
+    least, most = float(off[:-1].min()), float(off[:-1].max())
+    return Volume(
+        standing=standing,
+        rows=live.rows,
+        expected=max(round(float(expected[-1])), 1),
+        low=round(float(expected[-1]) * np.exp(least)),
+        high=round(float(expected[-1]) * np.exp(most)),
+        outage=bool(off[-1] < np.log(PART) + min(least, 0.0) and standing[-1, 0] <= -FAR),
+    )
+
+
+#: Times that recur, the most particular first.
+_RECURRING: tuple[Callable[[datetime], Hashable], ...] = (
+    lambda start: (start.weekday(), start.hour, start.minute),
+    lambda start: (start.hour, start.minute),
+)
+
+
+def _recurring(starts: Sequence[datetime], training: int) -> list[Hashable]:
+    """Which windows are at the same time of the week, or of the day, if training has each often enough."""
+    for of in _RECURRING:
+        keys = [of(start) for start in starts]
+        if min(Counter(keys[:training]).values()) >= EXPECTED_BY and keys[-1] in keys[:training]:
+            return keys
+    return [None] * len(starts)
+
+
+def _expected(place: int, rows: Floats, keys: Sequence[Hashable]) -> float:
+    """Median of the nearest windows before this one that are like it; of training's first, of those after.
+
+    Only one side: a live window has no other.
+    """
+    alike = [one for one, key in enumerate(keys[:-1]) if key == keys[place] and one != place]
+    earlier = [one for one in alike if one < place][-EXPECTED_BY:]
+    later = [one for one in alike if one > place][:EXPECTED_BY]
+    return float(np.median(rows[earlier if len(earlier) >= min(EXPECTED_BY, len(later)) else later]))
