@@ -26,6 +26,7 @@ import yaml
 
 from rescore import model
 from rescore.folder import load_model
+from rescore.manifest import Lineage
 from rescore.model.environment import start_environment
 
 PIPELINES = {
@@ -101,7 +102,12 @@ def main(rows: int, home: Path) -> None:
         loaded = load_model(home / "models", "bench_model")
         fitted = model.train(small, loaded, build_dir=home / name)
         file = model.build_package(
-            fitted, loaded, version="1.0.0", reference_profile=b"{}", lineage={}, destination=home / name
+            fitted,
+            loaded,
+            version="1.0.0",
+            reference_profile=b"{}",
+            lineage=Lineage(),
+            destination=home / name,
         )
         package = model.open_package(file.path, expected_sha256=file.sha256, cache=home / "cache")
         for _ in range(2):

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from rescore.interval import Interval
 from rescore.local import LocalPostgres, postgres_binaries
+from rescore.manifest import Manifest
 from rescore.sha256 import bytes_sha256
 from rescore.spec import ModelSpec
 from rescore.store import Store
@@ -92,7 +93,7 @@ def compare(server: LocalPostgres, home: Path, rows: int, repeats: int) -> None:
     store.schema.migrate()
     store.models.ensure(make_spec(), KEY)
     package = bytes_sha256(b"bench")
-    store.packages.add("bench", "1.0.0", package, {}, "file:///bench.whl")
+    store.packages.add("bench", "1.0.0", package, Manifest(), "file:///bench.whl")
     postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
 
     def psql(command: str) -> None:

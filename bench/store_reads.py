@@ -20,6 +20,7 @@ import psycopg2
 import pyarrow as pa
 
 from rescore.local import LocalPostgres
+from rescore.manifest import Manifest
 from rescore.sha256 import bytes_sha256
 from rescore.spec import ModelSpec
 from rescore.store import Store
@@ -92,7 +93,7 @@ def measure(url: str, publications: int) -> None:
         store.schema.migrate()
         store.models.ensure(SPEC, KEY_TYPES)
         sha256 = bytes_sha256(b"bench")
-        store.packages.add("bench", "1.0.0", sha256, {}, "file:///p.whl")
+        store.packages.add("bench", "1.0.0", sha256, Manifest(), "file:///p.whl")
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:

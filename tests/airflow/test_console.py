@@ -15,6 +15,7 @@ from airflow.models.taskinstance import TaskInstance
 from fastapi.routing import APIRoute
 
 from rescore.local import LocalPostgres
+from rescore.sha256 import bytes_sha256
 from rescore.store import Store
 from rescore_airflow.page import create_page
 from rescore_airflow.page.approvals import Approval, open_approvals
@@ -243,6 +244,13 @@ def test_a_package_says_what_changed_and_what_it_scored(console: Console) -> Non
     assert "<del>200</del>" in page and "<ins>400</ins>" in page
     assert "published runs" in page and "betters auc by .012" in page
     assert "It is the first package" in console.get(f"/score_{console.names[0]}/packages/1.0.0")
+    for fact in (
+        bytes_sha256(b"second"),
+        "2026-01-01T00:00:00+00:00 to 2026-07-01",
+        "<dt>As of</dt>",
+        "<dt>Rows</dt>",
+    ):
+        assert fact in page
     assert "<ins>200</ins>" in console.get(f"/score_{console.names[0]}/packages/1.0.0?against=1.0.1")
 
 

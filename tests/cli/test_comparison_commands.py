@@ -46,7 +46,7 @@ def test_pins_are_made_and_rolled_back_with_who_when_why_and_what_they_replace(h
     assert (last.who, last.why) == ("ann", "again")
     assert last.pinned_at > first.pinned_at
     assert last.evidence["replaces"]["pin_id"] == first.pin_id
-    assert last.evidence["metrics"] == harbour.ctx.store.packages.find("tides", "1.0.0").manifest["metrics"]
+    assert last.evidence["metrics"] == harbour.ctx.store.packages.find("tides", "1.0.0").manifest.metrics
     code, _, said = command("pin", "tides", "--to", "9.9.9", "--reason", "none")
     assert (code, "no package 9.9.9" in said) == (1, True)
 

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 
-from rescore.model import FORMAT, build_package, open_package, train_verified
+from rescore.manifest import Lineage, Manifest
+from rescore.model import build_package, open_package, train_verified
 from rescore.sha256 import file_sha256
 from tests.model.parcels import table, write_folder
 from tests.model.zoo import BESIDE, OWN, SHARED
@@ -37,7 +38,7 @@ def main(destination: Path) -> None:
             folder,
             version="1.0.0",
             reference_profile=b"{}",
-            lineage={"snapshot": file_sha256(snapshot)},
+            lineage=Lineage(snapshot=file_sha256(snapshot)),
             destination=destination,
             lock=ROOT / "requirements.txt",
         )
@@ -45,7 +46,7 @@ def main(destination: Path) -> None:
         scores = package.predict(snapshot)
         pq.write_table(scores, destination / "scores.parquet")
         stated = {
-            "format": FORMAT,
+            "format": Manifest.FORMAT,
             "package": made.path.name,
             "sha256": {path.name: file_sha256(path) for path in sorted(destination.iterdir())},
             "numeric_environment": package.numeric_environment(),

@@ -11,8 +11,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+from rescore.manifest import Manifest
 from rescore.model.own_environment import find_uv
 
 #: Versions of last year's; the test checks that they are not those installed here.
@@ -38,6 +38,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rescore.drift import build_reference
 from rescore.folder import load_model
+from rescore.manifest import Lineage
 from rescore.model import build_package, train_verified
 home, snapshot, lock, models = map(Path, sys.argv[1:5])
 folder = load_model(models, sys.argv[5])
@@ -45,15 +46,15 @@ fitted = train_verified(snapshot, folder, build_dir=home / "older build")
 profile = b"{}"
 if sys.argv[7] == "reference":
     profile = build_reference(pq.read_table(snapshot), folder.spec, fitted.out_of_fold, fitted.importance)
-made = build_package(fitted, folder, version=sys.argv[6], reference_profile=profile, lineage={},
+made = build_package(fitted, folder, version=sys.argv[6], reference_profile=profile, lineage=Lineage(),
                      destination=home / "older", lock=lock)
-print(json.dumps([str(made.path), made.sha256, made.manifest]))
+print(json.dumps([str(made.path), made.sha256, made.manifest.to_dict()]))
 """
 
 
 def train_elsewhere(
     home: Path, snapshot: Path, models: Path, name: str, version: str = "1.0.0", *, reference: bool = True
-) -> tuple[Path, str, dict[str, Any]]:
+) -> tuple[Path, str, Manifest]:
     """Train a model folder in an environment of :data:`OLDER`, with or without a reference for drift.
 
     Returns
@@ -62,7 +63,7 @@ def train_elsewhere(
         The package.
     str
         Its sha256.
-    dict
+    Manifest
         Its manifest.
     """
     uv = find_uv()
@@ -78,7 +79,7 @@ def train_elsewhere(
     paths = [str(path) for path in (home, snapshot, lock, models)]
     arguments = [*paths, name, version, "reference" if reference else "none"]
     path, sha256, manifest = json.loads(_run(python, "-c", _TRAIN, *arguments, env=variables))
-    return Path(path), sha256, manifest
+    return Path(path), sha256, Manifest.from_dict(manifest)
 
 
 def _run(*command: str, env: dict[str, str] | None = None) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rescore.manifest import Lineage
 from rescore.model import Fitted, PackageFile, build_package
 from tests.model.parcels import Trained
 
-LINEAGE = {"snapshot": "sha256:" + "0" * 64, "as_of": "2013-04-01T08:00:00Z"}
+LINEAGE = Lineage(snapshot="sha256:" + "0" * 64, as_of="2013-04-01T08:00:00Z")
 PROFILE = b'{"reference": "of drift"}'
 
 

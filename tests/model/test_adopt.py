@@ -19,6 +19,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rescore.errors import ModelError
+from rescore.manifest import Lineage
 from rescore.model import Package, adopt, build_package, find_saved, open_package
 from rescore.model.environment import start_environment
 from rescore.model.training import library_path, stage_folder
@@ -41,7 +42,7 @@ def adopted(home: Path, seed: int, classes: Any, kind: str = "binary", **target:
     folder = write_folder(home, features=NUMBERS, target={"kind": kind, **target}, pipeline=BUILD)
     fitted = adopt(find_saved(home / "model.joblib"), folder, lambda: [path], build_dir=home / "build")
     file = build_package(
-        fitted, folder, version="1.0.0", reference_profile=b"{}", lineage={}, destination=home / "dist"
+        fitted, folder, version="1.0.0", reference_profile=b"{}", lineage=Lineage(), destination=home / "dist"
     )
     return estimator, open_package(file.path, expected_sha256=file.sha256, cache=home / "cache")
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rescore.errors import GoldenRowError
-from rescore.model import FORMAT, Package, open_package
+from rescore.manifest import Manifest
+from rescore.model import Package, open_package
 from rescore.model.environment import differences
 from rescore.model.own_environment import own_environment
 from rescore.sha256 import file_sha256
@@ -52,7 +53,7 @@ def reproduces(name: str, stated: dict[str, Any], package: Package) -> None:
 
 def test_nothing_of_it_was_changed(name: str) -> None:
     stated = json.loads((GOLDEN / name / "golden.json").read_text())
-    assert stated["format"] == int(name.removeprefix("v")) <= FORMAT
+    assert stated["format"] == int(name.removeprefix("v")) <= Manifest.FORMAT
     for file, sha256 in stated["sha256"].items():
         assert file_sha256(GOLDEN / name / file) == sha256, file
 
@@ -76,4 +77,4 @@ def test_it_gives_its_scores_in_an_environment_of_its_lock(name: str, tmp_path: 
 
 
 def test_the_current_format_is_kept(name: str) -> None:
-    assert f"v{FORMAT}" in FORMATS
+    assert f"v{Manifest.FORMAT}" in FORMATS

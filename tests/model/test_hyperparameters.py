@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from rescore.model.manifest import strict_json
+from rescore.model.manifest_writer import strict_json
 from rescore.model.training import write_job
 from tests.model.parcels import write_folder
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rescore.errors import EnvironmentMismatchError
+from rescore.manifest import Lineage
 from rescore.model import Package, build_package, open_package
 from rescore.model.own_environment import own_environment
 from rescore.model.requirements import direct
@@ -46,7 +47,7 @@ def test_an_environment_that_cant_be_built_names_every_version(
         trained.folder,
         version="1.0.0",
         reference_profile=b"{}",
-        lineage={},
+        lineage=Lineage(),
         destination=tmp_path,
         lock=Path(__file__).parents[2] / "requirements.txt",
     )
@@ -93,7 +94,7 @@ def test_a_package_of_other_versions_scores_in_its_own_environment(
     """Its golden rows give their bits there; opened again, it needs no index and no installer."""
     package, path, home = older
     for name, wanted in OLDER.items():
-        assert package.manifest["requirements"][name] == wanted != version(name)
+        assert package.manifest.requirements[name] == wanted != version(name)
     monkeypatch.setenv("PATH", os.fspath(home))  # no installer
     again = open_package(
         path, expected_sha256=package.sha256, cache=home / "cache", environments=home / "environments"
@@ -104,7 +105,7 @@ def test_a_package_of_other_versions_scores_in_its_own_environment(
     assert scores["score"].equals(again.predict(home / "snapshot.parquet", processes=1)["score"])
     found = again.numeric_environment()
     assert found["packages"].items() >= OLDER.items()
-    assert found == again.manifest["environment"]
+    assert found == again.manifest.environment.to_dict()
 
 
 @pytest.mark.slow

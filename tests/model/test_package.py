@@ -48,6 +48,7 @@ ELSEWHERE = """
 import os, sys
 from pathlib import Path
 from rescore.folder import load_model
+from rescore.manifest import Lineage
 from rescore.model import build_package, train
 home, snapshot, lock = map(Path, sys.argv[1:4])
 os.umask(0o077)
@@ -78,7 +79,9 @@ def test_another_folder_without_git_in_another_place_gives_the_same_file(
         "SOURCE_DATE_EPOCH": "1234567890",
         "PYTHONPATH": str(Path(__file__).parents[2] / "include"),
     }
-    code = ELSEWHERE.replace("PROFILE", repr(PROFILE)).replace("LINEAGE", repr(LINEAGE))
+    code = ELSEWHERE.replace("PROFILE", repr(PROFILE)).replace(
+        "LINEAGE", f"Lineage.from_dict({LINEAGE.to_dict()!r})"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code, str(home), str(trained.snapshot), str(lock)],
         env=around,
@@ -104,7 +107,7 @@ def test_the_wheel_holds_no_path_and_no_time_of_this_machine(trained: Trained, f
 
 
 def test_the_manifest_says_what_an_auditor_asks(file: PackageFile, trained: Trained) -> None:
-    manifest = file.manifest
+    manifest = file.manifest.to_dict()
     assert (manifest["name"], manifest["version"], manifest["format"]) == ("parcel_delay", "1.0.0", 1)
     assert [(one["name"], one["kind"], one["dtype"]) for one in manifest["features"]] == [
         ("distance", "numeric", "float64"),
@@ -113,7 +116,7 @@ def test_the_manifest_says_what_an_auditor_asks(file: PackageFile, trained: Trai
         ("carrier", "categorical", "category"),
         ("holiday", "boolean", "float64"),
     ]
-    assert manifest["lineage"] == LINEAGE
+    assert manifest["lineage"] == LINEAGE.to_dict()
     assert manifest["seed"] == 7
     assert manifest["training"] == {"rows": 500, "intervals": 12, "holdout_intervals": 3, "folds": 3}
     assert manifest["metrics"] == trained.fitted.metrics
@@ -136,7 +139,7 @@ def test_the_manifest_says_what_an_auditor_asks(file: PackageFile, trained: Trai
 
 def test_the_code_is_found_in_git_by_its_content(file: PackageFile, trained: Trained) -> None:
     """Nothing of git is in the package, but the ids that git gives to the same contents."""
-    code = file.manifest["code"]
+    code = file.manifest.code.to_dict()
     pipeline = trained.folder.path / "pipeline.py"
     told = subprocess.run(["git", "hash-object", str(pipeline)], capture_output=True, text=True, check=True)
     assert code["git_blobs"]["parcel_delay/pipeline.py"] == told.stdout.strip()
@@ -215,13 +218,13 @@ def test_rows_that_do_not_exist_are_not_left_out(package: Package, rows: Path) -
 
 def test_its_metrics_are_measured_again_from_the_snapshot(trained: Trained, package: Package) -> None:
     """To the last bit, by the fit that it keeps of the rows before the hold-out."""
-    evaluation = package.manifest["evaluation"]
+    evaluation = package.manifest.evaluation.to_dict()
     scores = package.predict(trained.snapshot, fit="evaluation", probabilities=True)
     rows = pq.read_table(trained.snapshot)
     unseen = pc.greater_equal(rows["interval_start"], datetime.fromisoformat(evaluation["from"]))
     raw = np.column_stack([scores.filter(unseen)[name] for name in ("p0", "p1")])
-    truth = truth_for(package.manifest["target"], rows.filter(unseen)["late"])
-    assert point_metrics("binary", truth, raw) == package.manifest["metrics"]
+    truth = truth_for("late", "binary", package.manifest.target.labels, rows.filter(unseen)["late"])
+    assert point_metrics("binary", truth, raw) == package.manifest.metrics
     assert not scores["score"].equals(package.predict(trained.snapshot)["score"])
     assert scores["score"].equals(scores["p1"])
 

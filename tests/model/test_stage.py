@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rescore.model.manifest import code_digests
+from rescore.model.manifest_writer import code_digests
 from rescore.model.stage import code_tree, sources_tree
 from tests.model.parcels import write_folder
 

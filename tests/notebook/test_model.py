@@ -26,11 +26,11 @@ def test_snapshot_fit_evaluate_and_package_are_those_of_the_dag(harbour, untrain
     before = untrained.store.packages.of_model(MODEL)
     package = tides.package()
 
-    assert snapshot.digest == trained.manifest["lineage"]["snapshot_digest"]
+    assert snapshot.digest == trained.manifest.lineage.snapshot_digest
     assert before == []  # a fit registers nothing
     assert package.sha256 == trained.sha256
     assert package.path.read_bytes() == harbour.ctx.archive.get_package(trained.sha256).read_bytes()
-    assert evaluation.metrics == fit.metrics == trained.manifest["metrics"]
+    assert evaluation.metrics == fit.metrics == trained.manifest.metrics
     assert len(snapshot.frame()) == snapshot.rows
     assert "trained twice" in capsys.readouterr().out
     for shown, fact in [
@@ -75,7 +75,7 @@ def test_what_was_tried_is_not_packaged_unless_the_folder_says_so(untrained):
     (tides.folder.path / "model.yaml").write_text(
         text.replace(f"seed: {declared.seed}", f"seed: {tried.seed}")
     )
-    assert tides.package().manifest["seed"] == tried.seed
+    assert tides.package().manifest.seed == tried.seed
 
 
 def test_a_moment_without_a_zone_is_the_schedules(untrained):

@@ -24,6 +24,7 @@ from psycopg2.extras import execute_values
 from rescore import drift, pipeline, source
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
+from rescore.manifest import Manifest
 from rescore.settings import Settings
 from rescore.sha256 import bytes_sha256
 from rescore.source.labelling import join_labels
@@ -173,7 +174,7 @@ def open_bank(server: LocalPostgres, url: str, home: Path, seed: int) -> Bank:
     set_up(ctx, "bank")
     spec = ctx.model(MODEL).spec
     ctx.store.models.ensure(spec, {"loan": pa.int32(), "asked_at": pa.timestamp("us", tz="UTC")})
-    manifest = {"metrics": {"auc": 0.74, "brier": 0.13}}
+    manifest = Manifest(metrics={"auc": 0.74, "brier": 0.13})
     sha256 = bytes_sha256(b"loans")
     ctx.store.packages.add(MODEL, "1.0.0", sha256, manifest, "file:///loans.whl")
     ctx.store.pins.add(MODEL, "1.0.0", sha256, who="ada", why="first")

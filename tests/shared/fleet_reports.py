@@ -50,16 +50,21 @@ def package_manifests(name: str) -> dict[str, dict[str, Any]]:
         "version": "1.0.0",
         "features": features,
         "metrics": {"auc": 0.801, "base_rate": 0.183, "brier": 0.121, "log_loss": 0.392},
-        "lineage": {**golden["lineage"], "as_of": datetime.now(UTC).isoformat()},
+        "lineage": {
+            "snapshot_digest": bytes_sha256(b"first"),
+            "window": "2026-01-01T00:00:00+00:00 to 2026-07-01T00:00:00+00:00",
+            "as_of": datetime.now(UTC).isoformat(),
+        },
         "hyperparameters": {"learning_rate": 0.1, "max_depth": 6, "max_iter": 200},
-        "importance": dict(zip(FEATURES, importance.round(4).tolist(), strict=True)),
+        "evaluation": golden["evaluation"]
+        | {"importance": dict(zip(FEATURES, importance.round(4).tolist(), strict=True))},
     }
     second = first | {
         "version": "1.0.1",
         "features": [*features[:-1]],
         "metrics": {"auc": 0.813, "base_rate": 0.181, "brier": 0.118, "log_loss": 0.384},
         "hyperparameters": {"learning_rate": 0.05, "max_depth": 6, "max_iter": 400},
-        "lineage": {**first["lineage"], "snapshot": bytes_sha256(b"second")},
+        "lineage": {**first["lineage"], "snapshot_digest": bytes_sha256(b"second")},
     }
     return {"1.0.0": first, "1.0.1": second}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rescore.interval import Interval
+from rescore.manifest import Manifest
 from rescore.sha256 import bytes_sha256
 from rescore.spec import ModelSpec
 from rescore.store import RunHandle, Store
@@ -94,7 +95,7 @@ class Walk:
     def register(self) -> None:
         self.store.models.ensure(self.spec, KEY_TYPES)
         sha256 = sha(self.spec.name + self.version)
-        self.store.packages.add(self.spec.name, self.version, sha256, {"seed": 1}, "file:///p.whl")
+        self.store.packages.add(self.spec.name, self.version, sha256, Manifest(seed=1), "file:///p.whl")
         self.store.pins.add(self.spec.name, self.version, sha256, who="ada", why="first")
 
     @property

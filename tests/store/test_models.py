@@ -13,6 +13,7 @@ from sqlalchemy import make_url, text
 from rescore.digest import table_digest
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
 from rescore.interval import Interval
+from rescore.manifest import Manifest
 from rescore.store import Store
 from tests.store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec, sha
 
@@ -85,7 +86,7 @@ def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
     ]
     columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
     scores = pa.table([*columns, pa.array(range(18), pa.float64())], names=[*key, "score"])
-    store.packages.add(name, "1.0.0", sha(name), {}, "file:///p.whl")
+    store.packages.add(name, "1.0.0", sha(name), Manifest(), "file:///p.whl")
     run = store.runs.claim(name, interval, interval.end)
     store.runs.advance(run, "extracted", input_digest=sha("input"), rows_extracted=18)
     store.scores.stage(run, scores, package_version="1.0.0", package_sha256=sha(name))
@@ -161,7 +162,7 @@ def test_a_key_that_was_widened_in_the_source_widens_the_tables_and_keeps_old_sc
     narrow = {"branch": pa.string(), "loan_id": pa.int32()}
     walk.spec = make_spec("orders")
     store.models.ensure(walk.spec, narrow)
-    store.packages.add("orders", "1.0.0", sha("orders1.0.0"), {}, "file:///p.whl")
+    store.packages.add("orders", "1.0.0", sha("orders1.0.0"), Manifest(), "file:///p.whl")
     before = make_scores(day()).set_column(1, "loan_id", pa.array(range(50), pa.int32()))
     old = walk.checked(day(), before, excluded=make_scores(day(), rows=2))
     store.publications.publish(old)

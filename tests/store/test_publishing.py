@@ -17,6 +17,7 @@ from rescore.errors import (
     StaleFenceError,
     StoreError,
 )
+from rescore.manifest import Manifest
 from rescore.store import Store
 from tests.store.builders import DAY, START, Walk, day, make_scores
 
@@ -282,7 +283,7 @@ def test_status_says_how_fresh_and_what_was_tried_last(walk: Walk, store: Store)
     run = walk.checked(day(), excluded=make_scores(day(), rows=3))
     store.publications.publish(run)
     store.runs.stop(walk.checked(day(1), verdict="outage"), OutageError("weather is missing"))
-    store.packages.add("loans", "1.0.1", "sha256:" + "1" * 64, {}, "file:///q.whl")
+    store.packages.add("loans", "1.0.1", "sha256:" + "1" * 64, Manifest(), "file:///q.whl")
     store.pins.add("loans", "1.0.1", "sha256:" + "1" * 64, who="ada", why="better")
     (status,) = store.history.status()
     assert (status.interval_start, status.interval_end) == (START, START + DAY)

@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 
 from rescore.errors import StoreError
+from rescore.manifest import Manifest
 from rescore.store import Store
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
 from tests.store.logins import Logins
@@ -43,7 +44,7 @@ def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: S
     mine.publications.publish(run)
     mine.reports.record_performance(run, far.end, {"auc": 0.7})
     mine.reports.record_reproduction(run, "identical", {})
-    mine.packages.add("loans", "1.0.1", "sha256:" + "2" * 64, {}, "file:///x")
+    mine.packages.add("loans", "1.0.1", "sha256:" + "2" * 64, Manifest(), "file:///x")
     mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="rule", why="promotion.approval: auto")
     with pytest.raises(StoreError, match="permission denied for function add_pin"):
         mine.pins.add("loans", "1.0.1", "sha256:" + "2" * 64, who="ada", why="I say so")

@@ -16,6 +16,7 @@ from rescore.errors import (
     RowAccountingError,
     StoreError,
 )
+from rescore.manifest import Manifest
 from rescore.store import Store
 from tests.store.builders import Walk, day, make_scores, sha
 
@@ -177,7 +178,7 @@ def test_an_unknown_run_is_named(store: Store) -> None:
 
 
 def test_packages_are_registered_once_and_found_by_version_or_digest(walk: Walk, store: Store) -> None:
-    manifest = {"features": ["b", "a"], "metrics": {"auc": 0.1 + 0.2}}
+    manifest = Manifest.from_dict({"features": [{"name": "b"}], "metrics": {"auc": 0.1 + 0.2}, "own": [1]})
     store.packages.add("loans", "1.0.1", sha("one"), manifest, "file:///one.whl")
     store.packages.add("loans", "1.0.1", sha("one"), manifest, "file:///one.whl")
     assert [package.version for package in store.packages.of_model("loans")] == ["1.0.0", "1.0.1"]
@@ -185,10 +186,10 @@ def test_packages_are_registered_once_and_found_by_version_or_digest(walk: Walk,
     assert store.packages.find("loans", "1.0.1").manifest == manifest
     built = {"code_revision": "abc", "image": None, "at": "2024-03-01T00:00:00+00:00"}
     store.packages.add("loans", "1.0.2", sha("three"), manifest, "file:///three.whl", built=built)
-    assert store.packages.find("loans", "1.0.2").manifest == {**manifest, "built": built}
+    assert store.packages.find("loans", "1.0.2").manifest.to_dict() == {**manifest.to_dict(), "built": built}
     again = {**built, "code_revision": "abc+dirty"}
     store.packages.add("loans", "1.0.2", sha("three"), manifest, "file:///three.whl", built=again)
-    assert store.packages.find("loans", "1.0.2").manifest["built"] == built, "it was committed once"
+    assert store.packages.find("loans", "1.0.2").manifest.built.to_dict() == built, "it was committed once"
     with pytest.raises(StoreError, match=f"loans 1.0.1 is {sha('one')} already"):
         store.packages.add("loans", "1.0.1", sha("two"), manifest, "file:///two.whl")
     with pytest.raises(NotFoundError, match=r"no package 3\.0\.0") as caught:
@@ -200,18 +201,18 @@ def test_a_package_built_again_from_committed_code_is_one_of_committed_code(walk
     """The file is the same; that its first build was from a dirty tree must not follow it for ever."""
     for revision in ("unknown", "abc+dirty", "def+dirty"):
         store.packages.add(
-            "loans", "2.0.0", sha("two"), {}, "file:///2.whl", built={"code_revision": revision}
+            "loans", "2.0.0", sha("two"), Manifest(), "file:///2.whl", built={"code_revision": revision}
         )
-        assert store.packages.find("loans", "2.0.0").manifest["built"] == {"code_revision": revision}
+        assert store.packages.find("loans", "2.0.0").manifest.built.to_dict() == {"code_revision": revision}
     for revision in ("def", "ghi", "jkl+dirty", "unknown"):
         store.packages.add(
-            "loans", "2.0.0", sha("two"), {}, "file:///2.whl", built={"code_revision": revision}
+            "loans", "2.0.0", sha("two"), Manifest(), "file:///2.whl", built={"code_revision": revision}
         )
-    assert store.packages.of_model("loans")[-1].manifest["built"] == {"code_revision": "ghi"}
+    assert store.packages.of_model("loans")[-1].manifest.built.to_dict() == {"code_revision": "ghi"}
 
 
 def test_the_last_pin_is_current_and_all_stay(walk: Walk, store: Store) -> None:
-    store.packages.add("loans", "1.0.1", sha("one"), {}, "file:///one.whl")
+    store.packages.add("loans", "1.0.1", sha("one"), Manifest(), "file:///one.whl")
     assert store.pins.current("cars") is None
     store.pins.add("loans", "1.0.1", sha("one"), who="grace", why="better", evidence={"auc": 0.7})
     store.pins.add("loans", "1.0.0", sha("loans1.0.0"), who="ada", why="rolled back")

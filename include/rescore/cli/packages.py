@@ -43,13 +43,14 @@ def packages_show(
     with context() as ctx:
         package = ctx.store.packages.find(model, version)
     if as_json:
-        print_json(dict(sorted(package.manifest.items())))
+        print_json(dict(sorted(package.manifest.to_dict().items())))
         return
     print_line(f"{model} {package.version}\n  file: {package.sha256}\n  stored at: {package.uri}")
+    said = package.manifest.to_dict()
     named = [key for part in _ORDER for key in part]
-    for key in [*named, *(key for key in package.manifest if key not in named)]:
-        if key in package.manifest:
-            _print_part(key.replace("_", " "), package.manifest[key], 0)
+    for key in [*named, *(key for key in said if key not in named)]:
+        if key in said:
+            _print_part(key.replace("_", " "), said[key], 0)
 
 
 @app.command("diff")

@@ -12,11 +12,9 @@ from rescore.comparison.report import (
     FirstReport,
     HoldOut,
     MovedScores,
-    Output,
     Promotion,
     Reproduced,
     Side,
-    Target,
 )
 from rescore.comparison.rule import decide, ruled
 from rescore.comparison.wording import Comparison, gain_in_words, number_in_words, signed_in_words
@@ -32,11 +30,9 @@ __all__ = [
     "HoldOut",
     "Judging",
     "MovedScores",
-    "Output",
     "Promotion",
     "Reproduced",
     "Side",
-    "Target",
     "decide",
     "error_of",
     "gain_in_words",

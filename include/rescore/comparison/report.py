@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from rescore.document import Document, Number, Part
+from rescore.manifest import Output, Target
 
 __all__ = [
     "Bootstrap",
@@ -21,7 +22,6 @@ __all__ = [
     "MetricGain",
     "MovedScores",
     "Movement",
-    "Output",
     "Promotion",
     "Reliability",
     "ReliabilityBin",
@@ -30,7 +30,6 @@ __all__ = [
     "SegmentGain",
     "Side",
     "SureGain",
-    "Target",
 ]
 
 Side = Literal["champion", "challenger"]
@@ -214,20 +213,6 @@ class MovedScores(Movement):
     top_tenth_kept: float
     edges: tuple[float, ...]
     cells: tuple[tuple[int, int, int], ...]
-
-
-class Target(Part):
-    """What both predict, as their manifests say it."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...] = ()
-
-
-class Output(Part):
-    """What consumers read: unit and meaning of a score."""
-
-    unit: str
 
 
 class Promotion(Part):

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
         differences,
         numeric_environment,
     )
-    from rescore.model.manifest import (
-        FORMAT,
-    )
     from rescore.model.manifest_changes import (
         changes,
     )
@@ -69,7 +66,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "FORMAT",
     "THREAD_VARIABLES",
     "Features",
     "Fitted",
@@ -103,7 +99,6 @@ __getattr__ = lazy_names(
         "adoption": ["SavedModel", "adopt", "find_saved"],
         "build": ["PackageFile", "build_package", "next_version"],
         "environment": ["differences", "numeric_environment"],
-        "manifest": ["FORMAT"],
         "manifest_changes": ["changes"],
         "package": ["Package", "open_package"],
         "package_file": ["environment_of", "lock_of"],

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
+from rescore.manifest import Lineage, Manifest
 from rescore.model import requirements
-from rescore.model.manifest import code_digests, manifest_bytes, strict_json, what_was_trained
+from rescore.model.manifest_writer import code_digests, manifest_bytes, strict_json, what_was_trained
 from rescore.model.stage import DATA, code_tree, sources_tree
 from rescore.model.training import Fitted
 from rescore.model.wheel import build_wheel, wheel_name
@@ -34,18 +34,18 @@ class PackageFile:
         The wheel.
     sha256 : Sha256
         Of the file.
-    manifest : dict
+    manifest : Manifest
         What the package says about itself.
     """
 
     path: Path
     sha256: Sha256
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def version(self) -> str:
         """The package's version."""
-        return str(self.manifest["version"])
+        return self.manifest.version
 
 
 def next_version(spec_version: str, existing: Iterable[str]) -> str:
@@ -74,7 +74,7 @@ def build_package(
     *,
     version: str,
     reference_profile: bytes,
-    lineage: Mapping[str, Any],
+    lineage: Lineage,
     destination: Path,
     lock: Path | None = None,
 ) -> PackageFile:
@@ -90,10 +90,9 @@ def build_package(
         See :func:`next_version`.
     reference_profile : bytes
         What drift compares live windows with; JSON.
-    lineage : mapping
-        Snapshot digest, window, as_of and whatever else tells where it came from; JSON-serialisable,
-        of things that are the same each time. What is true of this one build alone (git revision,
-        image, time) belongs in the store, beside the package.
+    lineage : Lineage
+        Where its rows came from: things that are the same each time. What is true of this one build
+        alone (git revision, image, time) belongs in the store, beside the package.
     destination : Path
         A folder; the file has the name that pip expects.
     lock : Path, optional
@@ -122,7 +121,7 @@ def build_package(
     files = {**code, **sources, **{f"{name}/{DATA}/{file}": content for file, content in data.items()}}
     manifest = {
         **what_was_trained(fitted, folder, version),
-        "lineage": strict_json(dict(lineage)),
+        "lineage": strict_json(lineage.to_dict()),
         "code": code_digests({**code, **sources}, name),
         "requirements": {**pinned, "python": fitted.final["environment"]["python"]},
         "locked": locked,
@@ -144,7 +143,7 @@ def build_package(
     partial = path.with_suffix(".part")
     partial.write_bytes(content)
     partial.replace(path)
-    return PackageFile(path, bytes_sha256(content), manifest)
+    return PackageFile(path, bytes_sha256(content), Manifest.from_dict(manifest))
 
 
 def _refuse_other_code(fitted: Fitted, code: Mapping[str, bytes], name: str) -> None:

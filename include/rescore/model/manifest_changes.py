@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rescore.manifest import Manifest
+
 __all__ = ["changes"]
 
 _ABSENT = "absent"
 
 
-def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, str]]:
+def changes(one: Manifest, other: Manifest) -> list[dict[str, str]]:
     """Compare two manifests.
 
     Parameters
     ----------
-    one, other : mapping
-        Manifests of two packages, as stored: with or without ``built``.
+    one, other : Manifest
+        Of two packages; with or without ``built``.
 
     Returns
     -------
@@ -24,10 +26,11 @@ def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str, 
         ``about`` (data, features, parameters, code, environment, metrics, in this order), ``what``
         changed, and its value ``before`` and ``after`` as text. Metrics carry the difference.
     """
+    before_all, after_all = one.to_dict(), other.to_dict()
     return [
         {"about": about, "what": what, "before": before, "after": after}
         for about, compare in _SUBJECTS.items()
-        for what, before, after in compare(one, other)
+        for what, before, after in compare(before_all, after_all)
     ]
 
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from rescore.errors import EnvironmentMismatchError
+from rescore.manifest import Manifest
 from rescore.model.environment import differences
 from rescore.model.requirements import without_hashes
 from rescore.progress import Progress
@@ -218,22 +218,22 @@ class OwnEnvironment:
         )
 
 
-def own_environment(manifest: Mapping[str, Any], lock: bytes, environments: Path) -> OwnEnvironment:
+def own_environment(manifest: Manifest, lock: bytes, environments: Path) -> OwnEnvironment:
     """The environment of a package.
 
     Parameters
     ----------
-    manifest : mapping
+    manifest : Manifest
         What the package says about itself.
     lock : bytes
         Its requirements.txt.
     environments : Path
         The folder of all environments.
     """
-    feature = ".".join(manifest["requirements"]["python"].split(".")[:2])
+    feature = ".".join(manifest.requirements["python"].split(".")[:2])
     digest = hashlib.sha256(f"python {feature}\n".encode() + lock).hexdigest()
-    label = f"{manifest['name']} {manifest['version']}"
-    return OwnEnvironment(label, digest, environments / digest, lock.decode(), manifest["requirements"])
+    label = f"{manifest.name} {manifest.version}"
+    return OwnEnvironment(label, digest, environments / digest, lock.decode(), manifest.requirements)
 
 
 def difference_lines(different: Mapping[str, Mapping[str, str | None]]) -> list[str]:

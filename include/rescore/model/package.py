@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
+from rescore.manifest import Manifest
 from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import difference_lines, own_environment
 from rescore.model.package_file import manifest_of
@@ -49,7 +50,7 @@ class Package:
         Which it is.
     sha256 : Sha256
         Of its file.
-    manifest : dict
+    manifest : Manifest
         What it says about itself.
     wheel : bytes
         The verified file. Whatever runs or is read comes from these bytes.
@@ -62,7 +63,7 @@ class Package:
     name: str
     version: str
     sha256: Sha256
-    manifest: dict[str, Any]
+    manifest: Manifest
     wheel: bytes = field(repr=False)
     scratch: Path
     python: Path | None = None
@@ -160,7 +161,7 @@ class Package:
             the hold-out, whose metrics the manifest holds.
         probabilities : bool
             Unless it is a regression, add ``p0``, ``p1``, …: each label's, in the order of
-            ``manifest["target"]["labels"]``.
+            ``manifest.target.labels``.
         unproved : bool
             Score although the golden rows give other bits on this numeric environment: to measure
             how far apart the two are, never to publish.
@@ -215,7 +216,7 @@ class Package:
 
         with pq.ParquetFile(input_parquet) as file:
             rows, columns = file.metadata.num_rows, file.schema_arrow.names
-        features = [feature["name"] for feature in self.manifest["features"]]
+        features = self.manifest.feature_names
         missing = [name for name in features if name not in columns]
         if missing:
             raise ModelError(
@@ -230,7 +231,7 @@ class Package:
     @property
     def _knows_leaves(self) -> bool:
         """Whether its runtime answers leaf by leaf; older ones score a range of rows into a file."""
-        return f"{self.name}/_runtime/leaves.py" in self.manifest["files"]
+        return f"{self.name}/_runtime/leaves.py" in self.manifest.files
 
     def _in_leaves(
         self, run: _Unpacked, file: Path, options: list[str], rows: int, processes: int
@@ -286,7 +287,7 @@ class Package:
                 pass
 
     def _child(self, team: Team, command: Sequence[str], run: _Unpacked) -> Child:
-        types = self.manifest["artifact"]["types"]
+        types = list(self.manifest.artifact.types)
         return team.start(command, folder=run.work, path=[run.code], python=self.python, types=types)
 
 
@@ -346,8 +347,8 @@ def open_package(
             data={"file": str(path), "expected": expected, "found": found, "changed": changed},
         )
     manifest = manifest_of(wheel, path)
-    package = Package(manifest["name"], manifest["version"], expected, manifest, wheel, cache)
-    different = differences(manifest["requirements"])
+    package = Package(manifest.name, manifest.version, expected, manifest, wheel, cache)
+    different = differences(manifest.requirements)
     if not different:
         return package
     if environments is not None:

@@ -6,9 +6,9 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from rescore.errors import DigestMismatchError
+from rescore.manifest import Manifest
 from rescore.model.own_environment import own_environment
 from rescore.model.stage import DATA
 
@@ -34,13 +34,15 @@ def lock_of(path: Path) -> str:
     return _lock(path.read_bytes()).decode()
 
 
-def manifest_of(wheel: bytes, path: Path) -> dict[str, Any]:
+def manifest_of(wheel: bytes, path: Path) -> Manifest:
     """The manifest in a wheel's bytes.
 
     Raises
     ------
     DigestMismatchError
         The wheel is no model package.
+    DocumentError
+        A later release made it.
     """
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         members = [name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json")]
@@ -51,8 +53,7 @@ def manifest_of(wheel: bytes, path: Path) -> dict[str, Any]:
                 expected="a wheel that a training or an adoption has made",
                 fix="name the sha256 of a package that `rescore packages list MODEL` shows",
             )
-        manifest: dict[str, Any] = json.loads(archive.read(members[0]))
-        return manifest
+        return Manifest.from_dict(json.loads(archive.read(members[0])))
 
 
 def _lock(wheel: bytes) -> bytes:

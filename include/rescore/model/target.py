@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,13 +74,13 @@ def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) 
     return codes.to_numpy().astype(np.int64), Target(kind, tuple(found))
 
 
-def truth_for(described: Mapping[str, Any], column: pa.ChunkedArray) -> Array:
+def truth_for(name: str, kind: str, labels: Sequence[str], column: pa.ChunkedArray) -> Array:
     """Encode labels of other rows as a package's own training did.
 
     Parameters
     ----------
-    described : mapping
-        ``manifest["target"]``: name, kind, labels.
+    name, kind, labels
+        As the package's manifest has them; no labels of a regression.
     column : pa.ChunkedArray
         The label of each row.
 
@@ -94,16 +94,16 @@ def truth_for(described: Mapping[str, Any], column: pa.ChunkedArray) -> Array:
     TrainingError
         A label that the package has never seen, or one that is no target.
     """
-    where = f"target {described['name']!r}, {len(column):,} rows"
-    if described["kind"] == "regression":
-        return _numbers(described["name"], column, where)
-    codes = pc.index_in(_texts(column, where), value_set=pa.array(described["labels"]))
+    where = f"target {name!r}, {len(column):,} rows"
+    if kind == "regression":
+        return _numbers(name, column, where)
+    codes = pc.index_in(_texts(column, where), value_set=pa.array(labels, pa.string()))
     unknown = pc.unique(_texts(column, where).filter(pc.is_null(codes))).to_pylist()
     if unknown:
         raise TrainingError(
-            f"{described['name']} is {unknown[0]} in some rows, which training never saw",
+            f"{name} is {unknown[0]} in some rows, which training never saw",
             where=where,
-            expected=f"one of: {', '.join(described['labels'])}",
+            expected=f"one of: {', '.join(labels)}",
             fix="train the package anew on rows that hold that label",
             examples=[str(one) for one in unknown],
         )

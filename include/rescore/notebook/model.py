@@ -15,6 +15,7 @@ from rescore import model, pipeline
 from rescore.errors import ModelError, NotFoundError, SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import parse_moment
+from rescore.manifest import Lineage
 from rescore.notebook.connecting import Console, connect
 from rescore.notebook.results import Compared, Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
 from rescore.pipeline import Context
@@ -206,7 +207,7 @@ class Model:
 
         package = self._package or self._provisional() or self._pinned()
         try:
-            rows = Features.from_json(package.manifest["features"]).from_pandas(frame)
+            rows = Features.from_json([one.to_dict() for one in package.manifest.features]).from_pandas(frame)
         except PackageError as error:
             raise ModelError(
                 str(error).partition("\n")[0], where=f"the frame, for {self.name}", fix="correct the frame"
@@ -355,7 +356,7 @@ class Model:
             self._fitted_folder,
             version=f"{self._fitted_folder.spec.version}.0",
             reference_profile=b"{}",
-            lineage={"provisional": True},
+            lineage=Lineage(),
             destination=destination,
         )
         self._package = model.open_package(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescore.interval import Interval
+from rescore.manifest import Manifest
 from rescore.report import plain
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class ModelPackage(Shown):
         Which it is; the digest is of the file's bytes.
     path : Path
         The wheel; ``pip install`` takes it.
-    manifest : mapping
+    manifest : Manifest
         What it says about itself.
     """
 
@@ -202,7 +203,7 @@ class ModelPackage(Shown):
     version: str
     sha256: str
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
 
     def title(self) -> str:
         """What it is."""
@@ -210,14 +211,14 @@ class ModelPackage(Shown):
 
     def facts(self) -> dict[str, Any]:
         """Digests, rows, metrics."""
-        lineage, training = self.manifest["lineage"], self.manifest["training"]
+        lineage, training = self.manifest.lineage, self.manifest.training
         return {
             "sha256": self.sha256,
-            "snapshot": lineage.get("snapshot_digest"),
-            "window": lineage.get("window"),
-            "rows": training["rows"],
-            "features": len(self.manifest["features"]),
-            **{f"{name} (hold-out)": value for name, value in self.manifest["metrics"].items()},
+            "snapshot": lineage.snapshot_digest,
+            "window": lineage.window,
+            "rows": training.rows,
+            "features": len(self.manifest.features),
+            **{f"{name} (hold-out)": value for name, value in self.manifest.metrics.items()},
             "wheel": self.path.name,
         }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import NotFoundError, ParameterError
+from rescore.manifest import Manifest
 from rescore.performance import METRICS, Measure, PerformanceReport, PerformanceWeek
 from rescore.report.windows import DriftWindow, PerformancePoint, drift_report_of, drift_windows
 
@@ -101,7 +102,7 @@ def score_distribution_of(store: Store, model: str, last: int = 60) -> Any:
             if one.report.scores is not None
         ],
         name=_score_name(store, model),
-        meaning=_output(store, model, "meaning"),
+        meaning=_manifest(store, model).output.meaning,
         title=f"{model}: scores",
         timezone=_timezone(windows),
     )
@@ -129,7 +130,7 @@ def performance_of(
 
     metric, rows = performance_rows(store, model, last, by=by, metric=metric)
     known = METRICS.get(metric)
-    unit = _output(store, model, "unit") if metric == "bias" or (known and known.in_target_unit) else ""
+    unit = _manifest(store, model).output.unit if metric == "bias" or (known and known.in_target_unit) else ""
     return realised_performance(
         rows,
         metric=known.label if known else metric.replace("_", " "),
@@ -258,7 +259,7 @@ def calibration_of(store: Store, model: str) -> Any:
                 error = found.error
                 return calibration(
                     found,
-                    meaning=_output(store, model, "name") or "score",
+                    meaning=_manifest(store, model).output.name or "score",
                     title=f"{model}: calibration, {what} from {measured.interval_start:%Y-%m-%d}",
                     subtitle="expected calibration error "
                     f"{error.value:.3f} ({error.low:.3f} to {error.high:.3f})",
@@ -320,21 +321,18 @@ def _timezone(windows: Sequence[DriftWindow]) -> str:
     return windows[-1].report.timezone if windows else "UTC"
 
 
-def _manifest(store: Store, model: str) -> Mapping[str, Any]:
+def _manifest(store: Store, model: str) -> Manifest:
     pinned = store.pins.current(model)
-    return {} if pinned is None else store.packages.find(model, pinned.sha256).manifest
-
-
-def _output(store: Store, model: str, key: str) -> str:
-    return str(_manifest(store, model).get("output", {}).get(key, ""))
+    return Manifest() if pinned is None else store.packages.find(model, pinned.sha256).manifest
 
 
 def _score_name(store: Store, model: str) -> str:
     """The output's name, with its unit unless that is a probability's."""
-    name, unit = _output(store, model, "name") or "score", _output(store, model, "unit")
+    output = _manifest(store, model).output
+    name, unit = output.name or "score", output.unit
     return f"{name} ({unit})" if unit not in {"", "probability", "share"} else name
 
 
 def _holdout(store: Store, model: str, metric: str) -> float | None:
-    value = _manifest(store, model).get("metrics", {}).get(metric)
+    value = _manifest(store, model).metrics.get(metric)
     return None if value is None else float(value)

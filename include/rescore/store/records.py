@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
 
 from rescore.interval import Interval
+from rescore.manifest import Manifest
 from rescore.sha256 import Sha256
 
 __all__ = [
@@ -185,7 +186,7 @@ class Package:
     model: str
     version: str
     sha256: Sha256
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     uri: str
     created_at: datetime
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rescore.errors import ParameterError
+from rescore.manifest import Manifest
 from rescore.report import (
     Day,
     concerns_said,
@@ -77,7 +78,7 @@ def model_values(
     rows, features = heat_rows(windows, None if everything else FEW)
     packages = ctx.store.packages.of_model(spec.name)[::-1]
     pinned = standing.pin
-    manifest = next((one.manifest for one in packages if pinned and one.sha256 == pinned.sha256), {})
+    manifest = next((one.manifest for one in packages if pinned and one.sha256 == pinned.sha256), Manifest())
     plots = [_performance(ctx, spec.name, manifest, by, windows) for by in ("week", "run")]
     comparisons = ctx.store.comparisons.of_model(spec.name)
     return {
@@ -96,7 +97,7 @@ def model_values(
             ctx.store, spec.name, MANY if everything else FEW, timezone=spec.schedule.timezone, now=now
         ),
         "packages": packages,
-        "metrics": [*dict.fromkeys(name for one in packages for name in one.manifest.get("metrics", {}))][:4],
+        "metrics": [*dict.fromkeys(name for one in packages for name in one.manifest.metrics)][:4],
         "uses": ctx.store.overview.uses(spec.name),
         "pins": ctx.store.pins.of_model(spec.name),
         "comparisons": comparisons[: MANY if everything else FEW],
@@ -122,10 +123,10 @@ def _calendar(ctx: Context, spec: ModelSpec, last: date, now: datetime) -> Calen
     return Calendar(tuple(one for one in days if one.day <= last), tuple(months))
 
 
-def _performance(ctx: Context, name: str, manifest: Mapping[str, Any], by: str, windows: list[Any]) -> Any:
+def _performance(ctx: Context, name: str, manifest: Manifest, by: str, windows: list[Any]) -> Any:
     try:
         metric, points = performance_rows(ctx.store, name, WINDOWS, by=by, windows=windows)
     except ParameterError:
         return None
-    expected = manifest.get("metrics", {}).get(metric)
+    expected = manifest.metrics.get(metric)
     return performance_plot(metric, points, f"Performance by {by}: {metric}", expected)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rescore.model import changes
 
 if TYPE_CHECKING:
+    from rescore.manifest import Manifest
     from rescore.pipeline import Context
     from rescore.spec import ModelSpec
     from rescore.store import Package
@@ -38,14 +38,14 @@ def package_values(ctx: Context, spec: ModelSpec, version: str, against: str | N
     others = [one for one in ctx.store.packages.of_model(spec.name) if one.version != package.version]
     other = _other(others, package) if against is None else ctx.store.packages.find(spec.name, against)
     manifest = package.manifest
-    importance = manifest.get("importance") or manifest.get("evaluation", {}).get("importance") or {}
+    importance = manifest.evaluation.importance
     return {
         "spec": spec,
         "package": package,
         "manifest": manifest,
         "facts": _facts(manifest),
-        "metrics": manifest.get("metrics", {}),
-        "folds": [fold.get("metrics", {}) for fold in manifest.get("evaluation", {}).get("folds", [])],
+        "metrics": manifest.metrics,
+        "folds": [fold.metrics for fold in manifest.evaluation.folds],
         "importance": importance,
         "most": max([*importance.values(), 1e-9]),
         "others": others[::-1],
@@ -64,22 +64,19 @@ def _other(others: list[Package], package: Package) -> Package | None:
     return earlier[-1] if earlier else None
 
 
-def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
+def _facts(manifest: Manifest) -> dict[str, str]:
     """What made the package, in a few lines; the whole manifest stands below."""
-    training, lineage = manifest.get("training", {}), manifest.get("lineage", {})
-    built, environment = manifest.get("built", {}), manifest.get("environment", {})
-    window = [str(training[end]) for end in ("from", "last_interval") if end in training]
-    versions = environment.get("packages", {})
+    training, lineage, environment = manifest.training, manifest.lineage, manifest.environment
     facts = {
-        "Trained on": " to ".join(window),
-        "Rows": f"{training['rows']:,}" if "rows" in training else "",
-        "As of": str(training.get("as_of", "")),
-        "Snapshot": str(lineage.get("snapshot", "")),
-        "Code": str(manifest.get("code", {}).get("digest", "")),
-        "Revision": str(built.get("code_revision", "")),
-        "Image": str(built.get("image") or ""),
-        "Seed": str(manifest.get("seed", "")),
-        "Python": f"{environment.get('python', '')} on {environment.get('machine', '')}",
-        "Libraries": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "Trained on": lineage.window,
+        "Rows": "" if training.rows is None else f"{training.rows:,}",
+        "As of": lineage.as_of,
+        "Snapshot": lineage.snapshot_digest or "",
+        "Code": manifest.code.digest,
+        "Revision": manifest.built.code_revision or "",
+        "Image": manifest.built.image or "",
+        "Seed": "" if manifest.seed is None else str(manifest.seed),
+        "Python": f"{environment.python} on {environment.machine}",
+        "Libraries": ", ".join(f"{name} {version}" for name, version in environment.packages.items()),
     }
     return {name: value for name, value in facts.items() if value}

@@ -75,7 +75,7 @@ def test_a_better_challenger_is_shown_to_be_better_on_rows_that_neither_saw(comp
     )
     assert report.bootstrap.blocks == len(report.blocks) == 8
     auc = report.metrics["auc"]
-    recorded = rivals.ctx.store.packages.find(NAME, STRONG).manifest["metrics"]
+    recorded = rivals.ctx.store.packages.find(NAME, STRONG).manifest.metrics
     assert auc.challenger == recorded["auc"]
     # Eight days tell little of how alike days are: the gain is large, and not yet beyond chance.
     assert auc.gain > 0.3
@@ -206,7 +206,7 @@ def test_a_metric_that_the_target_does_not_have_is_an_error_of_the_declaration(r
 
 
 def test_a_champion_whose_snapshot_is_gone_or_changed_is_refused(rivals):
-    path = rivals.ctx.archive.get_input(rivals.champion.manifest["lineage"]["snapshot_digest"])
+    path = rivals.ctx.archive.get_input(rivals.champion.manifest.lineage.snapshot_digest)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(DigestMismatchError):
@@ -230,8 +230,8 @@ def test_packages_that_predict_other_things_are_not_compared(rivals):
 def test_the_same_file_built_again_from_committed_code_is_of_committed_code(compared, rivals):
     assert any("its code revision is unknown" in reason for reason in compared[0].report.rule.reasons)
     first = rivals.ctx.store.packages.find(NAME, STRONG)
-    file = {name: value for name, value in first.manifest.items() if name != "built"}
-    built = {**first.manifest["built"], "code_revision": "0a1b2c"}
+    file = first.manifest
+    built = {**first.manifest.built.to_dict(), "code_revision": "0a1b2c"}
     rivals.ctx.store.packages.add(NAME, STRONG, first.sha256, file, first.uri, built=built)
     found = pipeline.compare_packages(rivals.ctx, NAME, STRONG)
     assert found.report.challenger.code_revision == "0a1b2c"

@@ -12,6 +12,7 @@ import pytest
 from rescore import pipeline
 from rescore.cli import main
 from rescore.errors import ParameterError, StoreError
+from rescore.manifest import Manifest
 from rescore.store import Archive
 from rescore.store.erasure.erasures import Erasures
 from rescore.store.erasure.redaction import ERASED, redacted
@@ -162,9 +163,9 @@ def test_packages_trained_on_the_person_are_listed(bank: Bank, runs: list[str]) 
     ctx = bank.ctx
     digest = ctx.store.runs.extracted(runs[0]).input_digest
     lineage = {"lineage": {"snapshot_digest": digest}}
-    ctx.store.packages.add("loans", "1.0.1", "sha256:" + "e" * 64, lineage, "file:///x")
+    ctx.store.packages.add("loans", "1.0.1", "sha256:" + "e" * 64, Manifest.from_dict(lineage), "file:///x")
     stores = lineage | {"artifact": {"keeps_rows": [{"place": "x"}]}}
-    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, stores, "file:///y")
+    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, Manifest.from_dict(stores), "file:///y")
     done = erase(bank)
     assert done.packages["loans 1.0.1"].startswith("kept: the package holds no rows")
     assert done.packages["loans 1.0.2"].startswith("must be withdrawn")

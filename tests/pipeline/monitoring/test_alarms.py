@@ -11,6 +11,7 @@ import pytest
 from rescore import cli, pipeline
 from rescore.errors import UnknownModelError
 from rescore.interval import Interval
+from rescore.manifest import Manifest
 from rescore.sha256 import bytes_sha256
 from rescore.store import DueInterval
 from tests.shared.bank import MODEL, Bank, day
@@ -96,7 +97,7 @@ def test_an_approval_that_waits_is_an_alarm_until_it_is_answered(fresh: Bank) ->
     store, challenger = fresh.ctx.store, bytes_sha256(b"challenger")
     champion = store.pins.current(MODEL)
     assert champion is not None
-    store.packages.add(MODEL, "1.0.1", challenger, {}, "file:///next.whl")
+    store.packages.add(MODEL, "1.0.1", challenger, Manifest(), "file:///next.whl")
     store.comparisons.add(
         model=MODEL,
         champion_sha256=champion.sha256,

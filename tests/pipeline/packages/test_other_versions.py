@@ -36,7 +36,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
     ctx.store.packages.add(MODEL, "1.0.1", sha256, manifest, ctx.archive.put_package(path, sha256))
     shutil.rmtree(away)
     for name, wanted in OLDER.items():
-        assert manifest["requirements"][name] == wanted != version(name)
+        assert manifest.requirements[name] == wanted != version(name)
 
     pipeline.pin(ctx, MODEL, "1.0.1", who="tester", why="older versions")  # builds its environment
     monkeypatch.setenv("UV_OFFLINE", "1")
@@ -45,7 +45,7 @@ def test_a_package_of_other_versions_scores_and_is_proved(
     run = ctx.store.runs.get(done.run_id)
 
     assert (run.state, run.package_sha256) == ("published", sha256)
-    assert run.environment == manifest["environment"] != numeric_environment()
+    assert run.environment == manifest.environment.to_dict() != numeric_environment()
     again = pipeline.reproduce_run(ctx, run.run_id)
     assert again.verdict == "identical"
     assert not again.environment

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from rescore.manifest import Manifest
 from rescore.model import PackageFile
 from rescore.pipeline.packages.versions import same_or_next
 from rescore.sha256 import bytes_sha256
 
 
 def built(training: str, version: str) -> PackageFile:
-    manifest = {"files": {"model.skops": bytes_sha256(training.encode())}, "version": version}
+    manifest = Manifest(files={"model.skops": bytes_sha256(training.encode())}, version=version)
     return PackageFile(Path(version), bytes_sha256(f"{training} {version}".encode()), manifest)
 
 

@@ -246,7 +246,7 @@ def test_a_key_that_names_no_score_or_too_many_is_refused(harbour, published):
 def test_a_package_is_proved_with_every_run_that_it_scored(harbour, published):
     done = pipeline.reproduce_package(harbour.ctx, "tides", "1.0.0")
     assert done.proved
-    assert done.metrics == harbour.ctx.store.packages.find("tides", "1.0.0").manifest["metrics"]
+    assert done.metrics == harbour.ctx.store.packages.find("tides", "1.0.0").manifest.metrics
     assert [run.run_id for run in done.runs] == [published]
     harbour.ctx.archive.get_package(done.sha256).unlink()
     gone = pipeline.reproduce_package(harbour.ctx, "tides", "1.0.0")
@@ -265,7 +265,7 @@ def test_a_package_is_trained_again_to_the_same_file_from_what_it_carries(harbou
 
 def test_a_package_without_its_snapshot_is_not_trained_again_and_says_why(harbour):
     package = harbour.ctx.store.packages.find("tides", "1.0.0")
-    harbour.ctx.archive.get_input(package.manifest["lineage"]["snapshot_digest"]).unlink()
+    harbour.ctx.archive.get_input(package.manifest.lineage.snapshot_digest).unlink()
     again = pipeline.retrain_package(harbour.ctx, "tides", "1.0.0")
     assert again.verdict == "not_rederivable"
     assert "the archive has no file" in again.reason

@@ -12,6 +12,7 @@ import pytest
 from rescore import pipeline
 from rescore.cli import main
 from rescore.errors import NotFoundError, StoreError
+from rescore.manifest import Manifest
 from rescore.pipeline.retention import sweep as sweeping
 from rescore.store import Archive
 from tests.shared.bank import Bank, day
@@ -145,11 +146,13 @@ def test_what_a_package_or_an_open_comparison_needs_stays(bank: Bank, tmp_path: 
             details=details,
         )
     lineage = {"snapshot_digest": names["labelled"], "snapshot": {"unlabelled_digest": names["unlabelled"]}}
-    ctx.store.packages.add("loans", "1.0.1", "sha256:" + "e" * 64, {"lineage": lineage}, "file:///x")
+    ctx.store.packages.add(
+        "loans", "1.0.1", "sha256:" + "e" * 64, Manifest.from_dict({"lineage": lineage}), "file:///x"
+    )
     gone = {subject for _, subject in swept(bank, 31)}
     assert names["old"] in gone
     assert names["labelled"] not in gone and names["unlabelled"] not in gone
-    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, {}, "file:///y")
+    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, Manifest(), "file:///y")
     ctx.store.pins.add("loans", "1.0.2", "sha256:" + "f" * 64, who="ada", why="better")
     gone = {subject for _, subject in swept(bank, 31)}
     assert {names["labelled"], names["unlabelled"]} <= gone  # the file with no row of its own, too

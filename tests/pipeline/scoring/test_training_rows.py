@@ -38,7 +38,7 @@ def test_a_run_is_compared_with_rows_of_its_packages_snapshot(harbour, jointly):
 
 @pytest.mark.parametrize("loss", ["gone", "changed"])
 def test_a_snapshot_that_is_no_more_is_noted_and_stops_nothing(harbour, jointly, loss):
-    digest = jointly.store.packages.of_model("tides")[0].manifest["lineage"]["snapshot_digest"]
+    digest = jointly.store.packages.of_model("tides")[0].manifest.lineage.snapshot_digest
     file = jointly.archive.get_input(digest)
     file.unlink() if loss == "gone" else file.write_bytes(b"not what was frozen")
     report = reported(jointly, harbour, 31)

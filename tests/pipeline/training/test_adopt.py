@@ -170,7 +170,7 @@ def test_an_own_class_of_a_notebook_is_found_in_the_folder(declared, tmp_path, m
     ctx = declared(OWN)
     adopted = adopt(ctx, path)
     manifest = ctx.store.packages.find("tides", adopted.sha256).manifest
-    assert "tides.pipeline.Clip" in manifest["artifact"]["types"]
+    assert "tides.pipeline.Clip" in manifest.artifact.types
     seen = json.loads(Path(f"{path}.json").read_text())
     assert not [name for name in seen if name.startswith(("RESCORE_", "PG", "AIRFLOW"))]
     assert "secret" not in json.dumps(seen)
@@ -188,7 +188,7 @@ def test_a_type_is_allowed_for_the_folder_that_declares_it_alone(declared, harbo
     assert "TRUSTED_TYPES" in error.fix
     ctx = declared('TRUSTED_TYPES = ("argparse.Namespace",)\n')
     manifest = ctx.store.packages.find("tides", adopt(ctx, path).sha256).manifest
-    assert "argparse.Namespace" in manifest["artifact"]["types"]
+    assert "argparse.Namespace" in manifest.artifact.types
     refused(harbour.ctx, path, RefusedTypeError, r"names argparse\.Namespace")
 
 

@@ -48,8 +48,8 @@ def test_an_mlflow_folder_scores_as_the_file_in_it(harbour, saved, seed, tmp_pat
     first = adopt(harbour.ctx, saved)
     adopted = adopt(harbour.ctx, mlflow_folder(tmp_path / "mlflow", seed))
     one, other = (harbour.ctx.store.packages.find("tides", done.sha256) for done in (first, adopted))
-    assert one.manifest["artifact"]["sha256"] == other.manifest["artifact"]["sha256"]
-    assert other.manifest["training"]["adopted_from"]["format"] == "mlflow sklearn (cloudpickle)"
+    assert one.manifest.artifact.sha256 == other.manifest.artifact.sha256
+    assert other.manifest.training.adopted_from["format"] == "mlflow sklearn (cloudpickle)"
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,8 @@ def test_training_uses_what_was_frozen_and_check_names_what_was_rewritten(visits
     assert pipeline.train_snapshot(ctx, "visit", as_of=day(8).end) == before
     package = pipeline.train_model(ctx, "visit", as_of=day(8).end)
     pipeline.pin(ctx, "visit", package.version, who="tester", why="first")
-    lineage = ctx.store.packages.find("visit", package.sha256).manifest["lineage"]
-    assert lineage["snapshot"]["from"] == "frozen_inputs"
+    lineage = ctx.store.packages.find("visit", package.sha256).manifest.lineage
+    assert lineage.snapshot["from"] == "frozen_inputs"
     rows = source.read_frozen(ctx.archive.get_input(before), before)
     assert max(rows["x"].to_pylist()) < 1000
 

@@ -33,7 +33,7 @@ def test_unlabelled_rows_of_another_kind_are_no_drift(partly_labelled: pipeline.
     trained = pipeline.train_model(ctx, "tides", as_of=TRAINED_AS_OF)
     pipeline.pin(ctx, "tides", trained.version, who="tester", why="first")
     package = ctx.store.packages.find("tides", trained.version)
-    snapshot = package.manifest["lineage"]["snapshot"]
+    snapshot = package.manifest.lineage.snapshot
     assert (trained.rows, snapshot["unlabelled"]) == (30 * 60, 30 * 12)
 
     profile = json.loads(open_package(ctx, "tides", package.sha256).reference_profile())

@@ -56,7 +56,7 @@ def test_an_entry_is_what_its_documentation_says(store: Store) -> None:
     text_of = f"rescore chain 1\n2\n{first.digest}\nsha256:{entry}"
     assert second.digest == "sha256:" + hashlib.sha256(text_of.encode()).hexdigest()
     manifest = first.told["row"]["manifest"]
-    assert manifest == {"sha256": hashlib.sha256(b'{"seed": 1}').hexdigest()}
+    assert manifest == {"sha256": hashlib.sha256(b'{"seed": 1, "format": 1}').hexdigest()}
 
 
 def test_every_chained_table_has_its_triggers_and_its_key(store: Store) -> None:

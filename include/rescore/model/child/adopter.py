@@ -225,7 +225,7 @@ class Adopter(Trainer):
         name = self._job["target"]["name"]
         if labels != self._target.labels:  # the snapshot lacks a class: count as the model does
             texts = pa.chunked_array([pa.array(self._target.labels)]).take(pa.array(self._truth))
-            self._truth = truth_for({**target.to_json(), "name": name}, texts)
+            self._truth = truth_for(name, target.kind, labels, texts)
         return target
 
     def _error(self, what: str, expected: str, fix: str, examples: Any = ()) -> ModelError:

@@ -18,6 +18,7 @@ from rescore.digest import LEAF_ROWS, canonical_leaf, table_digest
 from rescore.disk import disk_errors, partial_name
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError
 from rescore.interval import Interval
+from rescore.manifest import Manifest
 from rescore.pipeline.audit import bundle_verifier
 from rescore.pipeline.audit.model_card import model_card
 from rescore.pipeline.audit.sbom import sbom
@@ -269,9 +270,9 @@ def _members(
     )
 
 
-def _rows(ctx: Context, run: ScoredRun, manifest: Mapping[str, Any]) -> Iterator[ChainedRow]:
+def _rows(ctx: Context, run: ScoredRun, manifest: Manifest) -> Iterator[ChainedRow]:
     of_package = {"model": run.model, "sha256": run.package_sha256}
-    trained = (manifest.get("lineage") or {}).get("snapshot_digest")
+    trained = manifest.lineage.snapshot_digest
     wanted: list[tuple[str, dict[str, Any]]] = [
         *((table, of_package) for table in ("package", "build", "signature", "pin")),
         *(

@@ -29,45 +29,44 @@ def model_card(package: Package, pins: Iterable[Pin], evidence: Iterable[Chained
         Rows of the run: drift, validation, performance.
     """
     manifest = package.manifest
-    output, target = manifest.get("output") or {}, manifest.get("target") or {}
+    output, target, said = manifest.output, manifest.target, manifest.to_dict()
     rows = {row.table: row.row for row in evidence}
     parts = [
         f"# {package.model} {package.version}",
         f"File `{package.sha256}`. By the headings of Annex IV of the EU AI Act, from what the store knows."
         " See bundle.json for its digests.",
         "## 1. General description",
-        manifest.get("description") or _UNKNOWN,
+        manifest.description or _UNKNOWN,
         _table(
             {
-                "owner": manifest.get("owner"),
-                "output": f"{output.get('name')} ({output.get('unit')}): {output.get('meaning')}",
-                "target": f"{target.get('name')}, {target.get('kind')}",
+                "owner": manifest.owner or None,
+                "output": f"{output.name} ({output.unit}): {output.meaning}",
+                "target": f"{target.name}, {target.kind}",
             }
         ),
         "Intended purpose, persons affected, prior versions in use: " + _UNKNOWN,
         "## 2. Elements and development",
         "### Features, in order",
         *(
-            f"- {one['name']}: {one['kind']}{', ' + one['unit'] if one.get('unit') else ''}"
-            f"{'. ' + one['description'] if one.get('description') else ''}"
-            for one in manifest.get("features", [])
+            f"- {one.name}: {one.kind}{', ' + one.unit if one.unit else ''}"
+            f"{'. ' + one.description if one.description else ''}"
+            for one in manifest.features
         ),
         "### Data, code, environment",
         _table(
             {
-                "training": manifest.get("training"),
-                "lineage": manifest.get("lineage"),
-                "code": (manifest.get("code") or {}).get("digest"),
-                "built": manifest.get("built"),
-                "seed": manifest.get("seed"),
-                "hyperparameters": manifest.get("hyperparameters"),
-                "python": (manifest.get("environment") or {}).get("python"),
+                "training": said.get("training"),
+                "lineage": said.get("lineage"),
+                "code": manifest.code.digest or None,
+                "built": said.get("built"),
+                "seed": manifest.seed,
+                "hyperparameters": manifest.hyperparameters,
+                "python": manifest.environment.python or None,
             }
         ),
         "How data were collected and labelled, and their gaps: " + _UNKNOWN,
         "### Performance on the hold-out",
-        _table(manifest.get("metrics") or {}),
-        *_segments(manifest.get("evaluation") or {}),
+        _table(manifest.metrics),
         "## 3. Monitoring, functioning and control",
         f"Drift of this run: {_told(rows.get('drift'), 'verdict', 'sentence')}",
         f"Validation of this run: {_told(rows.get('validation'), 'success')}",
@@ -89,11 +88,6 @@ def model_card(package: Package, pins: Iterable[Pin], evidence: Iterable[Chained
 def _table(facts: Mapping[str, Any]) -> str:
     rows = [f"| {name} | {_text(value)} |" for name, value in facts.items() if value is not None]
     return "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
-
-
-def _segments(evaluation: Mapping[str, Any]) -> list[str]:
-    segments = evaluation.get("segments") or {}
-    return ["### By segment", _table(segments)] if isinstance(segments, Mapping) and segments else []
 
 
 def _told(row: Mapping[str, Any] | None, *columns: str) -> str:

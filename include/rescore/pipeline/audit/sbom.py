@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
+from rescore.manifest import Manifest
 from rescore.sha256 import Sha256
 
 __all__ = ["sbom"]
@@ -15,7 +15,7 @@ __all__ = ["sbom"]
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
-def sbom(manifest: Mapping[str, Any], lock: str, sha256: Sha256) -> bytes:
+def sbom(manifest: Manifest, lock: str, sha256: Sha256) -> bytes:
     """What predicting with a package installs, and the package's own file.
 
     No time and no random number is in it, so that two exports are the same: the serial number is derived
@@ -23,14 +23,14 @@ def sbom(manifest: Mapping[str, Any], lock: str, sha256: Sha256) -> bytes:
 
     Parameters
     ----------
-    manifest : mapping
+    manifest : Manifest
         What the package says of itself.
     lock : str
         Its ``requirements.txt``.
     sha256 : Sha256
         Of its file.
     """
-    name, version = manifest["name"], manifest["version"]
+    name, version = manifest.name, manifest.version
     components = [_component(match[1], match[2], block) for match, block in _blocks(lock)]
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -44,7 +44,7 @@ def sbom(manifest: Mapping[str, Any], lock: str, sha256: Sha256) -> bytes:
                 "bom-ref": f"{name}@{version}",
                 "name": name,
                 "version": version,
-                "description": manifest.get("description") or "",
+                "description": manifest.description,
                 "hashes": [{"alg": "SHA-256", "content": sha256.hex}],
             }
         },

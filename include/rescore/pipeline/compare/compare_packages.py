@@ -24,11 +24,9 @@ from rescore.comparison import (
     FirstReport,
     HoldOut,
     Judging,
-    Output,
     Promotion,
     Reproduced,
     Side,
-    Target,
     error_of,
     measured,
     movement,
@@ -115,8 +113,8 @@ def compare_packages(
     for name, rival in rivals:
         scored[name] = _scored(ctx, rival, rival.fit_before(since) or "evaluation", rows, live.rows)
         ctx.progress(f"{rival.package.version}: its recorded metrics are reproduced")
-    target = Target.from_dict(old.manifest["target"])
-    truth = truth_for(old.manifest["target"], rows[target.name])
+    target = old.manifest.target
+    truth = truth_for(target.name, target.kind, target.labels, rows[target.name])
     on_live = {name: one.live for name, one in scored.items() if one.live is not None}
     with one_thread():
         on_holdout = {name: one.holdout for name, one in scored.items()}
@@ -128,7 +126,7 @@ def compare_packages(
             model=model_name,
             kind=target.kind,
             target=target,
-            output=Output.from_dict(old.manifest["output"]),
+            output=old.manifest.output,
             timezone=folder.spec.schedule.timezone,
             promotion=_promotion(folder),
             champion=_compared(old, scored["champion"]),
@@ -187,11 +185,11 @@ def _refuse_unlike(new: Rival, old: Rival) -> None:
             expected="two packages",
             fix=f"name another one: `rescore packages list {new.package.name}`",
         )
-    if new.manifest["target"] != old.manifest["target"]:
+    if new.manifest.target != old.manifest.target:
         raise ParameterError(
             f"{new.package.version} and {old.package.version} do not predict the same thing",
-            expected=str(old.manifest["target"]),
-            examples=[str(new.manifest["target"])],
+            expected=str(old.manifest.target.to_dict()),
+            examples=[str(new.manifest.target.to_dict())],
             fix="a model that predicts something else is another model: a person decides about it",
         )
 
@@ -237,7 +235,7 @@ class _Live:
 
 def _live(ctx: Context, model_name: str, rivals: Sequence[Rival]) -> _Live:
     """What the last published runs scored, as it was frozen."""
-    names = list(dict.fromkeys(feature["name"] for one in rivals for feature in one.manifest["features"]))
+    names = list(dict.fromkeys(name for one in rivals for name in one.manifest.feature_names))
     parts: list[pa.Table] = []
     left_out = []
     for run in reversed(ctx.store.runs.published(model_name, last=LIVE_RUNS)):
@@ -282,14 +280,13 @@ def _scored(ctx: Context, rival: Rival, fit: Fit, holdout: pa.Table, live: pa.Ta
 def _described(rival: Rival) -> dict[str, Any]:
     """What both kinds of report say of a package."""
     manifest = rival.registered.manifest
-    built = manifest.get("built") or {}
     return {
         "version": rival.package.version,
         "sha256": rival.package.sha256,
         "snapshot_digest": rival.snapshot.digest,
         "window": str(rival.snapshot.interval),
-        "rows": manifest["training"]["rows"],
-        "code_revision": built.get("code_revision") or manifest["lineage"].get("code_revision") or "unknown",
+        "rows": manifest.training.rows,
+        "code_revision": manifest.built.code_revision or manifest.lineage.code_revision or "unknown",
     }
 
 
@@ -304,8 +301,8 @@ def _promotion(folder: ModelFolder) -> Promotion:
 def _first_report(folder: ModelFolder, new: Rival) -> FirstReport:
     return FirstReport(
         model=folder.name,
-        kind=new.manifest["target"]["kind"],
-        output=Output.from_dict(new.manifest["output"]),
+        kind=new.manifest.target.kind,
+        output=new.manifest.output,
         promotion=_promotion(folder),
-        challenger=FirstPackage(**_described(new), metrics=dict(new.manifest["metrics"])),
+        challenger=FirstPackage(**_described(new), metrics=new.manifest.metrics),
     )

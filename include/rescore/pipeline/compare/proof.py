@@ -7,7 +7,7 @@ refused, by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from rescore import model, source
 from rescore.comparison import Reproduced
 from rescore.errors import DigestMismatchError, MetricMismatchError, NotFoundError
 from rescore.interval import parse_moment
+from rescore.manifest import Manifest
 from rescore.model import Predictions, one_thread, truth_for, ulps
 from rescore.performance import point_metrics
 from rescore.pipeline.context import Context
@@ -44,14 +45,14 @@ class Rival:
     rows: pa.Table
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
+    def manifest(self) -> Manifest:
         """What the file says of itself."""
         return self.package.manifest
 
     @property
     def held_out_from(self) -> datetime:
         """Where the hold-out of its own training begins."""
-        return parse_moment(str(self.manifest["evaluation"]["from"]))
+        return parse_moment(self.manifest.evaluation.start)
 
     @property
     def held_out(self) -> pa.Table:
@@ -70,9 +71,7 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
     registered = ctx.store.packages.find(model_name, reference)
     package = open_package(ctx, model_name, registered.sha256)
     label = f"{model_name} {registered.version}"
-    # What is known only of this build (git revision, image) stands in the store alone.
-    kept = {key: value for key, value in registered.manifest.items() if key != "built"}
-    changed = _changed(package.manifest, kept)
+    changed = _changed(package.manifest.of_file(), registered.manifest.of_file())
     if changed or package.version != registered.version:
         raise DigestMismatchError(
             f"the store's manifest of {label} is not the one in its file",
@@ -82,24 +81,24 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
             fix="find out who changed the row; the file's own manifest is what its digest covers",
             data={"changed": [one.partition(":")[0] for one in changed]},
         )
-    evaluation = package.manifest.get("evaluation") or {}
-    if package.manifest.get("training", {}).get("reproducible") is False:
+    evaluation, lineage = package.manifest.evaluation, package.manifest.lineage
+    if not package.manifest.training.reproducible:
         raise NotFoundError(
             f"{label} was adopted: its training is not reproducible",
             where=registered.sha256,
             expected="a package whose hold-out is known not to have been trained on",
             fix="a person decides about an adopted package; train the model to compare from then on",
         )
-    if "artifact" not in evaluation:
+    if evaluation.artifact is None:
         raise NotFoundError(
             f"{label} does not hold the fit that its metrics were measured on",
             where=registered.sha256,
             expected="a package trained from a snapshot, whose metrics can be measured again",
             fix="train the model anew",
         )
-    if package.manifest["metrics"] != evaluation.get("metrics"):
+    if package.manifest.metrics != evaluation.metrics:
         raise MetricMismatchError(f"{label} records two different sets of metrics", where=registered.sha256)
-    digest = str(package.manifest["lineage"].get("snapshot_digest"))
+    digest = str(lineage.snapshot_digest)
     found = ctx.store.snapshots.of_model(model_name, kind="training", digest=digest)
     if not found:
         raise NotFoundError(
@@ -108,14 +107,12 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
             expected="the snapshot that its metrics were measured on",
             fix="bring the row and the file back; without them its metrics can't be proved",
         )
-    snapshot = next(
-        (one for one in found if str(one.interval) == package.manifest["lineage"]["window"]), None
-    )
+    snapshot = next((one for one in found if str(one.interval) == lineage.window), None)
     if snapshot is None:
         raise DigestMismatchError(
             f"the store gives the training snapshot of {label} another window",
             where=f"{ctx.store.database.store_schema}.snapshot, {digest}",
-            expected=package.manifest["lineage"]["window"],
+            expected=lineage.window,
             examples=[f"got {found[0].interval}"],
         )
     rows = source.read_frozen(ctx.archive.get_input(digest), digest)
@@ -144,10 +141,9 @@ def rows_since(rows: pa.Table, moment: datetime) -> pa.Table:
 
 def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) -> list[Predictions]:
     """Predictions and labels of some tables, by one process."""
-    manifest = rival.manifest
-    names = [feature["name"] for feature in manifest["features"]]
+    names, target = rival.manifest.feature_names, rival.manifest.target
     together = pa.concat_tables([rows.select(names) for rows in tables], promote_options="permissive")
-    regression = manifest["target"]["kind"] == "regression"
+    regression = target.kind == "regression"
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "rows.parquet"
         pq.write_table(together, path)
@@ -155,7 +151,7 @@ def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) 
     edges = np.cumsum([rows.num_rows for rows in tables])[:-1]
     if regression:
         return [Predictions(raw, None) for raw in np.split(scores["score"].to_numpy(), edges)]
-    labels = manifest["target"]["labels"]
+    labels = target.labels
     raw = np.column_stack([scores[f"p{number}"].to_numpy() for number in range(len(labels))])
     named = pc.index_in(scores["label"], value_set=pa.array(labels, pa.string())).to_numpy()
     return [Predictions(*part) for part in zip(np.split(raw, edges), np.split(named, edges), strict=True)]
@@ -168,12 +164,12 @@ def reproduced(rival: Rival, own: Predictions) -> Reproduced:
     package's add them up to a metric, its last bits may differ: four ULP are let pass, and said.
     """
     manifest = rival.manifest
-    recorded = manifest["evaluation"]["metrics"]
-    target = manifest["target"]
+    recorded = manifest.evaluation.metrics
+    target = manifest.target
     with one_thread():
-        truth = truth_for(target, rival.held_out[target["name"]])
-        found = point_metrics(target["kind"], truth, own.raw, own.named)
-    packages = manifest["environment"]["packages"]
+        truth = truth_for(target.name, target.kind, target.labels, rival.held_out[target.name])
+        found = point_metrics(target.kind, truth, own.raw, own.named)
+    packages = manifest.environment.packages
     here = model.numeric_environment()["packages"]
     libraries = [name for name in ("numpy", "scikit-learn", "scipy") if packages.get(name) != here.get(name)]
     distance = {name: _distance(recorded.get(name), value) for name, value in found.items()}

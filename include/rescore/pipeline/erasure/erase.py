@@ -203,10 +203,8 @@ def _packages(ctx: Context, models: Any, touched: set[str]) -> dict[str, str]:
     found = {}
     for name in models:
         for package in ctx.store.packages.of_model(name):
-            lineage = package.manifest.get("lineage") or {}
-            unlabelled = (lineage.get("snapshot") or {}).get("unlabelled_digest")
-            if {lineage.get("snapshot_digest"), unlabelled} & touched:
-                keeps_rows = bool((package.manifest.get("artifact") or {}).get("keeps_rows"))
+            if touched.intersection(package.manifest.lineage.digests):
+                keeps_rows = package.manifest.artifact.keeps_rows
                 found[f"{name} {package.version}"] = _KEEPS_ROWS if keeps_rows else _KEPT
     return found
 

@@ -282,15 +282,13 @@ def _outcomes(
 def _in_training(ctx: Context, run: ScoredRun, metric: str) -> list[float]:
     """The metric on the hold-out of the run's package, and on each fold of its training."""
     manifest = ctx.store.packages.find(run.model, run.package_sha256).manifest
-    folds = (manifest.get("evaluation") or {}).get("folds") or []
-    measured = [manifest.get("metrics") or {}, *(fold["metrics"] for fold in folds)]
-    return [float(one[metric]) for one in measured if one.get(metric) is not None]
+    measured = [manifest.metrics, *(fold.metrics for fold in manifest.evaluation.folds)]
+    return [float(value) for one in measured if (value := one.get(metric)) is not None]
 
 
 def _trained_on(ctx: Context, run: ScoredRun) -> Sequence[str] | None:
     """The class labels that the run's package was trained on; None of a regression."""
-    manifest = ctx.store.packages.find(run.model, run.package_sha256).manifest
-    return manifest.get("target", {}).get("labels") or None
+    return ctx.store.packages.find(run.model, run.package_sha256).manifest.target.labels or None
 
 
 def _scored_rows(ctx: Context, folder: ModelFolder, run: ScoredRun) -> pa.Table | None:

@@ -18,7 +18,6 @@ def status_rows(ctx: Context) -> list[dict[str, Any]]:
     rows = []
     for row in ctx.store.history.status():
         pinned = ctx.store.pins.current(row.model)
-        manifest = {} if pinned is None else ctx.store.packages.find(row.model, pinned.sha256).manifest
-        note = manifest.get("training", {}).get("note")
+        note = pinned and ctx.store.packages.find(row.model, pinned.sha256).manifest.training.note
         rows.append({**asdict(row), **({"training": note} if note else {})})
     return rows

@@ -10,6 +10,7 @@ from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.pipeline.timetable import declare_timetable
+from rescore.store import Package
 
 __all__ = ["pin", "pin_evidence"]
 
@@ -50,9 +51,13 @@ def pin(
     package = ctx.store.packages.find(model_name, version)
     refuse_unsigned(ctx, model_name, package.sha256)
     open_package(ctx, model_name, package.sha256).verify()
-    default = {key: package.manifest.get(key) for key in ("metrics", "lineage", "built")}
     pin_id = ctx.store.pins.add(
-        model_name, package.version, package.sha256, who=who, why=why, evidence=evidence or default
+        model_name,
+        package.version,
+        package.sha256,
+        who=who,
+        why=why,
+        evidence=evidence or _of_manifest(package),
     )
     if model_name in ctx.models():  # a model may outlive its folder
         declare_timetable(ctx, ctx.model(model_name))
@@ -84,13 +89,18 @@ def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any
     current = pins[0] if pins else None
     earlier = [one.pin_id for one in pins[1:] if one.sha256 == package.sha256]
     return {
-        **{key: package.manifest.get(key) for key in ("metrics", "lineage", "built")},
+        **_of_manifest(package),
         "replaces": None
         if current is None
         else {"version": current.version, "sha256": current.sha256, "pin_id": current.pin_id},
         "rolls_back_to": earlier[0] if earlier else None,
         "comparison": None if current is None else _last(ctx, model_name, current.sha256, package.sha256),
     }
+
+
+def _of_manifest(package: Package) -> dict[str, Any]:
+    said = package.manifest.to_dict()
+    return {key: said.get(key) for key in ("metrics", "lineage", "built")}
 
 
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:

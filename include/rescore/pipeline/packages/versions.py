@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rescore import model
@@ -18,17 +18,15 @@ def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
     ctx.model(model_name)
     pinned = ctx.store.pins.current(model_name)
     packages = ctx.store.packages.of_model(model_name)
-    adopted = {
-        one.sha256 for one in packages if one.manifest.get("training", {}).get("reproducible") is False
-    }
+    adopted = {one.sha256 for one in packages if not one.manifest.training.reproducible}
     return [
         {
             "version": package.version,
             "pinned": "yes" if pinned is not None and pinned.sha256 == package.sha256 else "",
             "created_at": f"{package.created_at:%Y-%m-%d %H:%M}",
-            "rows": package.manifest["training"]["rows"],
+            "rows": package.manifest.training.rows,
             **({"training": "not reproducible" if package.sha256 in adopted else ""} if adopted else {}),
-            **{name: value for name, value in package.manifest["metrics"].items() if value is not None},
+            **{name: value for name, value in package.manifest.metrics.items() if value is not None},
             "sha256": package.sha256,
         }
         for package in reversed(packages)
@@ -44,13 +42,9 @@ def same_or_next(
     """
     new = build(model.next_version(folder.spec.version, [one.version for one in known]))
     for one in reversed(known):
-        if one.version.rpartition(".")[0] == folder.spec.version and _may_be(one.manifest, new.manifest):
+        # Of the same files: all that can differ then is what names a version.
+        if one.version.rpartition(".")[0] == folder.spec.version and one.manifest.files == new.manifest.files:
             again = build(one.version)
             if again.sha256 == one.sha256:
                 return again
     return new
-
-
-def _may_be(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two packages hold the same files: all that can differ then is what names a version."""
-    return bool(one.get("files") == other.get("files"))

@@ -194,9 +194,7 @@ def derived(ctx: Context, run: ScoredRun, frozen: Frozen, schema: pa.Schema) -> 
         The package is gone or changed, or can't run here.
     """
     package = open_package(ctx, run.model, run.package_sha256)
-    missing = [
-        one["name"] for one in package.manifest["features"] if one["name"] not in frozen.rows.column_names
-    ]
+    missing = [name for name in package.manifest.feature_names if name not in frozen.rows.column_names]
     if missing:
         raise NotFoundError(f"the frozen input lacks features of package {package.version}", examples=missing)
     here = package.numeric_environment()

@@ -70,18 +70,18 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         No such package.
     """
     package = ctx.store.packages.find(model_name, reference)
-    lineage = package.manifest["lineage"]
+    lineage = package.manifest.lineage
 
     def because(reason: str) -> TrainingReproduction:
         return TrainingReproduction(
             model_name, package.version, "not_rederivable", package.sha256, reason=reason
         )
 
-    if package.manifest.get("training", {}).get("reproducible") is False:
+    if not package.manifest.training.reproducible:
         return because("it was adopted: its training is not reproducible")
-    if "snapshot_digest" not in lineage:
+    if lineage.snapshot_digest is None:
         return because("it was not trained here: no snapshot is recorded")
-    environment = {"python": package.manifest["requirements"]["python"], **package.manifest["locked"]}
+    environment = {"python": package.manifest.requirements["python"], **package.manifest.locked}
     if other := model.differences(environment):
         versions = ", ".join(
             f"{name} {one['expected']} (here {one['found'] or 'none'})" for name, one in other.items()

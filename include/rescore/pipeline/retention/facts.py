@@ -145,11 +145,8 @@ def _needs(
 
 def _needed_by_packages(ctx: Context, spec: ModelSpec) -> Iterable[tuple[str, str]]:
     for package in may_score(ctx, spec):
-        lineage = package.manifest.get("lineage") or {}
-        unlabelled = (lineage.get("snapshot") or {}).get("unlabelled_digest")
-        for digest in (lineage.get("snapshot_digest"), unlabelled):
-            if digest is not None:
-                yield digest, f"package {package.version}, which scores or may still be pinned"
+        for digest in package.manifest.lineage.digests:
+            yield digest, f"package {package.version}, which scores or may still be pinned"
     pin = ctx.store.pins.current(spec.name)
     for comparison in ctx.store.comparisons.of_model(spec.name):
         if pin is None or comparison.recorded_at > pin.pinned_at:

@@ -21,9 +21,9 @@ def training_rows(ctx: Context, package: model.Package) -> drift.TrainingRows:
     A package holds no rows, so they come from the archive. A snapshot past its retention makes a
     report less complete; it is no reason to stop a run.
     """
-    seed = int(package.manifest["seed"])
+    seed = package.manifest.seed or 0
     try:
-        rows = reference_rows(ctx, package.manifest["lineage"])
+        rows = reference_rows(ctx, package.manifest.lineage)
     except (NotFoundError, DigestMismatchError) as error:
         return drift.TrainingRows(None, seed, f"the training snapshot can't be read: {error.what}")
     return drift.TrainingRows(drift.sample_rows(rows, seed), seed)

@@ -298,12 +298,12 @@ def _attempt(
 def _refuse_other_features(package: model.Package, path: Path, folder: ModelFolder) -> None:
     """A folder may have moved on since its package was trained."""
     given = source.frozen_columns(path)
-    missing = [f["name"] for f in package.manifest["features"] if f["name"] not in given]
+    missing = [name for name in package.manifest.feature_names if name not in given]
     if missing:
         raise SpecError(
             f"the extract lacks features of package {package.version}",
             where=str(folder.path / "model.yaml"),
-            expected=", ".join(feature["name"] for feature in package.manifest["features"]),
+            expected=", ".join(package.manifest.feature_names),
             examples=missing,
             fix="train and pin a package from the folder as it is, or put the features back",
         )

@@ -14,6 +14,7 @@ from typing import Any
 from rescore import model
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
+from rescore.manifest import Lineage
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.frozen_training import training_files
 from rescore.pipeline.training.train import lineage_of, make_candidate, register
@@ -113,11 +114,8 @@ def adopt_model(
             timeout=timeout,
         )
         adopted = fitted.final["adopted"]
-        lineage = {
-            "training": adopted["note"],
-            "adopted_from": adopted["adopted_from"],
-            **lineage_of(rows.snapshot),
-        }
+        found_here = {"training": adopted["note"], "adopted_from": adopted["adopted_from"]}
+        lineage = Lineage.from_dict({**found_here, **lineage_of(rows.snapshot).to_dict()})
         candidate = make_candidate(ctx, folder, fitted, lineage, Path(scratch), lock=ctx.settings.lock)
         package, _ = register(ctx, candidate, version)
         return AdoptedPackage(

@@ -87,7 +87,7 @@ def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
     if pinned is None:
         return Retraining(due=True, reason="no package is pinned")
     known_by = datetime.fromisoformat(
-        ctx.store.packages.find(spec.name, pinned.sha256).manifest["lineage"]["as_of"]
+        ctx.store.packages.find(spec.name, pinned.sha256).manifest.lineage.as_of
     )
     age = now - known_by
     if spec.training.max_age is not None and age > spec.training.max_age:

@@ -15,6 +15,7 @@ from typing import Any
 from rescore import drift, model
 from rescore.errors import NotFoundError, StoreError
 from rescore.folder import ModelFolder
+from rescore.manifest import Lineage
 from rescore.pipeline.build_facts import built_here
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.frozen_training import reference_rows, training_files
@@ -79,7 +80,7 @@ class Candidate:
         What was trained.
     profile : bytes
         Drift's reference.
-    lineage : mapping
+    lineage : Lineage
         Where its rows came from; goes into the manifest.
     lock : Path or None
         A requirements file with hashes, from which the package's own lock is taken.
@@ -90,7 +91,7 @@ class Candidate:
     fitted: model.Fitted
     folder: ModelFolder
     profile: bytes
-    lineage: Mapping[str, Any]
+    lineage: Lineage
     lock: Path | None
     destination: Path
 
@@ -160,18 +161,18 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> Traine
         )
 
 
-def lineage_of(snapshot: Snapshot) -> dict[str, Any]:
+def lineage_of(snapshot: Snapshot) -> Lineage:
     """What a manifest says of the rows that its package was trained on."""
-    return {
-        "snapshot_digest": snapshot.digest,
-        "window": str(snapshot.interval),
-        "as_of": snapshot.as_of.isoformat(),
-        "snapshot": dict(snapshot.details),
-    }
+    return Lineage(
+        snapshot_digest=snapshot.digest,
+        window=str(snapshot.interval),
+        as_of=snapshot.as_of.isoformat(),
+        snapshot=dict(snapshot.details),
+    )
 
 
 def fit(
-    ctx: Context, folder: ModelFolder, lineage: Mapping[str, Any], scratch: Path, *, lock: Path | None
+    ctx: Context, folder: ModelFolder, lineage: Lineage, scratch: Path, *, lock: Path | None
 ) -> Candidate:
     """Fit a model folder on a frozen snapshot, twice.
 
@@ -181,7 +182,7 @@ def fit(
         Archive.
     folder : ModelFolder
         What is trained.
-    lineage : mapping
+    lineage : Lineage
         Goes into the manifest; ``snapshot_digest`` is the snapshot.
     scratch : Path
         An empty folder, kept until the package was built.
@@ -203,7 +204,7 @@ def make_candidate(
     ctx: Context,
     folder: ModelFolder,
     fitted: model.Fitted,
-    lineage: Mapping[str, Any],
+    lineage: Lineage,
     scratch: Path,
     *,
     lock: Path | None,

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 
 from rescore.errors import NotFoundError
+from rescore.manifest import Manifest
 from rescore.sha256 import Sha256
 from rescore.store.database import Database, call, where_of
 from rescore.store.records import Package, Pin
@@ -33,7 +34,7 @@ class Packages:
         model: str,
         version: str,
         sha256: str,
-        manifest: Mapping[str, Any],
+        manifest: Manifest,
         uri: str,
         *,
         built: Mapping[str, Any] | None = None,
@@ -44,7 +45,7 @@ class Packages:
         ----------
         model, version, sha256 : str
             The package.
-        manifest : mapping
+        manifest : Manifest
             What its file says about itself.
         uri : str
             Where the archive holds it.
@@ -60,7 +61,7 @@ class Packages:
         """
         built = None if built is None else dict(built)
         with self._database.transaction() as connection:
-            call(connection, "add_package", model, version, sha256, dict(manifest), uri, built)
+            call(connection, "add_package", model, version, sha256, manifest.of_file(), uri, built)
 
     def of_model(self, model: str) -> list[Package]:
         """The model's packages, oldest first."""
@@ -187,6 +188,5 @@ def _packages() -> Select[Any]:
 def _package(row: Row[Any]) -> Package:
     facts = dict(row._mapping)
     built = facts.pop("built")
-    if built is not None:
-        facts["manifest"] = {**facts["manifest"], "built": built}
-    return Package(**(facts | {"sha256": Sha256(row.sha256)}))
+    manifest = Manifest.from_dict(facts["manifest"] | ({} if built is None else {"built": built}))
+    return Package(**(facts | {"sha256": Sha256(row.sha256), "manifest": manifest}))

@@ -1,4 +1,6 @@
-"""What a package says of itself: its manifest, a function of what was trained.
+"""Writing what a package says of itself: its manifest, a function of what was trained.
+
+It is read as a :class:`rescore.manifest.Manifest`.
 
 It holds no time, no path of the machine that built it and no word of git. Which commit the code stands in
 can be told from the ids that git gives to these very contents, wherever there is a clone.
@@ -13,15 +15,11 @@ from math import isfinite
 from typing import Any
 
 from rescore.folder import ModelFolder
+from rescore.manifest import Manifest
 from rescore.model.training import Fitted
 from rescore.sha256 import bytes_sha256
 
-__all__ = ["FORMAT", "code_digests", "manifest_bytes", "strict_json", "what_was_trained"]
-
-#: The layout of a package and its manifest. **Bump rule**: any change that an older ``_runtime`` or
-#: an older reader of the manifest would misread makes a new number; packages of every older number
-#: stay readable, since each carries the runtime that reads it.
-FORMAT = 1
+__all__ = ["code_digests", "manifest_bytes", "strict_json", "what_was_trained"]
 
 
 def what_was_trained(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, Any]:
@@ -30,7 +28,7 @@ def what_was_trained(fitted: Fitted, folder: ModelFolder, version: str) -> dict[
     adopted = final.get("adopted")
     declared = {feature.name: feature for feature in spec.features}
     return {
-        "format": FORMAT,
+        "format": Manifest.FORMAT,
         "name": spec.name,
         "version": version,
         "owner": spec.owner,
