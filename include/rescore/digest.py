@@ -148,6 +148,38 @@ class TableDigest:
             tuple((str(name), str(kind)) for name, kind in value["columns"]),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[TableDigest]) -> TableDigest:
+        """The digest of a table from those of its parts, without its rows.
+
+        Parameters
+        ----------
+        parts : sequence of TableDigest
+            In order; at least one. All but the last that has rows are of whole leaves.
+
+        Raises
+        ------
+        UndigestibleError
+            Parts of other columns, or one that ends within a leaf.
+        """
+        columns = parts[0].columns
+        rows, leaves = 0, list[Sha256]()
+        for number, part in enumerate(parts):
+            if part.columns != columns:
+                raise UndigestibleError(
+                    f"part {number} has other columns than the first",
+                    expected=str(columns),
+                    examples=[str(part.columns)],
+                )
+            if part.rows and rows % LEAF_ROWS:
+                raise UndigestibleError(
+                    f"part {number} begins within a leaf, at row {rows:,}",
+                    expected=f"parts that begin at multiples of {LEAF_ROWS:,} rows",
+                )
+            rows += part.rows
+            leaves += part.leaves
+        return cls(_root(columns, rows, leaves), rows, tuple(leaves), columns)
+
     def differences(self, got: TableDigest) -> list[str]:
         """Say in words where ``got`` differs from this, the expected digest; empty if it does not."""
         found = []
@@ -231,21 +263,9 @@ class TableHasher:
 
     def root(self) -> TableDigest:
         """The digest of the rows so far; more may follow."""
-        leaves = [*self._leaves, self._leaf()] if self._pending_rows else list(self._leaves)
-        digest = hashlib.sha256(b"rescore.table\0")
-        digest.update(struct.pack("<II", FORMAT, len(self._columns)))
-        for text in (text for column in self._columns for text in column):
-            encoded = text.encode()
-            digest.update(struct.pack("<I", len(encoded)) + encoded)
-        digest.update(struct.pack("<QQ", LEAF_ROWS, self._rows))
-        for leaf in leaves:
-            digest.update(leaf)
-        return TableDigest(
-            root=Sha256(digest.hexdigest()),
-            rows=self._rows,
-            leaves=tuple(Sha256(leaf.hex()) for leaf in leaves),
-            columns=self._columns,
-        )
+        pending = [self._leaf()] if self._pending_rows else []
+        leaves = tuple(Sha256(leaf.hex()) for leaf in (*self._leaves, *pending))
+        return TableDigest(_root(self._columns, self._rows, leaves), self._rows, leaves, self._columns)
 
     def _leaf(self) -> bytes:
         digest = hashlib.sha256()
@@ -253,6 +273,18 @@ class TableHasher:
         for buffer in _leaf_buffers(self._pending_rows, kinds, zip(*self._pending, strict=True)):
             digest.update(buffer)
         return digest.digest()
+
+
+def _root(columns: Sequence[tuple[str, str]], rows: int, leaves: Iterable[Sha256]) -> Sha256:
+    digest = hashlib.sha256(b"rescore.table\0")
+    digest.update(struct.pack("<II", FORMAT, len(columns)))
+    for text in (text for column in columns for text in column):
+        encoded = text.encode()
+        digest.update(struct.pack("<I", len(encoded)) + encoded)
+    digest.update(struct.pack("<QQ", LEAF_ROWS, rows))
+    for leaf in leaves:
+        digest.update(bytes.fromhex(leaf.hex))
+    return Sha256(digest.hexdigest())
 
 
 def table_digest(table: pa.Table) -> TableDigest:

@@ -118,6 +118,17 @@ class TrainingSpec(Declared):
         return self
 
 
+class ScoringSpec(Declared):
+    """How the rows of an interval are scored.
+
+    With ``shard_rows`` an interval is scored in shards of about so many rows, at most 128: tasks of their
+    own in Airflow, which run on any worker and are tried again one by one. The scores do not depend on it.
+    """
+
+    shard_rows: int | None = Field(default=None, ge=65_536)  # one leaf of a digest
+    """How many rows one task scores, 65,536 or more. None: all of an interval's."""
+
+
 class ValidationSpec(Declared):
     """How much may be set aside before a run is stopped."""
 
@@ -299,6 +310,8 @@ class ModelSpec(Declared):
     """When runs are due."""
     training: TrainingSpec
     """How a package is trained."""
+    scoring: ScoringSpec = ScoringSpec()
+    """In how many tasks an interval is scored."""
     validation: ValidationSpec = ValidationSpec()
     """How much may be set aside."""
     drift: DriftSpec = DriftSpec()

@@ -96,6 +96,27 @@ def test_scoring_waits_for_the_source_and_goes_on_without_a_training(models: Pat
     assert dag.get_task("hold").trigger_dag_id == publish_dag("tides").dag_id
 
 
+def test_a_model_that_declares_shards_scores_in_mapped_tasks_that_a_join_waits_for(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    with (folder / "tides" / "model.yaml").open("a") as file:
+        file.write("scoring: {shard_rows: 1000000}\n")
+    monkeypatch.setenv("RESCORE_MODELS", str(folder))
+    dag = score_dag("tides")
+    upstream = {task: dag.get_task(task).upstream_task_ids for task in dag.task_ids}
+    assert upstream["split"] == {"validate"}
+    assert upstream["score"] == {"split"} and dag.get_task("score").is_mapped
+    assert upstream["join"] == {"split", "score"}
+    assert upstream["drift"] == {"join"}
+    for task in ("split", "score", "join"):
+        assert dag.get_task(task).trigger_rule == "all_success", "one shard that is missing ends the run"
+        assert dag.get_task(task).doc_md and dag.get_task(task).retries == 1
+    back = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert set(back.task_ids) == set(dag.task_ids)
+
+
 def test_new_scores_and_every_day_wake_the_monitor(models: Path) -> None:
     dag = monitor_dag("tides")
     schedule = DagSerialization.to_dict(dag)["dag"]["timetable"]

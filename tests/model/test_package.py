@@ -313,6 +313,7 @@ def test_versions_count_up_within_their_minor() -> None:
 
 
 def test_processes_share_whole_leaves() -> None:
-    assert package_module.whole_leaves(200_000, 2) == [(0, 131_072), (131_072, 200_000)]
-    assert package_module.whole_leaves(10, 2) == [(0, 10)]
-    assert package_module.whole_leaves(0, 2) == [(0, 0)]
+    assert package_module.whole_leaves((0, 200_000), 2) == [(0, 131_072), (131_072, 200_000)]
+    assert package_module.whole_leaves((65_536, 200_000), 2) == [(65_536, 131_072), (131_072, 200_000)]
+    assert package_module.whole_leaves((0, 10), 2) == [(0, 10)]
+    assert package_module.whole_leaves((0, 0), 2) == [(0, 0)]

@@ -17,7 +17,7 @@ EXAMPLE_OF = {
     "retrain": "retrain loans --if-due",
     "compare": "compare loans --challenger 1.0.1 --save comparison.html",
     "pin": 'pin loans --to 1.0.1 --reason "better in every branch"',
-    "score": "score loans --day 2024-01-05",
+    "score": "score loans --day 2024-01-05 --processes 2",
     "backfill": "backfill loans --start 2024-01-01T00:00Z --end 2024-02-01T00:00Z --dry-run",
     "publish": 'publish 7f1cc187-f2f3-4564-b6ec-75ace56e2609 --reason "the feature is broken, not the rest"',
     "reproduce": "reproduce --model loans --day 2024-01-05",

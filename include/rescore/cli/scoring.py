@@ -28,6 +28,9 @@ def score(
     start: Annotated[str | None, typer.Option(help="Start of the first interval, ISO 8601.")] = None,
     end: Annotated[str | None, typer.Option(help="End of the last interval, ISO 8601.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Default: each interval's end.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="How many score shards beside each other (scoring.shard_rows).")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Score and publish every interval named, one run each."""
@@ -37,7 +40,7 @@ def score(
         intervals = intervals_named(ctx.model(model).spec, start, end, day)
         known_by = moment(as_of, "--as-of")
         published = [
-            pipeline.score_interval(ctx, model, interval, known_by).to_dict()
+            pipeline.score_interval(ctx, model, interval, known_by, processes=processes).to_dict()
             for interval in counted(intervals, model)
         ]
     columns = ["interval", "rows", "package_version", "verdict", "run_id"]

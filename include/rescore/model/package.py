@@ -10,6 +10,7 @@ import io
 import os
 import zipfile
 from array import array
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,7 @@ class Package:
         fit: Literal["final", "evaluation"] = "final",
         probabilities: bool = False,
         unproved: bool = False,
+        leaves: tuple[int, int] | None = None,
     ) -> Generator[pa.RecordBatch]:
         """Score the rows of a Parquet file, in its order, after the checks of :meth:`verify`.
 
@@ -165,6 +167,8 @@ class Package:
         unproved : bool
             Score although the golden rows give other bits on this numeric environment: to measure
             how far apart the two are, never to publish.
+        leaves : (int, int), optional
+            Only the rows from this leaf of the file (65,536 rows) to before that; default: all.
 
         Yields
         ------
@@ -180,8 +184,9 @@ class Package:
             A feature is missing or of another type, or the pipeline failed.
         """
         rows = self._rows_of(input_parquet)
+        first, last = (0, rows) if leaves is None else (min(edge * _LEAF_ROWS, rows) for edge in leaves)
         if processes is None:
-            processes = min(2, os.cpu_count() or 1) if rows >= _WORTH_TWO else 1
+            processes = min(2, os.cpu_count() or 1) if last - first >= _WORTH_TWO else 1
         positions = sorted({int(position) for position in exclude or ()})
         if positions and not 0 <= positions[0] <= positions[-1] < rows:
             raise ModelError(
@@ -189,7 +194,8 @@ class Package:
                 where=str(input_parquet),
                 expected=f"positions of its {rows:,} rows, from 0",
             )
-        wanted, given = rows - len(positions), 0
+        away = bisect_left(positions, last) - bisect_left(positions, first)
+        wanted, given = last - first - away, 0
         with self._unpacked() as run:
             options = ["--exclude", str(_save_positions(positions, run.work))] if positions else []
             # What older packages do not know is passed only where it is asked for.
@@ -197,7 +203,7 @@ class Package:
             options += ["--probabilities"] if probabilities else []
             options += ["--unproved"] if unproved else []
             way = self._in_leaves if self._knows_leaves else self._in_ranges
-            with closing(way(run, input_parquet.absolute(), options, rows, processes)) as batches:
+            with closing(way(run, input_parquet.absolute(), options, (first, last), processes)) as batches:
                 for batch in batches:
                     given += batch.num_rows
                     if progress is not None:
@@ -234,7 +240,7 @@ class Package:
         return f"{self.name}/_runtime/leaves.py" in self.manifest.files
 
     def _in_leaves(
-        self, run: _Unpacked, file: Path, options: list[str], rows: int, processes: int
+        self, run: _Unpacked, file: Path, options: list[str], rows: tuple[int, int], processes: int
     ) -> Generator[pa.RecordBatch]:
         from rescore.model.leaf_flow import flow  # imports pyarrow
 
@@ -243,11 +249,11 @@ class Package:
         def start(team: Team) -> Child:
             return self._child(team, command, run)
 
-        leaves = whole_leaves(rows, -(-rows // _LEAF_ROWS))
+        leaves = whole_leaves(rows, -(-(rows[1] - rows[0]) // _LEAF_ROWS))
         yield from flow(start, leaves, run.work, min(processes, len(leaves)))
 
     def _in_ranges(
-        self, run: _Unpacked, file: Path, options: list[str], rows: int, processes: int
+        self, run: _Unpacked, file: Path, options: list[str], rows: tuple[int, int], processes: int
     ) -> Generator[pa.RecordBatch]:
         import pyarrow as pa
 
@@ -366,12 +372,13 @@ def open_package(
     )
 
 
-def whole_leaves(rows: int, processes: int) -> list[tuple[int, int]]:
-    """Cut rows into at most ``processes`` ranges of whole leaves."""
-    leaves = -(-rows // _LEAF_ROWS)
+def whole_leaves(rows: tuple[int, int], processes: int) -> list[tuple[int, int]]:
+    """Cut rows, from the first of a leaf on, into at most ``processes`` ranges of whole leaves."""
+    first, last = rows
+    leaves = -(-(last - first) // _LEAF_ROWS)
     count = max(1, min(processes, leaves))
-    edges = [leaves * number // count * _LEAF_ROWS for number in range(count)]
-    return list(zip(edges, [*edges[1:], rows], strict=True))
+    edges = [first + leaves * number // count * _LEAF_ROWS for number in range(count)]
+    return list(zip(edges, [*edges[1:], last], strict=True))
 
 
 def _save_positions(positions: Sequence[int], folder: Path) -> Path:

@@ -116,11 +116,17 @@ if TYPE_CHECKING:
     from rescore.pipeline.scoring.registration import (
         register_model,
     )
+    from rescore.pipeline.scoring.shards import (
+        ShardHandle,
+        join_shards,
+        score_shard,
+    )
     from rescore.pipeline.scoring.stages import (
         begin_extract,
         drift_run,
         score_interval,
         score_run,
+        split_run,
         validate_run,
     )
     from rescore.pipeline.timetable import (
@@ -173,6 +179,7 @@ __all__ = [
     "Retrained",
     "Retraining",
     "ScoreReproduction",
+    "ShardHandle",
     "Swept",
     "TrainedPackage",
     "TrainingReproduction",
@@ -194,6 +201,7 @@ __all__ = [
     "features_without_value",
     "history",
     "is_ready",
+    "join_shards",
     "keep_rows",
     "latest_performance",
     "measure_due",
@@ -218,8 +226,10 @@ __all__ = [
     "save_head",
     "score_interval",
     "score_run",
+    "score_shard",
     "show_subject",
     "sign_package",
+    "split_run",
     "standing_alarms",
     "status_rows",
     "sweep",
@@ -276,7 +286,15 @@ __getattr__ = lazy_names(
         "scoring.publishing": ["Published", "publish_run", "release_run"],
         "scoring.readiness": ["is_ready"],
         "scoring.registration": ["register_model"],
-        "scoring.stages": ["begin_extract", "drift_run", "score_interval", "score_run", "validate_run"],
+        "scoring.shards": ["ShardHandle", "join_shards", "score_shard"],
+        "scoring.stages": [
+            "begin_extract",
+            "drift_run",
+            "score_interval",
+            "score_run",
+            "split_run",
+            "validate_run",
+        ],
         "training.adopt": ["AdoptedPackage", "adopt_model"],
         "training.frozen_inputs": ["history", "rewritten"],
         "training.retraining": ["Retraining", "ask_for_retraining", "when_due"],

@@ -157,7 +157,10 @@ def read_frozen(path: Path, expected: str | None) -> pa.Table:
 
 
 def frozen_leaves(
-    path: Path, columns: Sequence[str], without: Sequence[int] = ()
+    path: Path,
+    columns: Sequence[str],
+    without: Sequence[int] = (),
+    leaves: tuple[int, int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Some columns of frozen rows, a leaf at a time, without the rows at some positions.
 
@@ -171,6 +174,8 @@ def frozen_leaves(
         Which, in this order.
     without : sequence of int
         Ascending positions in the file, from 0.
+    leaves : (int, int), optional
+        Only from this leaf of the file to before that; default: all.
 
     Raises
     ------
@@ -178,13 +183,19 @@ def frozen_leaves(
         A page of the file was damaged since.
     """
     left_out = np.asarray(without, dtype=np.int64)
-    position = 0
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(LEAF_ROWS, columns=list(columns)):
+            start, stop = (0, file.metadata.num_rows) if leaves is None else (n * LEAF_ROWS for n in leaves)
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            edges = np.cumsum([0, *sizes]).tolist()
+            groups = [g for g in range(len(sizes)) if edges[g + 1] > start and edges[g] < stop]
+            position = edges[groups[0]] if groups else 0
+            for batch in file.iter_batches(LEAF_ROWS, row_groups=groups, columns=list(columns)):
                 kept = np.ones(batch.num_rows, dtype=bool)
                 first, last = np.searchsorted(left_out, [position, position + batch.num_rows])
                 kept[left_out[first:last] - position] = False
+                kept[: max(start - position, 0)] = False  # where a row group is no leaf
+                kept[max(stop - position, 0) :] = False
                 position += batch.num_rows
                 rows = batch.select(list(columns)).replace_schema_metadata(None)
                 yield rows if kept.all() else rows.filter(pa.array(kept))

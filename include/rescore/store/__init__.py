@@ -22,6 +22,8 @@ from rescore.store.records import (
     RunReference,
     RunState,
     ScoredRun,
+    Shard,
+    ShardHandle,
     Snapshot,
 )
 from rescore.store.report_records import (
@@ -68,6 +70,8 @@ __all__ = [
     "RunReference",
     "RunState",
     "ScoredRun",
+    "Shard",
+    "ShardHandle",
     "Signature",
     "Snapshot",
     "Store",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
 
+from rescore.digest import TableDigest
 from rescore.interval import Interval
 from rescore.manifest import Manifest
 from rescore.sha256 import Sha256
@@ -23,6 +24,8 @@ __all__ = [
     "RunReference",
     "RunState",
     "ScoredRun",
+    "Shard",
+    "ShardHandle",
     "Snapshot",
     "run_id_of",
 ]
@@ -62,6 +65,69 @@ class RunHandle:
 
     run_id: str
     fence: int
+
+
+@dataclass(frozen=True)
+class ShardHandle:
+    """The right to stage one range of a run's rows, until a later attempt at the run or at the shard begins.
+
+    Attributes
+    ----------
+    run : RunHandle
+        The attempt that planned the shards.
+    number : int
+        Which of them, from 0.
+    """
+
+    run: RunHandle
+    number: int
+
+    @property
+    def run_id(self) -> str:
+        """UUID of the run."""
+        return self.run.run_id
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable values; :meth:`from_dict` reads them back."""
+        return {"run_id": self.run.run_id, "fence": self.run.fence, "number": self.number}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> ShardHandle:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(RunHandle(str(value["run_id"]), int(value["fence"])), int(value["number"]))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A range of a run's scores that is staged by itself.
+
+    Attributes
+    ----------
+    number : int
+        From 0, in the order of the scores.
+    first_row, rows : int
+        Its first row among the run's scores, and how many it has.
+    package_version, package_sha256 : str and Sha256
+        What scores it.
+    attempts : int
+        How often it was begun.
+    digest : TableDigest or None
+        Of what was staged; None until it was.
+    done_at : datetime or None
+        When it was staged.
+    """
+
+    number: int
+    first_row: int
+    rows: int
+    package_version: str
+    package_sha256: Sha256
+    attempts: int
+    digest: TableDigest | None
+    done_at: datetime | None
+
+    def __str__(self) -> str:
+        return f"rows {self.first_row:,} to {self.first_row + max(self.rows, 1) - 1:,}"
 
 
 @dataclass(frozen=True)

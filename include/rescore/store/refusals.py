@@ -11,6 +11,7 @@ from typing import Any
 
 from rescore.errors import (
     DigestMismatchError,
+    EnvironmentMismatchError,
     HeldError,
     KeptError,
     NotFoundError,
@@ -34,6 +35,7 @@ REFUSALS: dict[str, type[RescoreError]] = {
     "RS007": RowAccountingError,
     "RS008": DigestMismatchError,
     "RS009": KeptError,
+    "RS010": EnvironmentMismatchError,
 }
 
 

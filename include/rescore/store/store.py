@@ -23,6 +23,7 @@ from rescore.store.runs.publications import Publications
 from rescore.store.runs.reports import Reports
 from rescore.store.runs.runs import Runs
 from rescore.store.runs.scores import Scores
+from rescore.store.runs.shards import Shards
 from rescore.store.schema.migrate import Schema
 from rescore.store.schema.models import Models
 from rescore.store.schema.roles import Roles
@@ -62,6 +63,8 @@ class Store:
         Attempts to score an interval, and their states.
     excluded, scores, reports : Excluded, Scores, Reports
         What runs made: rows without a score, scores, reports.
+    shards : Shards
+        Parts of a run's scores that are staged by themselves.
     publications : Publications
         What consumers see.
     timetables : Timetables
@@ -81,7 +84,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0013'
+    '0014'
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Store:
         self.runs = Runs(self.database)
         self.excluded = Excluded(self.database)
         self.scores = Scores(self.database)
+        self.shards = Shards(self.database)
         self.reports = Reports(self.database)
         self.publications = Publications(self.database, self._as_person)
         self.timetables = Timetables(self.database)

@@ -21,6 +21,16 @@ reason. **Failed?** The log names the expectation and its figures. Nothing has b
 SCORE = """\
 Scores the rows that passed with the pinned package; the scores are staged, invisible to consumers.
 **Failed?** No package is pinned (see the training DAG), or the package is not what was pinned."""
+SPLIT = """\
+Cuts the rows that passed into shards of about `scoring.shard_rows` rows, and settles which package scores
+all of them. Clearing it begins the scoring anew. **Failed?** No package is pinned (see the training DAG), or
+it is not what was pinned."""
+SCORE_SHARD = """\
+Scores one shard and stages its scores, invisible to consumers. **Failed?** Clear this mapped task alone: what
+the others staged stays. If its worker has another processor, give the model a queue of its own."""
+JOIN = """\
+Makes what the shards staged the run's scores, if every one is there once. **Failed?** The log names the
+shards that are missing: clear them, then this task."""
 DRIFT = """\
 Compares rows and scores with training. **Failed?** An outage: a feature is missing or constant as
 never in training. Nothing is published. Correct the source, then clear from `extract` on; or publish the

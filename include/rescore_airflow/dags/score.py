@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,9 +48,17 @@ def score_dag(model_name: str) -> DAG:
         extracted = extract(model_name)
         ready >> retrain >> extracted
         ready >> extracted
+        validated = validate(extracted)
+        if spec.scoring.shard_rows is None:
+            scored = score(validated)
+        else:
+            shards = split(validated)
+            scored = join(shards)
+            # A mapped task fails and is tried again by itself; joining waits for all of them.
+            score_one_shard.expand(shard=shards) >> scored
         drift = DriftCheck(
             task_id="drift",
-            run=score(validate(extracted)),
+            run=scored,
             publish="publish",
             hold="hold",
             doc_md=documents.DRIFT,
@@ -92,6 +101,37 @@ def score(run: str) -> str:
 
     with pipeline_context() as ctx:
         return pipeline.score_run(ctx, run)
+
+
+@task(doc_md=documents.SPLIT)
+@fail_typed
+def split(run: str) -> list[dict[str, Any]]:
+    """Cut the rows that passed into shards, one for each task that scores."""
+    from rescore import pipeline
+
+    with pipeline_context() as ctx:
+        return [shard.to_dict() for shard in pipeline.split_run(ctx, run)]
+
+
+@task(task_id="score", doc_md=documents.SCORE_SHARD, map_index_template="{{ rows }}")
+@fail_typed
+def score_one_shard(shard: Mapping[str, Any]) -> None:
+    """Score one shard; the task's name in the UI says which rows."""
+    from rescore import pipeline
+
+    with pipeline_context() as ctx:
+        context: Any = get_current_context()
+        context["rows"] = pipeline.score_shard(ctx, pipeline.ShardHandle.from_dict(shard))
+
+
+@task(doc_md=documents.JOIN)
+@fail_typed
+def join(shards: Sequence[Mapping[str, Any]]) -> str:
+    """Make what all shards staged the run's scores; gives the id of our run."""
+    from rescore import pipeline
+
+    with pipeline_context() as ctx:
+        return pipeline.join_shards(ctx, pipeline.ShardHandle.from_dict(shards[0]).run)
 
 
 @task(doc_md=documents.PUBLISH)

@@ -8,41 +8,36 @@ fork inherits the frozen input.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from rescore import drift, model, source, validation
-from rescore.errors import NotFoundError, SpecError, StoreError
-from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.build_facts import code_revision
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.packages.opening import open_package
-from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.pipeline.scoring.alarm import with_alarm
-from rescore.pipeline.scoring.beside import beside
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.joint_drift_rows import training_rows
+from rescore.pipeline.scoring.predicting import begin_attempt, pinned_package, predict_run
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.rows_before import rows_before
+from rescore.pipeline.scoring.shards import join_shards, plan_shards, score_shards
 from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
 from rescore.pipeline.scoring.verdict_actions import act_on_verdict
 from rescore.pipeline.timetable import declare_timetable
-from rescore.store import ExtractedRun, RunHandle
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from rescore.store import ShardHandle
 
 __all__ = [
     "begin_extract",
     "drift_run",
-    "predict_run",
     "score_interval",
     "score_run",
+    "split_run",
     "validate_run",
 ]
 
@@ -133,7 +128,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     ValidationError
         A critical expectation failed, or too many rows would be set aside.
     """
-    attempt, run = _attempt(ctx, run_id, "extracted")
+    attempt, run = begin_attempt(ctx, run_id, "extracted")
     folder = ctx.model(run.model)
     with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
@@ -160,8 +155,17 @@ def validate_run(ctx: Context, run_id: str) -> str:
     return run.run_id
 
 
-def score_run(ctx: Context, run_id: str) -> str:
+def score_run(ctx: Context, run_id: str, *, processes: int = 1) -> str:
     """Score the rows that passed with the pinned package, and stage the scores, invisible to readers.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    run_id : str
+        A validated run.
+    processes : int
+        How many work beside each other where the model declares shards.
 
     Returns
     -------
@@ -176,22 +180,13 @@ def score_run(ctx: Context, run_id: str) -> str:
         The package is not what was pinned, was built in another environment, or has no signature that
         holds where the model requires one.
     """
-    if ctx.store.deletions.of_runs([run_id]):
-        # Which rows were set aside went with the run's rows.
-        run_id = validate_run(ctx, run_id)
-    attempt, run = _attempt(ctx, run_id, "validated")
+    if ctx.model(ctx.store.runs.get(run_id).model).spec.scoring.shard_rows is not None:
+        shards = split_run(ctx, run_id)
+        score_shards(ctx, shards, processes)
+        return join_shards(ctx, shards[0].run)
+    attempt, run = begin_attempt(ctx, _with_rows_set_aside(ctx, run_id), "validated")
     with recorded(ctx, attempt):
-        pinned = ctx.store.pins.current(run.model)
-        if pinned is None:
-            raise NotFoundError(
-                f"no package of {run.model} is pinned",
-                where=f"{run.model} {run.interval}",
-                expected="a package that a person or the rule has promoted",
-                fix=f"train one and pin it: `rescore train {run.model}`, then "
-                f"`rescore pin {run.model} --to VERSION --reason WHY`",
-            )
-        refuse_unsigned(ctx, run.model, pinned.sha256)
-        package = open_package(ctx, run.model, pinned.sha256)
+        package = pinned_package(ctx, run)
         with closing(predict_run(ctx, run, package)) as scores:
             ctx.store.scores.stage(
                 attempt,
@@ -202,6 +197,16 @@ def score_run(ctx: Context, run_id: str) -> str:
             )
         ctx.store.runs.advance(attempt, "scored")
     return run.run_id
+
+
+def split_run(ctx: Context, run_id: str) -> list[ShardHandle]:
+    """Plan the shards of a run; see :func:`rescore.pipeline.scoring.shards.plan_shards`."""
+    return plan_shards(ctx, _with_rows_set_aside(ctx, run_id))
+
+
+def _with_rows_set_aside(ctx: Context, run_id: str) -> str:
+    """The run, or one that validated the same rows again if which were set aside went with retention."""
+    return validate_run(ctx, run_id) if ctx.store.deletions.of_runs([run_id]) else run_id
 
 
 def drift_run(ctx: Context, run_id: str) -> str:
@@ -252,58 +257,17 @@ def drift_run(ctx: Context, run_id: str) -> str:
 
 
 def score_interval(
-    ctx: Context, model_name: str, interval: Interval, as_of: datetime | None = None
+    ctx: Context,
+    model_name: str,
+    interval: Interval,
+    as_of: datetime | None = None,
+    *,
+    processes: int = 1,
 ) -> Published:
-    """All stages of one interval, one after the other; returns what :func:`publish_run` does."""
-    run_id = begin_extract(ctx, model_name, interval, as_of)
-    for stage in (validate_run, score_run, drift_run):
-        run_id = stage(ctx, run_id)
-    return publish_run(ctx, run_id)
+    """All stages of one interval, one after the other; returns what :func:`publish_run` does.
 
-
-def predict_run(ctx: Context, run: ExtractedRun, package: model.Package) -> Generator[pa.RecordBatch]:
-    """Score the frozen input of a run, without the rows set aside, leaf by leaf; nothing is stored.
-
-    Yields
-    ------
-    pyarrow.RecordBatch
-        Key columns, event time, ``score`` and, unless a regression, ``label``; in the input's order.
+    ``processes`` is :func:`score_run`'s.
     """
-    folder = ctx.model(run.model)
-    path = ctx.frozen_file(run)
-    excluded = ctx.store.excluded.positions(run)
-    _refuse_other_features(package, path, folder)
-    columns = list(dict.fromkeys([*folder.spec.source.key, folder.spec.source.event_time]))
-    rows = source.frozen_leaves(path, columns, excluded)
-    with closing(package.scored(path, exclude=excluded, progress=ctx.progress)) as scores:
-        yield from beside(rows, scores)
-
-
-def _attempt(
-    ctx: Context, run_id: str, state: Literal["extracted", "validated"]
-) -> tuple[RunHandle, ExtractedRun]:
-    """Begin an attempt at the run in ``state``, or at a fork of it if an earlier one has gone on."""
-    attempt = ctx.store.runs.resume(run_id, state)
-    run = ctx.store.runs.get(attempt)
-    if run.state != state or not isinstance(run, ExtractedRun):
-        raise StoreError(
-            f"run {run_id} never got as far as {state}",
-            where=f"{run.model} {run.interval}, state {run.state}",
-            expected=f"a run that was {state}",
-            fix="start again from the extraction",
-        )
-    return attempt, run
-
-
-def _refuse_other_features(package: model.Package, path: Path, folder: ModelFolder) -> None:
-    """A folder may have moved on since its package was trained."""
-    given = source.frozen_columns(path)
-    missing = [name for name in package.manifest.feature_names if name not in given]
-    if missing:
-        raise SpecError(
-            f"the extract lacks features of package {package.version}",
-            where=str(folder.path / "model.yaml"),
-            expected=", ".join(package.manifest.feature_names),
-            examples=missing,
-            fix="train and pin a package from the folder as it is, or put the features back",
-        )
+    run_id = validate_run(ctx, begin_extract(ctx, model_name, interval, as_of))
+    run_id = drift_run(ctx, score_run(ctx, run_id, processes=processes))
+    return publish_run(ctx, run_id)

@@ -23,7 +23,7 @@ from rescore.store.runs.score_stream import ScoreStream
 from rescore.store.schema.models import score_layout
 from rescore.store.schema.score_table import ScoreLayout
 
-__all__ = ["Scores", "stored_digest", "stored_scores"]
+__all__ = ["Scores", "score_stream", "stored_digest", "stored_scores"]
 
 
 class Scores:
@@ -72,12 +72,7 @@ class Scores:
             other scores already.
         """
         run_id = run.run_id
-        with self._database.transaction() as connection:
-            row = run_row(connection, run_id)
-            layout = score_layout(connection, row.model)
-        interval = Interval(row.interval_start, row.interval_end)
-        where = f"scores of {row.model} {interval}"
-        stream = ScoreStream(layout, interval, where)
+        stream = score_stream(self._database, run_id)
         batches = stream.checked(scores.to_batches() if isinstance(scores, pa.Table) else scores)
         with self._database.transaction() as connection:
             (staged,) = call(connection, "stage_begin", run_id, run.fence)
@@ -207,6 +202,21 @@ class Scores:
             )
             for run_id, some in found.items()
         ]
+
+
+def score_stream(database: Database, run_id: str) -> ScoreStream:
+    """What checks and digests a run's scores on their way into a table.
+
+    Raises
+    ------
+    NotFoundError
+        No such run, or its model has no tables.
+    """
+    with database.transaction() as connection:
+        row = run_row(connection, run_id)
+        layout = score_layout(connection, row.model)
+    interval = Interval(row.interval_start, row.interval_end)
+    return ScoreStream(layout, interval, f"scores of {row.model} {interval}")
 
 
 def stored_scores(connection: Connection, layout: ScoreLayout, run_id: str) -> pa.Table:

@@ -14,7 +14,10 @@ from rescore.store.identifiers import sql_template
 __all__ = ["FILES", "function_statements"]
 
 #: In an order in which each is created after what its declarations name.
-FILES = ("refusals", "claims", "states", "evidence", "publishing", "staging", "packages", "retention")
+FILES = (
+    *("refusals", "claims", "states", "evidence", "publishing", "staging", "sharding"),
+    *("packages", "retention"),
+)
 
 _REVOKE = "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {store} FROM PUBLIC"
 

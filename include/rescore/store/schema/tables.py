@@ -49,6 +49,7 @@ __all__ = [
     "retraining",
     "run",
     "run_state",
+    "shard",
     "signature",
     "snapshot",
     "staging",
@@ -219,7 +220,26 @@ staging = Table(
     Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False),
     Column("fence", BigInteger, nullable=False),
     moment("begun_at", default=True),
+    Column("shard", Integer),
     Index("staging_run_id_idx", "run_id"),
+)
+
+shard = Table(
+    "shard",
+    metadata,
+    Column("run_id", UUID(as_uuid=False), ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("first_row", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("package_version", Text, nullable=False),
+    Column("package_sha256", Text, nullable=False),
+    Column("environment", JSONB, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("digest", JSONB),
+    Column("begun_at", DateTime(timezone=True)),
+    Column("done_at", DateTime(timezone=True)),
 )
 
 timetable = Table(

@@ -5,6 +5,7 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   outage text;
 BEGIN
+  PERFORM {store}.refuse_missing_shards(r);
   IF r.state <> 'checked' AND NOT (r.state = 'stopped' AND released) THEN
     PERFORM {store}.refuse('RS000', format('run %s is %s; it can''t be published', r.run_id, r.state),
       jsonb_build_object('where', {store}.where_is(r),

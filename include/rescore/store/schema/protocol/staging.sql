@@ -1,7 +1,31 @@
 -- Staging: an attempt's rows go to a table of their own, without key and index, that only its login may add
 -- to; finishing takes that right back, checks what lies there, and makes it part of the model's scores.
 
--- Drops what attempts left that can finish no more; what one of them still writes to is left for later.
+-- Takes the right to add rows from whoever has it.
+CREATE OR REPLACE FUNCTION {store}.close_staged(staged text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  writer oid;
+BEGIN
+  FOR writer IN SELECT DISTINCT a.grantee FROM pg_class c, aclexplode(c.relacl) a
+      WHERE c.oid = format('{store}.%I', staged)::regclass AND a.grantee <> c.relowner LOOP
+    EXECUTE format('REVOKE ALL ON {store}.%I FROM %I', staged, pg_get_userbyid(writer));
+  END LOOP;
+END $$;
+
+-- Drops a table of an attempt that can finish no more; one that somebody still writes to takes no new writer, and
+-- is left for later.
+CREATE OR REPLACE FUNCTION {store}.discard_staged(staged text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE NOWAIT', staged);
+  EXECUTE format('DROP TABLE {store}.%I', staged);
+  DELETE FROM {store}.staging WHERE table_name = staged;
+EXCEPTION WHEN lock_not_available THEN
+  PERFORM {store}.close_staged(staged);
+END $$;
+
+-- Drops what attempts left that can finish no more.
 CREATE OR REPLACE FUNCTION {store}.drop_staged(of_model text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -11,13 +35,7 @@ BEGIN
       JOIN {store}.claim c USING (model, interval_start, interval_end)
       WHERE r.model = of_model AND (c.run_id <> s.run_id OR c.fence <> s.fence
         OR r.state IN ('failed', 'stopped', 'published')) FOR UPDATE OF s SKIP LOCKED LOOP
-    BEGIN
-      EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE NOWAIT', left_table);
-      EXECUTE format('DROP TABLE {store}.%I', left_table);
-      DELETE FROM {store}.staging WHERE table_name = left_table;
-    EXCEPTION WHEN lock_not_available THEN
-      NULL;
-    END;
+    PERFORM {store}.discard_staged(left_table);
   END LOOP;
 END $$;
 
@@ -32,27 +50,23 @@ BEGIN
   END IF;
 END $$;
 
--- Makes the attempt's table and gives its name; NULL if the run has scores: finishing says whether these.
-CREATE OR REPLACE FUNCTION {store}.stage_begin(of_run uuid, held bigint)
-RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Refuses a run that no score can be staged for, makes its months, and drops what others left.
+CREATE OR REPLACE FUNCTION {store}.prepare_staging(r {store}.run)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  r {store}.run := {store}.open_run(of_run, held);
-  staged text := format('staged_%s_%s', replace(of_run::text, '-', ''), held);
   month date;
 BEGIN
   IF r.input_digest IS NULL THEN
     PERFORM {store}.refuse('RS000',
-      format('run %s has no frozen input that its scores could be made of', of_run),
+      format('run %s has no frozen input that its scores could be made of', r.run_id),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that was extracted'),
       'freeze the rows first');
-  ELSIF r.binding IS NOT NULL THEN
-    RETURN NULL;
   ELSIF NOT EXISTS (SELECT FROM {store}.model WHERE name = r.model) THEN
     PERFORM {store}.refuse('RS004', format('model %L has no score table', r.model),
       jsonb_build_object('where', {store}.where_is(r)), 'make its tables as their owner: `rescore store register`');
   END IF;
   IF r.interval_end > r.interval_start + interval '240 months' THEN
-    PERFORM {store}.refuse('RS000', format('the interval of run %s spans more than 240 months', of_run),
+    PERFORM {store}.refuse('RS000', format('the interval of run %s spans more than 240 months', r.run_id),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'an interval of the schedule'), NULL);
   END IF;
   FOR month IN SELECT generate_series(date_trunc('month', r.interval_start AT TIME ZONE 'UTC'),
@@ -60,13 +74,33 @@ BEGIN
     PERFORM {store}.ensure_partition(r.model, month);
   END LOOP;
   PERFORM {store}.drop_staged(r.model);
+END $$;
+
+-- Makes a table that the caller's login may add a run's rows to.
+CREATE OR REPLACE FUNCTION {store}.make_staged(r {store}.run, staged text, of_shard integer)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
   EXECUTE format('DROP TABLE IF EXISTS {store}.%I', staged);  -- this attempt begins to stage again
   -- Not in the log of the server: what a crash takes from it, finishing misses by its count.
   EXECUTE format('CREATE UNLOGGED TABLE {store}.%I (LIKE {store}.%I)', staged, 'scores_' || r.model);
-  EXECUTE format('ALTER TABLE {store}.%I ALTER run_id SET DEFAULT %L', staged, of_run);
+  EXECUTE format('ALTER TABLE {store}.%I ALTER run_id SET DEFAULT %L', staged, r.run_id);
   EXECUTE format('GRANT INSERT ON {store}.%I TO %I', staged, session_user);
-  INSERT INTO {store}.staging (table_name, run_id, fence) VALUES (staged, of_run, held)
+  INSERT INTO {store}.staging (table_name, run_id, fence, shard) VALUES (staged, r.run_id, r.fence, of_shard)
     ON CONFLICT (table_name) DO UPDATE SET begun_at = clock_timestamp();
+END $$;
+
+-- Makes the attempt's table and gives its name; NULL if the run has scores: finishing says whether these.
+CREATE OR REPLACE FUNCTION {store}.stage_begin(of_run uuid, held bigint)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r {store}.run := {store}.open_run(of_run, held);
+  staged text := format('staged_%s_%s', replace(of_run::text, '-', ''), held);
+BEGIN
+  IF r.binding IS NOT NULL THEN
+    RETURN NULL;
+  END IF;
+  PERFORM {store}.prepare_staging(r);
+  PERFORM {store}.make_staged(r, staged, NULL);
   RETURN staged;
 END $$;
 
@@ -111,7 +145,7 @@ BEGIN
     RETURN;
   END IF;
   SELECT s.table_name, m.event_time INTO staged, event_time FROM {store}.staging s, {store}.model m
-    WHERE s.run_id = of_run AND s.fence = held AND m.name = r.model;
+    WHERE s.run_id = of_run AND s.fence = held AND s.shard IS NULL AND m.name = r.model;
   IF NOT FOUND THEN
     PERFORM {store}.refuse('RS000', format('this attempt at run %s has not begun to stage', of_run),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'a staging that was begun'), 'begin it');

@@ -1,6 +1,18 @@
 -- What a run goes through, and the facts about it. Each function locks the run's row, compares fences, and
 -- then asks whether the state allows it.
 
+CREATE OR REPLACE FUNCTION {store}.refuse_ended(r {store}.run)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF r.state NOT IN ('claimed', 'extracted', 'validated', 'scored', 'checked') THEN
+    PERFORM {store}.refuse('RS000', format('run %s is %s: nothing about it changes any more', r.run_id, r.state),
+      jsonb_build_object('where', {store}.where_is(r),
+        'expected', 'a run that is claimed, extracted, validated, scored, checked',
+        'data', jsonb_build_object('run_id', r.run_id, 'state', r.state)),
+      'fork the run, or score the interval again');
+  END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION {store}.open_run(wanted uuid, held bigint)
 RETURNS {store}.run LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -9,13 +21,7 @@ BEGIN
   PERFORM 1 FROM {store}.run WHERE run_id = wanted FOR NO KEY UPDATE;
   r := {store}.the_run(wanted);
   PERFORM {store}.refuse_stale(r, held);
-  IF r.state NOT IN ('claimed', 'extracted', 'validated', 'scored', 'checked') THEN
-    PERFORM {store}.refuse('RS000', format('run %s is %s: nothing about it changes any more', r.run_id, r.state),
-      jsonb_build_object('where', {store}.where_is(r),
-        'expected', 'a run that is claimed, extracted, validated, scored, checked',
-        'data', jsonb_build_object('run_id', r.run_id, 'state', r.state)),
-      'fork the run, or score the interval again');
-  END IF;
+  PERFORM {store}.refuse_ended(r);
   RETURN r;
 END $$;
 

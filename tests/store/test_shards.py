@@ -1,0 +1,268 @@
+"""A run's scores in shards: the same digest and rows as in one piece, each shard once, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rescore import digest
+from rescore.errors import (
+    EnvironmentMismatchError,
+    NotFoundError,
+    RowAccountingError,
+    StaleFenceError,
+    StoreError,
+)
+from rescore.store import RunHandle, ShardHandle, Store
+from rescore.store.binary_copy import copy_batches
+from rescore.store.database import call, store_table
+from tests.store.builders import Walk, day, make_scores
+from tests.store.logins import Logins
+
+#: Rows of a leaf in these tests, and of the run that they cut.
+LEAF, ROWS = 8, 50
+SIZES = (16, 24, 10)
+
+
+@pytest.fixture(autouse=True)
+def small_leaves() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digest, "LEAF_ROWS", LEAF)
+        yield
+
+
+def validated(walk: Walk, rows: int = ROWS) -> RunHandle:
+    run = walk.claim(day())
+    walk.extract(run, rows)
+    walk.validate(run)
+    return run
+
+
+def planned(walk: Walk, sizes: tuple[int, ...] = SIZES, **more: object) -> list[ShardHandle]:
+    run = validated(walk, sum(sizes))
+    return walk.store.shards.plan(run, sizes, **walk.package, **more)
+
+
+def part(
+    shard: ShardHandle, sizes: tuple[int, ...] = SIZES, scores: pa.Table | None = None
+) -> list[pa.Table]:
+    """The batches of a shard."""
+    scores = make_scores(day(), sum(sizes)) if scores is None else scores
+    return scores.slice(sum(sizes[: shard.number]), sizes[shard.number]).to_batches()
+
+
+def publish(walk: Walk, run: RunHandle) -> None:
+    walk.store.runs.advance(run, "scored")
+    walk.check(run)
+    walk.store.publications.publish(run)
+
+
+@given(
+    rows=st.integers(0, 70),
+    cuts=st.sets(st.integers(1, 8), max_size=5),
+    order=st.randoms(use_true_random=False),
+)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_split_in_any_order_publishes_the_digest_and_rows_of_one_piece(
+    walk: Walk, store: Store, rows: int, cuts: set[int], order: object
+) -> None:
+    scores = make_scores(day(), rows)
+    edges = sorted({0, rows, *(min(cut * LEAF, rows) for cut in cuts)})
+    sizes = tuple(stop - start for start, stop in pairwise(edges)) or (0,)
+    whole = digest.table_digest(scores)
+    shards = planned(walk, sizes)
+    shuffled = list(shards)
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    for shard in shuffled:
+        store.shards.stage(shard, part(shard, sizes, scores))
+    run = shards[0].run
+    assert store.shards.join(run) == whole == store.shards.join(run)
+    publish(walk, run)
+    assert store.scores.of_run(run).equals(scores)
+    published = store.runs.scored(run)
+    assert (published.score_digest, published.rows_scored) == (whole.root, rows)
+    assert [shard.attempts for shard in store.shards.of_run(run)] == [1] * len(shards)
+    with store.database.transaction() as connection:
+        left = connection.exec_driver_sql("SELECT count(*) FROM rescore.staging").scalar()
+    assert left == 0
+
+
+def test_a_shard_that_is_missing_is_named_and_nothing_is_published(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    run = shards[0].run
+    store.shards.stage(shards[1], part(shards[1]))
+    named = ["shard 0, rows 0 to 15", "shard 2, rows 40 to 49"]
+    with pytest.raises(RowAccountingError, match=r"2 of 3 shards of run .* have no scores") as joining:
+        store.shards.join(run)
+    refused = pytest.raises(RowAccountingError, match="2 of 3 shards")
+    with refused, store.database.transaction() as connection:
+        call(connection, "shards_finish", run.run_id, run.fence, {"rows": 24, "root": "x", "leaves": []})
+    with pytest.raises(RowAccountingError, match=r"2 of 3 shards of run .* have no scores") as publishing:
+        store.publications.publish(run)
+    assert list(joining.value.examples) == list(publishing.value.examples) == named
+    for shard in (shards[0], shards[2]):  # the run is as open as before: those alone are staged
+        store.shards.stage(shard, part(shard))
+    store.shards.join(run)
+    publish(walk, run)
+    assert store.scores.of_run(run).equals(make_scores(day()))
+    assert [shard.attempts for shard in store.shards.of_run(run)] == [1, 1, 1]
+
+
+def test_what_is_staged_is_not_scored_again(walk: Walk, store: Store) -> None:
+    def never() -> Iterator[pa.RecordBatch]:
+        raise AssertionError("nobody asks for it")
+        yield
+
+    shards = planned(walk)
+    first = store.shards.stage(shards[0], part(shards[0]))
+    assert store.shards.stage(shards[0], never()) == first
+    for shard in shards[1:]:
+        store.shards.stage(shard, part(shard))
+    store.shards.join(shards[0].run)
+    publish(walk, shards[0].run)
+    assert store.shards.stage(shards[0], never()) == first, "a task that is cleared after the publication"
+
+
+def test_an_attempt_that_wakes_after_its_retry_changes_nothing(walk: Walk, store: Store) -> None:
+    """At every step: before its COPY, amid its COPY, and before it finishes."""
+    shards = planned(walk)
+    shard, other = shards[0], make_scores(day(), ROWS, seed=9)
+    run, fence = shard.run.run_id, shard.run.fence
+    schema = make_scores(day()).schema
+
+    def begin() -> tuple[str, int]:
+        with store.database.transaction() as connection:
+            staged, attempt = call(connection, "shard_begin", run, fence, 0)
+        return staged, attempt
+
+    before, _ = begin()  # falls asleep before its COPY
+    amid, number = begin()  # falls asleep amid its COPY
+    with store.database.transaction() as sleeping:
+        copy_batches(sleeping, store_table(sleeping, amid), schema, part(shard, scores=other))
+        store.shards.stage(shard, part(shard))
+        gone = pytest.raises(StoreError, match=rf"relation .*{before}.* does not exist")
+        with gone, store.database.transaction() as connection:
+            copy_batches(connection, store_table(connection, before), schema, part(shard, scores=other))
+    staged = digest.table_digest(pa.Table.from_batches(part(shard, scores=other))).to_dict()
+    stale = pytest.raises(StaleFenceError, match=r"attempt 2 at shard 0 .* and a later one began")
+    with stale, store.database.transaction() as connection:
+        call(connection, "shard_finish", run, fence, 0, number, staged, None)
+    for later in shards[1:]:
+        store.shards.stage(later, part(later))
+    store.shards.join(shard.run)
+    publish(walk, shard.run)
+    assert store.scores.of_run(shard.run).equals(make_scores(day()))
+
+
+def test_a_later_attempt_at_the_run_ends_all_of_its_shards(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    for shard in shards[:2]:
+        store.shards.stage(shard, part(shard))
+    again = store.runs.resume(shards[0].run_id, "validated")
+    assert again.run_id == shards[0].run_id, "nothing of it was joined: the run goes on"
+    for write in (
+        lambda: store.shards.stage(shards[2], part(shards[2])),
+        lambda: store.shards.join(shards[0].run),
+        lambda: store.shards.plan(shards[0].run, SIZES, **walk.package),
+    ):
+        with pytest.raises(StaleFenceError):
+            write()
+    anew = store.shards.plan(again, (32, 18), **walk.package)
+    assert [shard.attempts for shard in store.shards.of_run(again)] == [0, 0]
+    for shard in anew:
+        store.shards.stage(shard, part(shard, (32, 18)))
+    assert store.shards.join(again) == digest.table_digest(make_scores(day()))
+    publish(walk, again)
+
+
+def test_shards_of_other_rows_are_refused(walk: Walk, store: Store) -> None:
+    run = validated(walk)
+    for sizes in ((16, 24), (16, 24, 10, 1), (60, -10), ()):
+        with pytest.raises(RowAccountingError, match="are not its rows"):
+            store.shards.plan(run, sizes, **walk.package)
+    shards = store.shards.plan(run, SIZES, **walk.package)
+    with pytest.raises(RowAccountingError, match=r"shard 0 of run .* has 24 rows"):
+        store.shards.stage(shards[0], part(shards[1]))
+    with pytest.raises(NotFoundError, match="no shard 3"):
+        store.shards.stage(ShardHandle(run, 3), part(shards[0]))
+    swapped = {0: shards[1], 1: shards[0]}
+    anew = store.shards.plan(run, (16, 16, 18), **walk.package)
+    for shard in anew:
+        rows = part(swapped.get(shard.number, shard), (16, 16, 18))
+        store.shards.stage(shard, rows)
+    store.shards.join(run)  # what lies there is not in this order: that is found when it is read back
+    store.runs.advance(run, "scored")
+    walk.check(run)
+    with pytest.raises(Exception, match="are not those that were staged"):
+        store.publications.publish(run)
+
+
+def test_a_shard_of_another_numeric_environment_is_refused(walk: Walk, store: Store) -> None:
+    here, other = {"simd": ["AVX2"], "python": "3.11"}, {"simd": ["AVX512"], "python": "3.11"}
+    shards = planned(walk, environment=here)
+    with pytest.raises(
+        EnvironmentMismatchError, match=r"shard 1 of run .* another numeric environment"
+    ) as found:
+        store.shards.stage(shards[1], part(shards[1]), environment=other)
+    assert list(found.value.examples) == ['simd: ["AVX512"]']
+    for shard in shards:
+        store.shards.stage(shard, part(shard), environment=here)
+    store.shards.join(shards[0].run)
+    assert store.runs.get(shards[0].run).environment == here
+
+
+def test_rows_that_a_crash_of_the_server_took_are_staged_again(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    for shard in shards:
+        store.shards.stage(shard, part(shard))
+    with store.database.transaction() as connection:
+        table = connection.exec_driver_sql("SELECT table_name FROM rescore.staging WHERE shard = 1").scalar()
+        connection.exec_driver_sql(f"TRUNCATE rescore.{table}")  # as a crash does with an unlogged table
+    with pytest.raises(RowAccountingError, match=r"the staged rows of shard 1 of run .* are gone"):
+        store.shards.join(shards[0].run)
+    for shard in shards:  # all tasks cleared: only the one that is gone is staged
+        store.shards.stage(shard, part(shard))
+    assert [shard.attempts for shard in store.shards.of_run(shards[0].run)] == [1, 2, 1]
+    store.shards.join(shards[0].run)
+    publish(walk, shards[0].run)
+
+
+def test_the_run_role_stages_shards_and_forges_none(logins: Logins, store: Store) -> None:
+    """It works with plain SQL: writes beside the functions, or functions out of turn."""
+    as_run = Store(logins.url("run"))
+    walk = Walk(as_run)
+    run = walk.claim(day(7))
+    walk.extract(run, ROWS)
+    walk.validate(run)
+    scores = make_scores(day(7))
+    for shard in as_run.shards.plan(run, SIZES, **walk.package):
+        as_run.shards.stage(shard, part(shard, scores=scores))
+    tables = [str(name) for (name,) in logins.run("run", "SELECT table_name FROM rescore.staging")]
+    assert len(tables) == 3
+    for forged in (
+        *(f"INSERT INTO rescore.{table} SELECT * FROM rescore.scores_loans" for table in tables),
+        f"DELETE FROM rescore.{tables[0]}",
+        "UPDATE rescore.shard SET digest = NULL",
+        "INSERT INTO rescore.shard SELECT * FROM rescore.shard",
+        "SELECT rescore.make_staged(r, 'mine', 0) FROM rescore.run r LIMIT 1",
+        f"SELECT rescore.discard_staged('{tables[0]}')",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            logins.run("run", forged)
+    as_run.shards.join(run)
+    attempt = f"'{run.run_id}', {run.fence}"
+    for late in (
+        f"SELECT rescore.shards_begin({attempt}, '1.0.0', 'x', NULL, '[50]')",
+        f"SELECT rescore.shard_finish({attempt}, 0, 1, '{{}}', NULL)",
+    ):
+        with pytest.raises(psycopg2.Error, match="has scores already"):
+            logins.run("run", late)
+    publish(walk, run)
+    assert store.scores.of_run(run).equals(scores)
+    as_run.close()
