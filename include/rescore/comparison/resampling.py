@@ -51,6 +51,8 @@ MIN_EFFECTIVE = 4.0
 DOUBT = 1.0
 #: No memory is taken for longer than this decay from day to day, and no days for fewer than this many.
 MOST_MEMORY, FEWEST_EFFECTIVE = 0.97, 2.0
+#: The second autocorrelation over the first is a quotient of noisy numbers: no more than this is believed.
+MOST_DECAY = 0.8
 
 
 class Resampled:
@@ -114,9 +116,11 @@ class Resampled:
     def effective_blocks(self, statistic: Metric) -> float:
         """How many independent blocks the blocks are worth to a statistic, between 2 and all of them.
 
-        Of an AR(1), ``(1 - r) / (1 + r)`` of them; ``r`` is the first autocorrelation of what leaving a block
-        out does, corrected for the bias of short series (Kendall, *Biometrika* 41, 1954). All of them where
-        a block can't be left out.
+        What leaving a block out does is taken as an AR(1) seen through noise: of one block alone it is noisy,
+        which hides its memory from the first autocorrelation and not from the second's share of the first.
+        ``r[k] = r[1] * decay ** (k - 1)``, so that n blocks are worth ``n / (1 + 2 * r[1] / (1 - decay))``.
+        Both are corrected for the bias of short series (Kendall, *Biometrika* 41, 1954), and doubted. All of
+        them where a block can't be left out.
         """
         if self.blocks < MIN_BLOCKS:
             return float(self.blocks)
@@ -126,11 +130,14 @@ class Resampled:
         squares = float((off**2).sum())
         if not np.isfinite(squares) or squares <= 0:
             return float(self.blocks)
-        memory = float((off[1:] * off[:-1]).sum()) / squares
-        memory = (memory + 1 / self.blocks) / (1 - 3 / self.blocks)
-        spread = np.sqrt(max(1 - min(max(memory, 0.0), MOST_MEMORY) ** 2, 0.0) / self.blocks)
-        memory = min(max(memory + DOUBT * float(spread), 0.0), MOST_MEMORY)
-        return max(self.blocks * (1 - memory) / (1 + memory), FEWEST_EFFECTIVE)
+        first, second = (
+            (float((off[lag:] * off[:-lag]).sum()) / squares + 1 / self.blocks) / (1 - 3 / self.blocks)
+            for lag in (1, 2)
+        )
+        doubt = DOUBT * np.sqrt(max(1 - min(max(first, 0.0), MOST_MEMORY) ** 2, 0.0) / self.blocks)
+        first, second = (min(max(one + float(doubt), 0.0), MOST_MEMORY) for one in (first, second))
+        decay = max(first, min(second / first, MOST_DECAY)) if first > 0 else 0.0
+        return max(self.blocks / (1 + 2 * first / (1 - decay)), FEWEST_EFFECTIVE)
 
     def _wider(self, effective: float) -> float:
         """How much wider the interval is of so many blocks: by their mean's deviation, and by Student's t."""
