@@ -7,7 +7,8 @@ fixes, or on stored rules alone; *immutable* ones pass. Views (Postgres' own, to
 and PL/pgSQL that are declared stable, are looked into; so are the policies of row security that hold for
 whoever reads, and user-defined casts. A policy may ask who reads: that is the role of the connection. The
 words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as
-one. Columns of the system (``ctid``, ``xmin``) tell of storage, not of data.
+one; text that becomes a moment as the query runs is guarded (``moments_from_text``). Columns of the
+system (``ctid``, ``xmin``) tell of storage, not of data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rescore.errors import SpecError
+from rescore.source.clock_words import constants_with, word_of
 from rescore.source.grammar import name_parts, parse, scopes, walk
+from rescore.source.moments_from_text import (
+    MOMENTS,
+    TextCasts,
+    cast_target,
+    computed_constants,
+    find_text_casts,
+    moment_types,
+    refuse_unguarded,
+)
 from rescore.source.query import Rendered, quote_identifier, quote_literal
 from rescore.source.session import Session
 
@@ -35,7 +46,6 @@ _FIXED_BY_THE_SESSION = re.compile(
     r"|timestamptz_(mi|pl)_interval|to_(char|date|json|jsonb|number|timestamp|tsquery|tsvector)"
     r"|ts_(headline|rank|rank_cd|lexize|parse|debug)|xml|xml_is_well_formed"
 )
-_MOMENTS = {"timestamp", "timestamptz", "date", "time", "timetz", "abstime"}
 _MOMENT_TYPES = {
     "date",
     "timestamp without time zone",
@@ -43,9 +53,6 @@ _MOMENT_TYPES = {
     "time without time zone",
     "time with time zone",
 }
-_CLOCK_WORD = re.compile(r"(?<![a-z_])(now|today|tomorrow|yesterday)(?![a-z_])", re.IGNORECASE)
-# What else can stand beside such a word in a moment: times, offsets, zones, and marks, which Postgres skips.
-_BESIDE = re.compile(r"[\d\W_]*|[a-z/_]{1,20}", re.IGNORECASE)
 # Where a row lies and who wrote it: a copy of the same data, or a VACUUM FULL, gives others.
 _SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _MAX_DEPTH = 20
@@ -79,7 +86,7 @@ class _Checker:
 
     def check(
         self, sql: str, where: Callable[[int], str], depth: int = 0, *, of_policy: bool = False
-    ) -> None:
+    ) -> TextCasts:
         """Refuse a statement whose result depends on more than data; ``where`` names a place in it."""
         tree = parse(sql, where(0))
         named = {fields.get("name") for kind, fields in walk(tree) if kind == "ResTarget"}
@@ -89,6 +96,8 @@ class _Checker:
                 raise _refusal(f"the system column {column}", where(fields["location"]))
             if not (of_policy and fields.get("op") in _WHO_READS):
                 self._check_node(kind, fields, sql, where)
+        types = moment_types(self._session, tree)
+        self._check_moments(sql, tree, where, types, depth)
         self._check_casts(tree, where, depth)
         self._check_constants(tree, sql, where)
         self._check_calls(list(_calls(tree)), where, depth)
@@ -96,6 +105,7 @@ class _Checker:
         for name in sorted(names):
             self._check_view(name, where, depth)
             self._check_policies(name, where, depth)
+        return TextCasts(types) if depth else find_text_casts(self._session, sql, tree, types, where)
 
     def _check_node(self, kind: str, fields: dict[str, Any], sql: str, where: Callable[[int], str]) -> None:
         if kind == "SQLValueFunction":
@@ -103,13 +113,21 @@ class _Checker:
             raise _refusal(text.group() if text else "this", where(fields["location"]))
         if kind == "RangeTableSample":
             raise _refusal("TABLESAMPLE", where(fields["location"]))
-        cast: Any = None
-        if kind == "TypeCast" and name_parts(fields["typeName"]["names"])[-1] in _MOMENTS:
-            cast = fields["arg"]
-        elif kind == "FuncCall" and name_parts(fields["funcname"])[-1] in _MOMENTS:
-            cast = fields.get("args")  # a cast, written as a call
-        for word, location in _clock_words(cast):
-            raise _refusal(f"the moment {word!r}", where(location))
+
+    def _check_moments(
+        self, sql: str, tree: Any, where: Callable[[int], str], types: frozenset[str], depth: int
+    ) -> None:
+        """Literals that are cast to moments, and text that becomes one where nothing can be guarded."""
+        refuse_unguarded(tree, types, where)
+        for kind, fields in walk(tree):
+            target = cast_target(kind, fields)
+            if target is None or target[0] not in types:
+                continue
+            for word, location in constants_with(target[1], parts=target[0] not in MOMENTS):
+                raise _refusal(f"the moment {word!r}", where(location))
+        if depth > 0:
+            for location in computed_constants(self._session, sql, tree, types):
+                raise _refusal("text that is put together and cast to a moment", where(location))
 
     def _check_constants(self, tree: Any, sql: str, where: Callable[[int], str]) -> None:
         """Ask the server of which type it takes a constant like ``'today'`` that nothing casts."""
@@ -118,7 +136,7 @@ class _Checker:
             for kind, fields in walk(tree)
             if kind == "TypeCast" and "A_Const" in fields["arg"]
         }
-        words = [each for each in _clock_words(tree) if each[1] not in cast]
+        words = [each for each in constants_with(tree) if each[1] not in cast]
         if not words:
             return
         replaced = sql
@@ -262,8 +280,13 @@ class _Checker:
         return new
 
 
-def refuse_volatile(session: Session, query: Rendered) -> None:
+def refuse_volatile(session: Session, query: Rendered) -> TextCasts:
     """Refuse a query whose result depends on the clock, the session or chance.
+
+    Returns
+    -------
+    TextCasts
+        The casts that read moments from text: the query runs with these guarded.
 
     Raises
     ------
@@ -272,23 +295,7 @@ def refuse_volatile(session: Session, query: Rendered) -> None:
     SourceQueryError, SourceUnavailableError
         The catalogue can't be asked.
     """
-    _Checker(session).check(query.text, query.locate)
-
-
-def word_of(text: str) -> str | None:
-    """The word in a constant that names the present, if the constant can be a moment."""
-    words = _CLOCK_WORD.findall(text)
-    if len(words) != 1 or len(text) > 60:
-        return None
-    rest = _CLOCK_WORD.sub(" ", text).split()
-    return words[0] if all(_BESIDE.fullmatch(part) for part in rest) else None
-
-
-def _clock_words(tree: Any) -> Iterator[tuple[str, int]]:
-    for kind, fields in walk(tree):
-        text = fields.get("sval", {}).get("sval", "") if kind == "A_Const" else ""
-        if word_of(text):
-            yield text, fields["location"]
+    return _Checker(session).check(query.text, query.locate)
 
 
 def _calls(tree: Any) -> Iterator[_Called]:
@@ -361,6 +368,8 @@ def _refusal(what: str, place: str, *, owned: str | None = None, cast: bool = Fa
         )
     elif what.startswith("the system column"):
         fix = "leave it out; for the order or identity of rows take columns of the table"
+    elif what.startswith("text that is put together"):
+        fix = "write the moment as one literal: '2024-01-01'::timestamptz"
     elif cast:
         fix = "if it is text, write ::text after it; for a moment write :as_of"
     elif what.startswith("TABLESAMPLE") or "random" in what:

@@ -20,6 +20,7 @@ from rescore.sha256 import bytes_sha256
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
+from rescore.source.moments_from_text import TextCasts
 from rescore.source.query import Rendered, quote_identifier, render
 from rescore.source.row_laws import RowLaws, in_leaves
 from rescore.source.session import Column, Session
@@ -90,6 +91,7 @@ class InputQuery:
         self._folder = folder
         self.where = str(folder.path / "extract.sql")
         self._columns: list[Column] = []
+        self._casts = TextCasts()
         self.schema = pa.schema([])
 
     def render(self, interval: Interval, as_of: datetime) -> Rendered:
@@ -97,7 +99,7 @@ class InputQuery:
         query = render(self._folder.extract_sql, interval, as_of, where=self.where)
         if not self._columns:
             self._columns = self._session.describe(query)
-            refuse_volatile(self._session, query)
+            self._casts = refuse_volatile(self._session, query)
             self.schema = check_columns(self._columns, input_types(self._folder.spec), where=self.where)
         return query
 
@@ -116,7 +118,8 @@ class InputQuery:
             yield batch
 
     def _ordered(self, query: Rendered, limit: int | None = None) -> str:
-        return ordered(query, self._columns, self.schema.names, self._folder.spec.source.key, limit=limit)
+        names, key = self.schema.names, self._folder.spec.source.key
+        return ordered(self._casts.guard(query.text), self._columns, names, key, limit=limit)
 
 
 def extract(
@@ -215,7 +218,7 @@ def probe(
 
 
 def ordered(
-    query: Rendered,
+    query: str,
     columns: Sequence[Column],
     names: Sequence[str],
     key: Sequence[str],
@@ -229,7 +232,7 @@ def ordered(
     texts = {column.name for column in columns if column.postgres in TEXT_TYPES}
     selected = ", ".join(quote_identifier(name) for name in names)
     order = ", ".join(quote_identifier(name) + ' COLLATE "C"' * (name in texts) for name in key)
-    parts = ["SELECT", selected, "FROM (", query.text, ") AS extract ORDER BY", order]
+    parts = ["SELECT", selected, "FROM (", query, ") AS extract ORDER BY", order]
     return "\n".join(parts if limit is None else [*parts, "LIMIT", str(int(limit))])
 
 

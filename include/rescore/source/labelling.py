@@ -16,6 +16,7 @@ from rescore.progress import Progress
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import check_columns, label_types
 from rescore.source.extraction import Ticker, conform, ordered
+from rescore.source.moments_from_text import TextCasts
 from rescore.source.query import Rendered, render
 from rescore.source.row_laws import RowLaws
 from rescore.source.session import Column, Session
@@ -44,6 +45,7 @@ class LabelQuery:
         self._folder = folder
         self.where = str(folder.path / "labels.sql")
         self._columns: list[Column] = []
+        self._casts = TextCasts()
         self.schema = pa.schema([])
 
     def render(self, interval: Interval, as_of: datetime) -> Rendered:
@@ -51,7 +53,7 @@ class LabelQuery:
         query = render(self._folder.labels_sql, interval, as_of, where=self.where)
         if not self._columns:
             self._columns = self._session.describe(query)
-            refuse_volatile(self._session, query)
+            self._casts = refuse_volatile(self._session, query)
             self.schema = check_columns(self._columns, label_types(self._folder.spec), where=self.where)
         return query
 
@@ -65,7 +67,7 @@ class LabelQuery:
         """
         spec = self._folder.spec
         query = self.render(interval, as_of)
-        sql = ordered(query, self._columns, self.schema.names, spec.source.key)
+        sql = ordered(self._casts.guard(query.text), self._columns, self.schema.names, spec.source.key)
         laws = RowLaws(spec.source.key, interval, where=self.where)
         batches = []
         for batch in self._session.rows(sql, query):

@@ -8,15 +8,15 @@ alone.
 from __future__ import annotations
 
 import difflib
-import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
 from rescore.source.grammar import ColumnPath, Relation, RelationName, Scope, parse, scopes
+from rescore.source.tokens import Token, place_in, tokens_of
 
 __all__ = [
     "NAMES",
@@ -30,37 +30,6 @@ __all__ = [
 
 #: What is substituted, and nothing else.
 NAMES = ("interval_start", "interval_end", "as_of")
-
-_TOKEN = re.compile(
-    r"""
-    (?P<space>\s+)
-  | (?P<comment>--[^\n]*)
-  | (?P<block>/\*)
-  | (?P<escaped>[eE]'(?:[^'\\]|\\.|'')*+')
-  | (?P<string>(?:[uU]&|[bBxXnN])?'(?:[^']|'')*+')
-  | (?P<quoted>(?:[uU]&)?"(?:[^"]|"")*+")
-  | (?P<dollar>\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?\$)
-  | (?P<parameter>\$\d+)
-  | (?P<cast>::)
-  | (?P<name>:[A-Za-z_][A-Za-z0-9_]*)
-  | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)
-  | (?P<number>\d[\w.]*)
-  | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_BLOCK_EDGE = re.compile(r"/\*|\*/")
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
 
 
 @dataclass(frozen=True)
@@ -88,7 +57,7 @@ class Rendered:
         piece = bisect_right(self._starts, position) - 1
         literal = piece % 2 == 1  # pieces alternate: text as written, a literal for a name
         offset = 0 if literal else position - self._starts[piece]
-        return _place(self.template, self._origins[piece] + offset, self.where)
+        return place_in(self.template, self._origins[piece] + offset, self.where)
 
 
 def render(template: str, interval: Interval, as_of: datetime, *, where: str) -> Rendered:
@@ -110,7 +79,7 @@ def render(template: str, interval: Interval, as_of: datetime, *, where: str) ->
     SpecError
         Another name, another statement, more than one, or an unclosed string or comment.
     """
-    tokens = _tokens(template, where)
+    tokens = tokens_of(template, where)
     _require_one_select(tokens, template, where)
     values = {
         "interval_start": _literal(interval.start),
@@ -126,7 +95,7 @@ def render(template: str, interval: Interval, as_of: datetime, *, where: str) ->
             continue
         name = token.text[1:]
         if name not in values:
-            raise _unknown_name(name, _place(template, token.start, where))
+            raise _unknown_name(name, place_in(template, token.start, where))
         pieces += [template[cursor : token.start], values[name]]
         origins += [cursor, token.start]
         cursor = token.start + len(token.text)
@@ -153,7 +122,7 @@ def on_other_relations(query: str, others: Mapping[RelationName, str]) -> str:
     str
         The query; a relation keeps the name by which the query's columns call it.
     """
-    listed = _tokens(query, "the query")
+    listed = tokens_of(query, "the query")
     index_at = {token.start: index for index, token in enumerate(listed)}
 
     def last_of(start: int, parts: Sequence[str]) -> int:
@@ -178,7 +147,7 @@ def on_other_relations(query: str, others: Mapping[RelationName, str]) -> str:
     return query
 
 
-def _with_inheritance(listed: Sequence[_Token], first: int, last: int) -> tuple[int, int]:
+def _with_inheritance(listed: Sequence[Token], first: int, last: int) -> tuple[int, int]:
     """The first and last token of ``ONLY name``, ``ONLY (name)`` or ``name *``, given those of the name."""
 
     def text(index: int) -> str:
@@ -229,48 +198,12 @@ def _literal(moment: datetime) -> str:
     return f"(TIMESTAMPTZ '{moment.astimezone(UTC).isoformat(sep=' ', timespec='microseconds')}')"
 
 
-def _tokens(sql: str, where: str) -> list[_Token]:
-    """All tokens but spaces and comments."""
-    return [token for token in _scan(sql, where) if token.kind not in {"space", "comment", "block"}]
-
-
-def _scan(sql: str, where: str) -> Iterator[_Token]:
-    position = 0
-    while position < len(sql):
-        match = _TOKEN.match(sql, position)
-        assert match is not None and match.lastgroup is not None  # noqa: S101 - 'other' takes anything
-        kind, end = match.lastgroup, match.end()
-        if kind == "block":
-            end = _end_of_comment(sql, position, where)
-        elif kind == "dollar":
-            closing = sql.find(match.group(), end)
-            if closing < 0:
-                raise _unclosed(f"the string that {match.group()} opens", sql, position, where)
-            end = closing + len(match.group())
-        elif kind == "other" and match.group() in "'\"":
-            thing = "the string" if match.group() == "'" else "the quoted identifier"
-            raise _unclosed(f"{thing} that {match.group()} opens", sql, position, where)
-        elif kind == "word" and match.group() in "eE" and sql[end : end + 1] == "'":
-            raise _unclosed("the string that E' opens", sql, position, where)
-        yield _Token(kind, sql[position:end], position)
-        position = end
-
-
-def _end_of_comment(sql: str, start: int, where: str) -> int:
-    depth = 0
-    for edge in _BLOCK_EDGE.finditer(sql, start):  # Postgres' comments nest
-        depth += 1 if edge.group() == "/*" else -1
-        if depth == 0:
-            return edge.end()
-    raise _unclosed("the comment that /* opens", sql, start, where)
-
-
-def _require_one_select(tokens: list[_Token], sql: str, where: str) -> None:
+def _require_one_select(tokens: list[Token], sql: str, where: str) -> None:
     content = [token for token in tokens if token.text not in {"(", ")", ";"}]
     if not content or content[0].text.lower() not in {"select", "with"}:
         raise SpecError(
             f"the query starts with {content[0].text!r}" if content else "the query is empty",
-            where=_place(sql, content[0].start, where) if content else where,
+            where=place_in(sql, content[0].start, where) if content else where,
             expected="one SELECT, or WITH … SELECT",
             fix="write a single query that reads",
         )
@@ -279,21 +212,21 @@ def _require_one_select(tokens: list[_Token], sql: str, where: str) -> None:
         if seen_end and token.text != ";":
             raise SpecError(
                 "there is a second statement",
-                where=_place(sql, token.start, where),
+                where=place_in(sql, token.start, where),
                 expected="exactly one SELECT",
                 fix="keep one; use WITH for steps",
             )
         if token.kind == "parameter":
             raise SpecError(
                 f"{token.text} is a parameter that nothing fills",
-                where=_place(sql, token.start, where),
+                where=place_in(sql, token.start, where),
                 expected=f"only {', '.join(':' + name for name in NAMES)}",
                 fix="write the value into the query",
             )
         seen_end = seen_end or token.text == ";"
 
 
-def _end_of_statement(tokens: list[_Token], sql: str) -> int:
+def _end_of_statement(tokens: list[Token], sql: str) -> int:
     return next((token.start for token in tokens if token.text == ";"), len(sql))
 
 
@@ -307,15 +240,3 @@ def _unknown_name(name: str, place: str) -> SpecError:
         fix=f"{guess}In an array slice write a space after the colon: a[1 : {name}]",
         data={"name": name},
     )
-
-
-def _unclosed(thing: str, sql: str, position: int, where: str) -> SpecError:
-    return SpecError(
-        f"{thing} is never closed", where=_place(sql, position, where), expected="its end", fix="close it"
-    )
-
-
-def _place(text: str, position: int, where: str) -> str:
-    line = text.count("\n", 0, position) + 1
-    column = position - (text.rfind("\n", 0, position) + 1) + 1
-    return f"{where} line {line}, column {column}"

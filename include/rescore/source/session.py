@@ -307,6 +307,9 @@ def _query_error(
         fix = "add an index for the query, or raise source.statement_timeout in model.yaml"
     elif "read-only transaction" in message:
         fix = "a query of a model only reads"
+    elif "depends on the clock>" in message:
+        message = "a text that is cast to a moment names the present: " + message
+        fix = "leave such rows out or make them NULL in the query; for the time of the run write :as_of"
     elif "permission denied" in message:
         fix = "let the database's administrator grant SELECT to the role of this connection"
     return SourceQueryError(

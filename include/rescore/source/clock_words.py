@@ -1,0 +1,38 @@
+"""The words that Postgres takes for a moment of the present, in constants and in text.
+
+Pure text, no database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rescore.source.grammar import walk
+
+__all__ = ["ANYWHERE", "constants_with", "word_of"]
+
+#: A regular expression, for Python and Postgres alike; no zone and no month has one of these in its name.
+ANYWHERE = "(now|today|tomorrow|yesterday)"
+
+_WORD = re.compile(rf"(?<![a-z_]){ANYWHERE}(?![a-z_])", re.IGNORECASE)
+# What else can stand beside such a word in a moment: times, offsets, zones, and marks, which Postgres skips.
+_BESIDE = re.compile(r"[\d\W_]*|[a-z/_]{1,20}", re.IGNORECASE)
+
+
+def word_of(text: str) -> str | None:
+    """The word in a constant that names the present, if the constant can be a moment."""
+    words = _WORD.findall(text)
+    if len(words) != 1 or len(text) > 60:
+        return None
+    rest = _WORD.sub(" ", text).split()
+    return str(words[0]) if all(_BESIDE.fullmatch(part) for part in rest) else None
+
+
+def constants_with(tree: Any, *, parts: bool = False) -> Iterator[tuple[str, int]]:
+    """Constants that can be such a moment, and where; with ``parts``, that hold one among other values."""
+    for kind, fields in walk(tree):
+        text = fields.get("sval", {}).get("sval", "") if kind == "A_Const" else ""
+        if word_of(text) or (parts and _WORD.search(text)):
+            yield text, fields["location"]

@@ -1,0 +1,129 @@
+"""No word of the clock in text that becomes a moment: put together, from a column, from JSON."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from rescore.errors import SourceQueryError, SpecError
+from rescore.folder import ModelFolder
+from rescore.source import extract, labels, read_frozen
+from tests.source.conftest import DAY, LABELS, MakeModel, Source
+from tests.source.test_refusals import selecting
+
+TYPES = """
+CREATE DOMAIN deadline AS date CHECK (VALUE > '1900-01-01');
+CREATE TYPE noted AS (said text, note text);
+CREATE TYPE promise AS (said text, due date);
+CREATE VIEW put_together AS SELECT parcel, (lower('TO') || 'day')::date AS due FROM parcel;
+CREATE VIEW from_a_column AS SELECT parcel, note::date AS due FROM parcel;
+CREATE FUNCTION due() RETURNS date STABLE LANGUAGE sql AS 'SELECT concat(''n'', ''ow'')::date';
+"""
+
+
+def freeze(source: Source, folder: ModelFolder) -> list[object]:
+    """What ``promised`` is in each row."""
+    frozen = extract(source.url, folder, DAY, DAY.end, folder.path / "frozen.parquet")
+    return list(read_frozen(frozen.path, frozen.digest.root).column("promised").to_pylist())
+
+
+WITH_A_WORD = [
+    "('n' || 'ow')::date",
+    "CAST('to' || chr(100) || 'ay' AS timestamptz)::date",
+    "date(concat('n', 'ow'))",
+    "timestamptz(format('%s%s', 'n', 'ow'))::date",
+    "reverse('won')::timestamp::date",
+    "lower('NOW')::date",
+    "upper('now ')::time::text::interval::text::date",
+    "left('nowhere', 3)::date",
+    "translate('mow', 'm', 'n')::timestamp AT TIME ZONE 'UTC'",
+    "(SELECT string_agg(each, '') FROM unnest(ARRAY['n', 'ow']) each)::date",
+    "(ARRAY['x', 'now'])[2]::date",
+    "(CASE WHEN parcel >= 0 THEN 'n' ELSE 'm' END || 'ow')::date",
+    "COALESCE(note, 'x')::date",
+    "note::date",
+    "note::varchar(9)::timestamptz(0)::date",
+    "CAST(note AS date)",
+    "CAST(CAST(note AS text) AS timestamptz)::date",
+    'parcel.note::"timestamptz"::date',
+    "(SELECT (whole).note::date FROM (SELECT ROW('said', note)::noted AS whole) x)",
+    "(jsonb_build_array(note)->>0)::date",
+    "max(note) OVER (PARTITION BY parcel)::date",
+    "(note COLLATE \"C\")::date",
+    "substring(note FROM 1)::date",
+    "trim(BOTH ' ' FROM note)::date",
+    "note::deadline::date",
+    "upper(('[2024-01-01,' || note || ')')::daterange)",
+    "(('{' || note || '}')::date[])[1]",
+    "(('(said,' || note || ')')::promise).due",
+    "/* é */ (   note  -- ü\n )\n ::\n date",
+    "CASE note::date WHEN note::date THEN note::date END",
+]  # fmt: skip
+
+
+def test_a_word_of_the_clock_fails_the_cast_that_meets_it(source: Source, make_model: MakeModel) -> None:
+    source.run(TYPES)
+    source.send(2)
+    source.run("UPDATE parcel SET note = ' nOw'")
+    for expression in WITH_A_WORD:
+        with pytest.raises((SourceQueryError, SpecError)) as caught:
+            freeze(source, make_model(selecting(promised=f"({expression})::date")))
+        assert "clock" in caught.value.what, expression
+        assert re.search(":as_of|literal", caught.value.fix or ""), expression
+
+
+WITHOUT_ONE = [
+    ("note::date", "2024-03-09"),
+    ("date(note)", "2024-03-09"),
+    ("NULLIF(trim(note), '')::timestamptz::date", " 2024-03-09 23:00+00"),
+    ("(note || '-09')::date", "2024-03"),
+    ("CAST(substr(note, 1, 10) AS date)", "2024-03-09, Monday"),
+    ("upper(('[2024-01-01,' || note || ')')::daterange)", "2024-03-09"),
+    ("(('(said,' || note || ')')::promise).due", "2024-03-09"),
+    ("(jsonb_build_object('due', note)->>'due')::date", "9 March 2024"),
+    ("(:as_of::date + 7)::timestamptz::date", "nowhere"),
+    ("(sent_at + interval '8 days')::date", "yesterday"),
+    ("'2024-03-09'::text::date", "now"),
+    ("to_date(note, 'YYYY-MM-DD')", "2024-03-09"),
+    ("(ARRAY(SELECT each::date FROM unnest(ARRAY[note]) each)::timestamptz[])[1]::date", "2024-03-09"),
+]
+
+
+def test_moments_in_text_are_read_as_they_are(source: Source, make_model: MakeModel) -> None:
+    source.run(TYPES)
+    source.send(1)
+    for expression, text in WITHOUT_ONE:
+        source.run("UPDATE parcel SET note = %s", text)
+        [promised] = freeze(source, make_model(selecting(promised=expression)))
+        assert str(promised) in {"2024-03-09", "2024-03-09 00:00:00"}, expression
+
+
+NOT_GUARDED = [
+    ("(ARRAY[note]::date[])[1]", "an array of text"),
+    ("(jsonb_populate_record(NULL::promise, to_jsonb(note))).due", "jsonb_populate_record"),
+    ("(SELECT due FROM jsonb_to_record(to_jsonb(note)) AS x(due date))", "the column due of a record"),
+    ("(SELECT due FROM XMLTABLE('/a' PASSING (note::xml) COLUMNS due date))", "the column due of XMLTABLE"),
+    ("(ROW('said', note)::promise).due", "a row that is cast"),
+    ("upper('[2024-01-01,now)'::daterange)", "the moment"),
+    ("(SELECT max(due) FROM put_together)", "text that is put together"),
+    ("due()", "text that is put together"),
+]
+
+
+def test_what_cannot_be_guarded_is_refused_before_it_runs(source: Source, make_model: MakeModel) -> None:
+    source.run(TYPES)
+    for expression, named in NOT_GUARDED:
+        with pytest.raises(SpecError) as caught:
+            freeze(source, make_model(selecting(promised=expression)))
+        assert caught.value.what.startswith(named)
+        assert "extract.sql line 1, column " in (caught.value.where or "")
+
+
+def test_labels_are_guarded_too(source: Source, make_model: MakeModel) -> None:
+    source.send(2)
+    late = "SELECT depot, parcel, sent_at < ('to' || 'day')::timestamptz AS late\n"
+    folder = make_model(labels=LABELS.replace("SELECT depot, parcel, late\n", late))
+    with pytest.raises(SourceQueryError, match="names the present"):
+        labels(source.url, folder, [DAY], DAY.end + timedelta(days=3))
