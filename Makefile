@@ -18,6 +18,8 @@ export NUMEXPR_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
+# The tests start hundreds of interpreters: our modules are compiled for the first one alone.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow test-quick coverage up down lint format bench bench-quick bench-parts notebook
 .PHONY: docs release-check requirements.txt clean venv

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rescore.local import LocalPostgres, postgres_binaries
-from tests.scheduling import ByScope, first_long, mark_jobs
+from tests.scheduling import ByScope, first_long, is_left_out, mark_jobs
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
@@ -33,6 +33,10 @@ _AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).parents[1] / "plugins")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return is_left_out(collection_path, config.option.markexpr) or None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,8 +6,12 @@ long to make go together. What takes long comes first, so that no worker ends wi
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+_ROOT = Path(__file__).parents[1]
 
 #: Files that are run by one worker: those with one Airflow, those that read the year of flights, ….
 TOGETHER = {
@@ -48,14 +52,22 @@ JOBS = (
     "tests/drift/test_calibration.py",
     "tests/drift/test_compare_window.py",
     "tests/drift/test_odd_shapes.py",
-    "tests/local/test_stack.py",
+    "tests/local/test_postgres.py",
     "tests/model/child/",
+    "tests/model/runtime/test_labels.py",
     "tests/model/runtime/test_scoring.py",
     "tests/model/test_adopt.py",
+    "tests/model/test_forking.py",
     "tests/model/test_package.py",
     "tests/model/test_train.py",
     "tests/notebook/",
+    "tests/performance/test_watched.py",
     "tests/pipeline/",
+    "tests/source/test_snapshot.py",
+    "tests/source/test_volatility.py",
+    "tests/store/audit/",
+    "tests/store/test_consumer_views.py",
+    "tests/store/test_forgeries.py",
     "tests/store/test_reads.py",
     "tests/validation/test_nulls.py",
 )
@@ -75,6 +87,11 @@ def mark_jobs(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(JOBS):
             item.add_marker("job")
+
+
+def is_left_out(path: Path, markers: str) -> bool:
+    """Whether a file need not even be imported: one of whole jobs, where ``-m`` leaves those out."""
+    return "not job" in markers and path.relative_to(_ROOT).as_posix().startswith(JOBS)
 
 
 def first_long(items: list[pytest.Item]) -> None:

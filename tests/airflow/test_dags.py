@@ -335,6 +335,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_reading_the_dag_files_loads_nothing_heavy(models: Path) -> None:
     files = [str(file) for file in sorted((CHECKOUT / "dags").glob("*.py"))]
     done = subprocess.run([sys.executable, "-c", _PARSE, *files], capture_output=True, text=True, check=True)

@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 INCLUDE = Path(__file__).parents[2] / "include"
 
 _LOOK = """
@@ -26,6 +28,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_an_airflow_of_somebody_else_has_all_of_it(their_python: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path)}
     done = subprocess.run(

@@ -41,6 +41,7 @@ def load(**environment: str) -> dict[str, object]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_the_entry_point_and_the_plugins_folder_register_once() -> None:
     found = load()
     assert len(found["sources"]) == 1  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pendulum
+import pytest
 from airflow.timetables.base import DagRunInfo, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 from hypothesis import assume, given, settings
@@ -35,6 +36,7 @@ def runs(timetable: CronDataIntervalTimetable, first: datetime, last: datetime) 
         found.append(Interval.parse("/".join(moment.isoformat() for moment in info.data_interval)))
 
 
+@pytest.mark.slow
 def test_a_backfill_of_everything_is_exactly_the_schedule() -> None:
     all_of_it = runs(
         ModelTimetable.of(FLIGHTS), datetime(2012, 1, 1, tzinfo=UTC), datetime(2015, 1, 1, tzinfo=UTC)
@@ -69,6 +71,7 @@ def test_a_logical_date_means_the_same_interval_by_hand_and_by_schedule() -> Non
     assert between.end == start, "between two boundaries it is the last complete interval"
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     cron=st.sampled_from(["0 4 * * *", "30 2 * * *", "0 * * * *", "15 */6 * * 1-5", "0 0 1 * *"]),

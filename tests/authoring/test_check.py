@@ -15,6 +15,8 @@ from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = Interval(NOON - timedelta(days=2), NOON - timedelta(days=1))
 # Two rows an hour up to yesterday, each in a transaction of its own: as if they had come one by one.

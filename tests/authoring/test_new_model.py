@@ -142,6 +142,7 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
     assert pipeline.reproduce_run(shop, done.run_id).verdict == "identical"
 
 
+@pytest.mark.slow
 def test_a_table_without_recording_times_says_so(shop):
     folder, made = authoring.new_model(shop, "plain", "shop.plain", connection="shop")
     assert not folder.spec.source.known_by.reproducible_from_source
@@ -154,6 +155,7 @@ def test_a_table_without_recording_times_says_so(shop):
     assert [one for one in checks.values() if one.status == "failed"] == []
 
 
+@pytest.mark.slow
 def test_a_table_as_people_keep_it_is_drafted_with_what_is_to_be_decided(shop):
     folder, made = authoring.new_model(
         shop, "parcel", "shop.parcel", connection="shop", event_time="sent_at", target="lost"

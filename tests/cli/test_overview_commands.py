@@ -120,6 +120,7 @@ def test_backfill_lists_what_has_no_scores(fleet: Fleet, capsys: pytest.CaptureF
     assert "every interval of the window has scores" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_backfill_goes_on_after_a_failure_and_exits_1(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,10 @@ INCLUDE = Path(__file__).parents[2] / "include"
 OTHER_TEXTS = ("rescore/demo/", "rescore/authoring/file_templates", "rescore/store/schema/migrations/")
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> list[tuple[str, str]]:
     """Every text of the code that is no docstring, with its place; values filled in as ``loans``."""
+    found = []
     for path in sorted(INCLUDE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         seen = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -33,7 +35,8 @@ def texts() -> Iterator[tuple[str, str]]:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in seen:
                 text = node.value
             if text is not None:
-                yield f"{path.relative_to(INCLUDE)}:{node.lineno}", text
+                found.append((f"{path.relative_to(INCLUDE)}:{node.lineno}", text))
+    return found
 
 
 COMMANDS = "|".join(ROOT.commands)

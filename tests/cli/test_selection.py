@@ -96,6 +96,7 @@ zones = st.sampled_from(
 days = st.sampled_from([date(2024, 3, 8), date(2024, 3, 29), date(2024, 10, 25), date(2024, 11, 1)])
 
 
+@pytest.mark.slow
 @law
 @given(crons, zones, days)
 def test_days_share_out_the_intervals_by_their_ends(cron: str, zone: str, first: date) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ def test_another_metric_is_another_question():
     assert place_in_year(first, [(first, NOW)], NOW) == 1
 
 
+@pytest.mark.slow
 def test_a_challenger_a_week_that_is_no_better_is_hardly_ever_promoted_in_a_year():
     """Each may err in 2.5 % by itself: of 20 in a row, two years in five would promote one."""
     random = np.random.default_rng(5)

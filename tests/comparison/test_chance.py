@@ -91,6 +91,7 @@ def ruled(truth, champion, challenger, block, metric="auc"):
     return decide(report).passes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "days"), [("auc", 15), ("brier", MIN_BLOCKS)])
 def test_of_equal_challengers_hardly_one_in_forty_is_promoted_by_rule(metric, days):
     """Two-sided 95 %: the lower bound is above 0 in 2.5 % of such pairs; half of them look better."""
@@ -105,6 +106,7 @@ def test_of_equal_challengers_hardly_one_in_forty_is_promoted_by_rule(metric, da
     assert sum(ruled(*pair, metric=metric) for pair in pairs) <= 11
 
 
+@pytest.mark.slow
 def test_days_that_resemble_the_days_before_promote_no_more_equal_challengers():
     """Of days taken as independent, one in seven equal challengers was promoted at a memory of .8."""
     random = np.random.default_rng(7)

@@ -111,6 +111,7 @@ def airflows_boundaries(cron: str, zone: str, first: datetime, until: datetime) 
     return [datetime.fromisoformat(moment.isoformat()).astimezone(UTC) for moment in found]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(crons, zones, st.data())
 def test_intervals_around_every_change_of_the_clock_are_those_of_airflow(

@@ -25,6 +25,8 @@ from rescore.model.stage import code_tree, write_tree
 from rescore.validation import Validation, gate, validate
 from tests.demo.conftest import Extract, due, new_york
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:

@@ -18,6 +18,8 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from tests.demo.conftest import Extract, due, execute, new_york
 
+pytestmark = pytest.mark.slow
+
 RECENT = ["origin_late_24h", "carrier_late_24h", "carrier_late_7d", "fleet_seats", "fleet_age"]
 
 
@@ -164,6 +166,7 @@ def test_recent_shares_equal_a_plain_count(extract: Extract, flights_url: str) -
 # -- known by -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_happened_later_changes_nothing(extract: Extract, flights_copy: str) -> None:
     before = extract(4, 5, url=flights_copy)
     moment = new_york(4, 5, 3)

@@ -30,6 +30,7 @@ def test_the_flights_read_only_what_was_known(folder, flights_url, interval, row
     assert failed(check_labels(flights_url, folder, interval, rows)) == []
 
 
+@pytest.mark.slow
 def test_a_flights_own_delay_as_a_feature_is_caught(folder, flights_url, interval):
     """In place of the wind: what the flight's own delay was, known hours after the run."""
     own = (
@@ -49,6 +50,7 @@ def test_a_filter_that_is_forgotten_is_caught(folder, flights_url, interval, row
     assert failed(check_labels(flights_url, replace(folder, labels_sql=sql), interval, rows))
 
 
+@pytest.mark.slow
 def test_a_recorded_at_that_lies_is_caught(folder, flights_copy, interval, tmp_path):
     """Arrivals are said to have been recorded a day before the flight left, and read as if known."""
     execute(flights_copy, "UPDATE flights.arrival SET recorded_at = time_hour - interval '24 hours'")

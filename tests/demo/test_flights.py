@@ -40,6 +40,7 @@ def test_the_utc_hour_makes_a_flight_unique_and_the_date_does_not(flights_url: s
     assert (rows, by_hour, by_date) == (336_776, 336_776, 336_752)
 
 
+@pytest.mark.slow
 def test_scheduled_times_equal_those_of_an_independent_reading_of_the_file(flights_url: str) -> None:
     """Wall clocks of the destination; days around both clock changes, and every 97th flight."""
     zones = dict(execute(flights_url, "SELECT faa, tzone FROM flights.airport"))

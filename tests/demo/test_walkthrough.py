@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rescore.demo.walkthrough import what_runs
 from rescore.local import LocalStack
 from rescore.settings import Settings
 
 
+@pytest.mark.slow
 def test_all_is_stopped_only_when_it_is(tmp_path: Path) -> None:
     stack = LocalStack(Settings.from_environment({"RESCORE_HOME": str(tmp_path / "home")}))
     stack.up(detach=True, airflow=False)  # as `make up` before a demo

@@ -182,6 +182,7 @@ def here(
         postgres_server.drop_database(f"{database}_{mine}")
 
 
+@pytest.mark.slow
 @pytest.mark.airflow
 def test_the_services_commands_give_a_working_airflow(
     services: dict[str, Any], here: Callable[[str], str], tmp_path: Path

@@ -100,6 +100,7 @@ def alarms(
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("levels", "rows", "live"),
     [
@@ -139,6 +140,7 @@ def test_a_quarter_sd_shift_of_three_features_is_found(
     assert found >= stats.binom.ppf(5e-5, draws, least), f"only {found} of {draws} shifted windows alarmed"
 
 
+@pytest.mark.slow
 def test_a_shift_beyond_training_is_found_where_every_window_is_of_few_readings(seed: int) -> None:
     """Daily weather of few readings: no bounded distance tells summer from winter's warmest day."""
 

@@ -340,6 +340,7 @@ def test_weekends_are_compared_with_weekends(make_spec: Spec, make_snapshot: Sna
         check(profile, strange.drop_columns(["event_time"]), strata="weekday")
 
 
+@pytest.mark.slow
 def test_wide_tables_small_windows_and_odd_values(make_spec: Spec, make_snapshot: Snapshot) -> None:
     generator = np.random.default_rng(1)
     kinds = {f"x{i}": "numeric" for i in range(600)}

@@ -16,6 +16,7 @@ Spec = Callable[..., ModelSpec]
 Snapshot = Callable[[list[pa.Table]], pa.Table]
 
 
+@pytest.mark.slow
 def test_fifteen_hundred_columns_of_fifty_rows(make_spec: Spec, make_snapshot: Snapshot, seed: int) -> None:
     kinds = {f"x{i}": "boolean" if i % 10 == 0 else "numeric" for i in range(1_500)}
     generator = np.random.default_rng(seed)
@@ -75,6 +76,7 @@ def test_dates_long_before_1970(make_spec: Spec, make_snapshot: Snapshot, seed: 
     assert report.features[0].unit == "days"
 
 
+@pytest.mark.slow
 def test_fifty_rows_a_window(make_spec: Spec, make_snapshot: Snapshot, seed: int) -> None:
     generator = np.random.default_rng(seed)
     kinds = {"x": "numeric", "w": "numeric", "c": "categorical", "b": "boolean"}
@@ -98,6 +100,7 @@ def test_fifty_rows_a_window(make_spec: Spec, make_snapshot: Snapshot, seed: int
     assert compare(profile, far, None, DriftSpec()).verdict == "drifted"
 
 
+@pytest.mark.slow
 def test_training_itself_never_alarms_and_a_resample_of_it_seldom(
     make_spec: Spec, make_snapshot: Snapshot, seed: int
 ) -> None:

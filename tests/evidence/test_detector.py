@@ -29,6 +29,7 @@ def delay(given: list[Look], limit: float, first: int) -> int:
     return 999
 
 
+@pytest.mark.slow
 def test_stable_models_keep_the_budget_of_an_installation(seed: int) -> None:
     """Forty models at forty false alarms a year: one for each, of which half and less are seen."""
     generator = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from rescore.local.run_state import RunState
 from rescore.settings import Settings
 from tests.shared.waiting import until
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 DAGS = {
     "days.py": """

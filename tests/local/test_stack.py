@@ -19,6 +19,8 @@ from rescore.local.run_state import RunState
 from rescore.settings import Settings
 from tests.shared.waiting import until
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import sys
 from rescore.local import LocalStack

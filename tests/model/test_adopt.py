@@ -64,6 +64,7 @@ def complete(home: Path, seed: int) -> Any:
     return rows.to_pandas().astype("float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "positive", "column"),
     [([False, True], True, 1), ([0, 1], True, 1), (["false", "true"], False, 0)],
@@ -78,6 +79,7 @@ def test_the_score_is_the_probability_of_the_declared_class(tmp_path, seed, clas
     package.verify()
 
 
+@pytest.mark.slow
 def test_several_classes_keep_their_names(tmp_path, seed):
     estimator, package = adopted(tmp_path, seed, ["on time", "never", "late", "early"], "multiclass")
     frame = complete(tmp_path, seed)
@@ -86,6 +88,7 @@ def test_several_classes_keep_their_names(tmp_path, seed):
     np.testing.assert_allclose(scores["score"], estimator.predict_proba(frame).max(axis=1), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_classes_that_are_not_the_labels_are_refused(tmp_path, seed):
     with pytest.raises(ModelError, match="knows the classes n, y") as caught:
         adopted(tmp_path, seed, ["n", "y"])
@@ -139,6 +142,7 @@ for file in sorted(Path(sys.argv[1]).glob("*.pkl")):
 """
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_exactly_an_allowed_one_is_refused(tmp_path):
     """The root of the module says nothing about what a name in it leads to."""
     marker = tmp_path / "ran"
@@ -191,6 +195,7 @@ CURIOUS = """
     """
 
 
+@pytest.mark.slow
 def test_code_in_a_strangers_file_reaches_no_secret_no_network_and_does_not_outlive_the_command(
     tmp_path, seed, monkeypatch
 ):

@@ -60,6 +60,7 @@ print(made.sha256)
 """
 
 
+@pytest.mark.slow
 def test_another_folder_without_git_in_another_place_gives_the_same_file(
     trained: Trained, tmp_path: Path
 ) -> None:
@@ -249,6 +250,7 @@ runpy.run_module("parcel_delay", run_name="__main__")  # python -m parcel_delay,
 """
 
 
+@pytest.mark.slow
 def test_installed_by_pip_it_needs_neither_rescore_nor_airflow(
     file: PackageFile, rows: Path, scores: pa.Table, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_kind_of_pipeline_trains_to_the_same_bytes(tmp_path: Path, seed: int) -> None:
     """Two interpreters: other hash seed, more threads around, another umask, the models in other order."""
     snapshot = tmp_path / "snapshot.parquet"

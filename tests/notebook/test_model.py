@@ -16,6 +16,7 @@ MODEL = "tides"
 TRAINED_AS_OF = datetime(2024, 1, 31, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_snapshot_fit_evaluate_and_package_are_those_of_the_dag(harbour, untrained, capsys):
     trained = harbour.ctx.store.packages.of_model(MODEL)[0]
     tides = rescore.Model(MODEL, context=untrained)
@@ -43,6 +44,7 @@ def test_snapshot_fit_evaluate_and_package_are_those_of_the_dag(harbour, untrain
         assert fact in shown._repr_html_()
 
 
+@pytest.mark.slow
 def test_predictions_of_a_frame_are_the_published_scores(harbour):
     done = pipeline.score_interval(harbour.ctx, MODEL, harbour.day(31))
     tides = rescore.Model(MODEL, context=harbour.ctx, quiet=True)
@@ -62,6 +64,7 @@ def test_predictions_of_a_frame_are_the_published_scores(harbour):
         assert np.array_equal(scores.view(np.int64), published.view(np.int64))
 
 
+@pytest.mark.slow
 def test_what_was_tried_is_not_packaged_unless_the_folder_says_so(untrained):
     tides = rescore.Model(MODEL, context=untrained, quiet=True)
     tides.snapshot("2024-01-01", "2024-01-11", as_of="2024-01-31")

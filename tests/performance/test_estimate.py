@@ -20,6 +20,7 @@ def test_estimates_come_true_for_calibrated_scores(seed: int) -> None:
     assert expected["brier"].value == pytest.approx(((score - positive) ** 2).mean(), abs=0.01)
 
 
+@pytest.mark.slow
 def test_bands_of_estimates_hold_for_95_in_100_labellings(seed: int) -> None:
     generator = np.random.default_rng(seed)
     score = generator.beta(2, 5, 800).round(2)

@@ -79,6 +79,7 @@ class World:
 KINDS = ["binary", "multiclass", "regression"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_windows_like_trainings_are_ranked_like_them(seed: int, kind: str) -> None:
     found = []

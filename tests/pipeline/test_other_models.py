@@ -80,6 +80,7 @@ def trained(desk: Desk) -> Callable[[str, datetime], dict[str, Any]]:
     return train
 
 
+@pytest.mark.slow
 def test_a_regression_on_versioned_rows(
     desk: Desk, trained: Callable[[str, datetime], dict[str, Any]]
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_correction_made_later_is_not_seen(desk: Desk) -> None:
         assert set(rows["tariff"].to_pylist()) == tariffs
 
 
+@pytest.mark.slow
 def test_text_into_classes_and_days_without_rows(
     desk: Desk, trained: Callable[[str, datetime], dict[str, Any]]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
+
 from rescore import pipeline
 from rescore.store import DueInterval
 from tests.shared.bank import MODEL, Bank
@@ -36,6 +38,7 @@ def test_what_is_due_from_the_pin_on_is_declared_once(fresh_bank: Bank) -> None:
     assert done and later[-1].interval.end > now + 699 * DAY
 
 
+@pytest.mark.slow
 def test_another_schedule_is_declared_in_place_of_what_comes(fresh_bank: Bank) -> None:
     declare(fresh_bank)
     edit(fresh_bank, 'cron: "0 0 * * *"', 'publish_within: 30m, cron: "0 */6 * * *"')
@@ -52,6 +55,7 @@ def test_a_schedule_that_has_ended_makes_nothing_due(fresh_bank: Bank) -> None:
     assert (status.late, status.usable) == (False, True)
 
 
+@pytest.mark.slow
 def test_the_first_run_declares_it_too(fresh_bank: Bank) -> None:
     fresh_bank.publish(40)
     [status] = fresh_bank.ctx.store.history.status()

@@ -126,6 +126,7 @@ def test_the_heat_map_of_many_features_says_which_it_leaves_out() -> None:
     assert "score" in shown
 
 
+@pytest.mark.slow
 def test_more_cells_than_altair_allows_in_a_frame() -> None:
     rows = drift_rows(126, *(feature(f"f{number}") for number in range(drift_charts.MAX_FEATURES)))
     assert len(texts(charts.drift_heatmap(rows))) > drift_charts.MAX_FEATURES

@@ -22,6 +22,7 @@ def values(chart: Any, field: str) -> list[dict[str, Any]]:
     return [row for rows in chart.to_dict()["datasets"].values() for row in rows if field in row]
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_model_is_drawn_from_the_store_alone(bank: Bank) -> None:
     store = bank.ctx.store
     pictures = from_store.model_pictures(store, "loans")

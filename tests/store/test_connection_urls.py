@@ -49,6 +49,7 @@ def written_and_read_back(url: str, question: str) -> tuple[str, str]:
         store.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(password=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12))
 @example(password="a b")

@@ -158,6 +158,7 @@ def killed_at(step: Callable[[], None], url: str, count: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 def test_an_attempt_killed_before_any_statement_leaves_old_or_new_and_can_be_retried(
     walk: Walk, store: Store
 ) -> None:

@@ -150,6 +150,7 @@ def bare(postgres_server: Any, migrated_template: str) -> Iterator[Store]:
     postgres_server.drop_database("reads_law")
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     published=st.lists(

@@ -161,6 +161,7 @@ def test_arrow_answers_as_great_expectations_does(
     compare(table_of(rows), mostly, slice(first, None, 10))
 
 
+@pytest.mark.slow
 def test_every_kind_passes_and_fails_as_great_expectations_says() -> None:
     compare(table_of(EDGES), 1.0)
     compare(table_of([(0, 0.0, "a", True, 0, 0.0, 0, 0)] * 3), 1.0)

@@ -108,6 +108,7 @@ def _judged(make_model: MakeModel, name: str, values: list[Any], rows: list[int]
     return validate(table.set_column(table.column_names.index("wind_speed"), "wind_speed", speeds), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_null_changes_nothing_about_other_rows(make_model: MakeModel, name: str) -> None:
     values = COLUMNS[name][1]

@@ -23,6 +23,7 @@ class Counting(Scorer):
         return super().predictions(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "blocks"), [(200, 1 + 3), (5_000, 1 + 40), (9_000, 1 + 5 * 4 + 3), (20_000, 1 + 40)]
 )

@@ -163,6 +163,7 @@ WAYS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scaled", [False, True], ids=["as given", "after a step"])
 def test_a_planted_leak_is_found_and_named(way: str, scaled: bool, seed: int) -> None:
@@ -300,6 +301,7 @@ CLEAN: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLEAN)
 def test_what_people_use_raises_no_alarm(name: str, seed: int) -> None:
     frame, risk, cost = people(seed)

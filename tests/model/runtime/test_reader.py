@@ -149,6 +149,7 @@ def run(code: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_statistic_is_loaded_when_it_is_called_and_not_before() -> None:
     said = run(
         "import sys; from rescore.model.runtime.imports import import_estimators\n"
@@ -165,6 +166,7 @@ def test_a_statistic_is_loaded_when_it_is_called_and_not_before() -> None:
     assert said == ["False", "True", "True", "scipy.stats._stats_py"]
 
 
+@pytest.mark.slow
 def test_what_needs_a_statistic_at_once_gets_the_real_module() -> None:
     said = run(
         "import sys; from rescore.model.runtime.imports import import_estimators\n"

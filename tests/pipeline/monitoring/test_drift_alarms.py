@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
+
 from rescore import pipeline
 from rescore.drift import DriftReport
 from rescore.errors import OutageError
@@ -33,6 +35,7 @@ def test_alarms_that_share_a_table_or_a_column_are_one_incident() -> None:
     assert incidents_of(reversed(alarms))[1].shared == second.shared
 
 
+@pytest.mark.slow
 def test_days_that_are_off_raise_an_alarm_that_is_said_and_stands(harbour) -> None:
     """From the fifth day on the wind comes from the north, mostly; on the ninth nobody writes it down."""
     harbour.execute(

@@ -112,6 +112,7 @@ def test_a_run_is_measured_again_when_its_age_has_doubled(bank: Bank, measured: 
     assert {one.interval.start for one in again} == {day(50).start, day(49).start}
 
 
+@pytest.mark.slow
 def test_a_run_whose_rows_all_have_labels_is_done(bank: Bank, measured: list[MeasuredRun]) -> None:
     bank.execute(
         "INSERT INTO bank.outcome SELECT loan, true, %s FROM bank.loan LEFT JOIN bank.outcome o USING (loan)"

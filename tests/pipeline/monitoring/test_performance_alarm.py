@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from rescore import pipeline
@@ -22,6 +23,7 @@ def declared(ctx: pipeline.Context, home: Path, **performance: Any) -> pipeline.
     return replace(ctx, settings=replace(ctx.settings, models=models, false_alarms_per_year=120))
 
 
+@pytest.mark.slow
 def test_another_rule_is_an_alarm_told_once_that_asks_for_training(harbour: Any, tmp_path: Path) -> None:
     """The water stands higher from the fourth day on, whatever the moon and the wind say."""
     harbour.execute("UPDATE harbour.readings SET level = level + 50 WHERE measured_at >= '2024-02-04'")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from rescore import pipeline
@@ -23,6 +24,7 @@ def declared(harbour: Any, home: Path, alarm_at: float | None) -> pipeline.Conte
     return replace(harbour.ctx, settings=replace(harbour.ctx.settings, models=models))
 
 
+@pytest.mark.slow
 def test_an_error_beyond_the_bound_stands_in_the_monitors_report_and_in_status(
     harbour: Any, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def partly_labelled(untrained: pipeline.Context) -> pipeline.Context:
     return untrained
 
 
+@pytest.mark.slow
 def test_unlabelled_rows_of_another_kind_are_no_drift(partly_labelled: pipeline.Context) -> None:
     ctx = partly_labelled
     trained = pipeline.train_model(ctx, "tides", as_of=TRAINED_AS_OF)

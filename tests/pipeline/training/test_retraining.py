@@ -75,6 +75,7 @@ def test_drift_asks_for_training_where_that_is_declared(harbour, declared, on_dr
     assert not pipeline.when_due(ctx, "tides", harbour.day(31).end).due, "a backfill of the day before"
 
 
+@pytest.mark.slow
 def test_surely_worse_performance_asks_and_chance_does_not(harbour, declared):
     for number in (31, 32):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(number))

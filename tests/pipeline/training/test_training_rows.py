@@ -77,6 +77,7 @@ def test_a_row_is_set_aside_for_what_an_unlabelled_row_beside_it_is(readings):
     assert snapshot.details["labelled"] == snapshot.details["extracted"] - 1
 
 
+@pytest.mark.slow
 def test_a_feature_without_a_value_in_all_of_training_is_refused_by_name(readings):
     ctx, execute = readings
     until = FIRST + timedelta(days=30)
