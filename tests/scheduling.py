@@ -57,6 +57,8 @@ JOBS = (
     "tests/model/runtime/test_labels.py",
     "tests/model/runtime/test_scoring.py",
     "tests/model/test_adopt.py",
+    "tests/model/test_adopt_boosters.py",
+    "tests/model/test_boosters.py",
     "tests/model/test_forking.py",
     "tests/model/test_package.py",
     "tests/model/test_train.py",

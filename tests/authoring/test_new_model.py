@@ -5,7 +5,9 @@ from __future__ import annotations
 import venv
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psycopg2
 import pytest
 
@@ -13,6 +15,7 @@ from rescore import authoring, pipeline, source
 from rescore.authoring import run_folder_tests
 from rescore.errors import ParameterError, RescoreError
 from rescore.interval import Interval
+from rescore.model.runtime.frames import Features
 from rescore.settings import Settings
 
 SOURCES = """
@@ -179,6 +182,30 @@ def test_a_table_as_people_keep_it_is_drafted_with_what_is_to_be_decided(shop):
     assert set(first["depot"].to_pylist()) == {"north", "south", "rare"}
 
 
+@pytest.mark.parametrize("target", ["lost", "weight"])
+@pytest.mark.parametrize("estimator", ["catboost", "forest", "lightgbm", "logistic", "ridge", "xgboost"])
+def test_a_draft_begins_with_the_estimator_that_is_named(shop, estimator, target):
+    """Each is fitted to rows as the pipeline gets them, with a level that few have and missing values."""
+    if (estimator, target) in {("logistic", "weight"), ("ridge", "lost")}:
+        return
+    folder, _ = authoring.new_model(
+        shop, f"parcel_{estimator}_{target}", "shop.parcel", connection="shop", event_time="sent_at",
+        target=target, estimator=estimator,
+    )  # fmt: skip
+    rows = source.probe(shop.connection("shop"), folder, day(0), day(0).end, limit=1000)
+    kinds = {feature.name: feature.kind for feature in folder.spec.features}
+    features = Features.learn(kinds, rows)
+    frame = features.frame(features.conform(rows))
+    code: dict[str, Any] = {}
+    exec((folder.path / "pipeline.py").read_text(), code)
+    model = code["build"](folder.spec.training.hyperparameters, folder.spec.training.seed)
+    truth = np.arange(len(frame)) % 2 if target == "lost" else np.arange(len(frame)) / 7
+    model.fit(frame, truth)
+    scores = model.predict_proba(frame)[:, 1] if target == "lost" else model.predict(frame)
+    assert np.isfinite(scores).all()
+    assert model.steps[-1][1].get_params()["random_state"] == folder.spec.training.seed
+
+
 def test_labels_come_from_another_table_where_they_are_there(shop):
     folder, made = authoring.new_model(
         shop, "claim", "shop.parcel", connection="shop", event_time="sent_at", labels_from="shop.claim"
@@ -204,6 +231,8 @@ def test_labels_come_from_another_table_where_they_are_there(shop):
         ("a", "shop.empty", {}, "has no row"),
         ("a", "shop.plain", {"target": "nothing"}, "has no column 'nothing'"),
         ("a", "shop.plain", {"event_time": "x"}, "--event-time x is int4"),
+        ("a", "shop.plain", {"target": "done", "estimator": "ridge"}, "ridge predicts no binary target"),
+        ("a", "shop.plain", {"target": "done", "estimator": "magic"}, "magic is not known"),
         ("A b", "shop.plain", {}, "can't be a model's name"),
         ("../up", "shop.plain", {}, "can't be a model's name"),
         ("there", "shop.plain", {}, "there is a folder there already"),

@@ -19,6 +19,7 @@ from rescore.authoring.column_roles import (
     moment_sql,
     target_kind_of,
 )  # fmt: skip
+from rescore.authoring.estimators import DEFAULT, missing_library, refuse_unfit
 from rescore.errors import ParameterError
 from rescore.pipeline import utc_now
 from rescore.source import ColumnFacts, TableFacts
@@ -90,6 +91,7 @@ class Draft:
     left_out: Sequence[tuple[str, str]]
     decide: Sequence[str]
     last_event: datetime | None
+    estimator: str
 
     @property
     def meaning(self) -> str:
@@ -110,6 +112,7 @@ def draft(
     event_time: str | None = None,
     target: str | None = None,
     label_table: TableFacts | None = None,
+    estimator: str = DEFAULT,
     unique: Callable[[TableFacts, Sequence[str]], bool] = lambda table, key: True,
     late: Callable[[Sequence[str], str | None, str], dict[str, str]] = lambda columns, event, target: {},
 ) -> Draft:
@@ -117,7 +120,7 @@ def draft(
 
     Parameters
     ----------
-    name, connection, table, key, event_time, target, label_table
+    name, connection, table, key, event_time, target, label_table, estimator
         As :func:`new_model` was asked, the tables looked at.
     unique : callable
         Of a table and columns: whether they identify its rows.
@@ -146,6 +149,9 @@ def draft(
     if target is None:
         decide.append(f"target: {label.name} was guessed; name the column that is to be predicted")
     target_kind, positive, label_sql = target_kind_of(label, decide, row)
+    refuse_unfit(estimator, target_kind)
+    if extra := missing_library(estimator):
+        decide.append(f"pipeline.py needs {extra}, which is not installed: pip install 'rescore[{extra}]'")
     drafted_target = Drafted(names.of(label.name), label, label_sql)
     roles = {*keys[0], *keys[1], *known_by} | ({event.name} if event else set())
     columns = [one for one in table.columns if one.name not in roles and (labels or one.name != label.name)]
@@ -178,6 +184,7 @@ def draft(
             *(f"features: {column} {why}: known only after the event?" for column, why in known_late.items()),
         ],
         last_event=event.high if event and isinstance(event.high, datetime) else None,
+        estimator=estimator,
     )
 
 

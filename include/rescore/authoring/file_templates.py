@@ -11,6 +11,7 @@ import jinja2
 
 from rescore.authoring.column_roles import quoted
 from rescore.authoring.draft import Draft
+from rescore.authoring.estimators import first_hyperparameters
 from rescore.source import quote_identifier
 
 __all__ = ["files"]
@@ -19,7 +20,7 @@ _FILES = {
     "model.yaml": "model.yaml.j2",
     "extract.sql": "extract.sql.j2",
     "labels.sql": "labels.sql.j2",
-    "pipeline.py": "pipeline.py.j2",
+    "pipeline.py": "pipelines/{estimator}.py.j2",
     "expectations.py": "expectations.py.j2",
     "tests/test_folder.py": "test_folder.py.j2",
     "README.md": "README.md.j2",
@@ -43,14 +44,18 @@ def files(made: Draft) -> dict[str, str]:
         "table": f"{made.table.schema}.{made.table.name}",
         "event_name": _event_name(made),
         "estimator": "Regressor" if made.target_kind == "regression" else "Classifier",
+        "categories": [one.name for one in made.features if one.kind == "categorical"],
         "commas": "{:,}".format,
+        "hyperparameters": first_hyperparameters(made.estimator),
     }
     own = {
         "extract.sql": {"columns": _extract_columns(made), "rows_from": _rows_from(made)},
         "labels.sql": {"columns": _label_columns(made), "rows_from": _rows_from(made, labels=True)},
     }
     return {
-        name: environment.get_template(template).render(**shared, **own.get(name, {}))
+        name: environment.get_template(template.format(estimator=made.estimator)).render(
+            **shared, **own.get(name, {})
+        )
         for name, template in _FILES.items()
     }
 

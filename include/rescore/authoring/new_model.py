@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 from rescore import source
 from rescore.authoring.column_roles import plain_name
 from rescore.authoring.draft import Draft, draft
+from rescore.authoring.estimators import DEFAULT
 from rescore.authoring.file_templates import files
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder, load_model
@@ -29,6 +30,7 @@ def new_model(
     event_time: str | None = None,
     target: str | None = None,
     labels_from: str | None = None,
+    estimator: str = DEFAULT,
 ) -> tuple[ModelFolder, Draft]:
     """Write the folder of a new model, drafted from a table; whole, or not at all.
 
@@ -46,6 +48,8 @@ def new_model(
         Columns; default what the table's constraints, types and names suggest.
     labels_from : str, optional
         Another table, ``schema.table``, that has the target and the key's columns by the same names.
+    estimator : str
+        What pipeline.py begins with: one of :data:`rescore.authoring.estimators.ESTIMATORS`.
 
     Returns
     -------
@@ -68,6 +72,7 @@ def new_model(
         label_facts = source.inspect_table(url, *_schema_and_table(labels_from, "--labels-from"))
     made = draft(
         name, connection, facts, key=key, event_time=event_time, target=target, label_table=label_facts,
+        estimator=estimator,
         unique=lambda table, columns: source.is_unique(url, table, columns),
         late=lambda columns, event, label: source.late_columns(url, facts, columns, event, label),
     )  # fmt: skip

@@ -25,6 +25,12 @@ def new(
     labels_from: Annotated[
         str | None, typer.Option(help="Another table that has the target, by the same key: schema.table.")
     ] = None,
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help="What it learns with: boosted, forest, logistic, ridge, lightgbm, xgboost, catboost."
+        ),
+    ] = "boosted",
 ) -> None:
     """Look at a table and write the folder of a new model, with DECIDE where a person must."""
     from rescore import authoring
@@ -39,6 +45,7 @@ def new(
             event_time=event_time,
             target=target,
             labels_from=labels_from,
+            estimator=estimator,
         )
     print_line(f"{name}: written to {folder.path}")
     print_line("to decide (each is marked DECIDE):")

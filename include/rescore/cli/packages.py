@@ -87,7 +87,7 @@ _Version = Annotated[
 
 @app.command("adopt")
 def packages_adopt(
-    file: Annotated[Path, typer.Argument(help="A joblib or pickle file, or an MLflow model folder.")],
+    file: Annotated[Path, typer.Argument(help="A pickle, a booster's own file, or an MLflow folder.")],
     model: Annotated[str, typer.Option(help="The model folder that declares its features and target.")],
     version: Annotated[
         str | None, typer.Option(help="MAJOR.MINOR.PATCH; default: the next of the folder's version.")

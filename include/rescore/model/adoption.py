@@ -19,6 +19,7 @@ import yaml
 
 from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
 from rescore.folder import ModelFolder
+from rescore.model.boosters import NATIVE_FORMS, native_form
 from rescore.model.process import Child
 from rescore.model.training import Fitted, child_answer, library_path, stage_folder, write_job
 from rescore.progress import Progress
@@ -26,8 +27,15 @@ from rescore.sha256 import file_sha256
 
 __all__ = ["SavedModel", "adopt", "find_saved"]
 
-#: How an MLflow model's sklearn flavour may have been serialised; both are read as pickles.
+#: How an MLflow model may have been serialised, if not natively; both are read as pickles.
 _SERIALISED = ("cloudpickle", "pickle")
+#: The flavours that are read, in this order: the key of the file, its default, the key of the release.
+_FLAVORS = {
+    "sklearn": ("pickled_model", "model.pkl", "sklearn_version"),
+    "lightgbm": ("data", "model.lgb", "lgb_version"),
+    "xgboost": ("data", "model.xgb", "xgb_version"),
+    "catboost": ("data", "model.cb", "catboost_version"),
+}
 #: What each of the child's two tasks may take, in seconds.
 TIMEOUT = 600.0
 
@@ -39,13 +47,16 @@ class SavedModel:
     Attributes
     ----------
     path : Path
-        The pickle or joblib file.
+        The pickle or joblib file, or one that a boosting library saved itself.
     form : str
         What it is, for the manifest.
+    native : str or None
+        Which of :data:`rescore.model.boosters.NATIVE_FORMS` it is in; None: it is a pickle.
     """
 
     path: Path
     form: str
+    native: str | None = None
 
 
 def find_saved(path: Path) -> SavedModel:
@@ -54,28 +65,30 @@ def find_saved(path: Path) -> SavedModel:
     Parameters
     ----------
     path : Path
-        A pickle or joblib file; or a folder with an ``MLmodel`` file of the sklearn flavour, or that file.
+        A pickle or joblib file, or one that LightGBM, XGBoost or CatBoost saved; or a folder with an
+        ``MLmodel`` file of the flavour ``sklearn``, ``lightgbm``, ``xgboost`` or ``catboost``, or that file.
 
     Raises
     ------
     NotFoundError
         There is nothing.
     ModelError
-        The folder is no MLflow model, has no sklearn flavour, or keeps it in a form that is not read.
+        The folder is no MLflow model, has none of these flavours, or keeps it in a form that is not read.
     EnvironmentMismatchError
-        It was fitted with another scikit-learn.
+        It was fitted with another release of its library, and is a pickle.
     """
     path = path.absolute()
     if not path.exists():
         raise NotFoundError(
             "there is no such file",
             where=str(path),
-            expected="a joblib or pickle file, or an MLflow model folder",
+            expected="a joblib or pickle file, a LightGBM, XGBoost or CatBoost model, or an MLflow folder",
             fix="name one",
         )
     declared = path / "MLmodel" if path.is_dir() else path
     if declared.name != "MLmodel":
-        return SavedModel(path, "pickle or joblib")
+        native = native_form(declared) if declared.is_file() else None
+        return SavedModel(path, native or "pickle or joblib", native)
     if not declared.is_file():
         raise ModelError(
             f"{path.name} is no MLflow model",
@@ -86,28 +99,32 @@ def find_saved(path: Path) -> SavedModel:
     try:
         content = yaml.safe_load(declared.read_text(encoding="utf-8"))
         flavors = content["flavors"]
-        flavor = flavors.get("sklearn")
+        name = next((one for one in _FLAVORS if isinstance(flavors.get(one), dict)), None)
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"MLmodel can't be read: {error}", where=str(declared), expected="YAML with flavors"
         ) from error
-    if not isinstance(flavor, dict):
+    if name is None:
         raise ModelError(
-            "the MLflow model has no sklearn flavour",
+            "the MLflow model has no flavour that is read here",
             where=str(declared),
-            expected=f"flavors: sklearn; it has: {', '.join(map(str, flavors))}",
+            expected=f"one of: {', '.join(_FLAVORS)}; it has: {', '.join(map(str, flavors))}",
             fix="save it with mlflow.sklearn.save_model",
         )
-    _check_flavor(flavor, declared)
-    inner = (declared.parent / str(flavor.get("pickled_model", "model.pkl"))).resolve()
+    flavor, (key, default, _) = flavors[name], _FLAVORS[name]
+    inner = (declared.parent / str(flavor.get(key, default))).resolve()
     if not inner.is_relative_to(declared.parent.resolve()) or not inner.is_file():
         raise ModelError(
-            f"the MLflow model has no file {flavor.get('pickled_model')}",
+            f"the MLflow model has no file {flavor.get(key, default)}",
             where=str(declared),
-            expected="the pickled model, in the same folder",
+            expected="the saved model, in the same folder",
             fix="download the whole folder",
         )
-    return SavedModel(inner, f"mlflow sklearn ({flavor.get('serialization_format', 'pickle')})")
+    native = native_form(inner)
+    if native is None:
+        _check_pickled(name, flavor, declared)
+    form = native or flavor.get("serialization_format", "pickle")
+    return SavedModel(inner, f"mlflow {name} ({form})", native)
 
 
 def adopt(
@@ -190,6 +207,7 @@ def _start_child(saved: SavedModel, folder: ModelFolder, build_dir: Path, second
         "file": saved.path.name,
         "sha256": file_sha256(copied),
         "format": saved.form,
+        "native": saved.native,
         "seconds": seconds,
     }
     job = write_job(None, folder, build_dir, "fitted")
@@ -199,23 +217,30 @@ def _start_child(saved: SavedModel, folder: ModelFolder, build_dir: Path, second
     return Child(arguments, folder=home, path=path, home=home.absolute())
 
 
-def _check_flavor(flavor: dict[str, Any], declared: Path) -> None:
+def _check_pickled(name: str, flavor: dict[str, Any], declared: Path) -> None:
+    """Refuse a pickle that is none, or of another release: only native files hold across releases."""
     form = flavor.get("serialization_format", "pickle")
-    if form not in _SERIALISED:
+    pickled = name in {"sklearn", "lightgbm"}
+    if not pickled or form not in _SERIALISED:
         raise ModelError(
-            f"the MLflow model is serialised as {form}",
+            f"the MLflow model is serialised as {form if pickled else 'a form that is not read'}",
             where=str(declared),
-            expected=f"one of: {', '.join(_SERIALISED)}",
-            fix="save it again with mlflow.sklearn.save_model(…, serialization_format='cloudpickle')",
+            expected=f"one of: {', '.join(_SERIALISED)}; or the library's own: {', '.join(NATIVE_FORMS)}",
+            fix=f"save it again with mlflow.{name}.save_model(…, serialization_format='cloudpickle')",
         )
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    made, here = str(flavor.get("sklearn_version", "")), version("scikit-learn")
+    library = "scikit-learn" if name == "sklearn" else name
+    made = str(flavor.get(_FLAVORS[name][2], ""))
+    try:
+        here = version(library)
+    except PackageNotFoundError:
+        return  # the child says which extra installs it
     if made and made != here:
         raise EnvironmentMismatchError(
-            f"the MLflow model was fitted with scikit-learn {made}",
+            f"the MLflow model was fitted with {library} {made}",
             where=str(declared),
-            expected=f"scikit-learn {here}, which is installed here",
+            expected=f"{library} {here}, which is installed here",
             fix="adopt it where its own release is installed, or fit it with this one",
         )
 

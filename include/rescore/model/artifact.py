@@ -14,6 +14,7 @@
 - A search (``GridSearchCV``) records how long its fits took, a text vectorizer the address of its stop
   words: these are removed. So is what a fit notes of each row and no prediction needs (``labels_`` of
   k-means, out-of-bag predictions, which rows were outliers): no person's, and no package's.
+- CatBoost writes an identifier by chance and the time into each model (:mod:`rescore.model.boosters`).
 
 What is loaded from the canonical file is what would be loaded from skops' own.
 """
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from rescore.errors import RefusedTypeError
+from rescore.model.boosters import BOOSTER_TYPES, forget_when
 from rescore.model.runtime.artifact import walk
 from rescore.model.runtime.reader import names
 from rescore.model.wheel import write_zip
@@ -38,7 +40,7 @@ __all__ = ["canonical", "differing", "refuse_types", "serialise"]
 
 _LEAVES = frozenset({"BytesNode", "FunctionNode", "JsonNode", "TypeNode"})
 _ALLOWED_ROOTS = ("numpy.", "scipy.", "sklearn.")
-_ALLOWED = frozenset({"functools.partial"})
+_ALLOWED = BOOSTER_TYPES | {"functools.partial"}
 
 # Notes of scikit-learn's fits on each of their rows that no prediction needs.
 _ROW_BY_ROW = frozenset({"oob_decision_function_", "oob_prediction_", "outliers_", "inlier_mask_"})
@@ -88,7 +90,7 @@ def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple
 
 
 def refuse_types(content: bytes, types: Sequence[str], *, model: str, declared: Sequence[str]) -> None:
-    """Refuse types that are neither numpy's, scipy's, scikit-learn's, the model's own nor declared."""
+    """Refuse types that are not of the libraries that are read, a booster's, the model's own or declared."""
     roots = (*_ALLOWED_ROOTS, f"{model}.")
     refused = [
         one for one in types if not one.startswith(roots) and one not in _ALLOWED and one not in declared
@@ -105,7 +107,7 @@ def refuse_types(content: bytes, types: Sequence[str], *, model: str, declared: 
         raise RefusedTypeError(
             f"the fitted pipeline holds {refused[0]}, a type outside the allow-list",
             where=f"the fitted pipeline: {places.get(refused[0]) or 'the estimator itself'}",
-            expected="types of scikit-learn, numpy, scipy and the model folder itself",
+            expected="types of scikit-learn, LightGBM, XGBoost, CatBoost, numpy, scipy and the model folder",
             fix="replace it, or name it in TRUSTED_TYPES = (...) in pipeline.py",
             examples=shown,
             data={"types": refused},
@@ -278,6 +280,7 @@ def _canonical_file(name: str, content: bytes) -> bytes:
 
 def _remove_accidents(fitted: Any) -> None:
     for _, part in walk(fitted):
+        forget_when(part)
         # Text vectorizers note the address of the stop words they checked; without it they check again.
         vars(part).pop("_stop_words_id", None)
         results = getattr(part, "cv_results_", None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import io
+import operator
 import subprocess
 import sys
 import zipfile
@@ -51,16 +53,17 @@ class Everything:
         self.function = functools.partial(np.clip, a_min=0)
         self.random = np.random.RandomState(7)
         self.generator = np.random.default_rng(3)
+        self.buffer, self.lists = bytearray(b"ab"), collections.defaultdict(list, {"a": [1]})
 
     def __sklearn_tags__(self) -> None: ...
 
 
-class WithBytearray(Everything):
+class WithOperator(Everything):
     """Holds a kind of node that is left to skops."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.buffer = bytearray(b"ab")
+        self.second = operator.itemgetter(1)
 
 
 FITTED: dict[str, Any] = {
@@ -106,10 +109,10 @@ def test_it_builds_every_kind_of_value(estimator: Any) -> None:
 
 
 def test_what_it_does_not_know_is_left_to_skops() -> None:
-    content, types = serialise(WithBytearray(), model=__name__)
-    with pytest.raises(reader.UnknownNode, match="BytearrayNode"):
+    content, types = serialise(WithOperator(), model=__name__, declared=["operator.itemgetter"])
+    with pytest.raises(reader.UnknownNode, match="OperatorFuncNode"):
         reader.read(content, set(types))
-    assert load_artifact(content, types).buffer == bytearray(b"ab")
+    assert load_artifact(content, types).second("ab") == "b"
 
 
 @pytest.mark.parametrize("name", ["sklearn.linear_model._logistic.LogisticRegression", "builtins.dict"])

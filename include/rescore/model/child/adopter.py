@@ -1,6 +1,7 @@
 """Adopting a fitted model, inside the child interpreter: load, look at it, convert, prove.
 
-Tasks: ``inspect`` (load the file; the estimator must be fitted, to the features that the folder declares),
+Tasks: ``inspect`` (load the file, a pickle or a boosting library's own; the estimator must be fitted, to
+the features that the folder declares),
 then ``convert:<JSON list of the frozen snapshot's files>`` (write it as skops, prove that what is loaded
 again predicts the same bits, measure it on the snapshot's rows). Nothing is fitted.
 """
@@ -22,6 +23,7 @@ from rescore.errors import ModelError, NotDeterministicError
 from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import measured, permutation_importance
 from rescore.model.child.golden import draw
+from rescore.model.child.native_models import feature_names, load_native
 from rescore.model.child.trainer import Trainer, moment_text, pipeline_module, write_json
 from rescore.model.child.unpickle import load_pickle
 from rescore.model.runtime.artifact import force_one_job, load_artifact
@@ -54,7 +56,11 @@ class Adopter(Trainer):
         self._path = Path(job["adopted"]["path"])
         self._kinds: dict[str, str] = dict(job["features"])
         declared = tuple(getattr(pipeline_module(job["model"]), "TRUSTED_TYPES", ()))
-        self._estimator = load_pickle(self._path, model=job["model"], declared=declared)
+        native = job["adopted"]["native"]
+        if native is None:
+            self._estimator = load_pickle(self._path, model=job["model"], declared=declared)
+        else:
+            self._estimator = load_native(self._path, native, job["target"]["kind"])
 
     @property
     def tasks(self) -> list[str]:
@@ -106,14 +112,15 @@ class Adopter(Trainer):
             )
 
     def _refuse_other_features(self) -> None:
-        expected, count = list(self._kinds), getattr(self._estimator, "n_features_in_", None)
+        # CatBoost says 0 of a model that it has read from a file.
+        expected, count = list(self._kinds), getattr(self._estimator, "n_features_in_", None) or None
         if count is not None and count != len(expected):
             raise self._error(
                 f"was fitted to {count} features",
                 f"{len(expected)}, as model.yaml declares: {', '.join(expected)}",
                 "declare the features that it was fitted to, in their order",
             )
-        names = getattr(self._estimator, "feature_names_in_", None)
+        names = feature_names(self._estimator)
         if names is None:
             raise self._error(
                 "does not say the names of its features",

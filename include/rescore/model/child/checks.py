@@ -25,7 +25,7 @@ def refuse_unseeded(estimator: Any) -> None:
     unseeded = [
         f"{name} of {type(owner).__name__}"
         for name, owner in _parameters(estimator)
-        if name.rpartition("__")[2] == "random_state" and owner.random_state is None
+        if name.rpartition("__")[2] == "random_state" and _seed(owner) is None
     ]
     if unseeded:
         raise UnseededEstimatorError(
@@ -70,6 +70,12 @@ def _parameters(estimator: Any) -> Iterator[tuple[str, Any]]:
         shuffles = hasattr(part, "split") and getattr(part, "shuffle", True)
         if not isinstance(part, type) and (has_one or (shuffles and hasattr(part, "random_state"))):
             yield f"{name}__random_state" if name else "random_state", part
+
+
+def _seed(owner: Any) -> Any:
+    """What ``random_state`` is: an attribute, but for CatBoost, which keeps what it was given elsewhere."""
+    given = owner.get_params(deep=False) if hasattr(owner, "get_params") else {}
+    return getattr(owner, "random_state", given.get("random_state"))
 
 
 def _values(estimator: Any) -> Iterator[tuple[str, Any]]:

@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from rescore.model.boosters import what_fitting_found
+
 __all__ = ["describe", "selection"]
 
 _PLAIN = (str, int, float, bool, type(None))
 _MAX_ITEMS = 50
+#: How many threads a fit was told to use; it used one.
+_THREADS = frozenset({"n_jobs", "nthread", "num_threads", "thread_count"})
 
 
 def describe(estimator: Any) -> dict[str, Any]:
@@ -20,14 +24,14 @@ def describe(estimator: Any) -> dict[str, Any]:
     dict
         ``type``; ``parameters`` (plain values; nested estimators described likewise); ``search``
         (best parameters, score of each candidate); ``members`` (type and number of an ensemble's
-        fitted parts); ``iterations`` where fitting counts them.
+        fitted parts); ``n_iter`` where fitting counts its iterations; of a booster what else it found.
     """
     described: dict[str, Any] = {
         "type": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
         "parameters": {
             name: _value(value)
             for name, value in sorted(estimator.get_params(deep=False).items())
-            if name != "n_jobs"
+            if name not in _THREADS
         },
     }
     if hasattr(estimator, "best_params_"):
@@ -42,7 +46,7 @@ def describe(estimator: Any) -> dict[str, Any]:
         value = getattr(estimator, attribute, None)
         if isinstance(value, int | np.integer):
             described[attribute.rstrip("_")] = int(value)
-    return described
+    return described | what_fitting_found(estimator)
 
 
 def _search(search: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rescore.model.boosters import COMPILED
+
 __all__ = ["Held", "held_values"]
 
 #: Compiled parts that hold thresholds and counts of the trees people use; and states of generators.
@@ -118,6 +120,8 @@ def _objects(
     for state in _states(node):
         if state.get("__loader__") == "DictNode":
             for name, item in state["content"].items():
+                if COMPILED.get(f"{node['__module__']}.{node['__class__']}") == name:
+                    continue  # thresholds and counts, as in scikit-learn's trees
                 yield from _below(item, f"{path}.{name}", inside, name, archive)
         else:
             yield from _below(state, path, inside, "", archive)

@@ -25,7 +25,9 @@ import yaml
 
 from rescore.errors import NotDeterministicError, SpecError, TrainingError
 from rescore.model.artifact import serialise
+from rescore.model.boosters import EXTRAS
 from rescore.model.child import checks
+from rescore.model.child.booster_settings import settle_boosters
 from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import folds, measured, permutation_importance
 from rescore.model.child.golden import draw
@@ -284,6 +286,7 @@ class Trainer:
         checks.refuse_unseeded(estimator)
         checks.refuse_nameless(estimator)
         force_one_job(estimator)
+        settle_boosters(estimator)
         return estimator
 
     def _holdout(self) -> tuple[int, int]:
@@ -357,7 +360,9 @@ def pipeline_module(model: str) -> ModuleType:
             f"pipeline.py can't be imported: {type(error).__name__}: {error}",
             where=_where(error, model),
             expected="a module; shared features are imported by: from .features import NAME",
-            fix="correct the import, or declare the module in shared_features of model.yaml",
+            fix=f"install 'rescore[{EXTRAS[missing]}]'"
+            if (missing := getattr(error, "name", None)) in EXTRAS
+            else "correct the import, or declare the module in shared_features of model.yaml",
         ) from error
     if not callable(getattr(module, "build", None)):
         raise SpecError(

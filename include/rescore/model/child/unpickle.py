@@ -25,6 +25,7 @@ from joblib import numpy_pickle
 from sklearn.exceptions import InconsistentVersionWarning
 
 from rescore.errors import EnvironmentMismatchError, ModelError, RefusedTypeError, RescoreError
+from rescore.model.boosters import BOOSTER_TYPES
 
 __all__ = ["load_pickle", "own_names"]
 
@@ -121,7 +122,12 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
 
     def permitted(module: str, name: str, find: Callable[[str, str], Any]) -> Any:
         full = f"{module}.{name}"
-        by_name = full in _OTHERS or full in declared or (module == "__main__" and name in own)
+        by_name = (
+            full in _OTHERS
+            or full in BOOSTER_TYPES
+            or full in declared
+            or (module == "__main__" and name in own)
+        )
         if "." in name or not (by_name or _looked_at(module, name, model)):
             raise _undeclared(path, full, model)
         try:

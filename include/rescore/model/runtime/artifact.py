@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -47,11 +48,22 @@ def force_one_job(estimator: Any) -> None:
     """Set every ``n_jobs`` in an estimator to 1: its parameters, its parts, its fitted parts.
 
     Threads that add to one sum (a forest's predictions) add in the order in which they finish.
-    ``None`` means one too, and stays.
+    ``None`` means one too, and stays; but for LightGBM, to which it means all processors. CatBoost predicts
+    on all of them unless each call says otherwise.
     """
-    for _, part in walk(estimator):
-        if vars(part).get("n_jobs") is not None:
+    for _, part in list(walk(estimator)):
+        library = type(part).__module__.partition(".")[0]
+        attributes = vars(part)
+        if attributes.get("n_jobs") is not None or (library == "lightgbm" and "n_jobs" in attributes):
             part.n_jobs = 1
+        if library == "catboost" and hasattr(part, "_base_predict"):
+            part._base_predict = partial(_predict_on_one_thread, type(part)._base_predict, part)
+
+
+def _predict_on_one_thread(predict: Any, part: Any, *arguments: Any) -> Any:
+    """CatBoost's own ``_base_predict``, whose fifth argument is the number of threads."""
+    pool, kind, first_tree, end_tree, _, *others = arguments
+    return predict(part, pool, kind, first_tree, end_tree, 1, *others)
 
 
 def load_artifact(content: bytes, types: Collection[str]) -> Any:

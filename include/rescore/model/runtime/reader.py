@@ -101,6 +101,10 @@ class _Builder:
             built[kind(key)] = self.build(item)
         return built
 
+    def default_mapping(self, node: Node) -> Any:
+        main, factory = (self.build(node["content"][part]) for part in ("main", "default_factory"))
+        return self.named(node)(factory, main)
+
     def items(self, node: Node) -> Any:
         return self.named(node)([self.build(item) for item in node["content"]])
 
@@ -174,9 +178,11 @@ def _with_state(instance: Any, state: Any) -> Any:
 
 
 _BUILDERS: dict[str, Callable[[_Builder, Node], Any]] = {
+    "BytearrayNode": lambda builder, node: bytearray(builder._files[node["file"]]),
     "BytesNode": lambda builder, node: builder._files[node["file"]],
     "ConstructorFromReduceNode": _Builder.called,
     "DTypeNode": lambda builder, node: builder.build(node["content"]).dtype,
+    "DefaultDictNode": _Builder.default_mapping,
     "DictNode": _Builder.mapping,
     "FunctionNode": _Builder.named,
     "JsonNode": lambda builder, node: json.loads(node["content"]),

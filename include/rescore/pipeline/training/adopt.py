@@ -82,7 +82,7 @@ def adopt_model(
     model_name : str
         The model whose folder declares features, target and ``TRUSTED_TYPES``.
     file : Path
-        A joblib or pickle file, or an MLflow model folder with the sklearn flavour.
+        See :func:`rescore.model.find_saved`.
     version : str, optional
         ``MAJOR.MINOR.PATCH``, of the folder's ``MAJOR.MINOR``; default the next.
     as_of, start, end : datetime, optional
