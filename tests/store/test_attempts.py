@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pytest
 from sqlalchemy import text
@@ -205,7 +207,8 @@ def test_intervals_of_two_schedules_never_overlap(walk: Walk, store: Store) -> N
         inside = Interval(day().start + part * DAY / 4, day().start + (part + 1) * DAY / 4)
         with pytest.raises(OverlapError, match="published under another schedule") as caught:
             walk.claim(inside)
-        assert day().end.isoformat() in str(caught.value.fix)
+    [due] = map(datetime.fromisoformat, re.findall(r"due at (\S+) or later", caught.value.fix or ""))
+    walk.claim(Interval(due - DAY / 4, due))  # the first interval of the schedule that is advised
     store.publications.publish(walk.checked(quarter, make_scores(quarter, rows=10, within=DAY / 4)))
     with pytest.raises(StaleFenceError):
         store.publications.publish(unpublished)
@@ -228,7 +231,18 @@ def test_publications_that_overlap_from_before_are_named(walk: Walk, store: Stor
         )
     hours = [Interval(day(1).start + n * DAY / 24, day(1).start + (n + 1) * DAY / 24) for n in (22, 23, 24)]
     for interval in (day(), *hours, day(1)):
-        within = interval.end - interval.start
-        store.publications.publish(walk.checked(interval, make_scores(interval, rows=10, within=within)))
+        # The same rows in the day and in its hour before the last.
+        scores = make_scores(hours[0] if interval == day(1) else interval, rows=10, within=DAY / 24)
+        store.publications.publish(walk.checked(interval, scores))
     assert store.publications.overlapping("loans") == hours[:2], "the hour after the day overlaps nothing"
     assert store.publications.overlapping("others") == []
+    seen = "SELECT count(*), count(DISTINCT (branch, loan_id, event_time)) FROM scores."
+    with store.database.transaction() as connection:
+        connection.execute(text(store.publications.view_of_rows_once("loans")))
+        rows, keys = connection.execute(text(f"{seen}loans")).one()
+        assert (rows, keys) == (50, 40)
+        assert connection.execute(text(f"{seen}loans_once")).one() == (keys, keys)
+        last = (
+            "SELECT count(*) FROM scores.loans_once o JOIN scores.loans a USING (branch, loan_id, event_time)"
+        )
+        assert connection.execute(text(f"{last} WHERE a.published_at > o.published_at")).scalar() == 0

@@ -168,8 +168,8 @@ def _scores(ctx: Context, name: str) -> Finding | str:
             "warning",
             f"{len(twice)} published intervals overlap others, of another schedule: keys come more than once "
             f"in scores.{name}. They begin with {shown}",
-            f"read scores.{name}_latest, which has each key once, or of each key and event time the row that "
-            "was published last; nothing new can overlap",
+            "what was published stays as it is, and nothing new can overlap; let who owns the schema make a "
+            f"view for consumers to read instead: {ctx.store.publications.view_of_rows_once(name)}",
         )
     return "no two published intervals share a moment"
 

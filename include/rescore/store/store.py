@@ -84,7 +84,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0014'
+    '0015'
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -15,6 +15,9 @@ from rescore.store.runs.queries import publications_of, run_row
 from rescore.store.runs.scores import stored_digest
 from rescore.store.schema.models import score_layout
 from rescore.store.schema.views import publication_current, publication_history
+
+if TYPE_CHECKING:
+    import psycopg2.extensions
 
 __all__ = ["Publications"]
 
@@ -134,6 +137,21 @@ class Publications:
         query = query.order_by(seen.c.interval_start, seen.c.interval_end)
         with self._database.transaction() as connection:
             return [Interval(row.interval_start, row.interval_end) for row in connection.execute(query)]
+
+    def view_of_rows_once(self, model: str) -> str:
+        """The statement that makes a view of each key and event time once, as published last.
+
+        What was published stays as it is: consumers of a model whose intervals overlap read this view.
+
+        Raises
+        ------
+        NotFoundError
+            The model is not registered.
+        """
+        with self._database.transaction() as connection:
+            view = score_layout(connection, model).create_view_of_rows_once(self._database.consumer_schema)
+            driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)
+            return view.as_string(driver)
 
 
 def _refuse_tampered(connection: Connection, row: Row[Any]) -> None:

@@ -246,6 +246,17 @@ CREATE INDEX ON {excluded} ({key});
         rest = (self.model, self.event_time, self.labelled) == (other.model, other.event_time, other.labelled)
         return replace(self, keys=tuple(keys)) if rest else None
 
+    def create_view_of_rows_once(self, consumer: str) -> sql.Composed:
+        """A view of each key and event time once, as published last; for intervals that overlap."""
+        row = _names(list(dict.fromkeys([*self.key_names, "event_time"])))
+        return sql.SQL(
+            "CREATE VIEW {once} AS SELECT DISTINCT ON ({row}) * FROM {all} ORDER BY {row}, published_at DESC;"
+        ).format(
+            once=sql.Identifier(consumer, f"{self.model}_once"),
+            all=sql.Identifier(consumer, self.model),
+            row=row,
+        )
+
     def widen(self, schema: str, consumer: str, recorded: ScoreLayout) -> sql.Composed:
         """Give the key columns of existing tables the types of this layout; drops the views for it."""
         statements = [

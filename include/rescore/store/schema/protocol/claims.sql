@@ -86,8 +86,9 @@ BEGIN
       jsonb_build_object('where', {store}.where_is(r),
         'expected', 'intervals that share no moment, so that consumers never see a key twice',
         'examples', seen),
-      format('score from %s+00:00 on (schedule.start); to score %s again, use the schedule that it was '
-        'published under', {store}.moment_text(ends), seen[cardinality(seen)]));
+      format('let the first run be due at %s+00:00 or later (schedule.start), so that its interval begins '
+        'where the published ones end; to score %s again, use the schedule that it was published under',
+        {store}.moment_text(ends + (r.interval_end - r.interval_start)), seen[cardinality(seen)]));
   END IF;
   UPDATE {store}.claim SET fence = fence + 1, run_id = r.run_id, claimed_at = clock_timestamp()
     WHERE model = r.model AND interval_start < r.interval_end AND interval_end > r.interval_start
