@@ -18,6 +18,7 @@ from pathlib import Path
 from rescore.errors import DiskFullError
 
 __all__ = [
+    "ABANDONED_SECONDS",
     "disk_errors",
     "disk_full",
     "is_disk_full",
@@ -31,7 +32,7 @@ __all__ = [
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: A partial file of another machine is taken for left over when nobody has written to it for so long.
-_ABANDONED_SECONDS = 24 * 3600.0
+ABANDONED_SECONDS = 24 * 3600.0
 
 
 def private_folder(path: Path) -> Path:
@@ -75,7 +76,7 @@ def remove_leftovers(folder: Path) -> None:
         here = before.endswith(f".{socket.gethostname()}") and pid.isdigit()
         with suppress(OSError):
             age = time.time() - path.stat().st_mtime
-            if _runs(int(pid)) if here else age <= _ABANDONED_SECONDS:
+            if _runs(int(pid)) if here else age <= ABANDONED_SECONDS:
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

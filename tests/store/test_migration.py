@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 
+import pytest
 from sqlalchemy import text
 
 from rescore.digest import table_digest
@@ -14,12 +15,27 @@ from rescore.store.database import KNOWN_VERSIONS, call, run_sql, store_table
 from rescore.store.schema.score_table import ScoreLayout
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec, sha
 
+#: The first version whose runs are bound to what made their scores, and whose attempts are rows.
+BOUND = "0005"
+#: The first version that keeps a table of keys.
+KEYED = "0009"
+_BOUND_AS_BY_THE_STEP = """
+INSERT INTO rescore.attempt (model, interval_start, interval_end, fence, run_id, begun_in, at)
+  SELECT model, interval_start, interval_end, fence, run_id, 'claimed', claimed_at FROM rescore.run;
+UPDATE rescore.run SET binding = 'sha256:' || encode(sha256(convert_to(concat_ws(E'\n',
+    'rescore binding 1', input_digest, package_sha256, score_digest->>'root', rows_scored::text),
+    'UTF8')), 'hex') WHERE score_digest IS NOT NULL
+"""
 
-def test_a_store_of_the_version_before_is_brought_forward_with_its_runs(database_url: str) -> None:
-    """Made at 0004 as that release made it; what was published and what is ready keep their scores."""
+
+@pytest.mark.parametrize("version", KNOWN_VERSIONS[:-1])
+def test_a_store_of_an_earlier_version_is_brought_forward_with_its_runs(
+    database_url: str, version: str
+) -> None:
+    """Made as that release made it; what was published and what is ready keep their scores."""
     store = Store(database_url)
     with store.database.transaction(checked=False) as connection:
-        store.schema.upgrade(connection, "0004")
+        store.schema.upgrade(connection, version)
     published, ready, stopped = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
     scores = {run: make_scores(day(number)) for number, run in enumerate((published, ready))}
     walk = Walk.__new__(Walk)
@@ -64,6 +80,10 @@ def test_a_store_of_the_version_before_is_brought_forward_with_its_runs(database
                 call(connection, "ensure_partition", "loans", interval.start.date())
                 target = store_table(connection, layout.scores_table)
                 copy_in(connection, target, scores[run], constants={"run_id": uuid.UUID(run)})
+        if version >= BOUND:
+            connection.execute(text(_BOUND_AS_BY_THE_STEP))
+        if version >= KEYED:
+            connection.execute(text("SELECT rescore.ensure_keys('loans')"))
         connection.execute(
             text(
                 "INSERT INTO rescore.publication (run_id, model, interval_start, interval_end, fence,"

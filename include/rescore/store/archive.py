@@ -19,6 +19,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -26,7 +27,14 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from rescore.disk import disk_errors, make_private, partial_name, private_folder, remove_leftovers
+from rescore.disk import (
+    ABANDONED_SECONDS,
+    disk_errors,
+    make_private,
+    partial_name,
+    private_folder,
+    remove_leftovers,
+)
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError, StoreUnavailableError
 from rescore.sha256 import Sha256, file_sha256
 
@@ -173,6 +181,23 @@ class Archive:
                 self._fs.rm(folder, recursive=True)
                 for about in files:
                     self._forget(str(about["name"]))
+
+    def remove_leftovers(self) -> None:
+        """Delete what processes that were killed in the middle of :meth:`put_input` had copied so far.
+
+        Of another machine's it is not known whether it still copies: those go when they are a day old.
+        """
+        with self._reaching():
+            self._fs.invalidate_cache()
+            names = self._fs.find(self._root) if self._fs.exists(self._root) else []
+            partial = [str(name) for name in names if str(name).endswith(".partial")]
+            if self._local:
+                for folder in {Path(name).parent for name in partial}:
+                    remove_leftovers(folder)
+                return
+            for name in partial:
+                if (datetime.now(UTC) - self._fs.modified(name)).total_seconds() > ABANDONED_SECONDS:
+                    self._fs.rm_file(name)
 
     def _forget(self, found: str) -> None:
         """Delete what is kept here of a remote archive's frozen table."""

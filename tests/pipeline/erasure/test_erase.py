@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -158,6 +159,18 @@ def test_a_crash_at_any_step_is_gone_on_from(
     assert one.report == done.to_dict()
     verified = pipeline.verify_history(bank.ctx, scores=True, files=True)
     assert [str(one) for one in verified.findings if "package" not in one.where] == []
+
+
+def test_what_nobody_can_search_any_more_is_named_though_others_were_erased_from_it(
+    bank: Bank, runs: list[str]
+) -> None:
+    """The rows that an erasure left have gone by retention: whose the scores are nobody knows."""
+    erase(bank)
+    pipeline.sweep(bank.ctx, who="ada", now=pipeline.utc_now() + timedelta(days=500))
+    assert bank.ctx.archive.inputs() == {}
+    current = {run.run_id for run in bank.ctx.store.runs.published("loans")}
+    assert set(erase(bank, OTHER, dry_run=True).unsearched) == current
+    assert set(erase(bank, OTHER).unsearched) == current
 
 
 def test_packages_trained_on_the_person_are_listed(bank: Bank, runs: list[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,8 @@ from rescore import pipeline
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError, StoreError
 from rescore.interval import Interval
 from rescore.model.runtime.package import ulps
-from rescore.pipeline.reproduce.runs import judge
+from rescore.pipeline.reproduce.runs import judge, without_rows
+from rescore.pipeline.reproduce.score_again import Derived
 from tests.shared.harbour import harbour_context
 
 
@@ -205,6 +207,19 @@ def test_on_another_processor_the_distance_is_measured(harbour, monkeypatch):
 )
 def test_only_another_environment_excuses_a_distance_and_not_any(distance, environment, golden, verdict):
     assert judge(distance, environment, golden)[0] == verdict
+
+
+@pytest.mark.parametrize(("environment", "verdict"), [({}, "differs"), ({"blas": {}}, "not_rederivable")])
+def test_where_retention_took_the_scores_another_environment_is_no_difference(
+    harbour, published, environment, verdict
+):
+    """Only digests can be compared, and they say nothing of a distance."""
+    run, scores = harbour.ctx.store.runs.scored(published), harbour.ctx.store.scores.of_run(published)
+    moved = scores.set_column(scores.column_names.index("score"), "score", pc.add(scores["score"], 1e-12))
+    said = without_rows(run, Derived(moved, environment, 0), "they were deleted")
+    assert said.verdict == verdict
+    assert ("blas" in said.reason) == bool(environment)
+    assert without_rows(run, Derived(scores, environment, 0), "they were deleted").verdict == "identical"
 
 
 def test_a_single_score_derived_from_its_row_alone_has_the_published_bits(harbour, published):

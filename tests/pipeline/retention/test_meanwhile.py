@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from rescore import pipeline
 from rescore.errors import StoreError
+from rescore.manifest import Manifest
 from rescore.store import Store
 from tests.shared.bank import Bank, day
 
@@ -128,3 +131,34 @@ def test_a_held_run_that_was_taken_over_is_an_abandoned_one(bank: Bank) -> None:
     assert held in {one.subject for one in pipeline.sweep(ctx, who=WHO, now=later(8))}
     assert ctx.store.runs.get(held).state == "failed"
     assert ctx.store.scores.of_run(held).num_rows == 0
+
+
+def test_a_package_that_is_pinned_back_during_a_sweep_keeps_its_training_rows(
+    bank: Bank, runs: list[str]
+) -> None:
+    ctx = bank.ctx
+    first, *rest = dict.fromkeys(digests(bank, runs))
+    trained_on = rest[-1]  # of the same file as an input: the later in the sweep's order
+    trained = Manifest.from_dict({"lineage": {"snapshot_digest": trained_on}})
+    ctx.store.packages.add("loans", "1.0.1", "sha256:" + "e" * 64, trained, "file:///x")
+    ctx.store.packages.add("loans", "1.0.2", "sha256:" + "f" * 64, Manifest(), "file:///y")
+    pin = partial(ctx.store.pins.add, "loans", who="ada", why="better")
+    pin(version="1.0.2", sha256="sha256:" + "f" * 64)
+    gone = sweep_with(bank, lambda: pin(version="1.0.1", sha256="sha256:" + "e" * 64))
+    assert first in gone and trained_on not in gone
+    assert ctx.archive.get_input(trained_on).is_file()
+
+
+def test_what_a_killed_process_left_goes(bank: Bank, runs: list[str]) -> None:
+    nobody = f"x.{socket.gethostname()}.{2**22 + 1}.abc.partial"  # no process has such an id
+    home = bank.ctx.settings.home
+    copied = bank.ctx.archive.get_input(digests(bank, runs)[0]).with_name(nobody)
+    removed = bank.ctx.environments / f".{'a' * 64}.deleted"
+    for path in (copied, home / "scratch" / nobody / "input.parquet", removed / "file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"rows")
+    pipeline.sweep(bank.ctx, who=WHO, dry_run=True)
+    assert copied.exists() and removed.exists()
+    pipeline.sweep(bank.ctx, who=WHO)
+    assert not copied.exists() and not removed.exists()
+    assert not (home / "scratch" / nobody).exists()

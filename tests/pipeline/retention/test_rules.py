@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rescore.interval import Interval
@@ -74,6 +74,7 @@ facts = st.builds(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the machine is busy, not the strategy large
 @given(facts)
 def test_nothing_young_needed_held_or_undeclared_is_due(facts: Facts) -> None:
     found = {one.subject: one for one in due(facts, NOW)}

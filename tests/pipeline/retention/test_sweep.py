@@ -199,3 +199,19 @@ def test_environments_of_packages_that_nobody_can_score_with_go(
 def test_a_model_without_a_folder_loses_nothing(bank: Bank, runs: list[str]) -> None:
     shutil.rmtree(bank.ctx.settings.models / "loans")
     assert swept(bank, 4000) == []
+
+
+def test_the_loss_of_rows_that_were_frozen_again_is_found(bank: Bank, runs: list[str]) -> None:
+    """That they were deleted once excuses nothing."""
+
+    def lost() -> list[str]:
+        findings = pipeline.verify_history(bank.ctx, files=True).findings
+        return [str(one) for one in findings if "package" not in one.where]
+
+    swept(bank, 31)
+    assert lost() == []
+    [digest] = digests(bank, [bank.publish(33)])
+    assert lost() == []
+    bank.ctx.archive.delete_input(digest)
+    [found] = lost()
+    assert "the archive has no file of it" in found and digest in found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -13,15 +15,28 @@ from rescore.interval import Interval
 from tests.shared.harbour import FIRST
 
 
-def test_a_run_stays_open_until_there_is_room(untrained: pipeline.Context) -> None:
-    day = Interval(FIRST + timedelta(days=31), FIRST + timedelta(days=32))
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may get larger than 1,000 bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))  # no file may get larger, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
     try:
-        with pytest.raises(DiskFullError, match="no room is left on a disk") as caught:
-            pipeline.begin_extract(untrained, "tides", day)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_training_says_that_a_disk_is_full(untrained: pipeline.Context) -> None:
+    with full_disk(), pytest.raises(DiskFullError, match="no room is left on a disk") as caught:
+        pipeline.train_snapshot(untrained, "tides", as_of=FIRST + timedelta(days=30))
+    assert caught.value.retryable
+    assert list(untrained.scratch.iterdir()) == []
+
+
+def test_a_run_stays_open_until_there_is_room(untrained: pipeline.Context) -> None:
+    day = Interval(FIRST + timedelta(days=31), FIRST + timedelta(days=32))
+    with full_disk(), pytest.raises(DiskFullError, match="no room is left on a disk") as caught:
+        pipeline.begin_extract(untrained, "tides", day)
     assert caught.value.retryable
     assert (caught.value.where or "").startswith(str(untrained.settings.home / "scratch"))
     [run] = untrained.store.runs.latest("tides")

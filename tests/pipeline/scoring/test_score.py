@@ -160,6 +160,22 @@ def test_half_a_table_loaded_stops_before_publishing(harbour):
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
 
 
+def test_a_retry_whose_rows_retention_took_is_validated_again(harbour, tmp_path):
+    """Which rows were set aside went with them: scoring all of the rows would be wrong."""
+    harbour.execute("UPDATE harbour.readings SET pressure = 2000 WHERE reading = 24 * 31 AND gauge = 'pier'")
+    ctx = harbour.ctx
+    killed = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))
+    pipeline.sweep(ctx, who="ada", now=pipeline.utc_now() + timedelta(days=200))
+    assert ctx.store.deletions.of_runs([killed])
+    assert ctx.store.excluded.positions(ctx.store.runs.extracted(killed)) == []
+
+    done = pipeline.publish_run(ctx, pipeline.drift_run(ctx, pipeline.score_run(ctx, killed)))
+    assert done.run_id != killed
+    assert done.rows == 71
+    assert harbour.execute("SELECT gauge, run_id::text FROM scores.tides_excluded") == [("pier", done.run_id)]
+    assert pipeline.reproduce_run(ctx, done.run_id).verdict == "identical"
+
+
 def test_an_outage_stops_before_publishing_and_says_what_is_missing(harbour):
     harbour.execute("UPDATE harbour.readings SET moon = NULL WHERE measured_at >= %s", harbour.day(31).start)
     with pytest.raises(OutageError, match="moon"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from rescore import source
 from rescore.errors import DigestMismatchError, NotFoundError
@@ -21,7 +22,7 @@ def compare_files(ctx: Context, head: ChainHead | None) -> Verification:
         How many files, and which are missing or hold something else.
     """
     inputs, packages = archived_inputs(ctx), ctx.store.packages.all()
-    deleted = ctx.store.deletions.of_tables(inputs).keys() - ctx.archive.inputs().keys()
+    deleted = _deleted(ctx, inputs)
     inputs = {digest: about for digest, about in inputs.items() if digest not in deleted}
     found = [
         *_compare_inputs(ctx, inputs),
@@ -46,6 +47,27 @@ def archived_inputs(ctx: Context) -> dict[str, str]:
         if "unlabelled_digest" in snapshot.details:
             named.setdefault(snapshot.details["unlabelled_digest"], f"{about}, with rows of no label")
     return named
+
+
+def _deleted(ctx: Context, inputs: Iterable[str]) -> set[str]:
+    """Those that retention deleted, and that nobody has frozen again since: they may be gone."""
+    frozen_at: dict[str, datetime] = {}
+    for snapshot in ctx.store.snapshots.all():
+        for digest in (snapshot.digest, snapshot.details.get("unlabelled_digest")):
+            if digest is not None:
+                frozen_at[digest] = max(snapshot.frozen_at, frozen_at.get(digest, snapshot.frozen_at))
+    buried, there = ctx.store.erasures.of_frozen(), ctx.archive.inputs()
+    # The file of a table that lost rows to an erasure has the digest of what remains.
+    held_as = {
+        digest: (buried[digest].remaining or digest) if digest in buried else digest for digest in inputs
+    }
+    deletions = ctx.store.deletions.of_tables({*held_as, *held_as.values()})
+    return {
+        digest
+        for digest, name in held_as.items()
+        for deletion in (deletions.get(digest), deletions.get(name))
+        if name not in there and deletion is not None and deletion.at > frozen_at[digest]
+    }
 
 
 def _compare_inputs(ctx: Context, inputs: dict[str, str]) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from rescore import source
 from rescore.digest import LEAF_ROWS, TableDigest, table_digest
+from rescore.disk import disk_errors
 from rescore.errors import ParameterError
 from rescore.pipeline.context import Context
 from rescore.pipeline.erasure.subjects import (
@@ -121,6 +122,7 @@ def erase_subject(
         ctx.store.erasures.drop_staged(name)
     for digest in ctx.store.erasures.leftovers():
         ctx.archive.delete_input(digest)
+    ctx.archive.remove_leftovers()  # of processes that were killed while they copied frozen rows
     ctx.store.erasures.redact(erasure, named)
     report = _report(ctx, erasure, survey)
     ctx.store.erasures.finish(erasure.erasure_id, report.to_dict())
@@ -210,15 +212,18 @@ def _packages(ctx: Context, models: Any, touched: set[str]) -> dict[str, str]:
 
 
 def _without_input(ctx: Context, models: Any) -> list[ScoredRun]:
-    """Runs that have scores, and neither frozen rows nor a tombstone that stands for some."""
+    """Runs that have scores and no frozen rows any more, nor what an erasure before this one left of them."""
     there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
+
+    def searched(digest: str) -> bool:
+        if digest not in buried:
+            return digest in there
+        remaining = buried[digest].remaining
+        return remaining is None or remaining in there
+
     runs = [run for name in models for run in ctx.store.runs.of_model(name) if isinstance(run, ScoredRun)]
     gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
-    return [
-        run
-        for run in runs
-        if run.run_id not in gone and run.input_digest not in there and run.input_digest not in buried
-    ]
+    return [run for run in runs if run.run_id not in gone and not searched(run.input_digest)]
 
 
 def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> None:
@@ -236,7 +241,7 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
         ctx.store.erasures.erase_rows(erasure, run, keys, without_score)
     kept = np.setdiff1d(np.arange(table.rows.num_rows), table.places)
     rest = table.rows.take(pa.array(kept))
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "rest.parquet"
         remaining = _freeze(rest, path, table)
         ctx.archive.put_input(path, remaining.root)

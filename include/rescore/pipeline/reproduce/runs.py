@@ -30,7 +30,15 @@ from rescore.pipeline.reproduce.score_again import (
 )
 from rescore.store import ScoredRun, Tombstone
 
-__all__ = ["Difference", "Reproduction", "Verdict", "judge", "published_run_ids", "reproduce_run"]
+__all__ = [
+    "Difference",
+    "Reproduction",
+    "Verdict",
+    "judge",
+    "published_run_ids",
+    "reproduce_run",
+    "without_rows",
+]
 
 Verdict = Literal["identical", "equal_within_ulp", "differs", "not_rederivable"]
 
@@ -126,7 +134,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     if deleted is not None and run.rows_quarantined + run.rows_rejected:
         again = "which of the frozen rows had no score was deleted with them"
     if deleted is not None:
-        done = _without_rows(run, again, f"its rows in the score table were {deleted}")
+        done = without_rows(run, again, f"its rows in the score table were {deleted}")
     else:
         done = _concluded(run, stored, again, note)
         tombstone = ctx.store.erasures.of_scores().get(run_id)
@@ -210,14 +218,22 @@ def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str
     )
 
 
-def _without_rows(run: ScoredRun, again: Derived | str, deleted: str) -> Reproduction:
+def without_rows(run: ScoredRun, again: Derived | str, deleted: str) -> Reproduction:
     """What can be said of a run whose stored scores retention took: the recorded digest, derived again."""
     digest = None if isinstance(again, str) else str(table_digest(again.scores).root)
-    same = digest == run.score_digest
-    verdict: Verdict = "not_rederivable" if digest is None else "identical" if same else "differs"
-    said = str(again) if isinstance(again, str) else ""
-    if digest is not None:
-        said = f"the scores derived again {'have' if same else 'do not have'} the digest that was recorded"
+    verdict: Verdict = "not_rederivable"
+    if isinstance(again, str):
+        said = again
+    elif digest == run.score_digest:
+        verdict, said = "identical", "the scores derived again have the digest that was recorded"
+    elif again.environment:
+        # How far apart they are can't be said: a digest has no distance.
+        said = (
+            "the scores derived again do not have the digest that was recorded, on another numeric "
+            f"environment ({', '.join(sorted(again.environment))}); derive them where it is the same"
+        )
+    else:
+        verdict, said = "differs", "the scores derived again do not have the digest that was recorded"
     return Reproduction(
         run_id=run.run_id,
         model=run.model,

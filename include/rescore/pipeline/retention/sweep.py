@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rescore import model
+from rescore.disk import remove_leftovers
 from rescore.errors import KeptError, NotFoundError
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.retention.facts import may_score, read_facts
@@ -25,6 +26,8 @@ from rescore.pipeline.retention.rules import Due, due
 __all__ = ["Swept", "sweep"]
 
 _UNUSED = "nobody can score with a package that needs it"
+#: The name of a folder while it is removed.
+_ASIDE = ".{}.deleted"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
     """
     now = now or utc_now()
     done = []
+    if not dry_run:
+        _remove_leftovers(ctx)
     for one in due(read_facts(ctx, now), now):
         try:
             done.append(_shown(ctx, one) if dry_run else _delete(ctx, one, who))
@@ -151,9 +156,17 @@ def _delete_folder(ctx: Context, what: str, folder: Path, rule: str, *, who: str
     return Swept(None, what, str(folder), None, None, size, rule)
 
 
+def _remove_leftovers(ctx: Context) -> None:
+    """What processes that were killed left in the middle of writing or removing something."""
+    ctx.archive.remove_leftovers()
+    remove_leftovers(ctx.settings.home / "scratch")
+    for aside in ctx.environments.glob(_ASIDE.format("*")):
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _remove(folder: Path) -> None:
     # Renamed first: whoever looks for it finds it whole or not at all.
-    aside = folder.with_name(f".{folder.name}.deleted")
+    aside = folder.with_name(_ASIDE.format(folder.name))
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
     shutil.rmtree(aside)

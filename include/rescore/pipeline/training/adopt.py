@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import model
+from rescore.disk import disk_errors
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
 from rescore.manifest import Lineage
@@ -103,7 +104,7 @@ def adopt_model(
     folder = ctx.model(model_name)
     _check_version(folder, version)
     saved = model.find_saved(file)
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         rows = _ReferenceRows(ctx, model_name, as_of=as_of, start=start, end=end)
         fitted = model.adopt(
             saved,

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import drift, model
+from rescore.disk import disk_errors
 from rescore.errors import NotFoundError, StoreError
 from rescore.folder import ModelFolder
 from rescore.manifest import Lineage
@@ -147,7 +148,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> Traine
             expected="a digest that a training snapshot returned",
             fix=f"`rescore train {model_name}`",
         )
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         candidate = fit(ctx, folder, lineage_of(snapshots[0]), Path(scratch), lock=ctx.settings.lock)
         package, built = register(ctx, candidate)
         return TrainedPackage(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rescore import source, validation
 from rescore.digest import TableDigest, table_digest
+from rescore.disk import disk_errors
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
@@ -97,7 +98,7 @@ def train_snapshot(
         intervals = list(frozen)
         ctx.progress(f"{model_name} trains on what was frozen when it was scored, not on the source of today")
     ctx.progress(f"snapshot: {len(intervals)} intervals, {intervals[0].start} to {intervals[-1].end}")
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         raw = source.snapshot(
             ctx.source_url(folder),
             folder,

@@ -63,6 +63,10 @@ BEGIN
       jsonb_build_object('where', '{store_text}.package', 'expected', registered),
       'pin the package that was evaluated');
   END IF;
+  -- Retention sees that its training rows are needed again, or they are gone before this is a pin.
+  PERFORM {store}.lock_name('frozen ' || digest) FROM {store}.package p, unnest(ARRAY[
+    p.manifest->'lineage'->>'snapshot_digest', p.manifest->'lineage'->'snapshot'->>'unlabelled_digest']) digest
+    WHERE p.model = of_model AND p.sha256 = of_sha256 ORDER BY digest;
   -- Ids of concurrent pins follow the order of their commits.
   PERFORM {store}.lock_name('pin ' || of_model);
   INSERT INTO {store}.pin (model, version, sha256, who, why, evidence)

@@ -58,6 +58,7 @@ CREATE OR REPLACE FUNCTION {store}.note_table_deletion(of_model text, what text,
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   used timestamptz;
+  needed_by text;
   named {store}.snapshot;
 BEGIN
   PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
@@ -71,6 +72,16 @@ BEGIN
   FOR named IN SELECT * FROM {store}.names_of($3) LOOP
     PERFORM {store}.refuse_held(named.model, named.interval_start, named.interval_end, 'frozen table ' || digest);
   END LOOP;
+  -- A package may have been pinned back since the caller looked: those after the pinned one may still be pinned.
+  SELECT p.model || ' ' || p.version INTO needed_by FROM {store}.package p WHERE
+    p.manifest->'lineage'->>'snapshot_digest' IN (SELECT s.digest FROM {store}.names_of($3) s)
+    AND p.created_at >= coalesce((SELECT pinned.created_at FROM {store}.pin n
+      JOIN {store}.package pinned ON pinned.model = n.model AND pinned.sha256 = n.sha256
+      WHERE n.model = p.model ORDER BY n.pin_id DESC LIMIT 1), '-infinity') LIMIT 1;
+  IF FOUND THEN
+    PERFORM {store}.refuse('RS009', format('frozen table %s is what package %s was trained on', digest, needed_by),
+      jsonb_build_object('where', of_model, 'expected', 'a table of no package that scores or may still be pinned'), NULL);
+  END IF;
   SELECT max(moments.at) INTO used FROM (
     SELECT s.created_at AS at FROM {store}.names_of($3) s
     UNION ALL SELECT f.at FROM {store}.names_of($3) s JOIN {store}.frozen_again f ON f.snapshot_id = s.snapshot_id
