@@ -4,6 +4,8 @@ PYTHON ?=
 # The environment's folder; a second one beside it: make test-quick PYTHON=python3.13 VENV=.venv-3.13
 VENV ?= .venv
 BIN := $(VENV)/bin
+# How many attempts make faults breaks.
+FAULTS ?= 500
 # What runs the tests of make test.
 TEST := $(BIN)/pytest
 # How many processes run the tests: a number, or logical for one per processor, four at most. 0: pytest itself.
@@ -22,7 +24,7 @@ export VECLIB_MAXIMUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow test-quick coverage up down lint format bench bench-quick bench-parts notebook
-.PHONY: docs release-check requirements.txt clean venv
+.PHONY: faults docs release-check requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +63,9 @@ lint: venv ## format, style, types, layers
 format: venv ## fix format, and what of style can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+
+faults: venv ## break attempts on purpose while a consumer reads, FAULTS of them (500); fail if anything was wrong, torn, lost or left
+	@PYTHONPATH=.:include $(BIN)/python -m tests.faults --faults $(FAULTS)
 
 bench: venv ## measure whole runs beside the least that anybody pays; writes docs/benchmarks.md (an hour)
 	@$(BIN)/python bench/whole_run.py --rounds 3 --rows 500000 1000000 2000000 --write docs/benchmarks.md
