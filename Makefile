@@ -23,14 +23,17 @@ export VECLIB_MAXIMUM_THREADS := 1
 # The tests start hundreds of interpreters: our modules are compiled for the first one alone.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-quick coverage up down lint format bench bench-quick bench-parts notebook
-.PHONY: faults docs release-check requirements.txt clean venv
+.PHONY: help demo house-price test test-slow test-quick coverage up down lint format bench bench-quick bench-parts
+.PHONY: notebook faults docs release-check requirements.txt clean venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 demo: venv ## the whole job on real flights, from source tables to published and reproduced scores
 	@$(BIN)/rescore demo
+
+house-price: venv ## a second demo: house prices month by month, known late; without Airflow, two to three minutes
+	@$(BIN)/rescore demo house_price
 
 test: venv ## everything that has to hold: the layers, then the tests on a real Postgres and a real Airflow
 	@$(BIN)/lint-imports

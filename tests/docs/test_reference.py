@@ -22,7 +22,7 @@ from scripts.reference.model_yaml import meanings, sections
 
 ROOT = Path(__file__).parents[2]
 #: Variables that only a person's own compose file, or an example, has.
-EXAMPLES = {"RESCORE_CONNECTION_", "RESCORE_CONNECTION_MY_SHOP", "RESCORE_CONNECTION_FLIGHTS_SOURCE"}
+EXAMPLES = {f"RESCORE_CONNECTION_{name}" for name in ("", "MY_SHOP", "AMES_SOURCE", "FLIGHTS_SOURCE")}
 
 
 def test_every_key_of_model_yaml_has_its_meaning() -> None:

