@@ -206,6 +206,30 @@ def test_a_draft_begins_with_the_estimator_that_is_named(shop, estimator, target
     assert model.steps[-1][1].get_params()["random_state"] == folder.spec.training.seed
 
 
+def test_what_a_person_vouches_for_is_kept_and_the_schedule_is_as_asked(shop):
+    folder, made = authoring.new_model(
+        shop, "vouched", "shop.parcel", connection="shop", event_time="sent_at", target="lost",
+        keep=["damage", "there_at"], schedule="0 6 * * 1",
+    )  # fmt: skip
+    assert folder.spec.feature_names == [
+        "weight",
+        "depot",
+        "built_year",
+        "yr",
+        "since",
+        "there_at_age",
+        "damage",
+    ]
+    assert any("damage" in one and "kept; is it known at the event?" in one for one in made.decide)
+    assert "hours_until_there" in dict(made.left_out)
+    assert folder.spec.schedule.cron == "0 6 * * 1"
+    assert folder.spec.training.intervals == 2  # three whole weeks
+    monday = folder.spec.schedule.schedule().interval_ending(datetime(2024, 3, 11, 6, tzinfo=UTC))
+    rows = source.probe(shop.connection("shop"), folder, monday, monday.end, limit=1000)
+    assert rows.num_rows == 7 * 60
+    assert max(rows["there_at_age"].to_pylist()) < 0  # after the event: that is what was vouched for
+
+
 def test_labels_come_from_another_table_where_they_are_there(shop):
     folder, made = authoring.new_model(
         shop, "claim", "shop.parcel", connection="shop", event_time="sent_at", labels_from="shop.claim"
@@ -233,6 +257,10 @@ def test_labels_come_from_another_table_where_they_are_there(shop):
         ("a", "shop.plain", {"event_time": "x"}, "--event-time x is int4"),
         ("a", "shop.plain", {"target": "done", "estimator": "ridge"}, "ridge predicts no binary target"),
         ("a", "shop.plain", {"target": "done", "estimator": "magic"}, "magic is not known"),
+        ("a", "shop.plain", {"schedule": "every day"}, "'every day' is no cron expression"),
+        ("a", "shop.parcel", {"keep": ["nothing"]}, "has no column 'nothing'"),
+        ("a", "shop.parcel", {"keep": ["id"]}, "--keep id: it is no feature"),
+        ("a", "shop.line", {"target": "paid", "keep": ["note"]}, "--keep note: text of 1,500 values"),
         ("A b", "shop.plain", {}, "can't be a model's name"),
         ("../up", "shop.plain", {}, "can't be a model's name"),
         ("there", "shop.plain", {}, "there is a folder there already"),

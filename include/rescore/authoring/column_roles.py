@@ -245,9 +245,9 @@ def target_kind_of(column: ColumnFacts, decide: list[str], row: str = "t") -> tu
 
 
 def feature_of(  # noqa: PLR0911 - one per kind of column
-    column: ColumnFacts, event: ColumnFacts | None, rows: int, names: Names
+    column: ColumnFacts, event: ColumnFacts | None, rows: int, names: Names, *, kept: bool = False
 ) -> tuple[Drafted | None, str]:
-    """A feature, or why there is none."""
+    """A feature, or why there is none; a moment that is to be kept may lie after the event."""
     name = quoted(column.name)
     if column.nulls == rows:
         return None, "has no value"
@@ -267,7 +267,7 @@ def feature_of(  # noqa: PLR0911 - one per kind of column
             f"text of {column.distinct:,} values: an identifier, free text, or too rare to learn from",
         )
     if column.is_moment:
-        return _age(column, event, names)
+        return _age(column, event, names, kept=kept)
     return None, f"type {column.postgres}"
 
 
@@ -296,11 +296,13 @@ def _category(column: ColumnFacts, names: Names) -> Drafted:
     return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
 
 
-def _age(column: ColumnFacts, event: ColumnFacts | None, names: Names) -> tuple[Drafted | None, str]:
+def _age(
+    column: ColumnFacts, event: ColumnFacts | None, names: Names, *, kept: bool
+) -> tuple[Drafted | None, str]:
     later = event is None or not all(isinstance(one, datetime) for one in (column.high, event.high))
     if event is None:
         return None, "a moment; no event time to measure it from"
-    if later or column.high > event.high or column.nulls:  # type: ignore[operator]
+    if not kept and (later or column.high > event.high or column.nulls):  # type: ignore[operator]
         return None, "a moment that may lie after the event, and so not be known at it"
     days = f"(extract(epoch FROM {moment_sql(event)} - {moment_sql(column)}) / 86400)::float8"
     return Drafted(f"{names.of(column.name)}_age", column, days, "numeric", "days before the event"), ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from rescore.authoring.column_roles import (
     Drafted,
@@ -20,26 +20,11 @@ from rescore.authoring.column_roles import (
     target_kind_of,
 )  # fmt: skip
 from rescore.authoring.estimators import DEFAULT, missing_library, refuse_unfit
+from rescore.authoring.rhythm import Rhythm, rhythm_of
 from rescore.errors import ParameterError
-from rescore.pipeline import utc_now
 from rescore.source import ColumnFacts, TableFacts
 
-__all__ = ["Draft", "LabelTable", "Rhythm", "draft"]
-
-#: Rows that an interval should have at least for its drift to say something.
-_ROWS_PER_INTERVAL = 20
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """How rows are cut into intervals: a cron, its first run, how many intervals train."""
-
-    cron: str
-    words: str
-    start: datetime
-    intervals: int
-    holdout: int
-    gaps: bool
+__all__ = ["Draft", "LabelTable", "draft"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +98,8 @@ def draft(
     target: str | None = None,
     label_table: TableFacts | None = None,
     estimator: str = DEFAULT,
+    keep: Sequence[str] = (),
+    schedule: str | None = None,
     unique: Callable[[TableFacts, Sequence[str]], bool] = lambda table, key: True,
     late: Callable[[Sequence[str], str | None, str], dict[str, str]] = lambda columns, event, target: {},
 ) -> Draft:
@@ -120,7 +107,7 @@ def draft(
 
     Parameters
     ----------
-    name, connection, table, key, event_time, target, label_table, estimator
+    name, connection, table, key, event_time, target, label_table, estimator, keep, schedule
         As :func:`new_model` was asked, the tables looked at.
     unique : callable
         Of a table and columns: whether they identify its rows.
@@ -158,7 +145,14 @@ def draft(
     known_late = (
         {} if labels else late([one.name for one in columns], event.name if event else None, label.name)
     )
-    features, left_out = _features(columns, event, table, names, known_late)
+    for column in keep:
+        if table.column(column) not in columns:
+            raise ParameterError(
+                f"--keep {column}: it is no feature, but key, target, event time or known-by column",
+                expected="a column that would be left out otherwise",
+                fix=f"leave out --keep {column}, or name another column for what it is now",
+            )
+    features, left_out = _features(columns, event, table, names, known_late, keep)
     return Draft(
         name=name,
         connection=connection,
@@ -175,13 +169,17 @@ def draft(
         target_kind=target_kind,
         positive=positive,
         labels=labels,
-        rhythm=_rhythm(table, event),
+        rhythm=rhythm_of(table, event, schedule),
         left_out=left_out,
         decide=[
             *decide,
             *_more_to_decide(table, event, event_time, known_by, left_out),
             *(f"features: {one.name} is {one.decide}" for one in features if one.decide),
-            *(f"features: {column} {why}: known only after the event?" for column, why in known_late.items()),
+            *(
+                f"features: {column} {why}: "
+                + ("kept; is it known at the event?" if column in keep else "known only after the event?")
+                for column, why in known_late.items()
+            ),
         ],
         last_event=event.high if event and isinstance(event.high, datetime) else None,
         estimator=estimator,
@@ -194,15 +192,24 @@ def _features(
     table: TableFacts,
     names: Names,
     known_late: Mapping[str, str],
+    keep: Sequence[str],
 ) -> tuple[list[Drafted], list[tuple[str, str]]]:
-    """The columns that can be features, and the others with why not."""
+    """The columns that can be features or are to be kept, and the others with why not."""
     features: list[Drafted] = []
     left_out: list[tuple[str, str]] = []
     for column in columns:
-        if column.name in known_late:
+        kept = column.name in keep
+        if column.name in known_late and not kept:
             left_out.append((column.name, f"DECIDE: {known_late[column.name]}, so not known at the event"))
             continue
-        feature, why = feature_of(column, event, table.rows, names)
+        feature, why = feature_of(column, event, table.rows, names, kept=kept)
+        if feature is None and kept:
+            raise ParameterError(
+                f"--keep {column.name}: {why}",
+                where=f"{table.schema}.{table.name}",
+                expected="a column of numbers, booleans, moments, or texts of few values",
+                fix="write a view that has it as one of these, and name that",
+            )
         if feature is None:
             left_out.append((column.name, why))
         else:
@@ -236,34 +243,6 @@ def _label_table(
     if not known_by:
         decide.append(f"labels.sql: no column of {table.name} says when a label was recorded")
     return LabelTable(table, known_sql(table, known_by, "l"))
-
-
-def _rhythm(table: TableFacts, event: ColumnFacts | None) -> Rhythm:
-    """The shortest of day, week and month that gives enough rows an interval and enough intervals."""
-    if event is None or not isinstance(event.low, datetime) or not isinstance(event.high, datetime):
-        today = utc_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return Rhythm("0 0 * * *", "every day", today, intervals=14, holdout=2, gaps=False)
-    span = event.high - event.low + timedelta(seconds=1)
-    choices = [
-        ("0 0 * * *", "every day", timedelta(days=1)),
-        ("0 0 * * 1", "every week", timedelta(days=7)),
-        ("0 0 1 * *", "every month", timedelta(days=30.44)),
-    ]
-    if span < timedelta(days=4):
-        choices.insert(0, ("0 * * * *", "every hour", timedelta(hours=1)))
-    usable = [one for one in choices if span / one[2] >= 4] or choices[:1]
-    cron, words, length = next(
-        (one for one in usable if table.rows / (span / one[2]) >= _ROWS_PER_INTERVAL), usable[-1]
-    )
-    whole = max(2, int(span / length))
-    intervals = min(90, max(2, whole * 3 // 4))
-    start = event.low.replace(minute=0, second=0, microsecond=0)
-    start = start if words == "every hour" else start.replace(hour=0)
-    distinct = event.distinct or 0
-    return Rhythm(
-        cron, words, start, intervals, max(1, intervals // 6),
-        gaps=table.rows / (span / length) < 3 * _ROWS_PER_INTERVAL or distinct < whole,
-    )  # fmt: skip
 
 
 def _more_to_decide(

@@ -31,6 +31,8 @@ def new_model(
     target: str | None = None,
     labels_from: str | None = None,
     estimator: str = DEFAULT,
+    keep: Sequence[str] = (),
+    schedule: str | None = None,
 ) -> tuple[ModelFolder, Draft]:
     """Write the folder of a new model, drafted from a table; whole, or not at all.
 
@@ -50,6 +52,10 @@ def new_model(
         Another table, ``schema.table``, that has the target and the key's columns by the same names.
     estimator : str
         What pipeline.py begins with: one of :data:`rescore.authoring.estimators.ESTIMATORS`.
+    keep : sequence of str
+        Columns that are features although they look as if they were known only after the event.
+    schedule : str, optional
+        A cron expression, in UTC; default one that the rows suggest.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def new_model(
         label_facts = source.inspect_table(url, *_schema_and_table(labels_from, "--labels-from"))
     made = draft(
         name, connection, facts, key=key, event_time=event_time, target=target, label_table=label_facts,
-        estimator=estimator,
+        estimator=estimator, keep=keep, schedule=schedule,
         unique=lambda table, columns: source.is_unique(url, table, columns),
         late=lambda columns, event, label: source.late_columns(url, facts, columns, event, label),
     )  # fmt: skip

@@ -31,6 +31,13 @@ def new(
             help="What it learns with: boosted, forest, logistic, ridge, lightgbm, xgboost, catboost."
         ),
     ] = "boosted",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to keep though it may be known too late; several times for several."),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help='When scores are due, as cron in UTC: "0 6 1 * *".')
+    ] = None,
 ) -> None:
     """Look at a table and write the folder of a new model, with DECIDE where a person must."""
     from rescore import authoring
@@ -46,6 +53,8 @@ def new(
             target=target,
             labels_from=labels_from,
             estimator=estimator,
+            keep=keep or (),
+            schedule=schedule,
         )
     print_line(f"{name}: written to {folder.path}")
     print_line("to decide (each is marked DECIDE):")
