@@ -13,7 +13,7 @@
   since compressed bytes differ between builds of zlib; the same holds inside ``.npz``).
 - A search (``GridSearchCV``) records how long its fits took, a text vectorizer the address of its stop
   words: these are removed. So is what a fit notes of each row and no prediction needs (``labels_`` of
-  k-means, out-of-bag predictions, which rows were outliers): no person's, and no package's.
+  k-means, out-of-bag predictions, weights of rows, which rows were outliers): no person's, and no package's.
 - CatBoost writes an identifier by chance and the time into each model (:mod:`rescore.model.boosters`).
 
 What is loaded from the canonical file is what would be loaded from skops' own.
@@ -289,5 +289,8 @@ def _remove_accidents(fitted: Any) -> None:
         if "refit_time_" in vars(part):
             part.refit_time_ = 0.0
         if type(part).__module__.startswith("sklearn."):
+            # Forests and bagging note each row's weight, to say later which rows a tree drew; else None.
+            if isinstance(vars(part).get("_sample_weight"), np.ndarray):
+                del part._sample_weight
             for name in _ROW_BY_ROW.intersection(vars(part)) | _LABELS.get(type(part).__name__, set()):
                 vars(part).pop(name, None)

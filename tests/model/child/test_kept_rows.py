@@ -239,6 +239,10 @@ CLEAN: dict[str, Any] = {
     "tree": lambda: DecisionTreeClassifier(random_state=0),
     "regression tree": lambda: DecisionTreeRegressor(random_state=0),
     "forest": lambda: RandomForestClassifier(20, random_state=0, oob_score=True),
+    "balanced forest": lambda: RandomForestClassifier(10, random_state=0, class_weight="balanced"),
+    "bagged balanced forest": lambda: BaggingClassifier(
+        ExtraTreesClassifier(3, random_state=0, class_weight={0: 1, 1: 2}), n_estimators=2, random_state=0
+    ),
     "extra trees": lambda: ExtraTreesClassifier(10, random_state=0),
     "regression forest": lambda: RandomForestRegressor(10, random_state=0, max_samples=0.5),
     "boosting": lambda: GradientBoostingClassifier(
