@@ -24,7 +24,7 @@ export VECLIB_MAXIMUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo house-price test test-slow test-quick coverage up down lint format bench bench-quick bench-parts
-.PHONY: notebook faults docs release-check requirements.txt clean venv
+.PHONY: notebook faults docs release-check requirements.txt clean venv s3-server
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,10 @@ requirements.txt: venv ## compile the lock anew from pyproject.toml
 	@CUSTOM_COMPILE_COMMAND="make requirements.txt" UV_CUSTOM_COMPILE_COMMAND="make requirements.txt" \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-emit-index-url --output-file requirements.txt pyproject.toml
+
+s3-server: venv ## make .venv-s3, whose S3 server the slow tests of object stores need
+	@[ -x .venv-s3/bin/moto_server ] || { python3 -m venv .venv-s3 && \
+	  VIRTUAL_ENV="$(CURDIR)/.venv-s3" $(BIN)/uv pip install --quiet --require-hashes -r tests/shared/object_store.txt; }
 
 venv:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/set-up.sh

@@ -25,6 +25,7 @@ from rescore.errors import (
 )
 from rescore.sha256 import file_sha256
 from rescore.store import Archive
+from tests.shared.object_store import KEY, s3_server
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -239,6 +240,7 @@ import resource, sys
 from pathlib import Path
 from rescore.errors import DiskFullError
 from rescore.store import Archive
+from tests.shared.object_store import KEY, s3_server
 archive, path, digest = Archive(sys.argv[1], cache=Path(sys.argv[2])), Path(sys.argv[3]), sys.argv[4]
 if sys.argv[1].startswith("memory:"):
     archive.put_input(path, digest)
@@ -264,3 +266,33 @@ def test_a_full_disk_is_named_with_its_room_and_can_be_retried(
     assert f"where:    {tmp_path / full}" in done.stderr
     assert "MB free" in done.stderr
     assert not [p for p in tmp_path.rglob("*") if "partial" in p.name]
+
+
+@pytest.mark.slow
+def test_a_real_object_store_gives_back_what_was_put_and_refuses_what_was_changed(
+    frozen: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in KEY.items():
+        monkeypatch.setenv(name, value)
+    path, digest = frozen
+    with s3_server(tmp_path / "s3.log") as address:
+        options = f"scheme=http&endpoint_override={address}&allow_bucket_creation=true"
+        archive = Archive(f"s3://bucket/rescore?{options}", cache=tmp_path / "one")
+        with pytest.raises(NotFoundError):
+            archive.get_input(digest)
+        uri = archive.put_input(path, digest)
+        assert uri.startswith("s3://bucket/rescore/inputs/") and archive.put_input(path, digest) == uri
+        assert not archive.is_local and archive.inputs() == {digest: path.stat().st_size}
+        other = Archive(f"s3://bucket/rescore?{options}", cache=tmp_path / "two")
+        assert other.get_input(digest).read_bytes() == path.read_bytes()
+        with other._fs.open(uri.removeprefix("s3://"), "wb") as stream:
+            stream.write(path.read_bytes()[:-1] + b"x")
+        with pytest.raises(DigestMismatchError):
+            Archive(f"s3://bucket/rescore?{options}", cache=tmp_path / "three").get_input(digest)
+        archive.delete_input(digest)
+        assert archive.inputs() == {} and not archive.input_size(digest)
+        with pytest.raises(SettingsError, match="bucket"):
+            Archive("s3://bucket/rescore?endpoint=nobody-knows-this-option")
+    with pytest.raises(StoreUnavailableError, match="the archive can't be read or written") as gone:
+        archive.put_input(path, digest)
+    assert gone.value.retryable

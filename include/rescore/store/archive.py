@@ -24,7 +24,6 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from rescore.disk import (
@@ -35,8 +34,9 @@ from rescore.disk import (
     private_folder,
     remove_leftovers,
 )
-from rescore.errors import DigestMismatchError, NotFoundError, SettingsError, StoreUnavailableError
+from rescore.errors import DigestMismatchError, NotFoundError, StoreUnavailableError
 from rescore.sha256 import Sha256, file_sha256
+from rescore.store.filesystems import open_filesystem
 
 __all__ = ["Archive"]
 
@@ -47,7 +47,7 @@ class Archive:
     Parameters
     ----------
     url : str
-        A path, or any fsspec URL (``s3://bucket/prefix``).
+        A path, or any fsspec URL (``s3://bucket/prefix``); see :mod:`rescore.store.filesystems`.
     cache : Path, optional
         Where files of a remote archive are kept once read; default: a folder ``.rescore-cache`` in the
         home directory. A local archive is read in place.
@@ -59,15 +59,7 @@ class Archive:
     """
 
     def __init__(self, url: str, *, cache: Path | None = None) -> None:
-        try:
-            filesystem, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise SettingsError(
-                f"the archive {url!r} can't be opened: {error}",
-                where="RESCORE_ARCHIVE",
-                expected="a path, or a URL whose fsspec library is installed",
-                fix="correct the URL, or install the library it needs (for s3://: s3fs)",
-            ) from None
+        filesystem, root = open_filesystem(url, what="archive", where="RESCORE_ARCHIVE")
         self._fs: Any = filesystem
         self._root: str = root.rstrip("/")
         self._local = isinstance(filesystem, LocalFileSystem)

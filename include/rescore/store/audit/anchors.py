@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
-
-from rescore.errors import SettingsError, StoreError, StoreUnavailableError
+from rescore.errors import StoreError, StoreUnavailableError
 from rescore.store.audit.head import ChainHead
+from rescore.store.filesystems import open_filesystem
 
 __all__ = ["Anchor", "Anchors"]
 
@@ -57,15 +56,7 @@ class Anchors:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._fs, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise SettingsError(
-                f"the anchors {url!r} can't be opened: {error}",
-                where="RESCORE_ANCHORS",
-                expected="a path, or a URL whose fsspec library is installed",
-                fix="correct the URL, or install the library it needs (for s3://: s3fs)",
-            ) from None
+        self._fs, root = open_filesystem(url, what="anchors", where="RESCORE_ANCHORS")
         self._root = root.rstrip("/")
         self.url = url
 
