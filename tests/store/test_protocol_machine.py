@@ -23,6 +23,8 @@ from rescore.store import RunHandle, Store
 from tests.store.builders import Walk, day, make_scores
 
 ROWS = 5
+#: Mostly the latest attempt, else nothing would get far.
+WHICH = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
 STATES = ("claimed", "extracted", "validated", "scored", "checked")
 
 
@@ -55,11 +57,18 @@ class Protocol(RuleBasedStateMachine):
 
     # -- what may be done -----------------------------------------------------------------------
 
+    @precondition(lambda self: self.runs[self.attempts[-1].run_id].state != "claimed")
     @rule()
+    def claim_again(self) -> None:
+        self.claim()
+
     def claim(self) -> None:
         self._begun(self.walk.claim(self.interval), ModelledRun())
 
-    @rule(which=st.integers(0, 9), state=st.sampled_from(["extracted", "validated"]))
+    @rule(which=WHICH, state=st.sampled_from(["extracted", "validated"]))
+    def retry_any(self, which: int, state: str) -> None:
+        self.retry(which, state)
+
     def retry(self, which: int, state: str) -> None:
         origin = self.runs[self._attempt(which).run_id]
         again = self.walk.store.runs.resume(self._attempt(which).run_id, state)
@@ -76,9 +85,21 @@ class Protocol(RuleBasedStateMachine):
         else:
             self._begun(again, ModelledRun("extracted", extracted=True))
 
-    @rule(which=st.integers(0, 9))
-    def step(self, which: int) -> None:
+    @rule(which=WHICH, times=st.integers(1, 4))
+    def steps(self, which: int, times: int) -> None:
         attempt, run = self._attempt(which), self.runs[self._attempt(which).run_id]
+        for _ in range(times):
+            self._step(attempt, run)
+
+    @precondition(lambda self: self.runs[self.attempts[-1].run_id].state in {"extracted", "validated"})
+    @rule()
+    def retry_what_is_under_way(self) -> None:
+        self.retry(0, self.runs[self.attempts[-1].run_id].state)
+
+    def _step(self, attempt: RunHandle, run: ModelledRun) -> None:
+        if run.state == "failed":
+            with pytest.raises(StaleFenceError):
+                self.walk.store.runs.advance(attempt, "checked")
         if run.state not in STATES[:4]:
             return
         if self._try(attempt, lambda: self._work(attempt, run)):
@@ -86,7 +107,7 @@ class Protocol(RuleBasedStateMachine):
             run.extracted |= run.state == "extracted"
             run.validated |= run.state == "validated"
 
-    @rule(which=st.integers(0, 9))
+    @rule(which=WHICH)
     def skip_a_state(self, which: int) -> None:
         attempt, run = self._attempt(which), self.runs[self._attempt(which).run_id]
         if run.state not in STATES[:3] or (run.state == "validated" and run.staged_by is None):
@@ -95,19 +116,19 @@ class Protocol(RuleBasedStateMachine):
         with pytest.raises(StoreError):
             self.walk.store.runs.advance(attempt, after)
 
-    @rule(which=st.integers(0, 9))
+    @rule(which=WHICH)
     def stage_and_die(self, which: int) -> None:
         attempt, run = self._attempt(which), self.runs[self._attempt(which).run_id]
         if run.state == "validated" and run.staged_by is None:
             self._try(attempt, lambda: self._stage(attempt, run))
 
-    @rule(which=st.integers(0, 9))
+    @rule(which=WHICH)
     def hold(self, which: int) -> None:
         attempt, run = self._attempt(which), self.runs[self._attempt(which).run_id]
         if run.state == "scored" and self._try(attempt, lambda: self.walk.store.runs.hold(attempt, "held")):
             run.held = True
 
-    @rule(which=st.integers(0, 9), released=st.booleans())
+    @rule(which=WHICH, released=st.booleans())
     def publish(self, which: int, released: bool) -> None:
         attempt, run = self._attempt(which), self.runs[self._attempt(which).run_id]
         how = {"reason": "looked at it", "released_by": "ada"} if released else {}
