@@ -131,11 +131,16 @@ def disk_full(error: OSError, folder: Path) -> DiskFullError:
     """The error for a disk on which ``folder`` lies."""
     folder = _existing(folder)
     free = _free(folder)
+    what = "no room is left on a disk"
+    fix = f"free some space below {folder}, or name another disk (RESCORE_HOME, RESCORE_ARCHIVE, TMPDIR)"
+    if error.errno == errno.EFBIG:
+        what = "a file may grow no larger here"
+        fix = "raise the limit on the size of files (ulimit -f) of whoever runs this, or of the file system"
     return DiskFullError(
-        f"no room is left on a disk: {error.strerror or error}",
+        f"{what}: {error.strerror or error}",
         where=f"{folder}, {free / 1024**2:,.0f} MB free",
         expected="room for the files of a run",
-        fix=f"free some space below {folder}, or name another disk (RESCORE_HOME, RESCORE_ARCHIVE, TMPDIR)",
+        fix=fix,
         data={"folder": str(folder), "free_bytes": free},
     )
 

@@ -87,11 +87,12 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(DiskFullError, match="no room is left") as caught:
+        with pytest.raises(DiskFullError, match="a file may grow no larger here") as caught:
             frozen(tmp_path / "x.parquet", table)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.retryable
+    assert "ulimit -f" in (caught.value.fix or "")
     assert (caught.value.where or "").startswith(f"{tmp_path}, ")
     assert list(tmp_path.iterdir()) == []
 
