@@ -25,7 +25,6 @@ def run(bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     monkeypatch.setenv("RESCORE_CONNECTION_BANK", bank.url)
 
     def run(*arguments: str, code: int = 0) -> str:
-        monkeypatch.setattr("rescore.cli.terminal.stdout.file", __import__("sys").stdout, raising=False)
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         captured = capsys.readouterr()

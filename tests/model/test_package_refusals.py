@@ -140,17 +140,17 @@ def test_other_versions_are_listed_one_by_one(
     real = direct
     monkeypatch.setattr(
         "rescore.model.requirements.direct",
-        lambda *given: {**real(*given), "numpy": "1.2.3", "lightgbm": "4.6.0"},
+        lambda *given: {**real(*given), "numpy": "1.2.3", "shapely": "4.6.0"},
     )
     other = build(trained, tmp_path)
     with pytest.raises(EnvironmentMismatchError) as caught:
         open_package(other.path, expected_sha256=other.sha256, cache=tmp_path / "cache")
     assert caught.value.data["different"] == {
-        "lightgbm": {"expected": "4.6.0", "found": None},
+        "shapely": {"expected": "4.6.0", "found": None},
         "numpy": {"expected": "1.2.3", "found": np.__version__},
     }
     assert "numpy: expected 1.2.3, found" in str(caught.value)
-    assert "lightgbm: expected 4.6.0, found not installed" in str(caught.value)
+    assert "shapely: expected 4.6.0, found not installed" in str(caught.value)
 
 
 def test_golden_rows_that_do_not_give_their_bits_stop_the_first_score(
