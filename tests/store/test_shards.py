@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rescore import digest
 from rescore.errors import (
+    DigestMismatchError,
     EnvironmentMismatchError,
     NotFoundError,
     RowAccountingError,
@@ -199,7 +200,7 @@ def test_shards_of_other_rows_are_refused(walk: Walk, store: Store) -> None:
     store.shards.join(run)  # what lies there is not in this order: that is found when it is read back
     store.runs.advance(run, "scored")
     walk.check(run)
-    with pytest.raises(Exception, match="are not those that were staged"):
+    with pytest.raises(DigestMismatchError, match="are not those that were staged"):
         store.publications.publish(run)
 
 
