@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from rescore.startup_answer import startup_sqlstate
+from rescore.postgres_startup import startup_sqlstate
 
 __all__ = ["is_retryable", "is_statement_timeout", "login_is_refused"]
 

@@ -11,7 +11,7 @@ from rescore.errors import RescoreError
 from rescore.folder import load_model
 from rescore.settings import Settings
 from rescore.spec import ModelSpec
-from rescore_airflow.unchanged import stamp_of
+from rescore_airflow.unchanged_folders import stamp_of
 
 __all__ = ["declared"]
 

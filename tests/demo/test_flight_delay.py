@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from rescore import source
 from rescore.folder import ModelFolder
+from rescore.model.code_tree import code_tree, write_tree
 from rescore.model.runtime.frames import Features
-from rescore.model.stage import code_tree, write_tree
 from rescore.validation import Validation, gate, validate
 from tests.demo.conftest import Extract, due, new_york
 

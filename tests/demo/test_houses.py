@@ -20,8 +20,8 @@ from rescore.errors import SourceSchemaError
 from rescore.folder import ModelFolder, load_model
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
+from rescore.model.code_tree import code_tree, write_tree
 from rescore.model.runtime.frames import Features
-from rescore.model.stage import code_tree, write_tree
 from rescore.validation import validate
 from tests.demo.conftest import MODELS, execute
 

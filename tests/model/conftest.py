@@ -15,8 +15,8 @@ import pytest
 from rescore.folder import ModelFolder
 from rescore.model import Package, PackageFile, open_package, train
 from rescore.model.child.trainer import Trainer
+from rescore.model.code_tree import code_tree, write_tree
 from rescore.model.environment import THREAD_VARIABLES
-from rescore.model.stage import code_tree, write_tree
 from tests.model.packages import build
 from tests.model.parcels import Trained, table, write_folder
 from tests.model.zoo import BESIDE, OWN, SHARED

@@ -18,10 +18,10 @@ from catboost import CatBoostRegressor
 
 from rescore.errors import SpecError, UnseededEstimatorError
 from rescore.model import open_package, requirements, train_verified
+from rescore.model.code_tree import code_tree, write_tree
 from rescore.model.environment import start_environment
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.frames import Features
-from rescore.model.stage import code_tree, write_tree
 from tests.model.boosters import KINDS, LIBRARIES, pipeline
 from tests.model.packages import build
 from tests.model.parcels import MIXED, Trained, table, write_folder

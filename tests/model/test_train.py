@@ -13,8 +13,8 @@ import pytest
 
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError, TrainingError
 from rescore.model import Fitted, train, train_verified
+from rescore.model.code_tree import code_tree, write_tree
 from rescore.model.environment import THREAD_VARIABLES, start_environment
-from rescore.model.stage import code_tree, write_tree
 from tests.model.parcels import PIPELINES, Trained, table, write_folder
 from tests.model.zoo import BESIDE, SHARED, ZOO
 

@@ -9,7 +9,7 @@ from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from rescore.evidence.detector import Alarm, Evidence, Look, accumulate, limit_of
-    from rescore.evidence.memory import effective_windows, without_memory
+    from rescore.evidence.window_memory import effective_windows, without_memory
 
 __all__ = ["Alarm", "Evidence", "Look", "accumulate", "effective_windows", "limit_of", "without_memory"]
 
@@ -17,6 +17,6 @@ __getattr__ = lazy_names(
     __name__,
     {
         "detector": ["Alarm", "Evidence", "Look", "accumulate", "limit_of"],
-        "memory": ["effective_windows", "without_memory"],
+        "window_memory": ["effective_windows", "without_memory"],
     },
 )

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.manifest import Manifest
+from rescore.model.code_tree import DATA
 from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import difference_lines, own_environment
 from rescore.model.package_file import manifest_of
 from rescore.model.process import MARK, Child, Team
-from rescore.model.stage import DATA
 from rescore.model.wheel import changed_members, unpack
 from rescore.progress import Progress
 from rescore.sha256 import Sha256, bytes_sha256

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rescore.errors import DigestMismatchError
 from rescore.manifest import Manifest
+from rescore.model.code_tree import DATA
 from rescore.model.own_environment import own_environment
-from rescore.model.stage import DATA
 
 __all__ = ["environment_of", "lock_of", "manifest_of"]
 

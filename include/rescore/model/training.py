@@ -22,9 +22,9 @@ import yaml
 
 from rescore.errors import ModelError, NotDeterministicError, NotFoundError, SpecError
 from rescore.folder import ModelFolder
+from rescore.model.code_tree import code_tree, sources_tree, write_tree
 from rescore.model.environment import UMASK
 from rescore.model.process import Team
-from rescore.model.stage import code_tree, sources_tree, write_tree
 from rescore.progress import Progress
 
 if TYPE_CHECKING:

@@ -59,18 +59,18 @@ if TYPE_CHECKING:
         concerns_said,
         standings,
     )
-    from rescore.report.text_charts import (
-        bar,
-        sparkline,
-        strip,
-    )
-    from rescore.report.windows import (
+    from rescore.report.stored_windows import (
         DriftWindow,
         PerformancePoint,
         agreement,
         drift_report_of,
         drift_windows,
         latest_performance_of,
+    )
+    from rescore.report.text_charts import (
+        bar,
+        sparkline,
+        strip,
     )
     from rescore.report.wording import (
         age,
@@ -153,7 +153,7 @@ __getattr__ = lazy_names(
         "run_list": ["RunLine", "run_lines", "run_lines_of"],
         "standing": ["Standing", "concerns_said", "standings"],
         "text_charts": ["bar", "sparkline", "strip"],
-        "windows": [
+        "stored_windows": [
             "DriftWindow",
             "PerformancePoint",
             "agreement",

@@ -27,7 +27,7 @@ from rescore.report.drawing import (
 )
 
 if TYPE_CHECKING:
-    from rescore.report.windows import DriftWindow
+    from rescore.report.stored_windows import DriftWindow
 
 __all__ = ["drift_heatmap", "feature_distribution"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rescore.errors import NotFoundError, ParameterError
 from rescore.manifest import Manifest
 from rescore.performance import METRICS, Measure, PerformanceReport, PerformanceWeek
-from rescore.report.windows import DriftWindow, PerformancePoint, drift_report_of, drift_windows
+from rescore.report.stored_windows import DriftWindow, PerformancePoint, drift_report_of, drift_windows
 
 if TYPE_CHECKING:
     from rescore.store import RunReference, Store

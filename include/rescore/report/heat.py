@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rescore.drift import FeatureDrift
-    from rescore.report.windows import DriftWindow
+    from rescore.report.stored_windows import DriftWindow
 
 __all__ = ["SHADES", "HeatCell", "HeatRow", "heat_rows", "heat_said"]
 

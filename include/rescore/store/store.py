@@ -25,7 +25,7 @@ from rescore.store.runs.runs import Runs
 from rescore.store.runs.scores import Scores
 from rescore.store.runs.shards import Shards
 from rescore.store.schema.migrate import Schema
-from rescore.store.schema.models import Models
+from rescore.store.schema.model_registration import Models
 from rescore.store.schema.roles import Roles
 from rescore.store.timetables import Timetables
 

@@ -27,7 +27,7 @@ from rescore_airflow.dags.train import train_dag
 from rescore_airflow.declarations import declared
 from rescore_airflow.notify import listeners
 from rescore_airflow.timetable import ModelTimetable
-from rescore_airflow.unchanged import remember_right, state_of, were_right
+from rescore_airflow.unchanged_folders import remember_right, state_of, were_right
 
 __all__ = ["check_model_folders", "every_model"]
 

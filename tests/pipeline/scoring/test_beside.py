@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rescore.errors import RowAccountingError
-from rescore.pipeline.scoring.beside import beside
+from rescore.pipeline.scoring.keys_and_scores import beside
 
 SIZES = st.lists(st.integers(0, 4), max_size=6)
 

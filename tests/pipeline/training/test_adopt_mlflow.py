@@ -62,7 +62,7 @@ def test_an_mlflow_folder_scores_as_the_file_in_it(harbour, saved, seed, tmp_pat
             "scikit-learn 1.2.2",
         ),
         ("format: cloudpickle", "format: skops", ModelError, "serialised as skops"),
-        ("  sklearn:", "  xgboost:", ModelError, "no sklearn flavour"),
+        ("  sklearn:", "  tensorflow:", ModelError, "no flavour that is read here"),
         ("pickled_model: model.pkl", "pickled_model: ../../x.pkl", ModelError, "has no file"),
         ("flavors:", "flavours:", ModelError, "can't be read"),
     ],

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescore.errors import EnvironmentMismatchError, ModelError, RescoreError
-from rescore.model.child.confinement import confine
+from rescore.model.child.adoption_confinement import confine
 from rescore.model.process import MARK
 from rescore.model.runtime.environment import THREAD_VARIABLES, one_thread
 

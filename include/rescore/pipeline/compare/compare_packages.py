@@ -36,7 +36,7 @@ from rescore.comparison import (
 from rescore.errors import ParameterError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.model import Predictions, one_thread, truth_for
-from rescore.pipeline.compare.proof import Fit, Rival, predicted, proved, reproduced, rows_since
+from rescore.pipeline.compare.proved_packages import Fit, Rival, predicted, proved, reproduced, rows_since
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.training.training_rows import train_snapshot
 from rescore.store import Snapshot

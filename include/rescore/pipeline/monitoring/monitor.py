@@ -10,7 +10,7 @@ from rescore.drift import DriftReport
 from rescore.performance import LatestPerformance
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance, measure_due
-from rescore.pipeline.monitoring.performance_alarm import kept_performance
+from rescore.pipeline.monitoring.performance_evidence import kept_performance
 from rescore.store import ScoredRun
 
 __all__ = ["MonitorReport", "MonitoredFeature", "MonitoredRun", "monitor_model"]

@@ -17,7 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
-from rescore.pipeline.monitoring.performance_alarm import alarm_after, kept_performance, with_alarm
+from rescore.pipeline.monitoring.performance_evidence import alarm_after, kept_performance, with_alarm
 from rescore.store import ScoredRun
 
 __all__ = [

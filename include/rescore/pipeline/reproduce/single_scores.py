@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rescore.document import Document
 from rescore.errors import IntegrityError, ModelError, NotFoundError, ParameterError, RescoreError
 from rescore.interval import Interval
-from rescore.pipeline.compare.proof import predicted, proved, reproduced
+from rescore.pipeline.compare.proved_packages import predicted, proved, reproduced
 from rescore.pipeline.context import Context
 from rescore.pipeline.reproduce.runs import Reproduction, Verdict, judge, reproduce_run
 from rescore.pipeline.reproduce.score_again import Derived, derived, frozen_rows, largest_distance

@@ -20,8 +20,8 @@ from rescore import model
 from rescore.disk import remove_leftovers
 from rescore.errors import KeptError, NotFoundError
 from rescore.pipeline.context import Context, utc_now
-from rescore.pipeline.retention.facts import may_score, read_facts
 from rescore.pipeline.retention.rules import Due, due
+from rescore.pipeline.retention.what_is_needed import may_score, read_facts
 
 __all__ = ["Swept", "sweep"]
 

@@ -13,7 +13,7 @@ from rescore.folder import ModelFolder
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
-from rescore.pipeline.scoring.beside import beside
+from rescore.pipeline.scoring.keys_and_scores import beside
 from rescore.store import ExtractedRun, RunHandle
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from rescore.interval import Interval
 from rescore.pipeline.build_facts import code_revision
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.packages.opening import open_package
-from rescore.pipeline.scoring.alarm import with_alarm
+from rescore.pipeline.scoring.alarm_evidence import with_alarm
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.joint_drift_rows import training_rows
 from rescore.pipeline.scoring.predicting import begin_attempt, pinned_package, predict_run

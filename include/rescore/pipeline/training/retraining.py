@@ -9,7 +9,7 @@ from rescore.drift import alarm_of
 from rescore.performance import METRICS
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance
-from rescore.pipeline.monitoring.performance_alarm import alarm_after
+from rescore.pipeline.monitoring.performance_evidence import alarm_after
 from rescore.spec import ModelSpec
 from rescore.store import Pin
 

@@ -12,7 +12,7 @@ from rescore.store.database import run_sql, store_table
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.retention.deletions import deleted_runs
 from rescore.store.runs.scores import stored_digest, stored_scores
-from rescore.store.schema.models import has_tables, score_layout
+from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.tables import run as run_table
 
 __all__ = ["compare_scores"]

@@ -19,7 +19,7 @@ from rescore.store.erasure.redaction import redact_reports
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.records import ScoredRun
 from rescore.store.runs.scores import stored_scores
-from rescore.store.schema.models import score_layout
+from rescore.store.schema.model_registration import score_layout
 from rescore.store.schema.removal_tables import erasure as erasure_table
 from rescore.store.schema.removal_tables import erasure_done as done_table
 from rescore.store.schema.removal_tables import tombstone as tombstone_table

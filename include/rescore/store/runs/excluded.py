@@ -13,7 +13,7 @@ from rescore.errors import RowAccountingError
 from rescore.store.database import Database, call, run_sql, store_table
 from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import run_row
-from rescore.store.schema.models import has_tables, score_layout
+from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.score_table import EXCLUDED_KINDS, ScoreLayout
 
 __all__ = ["Excluded", "excluded_counts"]

@@ -22,8 +22,8 @@ from rescore.store.report_records import (
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import run as run_table
-from rescore.store.schema.views import publication_current
-from rescore.store.schema.views import status as status_view
+from rescore.store.schema.view_handles import publication_current
+from rescore.store.schema.view_handles import status as status_view
 
 __all__ = ["History"]
 

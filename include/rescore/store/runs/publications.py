@@ -13,8 +13,8 @@ from rescore.store.database import Database, call, where_of
 from rescore.store.records import Publication, RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import publications_of, run_row
 from rescore.store.runs.scores import stored_digest
-from rescore.store.schema.models import score_layout
-from rescore.store.schema.views import publication_current, publication_history
+from rescore.store.schema.model_registration import score_layout
+from rescore.store.schema.view_handles import publication_current, publication_history
 
 if TYPE_CHECKING:
     import psycopg2.extensions

@@ -17,7 +17,7 @@ from rescore.store.records import ExtractedRun, Publication, Run, ScoredRun
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import run_state as state_table
-from rescore.store.schema.views import publication_history
+from rescore.store.schema.view_handles import publication_history
 
 __all__ = ["publications_of", "read_run", "read_runs", "run_row", "run_uuid"]
 

@@ -28,7 +28,7 @@ from rescore.store.runs.queries import read_run, read_runs
 from rescore.store.schema.tables import attempt as attempt_table
 from rescore.store.schema.tables import claim as claim_table
 from rescore.store.schema.tables import run as run_table
-from rescore.store.schema.views import publication_current, publication_history
+from rescore.store.schema.view_handles import publication_current, publication_history
 
 __all__ = ["Runs"]
 

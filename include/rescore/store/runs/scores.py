@@ -20,7 +20,7 @@ from rescore.store.database import Database, address_of, call, run_sql, store_ta
 from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import run_row
 from rescore.store.runs.score_stream import ScoreStream
-from rescore.store.schema.models import score_layout
+from rescore.store.schema.model_registration import score_layout
 from rescore.store.schema.score_table import ScoreLayout
 
 __all__ = ["Scores", "score_stream", "stored_digest", "stored_scores"]

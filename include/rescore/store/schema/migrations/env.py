@@ -8,7 +8,7 @@ from __future__ import annotations
 from alembic import context
 
 from rescore.store.identifiers import sql_template
-from rescore.store.schema.functions import function_statements
+from rescore.store.schema.protocol_functions import function_statements
 
 _attributes = context.config.attributes
 _store = _attributes["store_schema"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rescore.model.code_tree import code_tree, sources_tree
 from rescore.model.manifest_writer import code_digests
-from rescore.model.stage import code_tree, sources_tree
 from tests.model.parcels import write_folder
 
 BESIDE = {"levels.csv": "AA\nB6\n", "tables/rates.json": "{}", "README.md": "for people", ".hidden": "x"}
