@@ -23,7 +23,7 @@ export VECLIB_MAXIMUM_THREADS := 1
 # The tests start hundreds of interpreters: our modules are compiled for the first one alone.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo house-price test test-slow test-quick coverage up down lint format bench bench-quick bench-parts
+.PHONY: help demo house-price test test-slow test-quick coverage coverage-report up down lint format bench bench-quick bench-parts
 .PHONY: notebook faults docs release-check requirements.txt clean venv s3-server
 
 help: ## list the targets
@@ -48,6 +48,9 @@ test-quick: venv ## what to run while working: without Airflow, whole jobs and w
 coverage: venv ## make test, counting branches; fails where fewer are run than the floor
 	@$(BIN)/coverage erase
 	@$(MAKE) test TEST="$(BIN)/coverage run -m pytest"
+	@$(MAKE) coverage-report
+
+coverage-report:
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -20,7 +20,7 @@ from rescore.errors import RefusedTypeError, UnseededEstimatorError
 from rescore.model.artifact import canonical, differing, serialise
 from rescore.model.child.checks import refuse_nameless, refuse_unseeded
 from rescore.model.runtime.artifact import load_artifact
-from rescore.model.wheel import write_zip
+from rescore.model.wheel_format import write_zip
 
 
 @pytest.fixture(scope="module")

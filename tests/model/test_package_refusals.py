@@ -21,7 +21,7 @@ from rescore.model.process import Team
 from rescore.model.requirements import direct
 from rescore.model.runtime.errors import EnvironmentError_, FileDigestError
 from rescore.model.runtime.package import InstalledPackage
-from rescore.model.wheel import build_wheel, unpack
+from rescore.model.wheel_format import build_wheel, unpack
 from rescore.sha256 import bytes_sha256
 from tests.model.packages import build
 from tests.model.parcels import Trained

@@ -15,7 +15,7 @@ import psycopg2
 from rescore import pipeline
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
-from rescore.model.wheel import write_zip
+from rescore.model.wheel_format import write_zip
 from rescore.settings import Settings
 from rescore.sha256 import file_sha256
 from rescore.store import Package

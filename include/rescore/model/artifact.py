@@ -34,7 +34,7 @@ from rescore.errors import RefusedTypeError
 from rescore.model.boosters import BOOSTER_TYPES, forget_when
 from rescore.model.runtime.artifact import walk
 from rescore.model.runtime.reader import names
-from rescore.model.wheel import write_zip
+from rescore.model.wheel_format import write_zip
 
 __all__ = ["canonical", "differing", "refuse_types", "serialise"]
 

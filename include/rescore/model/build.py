@@ -18,7 +18,7 @@ from rescore.model import requirements
 from rescore.model.code_tree import DATA, code_tree, sources_tree
 from rescore.model.manifest_writer import code_digests, manifest_bytes, strict_json, what_was_trained
 from rescore.model.training import Fitted
-from rescore.model.wheel import build_wheel, wheel_name
+from rescore.model.wheel_format import build_wheel, wheel_name
 from rescore.sha256 import Sha256, bytes_sha256
 
 __all__ = ["PackageFile", "build_package", "next_version"]

@@ -26,7 +26,7 @@ from rescore.model.environment import differences, numeric_environment
 from rescore.model.own_environment import difference_lines, own_environment
 from rescore.model.package_file import manifest_of
 from rescore.model.process import MARK, Child, Team
-from rescore.model.wheel import changed_members, unpack
+from rescore.model.wheel_format import changed_members, unpack
 from rescore.progress import Progress
 from rescore.sha256 import Sha256, bytes_sha256
 

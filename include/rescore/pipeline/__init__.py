@@ -38,6 +38,9 @@ if TYPE_CHECKING:
         Finding,
         examine,
     )
+    from rescore.pipeline.due_times import (
+        declare_timetable,
+    )
     from rescore.pipeline.erasure.erase import (
         ErasureReport,
         erase_subject,
@@ -128,9 +131,6 @@ if TYPE_CHECKING:
         score_run,
         split_run,
         validate_run,
-    )
-    from rescore.pipeline.timetable import (
-        declare_timetable,
     )
     from rescore.pipeline.training.adopt import (
         AdoptedPackage,
@@ -272,7 +272,7 @@ __getattr__ = lazy_names(
         "packages.pinning": ["pin", "pin_evidence"],
         "packages.signing": ["sign_package", "verify_package"],
         "packages.versions": ["package_rows"],
-        "timetable": ["declare_timetable"],
+        "due_times": ["declare_timetable"],
         "reproduce.runs": ["Difference", "Reproduction", "published_run_ids", "reproduce_run"],
         "reproduce.single_scores": [
             "PackageReproduction",

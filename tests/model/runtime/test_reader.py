@@ -34,7 +34,7 @@ from rescore.model.environment import start_environment
 from rescore.model.runtime import reader
 from rescore.model.runtime.artifact import load_artifact
 from rescore.model.runtime.errors import ScoreError
-from rescore.model.wheel import write_zip
+from rescore.model.wheel_format import write_zip
 
 INCLUDE = Path(__file__).parents[3] / "include"
 

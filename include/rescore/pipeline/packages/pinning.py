@@ -7,9 +7,9 @@ from typing import Any
 
 from rescore.comparison import ComparisonReport
 from rescore.pipeline.context import Context
+from rescore.pipeline.due_times import declare_timetable
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
-from rescore.pipeline.timetable import declare_timetable
 from rescore.store import Package
 
 __all__ = ["pin", "pin_evidence"]

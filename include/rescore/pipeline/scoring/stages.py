@@ -19,6 +19,7 @@ from rescore import drift, model, source, validation
 from rescore.interval import Interval
 from rescore.pipeline.build_facts import code_revision
 from rescore.pipeline.context import Context, utc_now
+from rescore.pipeline.due_times import declare_timetable
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.scoring.alarm_evidence import with_alarm
 from rescore.pipeline.scoring.failures import recorded
@@ -29,7 +30,6 @@ from rescore.pipeline.scoring.rows_before import rows_before
 from rescore.pipeline.scoring.shards import join_shards, plan_shards, score_shards
 from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
 from rescore.pipeline.scoring.verdict_actions import act_on_verdict
-from rescore.pipeline.timetable import declare_timetable
 from rescore.store import ShardHandle
 
 __all__ = [
