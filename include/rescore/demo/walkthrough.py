@@ -215,7 +215,7 @@ def _failed(client: AirflowClient, run: DagRun) -> LocalStackError:
 
 
 def _by_hand(interval: Interval) -> dict[str, str]:
-    """The Params of a run that a person asks for: unlike a run with a logical date it can be asked for again."""
+    """The Params of a run asked for by hand, which, unlike a logical date, can be asked for twice."""
     return {"interval_start": interval.start.isoformat(), "interval_end": interval.end.isoformat()}
 
 
