@@ -109,6 +109,8 @@ def test_a_regression_on_versioned_rows(
     measured = pipeline.measure_run(desk.ctx, done.run_id, morning.end + timedelta(days=3))
     assert measured.labelled > 30
     assert measured.measure("rmse").value < 3
+    expected = measured.estimated["rmse"]  # by training's out-of-fold residuals, before a label was known
+    assert expected.low < measured.measure("rmse").value < expected.high
 
 
 def test_a_correction_made_later_is_not_seen(desk: Desk) -> None:

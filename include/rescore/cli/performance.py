@@ -53,6 +53,8 @@ def performance(
         print_table([_segment_row(segment, metric) for segment in segments], f"latest {by} by {name}")
     if latest and (warning := latest.unknown_label_warning()):
         print_line(f"latest {by}: {warning}")
+    if latest and (contradiction := latest.contradiction()):
+        print_line(f"latest {by}: {contradiction}")
 
 
 def _print_performance(model: str, by: str, metric: str, points: Sequence[PerformancePoint]) -> None:

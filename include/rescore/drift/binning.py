@@ -140,8 +140,7 @@ class OrderedCells:
             Exact above ``NEARLY_ALL``, below it an upper bound (the fullest cell's share).
         """
         width = self.edges.size + 2
-        cell = np.searchsorted(self.edges, values, side="left")
-        cell[np.isnan(values)] = width - 1
+        cell = self.codes(values)
         window = np.repeat(np.arange(starts.size - 1), np.diff(starts))
         counts = np.bincount(window * width + cell, minlength=width * (starts.size - 1))
         counts = counts.reshape(-1, width).astype(np.int64)
@@ -151,6 +150,12 @@ class OrderedCells:
             rows = values[starts[place] : starts[place + 1]]
             top_share[place] = np.unique(rows[~np.isnan(rows)], return_counts=True)[1].max() / there[place]
         return counts, top_share
+
+    def codes(self, values: Floats) -> npt.NDArray[np.int64]:
+        """The cell of each value (NaN is missing), shape (n_rows,)."""
+        cell = np.searchsorted(self.edges, values, side="left").astype(np.int64)
+        cell[np.isnan(values)] = self.edges.size + 1
+        return cell
 
     def magnitudes(self, counts: Counts) -> Floats:
         """Per row of counts, the median absolute value of what is neither zero nor missing.

@@ -31,6 +31,7 @@ from rescore.drift.report import (
     Method,
     VolumeDrift,
 )
+from rescore.drift.resolution import worth_of
 from rescore.drift.standardise import unusualness
 from rescore.drift.verdict import (
     SMALL_EFFECT,
@@ -106,8 +107,11 @@ def compare(
     calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
     values = None if scores is None else one_score(scores)
     measured = _measured(profile, window, values, event_time, chosen.places)
-    method = _method(rows.size, window.num_rows)
-    nothing = "The window has no rows" if not window.num_rows else say_too_few(int(rows.size), chosen.stratum)
+    worth = worth_of(profile.features, chosen.places)
+    method: Method = calibration.method_of(rows.size, worth) if window.num_rows else "none"
+    nothing = "The window has no rows"
+    if window.num_rows:
+        nothing = say_too_few(int(rows.size), worth, chosen.stratum)
     notes = chosen.notes + say_limits(rows, window.num_rows, method, chosen.stratum)
     joint = None
     if drift.jointly and method != "none":
@@ -126,10 +130,11 @@ def compare(
     together = None if joint is None else _joint_drift(joint, p.joint, drift)
     number = None if volume is None else _volume_drift(volume, p.volume, drift)
     features = _features(measured, p, chosen.places, drift)
-    estimated, auc_reference = _estimated(profile, values, chosen.places)
+    estimated, auc_reference = _estimated(profile, values, measured, chosen.places)
     auc = estimated.get("auc", Measure()).value, auc_reference[0]
     reach = reach_of(measured)
-    if reach < LEAST_REACH and values is not None and profile.calibration is not None:
+    learnt = profile.calibration is not None or profile.expected_loss is not None
+    if reach < LEAST_REACH and values is not None and learnt:
         notes += (say_outside(reach),)
     outages = [(one.reference.name, one.outage) for one in measured if one.outage is not None]
     verdict, sentence = judge(features, outages, p.window, drift, auc, together, number, nothing=nothing)
@@ -222,12 +227,6 @@ def _volume(
     return compare_volume(reference, places, before, live, profile.timezone)
 
 
-def _method(windows: int, rows: int) -> Method:
-    if rows == 0 or windows < calibration.FEWEST_WINDOWS:
-        return "none"
-    return "conformal" if windows >= calibration.MIN_WINDOWS else "extrapolated"
-
-
 def _measured(
     profile: Reference, window: Window, values: Floats | None, event_time: Floats | None, places: Places
 ) -> list[Measured]:
@@ -239,10 +238,15 @@ def _measured(
 
 
 def _estimated(
-    profile: Reference, values: Floats | None, places: Places
+    profile: Reference, values: Floats | None, measured: list[Measured], places: Places
 ) -> tuple[dict[str, Measure], tuple[Number, Number]]:
     """What the scores let expect, and the AUC that they let expect in the reference windows."""
-    if values is None or profile.score is None or profile.estimated_auc is None:
+    if values is None or profile.score is None:
+        return {}, (None, None)
+    if profile.expected_loss is not None:
+        counts = {one.reference.name: one.tally.counts for one in measured}
+        return profile.expected_loss.estimate(counts), (None, None)
+    if profile.estimated_auc is None:
         return {}, (None, None)
     aucs = profile.estimated_auc[places]
     aucs = aucs[np.isfinite(aucs)]

@@ -120,15 +120,24 @@ class LevelCells:
         """Index of the cell for levels training did not have."""
         return len(self.levels) + 1
 
-    def tally(self, column: pa.ChunkedArray) -> Tally:
-        """Count a window's levels in one pass."""
-        dictionary, totals = _count(column)
+    def codes(self, column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """The cell of each row, shape (n_rows,)."""
+        dictionary, codes = _encode(column)
+        cell = np.append(self._cells_of(dictionary), self.unseen_cell + 1)  # the last is missing, at -1
+        return np.asarray(cell[codes])
+
+    def _cells_of(self, dictionary: pa.Array) -> npt.NDArray[np.int64]:
         # Looked up by Arrow, not level by level: a window may have a million of them.
         known = pa.array([*self.levels, *self.rare], type=pa.string())
         place = pc.index_in(dictionary, value_set=known).fill_null(-1)
         cell = np.asarray(place.to_numpy(zero_copy_only=False), dtype=np.int64)
-        is_unseen = cell < 0
-        cell = np.where(is_unseen, self.unseen_cell, np.minimum(cell, len(self.levels)))
+        return np.where(cell < 0, self.unseen_cell, np.minimum(cell, len(self.levels)))
+
+    def tally(self, column: pa.ChunkedArray) -> Tally:
+        """Count a window's levels in one pass."""
+        dictionary, totals = _count(column)
+        cell = self._cells_of(dictionary)
+        is_unseen = cell == self.unseen_cell
         counts = np.zeros(self.unseen_cell + 2, dtype=np.int64)
         np.add.at(counts, cell, totals)
         counts[-1] = len(column) - totals.sum()

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from rescore.drift.binning import moments
 from rescore.drift.calibration import per_window, refuse_unresolvable
+from rescore.drift.expected_loss import ExpectedLoss
 from rescore.drift.feature_reference import (
     MIN_ROWS,
     SCORE,
@@ -25,7 +26,7 @@ from rescore.drift.feature_reference import (
 )
 from rescore.drift.resolution import Resolution, resolve
 from rescore.drift.stored_numbers import floats, iso, rounded
-from rescore.drift.training_outcomes import TrainingOutcomes, outcomes_of_training
+from rescore.drift.training_outcomes import TrainingOutcomes, loss_of_training, outcomes_of_training
 from rescore.drift.window_values import one_score, spread, stratum_of
 from rescore.errors import DriftError
 from rescore.performance import CameTrue, ScoreCalibration
@@ -69,6 +70,8 @@ class Reference:
         What the windows can tell, by stratum; none in older profiles.
     came_true : CameTrue or None
         How they came true, where scores are out of fold and labels are known; none in older profiles.
+    expected_loss : ExpectedLoss or None
+        What errors depend on, of a regression whose scores are out of fold; none in older profiles.
     """
 
     model: str
@@ -84,6 +87,7 @@ class Reference:
     calibration: ScoreCalibration | None = None
     resolution: tuple[Resolution, ...] = ()
     came_true: CameTrue | None = None
+    expected_loss: ExpectedLoss | None = None
 
     def to_bytes(self) -> bytes:
         """Deterministic JSON: sorted keys, floats by repr, no NaN."""
@@ -104,6 +108,7 @@ class Reference:
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             **({"resolution": [one.to_dict() for one in self.resolution]} if self.resolution else {}),
             **({} if self.came_true is None else {"came_true": self.came_true.to_dict()}),
+            **({} if self.expected_loss is None else {"expected_loss": self.expected_loss.to_dict()}),
         }
         text = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         return text.encode("utf-8")
@@ -134,6 +139,7 @@ class Reference:
             )
         # Not in the first profiles of this format, as the resolution: who does not know them loses nothing.
         calibration, came_true = stored.get("calibration"), stored.get("came_true")
+        expected_loss = stored.get("expected_loss")
         try:
             return cls(
                 model=stored["model"],
@@ -149,6 +155,7 @@ class Reference:
                 calibration=None if calibration is None else ScoreCalibration.from_dict(calibration),
                 resolution=tuple(Resolution.from_dict(one) for one in stored.get("resolution", ())),
                 came_true=None if came_true is None else CameTrue.from_dict(came_true),
+                expected_loss=None if expected_loss is None else ExpectedLoss.from_dict(expected_loss),
             )
         except (KeyError, TypeError) as error:
             raise DriftError(
@@ -246,7 +253,7 @@ def build_reference(
     )
     starts = tuple(iso(int(micros)) for micros in start_micros[begins])
     score = score_spread = None
-    outcomes = TrainingOutcomes()
+    outcomes, expected_loss = TrainingOutcomes(), None
     if scores is not None:
         values = one_score(scores)
         score = ordered_reference(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
@@ -254,6 +261,8 @@ def build_reference(
         outcomes = outcomes_of_training(
             snapshot, spec, values, named_right, bounds, starts, out_of_fold=out_of_fold
         )
+        if out_of_fold and spec.target.kind == "regression" and spec.target.name in snapshot.column_names:
+            expected_loss = loss_of_training(snapshot, spec, [*features, score], values, event_time, bounds)
     return Reference(
         model=spec.name,
         timezone=spec.schedule.timezone,
@@ -268,6 +277,7 @@ def build_reference(
         calibration=outcomes.calibration,
         resolution=resolve(features, strata, rate, by_stratum=spec.drift.strata == "weekday"),
         came_true=outcomes.came_true,
+        expected_loss=expected_loss,
     ).to_bytes()
 
 

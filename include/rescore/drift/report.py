@@ -297,6 +297,7 @@ class DriftReport(Document):
         In the model's order, the score last.
     estimated : dict of str to Measure
         Binary models with scores: what :func:`~rescore.performance.estimated_performance` expects of them.
+        Regressions: the ``rmse`` that rows like these had in training.
     estimated_auc_reference : tuple of float or None, length 2
         The smallest and the largest AUC that scores let expect in the reference windows.
     notes : tuple of str

@@ -16,10 +16,10 @@ from scipy.stats import beta
 
 from rescore.document import Number, Part
 from rescore.drift.binning import OrderedCells
-from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS, extrapolated_rates
+from rescore.drift.calibration import FEWEST_WINDOWS, extrapolated_rates, method_of, windows_needed
 from rescore.evidence import effective_windows
 
-__all__ = ["Resolution", "resolve"]
+__all__ = ["Resolution", "resolve", "worth_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,8 +59,13 @@ class Resolution(Part):
         kind = "" if self.stratum == "all" else f"{self.stratum} "
         count = f"{self.windows} {kind}window{'' if self.windows == 1 else 's'}"
         if self.smallest_p is None:
-            return f"{count}: {FEWEST_WINDOWS} are needed to tell drift; outages are found"
-        few = "" if self.windows >= MIN_WINDOWS else ", p-values are extrapolated beyond their ranks"
+            worth, needed = "", FEWEST_WINDOWS
+            if self.windows >= FEWEST_WINDOWS:
+                worth = f", worth {self.effective:.1f} independent"
+                needed = windows_needed(self.windows, self.effective)
+            return f"{count}{worth}: {needed} are needed to tell drift; outages are found"
+        extrapolated = method_of(self.windows, self.effective) == "extrapolated"
+        few = ", p-values are extrapolated beyond their ranks" if extrapolated else ""
         return (
             f"{count}, worth {self.effective:.0f} independent{few}: p is at least {self.smallest_p:.2g}; "
             f"declared {self.rate:.3g} false alarms per window, this package's own rate is "
@@ -98,9 +103,20 @@ def resolve(
     found = []
     for name in names:
         chosen = np.flatnonzero(np.asarray(strata) == name) if by_stratum else np.arange(len(strata))
-        effective = float(effective_windows(series[chosen]).mean()) if chosen.size and series.size else 0.0
+        effective = _worth(series[chosen])
         found.append(_resolution(name, chosen.size, effective, rate))
     return tuple(found)
+
+
+def worth_of(features: Sequence[_Feature], chosen: npt.NDArray[np.intp]) -> float:
+    """How many independent windows the chosen ones are worth, on average over the features."""
+    windows = features[0].counts.shape[0] if features else 0
+    return _worth(_series(features, windows)[chosen])
+
+
+def _worth(series: Floats) -> float:
+    """With one digit, as it is said and kept."""
+    return round(float(effective_windows(series).mean()), 1) if series.size else 0.0
 
 
 def _resolution(stratum: str, windows: int, effective: float, rate: float) -> Resolution:
@@ -108,19 +124,20 @@ def _resolution(stratum: str, windows: int, effective: float, rate: float) -> Re
     ends: tuple[float | None, float | None] = (None, None)
     worth = max(min(effective, float(windows)), 2.0)
     tails = [(1 - INSIDE) / 2, (1 + INSIDE) / 2]
-    if windows >= MIN_WINDOWS:
+    method = method_of(windows, effective)
+    if method == "conformal":
         smallest = 1 / (windows + 1)
         mean = max(int(rate * (windows + 1) + 1e-9), 1) * smallest
         low, high = (float(beta.ppf(tail, mean * (worth + 1), (1 - mean) * (worth + 1))) for tail in tails)
         ends = low, high
-    elif windows >= FEWEST_WINDOWS:
+    elif method == "extrapolated":
         rates, smallest = extrapolated_rates(int(worth), rate)
         low, high = np.quantile(rates, tails)
         ends = float(low), float(high)
     return Resolution(
         stratum=stratum,
         windows=windows,
-        effective=round(effective, 1),
+        effective=effective,
         rate=rate,
         smallest_p=None if smallest is None else float(f"{smallest:.3g}"),
         rate_low=None if ends[0] is None else float(f"{ends[0]:.3g}"),

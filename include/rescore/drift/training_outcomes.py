@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rescore.drift.binning import OrderedCells, ordered_values
+from rescore.drift.expected_loss import CodedFeature, ExpectedLoss
+from rescore.drift.feature_reference import SCORE, FeatureReference
 from rescore.drift.stored_numbers import floats
 from rescore.performance import (
     CameTrue,
@@ -22,7 +25,7 @@ from rescore.performance import (
 )
 from rescore.spec import ModelSpec
 
-__all__ = ["TrainingOutcomes", "outcomes_of_training"]
+__all__ = ["TrainingOutcomes", "loss_of_training", "outcomes_of_training"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,3 +104,38 @@ def _truth(snapshot: pa.Table, spec: ModelSpec, named_right: Floats | None) -> F
         known = np.asarray(labels.is_valid().to_numpy(), dtype=np.bool_)
         return np.where(known, positives(labels, spec).astype(np.float64), np.nan)
     return np.asarray(labels.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def loss_of_training(
+    snapshot: pa.Table,
+    spec: ModelSpec,
+    features: Sequence[FeatureReference],
+    scores: Floats,
+    event_time: Floats | None,
+    bounds: npt.NDArray[np.intp],
+) -> ExpectedLoss | None:
+    """What the squared error of a regression depends on; None if too few windows have labels.
+
+    Parameters
+    ----------
+    snapshot, spec, scores, bounds
+        As in :func:`outcomes_of_training`.
+    features : sequence of FeatureReference
+        Every feature, and the scores.
+    event_time : ndarray of float, shape (n_rows,), or None
+        Of the rows, for the ages of moments.
+    """
+    truth = _truth(snapshot, spec, None)
+    if truth is None:
+        return None
+    coded = []
+    for one in sorted(features, key=lambda one: (one.kind != SCORE, -one.importance)):
+        if not isinstance(one.cells, OrderedCells):
+            codes = one.cells.codes(snapshot[one.name])
+            places = np.full(one.counts.shape[1], np.nan)
+        else:
+            of_scores = one.kind == SCORE
+            values = scores if of_scores else ordered_values(snapshot[one.name], one.kind, event_time)
+            codes, places = one.cells.codes(values), np.append(one.cells.places, np.nan)
+        coded.append(CodedFeature(one.name, codes, places))
+    return ExpectedLoss.fit(coded, (truth - scores) ** 2, bounds)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.drift.binning import Tally
-from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS
+from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS, windows_needed
 from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import (
     SHARE_OF_ROWS,
@@ -226,10 +226,18 @@ def say_outside(reach: float) -> str:
     )
 
 
-def say_too_few(windows: int, stratum: str) -> str:
+def say_too_few(windows: int, worth: float, stratum: str) -> str:
     """Why nothing is said about drift."""
     kind = "" if stratum == "all" else f" {stratum}"
-    return f"Only {windows}{kind} reference windows, {FEWEST_WINDOWS} are needed to tell drift from chance"
+    if windows < FEWEST_WINDOWS:
+        return (
+            f"Only {windows}{kind} reference windows, {FEWEST_WINDOWS} are needed to tell drift from chance"
+        )
+    needed = windows_needed(windows, worth)
+    return (
+        f"{windows}{kind} reference windows resemble each other so much that they are worth {worth:.1f} "
+        f"independent ones; {needed} such windows are needed to tell drift from chance"
+    )
 
 
 def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stratum: str) -> tuple[str, ...]:

@@ -29,6 +29,9 @@ Texts = npt.NDArray[np.object_]
 
 #: Segment values of fewer rows are one, "other values": a metric of theirs would be a row's own.
 MIN_SEGMENT_ROWS = 10
+
+#: An estimate of all rows is set against those with a label if so many have one.
+NEARLY_ALL = 0.9
 #: So many values of a segment column are told apart, the most frequent ones.
 MAX_SEGMENTS = 20
 OTHERS = "other values"
@@ -233,7 +236,10 @@ def realised(
 
 
 def measure(
-    rows: Outcomes, spec: ModelSpec, calibration: ScoreCalibration | None = None
+    rows: Outcomes,
+    spec: ModelSpec,
+    calibration: ScoreCalibration | None = None,
+    expected: Mapping[str, Measure] | None = None,
 ) -> PerformanceReport:
     """Realised metrics, the estimate that needs no label, and how the two agree.
 
@@ -245,6 +251,9 @@ def measure(
         The model.
     calibration : ScoreCalibration, optional
         What scores of the package meant in training, for the estimates of a classifier.
+    expected : mapping of str to Measure, optional
+        What a regression's errors were expected to be, of all rows: it is set against what came true where
+        nearly all rows have a label (:data:`NEARLY_ALL`).
     """
     whole = _coverage(rows, spec)
     known = rows.known
@@ -254,10 +263,12 @@ def measure(
         estimate = _estimate(rows.score[known], spec, calibration)
         agreement = _agreement(whole.metrics, estimate)
         came_true = calibration_of(rows.score[known], rows.truth[known] > 0)
+    elif expected and (whole.coverage or 0.0) >= NEARLY_ALL:
+        agreement = _agreement(whole.metrics, expected)
     return PerformanceReport(
         **dict(whole),
         calibration=came_true,
-        estimated=_estimate(rows.score, spec, calibration) if probabilities else {},
+        estimated=_estimate(rows.score, spec, calibration) if probabilities else dict(expected or {}),
         agreement=agreement,
         segments={name: tuple(_segments(rows, texts, spec)) for name, texts in rows.segments.items()},
         unknown_labels=dict(rows.unknown.most_common(MAX_UNKNOWN)),

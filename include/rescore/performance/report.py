@@ -150,6 +150,32 @@ class PerformanceReport(Coverage, Document):
             "acts on these metrics. Give the labels the codes of training in labels.sql, or train again"
         )
 
+    def contradiction(self) -> str:
+        """Which assumption of the estimates the share that came true contradicts; empty if none.
+
+        An estimate takes the relation of features and target as it was in training. Then the scores say
+        how many rows come true; more or fewer, beyond the estimate's band, are a shift of the labels that the
+        features do not explain.
+        """
+        rate = self.agreement.get("base_rate")
+        if rate is None or rate.within:
+            return ""
+        said = (
+            f"{rate.realised:.3g} of the rows with a label came true, and their scores let "
+            f"{rate.estimated:.3g} be expected ({rate.low:.3g} to {rate.high:.3g})"
+        )
+        if self.outside:
+            return (
+                f"{said}: the rows are outside of what training saw, so that scores need not mean what they "
+                "meant; estimates assume rows like training's"
+            )
+        often = "more" if rate.realised > rate.estimated else "less"
+        return (
+            f"{said}: rows like these {often} often come true than in training, so the relation of features "
+            "and target is another one, which estimates assume to be the same; trust what came true, and "
+            "train again"
+        )
+
     @classmethod
     def upgraded(cls, stored: dict[str, Any], number: int) -> dict[str, Any]:
         """Format 1 had ``auc``, ``auc_low``, ``auc_high`` beside each other, and the calibration likewise."""

@@ -238,7 +238,9 @@ def _measure(
     stored = ctx.store.reports.drift_of(run)
     report = None if stored is None else drift.DriftReport.from_dict(stored)
     calibration = None if report is None else report.score_calibration
-    found = performance.measure(rows, folder.spec, calibration)
+    # What a regression's errors should be is known of this run's rows, not of those of its week.
+    expected = report.estimated if report is not None and rows.score.size == run.rows_scored else None
+    found = performance.measure(rows, folder.spec, calibration, expected)
     outside = report is not None and report.outside and bool(found.estimated)
     return found.model_copy(update={"outside": True}) if outside else found
 
