@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +28,6 @@ class ChainedRow:
     table: str
     key: list[Any]
     row: dict[str, Any]
-
-    @property
-    def entry_key(self) -> str:
-        """The key as the chain files it."""
-        return json.dumps(self.key, ensure_ascii=False)
 
 
 def chained_rows(connection: Connection, table: str, **conditions: Any) -> list[ChainedRow]:
