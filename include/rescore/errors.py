@@ -35,6 +35,7 @@
     ├── DriftError                the reference can't carry the declared rate, or does not fit
     ├── OutageError               live features are missing or constant: nothing is published
     ├── HeldError                 publication waits for a person, as the model declares
+    ├── FourEyesError             who trained a package would approve it, too
     ├── StoreError                our own tables
     │   ├── StoreUnavailableError (retryable) the database is down or refuses us
     │   ├── StoreSchemaError      not migrated, or newer than this code
@@ -64,6 +65,7 @@ __all__ = [
     "DriftError",
     "EmptyIntervalError",
     "EnvironmentMismatchError",
+    "FourEyesError",
     "GoldenRowError",
     "HeldError",
     "IntegrityError",
@@ -305,6 +307,10 @@ class OutageError(RescoreError):
 
 class HeldError(RescoreError):
     """The verdict holds the publication, as the model declares, until a person releases it."""
+
+
+class FourEyesError(RescoreError):
+    """A model declares four eyes, and its package has no second person who approves it."""
 
 
 class StoreError(RescoreError):

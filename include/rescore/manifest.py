@@ -213,11 +213,20 @@ class Artifact(_Said):
 
 
 class Built(_Said):
-    """What is true of one build alone, so it stands in the store, beside the manifest of the file."""
+    """What is true of one build alone, so it stands in the store, beside the manifest of the file.
+
+    Attributes
+    ----------
+    code_revision, image, at : str or None
+        Of the code that trained, of the container, and when (ISO 8601).
+    trained_by : str or None
+        Who trained or adopted it; ``schedule`` if nobody did in person.
+    """
 
     code_revision: str | None = None
     image: str | None = None
     at: str | None = None
+    trained_by: str | None = None
 
 
 class Manifest(_Said, Document):

@@ -213,8 +213,8 @@ class PromotionSpec(Declared):
     """How much better a challenger has to be."""
     largest_segment_loss: float = Field(default=0.05, ge=0)
     """How much worse it may be in a segment."""
-    approval: Literal["required", "auto"] = "required"
-    """Whether a person approves, or the rule decides."""
+    approval: Literal["required", "four_eyes", "auto"] = "required"
+    """Who approves: a person, a person who did not train the package (``four_eyes``), or the rule."""
     signature: Literal["optional", "required"] = "optional"
     """Whether only signed packages may be pinned."""
 

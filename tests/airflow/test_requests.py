@@ -13,7 +13,7 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from rescore.errors import IntervalError, ParameterError
+from rescore.errors import FourEyesError, IntervalError, ParameterError
 from rescore.folder import load_model
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
@@ -124,7 +124,7 @@ def test_a_model_that_drifts_into_retraining_says_so_by_default(spec: ModelSpec)
 
 def test_a_training_without_params_knows_the_same_at_every_retry(spec: ModelSpec) -> None:
     request = train(spec, {})
-    assert request == TrainRequest(None, datetime(2024, 3, 1, tzinfo=UTC), True, None, None)
+    assert request == TrainRequest(None, datetime(2024, 3, 1, tzinfo=UTC), True, None, None, "ada")
 
 
 def test_starting_a_training_with_a_reason_is_that_persons_approval(spec: ModelSpec) -> None:
@@ -148,6 +148,22 @@ def test_an_approval_needs_a_person_and_a_reason(
     with pytest.raises(ParameterError) as caught:
         train(spec, conf, who=who)
     assert says in str(caught.value)
+
+
+def test_who_trains_is_who_started_the_run_or_the_dag_before_it(spec: ModelSpec) -> None:
+    assert train(spec, {}).trained_by == "ada"
+    assert train(spec, {"asked_by": "grace"}, who=None).trained_by == "grace"
+    assert train(spec, {}, who=None).trained_by == "schedule"
+    with pytest.raises(ParameterError, match="asked_by is grace, but ada started this run"):
+        train(spec, {"asked_by": "grace"})
+
+
+def test_four_eyes_are_not_those_of_who_starts_the_training(spec: ModelSpec) -> None:
+    careful = spec.model_copy(
+        update={"promotion": spec.promotion.model_copy(update={"approval": "four_eyes"})}
+    )
+    with pytest.raises(FourEyesError, match="ada trains tides, and ada would approve it"):
+        train(careful, {"approve": "now", "reason": "because"})
 
 
 def test_a_window_that_labels_can_not_cover_is_refused(spec: ModelSpec) -> None:

@@ -92,7 +92,7 @@ def trained_harbour(
     _load(url)
     ctx = harbour_context(postgres_server, url, home)
     set_up(ctx, "harbour")
-    package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
+    package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF, who="trainer")
     pipeline.pin(ctx, MODEL, package.version, who="tester", why="first")
     ctx.store.close()
     return "harbour_template", home

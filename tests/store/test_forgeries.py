@@ -47,6 +47,7 @@ FORGERIES = {
     " SELECT model, version, sha256, 'ada', 'x', '{}', '2020-01-01' FROM rescore.package",
     "a pin in a person's name": f"SELECT rescore.add_pin({_PACKAGE}, 'ada', 'x', '{{}}')",
     "a pin by the inner function": f"SELECT rescore.pin_package({_PACKAGE}, 'ada', 'x', '{{}}')",
+    "four eyes no longer": "INSERT INTO rescore.approval_rule (model, four_eyes) VALUES ('loans', false)",
     "a signature": "INSERT INTO rescore.signature (model, sha256, bundle, who)"
     " VALUES ('loans', 'x', '{}', 'ada')",
     "a lower fence": "UPDATE rescore.claim SET fence = 0",
@@ -75,7 +76,18 @@ FORGERIES = {
     "a file of the server": "SELECT pg_read_file('/etc/passwd')",
 }
 #: All that a forgery would change, row by row.
-_CHANGED = ("run", "claim", "run_state", "attempt", "drift", "validation", "pin", "publication", "package")
+_CHANGED = (
+    "run",
+    "claim",
+    "run_state",
+    "attempt",
+    "drift",
+    "validation",
+    "pin",
+    "publication",
+    "package",
+    "approval_rule",
+)
 _ALL = " UNION ALL ".join(f"SELECT '{table}', t::text FROM rescore.{table} t" for table in _CHANGED)
 _ALL += " UNION ALL SELECT 'scores', t::text FROM rescore.scores_loans t ORDER BY 1, 2"
 

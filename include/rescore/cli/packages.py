@@ -96,6 +96,7 @@ def packages_adopt(
     start: Annotated[str | None, typer.Option(help="Start of the reference window.")] = None,
     end: Annotated[str | None, typer.Option(help="End of the reference window.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that loading or converting may take.")] = 600.0,
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Make a package of a model fitted elsewhere; its training is not reproducible, its scores are."""
@@ -111,6 +112,7 @@ def packages_adopt(
             start=moment(start, "--start"),
             end=moment(end, "--end"),
             timeout=timeout,
+            who=who,
         )
     print_rows([adopted.to_dict()], as_json=as_json, title="package")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
@@ -18,6 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+
+from rescore.who import system_user
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
@@ -168,16 +169,12 @@ def _text(value: Any) -> str:
     return "" if value is None else plain(value)
 
 
-def _system_user(named: str) -> str:
-    """Who it is: as named, else the system's user, which may have a number only."""
-    try:
-        return named or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+def _named_or_user(named: str) -> str:
+    return named or system_user()
 
 
 #: Empty as default: the user of the system.
 Who = Annotated[
     str,
-    typer.Option(callback=_system_user, help="Who does this; stored for ever. Default: the system's user."),
+    typer.Option(callback=_named_or_user, help="Who does this; stored for ever. Default: the system's user."),
 ]

@@ -31,6 +31,7 @@ def train(
     as_of: Annotated[str | None, typer.Option(help="Labels known by then are used; ISO 8601.")] = None,
     start: Annotated[str | None, typer.Option(help="Start of the first interval.")] = None,
     end: Annotated[str | None, typer.Option(help="End of the last interval.")] = None,
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Snapshot the training window, fit twice, compare the bytes, and keep the package."""
@@ -43,6 +44,7 @@ def train(
             as_of=moment(as_of, "--as-of"),
             start=moment(start, "--start"),
             end=moment(end, "--end"),
+            who=who,
         )
     print_rows([trained.to_dict()], as_json=as_json, title="package")
 
@@ -112,6 +114,7 @@ def retrain(
     if_due: Annotated[
         bool, typer.Option("--if-due", help="Only if a declared reason holds; else say why not and exit 0.")
     ] = False,
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Train, and compare what comes of it with the pinned package; pins nothing."""
@@ -128,7 +131,7 @@ def retrain(
                     print_line(f"{model} is not due: {retraining.reason}")
                 return
             say(f"{model} is due: {retraining.reason}")
-        done = pipeline.retrain(ctx, model, as_of=known_by)
+        done = pipeline.retrain(ctx, model, as_of=known_by, who=who)
     if as_json:
         print_json(
             {

@@ -19,6 +19,7 @@ from rescore.manifest import Lineage
 from rescore.notebook.connecting import Console, connect
 from rescore.notebook.results import Compared, Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
 from rescore.pipeline import Context
+from rescore.who import system_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +171,7 @@ class Model:
                 fix="write what you tried into model.yaml; or fit() again with what is in it",
             )
         snapshot = self._snapshot or self.snapshot()
-        made = pipeline.train_package(self._ctx, self.name, snapshot.digest)
+        made = pipeline.train_package(self._ctx, self.name, snapshot.digest, who=system_user())
         registered = self._ctx.store.packages.find(self.name, made.sha256)
         path, self._package = self._opened(registered.sha256)
         return ModelPackage(

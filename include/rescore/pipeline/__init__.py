@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from rescore.pipeline.packages.pinning import (
         pin,
         pin_evidence,
+        refuse_own_approval,
     )
     from rescore.pipeline.packages.signing import (
         sign_package,
@@ -215,6 +216,7 @@ __all__ = [
     "publish_run",
     "published_run_ids",
     "read_head",
+    "refuse_own_approval",
     "register_model",
     "release_run",
     "reproduce_package",
@@ -269,7 +271,7 @@ __getattr__ = lazy_names(
         ],
         "packages.environments": ["build_environments"],
         "monitoring.status": ["status_rows"],
-        "packages.pinning": ["pin", "pin_evidence"],
+        "packages.pinning": ["pin", "pin_evidence", "refuse_own_approval"],
         "packages.signing": ["sign_package", "verify_package"],
         "packages.versions": ["package_rows"],
         "due_times": ["declare_timetable"],

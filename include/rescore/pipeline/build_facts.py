@@ -12,8 +12,8 @@ from rescore.pipeline.context import utc_now
 __all__ = ["built_here", "code_revision"]
 
 
-def built_here(folder: ModelFolder) -> dict[str, str | None]:
-    """What is true of a build but not of its bytes: ``code_revision``, ``image``, ``at`` (ISO, UTC).
+def built_here(folder: ModelFolder, trained_by: str | None) -> dict[str, str | None]:
+    """What is true of a build but not of its bytes: revision, image, ``at`` (ISO, UTC), ``trained_by``.
 
     The image is ``RESCORE_IMAGE``: the digest of the container image, where there is one.
     """
@@ -21,6 +21,7 @@ def built_here(folder: ModelFolder) -> dict[str, str | None]:
         "code_revision": code_revision(folder),
         "image": os.environ.get("RESCORE_IMAGE") or None,
         "at": utc_now().isoformat(timespec="seconds"),
+        "trained_by": trained_by,
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rescore.errors import (
     DigestMismatchError,
     EnvironmentMismatchError,
+    FourEyesError,
     HeldError,
     KeptError,
     NotFoundError,
@@ -36,6 +37,7 @@ REFUSALS: dict[str, type[RescoreError]] = {
     "RS008": DigestMismatchError,
     "RS009": KeptError,
     "RS010": EnvironmentMismatchError,
+    "RS011": FourEyesError,
 }
 
 

@@ -84,7 +84,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0015'
+    '0017'
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Store:
         self.models = Models(self.database, self._as_owner)
         self.snapshots = Snapshots(self.database)
         self.packages = Packages(self.database)
-        self.pins = Pins(self.database, self._as_person)
+        self.pins = Pins(self.database, self._as_person, self._as_owner)
         self.signatures = Signatures(self.database, self._as_person)
         self.comparisons = Comparisons(self.database)
         self.retrainings = Retrainings(self.database)

@@ -70,8 +70,12 @@ def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
     """Fit and build the package; gives what identifies it."""
     from rescore import pipeline
 
+    context: Any = get_current_context()
+    spec = declared(model_name)
+    request = train_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
     with pipeline_context() as ctx:
-        return plain_values(pipeline.train_package(ctx, model_name, snapshot_digest).to_dict())
+        made = pipeline.train_package(ctx, model_name, snapshot_digest, who=request.trained_by)
+        return plain_values(made.to_dict())
 
 
 @task(doc_md=documents.COMPARE)

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from rescore.errors import RescoreError
 from rescore.report import duration
 from rescore.spec import ModelSpec
+from rescore_airflow.connections import pipeline_context
 from rescore_airflow.notify import Message, try_to_tell
 from rescore_airflow.operators.answers import Answer
 from rescore_airflow.operators.failures import fail_typed
@@ -106,6 +107,8 @@ class PromotionApproval(ApprovalOperator):
     - Param ``approve`` now: whoever started the run has approved it, with a reason.
     - The package is the pinned one, byte for byte: skipped, there is nothing to decide.
     - ``promotion.approval: auto``: needs no person if the rule passes (``rescore.comparison.decide``).
+    - ``promotion.approval: four_eyes``: who trained the package may not approve it. An answer of theirs fails
+      the task; cleared, it asks again.
     - Else a person answers in the UI under Required Actions; no answer within ``airflow.answer_within``
       counts as Reject.
 
@@ -150,6 +153,7 @@ class PromotionApproval(ApprovalOperator):
         text = f"{evidence['text']}\n\nAnswer under Required Actions of {dag_id}."
         return Message("approval", self.model_name, subject, text, data)
 
+    @fail_typed
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Go on with the person's answer; a rejection skips what follows."""
         answer = Answer.of(event)
@@ -160,8 +164,17 @@ class PromotionApproval(ApprovalOperator):
         how = f"chose {answer.choice or self.REJECT} in Airflow"
         decision = _decision(answer.who or "nobody", how, answer.reason, answer.at)
         context["ti"].xcom_push("decision", decision)
+        if answer.choice == self.APPROVE:
+            self._refuse_own(context, decision["by"])
         super().execute_complete(context, event)  # raises the skip of what follows on Reject
         return decision
+
+    def _refuse_own(self, context: Any, who: str) -> None:
+        from rescore import pipeline
+
+        built: dict[str, Any] = context["ti"].xcom_pull(task_ids="package")
+        with pipeline_context() as ctx:
+            pipeline.refuse_own_approval(ctx, self.model_name, built["sha256"], who)
 
 
 def _decision(by: str, how: str, reason: str | None, at: datetime) -> Decision:

@@ -47,6 +47,8 @@ class _TrainingStarter(TriggerDagRunOperator):
                 raise AirflowSkipException(f"no retraining is due: {retraining.reason}")
             self.log.info("retraining is due: %s", retraining.reason)
         self.conf = {"as_of": as_of.isoformat()}
+        if context["dag_run"].triggering_user_name:
+            self.conf["asked_by"] = str(context["dag_run"].triggering_user_name)
         self.wait_for_completion = wait
         self.trigger_run_id = f"{name}__{context['ti'].id}"
         super().execute(context)

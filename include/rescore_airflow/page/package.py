@@ -75,6 +75,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "Code": manifest.code.digest,
         "Revision": manifest.built.code_revision or "",
         "Image": manifest.built.image or "",
+        "Trained by": manifest.built.trained_by or "",
         "Seed": "" if manifest.seed is None else str(manifest.seed),
         "Python": f"{environment.python} on {environment.machine}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in environment.packages.items()),

@@ -9,9 +9,10 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from rescore.errors import IntervalError, ParameterError
+from rescore.errors import FourEyesError, IntervalError, ParameterError
 from rescore.interval import Interval, parse_moment
 from rescore.spec import ModelSpec
+from rescore.who import SCHEDULE
 from rescore_airflow.requests.typed_params import (
     CheckedParam,
     check_conf,
@@ -26,13 +27,16 @@ from rescore_airflow.requests.typed_params import (
 __all__ = ["TrainRequest", "train_params", "train_request"]
 
 
+_APPROVALS = {
+    "required": "A person has to approve it first",
+    "four_eyes": "A person who did not train it has to approve it first",
+    "auto": "The rule in model.yaml decides",
+}
+
+
 def train_params(spec: ModelSpec) -> dict[str, Param]:
     """The Params of ``train_<model>``."""
-    approval = (
-        "A person has to approve it first"
-        if spec.promotion.approval == "required"
-        else "The rule in model.yaml decides"
-    )
+    approval = _APPROVALS[spec.promotion.approval]
     return {
         "start": moment_param(
             "Window start",
@@ -60,6 +64,9 @@ def train_params(spec: ModelSpec) -> dict[str, Param]:
             "with your name.",
         ),
         "reason": text_param("Reason", "Why it is promoted; needed when approve is now.", maxLength=2000),
+        "asked_by": text_param(
+            "Asked by", "Leave it empty: a DAG that starts the training names whoever started that DAG."
+        ),
     }
 
 
@@ -68,7 +75,7 @@ class TrainRequest:
     """The window to train on, and what to do with the package.
 
     ``window`` None means the model's own; ``approved_by`` is the person who approved by starting
-    the run.
+    the run. ``trained_by`` is who started it, or the DAG that did; ``schedule`` if nobody did in person.
     """
 
     window: Interval | None
@@ -76,6 +83,7 @@ class TrainRequest:
     promote: bool
     approved_by: str | None
     reason: str | None
+    trained_by: str = SCHEDULE
 
 
 def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, now: datetime) -> TrainRequest:
@@ -102,8 +110,9 @@ def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, n
             fix="give an earlier end, or a later as_of",
         )
     promote, reason = bool(params["pin"]), text_of(params, "reason")
+    trained_by = _trained_by(dag_run, params)
     if params["approve"] != "now":
-        return TrainRequest(window, as_of, promote, None, reason)
+        return TrainRequest(window, as_of, promote, None, reason, trained_by)
     if not promote:
         raise ParameterError(
             "approve is now, but pin is off",
@@ -119,4 +128,25 @@ def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, n
             fix="write it; it is stored with your name",
         )
     person = person_behind(dag_run, "approve is now", name="approve", fix="leave approve at ask")
-    return TrainRequest(window, as_of, promote, person, reason)
+    if spec.promotion.approval == "four_eyes":
+        raise FourEyesError(
+            f"{trained_by} trains {spec.name}, and {person} would approve it: approve is now",
+            where="Param approve",
+            expected="a person who did not train it, since the model declares promotion.approval: four_eyes",
+            fix="leave approve at ask; somebody else answers under Required Actions",
+            data={"trained_by": [trained_by], "approved_by": person},
+        )
+    return TrainRequest(window, as_of, promote, person, reason, trained_by)
+
+
+def _trained_by(dag_run: Any, params: Mapping[str, Any]) -> str:
+    """Who started the run, or the run that started it; a person who starts one speaks for nobody else."""
+    started_by, asked_by = dag_run.triggering_user_name, text_of(params, "asked_by")
+    if started_by and asked_by is not None:
+        raise ParameterError(
+            f"asked_by is {asked_by}, but {started_by} started this run",
+            where="Param asked_by",
+            expected="nothing: it is for DAGs that start a training",
+            fix="leave it empty",
+        )
+    return str(started_by or asked_by or SCHEDULE)

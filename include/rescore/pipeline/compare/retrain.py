@@ -39,7 +39,9 @@ class Retrained:
     comparison_id: int | None = None
 
 
-def retrain(ctx: Context, model_name: str, *, as_of: datetime | None = None) -> Retrained:
+def retrain(
+    ctx: Context, model_name: str, *, as_of: datetime | None = None, who: str | None = None
+) -> Retrained:
     """Train as the DAG does, and compare with the pinned package; nothing is pinned.
 
     Parameters
@@ -50,8 +52,10 @@ def retrain(ctx: Context, model_name: str, *, as_of: datetime | None = None) -> 
         The model.
     as_of : datetime, optional
         Labels known by then are used.
+    who : str, optional
+        Who trains.
     """
-    trained = train_model(ctx, model_name, as_of=as_of)
+    trained = train_model(ctx, model_name, as_of=as_of, who=who)
     pinned = ctx.store.pins.current(model_name)
     if pinned is None:
         return Retrained(

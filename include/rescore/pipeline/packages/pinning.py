@@ -12,7 +12,7 @@ from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.packages.signing import refuse_unsigned
 from rescore.store import Package
 
-__all__ = ["pin", "pin_evidence"]
+__all__ = ["pin", "pin_evidence", "refuse_own_approval"]
 
 
 def pin(
@@ -44,11 +44,14 @@ def pin(
 
     Raises
     ------
+    FourEyesError
+        The model declares four eyes, and ``who`` trained the package.
     IntegrityError
         The file was changed, needs other versions, does not give its golden scores, or has no
         signature that holds where the model requires one.
     """
     package = ctx.store.packages.find(model_name, version)
+    refuse_own_approval(ctx, model_name, package.sha256, who)
     refuse_unsigned(ctx, model_name, package.sha256)
     open_package(ctx, model_name, package.sha256).verify()
     pin_id = ctx.store.pins.add(
@@ -62,6 +65,28 @@ def pin(
     if model_name in ctx.models():  # a model may outlive its folder
         declare_timetable(ctx, ctx.model(model_name))
     return pin_id
+
+
+def refuse_own_approval(ctx: Context, model_name: str, sha256: str, who: str) -> None:
+    """Refuse who trained a package as the one who approves it, where the model declares four eyes.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store.
+    model_name, sha256 : str
+        The package.
+    who : str
+        Who would approve it.
+
+    Raises
+    ------
+    FourEyesError
+        They trained it, nobody knows who did, or no person approves; names all of them.
+    """
+    if model_name in ctx.models():
+        ctx.store.pins.declare(ctx.model(model_name).spec)
+    ctx.store.pins.refuse_own(model_name, sha256, who)
 
 
 def pin_evidence(ctx: Context, model_name: str, reference: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ __all__ = ["register_model"]
 def register_model(ctx: Context, model_name: str) -> None:
     """Make the model's tables from what its extract gives now; they may be there already.
 
+    The store learns whether the model's packages need four eyes, also that they need them no longer.
+
     Parameters
     ----------
     ctx : Context
@@ -31,3 +33,6 @@ def register_model(ctx: Context, model_name: str) -> None:
     rows = source.probe(ctx.source_url(folder), folder, interval, interval.end, limit=1)
     keys = [*folder.spec.source.key, folder.spec.source.event_time]
     ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
+    ctx.store.pins.declare(folder.spec)
+    if ctx.store.pins.relax(folder.spec):
+        ctx.progress(f"{model_name}: who trains a package may approve it from now on")

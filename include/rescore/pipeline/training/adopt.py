@@ -69,6 +69,7 @@ def adopt_model(
     start: datetime | None = None,
     end: datetime | None = None,
     timeout: float = 600.0,
+    who: str | None = None,
 ) -> AdoptedPackage:
     """Convert a fitted model to a package; it is not pinned.
 
@@ -90,6 +91,8 @@ def adopt_model(
         Of the snapshot; see :func:`train_snapshot`.
     timeout : float
         Seconds that loading and inspecting, and converting, may take each.
+    who : str, optional
+        Who adopts it, which counts as training it; stored with the build.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def adopt_model(
         found_here = {"training": adopted["note"], "adopted_from": adopted["adopted_from"]}
         lineage = Lineage.from_dict({**found_here, **lineage_of(rows.snapshot).to_dict()})
         candidate = make_candidate(ctx, folder, fitted, lineage, Path(scratch), lock=ctx.settings.lock)
-        package, _ = register(ctx, candidate, version)
+        package, _ = register(ctx, candidate, version, who=who)
         return AdoptedPackage(
             model=model_name,
             version=package.version,

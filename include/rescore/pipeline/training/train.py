@@ -121,17 +121,32 @@ def train_model(
     as_of: datetime | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    who: str | None = None,
 ) -> TrainedPackage:
     """Snapshot and train; see :func:`train_snapshot` and :func:`train_package`."""
     digest = train_snapshot(ctx, model_name, as_of=as_of, start=start, end=end)
-    return train_package(ctx, model_name, digest)
+    return train_package(ctx, model_name, digest, who=who)
 
 
-def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> TrainedPackage:
+def train_package(
+    ctx: Context, model_name: str, snapshot_digest: str, *, who: str | None = None
+) -> TrainedPackage:
     """Fit on a snapshot, twice, and keep the package.
 
     Two fresh processes fit the same rows; different bytes are refused. A package that would be the
-    same file as one there is already is that one: nothing new is registered.
+    same file as one there is already is that one: of it, only this build is new.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    model_name : str
+        The model.
+    snapshot_digest : str
+        The rows.
+    who : str, optional
+        Who trains; stored with the build. A model that declares ``promotion.approval: four_eyes`` can't
+        pin a package of which nobody knows it.
 
     Raises
     ------
@@ -150,7 +165,7 @@ def train_package(ctx: Context, model_name: str, snapshot_digest: str) -> Traine
         )
     with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         candidate = fit(ctx, folder, lineage_of(snapshots[0]), Path(scratch), lock=ctx.settings.lock)
-        package, built = register(ctx, candidate)
+        package, built = register(ctx, candidate, who=who)
         return TrainedPackage(
             model=model_name,
             version=package.version,
@@ -226,9 +241,11 @@ def make_candidate(
 
 
 def register(
-    ctx: Context, candidate: Candidate, version: str | None = None
+    ctx: Context, candidate: Candidate, version: str | None = None, *, who: str | None = None
 ) -> tuple[model.PackageFile, dict[str, str | None]]:
     """Keep a candidate's package, under ``version`` or the next one; returns it and what built it.
+
+    ``who`` trained or adopted it.
 
     Raises
     ------
@@ -243,7 +260,8 @@ def register(
         package = candidate.build(version)
         _refuse_taken(package, known, model_name)
     uri = ctx.archive.put_package(package.path, package.sha256)
-    built = built_here(candidate.folder)
+    built = built_here(candidate.folder, who)
+    ctx.store.pins.declare(candidate.folder.spec)
     ctx.store.packages.add(model_name, package.version, package.sha256, package.manifest, uri, built=built)
     ctx.progress(f"{model_name} {package.version}: {package.sha256}")
     return package, built

@@ -24,6 +24,7 @@ CHAINED: Mapping[str, tuple[str, ...]] = {
     "signature": ("signature_id",),
     "comparison": ("comparison_id",),
     "pin": ("pin_id",),
+    "approval_rule": ("rule_id",),
     "snapshot": ("snapshot_id",),
     "frozen_again": ("again_id",),
     "run": ("run_id",),

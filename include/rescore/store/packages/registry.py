@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from rescore.errors import NotFoundError
 from rescore.manifest import Manifest
 from rescore.sha256 import Sha256
+from rescore.spec import ModelSpec
 from rescore.store.database import Database, call, where_of
 from rescore.store.records import Package, Pin
+from rescore.store.schema.tables import approval_rule as approval_rule_table
 from rescore.store.schema.tables import build as build_table
 from rescore.store.schema.tables import package as package_table
 from rescore.store.schema.tables import pin as pin_table
@@ -51,8 +53,8 @@ class Packages:
             Where the archive holds it.
         built : mapping, optional
             What the file can't say, since other builds of the same bytes would say it otherwise:
-            ``code_revision``, ``image``, ``at``. Read back as the manifest's ``built``: the last build
-            from committed code, or the last one if there is none. The bytes are the same.
+            ``code_revision``, ``image``, ``at``, ``trained_by``. Read back as the manifest's ``built``: the
+            last build from committed code, or the last one if there is none. The bytes are the same.
 
         Raises
         ------
@@ -89,9 +91,12 @@ class Packages:
 class Pins:
     """Which package scores, since when, by whose decision."""
 
-    def __init__(self, database: Database, as_person: Database | None = None) -> None:
+    def __init__(
+        self, database: Database, as_person: Database | None = None, as_owner: Database | None = None
+    ) -> None:
         self._database = database
         self._as_person = as_person or database
+        self._as_owner = as_owner or database
 
     def add(
         self,
@@ -114,6 +119,8 @@ class Pins:
         ------
         NotFoundError
             No such package.
+        FourEyesError
+            The model declares four eyes, and there is no second person.
         StoreError
             The version has another sha256, or it is not said who or why.
         """
@@ -125,6 +132,49 @@ class Pins:
             else:
                 (pin_id,) = call(connection, "add_pin", *package, who, why, dict(evidence or {}))
         return int(pin_id)
+
+    def declare(self, spec: ModelSpec) -> None:
+        """Let the store know that the model's packages need four eyes, if they do.
+
+        Whoever runs models may tell it so. That a model needs them no longer, only the owner may say:
+        :meth:`relax`.
+        """
+        if spec.promotion.approval == "four_eyes":
+            with self._database.transaction() as connection:
+                call(connection, "require_four_eyes", spec.name)
+
+    def relax(self, spec: ModelSpec) -> bool:
+        """Let the store know that the model's packages need four eyes no longer, if they don't.
+
+        Returns
+        -------
+        bool
+            Whether they needed them before.
+
+        Raises
+        ------
+        StoreError
+            The login is not the store's owner.
+        """
+        if spec.promotion.approval == "four_eyes":
+            return False
+        with self._database.transaction() as connection:
+            needed = call(connection, "needs_four_eyes", spec.name)[0]
+        if needed:
+            with self._as_owner.transaction() as connection:
+                connection.execute(insert(approval_rule_table).values(model=spec.name, four_eyes=False))
+        return bool(needed)
+
+    def refuse_own(self, model: str, sha256: str, who: str) -> None:
+        """Refuse who may not approve the package, as a pin of theirs would be.
+
+        Raises
+        ------
+        FourEyesError
+            The model declares four eyes, and they trained it, nobody knows who did, or they are a rule.
+        """
+        with self._database.transaction() as connection:
+            call(connection, "refuse_own_approval", model, sha256, who)
 
     def current(self, model: str) -> Pin | None:
         """The model's last pin, None before the first."""

@@ -38,6 +38,9 @@ RUN_FUNCTIONS = (
     "add_comparison",
     "ask_for_retraining",
     "pin_by_rule",
+    "require_four_eyes",
+    "needs_four_eyes",
+    "refuse_own_approval",
     "declare_timetable",
 )
 #: What is done in a person's name.

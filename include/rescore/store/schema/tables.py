@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from rescore.store.identifiers import SCHEMA
 
 __all__ = [
+    "approval_rule",
     "attempt",
     "build",
     "chain",
@@ -147,6 +148,16 @@ pin = Table(
     moment("pinned_at", default=True),
     ForeignKeyConstraint(["model", "version", "sha256"], _package_reference),
     Index("pin_model_pin_id_idx", "model", "pin_id"),
+)
+
+approval_rule = Table(
+    "approval_rule",
+    metadata,
+    Column("rule_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("four_eyes", Boolean, nullable=False),
+    moment("declared_at", default=True),
+    Index("approval_rule_model_idx", "model", "rule_id"),
 )
 
 claim = Table(

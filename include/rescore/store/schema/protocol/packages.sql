@@ -37,6 +37,60 @@ BEGIN
   END IF;
 END $$;
 
+CREATE OR REPLACE FUNCTION {store}.needs_four_eyes(of_model text)
+RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT r.four_eyes FROM {store}.approval_rule r WHERE r.model = $1
+    ORDER BY r.rule_id DESC LIMIT 1), false)
+$$;
+
+-- Whoever runs models may make the rule stricter; the owner alone inserts that it holds no longer.
+CREATE OR REPLACE FUNCTION {store}.require_four_eyes(of_model text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM {store}.lock_name('pin ' || of_model);
+  INSERT INTO {store}.approval_rule (model, four_eyes)
+    SELECT of_model, true WHERE NOT {store}.needs_four_eyes(of_model);
+END $$;
+
+-- Refuse a decision about a package by who trained it, in any of its builds, or by nobody in person.
+CREATE OR REPLACE FUNCTION {store}.refuse_own_approval(of_model text, of_sha256 text, who text)
+RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  package text := of_model || ' ' || coalesce((SELECT p.version FROM {store}.package p
+    WHERE p.model = of_model AND p.sha256 = of_sha256), of_sha256);
+  trainers text[];
+  said text;
+BEGIN
+  IF NOT {store}.needs_four_eyes(of_model) THEN
+    RETURN;
+  END IF;
+  SELECT array_agg(DISTINCT b.built->>'trained_by') INTO trainers FROM {store}.build b
+    WHERE b.model = of_model AND b.sha256 = of_sha256 AND NOT {store}.is_blank(b.built->>'trained_by');
+  IF trainers IS NULL THEN
+    said := format('nobody knows who trained %s, which %s would approve', package, who);
+  ELSIF {store}.person(who) = 'rule' THEN
+    said := format('%s trained %s, and no person would approve it: %s is none',
+      array_to_string(trainers, ', '), package, who);
+  ELSIF {store}.person(who) IN (SELECT {store}.person(trainer) FROM unnest(trainers) trainer) THEN
+    said := format('%s trained %s, and %s would approve it', array_to_string(trainers, ', '), package, who);
+  ELSE
+    RETURN;
+  END IF;
+  PERFORM {store}.refuse('RS011', said,
+    jsonb_build_object('where', '{store_text}.approval_rule',
+      'expected', 'a person who did not train it, since the model declares promotion.approval: four_eyes',
+      'data', jsonb_build_object('trained_by', to_jsonb(trainers), 'approved_by', who)),
+    CASE WHEN trainers IS NULL
+      THEN format('train it again: the same bytes, and who did is stored (`rescore train %s`)', of_model)
+      ELSE 'let somebody else decide' END);
+END $$;
+
+-- A name, however it is written: two spellings of one login are one person.
+CREATE OR REPLACE FUNCTION {store}.person(name text)
+RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT lower(regexp_replace(name, '^\s+|\s+$', '', 'g'))
+$$;
+
 CREATE OR REPLACE FUNCTION {store}.pin_package(of_model text, of_version text, of_sha256 text, who text,
   why text, evidence jsonb)
 RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -67,8 +121,9 @@ BEGIN
   PERFORM {store}.lock_name('frozen ' || digest) FROM {store}.package p, unnest(ARRAY[
     p.manifest->'lineage'->>'snapshot_digest', p.manifest->'lineage'->'snapshot'->>'unlabelled_digest']) digest
     WHERE p.model = of_model AND p.sha256 = of_sha256 ORDER BY digest;
-  -- Ids of concurrent pins follow the order of their commits.
+  -- Ids of concurrent pins follow the order of their commits; nor does the rule change meanwhile.
   PERFORM {store}.lock_name('pin ' || of_model);
+  PERFORM {store}.refuse_own_approval(of_model, of_sha256, who);
   INSERT INTO {store}.pin (model, version, sha256, who, why, evidence)
     VALUES ($1, $2, $3, $4, $5, $6) RETURNING pin_id INTO id;
   RETURN id;
