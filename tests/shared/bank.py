@@ -115,7 +115,19 @@ class Bank:
     def check(self, number: int) -> str:
         """The same without publishing it."""
         ctx, spec = self.ctx, self.ctx.model(MODEL).spec
-        run = ctx.store.runs.get(pipeline.begin_extract(ctx, MODEL, day(number)))
+        run_id, kept, scores = self.validate(number)
+        run, package = ctx.store.runs.get(run_id), ctx.store.pins.current(MODEL)
+        ctx.store.scores.stage(run, scores, package_version=package.version, package_sha256=package.sha256)
+        ctx.store.runs.advance(run, "scored")
+        report = drift.compare(self.reference, kept, scores["score"].to_numpy(), spec.drift)
+        ctx.store.reports.record_drift(run, report.to_dict())
+        ctx.store.runs.advance(run, "checked")
+        return run.run_id
+
+    def validate(self, number: int, model: str = MODEL) -> tuple[str, pa.Table, pa.Table]:
+        """Extract and validate one day alone; the run's id, the rows that passed, and their scores."""
+        ctx = self.ctx
+        run = ctx.store.runs.get(pipeline.begin_extract(ctx, model, day(number)))
         rows = source.read_frozen(ctx.archive.get_input(run.input_digest), run.input_digest)
         away = np.flatnonzero(rows["amount"].to_numpy() > 55)
         ctx.store.excluded.record(
@@ -128,21 +140,10 @@ class Bank:
         kept = rows.filter(pa.array(~np.isin(np.arange(rows.num_rows), away)))
         ctx.store.reports.record_validation(run, {"success": True})
         ctx.store.runs.advance(run, "validated")
-        package = ctx.store.pins.current(MODEL)
         score = chance(kept["amount"].to_numpy(), kept["income"].to_numpy())
         label = pa.array(np.where(score > 0.5, "true", "false"), pa.string())
         scored = kept.select(["loan", "asked_at"]).append_column("score", pa.array(score))
-        ctx.store.scores.stage(
-            run,
-            scored.append_column("label", label),
-            package_version=package.version,
-            package_sha256=package.sha256,
-        )
-        ctx.store.runs.advance(run, "scored")
-        report = drift.compare(self.reference, kept, score, spec.drift)
-        ctx.store.reports.record_drift(run, report.to_dict())
-        ctx.store.runs.advance(run, "checked")
-        return run.run_id
+        return run.run_id, kept, scored.append_column("label", label)
 
 
 def _context(server: LocalPostgres, url: str, home: Path) -> pipeline.Context:

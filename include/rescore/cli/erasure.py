@@ -45,6 +45,9 @@ def erase(
         print_line(f"package {package}: {meaning}")
     for hold in done.legal_holds:
         print_line(hold)
+    if done.ended:
+        end = "would end" if dry_run else "have ended"
+        print_line(f"{len(done.ended)} runs that were to score these rows {end}: score their intervals again")
     if done.unsearched:
         print_line(
             f"{len(done.unsearched)} runs can't be searched, their frozen rows are gone: their scores expire"

@@ -37,6 +37,10 @@ class Erase(ApprovalOperator):
             "",
             f"Ground: {request.ground}",
             *(f"- package {package}: {meaning}" for package, meaning in found.packages.items()),
+            *(
+                f"- run {run} has no scores yet and would end: score its interval again"
+                for run in found.ended
+            ),
             *(f"- **{hold}**" for hold in found.legal_holds),
         ]
         self.body = "\n".join(lines)

@@ -6,6 +6,7 @@ file with the person's rows goes last; whoever begins again deletes what a crash
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +24,11 @@ from rescore.pipeline.erasure.subjects import (
     FrozenRows,
     Subject,
     frozen_tables,
+    is_unscored,
     models_of,
     pseudonym,
     runs_of,
+    unscored_runs,
 )
 from rescore.store import Erasure, ScoredRun, Tombstone
 
@@ -51,6 +54,9 @@ class ErasureReport:
         Packages that were trained on the person, and what that means.
     unsearched : list of str
         Runs whose frozen rows are gone, so that nobody can say whose their scores are.
+    ended : list of str
+        Runs without scores that were to make them of these rows: they end, and what they staged and set aside
+        goes whole. Score their intervals again.
     legal_holds : list of str
         Holds on what would be erased; while there is one, nothing is.
     """
@@ -61,6 +67,7 @@ class ErasureReport:
     rows: dict[str, int] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     unsearched: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
     legal_holds: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,7 +105,7 @@ def erase_subject(
         A frozen table is not what was recorded: nothing of it is erased.
     """
     subject = Subject(values)
-    models = models_of(ctx, subject)
+    models = list(models_of(ctx, subject))
     survey = _survey(ctx, subject)
     if dry_run:
         return survey
@@ -113,7 +120,9 @@ def erase_subject(
     named: dict[str, set[str]] = {column: {value} for column, value in values.items()}
     for table in frozen_tables(ctx, models, subject):
         _note_keys(ctx, table, named)
-        _erase_table(ctx, erasure, table)
+        _erase_table(ctx, erasure, models, table)
+    for digest in _lost_inputs(ctx, models):
+        ctx.store.erasures.end_unscored(erasure, models, digest)
     for run in _without_input(ctx, models):
         keys = ctx.store.erasures.keys_of(run, values)
         if keys is not None:
@@ -145,7 +154,7 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
         spec = ctx.model(table.model).spec.source
         names = list(dict.fromkeys([*spec.key, spec.event_time]))
         scored: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for run in runs_of(ctx, table.model, table.digest):
+        for run in runs_of(ctx, [table.model], table.digest):
             for row in ctx.store.scores.of_run(run).to_pylist():
                 said = {"run_id": run.run_id, "score": row["score"], "label": row.get("label")}
                 scored.setdefault(tuple(row[name] for name in names), []).append(said)
@@ -164,13 +173,14 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
 
 def _survey(ctx: Context, subject: Subject) -> ErasureReport:
     """What there is of the person now."""
-    models = models_of(ctx, subject)
+    models = list(models_of(ctx, subject))
     report = ErasureReport()
     holds = ctx.store.holds.all()
     for table in frozen_tables(ctx, models, subject):
         report.frozen[table.digest] = len(table.places)
-        for run in runs_of(ctx, table.model, table.digest):
+        for run in runs_of(ctx, models, table.digest):
             report.rows[run.run_id] = len(table.places)
+        report.ended.extend(unscored_runs(ctx, models, table.digest))
         report.legal_holds.extend(
             f"hold {hold.hold_id} on {table.model} {table.interval}: {hold.reason}"
             for hold in holds
@@ -182,6 +192,8 @@ def _survey(ctx: Context, subject: Subject) -> ErasureReport:
             report.unsearched.append(run.run_id)
         elif keys.num_rows:
             report.rows[run.run_id] = keys.num_rows
+    for digest in _lost_inputs(ctx, models):
+        report.ended.extend(unscored_runs(ctx, models, digest))
     report.packages.update(_packages(ctx, models, set(report.frozen)))
     return report
 
@@ -197,6 +209,7 @@ def _report(ctx: Context, erasure: Erasure, survey: ErasureReport) -> ErasureRep
         rows={run: count for (what, run), count in counts.items() if what == "scores"},
         packages=_packages(ctx, ctx.models(), set(frozen)),
         unsearched=survey.unsearched,
+        ended=ctx.store.erasures.ended(erasure),
     )
 
 
@@ -211,19 +224,25 @@ def _packages(ctx: Context, models: Any, touched: set[str]) -> dict[str, str]:
     return found
 
 
-def _without_input(ctx: Context, models: Any) -> list[ScoredRun]:
+def _without_input(ctx: Context, models: Iterable[str]) -> list[ScoredRun]:
     """Runs that have scores and no frozen rows any more, nor what an erasure before this one left of them."""
-    there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
-
-    def searched(digest: str) -> bool:
-        if digest not in buried:
-            return digest in there
-        remaining = buried[digest].remaining
-        return remaining is None or remaining in there
-
+    searched = _searched_inputs(ctx)
     runs = [run for name in models for run in ctx.store.runs.of_model(name) if isinstance(run, ScoredRun)]
     gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
-    return [run for run in runs if run.run_id not in gone and not searched(run.input_digest)]
+    return [run for run in runs if run.run_id not in gone and run.input_digest not in searched]
+
+
+def _lost_inputs(ctx: Context, models: Iterable[str]) -> set[str]:
+    """Inputs that nobody can search, of runs without scores: whose rows these set aside is not known."""
+    every = (run for name in models for run in ctx.store.runs.of_model(name))
+    return {str(run.input_digest) for run in every if is_unscored(run)} - _searched_inputs(ctx)
+
+
+def _searched_inputs(ctx: Context) -> set[str]:
+    """Digests of the inputs whose rows, or what erasures left of them, are there to be searched."""
+    there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
+    left = {digest for digest, tombstone in buried.items() if tombstone.remaining in {None, *there}}
+    return left | {str(digest) for digest in there if digest not in buried}
 
 
 def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> None:
@@ -232,13 +251,7 @@ def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> N
         named.setdefault(name, set()).update(str(value) for value in rows[name].to_pylist())
 
 
-def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
-    spec = ctx.model(table.model).spec.source
-    keys = table.rows.take(pa.array(table.places)).select(list(dict.fromkeys([*spec.key, spec.event_time])))
-    for run in runs_of(ctx, table.model, table.digest):
-        excluded = set(ctx.store.excluded.positions(run))
-        without_score = [position for position in table.positions if position in excluded]
-        ctx.store.erasures.erase_rows(erasure, run, keys, without_score)
+def _erase_table(ctx: Context, erasure: Erasure, models: Sequence[str], table: FrozenRows) -> None:
     kept = np.setdiff1d(np.arange(table.rows.num_rows), table.places)
     rest = table.rows.take(pa.array(kept))
     with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
@@ -248,11 +261,25 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
     original = table_digest(table.rows) if table.before is None else table.before.table
     erased = [*(() if table.before is None else table.before.erased), *table.positions]
     tombstone = Tombstone.of(original, rest, erased, remaining=remaining.root)
-    known = ctx.store.erasures.of_frozen().get(table.digest)
-    if known is None or known.erased != tombstone.erased:  # a crash may have left only the file to delete
-        ctx.store.erasures.bury_frozen(erasure, table.digest, tombstone, len(table.places))
+    searched: set[str] = set()
+    gone = len(table.places)
+    how = {"models": models, "searched": searched}
+    # The person is found by these rows alone: no tombstone before every run of them has been searched.
+    while not ctx.store.erasures.bury_frozen(erasure, table.digest, tombstone, gone, **how):
+        ctx.store.erasures.end_unscored(erasure, models, table.digest)
+        for run in runs_of(ctx, models, table.digest):
+            _erase_run(ctx, erasure, table, run)
+            searched.add(run.run_id)
     ctx.archive.delete_input(table.held_as)
     ctx.progress(f"{table.model} {table.interval}: {len(table.places)} rows erased")
+
+
+def _erase_run(ctx: Context, erasure: Erasure, table: FrozenRows, run: ScoredRun) -> None:
+    spec = ctx.model(run.model).spec.source
+    keys = table.rows.take(pa.array(table.places)).select(list(dict.fromkeys([*spec.key, spec.event_time])))
+    excluded = set(ctx.store.excluded.positions(run))
+    without_score = [position for position in table.positions if position in excluded]
+    ctx.store.erasures.erase_rows(erasure, run, keys, without_score)
 
 
 def _freeze(rest: pa.Table, path: Path, table: FrozenRows) -> TableDigest:

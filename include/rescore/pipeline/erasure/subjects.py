@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,18 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.sha256 import Sha256
-from rescore.store import ScoredRun, Snapshot, Tombstone
+from rescore.store import ExtractedRun, Run, ScoredRun, Snapshot, Tombstone
 
-__all__ = ["FrozenRows", "Subject", "frozen_tables", "models_of", "pseudonym", "runs_of"]
+__all__ = [
+    "FrozenRows",
+    "Subject",
+    "frozen_tables",
+    "is_unscored",
+    "models_of",
+    "pseudonym",
+    "runs_of",
+    "unscored_runs",
+]
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ def models_of(ctx: Context, subject: Subject) -> dict[str, ModelFolder]:
     return found
 
 
-def frozen_tables(ctx: Context, models: Mapping[str, ModelFolder], subject: Subject) -> Iterator[FrozenRows]:
+def frozen_tables(ctx: Context, models: Collection[str], subject: Subject) -> Iterator[FrozenRows]:
     """Every frozen table of these models that has rows of the person; each verified by its digest.
 
     Raises
@@ -142,15 +151,29 @@ def _rows_in(
     return FrozenRows(digest, snapshot.model, snapshot.interval, rows, places, before)
 
 
-def runs_of(ctx: Context, model: str, digest: str) -> list[ScoredRun]:
-    """The runs of a model that scored this frozen table and still have rows."""
+def runs_of(ctx: Context, models: Iterable[str], digest: str) -> list[ScoredRun]:
+    """The runs of models that scored this frozen table and still have rows."""
     runs = [
         run
+        for model in models
         for run in ctx.store.runs.of_model(model)
         if isinstance(run, ScoredRun) and run.input_digest == digest
     ]
     gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
     return [run for run in runs if run.run_id not in gone]
+
+
+def unscored_runs(ctx: Context, models: Iterable[str], digest: str) -> list[str]:
+    """The ids of runs that were to score this frozen table and have not; some may still go on to."""
+    every = (run for model in models for run in ctx.store.runs.of_model(model))
+    runs = [run.run_id for run in every if is_unscored(run) and run.input_digest == digest]
+    gone = ctx.store.deletions.of_runs(runs)
+    return [run for run in runs if run not in gone]
+
+
+def is_unscored(run: Run) -> bool:
+    """Whether a run has frozen rows and no scores."""
+    return isinstance(run, ExtractedRun) and not isinstance(run, ScoredRun)
 
 
 def pseudonym(ctx: Context, subject: Subject) -> str:

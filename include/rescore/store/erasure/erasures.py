@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 from psycopg2 import sql
+from psycopg2.extras import Json
 from sqlalchemy import Connection, insert, select
 
 from rescore.digest import TableDigest
@@ -20,6 +21,7 @@ from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.records import ScoredRun
 from rescore.store.runs.scores import stored_scores
 from rescore.store.schema.model_registration import score_layout
+from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.removal_tables import erasure as erasure_table
 from rescore.store.schema.removal_tables import erasure_done as done_table
 from rescore.store.schema.removal_tables import tombstone as tombstone_table
@@ -89,10 +91,78 @@ class Erasures:
         """The last tombstone of each run's scores that lost rows, by the run's id."""
         return self._last("scores")
 
-    def bury_frozen(self, erasure: Erasure, digest: str, tombstone: Tombstone, count: int) -> None:
-        """Note that ``count`` rows of a frozen table are gone; what remains is in the archive already."""
+    def end_unscored(self, erasure: Erasure, models: Iterable[str], digest: str) -> list[str]:
+        """End the runs that were to make scores of a frozen table; what they set aside and staged goes.
+
+        Parameters
+        ----------
+        erasure : Erasure
+            Why.
+        models : iterable of str
+            Whose runs.
+        digest : str
+            Of the frozen table.
+
+        Returns
+        -------
+        list of str
+            Ids of the runs.
+
+        Raises
+        ------
+        KeptError
+            A legal hold covers one.
+        StoreUnavailableError
+            An attempt at one writes, and goes on to longer than the lock timeout; try again.
+        """
+        function = sql.SQL("SELECT e::text FROM {}(%s, %s, %s, %s) e")
         with self._as_owner.transaction() as connection:
-            _bury(connection, erasure, "frozen", digest, tombstone, count)
+            query = function.format(store_table(connection, "end_unscored"))
+            values = (Json([*models]), str(digest), _rule(erasure), erasure.asked_by)
+            return [str(run) for (run,) in run_sql(connection, query, values)]
+
+    def ended(self, erasure: Erasure) -> list[str]:
+        """The runs that an erasure ended with :meth:`end_unscored`."""
+        query = select(deletion_table.c.subject).where(deletion_table.c.rule == _rule(erasure))
+        with self._database.transaction() as connection:
+            return list(connection.execute(query.order_by(deletion_table.c.deletion_id)).scalars())
+
+    def bury_frozen(
+        self,
+        erasure: Erasure,
+        digest: str,
+        tombstone: Tombstone,
+        count: int,
+        *,
+        models: Iterable[str],
+        searched: Iterable[str],
+    ) -> bool:
+        """Note that rows of a frozen table are gone; from then on no score is made of it.
+
+        Parameters
+        ----------
+        erasure : Erasure
+            Why.
+        digest, tombstone : str and Tombstone
+            Of which table, and what remains of it; the archive has that already.
+        count : int
+            How many rows are gone.
+        models : iterable of str
+            Whose runs may have scored it.
+        searched : iterable of str
+            Ids of the runs whose rows have been erased.
+
+        Returns
+        -------
+        bool
+            False, and nothing is noted, if a run has not been searched: another one began meanwhile.
+        """
+        with self._as_owner.transaction() as connection:
+            (free,) = call(connection, "may_bury", [*models], str(digest), [*searched])
+            (known,) = call(connection, "erased_since_frozen", str(digest))
+            if free and not (known and _is_known(connection, digest, tombstone)):
+                _bury(connection, erasure, "frozen", digest, tombstone, count)
+        return bool(free)
 
     def counts(self, erasure: Erasure) -> dict[tuple[str, str], int]:
         """How many rows an erasure took, by kind (``frozen`` or ``scores``) and digest or run."""
@@ -192,9 +262,15 @@ class Erasures:
         return deleted
 
     def drop_staged(self, model: str) -> None:
-        """Drop what attempts at a model staged and can finish no more: whose rows it is, nobody asks."""
+        """Drop what attempts at a model staged and can finish no more: whose rows it is, nobody asks.
+
+        Raises
+        ------
+        StoreUnavailableError
+            Somebody uses a table for longer than the lock timeout: nothing was dropped, try again.
+        """
         with self._as_owner.transaction() as connection:
-            call(connection, "drop_staged", model)
+            call(connection, "drop_all_staged", model)
 
     def redact(self, erasure: Erasure, named: Mapping[str, Iterable[str]]) -> int:
         """Replace a person's values in reports; see :func:`redact_reports`."""
@@ -210,6 +286,16 @@ def _read(connection: Connection, *conditions: Any) -> list[Erasure]:
     joined = query.join(done_table, done_table.c.erasure_id == erasure_table.c.erasure_id, isouter=True)
     rows = connection.execute(joined.where(*conditions).order_by(erasure_table.c.erasure_id))
     return [Erasure(**row._mapping) for row in rows]
+
+
+def _rule(erasure: Erasure) -> str:
+    return f"rows of its input were erased (erasure {erasure.erasure_id})"
+
+
+def _is_known(connection: Connection, digest: str, tombstone: Tombstone) -> bool:
+    """Whether a crash came after the tombstone: only the file is left to delete."""
+    last = last_tombstones(connection, "frozen").get(digest)
+    return last is not None and last.erased == tombstone.erased
 
 
 def _bury(

@@ -15,8 +15,8 @@ __all__ = ["FILES", "function_statements"]
 
 #: In an order in which each is created after what its declarations name.
 FILES = (
-    *("refusals", "claims", "states", "evidence", "publishing", "staging", "sharding"),
-    *("packages", "retention"),
+    *("refusals", "claims", "states", "evidence", "publishing", "retention", "erasure", "staging"),
+    *("sharding", "packages"),
 )
 
 _REVOKE = "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {store} FROM PUBLIC"

@@ -6,6 +6,12 @@ RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT pg_advisory_xact_lock(hashtextextended('rescore ' || name || ' {store_text}', 0))
 $$;
 
+-- The same beside others who hold it so: only who takes it alone waits for them.
+CREATE OR REPLACE FUNCTION {store}.lock_name_shared(name text)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_advisory_xact_lock_shared(hashtextextended('rescore ' || name || ' {store_text}', 0))
+$$;
+
 CREATE OR REPLACE FUNCTION {store}.where_is(r {store}.run)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT r.model || ' ' || {store}.interval_text(r.interval_start, r.interval_end)
@@ -115,8 +121,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION {store}.note_attempt(r {store}.run, begun_in text)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  -- Retention deletes no table that an attempt has begun to use.
-  SELECT {store}.lock_name('frozen ' || r.input_digest);
+  -- Retention deletes no table that an attempt has begun to use, and an erasure knows of the attempt.
+  SELECT {store}.lock_name_shared('frozen ' || r.input_digest);
   INSERT INTO {store}.attempt (model, interval_start, interval_end, fence, run_id, begun_in)
     VALUES (r.model, r.interval_start, r.interval_end, r.fence, r.run_id, begun_in)
 $$;

@@ -133,6 +133,7 @@ BEGIN
   r := {store}.shared_run(of_run, held);
   s := {store}.locked_shard(of_run, held, of_number);
   PERFORM {store}.refuse_bound(r);
+  PERFORM {store}.refuse_erased(r);
   IF {store}.shard_is_there(s) THEN
     RETURN;
   END IF;
@@ -212,6 +213,7 @@ BEGIN
     PERFORM {store}.refuse_other_scores(r, bound, format('got %s by package %s', digest->>'root', s.package_sha256));
     RETURN;
   END IF;
+  PERFORM {store}.refuse_erased(r);
   PERFORM {store}.refuse_missing_shards(r);
   SELECT array_agg(format('shard %s', d.number) ORDER BY d.number) INTO gone FROM {store}.shard d
     WHERE d.run_id = of_run AND NOT {store}.shard_is_there(d);
@@ -232,8 +234,7 @@ BEGIN
       'join the shards again');
   END IF;
   FOR s IN SELECT * FROM {store}.shard WHERE run_id = of_run ORDER BY number LOOP
-    EXECUTE format('INSERT INTO {store}.%I SELECT * FROM {store}.%I', 'scores_' || r.model, {store}.shard_table(s));
-    PERFORM {store}.discard_staged({store}.shard_table(s));
+    PERFORM {store}.move_staged(r, {store}.shard_table(s));
   END LOOP;
   UPDATE {store}.run SET rows_scored = total, score_digest = digest, package_version = s.package_version,
       package_sha256 = s.package_sha256, environment = s.environment, binding = bound WHERE run_id = of_run;

@@ -13,29 +13,56 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Drops a staged table, once nobody uses it any more.
+CREATE OR REPLACE FUNCTION {store}.remove_staged(staged text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('DROP TABLE {store}.%I', staged);
+  DELETE FROM {store}.staging WHERE table_name = staged;
+END $$;
+
 -- Drops a table of an attempt that can finish no more; one that somebody still writes to takes no new writer, and
 -- is left for later.
 CREATE OR REPLACE FUNCTION {store}.discard_staged(staged text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE NOWAIT', staged);
-  EXECUTE format('DROP TABLE {store}.%I', staged);
-  DELETE FROM {store}.staging WHERE table_name = staged;
+  PERFORM {store}.remove_staged(staged);
 EXCEPTION WHEN lock_not_available THEN
   PERFORM {store}.close_staged(staged);
 END $$;
 
--- Drops what attempts left that can finish no more.
+-- The tables of a model's attempts that can finish no more.
+CREATE OR REPLACE FUNCTION {store}.leftovers_of(of_model text)
+RETURNS SETOF text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT s.table_name FROM {store}.staging s JOIN {store}.run r USING (run_id)
+    JOIN {store}.claim c USING (model, interval_start, interval_end)
+    WHERE r.model = of_model AND (c.run_id <> s.run_id OR c.fence <> s.fence OR r.binding IS NOT NULL
+      OR r.state IN ('failed', 'stopped', 'published'))
+$$;
+
+-- Drops what attempts left that can finish no more; what somebody still uses is left for later.
 CREATE OR REPLACE FUNCTION {store}.drop_staged(of_model text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   left_table text;
 BEGIN
-  FOR left_table IN SELECT s.table_name FROM {store}.staging s JOIN {store}.run r USING (run_id)
-      JOIN {store}.claim c USING (model, interval_start, interval_end)
-      WHERE r.model = of_model AND (c.run_id <> s.run_id OR c.fence <> s.fence
-        OR r.state IN ('failed', 'stopped', 'published')) FOR UPDATE OF s SKIP LOCKED LOOP
+  FOR left_table IN SELECT s.table_name FROM {store}.staging s
+      WHERE s.table_name IN (SELECT {store}.leftovers_of(of_model)) FOR UPDATE SKIP LOCKED LOOP
     PERFORM {store}.discard_staged(left_table);
+  END LOOP;
+END $$;
+
+-- Drops all of it: an attempt that still writes is waited for, as long as the caller's lock_timeout allows.
+CREATE OR REPLACE FUNCTION {store}.drop_all_staged(of_model text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  left_table text;
+BEGIN
+  FOR left_table IN SELECT s.table_name FROM {store}.staging s
+      WHERE s.table_name IN (SELECT {store}.leftovers_of(of_model)) FOR UPDATE LOOP
+    PERFORM {store}.close_staged(left_table);
+    PERFORM {store}.remove_staged(left_table);
   END LOOP;
 END $$;
 
@@ -69,6 +96,7 @@ BEGIN
     PERFORM {store}.refuse('RS000', format('the interval of run %s spans more than 240 months', r.run_id),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'an interval of the schedule'), NULL);
   END IF;
+  PERFORM {store}.refuse_erased(r);
   FOR month IN SELECT generate_series(date_trunc('month', r.interval_start AT TIME ZONE 'UTC'),
       (r.interval_end - interval '1 microsecond') AT TIME ZONE 'UTC', interval '1 month')::date LOOP
     PERFORM {store}.ensure_partition(r.model, month);
@@ -82,7 +110,9 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('DROP TABLE IF EXISTS {store}.%I', staged);  -- this attempt begins to stage again
   -- Not in the log of the server: what a crash takes from it, finishing misses by its count.
-  EXECUTE format('CREATE UNLOGGED TABLE {store}.%I (LIKE {store}.%I)', staged, 'scores_' || r.model);
+  -- Nobody plans a query on it, and autovacuum would only stand in the way of who drops it.
+  EXECUTE format('CREATE UNLOGGED TABLE {store}.%I (LIKE {store}.%I) WITH (autovacuum_enabled = false)', staged,
+    'scores_' || r.model);
   EXECUTE format('ALTER TABLE {store}.%I ALTER run_id SET DEFAULT %L', staged, r.run_id);
   EXECUTE format('GRANT INSERT ON {store}.%I TO %I', staged, session_user);
   INSERT INTO {store}.staging (table_name, run_id, fence, shard) VALUES (staged, r.run_id, r.fence, of_shard)
@@ -102,6 +132,15 @@ BEGIN
   PERFORM {store}.prepare_staging(r);
   PERFORM {store}.make_staged(r, staged, NULL);
   RETURN staged;
+END $$;
+
+-- Makes the rows of a staged table part of the model's scores; the table goes.
+CREATE OR REPLACE FUNCTION {store}.move_staged(r {store}.run, staged text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE', staged);
+  EXECUTE format('INSERT INTO {store}.%I SELECT * FROM {store}.%I', 'scores_' || r.model, staged);
+  PERFORM {store}.remove_staged(staged);
 END $$;
 
 -- Refuses rows of another run, outside the interval, or other in number than their digest says.
@@ -144,6 +183,7 @@ BEGIN
     PERFORM {store}.refuse_other_scores(r, bound, format('got %s by package %s', digest->>'root', by_sha256));
     RETURN;
   END IF;
+  PERFORM {store}.refuse_erased(r);
   SELECT s.table_name, m.event_time INTO staged, event_time FROM {store}.staging s, {store}.model m
     WHERE s.run_id = of_run AND s.fence = held AND s.shard IS NULL AND m.name = r.model;
   IF NOT FOUND THEN
@@ -153,9 +193,7 @@ BEGIN
   -- Whoever still copies is waited for; nobody adds a row from here on.
   EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE', staged);
   PERFORM {store}.refuse_unfit(r, staged, event_time, rows);
-  EXECUTE format('INSERT INTO {store}.%I SELECT * FROM {store}.%I', 'scores_' || r.model, staged);
-  EXECUTE format('DROP TABLE {store}.%I', staged);
-  DELETE FROM {store}.staging WHERE table_name = staged;
+  PERFORM {store}.move_staged(r, staged);
   UPDATE {store}.run SET rows_scored = rows, score_digest = digest, package_version = by_version,
       package_sha256 = by_sha256, environment = coalesce(numeric_environment, environment), binding = bound
     WHERE run_id = of_run;

@@ -1,0 +1,55 @@
+-- What an erasure asks of runs under way. It finds a person by the frozen rows, so whatever is still made of these
+-- has to end before they go. The owner calls these; nothing can be staged from rows that an erasure touched.
+
+-- Whether a frozen table lost rows to an erasure and was not frozen again since.
+CREATE OR REPLACE FUNCTION {store}.erased_since_frozen(digest text)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(max(t.at) > coalesce((SELECT max(f.at) FROM (
+      SELECT s.created_at AS at FROM {store}.names_of($1) s
+      UNION ALL SELECT a.at FROM {store}.names_of($1) s JOIN {store}.frozen_again a USING (snapshot_id)) f),
+      '-infinity'), false)
+    FROM {store}.tombstone t WHERE t.what = 'frozen' AND t.subject = $1
+$$;
+
+-- Refuses to make scores of rows that an erasure touched. Until the caller's transaction ends, none begins to.
+CREATE OR REPLACE FUNCTION {store}.refuse_erased(r {store}.run)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM {store}.lock_name_shared('frozen ' || r.input_digest);
+  IF {store}.erased_since_frozen(r.input_digest) THEN
+    PERFORM {store}.refuse('RS000', format('rows of the frozen input of run %s were erased', r.run_id),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', 'frozen rows that are all there',
+        'data', jsonb_build_object('run_id', r.run_id, 'input_digest', r.input_digest)),
+      'score the interval again (in Airflow clear the run from `extract` on): it freezes what the source has now');
+  END IF;
+END $$;
+
+-- Ends the runs of these models that have no scores and were to make them of this frozen table; what they set aside
+-- and what they staged goes. Gives their ids. A run that somebody is about to give its scores is waited for.
+CREATE OR REPLACE FUNCTION {store}.end_unscored(of_models jsonb, digest text, rule text, done_by text)
+RETURNS SETOF uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r {store}.run;
+BEGIN
+  FOR r IN SELECT * FROM {store}.run WHERE of_models ? model AND input_digest = digest AND binding IS NULL
+      AND NOT {store}.rows_deleted(run_id) ORDER BY run_id LOOP
+    PERFORM 1 FROM {store}.claim WHERE model = r.model
+      AND interval_start = r.interval_start AND interval_end = r.interval_end FOR UPDATE;
+    PERFORM 1 FROM {store}.run WHERE run_id = r.run_id AND binding IS NULL FOR NO KEY UPDATE;
+    IF FOUND THEN
+      PERFORM {store}.delete_rows(r.run_id, NULL, rule, done_by);
+      RETURN NEXT r.run_id;
+    END IF;
+  END LOOP;
+END $$;
+
+-- Whether the tombstone of a frozen table may be written: no run of these models may still stage what it made of the
+-- table, and the rows of all that have were searched. Nobody begins an attempt with the table until the caller's
+-- transaction ends; whoever does after that finds the tombstone.
+CREATE OR REPLACE FUNCTION {store}.may_bury(of_models jsonb, digest text, searched jsonb)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM {store}.lock_name('frozen ' || digest);
+  RETURN NOT EXISTS (SELECT FROM {store}.run r WHERE of_models ? r.model AND r.input_digest = digest
+    AND NOT searched ? r.run_id::text AND NOT {store}.rows_deleted(r.run_id));
+END $$;
