@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import zipfile
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse
-from sklearn.ensemble import RandomForestClassifier
+from scipy import sparse, stats
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingRandomSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from rescore.errors import RefusedTypeError, UnseededEstimatorError
 from rescore.model.artifact import canonical, differing, serialise
@@ -81,6 +96,73 @@ def test_sets_bytes_shared_and_sparse_arrays_survive() -> None:
     assert [member.filename for member in members][:2] == ["000001.bin", "000002.npy"]
 
 
+def drawn(distribution: Any) -> Any:
+    tree = DecisionTreeClassifier(random_state=1)
+    drawing = {"max_depth": distribution, "ccp_alpha": stats.loguniform(1e-4, 1e-2)}
+    return RandomizedSearchCV(tree, drawing, n_iter=3, random_state=1, cv=3)
+
+
+def halving() -> Any:
+    tree = DecisionTreeClassifier(random_state=1)
+    return HalvingRandomSearchCV(tree, [{"max_depth": stats.randint(1, 6)}], random_state=1, cv=3)
+
+
+def stacked(splitter: Any) -> Any:
+    parts = [("line", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=2, random_state=1))]
+    return StackingClassifier(parts, LogisticRegression(), cv=splitter)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        drawn(stats.randint(1, 6)),
+        drawn(stats.rv_discrete(values=([1, 2, 4], [0.2, 0.3, 0.5]))),
+        halving(),
+        stacked(KFold(3)),
+        stacked(StratifiedKFold(3)),
+        GridSearchCV(make_pipeline(stacked(KFold(2))), {"stackingclassifier__passthrough": [True]}, cv=2),
+        CalibratedClassifierCV(stacked(KFold(2)), cv=TimeSeriesSplit(2)),
+        GridSearchCV(stacked(2), {"cv": [KFold(2), KFold(3, shuffle=True, random_state=1)]}, cv=2),
+        GridSearchCV(
+            LogisticRegression(), {"C": [1, 2]}, cv=RepeatedKFold(n_splits=2, n_repeats=2, random_state=1)
+        ),
+        GridSearchCV(LogisticRegression(), {"C": [1]}, cv=2, scoring={"f": make_scorer(f1_score)}, refit="f"),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_sound_searches_and_ensembles_give_the_same_bytes(estimator: Any, data: tuple[Any, Any]) -> None:
+    one, other = clone(estimator).fit(*data), clone(estimator).fit(*data)
+    first, types = serialise(one, model="m")
+    np.random.random()  # from the global generator, which distributions share
+    second, _ = serialise(other, model="m")
+    assert differing(first, second) == []
+    loaded = load_artifact(first, types)
+    assert loaded.predict_proba(data[0]).tobytes() == one.predict_proba(data[0]).tobytes()
+    assert serialise(loaded, model="m")[0] == first
+
+
+def test_a_distribution_is_loaded_whole() -> None:
+    for distribution in (stats.poisson(3.5, loc=1), stats.norm(1, 2)):
+        content, types = serialise(Held(distribution), model=__name__)
+        loaded = load_artifact(content, types).value
+        points = np.arange(9.0)
+        assert loaded.cdf(points).tobytes() == distribution.cdf(points).tobytes()
+        assert loaded.entropy() == distribution.entropy()
+        assert loaded.rvs(5, random_state=1).tolist() == distribution.rvs(5, random_state=1).tolist()
+
+
+def test_what_refers_to_itself_is_refused_in_words() -> None:
+    circle = Held(None)
+    circle.value = circle
+    with pytest.raises(RefusedTypeError, match="an object that refers to itself"):
+        serialise(circle, model=__name__)
+
+
+class Held:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 def test_padding_in_records_is_zeroed() -> None:
     padded = np.dtype({"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [0, 8], "itemsize": 16})
     files = []
@@ -116,6 +198,10 @@ def test_a_type_outside_the_allow_list_is_refused_by_name_and_place(data: tuple[
     assert serialise(foreign, model="m", declared=[f"{__name__}.Odd"])
 
 
+Seeded = LogisticRegression(random_state=1)
+Stacked = StackingClassifier([("one", Seeded)], Seeded, cv=2)
+
+
 def named(frame: Any) -> Any:
     return frame
 
@@ -130,10 +216,18 @@ def named(frame: Any) -> Any:
             "cv__random_state",
         ),
         (GridSearchCV(LogisticRegression(random_state=1), {}, cv=ShuffleSplit(3)), "cv__random_state"),
+        (
+            GridSearchCV(Stacked, {"cv": [KFold(3), KFold(3, shuffle=True)]}, cv=2),
+            "param_grid['cv'][1]__random_state",
+        ),
+        (
+            GridSearchCV(Seeded, [{"e": [StackingClassifier([], Seeded, cv=KFold(3, shuffle=True))]}], cv=2),
+            "param_grid[0]['e'][0]__cv__random_state",
+        ),
     ],
 )
 def test_chance_without_a_seed_is_refused_by_the_parameters_name(estimator: Any, parameter: str) -> None:
-    with pytest.raises(UnseededEstimatorError, match=parameter) as caught:
+    with pytest.raises(UnseededEstimatorError, match=re.escape(parameter)) as caught:
         refuse_unseeded(estimator)
     assert caught.value.data["parameters"] == [parameter]
 

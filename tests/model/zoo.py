@@ -103,5 +103,20 @@ def build(hyperparameters, seed):
     model = SGDClassifier(loss="log_loss", random_state=seed)
     return make_pipeline(columns(), GridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=2))
 """,
+    "drawn": _COLUMNS
+    + """
+from scipy.stats import randint, uniform
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, RandomizedSearchCV
+from sklearn.tree import DecisionTreeClassifier
+
+def build(hyperparameters, seed):
+    tree = DecisionTreeClassifier(random_state=seed)
+    drawing = {"max_depth": randint(1, 6), "ccp_alpha": uniform(0, 0.01)}
+    search = RandomizedSearchCV(tree, drawing, n_iter=3, random_state=seed, cv=KFold(3))
+    line = LogisticRegression(random_state=seed)
+    return make_pipeline(columns(), StackingClassifier([("one", search), ("two", line)], line, cv=KFold(3)))
+""",
     "own": OWN,
 }

@@ -12,9 +12,7 @@
 - Zip members carry the time: it is fixed, and so are modes, order and storage (not compressed,
   since compressed bytes differ between builds of zlib; the same holds inside ``.npz``).
 - A search (``GridSearchCV``) records how long its fits took, a text vectorizer the address of its stop
-  words: these are removed. So is what a fit notes of each row and no prediction needs (``labels_`` of
-  k-means, out-of-bag predictions, weights of rows, which rows were outliers): no person's, and no package's.
-- CatBoost writes an identifier by chance and the time into each model (:mod:`rescore.model.boosters`).
+  words: these are removed, and so is more that no prediction needs (:mod:`rescore.model.accidents`).
 
 What is loaded from the canonical file is what would be loaded from skops' own.
 """
@@ -31,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from rescore.errors import RefusedTypeError
-from rescore.model.boosters import BOOSTER_TYPES, forget_when
-from rescore.model.runtime.artifact import walk
+from rescore.model.accidents import distributions_apart, remove_accidents
+from rescore.model.boosters import BOOSTER_TYPES
 from rescore.model.runtime.reader import names
 from rescore.model.wheel_format import write_zip
 
@@ -41,10 +39,6 @@ __all__ = ["canonical", "differing", "refuse_types", "serialise"]
 _LEAVES = frozenset({"BytesNode", "FunctionNode", "JsonNode", "TypeNode"})
 _ALLOWED_ROOTS = ("numpy.", "scipy.", "sklearn.")
 _ALLOWED = BOOSTER_TYPES | {"functools.partial"}
-
-# Notes of scikit-learn's fits on each of their rows that no prediction needs.
-_ROW_BY_ROW = frozenset({"oob_decision_function_", "oob_prediction_", "outliers_", "inlier_mask_"})
-_LABELS = {name: {"labels_"} for name in ("KMeans", "MiniBatchKMeans", "BisectingKMeans")}
 
 
 def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple[bytes, list[str]]:
@@ -73,12 +67,14 @@ def serialise(fitted: Any, *, model: str, declared: Sequence[str] = ()) -> tuple
     """
     from skops.io import dumps, get_untrusted_types
 
-    _remove_accidents(fitted)
+    remove_accidents(fitted)
     try:
-        written = dumps(fitted)
+        with distributions_apart(fitted):
+            written = dumps(fitted)
     except Exception as error:
+        why = "an object that refers to itself" if isinstance(error, RecursionError) else error
         raise RefusedTypeError(
-            f"the fitted pipeline holds something that can't be written: {error}",
+            f"the fitted pipeline holds something that can't be written: {why}",
             where="the fitted pipeline",
             expected="estimators, arrays, numbers, strings and containers of them",
             fix="keep other objects (frames, connections, generators) out of fitted attributes",
@@ -276,21 +272,3 @@ def _canonical_file(name: str, content: bytes) -> bytes:
         np.save(buffer, clean, allow_pickle=False)
         return buffer.getvalue()
     return content
-
-
-def _remove_accidents(fitted: Any) -> None:
-    for _, part in walk(fitted):
-        forget_when(part)
-        # Text vectorizers note the address of the stop words they checked; without it they check again.
-        vars(part).pop("_stop_words_id", None)
-        results = getattr(part, "cv_results_", None)
-        if isinstance(results, dict):
-            part.cv_results_ = {key: value for key, value in results.items() if not key.endswith("_time")}
-        if "refit_time_" in vars(part):
-            part.refit_time_ = 0.0
-        if type(part).__module__.startswith("sklearn."):
-            # Forests and bagging note each row's weight, to say later which rows a tree drew; else None.
-            if isinstance(vars(part).get("_sample_weight"), np.ndarray):
-                del part._sample_weight
-            for name in _ROW_BY_ROW.intersection(vars(part)) | _LABELS.get(type(part).__name__, set()):
-                vars(part).pop(name, None)

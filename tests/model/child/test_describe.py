@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from rescore.model.child.describe import describe, selection
 
@@ -50,6 +52,15 @@ def test_a_search_whose_best_is_chosen_by_a_function(rows: Any) -> None:
     found = describe(search)["search"]
     assert (found["best"], found["best_score"]) == ({"C": 1.0}, None)
     assert found["candidates"][0]["mean_test_score"] == search.cv_results_["mean_test_score"][0]
+
+
+def test_what_a_search_drew_from_is_named_as_it_was_written() -> None:
+    drawing = {"max_depth": stats.randint(1, high=6), "ccp_alpha": stats.uniform(0, 0.01)}
+    search = RandomizedSearchCV(DecisionTreeClassifier(), drawing)
+    assert describe(search)["parameters"]["param_distributions"] == {
+        "ccp_alpha": "uniform(0, 0.01)",
+        "max_depth": "randint(1, high=6)",
+    }
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -15,7 +15,7 @@ __all__ = ["refuse_nameless", "refuse_unseeded"]
 def refuse_unseeded(estimator: Any) -> None:
     """Refuse ``random_state=None`` anywhere in an estimator's parameters.
 
-    Splitters that do not shuffle ignore theirs and pass.
+    Splitters that do not shuffle draw nothing and pass.
 
     Raises
     ------
@@ -63,10 +63,13 @@ def refuse_nameless(estimator: Any) -> None:
 
 
 def _parameters(estimator: Any) -> Iterator[tuple[str, Any]]:
-    """Each ``random_state`` parameter by name, with the object that has it."""
-    parts = {"": estimator, **_deep(estimator)}
-    for name, part in parts.items():
-        has_one = "random_state" in (part.get_params(deep=False) if hasattr(part, "get_params") else ())
+    """Each ``random_state`` parameter by name, with the object that has it.
+
+    Of what a search tries, splitters alone: it may give its candidates their seeds.
+    """
+    named = {"", *_deep(estimator)}
+    for name, part in _values(estimator):
+        has_one = name in named and "random_state" in _given(part)
         shuffles = hasattr(part, "split") and getattr(part, "shuffle", True)
         if not isinstance(part, type) and (has_one or (shuffles and hasattr(part, "random_state"))):
             yield f"{name}__random_state" if name else "random_state", part
@@ -74,19 +77,30 @@ def _parameters(estimator: Any) -> Iterator[tuple[str, Any]]:
 
 def _seed(owner: Any) -> Any:
     """What ``random_state`` is: an attribute, but for CatBoost, which keeps what it was given elsewhere."""
-    given = owner.get_params(deep=False) if hasattr(owner, "get_params") else {}
-    return getattr(owner, "random_state", given.get("random_state"))
+    return getattr(owner, "random_state", _given(owner).get("random_state"))
+
+
+def _given(part: Any) -> dict[str, Any]:
+    has_them = hasattr(part, "get_params") and not isinstance(part, type)
+    return part.get_params(deep=False) if has_them else {}
 
 
 def _values(estimator: Any) -> Iterator[tuple[str, Any]]:
+    """Every parameter by its name, then what containers among them hold, each object once."""
     waiting = [("", estimator), *_deep(estimator).items()]
+    seen: set[int] = set()
     while waiting:
         name, value = waiting.pop(0)
+        if isinstance(value, str | int | float | None) or id(value) in seen:
+            continue
+        seen.add(id(value))
         yield name, value
         if isinstance(value, dict):
             waiting.extend((f"{name}[{key!r}]", item) for key, item in value.items())
         elif isinstance(value, list | tuple):
             waiting.extend((f"{name}[{index}]", item) for index, item in enumerate(value))
+        elif name.endswith("]"):
+            waiting.extend((f"{name}__{key}", item) for key, item in _given(value).items())
 
 
 def _deep(estimator: Any) -> dict[str, Any]:

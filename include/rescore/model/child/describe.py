@@ -155,6 +155,13 @@ def _columns(columns: Any, features: list[str]) -> list[str]:
     return [one if isinstance(one, str) else features[int(one)] for one in listed]
 
 
+def _drawn_from(frozen: Any) -> str:
+    """A distribution that a search draws from, as it was written: ``randint(1, 6)``."""
+    given = [str(_value(one)) for one in frozen.args]
+    given += [f"{name}={_value(one)}" for name, one in frozen.kwds.items()]
+    return f"{frozen.dist.name}({', '.join(given)})"
+
+
 def _value(value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return value if not isinstance(value, float) or np.isfinite(value) else repr(value)
@@ -167,6 +174,12 @@ def _value(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         items = [_value(item) for item in list(value)[:_MAX_ITEMS]]
         return items if len(value) <= _MAX_ITEMS else [*items, f"… {len(value) - _MAX_ITEMS} more"]
-    # repr of other things may hold a memory address.
+    return _named(value)
+
+
+def _named(value: Any) -> str:
+    """A type's or a function's name, a distribution as it was written: a ``repr`` may hold an address."""
+    if type(value).__module__.startswith("scipy.stats.") and hasattr(value, "dist"):
+        return _drawn_from(value)
     named = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
