@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from rescore.errors import (
     ModelError,
     SpecError,
 )
-from rescore.model import Package, PackageFile, next_version
+from rescore.model import Package, PackageFile, bill_of, held_bill, lock_of, next_version
 from rescore.model import package as package_module
 from rescore.model.requirements import direct, lock_lines
 from rescore.model.target import truth_for
@@ -42,6 +43,33 @@ def test_the_same_inputs_give_the_same_bytes(trained: Trained, file: PackageFile
     assert again.path.read_bytes() == file.path.read_bytes()
     assert again.sha256 == file.sha256 == bytes_sha256(file.path.read_bytes())
     assert build(trained, tmp_path, version="1.0.1").sha256 != file.sha256
+
+
+def test_the_wheel_holds_its_bill_of_materials(trained: Trained, file: PackageFile, tmp_path: Path) -> None:
+    """Below .dist-info/sboms, where PEP 770 puts it; it names what the lock does, and the very package."""
+    held = bill_of(file.path)
+    with zipfile.ZipFile(file.path) as wheel:
+        assert wheel.read("parcel_delay-1.0.0.dist-info/sboms/rescore.cdx.json") == held
+        assert (
+            "parcel_delay-1.0.0.dist-info/sboms/rescore.cdx.json,sha256="
+            in wheel.read("parcel_delay-1.0.0.dist-info/RECORD").decode()
+        )
+    bill = json.loads(held)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    locked = {line.split()[0] for line in lock_of(file.path).splitlines() if "==" in line}
+    assert {f"{one['name']}=={one['version']}" for one in bill["components"]} == locked
+    assert bill["metadata"]["component"]["name"] == "parcel_delay"
+    other = json.loads(bill_of(build(trained, tmp_path, version="1.0.1").path))
+    assert other["serialNumber"] != bill["serialNumber"]
+
+
+def test_a_package_of_a_release_without_a_bill_has_one_made(trained: Trained, tmp_path: Path) -> None:
+    """The same as it would hold; building it again without one gives its file."""
+    without = build(trained, tmp_path / "a", bill=False)
+    again = build(trained, tmp_path / "b", bill=False)
+    assert held_bill(without.path.read_bytes()) is None
+    assert without.sha256 == again.sha256
+    assert bill_of(without.path) == bill_of(build(trained, tmp_path / "c").path)
 
 
 ELSEWHERE = """

@@ -186,7 +186,9 @@ def test_golden_labels_stop_the_first_score_too(trained: Trained, rows: Path, tm
 
 
 def test_a_wheel_does_not_unpack_outside_its_folder(tmp_path: Path) -> None:
-    content = build_wheel("evil", "1", {"../evil.py": b""}, summary="", python=">=3", requirements=[])
+    content = build_wheel(
+        "evil", "1", {"../evil.py": b""}, summary="", python=">=3", requirements=[], information={}
+    )
     (tmp_path / "evil-1-py3-none-any.whl").write_bytes(content)
     with pytest.raises(DigestMismatchError, match="leads out"):
         unpack(content, tmp_path / "unpacked")

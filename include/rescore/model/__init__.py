@@ -33,7 +33,9 @@ if TYPE_CHECKING:
         open_package,
     )
     from rescore.model.package_file import (
+        bill_of,
         environment_of,
+        held_bill,
         lock_of,
     )
     from rescore.model.runtime.environment import (
@@ -75,11 +77,13 @@ __all__ = [
     "Predictions",
     "SavedModel",
     "adopt",
+    "bill_of",
     "build_package",
     "changes",
     "differences",
     "environment_of",
     "find_saved",
+    "held_bill",
     "lock_of",
     "next_version",
     "numeric_environment",
@@ -101,7 +105,7 @@ __getattr__ = lazy_names(
         "environment": ["differences", "numeric_environment"],
         "manifest_changes": ["changes"],
         "package": ["Package", "open_package"],
-        "package_file": ["environment_of", "lock_of"],
+        "package_file": ["bill_of", "environment_of", "held_bill", "lock_of"],
         "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],

@@ -15,6 +15,7 @@ from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.manifest import Lineage, Manifest
 from rescore.model import requirements
+from rescore.model.bill_of_materials import MEMBER, bill_of_materials
 from rescore.model.code_tree import DATA, code_tree, sources_tree
 from rescore.model.manifest_writer import code_digests, manifest_bytes, strict_json, what_was_trained
 from rescore.model.training import Fitted
@@ -77,6 +78,7 @@ def build_package(
     lineage: Lineage,
     destination: Path,
     lock: Path | None = None,
+    bill: bool = True,
 ) -> PackageFile:
     """Write the wheel of a training into the folder ``destination``.
 
@@ -97,6 +99,9 @@ def build_package(
         A folder; the file has the name that pip expects.
     lock : Path, optional
         A requirements file with hashes, from which the package's own lock is taken.
+    bill : bool
+        Whether the wheel holds its bill of materials; those of releases that had none are made again
+        without it.
 
     Raises
     ------
@@ -129,6 +134,7 @@ def build_package(
         "files": {path: bytes_sha256(content) for path, content in sorted(files.items())},
     }
     files[f"{name}/{DATA}/manifest.json"] = manifest_bytes(manifest)
+    materials = bill_of_materials(manifest_bytes(manifest), data["requirements.txt"].decode())
     feature_release = ".".join(fitted.final["environment"]["python"].split(".")[:2])
     content = build_wheel(
         name,
@@ -137,6 +143,7 @@ def build_package(
         summary=folder.spec.description or f"Scores of the model {name}",
         python=f"=={feature_release}.*",
         requirements=[f"{package}=={exact}" for package, exact in pinned.items()],
+        information={MEMBER: materials} if bill else {},
     )
     destination.mkdir(parents=True, exist_ok=True)
     path = destination / wheel_name(name, version)

@@ -1,4 +1,4 @@
-"""What a package's file says before it is opened: its manifest, its lock, the environment of its own."""
+"""What a package's file says before it is opened: manifest, lock, bill of materials, its environment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rescore.errors import DigestMismatchError
 from rescore.manifest import Manifest
+from rescore.model.bill_of_materials import MEMBER, bill_of_materials
 from rescore.model.code_tree import DATA
 from rescore.model.own_environment import own_environment
 
-__all__ = ["environment_of", "lock_of", "manifest_of"]
+__all__ = ["bill_of", "environment_of", "held_bill", "lock_of", "manifest_of"]
 
 
 def environment_of(path: Path, environments: Path) -> Path:
@@ -32,6 +33,24 @@ def environment_of(path: Path, environments: Path) -> Path:
 def lock_of(path: Path) -> str:
     """The ``requirements.txt`` in a package's wheel: what predicting with it imports, with hashes."""
     return _lock(path.read_bytes()).decode()
+
+
+def bill_of(path: Path) -> bytes:
+    """The bill of materials in a package's wheel; of an earlier release's, the one that it would hold."""
+    wheel = path.read_bytes()
+    found = held_bill(wheel)
+    if found is not None:
+        return found
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        [manifest] = [name for name in archive.namelist() if name.endswith(f"/{DATA}/manifest.json")]
+        return bill_of_materials(archive.read(manifest), _lock(wheel).decode())
+
+
+def held_bill(wheel: bytes) -> bytes | None:
+    """The bill of materials that a wheel holds; None if an earlier release made it."""
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        found = [name for name in archive.namelist() if name.endswith(f".dist-info/{MEMBER}")]
+        return archive.read(found[0]) if found else None
 
 
 def manifest_of(wheel: bytes, path: Path) -> Manifest:

@@ -35,6 +35,7 @@ def build_wheel(
     summary: str,
     python: str,
     requirements: Iterable[str],
+    information: Mapping[str, bytes],
 ) -> bytes:
     """Build a wheel.
 
@@ -50,6 +51,8 @@ def build_wheel(
         ``Requires-Python``.
     requirements : iterable of str
         ``Requires-Dist``, one each.
+    information : mapping
+        Path below ``.dist-info`` to content.
     """
     info = f"{name}-{version}.dist-info"
     metadata = [
@@ -65,6 +68,7 @@ def build_wheel(
         **dict(sorted(files.items())),
         f"{info}/METADATA": _lines(metadata),
         f"{info}/WHEEL": _lines(wheel),
+        **{f"{info}/{path}": content for path, content in sorted(information.items())},
     }
     record = [f"{path},{_record_digest(content)},{len(content)}" for path, content in members.items()]
     members[f"{info}/RECORD"] = _lines([*record, f"{info}/RECORD,,"])

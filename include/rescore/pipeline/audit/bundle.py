@@ -21,7 +21,6 @@ from rescore.interval import Interval
 from rescore.manifest import Manifest
 from rescore.pipeline.audit import bundle_verifier
 from rescore.pipeline.audit.model_card import model_card
-from rescore.pipeline.audit.sbom import sbom
 from rescore.pipeline.context import Context
 from rescore.sha256 import bytes_sha256
 from rescore.store import ChainedRow, ScoredRun
@@ -258,7 +257,7 @@ def _members(
     yield f"package/{wheel.name}", wheel.read_bytes()
     lock = model.lock_of(wheel)
     yield "package/requirements.txt", lock.encode()
-    yield "package/sbom.cdx.json", sbom(package.manifest, lock, run.package_sha256)
+    yield "package/sbom.cdx.json", model.bill_of(wheel)
     signatures = ctx.store.signatures.of_package(run.model, run.package_sha256)
     yield "package/signatures.json", _json([one.bundle for one in signatures])
     for table_name in sorted({row.table for row in rows}):

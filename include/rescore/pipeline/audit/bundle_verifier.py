@@ -12,7 +12,7 @@ This file is copied into every bundle as ``verify.py``; it imports nothing of Re
     leaves        of frozen rows and scores, none missing, with the roots that the run's row names
     binding       sha256("rescore binding 1" \n input \n package \n score root \n rows), with the run's
     package       the wheel's sha256, with run, pin and package; its manifest, with the package's row; its
-                  lock and signatures, with the wheel's and with the rows
+                  lock, bill of materials and signatures, with the wheel's and with the rows
     accounting    extracted = scored + quarantined + rejected; each score's key, with its frozen row's
 
 Only a head that was kept outside, after the run, proves that all this was not made anew: give it with
@@ -41,8 +41,8 @@ _OF_PACKAGE = ("package", "build", "signature", "pin")
 _UNPROVED = (
     "not verified here: signatures (they need a library); that the package gives these scores (install it);"
     " that no later entry, here by digest only, is about these rows, or supersedes the publication; which row"
-    " without a score has which kind and reason; model-card.md, package/sbom.cdx.json, README.txt and"
-    " verify.py, which the export adds"
+    " without a score has which kind and reason; model-card.md, README.txt and verify.py, which the export"
+    " adds, and package/sbom.cdx.json where the wheel holds no bill of materials"
 )
 
 
@@ -417,6 +417,11 @@ def _package(members: dict[str, bytes], run: dict[str, Any], rows: dict[str, lis
         _same(f"the manifest's {key}", manifest.get(key), recorded.get(key))
     if members["package/requirements.txt"] != _data(inside, "requirements.txt"):
         raise Broken("package/requirements.txt is not the lock in the wheel")
+    bills = [
+        content for path, content in inside.items() if path.endswith(".dist-info/sboms/rescore.cdx.json")
+    ]
+    if bills and bills != [members["package/sbom.cdx.json"]]:
+        raise Broken("package/sbom.cdx.json is not the bill of materials in the wheel")
     signatures = [json.loads(row["bundle"]["json"]) for row in rows.get("signature", [])]
     if _texts(signatures) != _texts(_listed(members, "package/signatures.json")):
         raise Broken("package/signatures.json holds other signatures than rows/signature.json")

@@ -100,7 +100,7 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         with ZipFile(path) as wheel:
             lock.write_bytes(wheel.read(f"{model_name}/_data/requirements.txt"))
         candidate = fit(ctx, folder, lineage, Path(scratch) / "fit", lock=lock)
-        again = candidate.build(package.version)
+        again = candidate.build(package.version, bill=model.held_bill(path.read_bytes()) is not None)
         same = again.sha256 == package.sha256
         return TrainingReproduction(
             model_name,

@@ -101,8 +101,8 @@ class Candidate:
         """What was measured, without what could not be."""
         return {name: value for name, value in self.fitted.metrics.items() if value is not None}
 
-    def build(self, version: str) -> model.PackageFile:
-        """Write the package's file under that version."""
+    def build(self, version: str, *, bill: bool = True) -> model.PackageFile:
+        """Write the package's file under that version, with its bill of materials or without."""
         return model.build_package(
             self.fitted,
             self.folder,
@@ -111,6 +111,7 @@ class Candidate:
             lineage=self.lineage,
             destination=self.destination / version,
             lock=self.lock,
+            bill=bill,
         )
 
 

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
 from typing import Any
 
-from rescore.manifest import Manifest
-from rescore.sha256 import Sha256
+__all__ = ["MEMBER", "bill_of_materials"]
 
-__all__ = ["sbom"]
+#: Where a wheel holds it, below its ``.dist-info`` (PEP 770).
+MEMBER = "sboms/rescore.cdx.json"
 
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
-def sbom(manifest: Manifest, lock: str, sha256: Sha256) -> bytes:
-    """What predicting with a package installs, and the package's own file.
+def bill_of_materials(manifest: bytes, lock: str) -> bytes:
+    """What predicting with a package installs, and the package itself.
 
-    No time and no random number is in it, so that two exports are the same: the serial number is derived
-    from the package's sha256.
+    No time and no random number is in it: the serial number is derived from the manifest, which names the
+    digest of every file of the package. The digest of the wheel is not in it, since it is in the wheel.
 
     Parameters
     ----------
-    manifest : Manifest
-        What the package says of itself.
+    manifest : bytes
+        What the package says of itself, as its file holds it.
     lock : str
         Its ``requirements.txt``.
-    sha256 : Sha256
-        Of its file.
     """
-    name, version = manifest.name, manifest.version
+    said = json.loads(manifest)
+    name, version = said["name"], said["version"]
     components = [_component(match[1], match[2], block) for match, block in _blocks(lock)]
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, sha256)}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(manifest).hexdigest())}",
         "version": 1,
         "metadata": {
             "component": {
@@ -44,8 +44,7 @@ def sbom(manifest: Manifest, lock: str, sha256: Sha256) -> bytes:
                 "bom-ref": f"{name}@{version}",
                 "name": name,
                 "version": version,
-                "description": manifest.description,
-                "hashes": [{"alg": "SHA-256", "content": sha256.hex}],
+                "description": said.get("description", ""),
             }
         },
         "components": sorted(components, key=lambda one: one["bom-ref"]),
