@@ -24,7 +24,7 @@ export VECLIB_MAXIMUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo house-price test test-slow test-quick coverage coverage-report up down lint format bench bench-quick bench-parts
-.PHONY: notebook faults docs release-check requirements.txt clean venv s3-server
+.PHONY: notebook faults docs release-check requirements.txt clean venv s3-server test-airflow-oldest
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,10 @@ test: venv ## everything that has to hold: the layers, then the tests on a real 
 
 test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
 	@$(BIN)/pytest $(WITH_WORKERS) -m slow
+
+test-airflow-oldest: venv ## the DAGs, the plugin and one run on the lowest Airflow that pyproject.toml allows
+	@sh scripts/oldest-airflow.sh
+	@$(BIN)/pytest tests/deploy/test_oldest_airflow.py
 
 test-quick: venv ## what to run while working: without Airflow, whole jobs and what else takes long
 	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not job and not slow"

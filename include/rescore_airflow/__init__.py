@@ -1,5 +1,10 @@
-"""Rescore in Airflow: the DAG factory, its tasks, and the page in the UI.
+"""Rescore in Airflow: the DAGs and the task groups, their operators, and the page in the UI.
 
-``factory`` builds DAGs, ``plugin`` registers the timetable and the page. Importing any of it loads
+``dags`` builds DAGs, ``plugin`` registers the timetable and the page. Importing any of it loads
 no pandas, scikit-learn or Great Expectations: those are imported inside the task that needs them.
 """
+
+from rescore.airflow_version import check_airflow_version
+
+# Else the first name that an older Airflow lacks would end in an ImportError that says nothing of it.
+check_airflow_version()

@@ -38,11 +38,11 @@ def postgres_url(connection: Any) -> str:
     """
     from rescore.postgres_url import PostgresUrl, is_parameter
 
-    if (connection.conn_type or "").lower() not in {"postgres", "postgresql"}:
+    if (connection.conn_type or "").lower() not in {"postgres", "postgresql", "rescore"}:
         raise SettingsError(
             f"the connection {connection.conn_id!r} is of type {connection.conn_type!r}",
             where=f"Airflow connection {connection.conn_id}",
-            expected="type postgres",
+            expected="type postgres or rescore",
             fix="change its type, or name another connection in model.yaml",
         )
     own = {

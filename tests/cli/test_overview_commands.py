@@ -151,6 +151,9 @@ def test_doctor_names_each_fault_with_its_remedy_and_exits_1(
     assert ended.value.code == 1
     found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["versions"]["state"] == "ok" and "numpy" in found["versions"]["said"]
+    assert (
+        found["airflow"]["state"] == "ok" and "plugin and provider are registered" in found["airflow"]["said"]
+    )
     assert found["store"]["state"] == "warning" and "superuser" in found["store"]["said"]
     assert found["model loan_default"]["state"] == "ok"
     assert (
@@ -161,6 +164,19 @@ def test_doctor_names_each_fault_with_its_remedy_and_exits_1(
     with pytest.raises(SystemExit):
         run(["doctor"])
     assert "FAULT" in capsys.readouterr().out
+
+
+def test_doctor_finds_an_airflow_that_is_too_old(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = tmp_path / "older" / "apache_airflow_core-3.1.8.dist-info"
+    older.mkdir(parents=True)
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: apache-airflow-core\nVersion: 3.1.8\n")
+    monkeypatch.syspath_prepend(str(older.parent))
+    with pytest.raises(SystemExit):
+        run(["doctor", "--json"])
+    found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["airflow"]["state"] == "fault" and "3.1.8" in found["airflow"]["said"]
 
 
 def test_doctor_sees_a_source_that_answers(

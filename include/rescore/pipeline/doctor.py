@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import Literal
 
 from rescore import source
+from rescore.airflow_version import check_airflow_version
 from rescore.errors import NotFoundError, RescoreError
 from rescore.pipeline.context import Context
 
@@ -46,7 +47,7 @@ class Finding:
 
 
 def examine(ctx: Context) -> Iterator[Finding]:
-    """Look at versions, store, rights, folders, sources, published intervals and archive, in this order.
+    """Look at versions, Airflow, store, rights, folders, sources, published intervals and archive.
 
     A check that fails is a finding, not an error, so that all of them are made.
 
@@ -56,6 +57,7 @@ def examine(ctx: Context) -> Iterator[Finding]:
         The set-up.
     """
     yield _versions()
+    yield _checked("airflow", "this environment", _airflow)
     yield _space(ctx)
     store = _checked("store", "the store's schema", lambda: _store(ctx))
     yield store
@@ -98,6 +100,26 @@ def _versions() -> Finding:
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Finding("versions", "warning", said, "Rescore is tested on Python 3.11 to 3.13")
     return Finding("versions", "ok", said)
+
+
+def _airflow() -> Finding | str:
+    version = check_airflow_version()
+    if version is None:
+        return "no Airflow, so runs are started from this command line alone"
+    entries = metadata.entry_points()
+    missing = [
+        group
+        for group in ("airflow.plugins", "apache_airflow_provider")
+        if not any(entry.value.startswith("rescore_airflow.") for entry in entries.select(group=group))
+    ]
+    if missing:
+        return Finding(
+            "airflow",
+            "warning",
+            f"Airflow {version} finds no entry point of ours in {' and '.join(missing)}",
+            "install the wheel with pip in this environment; a folder on the path registers nothing",
+        )
+    return f"Airflow {version}, where our plugin and provider are registered"
 
 
 def _space(ctx: Context) -> Finding:
