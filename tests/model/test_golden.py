@@ -72,7 +72,7 @@ def test_it_gives_its_scores_in_an_environment_of_its_lock(name: str, tmp_path: 
     if package.python is None:
         own = own_environment(package.manifest, package.data("requirements.txt"), tmp_path / "environments")
         own.build()
-        package = replace(package, python=own.python)
+        package = replace(package, seal=own.check())
     reproduces(name, stated, package)
 
 

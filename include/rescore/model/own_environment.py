@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ from rescore.model.requirements import without_hashes
 from rescore.progress import Progress
 from rescore.sha256 import file_sha256
 
-__all__ = ["OwnEnvironment", "difference_lines", "find_uv", "own_environment"]
+__all__ = ["OwnEnvironment", "Seal", "difference_lines", "find_uv", "own_environment"]
 
 _COMPLETE = "complete"
 _TAIL_LINES = 12
@@ -105,8 +105,13 @@ class OwnEnvironment:
                 raise
         return True
 
-    def check(self) -> None:
+    def check(self) -> Seal:
         """Compare every file in it with what was there when it was built, without starting it.
+
+        Returns
+        -------
+        Seal
+            Of the files that were read, taken before they were: what runs in it later is compared with that.
 
         Raises
         ------
@@ -114,6 +119,7 @@ class OwnEnvironment:
             Somebody changed it; names each distribution with the version expected and found in it, or
             the files that were changed, added or removed.
         """
+        seal = Seal(self, self._stamps())
         different = self.different()
         examples = difference_lines(different) or self._changed_files()
         if examples:
@@ -125,8 +131,16 @@ class OwnEnvironment:
                 fix="delete that folder; `rescore env build` makes it anew",
                 data={"different": different, "examples": examples},
             )
+        return seal
+
+    def _stamps(self) -> frozenset[tuple[str, int, int, int, int]]:
+        """Each file with its inode, size and times in ns: any write to one changes its stamp."""
+        stats = ((os.fspath(path), path.lstat()) for path in self._paths())
+        return frozenset((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats)
 
     def _changed_files(self) -> list[str]:
+        if self.root.is_symlink():
+            return [f"{self.root.name}: a link to another folder"]
         built = json.loads((self.root / _COMPLETE).read_text(encoding="utf-8"))
         found = self._files()
         return [
@@ -137,16 +151,19 @@ class OwnEnvironment:
 
     def _files(self) -> dict[str, str]:
         """Each file in it, bytecode too, with its sha256; each link with what it leads to."""
-        paths = [
-            Path(folder) / name
-            for folder, folders, files in os.walk(self.root)
-            for name in [*files, *(one for one in folders if (Path(folder) / one).is_symlink())]
-        ]
+        paths = self._paths()
         names = [path.relative_to(self.root).as_posix() for path in paths]
         with ThreadPoolExecutor() as pool:
             found = dict(zip(names, pool.map(_content, paths), strict=True))
         found.pop(_COMPLETE, None)
         return found
+
+    def _paths(self) -> list[Path]:
+        return [
+            Path(folder) / name
+            for folder, folders, files in os.walk(self.root)
+            for name in [*files, *(one for one in folders if (Path(folder) / one).is_symlink())]
+        ]
 
     def different(self) -> dict[str, dict[str, str | None]]:
         """What is installed in it otherwise than the package needs, as :func:`differences` says it."""
@@ -216,6 +233,34 @@ class OwnEnvironment:
             "reached; or train the model anew here",
             data={"different": different, "environment": str(self.root)},
         )
+
+
+@dataclass(frozen=True)
+class Seal:
+    """An environment as it was when it was checked.
+
+    Attributes
+    ----------
+    environment : OwnEnvironment
+    stamps : frozenset of tuple
+        Of every file in it: path, inode, size, and times of writing and of change in ns.
+    """
+
+    environment: OwnEnvironment
+    stamps: frozenset[tuple[str, int, int, int, int]] = field(repr=False)
+
+    def compare(self) -> None:
+        """Look whether a file was written since, and read all of them again if one was.
+
+        An installer that links another environment to the same files stamps them, too, and changes nothing.
+
+        Raises
+        ------
+        EnvironmentMismatchError
+            See :meth:`OwnEnvironment.check`.
+        """
+        if self.environment.root.is_symlink() or self.environment._stamps() != self.stamps:
+            self.environment.check()
 
 
 def own_environment(manifest: Manifest, lock: bytes, environments: Path) -> OwnEnvironment:

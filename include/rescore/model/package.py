@@ -23,7 +23,7 @@ from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelE
 from rescore.manifest import Manifest
 from rescore.model.code_tree import DATA
 from rescore.model.environment import differences, numeric_environment
-from rescore.model.own_environment import difference_lines, own_environment
+from rescore.model.own_environment import Seal, difference_lines, own_environment
 from rescore.model.package_file import manifest_of
 from rescore.model.process import MARK, Child, Team
 from rescore.model.wheel_format import changed_members, unpack
@@ -57,8 +57,8 @@ class Package:
         The verified file. Whatever runs or is read comes from these bytes.
     scratch : Path
         Where private folders for its child interpreters are made.
-    python : Path or None
-        The interpreter of the environment of its own that it runs in; None: the one that runs this.
+    seal : Seal or None
+        Of the environment of its own that it runs in; None: it runs in the one that runs this.
     """
 
     name: str
@@ -67,7 +67,12 @@ class Package:
     manifest: Manifest
     wheel: bytes = field(repr=False)
     scratch: Path
-    python: Path | None = None
+    seal: Seal | None = None
+
+    @property
+    def python(self) -> Path | None:
+        """The interpreter of its own environment; None: the one that runs this."""
+        return self.seal.environment.python if self.seal else None
 
     def data(self, name: str) -> bytes:
         """A file that training made, like ``reference.json``."""
@@ -277,14 +282,19 @@ class Package:
     def _unpacked(self) -> Iterator[_Unpacked]:
         """A fresh folder, readable by this user alone, with the package's files; gone afterwards.
 
-        Nothing that lay on the disk before is run: no bytecode, no file and no link of anybody's.
+        Nothing that lay on the disk before is run: no bytecode, no file and no link of anybody's; and
+        nothing of an environment of its own that was written since it was checked, or while it ran.
         """
+        if self.seal:
+            self.seal.compare()
         self.scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.scratch, prefix="package-") as folder:
             run = _Unpacked(Path(folder) / "code", Path(folder) / "work")
             run.work.mkdir()
             unpack(self.wheel, run.code)
             yield run
+        if self.seal:
+            self.seal.compare()
 
     def _command(self, team: Team, arguments: Sequence[str], run: _Unpacked) -> None:
         command = ["-m", self.name, *arguments, "--lines"]
@@ -316,8 +326,8 @@ def open_package(
     """Read a package file once and verify what was read.
 
     Where other versions are installed than it was built with, it runs in an environment of its own,
-    which is built unless it is there. The environment is checked here; the golden rows are, by every
-    :meth:`Package.predict`, before the first score.
+    which is built unless it is there. The environment is checked here, and looked at again before and after
+    each run of it; the golden rows are, by every :meth:`Package.predict`, before the first score.
 
     Parameters
     ----------
@@ -360,8 +370,7 @@ def open_package(
     if environments is not None:
         own = own_environment(manifest, package.data("requirements.txt"), environments)
         own.build(progress)
-        own.check()
-        return replace(package, python=own.python)
+        return replace(package, seal=own.check())
     raise EnvironmentMismatchError(
         f"{package.name} {package.version} was built with other versions than are installed here",
         where=str(path.name),
