@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rescore.cli.terminal import Json, Who, context, print_json, print_line, print_rows
-from rescore.errors import ParameterError
+from rescore.errors import MAX_EXAMPLES, ParameterError
+
+if TYPE_CHECKING:
+    from rescore.pipeline import Counterfactual
 
 app = typer.Typer()
 subject = typer.Typer(help="Show what is kept of a person.", no_args_is_help=True)
@@ -25,6 +28,12 @@ def erase(
     subject: _Subject,
     ground: Annotated[str, typer.Option(help="On what ground: a law's article, a ticket. Stored for ever.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Erase nothing; say what would be.")] = False,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain", help="First train the packages that saw the person without them; say what changes."
+        ),
+    ] = False,
     who: Who = "",
     as_json: Json = False,
 ) -> None:
@@ -32,9 +41,11 @@ def erase(
     from rescore import pipeline
 
     with context() as ctx:
+        # Before the erasure: afterwards nobody can say which packages saw the person.
+        without = pipeline.train_without(ctx, _named(subject)) if retrain else []
         done = pipeline.erase_subject(ctx, _named(subject), ground=ground, who=who, dry_run=dry_run)
     if as_json:
-        print_json(done.to_dict())
+        print_json(done.to_dict() | {"without": [one.to_dict() for one in without]})
         return
     verb = "would be erased" if dry_run else f"erased as {done.pseudonym}"
     print_line(
@@ -43,6 +54,8 @@ def erase(
     )
     for package, meaning in done.packages.items():
         print_line(f"package {package}: {meaning}")
+    for one in without:
+        _print_without(one)
     for hold in done.legal_holds:
         print_line(hold)
     if done.ended:
@@ -62,6 +75,24 @@ def subject_show(subject: _Subject, as_json: Json = False) -> None:
     with context() as ctx:
         rows = pipeline.show_subject(ctx, _named(subject))
     print_rows(rows, as_json=as_json, title="kept of this person")
+
+
+def _print_without(one: Counterfactual) -> None:
+    """What a package would be without the person."""
+    print_line(f"package {one.model} {one.version} without the person's {one.removed:,} rows:")
+    if one.reason:
+        print_line(f"  not trained: {one.reason}")
+        return
+    shown = one.parameters[:MAX_EXAMPLES]
+    print_line(f"  parameters: {len(one.parameters):,} differ")
+    for parameter in shown:
+        print_line(f"    {parameter}")
+    for metric, (before, after) in one.metrics.items():
+        print_line(f"  {metric}: {before} -> {after}")
+    print_line(
+        f"  scores: {one.moved:,} of {one.rows:,} differ, by {one.largest:.3g} at most and {one.mean:.3g} on"
+        f" average; {one.labels:,} labels do"
+    )
 
 
 def _named(options: list[str]) -> dict[str, str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
         adopt,
         find_saved,
     )
+    from rescore.model.artifact import (
+        differing,
+    )
     from rescore.model.build import (
         PackageFile,
         build_package,
@@ -81,6 +84,7 @@ __all__ = [
     "build_package",
     "changes",
     "differences",
+    "differing",
     "environment_of",
     "find_saved",
     "held_bill",
@@ -101,6 +105,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "adoption": ["SavedModel", "adopt", "find_saved"],
+        "artifact": ["differing"],
         "build": ["PackageFile", "build_package", "next_version"],
         "environment": ["differences", "numeric_environment"],
         "manifest_changes": ["changes"],

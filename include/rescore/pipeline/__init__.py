@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from rescore.pipeline.due_times import (
         declare_timetable,
     )
+    from rescore.pipeline.erasure.counterfactual import (
+        Counterfactual,
+        train_without,
+    )
     from rescore.pipeline.erasure.erase import (
         ErasureReport,
         erase_subject,
@@ -166,6 +170,7 @@ __all__ = [
     "Alarm",
     "Backfilled",
     "Context",
+    "Counterfactual",
     "Difference",
     "ErasureReport",
     "Exported",
@@ -238,6 +243,7 @@ __all__ = [
     "train_model",
     "train_package",
     "train_snapshot",
+    "train_without",
     "training_window",
     "utc_now",
     "validate_run",
@@ -256,6 +262,7 @@ __getattr__ = lazy_names(
         "compare.retrain": ["Retrained", "retrain"],
         "build_facts": ["code_revision"],
         "context": ["Context", "utc_now"],
+        "erasure.counterfactual": ["Counterfactual", "train_without"],
         "erasure.erase": ["ErasureReport", "erase_subject", "show_subject"],
         "monitoring.alarms": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],

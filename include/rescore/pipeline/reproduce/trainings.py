@@ -10,16 +10,13 @@ from zipfile import ZipFile
 
 from rescore import model
 from rescore.errors import RescoreError
-from rescore.folder import ModelFolder, load_model
 from rescore.pipeline.context import Context
+from rescore.pipeline.packages.carried_folder import folder_of, why_not_trainable
 from rescore.pipeline.packages.frozen_training import training_files
 from rescore.pipeline.training.train import fit
 from rescore.sha256 import bytes_sha256
 
 __all__ = ["TrainingReproduction", "retrain_package"]
-
-#: What the package's shell and training wrote; the rest of its files is the model folder.
-_OURS = ("_runtime", "_data", "__init__.py", "__main__.py")
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,8 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
             model_name, package.version, "not_rederivable", package.sha256, reason=reason
         )
 
-    if not package.manifest.training.reproducible:
-        return because("it was adopted: its training is not reproducible")
-    if lineage.snapshot_digest is None:
-        return because("it was not trained here: no snapshot is recorded")
-    environment = {"python": package.manifest.requirements["python"], **package.manifest.locked}
-    if other := model.differences(environment):
-        versions = ", ".join(
-            f"{name} {one['expected']} (here {one['found'] or 'none'})" for name, one in other.items()
-        )
-        return because(f"it was trained with {versions}")
+    if reason := why_not_trainable(package):
+        return because(reason)
     try:
         path = ctx.archive.get_package(package.sha256)
         training_files(ctx, lineage)
@@ -95,7 +84,7 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
             raise
         return because(str(error))
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        folder = _restored(path, model_name, Path(scratch))
+        folder = folder_of(path, model_name, Path(scratch))
         lock = Path(scratch) / "requirements.txt"
         with ZipFile(path) as wheel:
             lock.write_bytes(wheel.read(f"{model_name}/_data/requirements.txt"))
@@ -110,24 +99,6 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
             again.sha256,
             "" if same else "these members differ: " + ", ".join(_differing(path, again.path)),
         )
-
-
-def _restored(wheel: Path, name: str, scratch: Path) -> ModelFolder:
-    """The model folder and the shared features, as the package carries them."""
-    models, shared = scratch / "models", scratch / "features"
-    shared.mkdir(parents=True)
-    with ZipFile(wheel) as held:
-        for member in held.namelist():
-            owner, _, relative = member.partition("/")
-            if owner != name or relative.split("/")[0] in _OURS:
-                continue
-            path = models / name / relative.removeprefix("_sources/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(held.read(member))
-    spec = load_model(models, name, shared=shared).spec
-    for module in spec.shared_features:
-        (models / name / "features" / f"{module}.py").replace(shared / f"{module}.py")
-    return load_model(models, name, shared=shared)
 
 
 def _differing(one: Path, other: Path) -> list[str]:
