@@ -63,8 +63,11 @@ class ScheduleSpec(Declared):
         try:
             first, last = self.schedule().first_interval(), self.schedule().last_interval()
         except (IntervalError, OverflowError) as error:
+            bounds = f"start {self.start}" + (f" or its end {self.end}" if self.end else "")
+            said = error.what if isinstance(error, IntervalError) else error
             raise ValueError(
-                f"no run of {self.cron!r} is due near its start {self.start} or its end {self.end}: {error}"
+                f"no run of {self.cron!r} is due near its {bounds}: {said}; name days well within the years "
+                "1 to 9999, and a cron expression that comes round"
             ) from None
         if first is not None and last is not None and last.start < first.start:
             raise ValueError("start and end leave no run between them")

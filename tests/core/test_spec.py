@@ -156,6 +156,27 @@ def test_an_end_in_the_last_year_is_none(write: Write) -> None:
     assert write({"schedule.end": "9999-12-31"}).spec.schedule.schedule().end is None
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule.start": "0001-01-01"},
+        {"schedule.end": "0001-01-01"},
+        {"schedule.cron": "0 0 30 2 *"},
+        {"schedule.start": "0001-01-01T00:00:00+14:00"},
+        {"schedule.start": "9999-12-31T23:59:59-12:00"},
+    ],
+)
+def test_a_schedule_at_the_ends_of_the_calendar_is_refused_with_one_fix(
+    write: Write, changes: dict[str, str]
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        write(changes)
+    [problem] = caught.value.examples
+    assert problem.startswith("schedule: no run of ")
+    assert "1 to 9999" in problem
+    assert str(caught.value).count("fix:") == 1
+
+
 def test_a_specification_does_not_change(write: Write) -> None:
     spec: ModelSpec = write().spec
     with pytest.raises(ValidationError, match="frozen"):
