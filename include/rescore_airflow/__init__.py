@@ -4,7 +4,19 @@
 no pandas, scikit-learn or Great Expectations: those are imported inside the task that needs them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rescore.airflow_version import check_airflow_version
+from rescore.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from rescore_airflow.dags import ScoreTaskGroup, TrainTaskGroup
+
+__all__ = ["ScoreTaskGroup", "TrainTaskGroup"]
 
 # Else the first name that an older Airflow lacks would end in an ImportError that says nothing of it.
 check_airflow_version()
+
+__getattr__ = lazy_names(__name__, {"dags": ["ScoreTaskGroup", "TrainTaskGroup"]})

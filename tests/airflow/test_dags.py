@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, TaskGroup
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 
 from rescore.errors import SpecError
+from rescore_airflow import ScoreTaskGroup, TrainTaskGroup
 from rescore_airflow.dags import (
     check_model_folders,
     erase_subject_dag,
@@ -115,6 +117,36 @@ def test_a_model_that_declares_shards_scores_in_mapped_tasks_that_a_join_waits_f
         assert dag.get_task(task).doc_md and dag.get_task(task).retries == 1
     back = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
     assert set(back.task_ids) == set(dag.task_ids)
+
+
+@pytest.mark.parametrize(
+    ("group", "of_ours"), [(ScoreTaskGroup, score_dag), (TrainTaskGroup, train_dag)], ids=["score", "train"]
+)
+def test_a_group_in_ones_own_dag_has_the_tasks_of_ours(
+    models: Path, group: type[TaskGroup], of_ours: Callable[[str], DAG]
+) -> None:
+    with DAG("theirs", schedule="0 6 * * *") as theirs:
+        made = group("tides")
+        EmptyOperator(task_id="dbt") >> made >> EmptyOperator(task_id="report")
+    ours = of_ours("tides")
+    prefix = f"{made.group_id}."
+    assert made.group_id == ours.dag_id
+    assert {task for task in theirs.task_ids if task.startswith(prefix)} == {
+        prefix + t for t in ours.task_ids
+    }
+    for name in ours.task_ids:
+        task, model = theirs.get_task(prefix + name), ours.get_task(name)
+        upstream = {prefix + one for one in model.upstream_task_ids} or {"dbt"}
+        assert task.upstream_task_ids == upstream
+        assert (type(task), task.retries, task.owner) == (type(model), model.retries, model.owner)
+        assert task.outlets == model.outlets
+    # hold, which is skipped as a rule, would skip whatever waits for it.
+    last = "publish" if group is ScoreTaskGroup else "pin"
+    assert theirs.get_task("report").upstream_task_ids == {prefix + last}
+    with DAG("without_prefix"):
+        assert [one.task_id for one in group("tides", prefix_group_id=False).get_leaves()] == [last]
+    back = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(theirs))))
+    assert set(back.task_ids) == set(theirs.task_ids)
 
 
 def test_new_scores_and_every_day_wake_the_monitor(models: Path) -> None:

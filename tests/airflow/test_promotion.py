@@ -46,7 +46,7 @@ def decide(models: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
                 "dag_run": run,
                 "params": {**{name: param.value for name, param in train_params(spec).items()}, **conf},
                 "ti": SimpleNamespace(xcom_pull=lambda task_ids: pulled[task_ids]),
-                "dag": SimpleNamespace(dag_id="train_tides"),
+                "dag": SimpleNamespace(dag_id="train_tides", params=train_params(spec)),
             }
         )
 

@@ -33,20 +33,25 @@ def spec(models: Path) -> ModelSpec:
 
 
 def score(spec: ModelSpec, conf: Mapping[str, Any], *, own: Interval | None, kind: str) -> ScoreRequest:
-    defaults = {name: param.value for name, param in score_params(spec).items()}
     run = SimpleNamespace(
         conf=conf,
         run_type=kind,
+        run_after=NOW,
         data_interval_start=own and own.start,
         data_interval_end=own and own.end,
     )
-    return score_request(spec, run, {**defaults, **conf}, now=NOW)
+    return score_request(spec, context_of(run, score_params(spec)), now=NOW)
+
+
+def context_of(run: Any, declared: Mapping[str, Param]) -> dict[str, Any]:
+    """What Airflow gives a task of a DAG that declares these Params."""
+    defaults = {name: param.value for name, param in declared.items()}
+    return {"dag_run": run, "params": {**defaults, **run.conf}, "dag": SimpleNamespace(params=declared)}
 
 
 def train(spec: ModelSpec, conf: Mapping[str, Any], *, who: str | None = "ada") -> TrainRequest:
-    defaults = {name: param.value for name, param in train_params(spec).items()}
     run = SimpleNamespace(conf=conf, run_after=NOW, triggering_user_name=who)
-    return train_request(spec, run, {**defaults, **conf}, now=NOW)
+    return train_request(spec, context_of(run, train_params(spec)), now=NOW)
 
 
 def reproduce(conf: Mapping[str, Any]) -> Any:
@@ -59,7 +64,7 @@ def reproduce(conf: Mapping[str, Any]) -> Any:
 
 @pytest.mark.parametrize("kind", ["scheduled", "backfill"])
 def test_a_run_of_the_schedule_has_its_own_interval(spec: ModelSpec, kind: str) -> None:
-    assert score(spec, {}, own=DAY, kind=kind) == ScoreRequest(DAY, None)
+    assert score(spec, {}, own=DAY, kind=kind) == ScoreRequest(DAY, None, "never", False)
     assert score(spec, {}, own=DAY, kind=kind).known_by == DAY.end
 
 
@@ -68,6 +73,38 @@ def test_params_name_the_interval_of_a_run_started_by_hand(spec: ModelSpec) -> N
     # The UI proposes the present moment as logical date, which brings an interval nobody meant.
     yesterday = Interval.parse("2024-02-29T00:00:00Z/2024-03-01T00:00:00Z")
     assert score(spec, NAMED, own=yesterday, kind="manual").interval == DAY
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment"), [("scheduled", DAY.end), ("manual", DAY.end), ("asset_triggered", None)]
+)
+def test_a_run_that_spans_no_time_is_for_the_last_interval_that_had_ended(
+    spec: ModelSpec, kind: str, moment: datetime | None
+) -> None:
+    run_after = DAY.end.replace(hour=17)
+    run = SimpleNamespace(
+        conf={}, run_type=kind, run_after=run_after, data_interval_start=moment, data_interval_end=moment
+    )
+    assert score_request(spec, context_of(run, {}), now=NOW).interval == DAY
+    run.run_after = datetime(2001, 1, 1, tzinfo=UTC)
+    run.data_interval_start = run.data_interval_end = moment and run.run_after
+    with pytest.raises(ParameterError, match="names no interval"):
+        score_request(spec, context_of(run, {}), now=NOW)  # before the schedule's first
+
+
+def test_a_dag_of_ones_own_adds_its_params_and_may_leave_out_ours(spec: ModelSpec) -> None:
+    start = DAY.start
+    run = SimpleNamespace(
+        conf={"full_refresh": True, **NAMED},
+        run_type="manual",
+        data_interval_start=start,
+        data_interval_end=start,
+    )
+    request = score_request(spec, context_of(run, {"full_refresh": Param(False)}), now=NOW)
+    assert request == ScoreRequest(DAY, None, "never", False)
+    run.conf["interval_strat"] = "2024-02-01"
+    with pytest.raises(ParameterError, match="interval_strat"):
+        score_request(spec, context_of(run, {"full_refresh": Param(False)}), now=NOW)
 
 
 def test_without_a_logical_date_the_params_are_needed(spec: ModelSpec) -> None:

@@ -8,6 +8,7 @@ digests, never data.
 
 from rescore_airflow.dags.erase_subject import erase_subject_dag
 from rescore_airflow.dags.every_model import check_model_folders, every_model
+from rescore_airflow.dags.groups import ScoreTaskGroup, TrainTaskGroup
 from rescore_airflow.dags.maintain import maintain_dag
 from rescore_airflow.dags.monitor import monitor_dag
 from rescore_airflow.dags.publish import publish_dag
@@ -16,6 +17,8 @@ from rescore_airflow.dags.score import score_dag
 from rescore_airflow.dags.train import train_dag
 
 __all__ = [
+    "ScoreTaskGroup",
+    "TrainTaskGroup",
     "check_model_folders",
     "erase_subject_dag",
     "every_model",

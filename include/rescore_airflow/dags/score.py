@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, get_current_context, task
 
+from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import attempt, dag_defaults
@@ -17,7 +18,7 @@ from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import score_params, score_request
 from rescore_airflow.timetable import ModelTimetable
 
-__all__ = ["score_dag"]
+__all__ = ["score_dag", "score_tasks"]
 
 
 def score_dag(model_name: str) -> DAG:
@@ -41,31 +42,36 @@ def score_dag(model_name: str) -> DAG:
         params=score_params(spec),
         **dag_defaults(spec, "score"),
     ) as dag:
-        ready = ReadinessGate(
-            task_id="ready", model_name=model_name, spec=spec, retrain="retrain", doc_md=documents.READY
-        )
-        retrain = Retrain(task_id="retrain", model_name=model_name, spec=spec, doc_md=documents.RETRAIN)
-        extracted = extract(model_name)
-        ready >> retrain >> extracted
-        ready >> extracted
-        validated = validate(extracted)
-        if spec.scoring.shard_rows is None:
-            scored = score(validated)
-        else:
-            shards = split(validated)
-            scored = join(shards)
-            # A mapped task fails and is tried again by itself; joining waits for all of them.
-            score_one_shard.expand(shard=shards) >> scored
-        drift = DriftCheck(
-            task_id="drift",
-            run=scored,
-            publish="publish",
-            hold="hold",
-            doc_md=documents.DRIFT,
-        )
-        publish.override(outlets=[Asset(f"scores/{model_name}")])(drift.output)
-        Hold(task_id="hold", model_name=model_name, run=drift.output, doc_md=documents.HOLD)
+        score_tasks(model_name, spec)
     return dag
+
+
+def score_tasks(model_name: str, spec: ModelSpec) -> None:
+    """The tasks of a scoring run, in the DAG or the task group that is being built."""
+    ready = ReadinessGate(
+        task_id="ready", model_name=model_name, spec=spec, retrain="retrain", doc_md=documents.READY
+    )
+    retrain = Retrain(task_id="retrain", model_name=model_name, spec=spec, doc_md=documents.RETRAIN)
+    extracted = extract(model_name)
+    ready >> retrain >> extracted
+    ready >> extracted
+    validated = validate(extracted)
+    if spec.scoring.shard_rows is None:
+        scored = score(validated)
+    else:
+        shards = split(validated)
+        scored = join(shards)
+        # A mapped task fails and is tried again by itself; joining waits for all of them.
+        score_one_shard.expand(shard=shards) >> scored
+    drift = DriftCheck(
+        task_id="drift",
+        run=scored,
+        publish="publish",
+        hold="hold",
+        doc_md=documents.DRIFT,
+    )
+    publish.override(outlets=[Asset(f"scores/{model_name}")])(drift.output)
+    Hold(task_id="hold", model_name=model_name, run=drift.output, doc_md=documents.HOLD)
 
 
 @task(trigger_rule="none_failed", doc_md=documents.EXTRACT)
@@ -76,7 +82,7 @@ def extract(model_name: str) -> str:
 
     context: Any = get_current_context()
     spec = declared(model_name)
-    request = score_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
+    request = score_request(spec, context, now=datetime.now(UTC))
     with pipeline_context() as ctx:
         return pipeline.begin_extract(
             ctx, model_name, request.interval, request.as_of, airflow=attempt(context)

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
 
+from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import on_demand
@@ -15,7 +16,7 @@ from rescore_airflow.operators import Decision, Evidence, PromotionApproval, com
 from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import text_param, train_params, train_request
 
-__all__ = ["train_dag"]
+__all__ = ["train_dag", "train_tasks"]
 
 
 def train_dag(model_name: str) -> DAG:
@@ -35,19 +36,24 @@ def train_dag(model_name: str) -> DAG:
         params=train_params(spec),
         **on_demand(spec, "train"),
     ) as dag:
-        approval = PromotionApproval(
-            task_id="approval",
-            model_name=model_name,
-            spec=spec,
-            doc_md=documents.APPROVAL,
-            # What the person who answers fills in.
-            params={"reason": text_param("Reason", "Why; it is stored with your name.")},
-        )
-        built = package(model_name, snapshot(model_name))
-        evidence = compare(model_name, built)
-        evidence >> approval
-        pin(model_name, built, evidence, approval.output)
+        train_tasks(model_name, spec)
     return dag
+
+
+def train_tasks(model_name: str, spec: ModelSpec) -> None:
+    """The tasks of a training, in the DAG or the task group that is being built."""
+    approval = PromotionApproval(
+        task_id="approval",
+        model_name=model_name,
+        spec=spec,
+        doc_md=documents.APPROVAL,
+        # What the person who answers fills in.
+        params={"reason": text_param("Reason", "Why; it is stored with your name.")},
+    )
+    built = package(model_name, snapshot(model_name))
+    evidence = compare(model_name, built)
+    evidence >> approval
+    pin(model_name, built, evidence, approval.output)
 
 
 @task(doc_md=documents.SNAPSHOT)
@@ -58,7 +64,7 @@ def snapshot(model_name: str) -> str:
 
     context: Any = get_current_context()
     spec = declared(model_name)
-    request = train_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
+    request = train_request(spec, context, now=datetime.now(UTC))
     start, end = (None, None) if request.window is None else (request.window.start, request.window.end)
     with pipeline_context() as ctx:
         return pipeline.train_snapshot(ctx, model_name, as_of=request.as_of, start=start, end=end)
@@ -72,7 +78,7 @@ def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
 
     context: Any = get_current_context()
     spec = declared(model_name)
-    request = train_request(spec, context["dag_run"], context["params"], now=datetime.now(UTC))
+    request = train_request(spec, context, now=datetime.now(UTC))
     with pipeline_context() as ctx:
         made = pipeline.train_package(ctx, model_name, snapshot_digest, who=request.trained_by)
         return plain_values(made.to_dict())

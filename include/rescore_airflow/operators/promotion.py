@@ -16,6 +16,7 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.notify import Message, try_to_tell
 from rescore_airflow.operators.answers import Answer
 from rescore_airflow.operators.failures import fail_typed
+from rescore_airflow.operators.siblings import sibling
 from rescore_airflow.requests import train_request
 
 if TYPE_CHECKING:
@@ -117,8 +118,9 @@ class PromotionApproval(ApprovalOperator):
 
     def __init__(self, *, model_name: str, spec: ModelSpec, **kwargs: Any) -> None:
         super().__init__(
-            subject=f"Promote {model_name} {{{{ ti.xcom_pull(task_ids='package')['version'] }}}}?",
-            body="{{ ti.xcom_pull(task_ids='compare')['text'] }}",
+            subject=f"Promote {model_name} "
+            "{{ ti.xcom_pull(task_ids=task.beside('package'))['version'] }}?",
+            body="{{ ti.xcom_pull(task_ids=task.beside('compare'))['text'] }}",
             defaults=self.REJECT,
             response_timeout=spec.airflow.answer_within,
             **kwargs,
@@ -126,15 +128,19 @@ class PromotionApproval(ApprovalOperator):
         self.model_name = model_name
         self._spec = spec
 
+    def beside(self, name: str) -> str:
+        """The id of the task ``name`` of the same training; the templates ask for it."""
+        return sibling(self.task_id, name)
+
     @fail_typed
     def execute(self, context: Any) -> Any:
         """Decide at once where that is declared; else ask a person and wait."""
         now = datetime.now(UTC)
-        request = train_request(self._spec, context["dag_run"], context["params"], now=now)
+        request = train_request(self._spec, context, now=now)
         if not request.promote:
             raise AirflowSkipException("Param pin is off: the package stays a challenger")
-        built: dict[str, Any] = context["ti"].xcom_pull(task_ids="package")
-        evidence: Evidence = context["ti"].xcom_pull(task_ids="compare")
+        built: dict[str, Any] = context["ti"].xcom_pull(task_ids=self.beside("package"))
+        evidence: Evidence = context["ti"].xcom_pull(task_ids=self.beside("compare"))
         if evidence["champion"] == built["sha256"]:
             raise AirflowSkipException("the package is the pinned one, byte for byte")
         if request.approved_by is not None:
@@ -172,7 +178,7 @@ class PromotionApproval(ApprovalOperator):
     def _refuse_own(self, context: Any, who: str) -> None:
         from rescore import pipeline
 
-        built: dict[str, Any] = context["ti"].xcom_pull(task_ids="package")
+        built: dict[str, Any] = context["ti"].xcom_pull(task_ids=self.beside("package"))
         with pipeline_context() as ctx:
             pipeline.refuse_own_approval(ctx, self.model_name, built["sha256"], who)
 

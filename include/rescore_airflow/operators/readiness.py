@@ -19,6 +19,7 @@ from rescore.report import duration
 from rescore.spec import ModelSpec, Ready
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.operators.readiness_trigger import ReadinessTrigger, is_ready
+from rescore_airflow.operators.siblings import sibling
 from rescore_airflow.requests import ScoreRequest, score_request
 
 __all__ = ["ReadinessGate"]
@@ -50,7 +51,7 @@ class ReadinessGate(BaseOperator, SkipMixin):
     spec : ModelSpec
         Its specification; what it declares under ``source.ready`` sets timeout and rhythm.
     retrain : str
-        Id of the task that starts a training. It is skipped from here where Param ``retrain`` is
+        The task of the same group that starts a training. It is skipped from here where Param ``retrain`` is
         never, as it mostly is, so that no process is started only to find that out.
     """
 
@@ -124,13 +125,13 @@ class ReadinessGate(BaseOperator, SkipMixin):
         _wait(TimeDeltaTrigger(ready.poke_interval), "look_again", deadline, ready, arguments)
 
     def _request(self, context: Any) -> ScoreRequest:
-        return score_request(self._spec, context["dag_run"], context["params"], now=datetime.now(UTC))
+        return score_request(self._spec, context, now=datetime.now(UTC))
 
     def _go_on(self, context: Any, request: ScoreRequest) -> str:
         interval = str(request.interval)
-        if context["params"]["retrain"] == "never":
+        if request.retrain == "never":
             context["ti"].xcom_push("return_value", interval)  # skipping ends the task before it returns
-            self.skip(context["ti"], [context["dag"].get_task(self._retrain)])
+            self.skip(context["ti"], [context["dag"].get_task(sibling(self.task_id, self._retrain))])
         return interval
 
     def _timed_out(self, request: ScoreRequest, last: str | None) -> AirflowFailException:

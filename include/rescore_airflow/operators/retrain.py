@@ -68,13 +68,12 @@ class Retrain(_TrainingStarter):
     @fail_typed
     def execute(self, context: Any) -> None:
         """Trigger the training, or skip with the reason."""
-        params = context["params"]
-        request = score_request(self._spec, context["dag_run"], params, now=datetime.now(UTC))
-        if params["retrain"] == "never":  # the gate has skipped it, but a person may clear it alone
+        request = score_request(self._spec, context, now=datetime.now(UTC))
+        if request.retrain == "never":  # the gate has skipped it, but a person may clear it alone
             raise AirflowSkipException("Param retrain is never: scoring uses the pinned package")
-        due_only = params["retrain"] == "when_due"
+        due_only = request.retrain == "when_due"
         name = f"score__{request.interval.start:%Y-%m-%dT%H:%MZ}"
-        self._start(context, request.known_by, name=name, only_if_due=due_only, wait=bool(params["wait"]))
+        self._start(context, request.known_by, name=name, only_if_due=due_only, wait=request.wait)
 
 
 class RetrainIfDue(_TrainingStarter):

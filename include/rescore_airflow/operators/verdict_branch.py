@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator, SkipMixin
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.notify import Message, try_to_tell
 from rescore_airflow.operators.failures import fail_typed
+from rescore_airflow.operators.siblings import sibling
 
 __all__ = ["DriftCheck", "Hold"]
 
@@ -24,7 +25,7 @@ class DriftCheck(BaseOperator, SkipMixin):
     run : str
         The run's id.
     publish, hold : str
-        Ids of the two tasks.
+        The two tasks, of the same group.
     """
 
     template_fields = ("run",)
@@ -46,7 +47,10 @@ class DriftCheck(BaseOperator, SkipMixin):
             run_id = pipeline.drift_run(ctx, self.run)
             held = ctx.store.runs.get(run_id).held
         context["ti"].xcom_push("return_value", run_id)  # skipping ends the task before it returns
-        self.skip(context["ti"], [context["dag"].get_task(self._publish if held else self._hold)])
+        self.skip(
+            context["ti"],
+            [context["dag"].get_task(sibling(self.task_id, self._publish if held else self._hold))],
+        )
 
 
 class Hold(TriggerDagRunOperator):

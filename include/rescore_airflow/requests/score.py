@@ -14,14 +14,14 @@ from typing import Any
 from airflow.sdk import Param
 
 from rescore.errors import ParameterError
-from rescore.interval import Interval
+from rescore.interval import Interval, parse_moment
 from rescore.spec import ModelSpec
 from rescore_airflow.requests.typed_params import (
     CheckedParam,
-    check_conf,
     interval_of,
     moment_of,
     moment_param,
+    with_defaults,
 )
 
 __all__ = ["ScoreRequest", "score_params", "score_request"]
@@ -64,11 +64,14 @@ def score_params(spec: ModelSpec) -> dict[str, Param]:
 class ScoreRequest:
     """One interval to score, and the moment by which its rows must have been recorded.
 
-    ``as_of`` None means the interval's end.
+    ``as_of`` None means the interval's end. ``retrain`` is ``never``, ``when_due`` or ``always``; ``wait``
+    says whether scoring waits for that training.
     """
 
     interval: Interval
     as_of: datetime | None
+    retrain: str
+    wait: bool
 
     @property
     def known_by(self) -> datetime:
@@ -76,20 +79,20 @@ class ScoreRequest:
         return self.as_of or self.interval.end
 
 
-def score_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, now: datetime) -> ScoreRequest:
-    """What a run of ``score_<model>`` is to score.
+def score_request(spec: ModelSpec, context: Mapping[str, Any], *, now: datetime) -> ScoreRequest:
+    """What a run of ``score_<model>``, or of a DAG with its tasks, is to score.
 
-    Params come first; else it is the run's own data interval. A run started by hand without a
-    logical date has none.
+    Params come first; else it is the run's own data interval. A run that spans no time, as those of cron
+    triggers and asset events, is for the schedule's last interval that had ended by then. A run started by
+    hand without a logical date has none.
 
     Parameters
     ----------
     spec : ModelSpec
         The model.
-    dag_run : object
-        Airflow's run: ``conf``, ``run_type``, ``data_interval_start``, ``data_interval_end``.
-    params : mapping
-        The run's Params.
+    context : mapping
+        Airflow's: ``dag_run`` with ``conf``, ``run_type``, ``run_after`` and its data interval; ``params``;
+        ``dag``, whose own Params a conf may name too.
     now : datetime
         The present moment; intervals that have not ended are refused.
 
@@ -100,14 +103,11 @@ def score_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, n
     IntervalError
         Not one of the schedule's intervals, or one that has not ended.
     """
-    check_conf(dag_run.conf, score_params(spec))
+    dag_run = context["dag_run"]
+    params = with_defaults(context, score_params(spec))
     named = interval_of(params, "interval_start", "interval_end")
-    own = (
-        Interval.parse(f"{dag_run.data_interval_start.isoformat()}/{dag_run.data_interval_end.isoformat()}")
-        if dag_run.data_interval_start and dag_run.data_interval_end
-        else None
-    )
     run_type = str(getattr(dag_run.run_type, "value", dag_run.run_type))
+    own = _own_interval(spec, dag_run, run_type)
     if named and own and run_type != "manual" and named != own:
         raise ParameterError(
             f"the Params name {named}, but this {run_type} run is for {own}",
@@ -132,4 +132,16 @@ def score_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, n
             expected=f"{interval.end.isoformat()} or later",
             fix="leave it empty, or give a later moment",
         )
-    return ScoreRequest(interval, as_of)
+    return ScoreRequest(interval, as_of, params["retrain"], bool(params["wait"]))
+
+
+def _own_interval(spec: ModelSpec, dag_run: Any, run_type: str) -> Interval | None:
+    """The interval of the run itself, which its timetable or its moment gives."""
+    start, end = dag_run.data_interval_start, dag_run.data_interval_end
+    if start and end and start != end:
+        return Interval.parse(f"{start.isoformat()}/{end.isoformat()}")
+    if not end and run_type != "asset_triggered":
+        return None
+    moment = parse_moment(end or dag_run.run_after, name="run_after")
+    last = spec.schedule.schedule().last_intervals(moment, 1)
+    return last[0] if last else None

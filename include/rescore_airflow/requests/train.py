@@ -15,13 +15,13 @@ from rescore.spec import ModelSpec
 from rescore.who import SCHEDULE
 from rescore_airflow.requests.typed_params import (
     CheckedParam,
-    check_conf,
     interval_of,
     moment_of,
     moment_param,
     person_behind,
     text_of,
     text_param,
+    with_defaults,
 )
 
 __all__ = ["TrainRequest", "train_params", "train_request"]
@@ -86,8 +86,8 @@ class TrainRequest:
     trained_by: str = SCHEDULE
 
 
-def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, now: datetime) -> TrainRequest:
-    """What a run of ``train_<model>`` is to do.
+def train_request(spec: ModelSpec, context: Mapping[str, Any], *, now: datetime) -> TrainRequest:
+    """What a run of ``train_<model>``, or of a DAG with its tasks, is to do.
 
     Without Param ``as_of``, labels are those known at the schedule's last boundary before the run
     was started: the same moment for every retry.
@@ -97,7 +97,7 @@ def train_request(spec: ModelSpec, dag_run: Any, params: Mapping[str, Any], *, n
     ParameterError
         An unknown Param, half a window, or an approval without a person or a reason.
     """
-    check_conf(dag_run.conf, train_params(spec))
+    dag_run, params = context["dag_run"], with_defaults(context, train_params(spec))
     window = interval_of(params, "start", "end")
     as_of = moment_of(params, "as_of", now=now)
     if as_of is None:

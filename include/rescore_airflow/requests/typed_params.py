@@ -27,6 +27,7 @@ __all__ = [
     "person_behind",
     "text_of",
     "text_param",
+    "with_defaults",
 ]
 
 
@@ -107,6 +108,18 @@ def check_conf(conf: Mapping[str, Any] | None, known: Iterable[str]) -> None:
         fix=f"did you mean {close[0]!r}?" if close else "take it out",
         data={"unknown": unknown},
     )
+
+
+def with_defaults(context: Mapping[str, Any], ours: Mapping[str, Param]) -> dict[str, Any]:
+    """The run's Params; those of ours that the DAG does not declare have their defaults.
+
+    Raises
+    ------
+    ParameterError
+        The run's conf has a key that is neither one of ours nor a Param of the DAG.
+    """
+    check_conf(context["dag_run"].conf, {*ours, *context["dag"].params})
+    return {name: param.value for name, param in ours.items()} | dict(context["params"])
 
 
 def text_of(params: Mapping[str, Any], name: str) -> str | None:
