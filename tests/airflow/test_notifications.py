@@ -116,7 +116,11 @@ def test_a_failure_is_told_with_its_reason_and_never_raises(
         "exception": SpecError("model.yaml has 1 problem", fix="mend it"),
     }
     on_failure(context)
-    [sent] = mail.messages
+    rows = {"map_index": 3, "rendered_map_index": "rows 10 to 19"}
+    shard = SimpleNamespace(task_id="score", try_number=3, **rows)
+    on_failure(context | {"ti": shard})
+    [sent, of_shard] = mail.messages
+    assert of_shard["Subject"] == "score_tides: score 3 rows 10 to 19 failed: model.yaml has 1 problem"
     assert sent["Subject"] == "score_tides: extract failed: model.yaml has 1 problem"
     body = sent.get_body(("html",))
     assert body is not None and "mend it" in body.get_content()

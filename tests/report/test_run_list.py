@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rescore.digest import LEAF_ROWS
 from rescore.errors import SourceKeyError
 from rescore.report import run_lines
 from rescore.store import Store
@@ -48,6 +49,18 @@ def test_a_run_without_progress_for_a_day_is_abandoned(walk: Walk) -> None:
     assert line.state == "abandoned"
     assert line.started == "1 day ago"
     assert "extracted" in line.problem
+
+
+def test_a_run_in_shards_says_which_are_missing(walk: Walk) -> None:
+    run = walk.claim(day(0))
+    walk.extract(run, 3 * LEAF_ROWS)
+    walk.validate(run)
+    walk.store.shards.plan(run, [LEAF_ROWS, LEAF_ROWS, LEAF_ROWS], **walk.package)
+    now = datetime.now(UTC)
+    [line] = run_lines(walk.store, "loans", 1, timezone="UTC", now=now)
+    assert line.problem.startswith("0 of 3 shards are staged; missing: shard 0, rows 0 to 65,535; shard 1,")
+    [line] = run_lines(walk.store, "loans", 1, timezone="UTC", now=now + timedelta(days=2))
+    assert "abandoned" in line.problem and "0 of 3 shards" in line.problem
 
 
 def test_a_failed_run_says_why(walk: Walk) -> None:

@@ -15,15 +15,17 @@ from rescore import digest
 from rescore.errors import (
     DigestMismatchError,
     EnvironmentMismatchError,
+    KeptError,
     NotFoundError,
     RowAccountingError,
     StaleFenceError,
     StoreError,
 )
+from rescore.manifest import Manifest
 from rescore.store import RunHandle, ShardHandle, Store
 from rescore.store.binary_copy import copy_batches
 from rescore.store.database import call, store_table
-from tests.store.builders import Walk, day, make_scores
+from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec, sha
 from tests.store.logins import Logins
 
 #: Rows of a leaf in these tests, and of the run that they cut.
@@ -56,6 +58,11 @@ def part(
     """The batches of a shard."""
     scores = make_scores(day(), sum(sizes)) if scores is None else scores
     return scores.slice(sum(sizes[: shard.number]), sizes[shard.number]).to_batches()
+
+
+def never() -> Iterator[pa.RecordBatch]:
+    raise AssertionError("nobody asks for it")
+    yield
 
 
 def publish(walk: Walk, run: RunHandle) -> None:
@@ -116,10 +123,6 @@ def test_a_shard_that_is_missing_is_named_and_nothing_is_published(walk: Walk, s
 
 
 def test_what_is_staged_is_not_scored_again(walk: Walk, store: Store) -> None:
-    def never() -> Iterator[pa.RecordBatch]:
-        raise AssertionError("nobody asks for it")
-        yield
-
     shards = planned(walk)
     first = store.shards.stage(shards[0], part(shards[0]))
     assert store.shards.stage(shards[0], never()) == first
@@ -139,7 +142,7 @@ def test_an_attempt_that_wakes_after_its_retry_changes_nothing(walk: Walk, store
 
     def begin() -> tuple[str, int]:
         with store.database.transaction() as connection:
-            staged, attempt = call(connection, "shard_begin", run, fence, 0)
+            staged, attempt = call(connection, "shard_begin", run, fence, 0, None)
         return staged, attempt
 
     before, _ = begin()  # falls asleep before its COPY
@@ -182,6 +185,86 @@ def test_a_later_attempt_at_the_run_ends_all_of_its_shards(walk: Walk, store: St
     publish(walk, again)
 
 
+def test_shards_of_an_older_plan_hear_that_a_later_attempt_began(walk: Walk, store: Store) -> None:
+    """Also where the later one planned fewer shards, or stages in one piece."""
+    old = planned(walk)
+    again = store.runs.resume(old[0].run_id, "validated")
+    store.shards.plan(again, [ROWS], **walk.package)
+    with pytest.raises(StaleFenceError):
+        store.shards.get(old[2])
+    whole = store.runs.resume(again, "validated")
+    store.scores.stage(whole, make_scores(day()), **walk.package)
+    assert store.shards.of_run(whole) == []
+    for late in (lambda: store.shards.get(old[0]), lambda: store.shards.stage(old[0], never())):
+        with pytest.raises(StaleFenceError):
+            late()
+
+
+def test_an_attempt_whose_table_a_later_one_took_hears_so(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+
+    def overtaken() -> Iterator[pa.RecordBatch]:
+        store.shards.stage(shards[0], part(shards[0]))  # before the first row of this one is copied
+        yield from part(shards[0])
+
+    with pytest.raises(StaleFenceError, match=r"attempt 1 at shard 0 .* a later one began"):
+        store.shards.stage(shards[0], overtaken())
+
+
+def test_no_attempt_at_the_run_begins_while_a_shard_finishes(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    run, fence = shards[0].run.run_id, shards[0].run.fence
+    staged = digest.table_digest(pa.Table.from_batches(part(shards[0]))).to_dict()
+    with store.database.transaction() as connection:
+        table, attempt = call(connection, "shard_begin", run, fence, 0, None)
+    with store.database.transaction() as connection:
+        copy_batches(connection, store_table(connection, table), make_scores(day()).schema, part(shards[0]))
+    with store.database.transaction() as connection:
+        call(connection, "shard_finish", run, fence, 0, attempt, staged, None)
+        assert store.runs.resume(run, "validated").run_id != run, "a fork: the run is being written to"
+
+
+def test_a_join_of_other_leaves_than_the_shards_have_is_refused(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    for shard in shards:
+        store.shards.stage(shard, part(shard))
+    run = shards[0].run
+    other = digest.table_digest(make_scores(day(), ROWS, seed=2)).to_dict()
+    refused = pytest.raises(DigestMismatchError, match="are not those of its shards")
+    with refused, store.database.transaction() as connection:
+        call(connection, "shards_finish", run.run_id, run.fence, other)
+
+
+def test_a_key_that_was_widened_between_two_shards_needs_another_plan(store: Store) -> None:
+    narrow = KEY_TYPES | {"loan_id": pa.int32()}
+    walk = Walk.__new__(Walk)
+    walk.store, walk.spec, walk.version = store, make_spec("narrow"), "1.0.0"
+    store.models.ensure(walk.spec, narrow)
+    store.packages.add("narrow", "1.0.0", sha("narrow1.0.0"), Manifest(seed=1), "file:///p.whl")
+    shards = planned(walk, (16, 34))
+    thin = make_scores(day())
+    thin = thin.set_column(1, "loan_id", thin["loan_id"].cast(pa.int32()))
+    store.shards.stage(shards[0], part(shards[0], (16, 34), thin))
+    store.models.ensure(walk.spec, KEY_TYPES)
+    store.shards.stage(shards[1], part(shards[1], (16, 34)))
+    with pytest.raises(StoreError, match="don't fit together") as found:
+        store.shards.join(shards[0].run)
+    assert "clear `split`" in str(found.value)
+
+
+def test_retention_sees_the_progress_of_shards(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    before = store.runs.last_attempts("loans")[shards[0].run_id]
+    store.shards.stage(shards[0], part(shards[0]))
+    progress = store.runs.last_attempts("loans")[shards[0].run_id]
+    assert progress == store.shards.get(shards[0]).done_at
+    with pytest.raises(KeptError, match="goes on"):
+        store.deletions.delete_rows(shards[0].run_id, rule="abandoned", done_by="ada", last_progress=before)
+    store.deletions.delete_rows(shards[0].run_id, rule="abandoned", done_by="ada", last_progress=progress)
+    with store.database.transaction() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM rescore.staging").scalar() == 0
+
+
 def test_shards_of_other_rows_are_refused(walk: Walk, store: Store) -> None:
     run = validated(walk)
     for sizes in ((16, 24), (16, 24, 10, 1), (60, -10), ()):
@@ -210,8 +293,14 @@ def test_a_shard_of_another_numeric_environment_is_refused(walk: Walk, store: St
     with pytest.raises(
         EnvironmentMismatchError, match=r"shard 1 of run .* another numeric environment"
     ) as found:
-        store.shards.stage(shards[1], part(shards[1]), environment=other)
+        store.shards.stage(shards[1], never(), environment=other)
     assert list(found.value.examples) == ['simd: ["AVX512"]']
+    assert "clear `split`" in str(found.value)
+    run, fence = shards[1].run.run_id, shards[1].run.fence
+    with store.database.transaction() as connection:  # and one that begins so without saying it
+        _, attempt = call(connection, "shard_begin", run, fence, 1, None)
+    with pytest.raises(EnvironmentMismatchError), store.database.transaction() as connection:
+        call(connection, "shard_finish", run, fence, 1, attempt, {}, other)
     for shard in shards:
         store.shards.stage(shard, part(shard), environment=here)
     store.shards.join(shards[0].run)
@@ -256,6 +345,24 @@ def test_the_run_role_stages_shards_and_forges_none(logins: Logins, store: Store
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             logins.run("run", forged)
+    foreign = walk.claim(day(9))
+    walk.extract(foreign, 1)
+    walk.validate(foreign)
+    [mine] = as_run.shards.plan(foreign, [1], **walk.package)
+    begin = f"SELECT staged, attempt FROM rescore.shard_begin('{foreign.run_id}', {foreign.fence}, 0, NULL)"
+    [(table, number)] = logins.run("run", begin)
+    logins.run(
+        "run",
+        f"INSERT INTO rescore.{table} (run_id, branch, loan_id, event_time, score, label)"
+        f" VALUES ('{run.run_id}', 'b', 1, '2024-03-10', 0.5, 'pays')",
+    )
+    with pytest.raises(psycopg2.Error, match="not those of their digest"):  # a row under another run's id
+        logins.run(
+            "run",
+            f"SELECT rescore.shard_finish('{foreign.run_id}', {foreign.fence}, 0, {number},"
+            f" '{{\"rows\": 1}}', NULL)",
+        )
+    assert as_run.shards.get(mine).digest is None
     as_run.shards.join(run)
     attempt = f"'{run.run_id}', {run.fence}"
     for late in (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rescore.report.wording import age, span
 
 if TYPE_CHECKING:
-    from rescore.store import Run, Store
+    from rescore.store import Run, Shard, Store
 
 __all__ = ["RunLine", "run_lines", "run_lines_of"]
 
@@ -72,23 +72,36 @@ def run_lines(store: Store, model_name: str, last: int, *, timezone: str, now: d
     now : datetime
         Aware; ages count from it.
     """
-    return run_lines_of(store.runs.latest(model_name, last), timezone=timezone, now=now)
+    return run_lines_of(store, store.runs.latest(model_name, last), timezone=timezone, now=now)
 
 
-def run_lines_of(runs: Iterable[Run], *, timezone: str, now: datetime) -> list[RunLine]:
+def run_lines_of(store: Store, runs: Iterable[Run], *, timezone: str, now: datetime) -> list[RunLine]:
     """Some runs as lines, in their order; see :func:`run_lines`."""
-    return [_line(run, timezone, now) for run in runs]
+    every = list(runs)
+    missing = store.shards.missing(run.run_id for run in every if run.state == "validated")
+    return [_line(run, timezone, now, _shards_of(missing.get(run.run_id))) for run in every]
 
 
-def _line(run: Run, timezone: str, now: datetime) -> RunLine:
+def _shards_of(missing: tuple[int, list[Shard]] | None) -> str:
+    """What a run that is scored in shards waits for."""
+    if missing is None:
+        return ""
+    count, shards = missing
+    first = "; ".join(f"shard {shard.number}, {shard}" for shard in shards[:3])
+    more = f" and {len(shards) - 3} more" if len(shards) > 3 else ""
+    return f"{count - len(shards)} of {count} shards are staged; missing: {first}{more}"
+
+
+def _line(run: Run, timezone: str, now: datetime, shards: str) -> RunLine:
     publication = run.publication
     state: str = run.state
-    problem = ""
+    problem = shards
     if run.held:
         state = "held"
     elif run.going_on and now - max(run.states.values()) > ABANDONED_AFTER:
         state = "abandoned"
         problem = f"abandoned at state {run.state}: its process ended without a word, and published nothing"
+        problem += f" ({shards})" if shards else ""
     released = ""
     if publication is None:
         # Of a published run, the error says why it was held, which the sentence says too.

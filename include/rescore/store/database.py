@@ -39,7 +39,7 @@ __all__ = [
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
 KNOWN_VERSIONS = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    *("0012", "0013", "0014", "0015", "0016", "0017", "0018"),
+    *("0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019"),
 )
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.
@@ -51,6 +51,8 @@ _CONNECT_SECONDS = "10"
 _BOUNDS = {
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "300s",
+    # A server that computes looks whether its client is still there; Windows' can't (Postgres 14 and later).
+    "client_connection_check_interval": "30s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
@@ -325,7 +327,9 @@ def _prepare(raw: Any, entry: ConnectionPoolEntry) -> None:
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.execute("SET application_name = 'rescore'")
         cursor.execute(
-            "SELECT name FROM pg_settings WHERE name = ANY(%s) AND source = 'default'", [[*_BOUNDS]]
+            "SELECT name FROM pg_settings WHERE name = ANY(%s) AND source = 'default' AND NOT"
+            " (name = 'client_connection_check_interval' AND version() ~* 'windows|mingw|visual c')",
+            [[*_BOUNDS]],
         )
         for (name,) in cursor.fetchall():
             cursor.execute("SELECT set_config(%s, %s, false)", [name, _BOUNDS[name]])

@@ -27,14 +27,16 @@ all of them. Clearing it begins the scoring anew. **Failed?** No package is pinn
 it is not what was pinned."""
 SCORE_SHARD = """\
 Scores one shard and stages its scores, invisible to consumers. **Failed?** Clear this mapped task alone: what
-the others staged stays. If its worker has another processor, give the model a queue of its own."""
+the others staged stays. A worker of another kind of processor scores none: the task is tried again, maybe
+elsewhere; clear `split` to plan for this kind, or give the model a queue of its own."""
 JOIN = """\
 Makes what the shards staged the run's scores, if every one is there once. **Failed?** The log names the
 shards that are missing: clear them, then this task."""
 DRIFT = """\
 Compares rows and scores with training. **Failed?** An outage: a feature is missing or constant as
 never in training. Nothing is published. Correct the source, then clear from `extract` on; or publish the
-run all the same, with a reason: trigger `publish_<model>` with its id."""
+run all the same, with a reason: trigger `publish_<model>` with its id. Another error ends the run; of a model
+that declares shards clear from `split` on."""
 HOLD = """\
 Runs if the model declares that a verdict like this holds publication: starts a run of
 `publish_<model>`, where a person releases the scores or rejects them. Else it is skipped."""

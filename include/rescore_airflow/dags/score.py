@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from airflow.sdk import DAG, Asset, get_current_context, task
+from airflow.sdk.exceptions import AirflowException
 
+from rescore.errors import EnvironmentMismatchError
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
@@ -126,8 +128,13 @@ def score_one_shard(shard: Mapping[str, Any]) -> None:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        context: Any = get_current_context()
-        context["rows"] = pipeline.score_shard(ctx, pipeline.ShardHandle.from_dict(shard))
+        handle, context = pipeline.ShardHandle.from_dict(shard), cast(Any, get_current_context())
+        # Before the work: the name of a shard that fails is the one that people look for.
+        context["rows"] = str(ctx.store.shards.get(handle))
+        try:
+            pipeline.score_shard(ctx, handle)
+        except EnvironmentMismatchError as error:
+            raise AirflowException(str(error)) from error  # a retry may meet a worker of the right kind
 
 
 @task(doc_md=documents.JOIN)

@@ -147,16 +147,23 @@ def _notifier(spec: NotifySpec) -> Any:
 def on_failure(context: Any) -> None:
     """A failure callback: tell people that a task has failed for good, and why. Never raises."""
     error, instance = context.get("exception"), context["ti"]
-    dag_id = context["dag"].dag_id
+    dag_id, task = context["dag"].dag_id, " ".join(map(str, _named(instance).values()))
     what = error.what if isinstance(error, RescoreError) else str(error).partition("\n")[0]
     message = Message(
         "failed",
         _model_of(dag_id),
-        f"{dag_id}: {instance.task_id} failed: {what}",
-        f"Run {context['run_id']} of {dag_id}, try {instance.try_number} of {instance.task_id}:\n\n{error}",
-        {"dag_id": dag_id, "run_id": context["run_id"], "task_id": instance.task_id, "error": str(error)},
+        f"{dag_id}: {task} failed: {what}",
+        f"Run {context['run_id']} of {dag_id}, try {instance.try_number} of {task}:\n\n{error}",
+        {"dag_id": dag_id, "run_id": context["run_id"], **_named(instance), "error": str(error)},
     )
     try_to_tell(message, context)
+
+
+def _named(instance: Any) -> dict[str, Any]:
+    """Which task: its id, and of a mapped one its index and what its name in the UI says."""
+    index, rows = getattr(instance, "map_index", None), getattr(instance, "rendered_map_index", None)
+    mapped = {} if index is None or index < 0 else {"map_index": index}
+    return {"task_id": instance.task_id, **mapped, **({"rows": rows} if mapped and rows else {})}
 
 
 def _model_of(dag_id: str) -> str:

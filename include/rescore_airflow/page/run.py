@@ -59,7 +59,7 @@ def run_values(ctx: Context, spec: ModelSpec, run_id: str, *, now: datetime) -> 
     attempts = [
         one for one in ctx.store.runs.latest(spec.name, interval=run.interval) if one.run_id != run.run_id
     ]
-    [line, *others] = run_lines_of([run, *attempts], timezone=spec.schedule.timezone, now=now)
+    [line, *others] = run_lines_of(ctx.store, [run, *attempts], timezone=spec.schedule.timezone, now=now)
     return {
         "spec": spec,
         "run": run,

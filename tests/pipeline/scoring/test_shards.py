@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rescore import pipeline
-from rescore.errors import DigestMismatchError, ModelError, RowAccountingError, SpecError
+from rescore.errors import DigestMismatchError, ModelError, RowAccountingError, SpecError, StoreError
 from rescore.folder import load_model
+from rescore.manifest import Manifest
 from rescore.pipeline.scoring.shards import MAX_SHARDS, input_leaves, score_shards, shard_sizes
+from rescore.sha256 import bytes_sha256
 from tests.shared.harbour import MODEL, MODELS, Harbour
 from tests.shared.large_day import DAY, MANY, REJECTED, add_large_day, environment_of, sharded
 
@@ -86,6 +88,10 @@ def test_a_shard_that_failed_is_tried_again_alone_and_the_bits_are_those_of_one_
     run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, MODEL, large.day(DAY)))
     shards = pipeline.split_run(ctx, run_id)
     assert len(shards) == 3
+    # Pinned amid the run: nothing of it scores with this one, which does not even exist.
+    other = bytes_sha256(b"another package")
+    ctx.store.packages.add(MODEL, "9.0.0", other, Manifest(), "file:///nowhere.whl")
+    ctx.store.pins.add(MODEL, "9.0.0", other, who="ada", why="a newer one")
     frozen = ctx.archive.get_input(whole.input_digest)
     score_shards(ctx, shards[2:])
     sound = frozen.read_bytes()
@@ -105,6 +111,7 @@ def test_a_shard_that_failed_is_tried_again_alone_and_the_bits_are_those_of_one_
     run = ctx.store.runs.scored(run_id)
     assert (run.rows_rejected, run.rows_scored) == (REJECTED, MANY + 72 - REJECTED)
     assert (run.score_digest, run.environment) == (whole.score_digest, whole.environment)
+    assert run.package_sha256 == whole.package_sha256 != other
     assert ctx.store.scores.of_run(run_id).equals(ctx.store.scores.of_run(whole))
     assert published(ctx, run_id) == whole.score_digest
     # Cleared after the publication, tasks of its shards change nothing.
@@ -120,6 +127,25 @@ def test_the_command_lines_way_scores_shards_too(harbour: Harbour, tmp_path: Pat
     again = pipeline.score_interval(ctx, MODEL, harbour.day(31), processes=2)
     assert again.score_digest == whole.score_digest
     assert [shard.rows for shard in ctx.store.shards.of_run(again.run_id)] == [72]
+
+
+def test_an_error_of_a_shard_ends_the_run_where_nobody_can_try_it_again(
+    harbour: Harbour, tmp_path: Path
+) -> None:
+    ctx = sharded(harbour, tmp_path)
+    run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, MODEL, harbour.day(30)))
+    frozen = ctx.archive.get_input(ctx.store.runs.extracted(run_id).input_digest)
+    sound = frozen.read_bytes()
+    frozen.chmod(0o600)
+    frozen.write_bytes(sound[:-100] + b"x" + sound[-99:])
+    with pytest.raises(DigestMismatchError):
+        pipeline.score_run(ctx, run_id)
+    frozen.write_bytes(sound)
+    run = ctx.store.runs.get(run_id)
+    assert run.state == "failed" and run.error is not None
+    with pytest.raises(StoreError, match="it has no scores to go on from") as found:
+        pipeline.drift_run(ctx, run_id)
+    assert "from `split` on" in str(found.value)
 
 
 #: Scores one shard as a worker does: a process of its own.
@@ -199,6 +225,8 @@ def test_a_process_that_is_killed_ends_the_scoring_with_a_typed_error(
     monkeypatch.setattr("rescore.pipeline.scoring.shards._in_process", _killed)
     with pytest.raises(ModelError, match="a process that scored a shard was killed"):
         scored(ctx, large, processes=2)
+    [last] = ctx.store.runs.latest(MODEL, 1)
+    assert last.state == "failed" and "was killed" in str(last.error)
 
 
 def _killed(settings: object, shard: object) -> str:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import drift, model, source, validation
+from rescore.errors import StoreError
 from rescore.interval import Interval
 from rescore.pipeline.build_facts import code_revision
 from rescore.pipeline.context import Context, utc_now
@@ -182,8 +183,9 @@ def score_run(ctx: Context, run_id: str, *, processes: int = 1) -> str:
     """
     if ctx.model(ctx.store.runs.get(run_id).model).spec.scoring.shard_rows is not None:
         shards = split_run(ctx, run_id)
-        score_shards(ctx, shards, processes)
-        return join_shards(ctx, shards[0].run)
+        with recorded(ctx, shards[0].run):  # here nobody tries a shard again
+            score_shards(ctx, shards, processes)
+            return join_shards(ctx, shards[0].run)
     attempt, run = begin_attempt(ctx, _with_rows_set_aside(ctx, run_id), "validated")
     with recorded(ctx, attempt):
         package = pinned_package(ctx, run)
@@ -222,6 +224,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
 
     Raises
     ------
+    StoreError
+        The run has no scores to go on from, and its model declares shards.
     OutageError
         Features are missing or constant as in no training window, and the model declares
         ``drift.on_outage: stop``.
@@ -230,6 +234,13 @@ def drift_run(ctx: Context, run_id: str) -> str:
     if run.state in {"checked", "published"}:
         return run_id  # the same rows and scores: the same report
     if run.state != "scored" and not run.taken_over:
+        if ctx.model(run.model).spec.scoring.shard_rows is not None:
+            raise StoreError(
+                f"run {run_id} is {run.state}: it has no scores to go on from",
+                where=f"{run.model} {run.interval}",
+                expected="a run that is scored",
+                fix="score its shards again: in Airflow clear from `split` on, else score the interval",
+            )
         run_id = score_run(ctx, run_id)
     attempt = ctx.store.runs.resume(run_id, "scored")
     run = ctx.store.runs.scored(attempt)

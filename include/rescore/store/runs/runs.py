@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from rescore.errors import NotFoundError
@@ -28,6 +28,7 @@ from rescore.store.runs.queries import read_run, read_runs
 from rescore.store.schema.tables import attempt as attempt_table
 from rescore.store.schema.tables import claim as claim_table
 from rescore.store.schema.tables import run as run_table
+from rescore.store.schema.tables import shard as shard_table
 from rescore.store.schema.view_handles import publication_current, publication_history
 
 __all__ = ["Runs"]
@@ -171,12 +172,20 @@ class Runs:
             return read_runs(connection, query)
 
     def last_attempts(self, model: str) -> dict[str, datetime]:
-        """When the last attempt at each run of a model began."""
-        query = select(attempt_table.c.run_id, func.max(attempt_table.c.at)).where(
-            attempt_table.c.model == model
-        )
+        """When the last attempt at each run of a model, or at a shard of it, began or was staged."""
+        run_ids = select(run_table.c.run_id).where(run_table.c.model == model)
+        moments = union_all(
+            select(attempt_table.c.run_id, attempt_table.c.at).where(attempt_table.c.model == model),
+            *(
+                select(shard_table.c.run_id, moment).where(
+                    shard_table.c.run_id.in_(run_ids), moment.is_not(None)
+                )
+                for moment in (shard_table.c.begun_at, shard_table.c.done_at)
+            ),
+        ).subquery()
+        query = select(moments.c.run_id, func.max(moments.c.at)).group_by(moments.c.run_id)
         with self._database.transaction() as connection:
-            return {row[0]: row[1] for row in connection.execute(query.group_by(attempt_table.c.run_id))}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def claimants(self, model: str) -> set[str]:
         """The runs that nobody took their interval from: only they can still be published."""

@@ -12,15 +12,19 @@ import pyarrow as pa
 from sqlalchemy import select
 
 from rescore.digest import TableDigest
-from rescore.errors import NotFoundError
+from rescore.errors import NotFoundError, StaleFenceError, StoreError, UndigestibleError
 from rescore.sha256 import Sha256
 from rescore.store.binary_copy import copy_batches
 from rescore.store.database import Database, call, store_table
 from rescore.store.records import RunHandle, RunReference, Shard, ShardHandle, run_id_of
 from rescore.store.runs.scores import score_stream
+from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.tables import shard as shard_table
 
 __all__ = ["Shards"]
+
+#: What a COPY meets whose table a later attempt dropped, or took the rights to.
+_OVERTAKEN = {"42P01", "42501"}
 
 
 class Shards:
@@ -70,36 +74,50 @@ class Shards:
         query = select(shard_table).where(shard_table.c.run_id == run_id_of(run))
         with self._database.transaction() as connection:
             found = connection.execute(query.order_by(shard_table.c.number)).all()
-        return [
-            Shard(
-                number=row.number,
-                first_row=row.first_row,
-                rows=row.rows,
-                package_version=row.package_version,
-                package_sha256=Sha256(row.package_sha256),
-                attempts=row.attempt,
-                digest=None if row.digest is None else TableDigest.from_dict(row.digest),
-                done_at=row.done_at,
-            )
-            for row in found
-        ]
+        return [_shard(row) for row in found]
 
     def get(self, shard: ShardHandle) -> Shard:
         """One shard.
 
         Raises
         ------
+        StaleFenceError
+            A later attempt at the run has begun, and planned it otherwise or not at all.
         NotFoundError
-            The run has no such shard.
+            The attempt planned no such shard.
         """
-        found = self.of_run(shard)
-        if shard.number >= len(found):
+        query = select(shard_table).where(shard_table.c.run_id == shard.run_id)
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.order_by(shard_table.c.number)).all()
+            fence = connection.execute(
+                select(run_table.c.fence).where(run_table.c.run_id == shard.run_id)
+            ).scalar()
+        mine = [row for row in rows if row.fence == shard.run.fence]
+        if not mine and fence != shard.run.fence:
+            raise StaleFenceError(
+                f"this shard of run {shard.run_id} was planned under fence {shard.run.fence}, and a later one"
+                " has begun",
+                expected=f"fence {fence}",
+                fix="let the later one finish; this one changes and publishes nothing",
+                data={"run_id": shard.run_id, "fence": shard.run.fence, "current_fence": fence},
+            )
+        if shard.number >= len(mine):
             raise NotFoundError(
                 f"run {shard.run_id} has no shard {shard.number}",
-                expected=f"one of its {len(found)}",
+                expected=f"one of its {len(mine)}",
                 fix="plan its shards first",
             )
-        return found[shard.number]
+        return _shard(mine[shard.number])
+
+    def missing(self, run_ids: Iterable[str]) -> dict[str, tuple[int, list[Shard]]]:
+        """Of each run whose shards are not all staged: how many there are, and those that have no scores."""
+        query = select(shard_table).where(shard_table.c.run_id.in_([*run_ids]))
+        found: dict[str, list[Shard]] = {}
+        with self._database.transaction() as connection:
+            for row in connection.execute(query.order_by(shard_table.c.number)):
+                found.setdefault(row.run_id, []).append(_shard(row))
+        missing = {run: [one for one in shards if one.digest is None] for run, shards in found.items()}
+        return {run: (len(found[run]), shards) for run, shards in missing.items() if shards}
 
     def stage(
         self,
@@ -138,19 +156,29 @@ class Shards:
         run_id, fence = shard.run.run_id, shard.run.fence
         stream = score_stream(self._database, run_id)
         with self._database.transaction() as connection:
-            staged, attempt = call(connection, "shard_begin", run_id, fence, shard.number)
+            staged, attempt = call(connection, "shard_begin", run_id, fence, shard.number, environment)
         if staged is None:
             done = self.get(shard).digest
             if done is None:
                 raise AssertionError(shard)
             return done
-        with self._database.transaction() as connection:
-            copy_batches(connection, store_table(connection, staged), stream.schema, stream.checked(scores))
+        which = (run_id, fence, shard.number, attempt)
+        try:
+            with self._database.transaction() as connection:
+                copy_batches(
+                    connection, store_table(connection, staged), stream.schema, stream.checked(scores)
+                )
+        except StoreError as error:
+            if error.data.get("sqlstate") in _OVERTAKEN:
+                self._finish(which, {}, environment)  # refuses, and says which attempt took the table away
+            raise
         digest = stream.digest()
-        with self._database.transaction() as connection:
-            which = (run_id, fence, shard.number, attempt)
-            call(connection, "shard_finish", *which, digest.to_dict(), environment)
+        self._finish(which, digest.to_dict(), environment)
         return digest
+
+    def _finish(self, which: tuple[Any, ...], digest: Mapping[str, Any], environment: Any) -> None:
+        with self._database.transaction() as connection:
+            call(connection, "shard_finish", *which, digest, environment)
 
     def join(self, run: RunHandle) -> TableDigest:
         """Make what all shards staged the run's scores; joining them again changes nothing.
@@ -164,15 +192,41 @@ class Shards:
         ------
         RowAccountingError
             A shard has no scores; the error names each.
+        StoreError
+            A key was widened between two shards, so that their digests are of other columns.
         StaleFenceError
             A later attempt has begun.
         """
         staged = [shard.digest for shard in self.of_run(run)]
         there = [digest for digest in staged if digest is not None]
-        digest = TableDigest.joined(there) if there and len(there) == len(staged) else None
+        digest = self._joined(run, there) if there and len(there) == len(staged) else None
         with self._database.transaction() as connection:
             given = None if digest is None else digest.to_dict()
             call(connection, "shards_finish", run.run_id, run.fence, given)
         if digest is None:
             raise AssertionError(run)  # without the digests of all shards the function refuses
         return digest
+
+    @staticmethod
+    def _joined(run: RunHandle, parts: Sequence[TableDigest]) -> TableDigest:
+        try:
+            return TableDigest.joined(parts)
+        except UndigestibleError as error:
+            raise StoreError(
+                f"the shards of run {run.run_id} don't fit together: {error.what}",
+                expected="shards that were staged while the model's keys had one type",
+                fix="plan the shards anew (clear `split`): a key was widened since some were staged",
+            ) from error
+
+
+def _shard(row: Any) -> Shard:
+    return Shard(
+        number=row.number,
+        first_row=row.first_row,
+        rows=row.rows,
+        package_version=row.package_version,
+        package_sha256=Sha256(row.package_sha256),
+        attempts=row.attempt,
+        digest=None if row.digest is None else TableDigest.from_dict(row.digest),
+        done_at=row.done_at,
+    )

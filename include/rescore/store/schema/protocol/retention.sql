@@ -86,6 +86,8 @@ BEGIN
     SELECT s.created_at AS at FROM {store}.names_of($3) s
     UNION ALL SELECT f.at FROM {store}.names_of($3) s JOIN {store}.frozen_again f ON f.snapshot_id = s.snapshot_id
     UNION ALL SELECT a.at FROM {store}.run r JOIN {store}.attempt a ON a.run_id = r.run_id
+      WHERE r.input_digest IN (SELECT s.digest FROM {store}.names_of($3) s)
+    UNION ALL SELECT greatest(d.begun_at, d.done_at) FROM {store}.run r JOIN {store}.shard d ON d.run_id = r.run_id
       WHERE r.input_digest IN (SELECT s.digest FROM {store}.names_of($3) s)) moments;
   IF used > last_used THEN
     PERFORM {store}.refuse('RS009', format('frozen table %s was used again', digest),
@@ -124,7 +126,8 @@ BEGIN
   PERFORM {store}.lock_name('holds');
   PERFORM {store}.refuse_held(r.model, r.interval_start, r.interval_end, format('the rows of run %s', of_run));
   IF last_progress < greatest((SELECT max(e.at) FROM {store}.run_state e WHERE e.run_id = of_run),
-      (SELECT max(a.at) FROM {store}.attempt a WHERE a.run_id = of_run)) THEN
+      (SELECT max(a.at) FROM {store}.attempt a WHERE a.run_id = of_run),
+      (SELECT max(greatest(d.begun_at, d.done_at)) FROM {store}.shard d WHERE d.run_id = of_run)) THEN
     PERFORM {store}.refuse('RS009', format('run %s goes on', of_run),
       jsonb_build_object('where', {store}.where_is(r),
         'expected', format('a run without progress since %s+00:00', {store}.moment_text(last_progress))), NULL);

@@ -62,6 +62,21 @@ BEGIN
   RETURN s;
 END $$;
 
+-- Refuses a shard of another numeric environment than the run was planned in: its bits could be others.
+CREATE OR REPLACE FUNCTION {store}.refuse_other_environment(r {store}.run, s {store}.shard, met jsonb)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF coalesce(met, s.environment) <> s.environment THEN
+    PERFORM {store}.refuse('RS010', format('shard %s of run %s meets another numeric environment than the run was'
+        ' planned in', s.number, r.run_id),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', s.environment::text,
+        'examples', (SELECT jsonb_agg(format('%s: %s', e.key, e.value) ORDER BY e.key)
+          FROM jsonb_each(met) e WHERE s.environment->e.key IS DISTINCT FROM e.value)),
+      'try the shard again on a worker of that kind (clear its task), or plan the run anew for this kind (clear'
+        ' `split`); a queue with workers of one kind (airflow.queue) keeps it from happening');
+  END IF;
+END $$;
+
 -- The table that a shard was last staged to, if it is there.
 CREATE OR REPLACE FUNCTION {store}.shard_table(s {store}.shard)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -120,7 +135,7 @@ END $$;
 -- Begins an attempt at one shard: its table and its number; no table if the shard is staged already. What an
 -- earlier attempt at it still does counts for nothing.
 CREATE OR REPLACE FUNCTION {store}.shard_begin(of_run uuid, held bigint, of_number integer,
-  OUT staged text, OUT attempt integer)
+  numeric_environment jsonb, OUT staged text, OUT attempt integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r {store}.run := {store}.the_run(of_run);
@@ -137,6 +152,7 @@ BEGIN
   IF {store}.shard_is_there(s) THEN
     RETURN;
   END IF;
+  PERFORM {store}.refuse_other_environment(r, s, numeric_environment);
   PERFORM {store}.discard_staged(t.table_name) FROM {store}.staging t
     WHERE t.run_id = of_run AND t.fence = held AND t.shard = of_number;
   UPDATE {store}.shard d SET attempt = d.attempt + 1, digest = NULL, begun_at = clock_timestamp(), done_at = NULL
@@ -165,18 +181,12 @@ BEGIN
       'let the later one finish; this one changes and publishes nothing');
   ELSIF s.digest IS NOT NULL AND s.digest = digest THEN
     RETURN;
-  ELSIF coalesce(numeric_environment, s.environment) <> s.environment THEN
-    PERFORM {store}.refuse('RS010', format('shard %s of run %s was scored in another numeric environment than the'
-        ' run was planned in', of_number, of_run),
-      jsonb_build_object('where', {store}.where_is(r), 'expected', s.environment::text,
-        'examples', (SELECT jsonb_agg(format('%s: %s', e.key, e.value) ORDER BY e.key)
-          FROM jsonb_each(numeric_environment) e WHERE s.environment->e.key IS DISTINCT FROM e.value)),
-      'give the model''s queue workers of one kind (airflow.queue), or pin their kernels to the older kind');
   ELSIF staged IS NULL OR s.digest IS NOT NULL THEN
     PERFORM {store}.refuse('RS000', format('this attempt at shard %s of run %s has not begun to stage', of_number,
         of_run), jsonb_build_object('where', {store}.where_is(r), 'expected', 'a staging that was begun'),
       'begin it');
   END IF;
+  PERFORM {store}.refuse_other_environment(r, s, numeric_environment);
   EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE', staged);
   PERFORM {store}.close_staged(staged);
   SELECT m.event_time INTO event_time FROM {store}.model m WHERE m.name = r.model;

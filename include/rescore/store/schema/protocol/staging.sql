@@ -130,6 +130,7 @@ BEGIN
     RETURN NULL;
   END IF;
   PERFORM {store}.prepare_staging(r);
+  DELETE FROM {store}.shard WHERE run_id = of_run;  -- an earlier attempt planned them; this one stages in one piece
   PERFORM {store}.make_staged(r, staged, NULL);
   RETURN staged;
 END $$;
