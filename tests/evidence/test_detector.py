@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
-from rescore.evidence import Alarm, Look, accumulate, limit_of
+from rescore.evidence import Alarm, Evidence, Look, accumulate, limit_of
+from rescore.evidence.window_memory import memory_of
 
 WINDOWS = 60
 
@@ -18,6 +20,19 @@ def looks(generator: np.random.Generator, days: int, shift: float = 0.0, first: 
     return [
         Look(f"day {day}", float(one), reference, ("wind",) if day >= first and shift else ())
         for day, one in enumerate(drawn[WINDOWS:])
+    ]
+
+
+def remembering(
+    generator: np.random.Generator, days: int, memory: float, shift: float = 0.0, first: int = 0
+) -> list[Look]:
+    """The same with each window like the one before by ``memory``."""
+    drawn = generator.standard_normal(WINDOWS + days)
+    drawn[1:] *= np.sqrt(1 - memory**2)
+    series = lfilter([1.0], [1.0, -memory], drawn)
+    series[WINDOWS + first :] += shift
+    return [
+        Look(f"day {day}", float(one), series[:WINDOWS].tolist()) for day, one in enumerate(series[WINDOWS:])
     ]
 
 
@@ -77,3 +92,44 @@ def test_the_limit_shares_the_budget_among_models() -> None:
     assert limit_of(365, 40, 4) == 3_650
     assert limit_of(52, 1, 4) == 13
     assert limit_of(12, 1, 400) == 2
+
+
+@pytest.mark.parametrize("memory", [0.5, 0.8])
+def test_windows_that_resemble_the_ones_before_keep_the_budget(seed: int, memory: float) -> None:
+    """One false alarm a year is declared; taken as independent, such windows raise two to four."""
+    generator = np.random.default_rng(seed)
+    raised = []
+    for _ in range(12):
+        state = Evidence()
+        new = 0
+        for look in remembering(generator, 365, memory):
+            state.see(look, 365)
+            new += state.new
+        raised.append(new)
+    assert np.mean(raised) <= 1
+
+
+def test_a_strong_change_of_windows_with_memory_is_told_within_days(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    waited = [delay(remembering(generator, 40, 0.5, 6.0, 10), 365, 10) for _ in range(9)]
+    assert np.median(waited) <= 8
+
+
+def test_an_alarm_stands_as_long_as_the_change_does(seed: int) -> None:
+    """That a change lasts is no news where windows resemble each other; the alarm has not ended for that."""
+    given = remembering(np.random.default_rng(seed), 60, 0.8, 12.0, 10)
+    assert accumulate(given[:30], 365).raised
+    assert accumulate(given, 365).raised
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.8])
+def test_memory_is_not_underestimated(seed: int, memory: float) -> None:
+    generator = np.random.default_rng(seed)
+    found = [memory_of(remembering(generator, 1, memory)[0].reference) for _ in range(50)]
+    assert memory <= np.mean(found) <= memory + 0.25
+    assert max(found) < 1
+
+
+def test_of_few_or_equal_windows_no_memory_is_told() -> None:
+    assert memory_of([1.0, 2.0, 3.0]) == 0
+    assert memory_of([2.0] * 30) == 0

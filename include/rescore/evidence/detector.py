@@ -5,10 +5,15 @@ a person, so it is raised by evidence that many windows can't give by chance: a 
 (Shin, Ramdas and Rinaldo, *E-detectors*, arXiv:2203.03532) over conformal p-values, betting
 ``eps * p ** (eps - 1)`` for many ``eps`` at once (Vovk, Gammerman and Shafer 2005, chapter 7). On stable
 windows it takes ``limit`` windows on average to come to ``limit``.
+
+That holds for p-values which don't tell of each other. Where windows resemble the ones before, what is
+ranked is therefore how far a window is off what the window before it let expect, among the same of the
+reference (pre-whitening; :func:`~rescore.evidence.window_memory.memory_of`).
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.document import Number, Part
+from rescore.evidence.window_memory import memory_of
 
 __all__ = ["Alarm", "Evidence", "Look", "accumulate", "limit_of"]
 
@@ -43,7 +49,7 @@ class Look:
     statistic : float
         The window's; large is unusual.
     reference : sequence of float
-        The same of each reference window.
+        The same of each reference window, in order of time.
     features : tuple of str
         What is unusual about it, the worst first.
     """
@@ -144,7 +150,9 @@ class Evidence:
     def __init__(self) -> None:
         self.raised = self.new = False
         self.grown: list[float] = []
-        self._seen: list[tuple[int, float]] = []
+        self._grown_news: list[float] = []
+        self._seen: list[tuple[int, float, float]] = []
+        self._before: float | None = None
         self._number = self._usual = 0
         self._begin()
 
@@ -165,30 +173,55 @@ class Evidence:
 
     def see(self, look: Look, limit: float) -> None:
         """Take one more window."""
-        tolerance = 1e-9 * (1 + abs(look.statistic))
-        above = sum(one >= look.statistic - tolerance for one in look.reference)
-        above += len(self.grown) - bisect_left(self.grown, look.statistic - tolerance)
-        p = (1 + above) / (1 + len(look.reference) + len(self.grown))
-        won = BETS * p ** (BETS - 1)
+        news, of_reference = _news(look, self._before)
+        self._before = look.statistic
+        won = BETS * _p(news, of_reference, self._grown_news) ** (BETS - 1)
         self._from = np.where(self._best < 1, self._number, self._from)
         self._best = np.maximum(self._best, 1.0) * won
         self._sum = np.minimum((1 + self._sum) * won, 1e300)
         self.new = not self.raised and self.evidence >= limit
         if self.new:
             first = self.since or 0
-            for _, statistic in [one for one in self._seen if one[0] >= first]:
+            for _, statistic, its_news in [one for one in self._seen if one[0] >= first]:
                 self.grown.remove(statistic)
+                self._grown_news.remove(its_news)
             self._seen = [one for one in self._seen if one[0] < first]
             self.raised, self._usual = True, 0
         elif self.raised:
-            self._usual = self._usual + 1 if p > USUAL else 0
+            # By the window itself: that a change lasts is no news, and no end.
+            usual = _p(look.statistic, look.reference, self.grown) > USUAL
+            self._usual = self._usual + 1 if usual else 0
             if self._usual >= USUAL_WINDOWS:
                 self.raised = False
                 self._begin()
         if not self.raised:
             insort(self.grown, look.statistic)
-            self._seen.append((self._number, look.statistic))
+            insort(self._grown_news, news)
+            self._seen.append((self._number, look.statistic, news))
         self._number += 1
+
+
+def _news(look: Look, before: float | None) -> tuple[float, Sequence[float]]:
+    """What a window and each of the reference say that the window before did not.
+
+    A first window has none before: its distance from the mean is drawn in to the spread of the others' news.
+    """
+    memory = memory_of(look.reference)
+    if memory == 0:
+        return look.statistic, look.reference
+    series = np.asarray(look.reference, dtype=np.float64)
+    middle, first = float(series.mean()), math.sqrt(1 - memory**2)
+    off = series - middle
+    of_reference = [first * float(off[0]), *(off[1:] - memory * off[:-1]).tolist()]
+    live = look.statistic - middle
+    return (first * live if before is None else live - memory * (before - middle)), of_reference
+
+
+def _p(value: float, reference: Sequence[float], grown: Sequence[float]) -> float:
+    """Share of windows, the live one included, that are at least as extreme; ``grown`` ascends."""
+    least = value - 1e-9 * (1 + abs(value))
+    above = sum(one >= least for one in reference) + len(grown) - bisect_left(grown, least)
+    return (1 + above) / (1 + len(reference) + len(grown))
 
 
 def _fastest(windows: int, limit: float) -> int:

@@ -10,12 +10,16 @@ heavier tails than a normal number, and a reference window's, which is part of t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
-__all__ = ["effective_windows", "without_memory"]
+__all__ = ["effective_windows", "memory_of", "without_memory"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,6 +28,9 @@ MOST = 0.95
 
 #: Autocorrelations of few windows scatter more than the formula for many says.
 NOISE = 6.0
+
+#: Standard errors that are added to the memory of a statistic, and the windows that are needed to tell it.
+DOUBT, FEWEST = 2.0, 8
 
 #: A spread taken from the middle windows alone is worth half as many degrees of freedom.
 MIDDLE = 0.5
@@ -107,3 +114,28 @@ def without_memory(standing: Floats, two_sided: npt.NDArray[np.bool_]) -> Floats
     live = standing[-1:] * factor
     drawn_in = np.sqrt(np.log1p(excess * live**2) / np.where(excess > 0, excess, 1.0))
     return np.asarray(np.vstack([standing[:-1], np.where(excess > 0, np.sign(live) * drawn_in, live)]))
+
+
+def memory_of(statistics: Sequence[float]) -> float:
+    """How much of a window's statistic the one before it may tell: an AR(1)'s coefficient, 0 to ``MOST``.
+
+    Of normal scores of the ranks, for statistics have long tails; the bias of short series is corrected
+    (Kendall, *Biometrika* 41, 1954). ``DOUBT`` standard errors above what is seen, fewer where that is
+    less than one: memory that is left makes false alarms, too much taken out costs windows of delay.
+    0 of fewer than ``FEWEST`` windows, or if nothing differs.
+
+    Parameters
+    ----------
+    statistics : sequence of float, length n_windows
+        In order of time.
+    """
+    windows = len(statistics)
+    if windows < FEWEST:
+        return 0.0
+    scores = ndtri(rankdata(statistics) / (windows + 1))
+    variance = float((scores**2).sum())
+    if variance == 0:
+        return 0.0
+    seen = (float((scores[1:] * scores[:-1]).sum()) / variance + 1 / windows) / (1 - 3 / windows)
+    error = math.sqrt(max(1 - seen**2, 0.1) / windows)
+    return min(max(seen + DOUBT * error * min(seen / error, 1.0), 0.0), MOST)
