@@ -44,7 +44,7 @@ test-slow: venv ## DAG runs on a real scheduler, simulations and other suites th
 
 test-airflow-oldest: venv ## the DAGs, the plugin and one run on the lowest Airflow that pyproject.toml allows
 	@sh scripts/oldest-airflow.sh
-	@$(BIN)/pytest tests/deploy/test_oldest_airflow.py
+	@OLDEST_AIRFLOW_PYTHON="$(CURDIR)/.venv-airflow-oldest/bin/python" $(BIN)/pytest tests/deploy/test_oldest_airflow.py
 
 test-quick: venv ## what to run while working: without Airflow, whole jobs and what else takes long
 	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not job and not slow"
