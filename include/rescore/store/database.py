@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -154,6 +154,27 @@ class Database:
                 self.check_version(connection)
                 self._version_checked = True
             yield connection
+
+    @contextmanager
+    def session_lock(self, name: str) -> Iterator[bool]:
+        """Hold the lock ``name`` of this store over several transactions; says whether we have it.
+
+        Nobody waits for it. It is on a connection of its own, and gone with that at the latest.
+        """
+        lock = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+        unlock = text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))")
+        key = {"name": f"rescore session {name} {self.store_schema}"}
+        with self.translated(), self.engine.connect() as plain:
+            # Outside of a transaction: one that idles is ended.
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            ours = bool(connection.execute(lock, key).scalar())
+            try:
+                yield ours
+            finally:
+                if ours:
+                    with suppress(exc.DBAPIError):
+                        connection.execute(unlock, key)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -138,6 +138,8 @@ def test_a_crash_at_any_step_is_gone_on_from(
     bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch, step: int, after: bool
 ) -> None:
     owner, name = STEPS[step]
+    said = {"differences": [{"key": {"loan": str(min(loans_of(bank, 31)))}}]}
+    bank.ctx.store.reports.record_reproduction(runs[0], "differs", said)
     original, calls = getattr(owner, name), []
 
     def crash(*args: Any, **kwargs: Any) -> Any:
@@ -157,6 +159,8 @@ def test_a_crash_at_any_step_is_gone_on_from(
     assert set(done.rows) == set(runs)
     [one] = bank.ctx.store.erasures.all()
     assert one.report == done.to_dict()
+    erased = {"differences": [{"key": {"loan": ERASED}}]}
+    assert bank.execute("SELECT details FROM rescore.reproduction") == [(erased,)]
     verified = pipeline.verify_history(bank.ctx, scores=True, files=True)
     assert [str(one) for one in verified.findings if "package" not in one.where] == []
 

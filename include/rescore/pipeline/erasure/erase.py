@@ -1,7 +1,8 @@
 """Erase a person: rewrite frozen tables, delete scores, redact reports, and attest what was done.
 
-Each step may be repeated. What remains of a table is in the archive before its tombstone is written, and the
-file with the person's rows goes last; whoever begins again deletes what a crash left of it.
+Each step may be repeated. Reports lose the person's keys first, while frozen rows still say which they are.
+What remains of a table is in the archive before its tombstone is written, and files with the person's rows go
+last, when no frozen table is read from them any more; whoever begins again deletes what a crash left of them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rescore import source
 from rescore.digest import LEAF_ROWS, TableDigest, table_digest
 from rescore.disk import disk_errors
 from rescore.errors import ParameterError
+from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.pipeline.erasure.subjects import (
     FrozenRows,
@@ -26,6 +28,7 @@ from rescore.pipeline.erasure.subjects import (
     frozen_tables,
     is_unscored,
     models_of,
+    names_of_tables,
     pseudonym,
     runs_of,
     unscored_runs,
@@ -101,14 +104,23 @@ def erase_subject(
     ------
     ParameterError
         No model declares these columns, or a legal hold covers what would be erased.
+    KeptError
+        A legal hold was placed meanwhile: what it covers stays.
+    StoreUnavailableError
+        Another erasure is under way; try again later.
     DigestMismatchError
         A frozen table is not what was recorded: nothing of it is erased.
     """
     subject = Subject(values)
-    models = list(models_of(ctx, subject))
-    survey = _survey(ctx, subject)
     if dry_run:
-        return survey
+        return _survey(ctx, subject)[0]
+    with ctx.store.erasures.alone():
+        return _erased(ctx, subject, ground=ground, who=who)
+
+
+def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> ErasureReport:
+    models = list(models_of(ctx, subject))
+    survey, named = _survey(ctx, subject)
     if survey.legal_holds:
         raise ParameterError(
             f"{len(survey.legal_holds)} legal holds cover rows of this person",
@@ -117,23 +129,26 @@ def erase_subject(
             fix="lift them first: `rescore retention lift ID --reason WHY`",
         )
     erasure = ctx.store.erasures.begin(pseudonym(ctx, subject), ground=ground, asked_by=who)
-    named: dict[str, set[str]] = {column: {value} for column, value in values.items()}
+    # Once a table is rewritten nobody can say which keys were the person's.
+    ctx.store.erasures.redact(erasure, named)
+    replaced, staged_by = set[str](), set(models)
     for table in frozen_tables(ctx, models, subject):
         _note_keys(ctx, table, named)
-        _erase_table(ctx, erasure, models, table)
+        _erase_table(ctx, erasure, table)
+        replaced.add(table.held_as)
+        staged_by.update(model for model, _ in table.names)
     for digest in _lost_inputs(ctx, models):
         ctx.store.erasures.end_unscored(erasure, models, digest)
     for run in _without_input(ctx, models):
-        keys = ctx.store.erasures.keys_of(run, values)
+        keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is not None:
             ctx.store.erasures.erase_rows(erasure, run, keys, [])
-    for name in models:
+    for name in sorted(staged_by):
         ctx.store.erasures.drop_staged(name)
-    for digest in ctx.store.erasures.leftovers():
-        ctx.archive.delete_input(digest)
+    ctx.store.erasures.redact(erasure, named)  # what was reported meanwhile
+    _delete_replaced(ctx, replaced)
     ctx.archive.remove_leftovers()  # of processes that were killed while they copied frozen rows
-    ctx.store.erasures.redact(erasure, named)
-    report = _report(ctx, erasure, survey)
+    report = _report(ctx, erasure, models, subject)
     ctx.store.erasures.finish(erasure.erasure_id, report.to_dict())
     return report
 
@@ -149,7 +164,8 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
     """
     subject = Subject(values)
     found = []
-    for table in frozen_tables(ctx, models_of(ctx, subject), subject):
+    models = models_of(ctx, subject)
+    for table in (one for one in frozen_tables(ctx, models, subject) if one.model in models):
         rows = table.rows.take(pa.array(table.places)).to_pylist()
         spec = ctx.model(table.model).spec.source
         names = list(dict.fromkeys([*spec.key, spec.event_time]))
@@ -171,34 +187,41 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _survey(ctx: Context, subject: Subject) -> ErasureReport:
-    """What there is of the person now."""
+def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, set[str]]]:
+    """What there is of the person now; and the values, by column, by which reports may name the person."""
     models = list(models_of(ctx, subject))
+    every = ctx.store.models.names()
     report = ErasureReport()
-    holds = ctx.store.holds.all()
+    named = {column: {value} for column, value in subject.values.items()}
+    held: list[tuple[str, Interval]] = []
     for table in frozen_tables(ctx, models, subject):
+        _note_keys(ctx, table, named)
         report.frozen[table.digest] = len(table.places)
-        for run in runs_of(ctx, models, table.digest):
+        for run in runs_of(ctx, every, table.digest):
             report.rows[run.run_id] = len(table.places)
-        report.ended.extend(unscored_runs(ctx, models, table.digest))
-        report.legal_holds.extend(
-            f"hold {hold.hold_id} on {table.model} {table.interval}: {hold.reason}"
-            for hold in holds
-            if hold.covers(table.model, table.interval)
-        )
+        report.ended.extend(unscored_runs(ctx, every, table.digest))
+        held.extend(table.names)
     for run in _without_input(ctx, models):
-        keys = ctx.store.erasures.keys_of(run, dict(subject.values))
+        keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is None:
             report.unsearched.append(run.run_id)
         elif keys.num_rows:
             report.rows[run.run_id] = keys.num_rows
+            held.append((run.model, run.interval))
+            _note_values(named, keys, ctx.model(run.model).spec.source.key)
     for digest in _lost_inputs(ctx, models):
         report.ended.extend(unscored_runs(ctx, models, digest))
-    report.packages.update(_packages(ctx, models, set(report.frozen)))
-    return report
+    report.packages.update(_packages(ctx, ctx.models(), set(report.frozen)))
+    report.legal_holds.extend(
+        f"hold {hold.hold_id} on {model} {interval}: {hold.reason}"
+        for model, interval in dict.fromkeys(held)
+        for hold in ctx.store.holds.all()
+        if hold.covers(model, interval)
+    )
+    return report, named
 
 
-def _report(ctx: Context, erasure: Erasure, survey: ErasureReport) -> ErasureReport:
+def _report(ctx: Context, erasure: Erasure, models: Sequence[str], subject: Subject) -> ErasureReport:
     """What the erasure did, over all its attempts."""
     counts = ctx.store.erasures.counts(erasure)
     frozen = {digest: count for (what, digest), count in counts.items() if what == "frozen"}
@@ -208,7 +231,11 @@ def _report(ctx: Context, erasure: Erasure, survey: ErasureReport) -> ErasureRep
         frozen=frozen,
         rows={run: count for (what, run), count in counts.items() if what == "scores"},
         packages=_packages(ctx, ctx.models(), set(frozen)),
-        unsearched=survey.unsearched,
+        unsearched=[
+            run.run_id
+            for run in _without_input(ctx, models)
+            if ctx.store.erasures.keys_of(run, subject.values) is None
+        ],
         ended=ctx.store.erasures.ended(erasure),
     )
 
@@ -242,44 +269,58 @@ def _searched_inputs(ctx: Context) -> set[str]:
     """Digests of the inputs whose rows, or what erasures left of them, are there to be searched."""
     there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
     left = {digest for digest, tombstone in buried.items() if tombstone.remaining in {None, *there}}
-    return left | {str(digest) for digest in there if digest not in buried}
+    return left | {str(digest) for digest in there}
 
 
 def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> None:
     rows = table.rows.take(pa.array(table.places))
-    for name in ctx.model(table.model).spec.source.key:
+    for model in {model for model, _ in table.names}.intersection(ctx.models()):
+        _note_values(named, rows, ctx.model(model).spec.source.key)
+
+
+def _note_values(named: dict[str, set[str]], rows: pa.Table, columns: Iterable[str]) -> None:
+    for name in set(columns).intersection(rows.schema.names):
         named.setdefault(name, set()).update(str(value) for value in rows[name].to_pylist())
 
 
-def _erase_table(ctx: Context, erasure: Erasure, models: Sequence[str], table: FrozenRows) -> None:
-    kept = np.setdiff1d(np.arange(table.rows.num_rows), table.places)
+def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
+    """Erase it, in the archive and from what every run of any model made of it; its file stays."""
+    models = ctx.store.models.names()
+    kept = np.setdiff1d(np.arange(table.rows.num_rows), table.gone)
     rest = table.rows.take(pa.array(kept))
     with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "rest.parquet"
         remaining = _freeze(rest, path, table)
         ctx.archive.put_input(path, remaining.root)
-    original = table_digest(table.rows) if table.before is None else table.before.table
-    erased = [*(() if table.before is None else table.before.erased), *table.positions]
-    tombstone = Tombstone.of(original, rest, erased, remaining=remaining.root)
+    before = table.tombstone
+    original = table_digest(table.rows) if table.whole or before is None else before.table
+    tombstone = Tombstone.of(original, rest, table.erased, remaining=remaining.root)
     searched: set[str] = set()
     gone = len(table.places)
-    how = {"models": models, "searched": searched}
+    how: dict[str, Any] = {"models": models, "searched": searched, "after": before}
     # The person is found by these rows alone: no tombstone before every run of them has been searched.
     while not ctx.store.erasures.bury_frozen(erasure, table.digest, tombstone, gone, **how):
         ctx.store.erasures.end_unscored(erasure, models, table.digest)
         for run in runs_of(ctx, models, table.digest):
             _erase_run(ctx, erasure, table, run)
             searched.add(run.run_id)
-    ctx.archive.delete_input(table.held_as)
     ctx.progress(f"{table.model} {table.interval}: {len(table.places)} rows erased")
 
 
 def _erase_run(ctx: Context, erasure: Erasure, table: FrozenRows, run: ScoredRun) -> None:
-    spec = ctx.model(run.model).spec.source
-    keys = table.rows.take(pa.array(table.places)).select(list(dict.fromkeys([*spec.key, spec.event_time])))
+    rows = table.rows.take(pa.array(table.gone))
     excluded = set(ctx.store.excluded.positions(run))
     without_score = [position for position in table.positions if position in excluded]
-    ctx.store.erasures.erase_rows(erasure, run, keys, without_score)
+    ctx.store.erasures.erase_rows(erasure, run, rows, without_score)
+
+
+def _delete_replaced(ctx: Context, replaced: set[str]) -> None:
+    """Delete the files that tombstones replaced; one that another frozen table is read from stays."""
+    buried, frozen = ctx.store.erasures.of_frozen(), set(names_of_tables(ctx))
+    # A leftover that is a frozen table, too, may have been frozen anew; else it is found by its rows, as any.
+    unneeded = replaced | (ctx.store.erasures.leftovers() - frozen)
+    for digest in unneeded - (frozen - set(buried)) - {str(one.remaining) for one in buried.values()}:
+        ctx.archive.delete_input(digest)
 
 
 def _freeze(rest: pa.Table, path: Path, table: FrozenRows) -> TableDigest:

@@ -21,7 +21,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.sha256 import Sha256
-from rescore.store import ExtractedRun, Run, ScoredRun, Snapshot, Tombstone
+from rescore.store import ExtractedRun, Run, ScoredRun, Tombstone
 
 __all__ = [
     "FrozenRows",
@@ -29,6 +29,7 @@ __all__ = [
     "frozen_tables",
     "is_unscored",
     "models_of",
+    "names_of_tables",
     "pseudonym",
     "runs_of",
     "unscored_runs",
@@ -58,33 +59,59 @@ class FrozenRows:
     ----------
     digest : str
         The table's, as runs and packages name it.
+    names : tuple of (str, Interval)
+        Every model and interval that froze it; first those of the models that were asked for.
     rows : pyarrow.Table
-        All that it has.
+        All that the archive has of it.
     places : numpy.ndarray of int
         Where in ``rows`` the person's are.
-    before : Tombstone or None
-        What was erased from it before.
+    tombstone : Tombstone or None
+        The last one: what was erased from it before.
+    whole : bool
+        Whether the archive has it as it was published, in spite of a tombstone: a crash left its file, a
+        backup brought it back, or the same rows were frozen anew.
     """
 
     digest: str
-    model: str
-    interval: Interval
+    names: tuple[tuple[str, Interval], ...]
     rows: pa.Table
     places: np.ndarray[Any, Any]
-    before: Tombstone | None
+    tombstone: Tombstone | None
+    whole: bool
+
+    @property
+    def model(self) -> str:
+        """Whose table it is, in the first place."""
+        return self.names[0][0]
+
+    @property
+    def interval(self) -> Interval:
+        """Of which interval."""
+        return self.names[0][1]
 
     @property
     def held_as(self) -> Sha256:
         """The digest under which the archive has it now."""
-        remaining = None if self.before is None else self.before.remaining
-        return Sha256(remaining or self.digest)
+        return Sha256(_held_as(self.digest, self.tombstone, self.whole))
+
+    @property
+    def gone(self) -> np.ndarray[Any, Any]:
+        """Where in ``rows`` those are that go: the person's, and whoever came back with a whole file."""
+        if self.whole and self.tombstone is not None:
+            return np.union1d(self.places, self.tombstone.erased).astype(np.int64)
+        return self.places
 
     @property
     def positions(self) -> list[int]:
-        """Where in the table as it was published the person's rows are."""
-        if self.before is None:
-            return [int(place) for place in self.places]
-        return [int(position) for position in self.before.kept()[self.places]]
+        """Where in the table as it was published the rows of :attr:`gone` are."""
+        if self.whole or self.tombstone is None:
+            return [int(place) for place in self.gone]
+        return [int(position) for position in self.tombstone.kept()[self.gone]]
+
+    @property
+    def erased(self) -> list[int]:
+        """All positions that are gone afterwards."""
+        return sorted({*self.positions, *(() if self.tombstone is None else self.tombstone.erased)})
 
 
 def models_of(ctx: Context, subject: Subject) -> dict[str, ModelFolder]:
@@ -113,29 +140,61 @@ def models_of(ctx: Context, subject: Subject) -> dict[str, ModelFolder]:
 def frozen_tables(ctx: Context, models: Collection[str], subject: Subject) -> Iterator[FrozenRows]:
     """Every frozen table of these models that has rows of the person; each verified by its digest.
 
+    A file can have several names: other models froze the same rows, or what an earlier erasure left of one
+    table is just what was frozen later. Each name of such a file comes, whatever model it is of.
+
     Raises
     ------
     DigestMismatchError
         A file is not what was frozen.
     """
-    buried, there, seen = ctx.store.erasures.of_frozen(), ctx.archive.inputs(), set()
+    buried, there, names = ctx.store.erasures.of_frozen(), ctx.archive.inputs(), names_of_tables(ctx)
+    for digest in _with_shared_files(names, buried, models):
+        whole = digest in there
+        found = _rows_in(ctx, digest, buried.get(digest), whole, subject)
+        if found is not None:
+            rows, places = found
+            first = sorted(names[digest], key=lambda name: name[0] not in models)
+            yield FrozenRows(digest, tuple(first), rows, places, buried.get(digest), whole)
+
+
+def names_of_tables(ctx: Context) -> dict[str, list[tuple[str, Interval]]]:
+    """For each frozen table, by digest, the models and intervals that froze it, the newest first."""
+    names: dict[str, list[tuple[str, Interval]]] = {}
     for snapshot in ctx.store.snapshots.all():
-        if snapshot.model not in models:
-            continue
-        digests = [str(snapshot.digest), snapshot.details.get("unlabelled_digest")]
-        for digest in (one for one in digests if one is not None and one not in seen):
-            seen.add(digest)
-            # A crash may have left the whole file, or the same rows were frozen anew.
-            before = None if digest in there else buried.get(digest)
-            found = _rows_in(ctx, snapshot, digest, before, subject)
-            if found is not None:
-                yield found
+        for digest in (str(snapshot.digest), snapshot.details.get("unlabelled_digest")):
+            if digest is not None:
+                names.setdefault(digest, []).append((snapshot.model, snapshot.interval))
+    return names
+
+
+def _with_shared_files(
+    names: Mapping[str, list[tuple[str, Interval]]],
+    buried: Mapping[str, Tombstone],
+    models: Collection[str],
+) -> list[str]:
+    """The tables of these models, and all that share a file with one of them."""
+    files = {
+        digest: {digest} | ({str(buried[digest].remaining)} if digest in buried else set())
+        for digest in names
+    }
+    found = [digest for digest in names if any(model in models for model, _ in names[digest])]
+    while True:
+        shared = set().union(*(files[digest] for digest in found))
+        more = [digest for digest in names if files[digest] & shared]
+        if len(more) == len(found):
+            return more
+        found = more
+
+
+def _held_as(digest: str, tombstone: Tombstone | None, whole: bool) -> str:
+    return digest if whole or tombstone is None or tombstone.remaining is None else tombstone.remaining
 
 
 def _rows_in(
-    ctx: Context, snapshot: Snapshot, digest: str, before: Tombstone | None, subject: Subject
-) -> FrozenRows | None:
-    held_as = digest if before is None or before.remaining is None else before.remaining
+    ctx: Context, digest: str, tombstone: Tombstone | None, whole: bool, subject: Subject
+) -> tuple[pa.Table, np.ndarray[Any, Any]] | None:
+    held_as = _held_as(digest, tombstone, whole)
     try:
         path = ctx.archive.get_input(held_as)
     except NotFoundError:
@@ -147,8 +206,7 @@ def _rows_in(
     if not subject.mask(pq.read_table(path, columns=[*subject.values])).any():
         return None
     rows = source.read_frozen(path, held_as)
-    places = np.flatnonzero(subject.mask(rows))
-    return FrozenRows(digest, snapshot.model, snapshot.interval, rows, places, before)
+    return rows, np.flatnonzero(subject.mask(rows))
 
 
 def runs_of(ctx: Context, models: Iterable[str], digest: str) -> list[ScoredRun]:

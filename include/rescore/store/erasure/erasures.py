@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,9 @@ from psycopg2.extras import Json
 from sqlalchemy import Connection, insert, select
 
 from rescore.digest import TableDigest
-from rescore.errors import StoreError
-from rescore.store.binary_copy import postgres_type
+from rescore.errors import StoreError, StoreUnavailableError
 from rescore.store.database import Database, call, run_sql, store_table
+from rescore.store.erasure.key_rows import delete_keys, forget_keys
 from rescore.store.erasure.redaction import redact_reports
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.records import ScoredRun
@@ -25,7 +26,6 @@ from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.removal_tables import erasure as erasure_table
 from rescore.store.schema.removal_tables import erasure_done as done_table
 from rescore.store.schema.removal_tables import tombstone as tombstone_table
-from rescore.store.schema.score_table import ScoreLayout
 
 __all__ = ["Erasure", "Erasures"]
 
@@ -49,6 +49,25 @@ class Erasures:
     def __init__(self, database: Database, as_owner: Database | None = None) -> None:
         self._database = database
         self._as_owner = as_owner or database
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other erasure begins while the block runs: each builds on the tombstones before it.
+
+        Raises
+        ------
+        StoreUnavailableError
+            Another erasure is under way.
+        """
+        with self._as_owner.session_lock("erasure") as ours:
+            if not ours:
+                raise StoreUnavailableError(
+                    "another erasure is under way",
+                    where=self._as_owner.where,
+                    expected="one at a time: each builds on what the one before it left",
+                    fix="try again when it has ended",
+                )
+            yield
 
     def begin(self, pseudonym: str, *, ground: str, asked_by: str) -> Erasure:
         """Begin an erasure, or go on with the one of the same pseudonym.
@@ -134,6 +153,7 @@ class Erasures:
         tombstone: Tombstone,
         count: int,
         *,
+        after: Tombstone | None,
         models: Iterable[str],
         searched: Iterable[str],
     ) -> bool:
@@ -147,6 +167,8 @@ class Erasures:
             Of which table, and what remains of it; the archive has that already.
         count : int
             How many rows are gone.
+        after : Tombstone or None
+            The table's last tombstone, on which this one builds.
         models : iterable of str
             Whose runs may have scored it.
         searched : iterable of str
@@ -156,11 +178,30 @@ class Erasures:
         -------
         bool
             False, and nothing is noted, if a run has not been searched: another one began meanwhile.
+
+        Raises
+        ------
+        KeptError
+            A legal hold covers it, by any of its names.
+        StoreUnavailableError
+            It lost other rows meanwhile; try again.
         """
+        names = sql.SQL("SELECT s.model, s.interval_start, s.interval_end FROM {}(%s) s")
         with self._as_owner.transaction() as connection:
+            call(connection, "lock_name", "holds")
+            for name in run_sql(connection, names.format(store_table(connection, "names_of")), (digest,)):
+                call(connection, "refuse_held", *name, f"frozen table {digest}")
             (free,) = call(connection, "may_bury", [*models], str(digest), [*searched])
+            last = last_tombstones(connection, "frozen", digest).get(digest)
+            if last != after:
+                raise StoreUnavailableError(
+                    f"frozen table {digest} lost other rows while this erasure worked on it",
+                    where=self._as_owner.where,
+                    fix="erase again: it builds on what is left",
+                )
             (known,) = call(connection, "erased_since_frozen", str(digest))
-            if free and not (known and _is_known(connection, digest, tombstone)):
+            # A crash may have come after the tombstone: only the file is left to delete.
+            if free and not (known and last is not None and last.erased == tombstone.erased):
                 _bury(connection, erasure, "frozen", digest, tombstone, count)
         return bool(free)
 
@@ -219,7 +260,7 @@ class Erasures:
         run : ScoredRun
             Whose rows.
         keys : pyarrow.Table
-            Key columns and event time of the rows.
+            The rows; of their columns the key and the event time are read.
         without_score : sequence of int
             Positions in the frozen rows of those that had no score.
 
@@ -227,6 +268,11 @@ class Erasures:
         -------
         int
             How many rows were deleted.
+
+        Raises
+        ------
+        KeptError
+            A legal hold covers the run.
         """
         with self._as_owner.transaction() as connection:
             layout = score_layout(connection, run.model)
@@ -238,6 +284,8 @@ class Erasures:
                 ),
                 (run.run_id,),
             )
+            call(connection, "lock_name", "holds")
+            call(connection, "refuse_held", run.model, run.interval.start, run.interval.end, _rows_of(run))
             before = last_tombstones(connection, "scores").get(run.run_id)
             digest = TableDigest.from_dict(original[0])
             stored = stored_scores(connection, layout.as_digested(digest.columns), run.run_id)
@@ -245,12 +293,12 @@ class Erasures:
             rows = list(zip(*(stored[name].to_pylist() for name in names), strict=True))
             gone = [place for place, row in enumerate(rows) if row in wanted]
             deleted = sum(
-                _delete(connection, table, run.run_id, keys, names)
+                delete_keys(connection, table, run.run_id, keys, names)
                 for table in (layout.scores_table, layout.excluded_table)
             )
             if not deleted:
                 return 0
-            _forget_keys(connection, layout, keys)
+            forget_keys(connection, layout, keys)
             kept = before.kept() if before is not None else range(digest.rows)
             tombstone = Tombstone.of(
                 digest,
@@ -292,10 +340,8 @@ def _rule(erasure: Erasure) -> str:
     return f"rows of its input were erased (erasure {erasure.erasure_id})"
 
 
-def _is_known(connection: Connection, digest: str, tombstone: Tombstone) -> bool:
-    """Whether a crash came after the tombstone: only the file is left to delete."""
-    last = last_tombstones(connection, "frozen").get(digest)
-    return last is not None and last.erased == tombstone.erased
+def _rows_of(run: ScoredRun) -> str:
+    return f"the rows of run {run.run_id}"
 
 
 def _bury(
@@ -310,59 +356,3 @@ def _bury(
         "document": tombstone.to_dict(),
     }
     connection.execute(insert(tombstone_table).values(values))
-
-
-def _forget_keys(connection: Connection, layout: ScoreLayout, keys: pa.Table) -> None:
-    """Forget keys that no score has any more; look-ups by key read the table of them."""
-    statement = sql.SQL(
-        "DELETE FROM {known} k USING (VALUES {values}) AS v ({names}) WHERE {same_key}"
-        " AND NOT EXISTS (SELECT FROM {scores} s WHERE {same_score})"
-    )
-    run_sql(
-        connection,
-        statement.format(
-            known=store_table(connection, layout.keys_table),
-            scores=store_table(connection, layout.scores_table),
-            values=_values(keys, layout.key_names),
-            names=sql.SQL(", ").join(map(sql.Identifier, layout.key_names)),
-            same_key=_same("k", keys, layout.key_names),
-            same_score=_same("s", keys, layout.key_names),
-        ),
-    )
-
-
-def _same(table: str, keys: pa.Table, names: Sequence[str]) -> sql.Composed:
-    """That a row of the table ``table`` has the key of the row ``v`` of values."""
-    return sql.SQL(" AND ").join(
-        sql.SQL("{}.{} = v.{}::{}").format(
-            sql.Identifier(table),
-            sql.Identifier(name),
-            sql.Identifier(name),
-            sql.SQL(postgres_type(keys.schema.field(name).type)),
-        )
-        for name in names
-    )
-
-
-def _values(keys: pa.Table, names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(
-        sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, row)))
-        for row in zip(*(keys[name].to_pylist() for name in names), strict=True)
-    )
-
-
-def _delete(connection: Connection, table: str, run_id: str, keys: pa.Table, names: Sequence[str]) -> int:
-    """Delete a run's rows of these keys from one of its model's tables."""
-    if not keys.num_rows:
-        return 0
-    statement = sql.SQL(
-        "WITH gone AS (DELETE FROM {table} t USING (VALUES {values}) AS v ({names})"
-        " WHERE t.run_id = {run} AND {columns} RETURNING 1) SELECT count(*) FROM gone"
-    ).format(
-        table=store_table(connection, table),
-        values=_values(keys, names),
-        names=sql.SQL(", ").join(map(sql.Identifier, names)),
-        run=sql.Literal(run_id),
-        columns=_same("t", keys, names),
-    )
-    return int(run_sql(connection, statement)[0][0])

@@ -97,10 +97,12 @@ class Tombstone(Document):
         ]
 
 
-def last_tombstones(connection: Connection, what: str) -> dict[str, Tombstone]:
-    """The last tombstone of each frozen table (``frozen``) or run (``scores``)."""
+def last_tombstones(connection: Connection, what: str, subject: str | None = None) -> dict[str, Tombstone]:
+    """The last tombstone of each frozen table (``frozen``) or run (``scores``); only of one."""
     query = select(tombstone_table.c.subject, tombstone_table.c.document)
     query = query.where(tombstone_table.c.what == what).order_by(tombstone_table.c.tombstone_id)
+    if subject is not None:
+        query = query.where(tombstone_table.c.subject == subject)
     return {row.subject: Tombstone.from_dict(row.document) for row in connection.execute(query)}
 
 

@@ -1,0 +1,71 @@
+"""Rows of a person in a model's own tables, by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+from psycopg2 import sql
+from sqlalchemy import Connection
+
+from rescore.store.binary_copy import postgres_type
+from rescore.store.database import run_sql, store_table
+from rescore.store.schema.score_table import ScoreLayout
+
+__all__ = ["delete_keys", "forget_keys"]
+
+
+def forget_keys(connection: Connection, layout: ScoreLayout, keys: pa.Table) -> None:
+    """Forget keys that no score has any more; look-ups by key read the table of them."""
+    statement = sql.SQL(
+        "DELETE FROM {known} k USING (VALUES {values}) AS v ({names}) WHERE {same_key}"
+        " AND NOT EXISTS (SELECT FROM {scores} s WHERE {same_score})"
+    )
+    run_sql(
+        connection,
+        statement.format(
+            known=store_table(connection, layout.keys_table),
+            scores=store_table(connection, layout.scores_table),
+            values=_values(keys, layout.key_names),
+            names=sql.SQL(", ").join(map(sql.Identifier, layout.key_names)),
+            same_key=_same("k", keys, layout.key_names),
+            same_score=_same("s", keys, layout.key_names),
+        ),
+    )
+
+
+def _same(table: str, keys: pa.Table, names: Sequence[str]) -> sql.Composed:
+    """That a row of the table ``table`` has the key of the row ``v`` of values."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{}.{} = v.{}::{}").format(
+            sql.Identifier(table),
+            sql.Identifier(name),
+            sql.Identifier(name),
+            sql.SQL(postgres_type(keys.schema.field(name).type)),
+        )
+        for name in names
+    )
+
+
+def _values(keys: pa.Table, names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, row)))
+        for row in zip(*(keys[name].to_pylist() for name in names), strict=True)
+    )
+
+
+def delete_keys(connection: Connection, table: str, run_id: str, keys: pa.Table, names: Sequence[str]) -> int:
+    """Delete a run's rows of these keys from one of its model's tables."""
+    if not keys.num_rows:
+        return 0
+    statement = sql.SQL(
+        "WITH gone AS (DELETE FROM {table} t USING (VALUES {values}) AS v ({names})"
+        " WHERE t.run_id = {run} AND {columns} RETURNING 1) SELECT count(*) FROM gone"
+    ).format(
+        table=store_table(connection, table),
+        values=_values(keys, names),
+        names=sql.SQL(", ").join(map(sql.Identifier, names)),
+        run=sql.Literal(run_id),
+        columns=_same("t", keys, names),
+    )
+    return int(run_sql(connection, statement)[0][0])
