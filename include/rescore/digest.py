@@ -180,6 +180,12 @@ class TableDigest:
             leaves += part.leaves
         return cls(_root(columns, rows, leaves), rows, tuple(leaves), columns)
 
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the root follows from columns, row count and leaves, as many as the rows need."""
+        enough = len(self.leaves) == -(-self.rows // LEAF_ROWS)
+        return enough and self.root == _root(self.columns, self.rows, self.leaves)
+
     def differences(self, got: TableDigest) -> list[str]:
         """Say in words where ``got`` differs from this, the expected digest; empty if it does not."""
         found = []

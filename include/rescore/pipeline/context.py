@@ -189,7 +189,7 @@ class Context:
                 raise
             path = self.archive.get_input(tombstone.remaining)
             rows = source.read_frozen(path, tombstone.remaining)
-            apart = tombstone.differences(rows)
+            apart = tombstone.differences(rows, run.input_digest)
             if apart:
                 raise DigestMismatchError(
                     "what an erasure left of frozen rows is not what it left",

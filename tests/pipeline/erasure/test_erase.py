@@ -7,14 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg2
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from rescore import pipeline
 from rescore.cli import main
-from rescore.errors import ParameterError, StoreError
+from rescore.digest import TableDigest, table_digest
+from rescore.errors import DigestMismatchError, ParameterError, StoreError
 from rescore.manifest import Manifest
-from rescore.store import Archive
+from rescore.source import Freezer
+from rescore.store import Archive, Tombstone
 from rescore.store.erasure.erasures import Erasures
 from rescore.store.erasure.redaction import ERASED, redacted
 from tests.shared.bank import Bank, day
@@ -119,6 +122,33 @@ def test_a_second_person_goes_from_the_same_tables(bank: Bank, runs: list[str]) 
     verified = pipeline.verify_history(bank.ctx, scores=True, files=True)
     assert [str(one) for one in verified.findings if "package" not in one.where] == []
     assert len({one.pseudonym for one in bank.ctx.store.erasures.all()}) == 2
+
+
+def test_a_tombstone_of_invented_rows_is_named(bank: Bank, runs: list[str]) -> None:
+    """The owner writes one by hand, and puts what is to be believed into the archive."""
+    ctx = bank.ctx
+    done = erase(bank)
+    digest = ctx.store.runs.extracted(runs[0]).input_digest
+    true = ctx.store.erasures.of_frozen()[digest]
+    rest = ctx.frozen_rows(ctx.store.runs.extracted(runs[0]))
+    income = rest.schema.get_field_index("income")
+    lies = rest.set_column(income, rest.schema.field(income), pc.multiply(rest["income"], 2.0))
+    path = ctx.settings.home / "lies.parquet"
+    with Freezer(path, lies.schema, where="lies") as freezer:
+        freezer.write(lies.combine_chunks().to_batches()[0])
+        remaining = freezer.keep().root
+    ctx.archive.put_input(path, remaining)
+    original = {**table_digest(lies).to_dict(), "rows": true.table.rows, "root": digest}
+    forged = Tombstone.of(TableDigest.from_dict(original), lies, true.erased, remaining=remaining)
+    bank.execute(
+        "INSERT INTO rescore.tombstone (erasure_id, what, subject, erased, remaining, document)"
+        " VALUES (%s, 'frozen', %s, 6, %s, %s)",
+        *(done.erasure_id, digest, remaining, json.dumps(forged.to_dict())),
+    )
+    found = [str(one) for one in pipeline.verify_history(ctx, files=True).findings]
+    assert any("does not follow from the tombstone's leaves" in one for one in found)
+    with pytest.raises(DigestMismatchError, match="what an erasure left of frozen rows is not"):
+        ctx.frozen_rows(ctx.store.runs.extracted(runs[0]))
 
 
 STEPS = [

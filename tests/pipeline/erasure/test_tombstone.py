@@ -39,7 +39,8 @@ def test_the_rest_proves_itself_and_any_other_rest_does_not(rows: int, data: st.
     erased = data.draw(st.sets(st.integers(0, rows - 1), min_size=1))
     rest = without(whole, erased)
     made = Tombstone.from_dict(Tombstone.of(table_digest(whole), rest, sorted(erased)).to_dict())
-    assert made.differences(rest) == []
+    root = table_digest(whole).root
+    assert made.differences(rest, root) == []
     assert made.table == table_digest(whole)
     assert {int(leaf) for leaf in made.touched} == {place // 8 for place in erased}
     assert made.kept().tolist() == [place for place in range(rows) if place not in erased]
@@ -49,9 +50,31 @@ def test_the_rest_proves_itself_and_any_other_rest_does_not(rows: int, data: st.
         scores[place] += 1.0
         changed = rest.set_column(1, "score", pa.array(scores))
         leaf = int(made.kept()[place]) // 8
-        [apart] = made.differences(changed)
+        [apart] = made.differences(changed, root)
         assert apart.startswith(f"leaf {leaf}:")
-        assert made.differences(without(rest, {place}))[0].startswith("rows:")
+        assert made.differences(without(rest, {place}), root)[0].startswith("rows:")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes, st.data())
+def test_a_tombstone_of_other_leaves_than_were_published_proves_nothing(
+    rows: int, data: st.DataObject
+) -> None:
+    """Leaves of invented rows under the published root, another root, column or touched leaf."""
+    whole, invented = table(rows), table(rows, seed=2)
+    root = table_digest(whole).root
+    erased = data.draw(st.sets(st.integers(0, rows - 1), min_size=1))
+    rest = without(invented, erased)
+    forged = Tombstone.of(table_digest(invented), rest, sorted(erased))
+    own = table_digest(invented).root
+    assert forged.differences(rest, own) == []
+    assert forged.differences(rest, root)
+    under = forged.model_copy(update={"original": forged.original | {"root": root}})
+    assert "does not follow" in under.differences(rest, root)[0]
+    renamed = rest.rename_columns(["loan", "other"])
+    assert forged.differences(renamed, own)[0].startswith("columns:")
+    more = forged.touched | {str(rows // 8 + 1): own}
+    assert "touched" in forged.model_copy(update={"touched": more}).differences(rest, own)[0]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

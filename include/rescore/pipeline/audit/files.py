@@ -77,7 +77,7 @@ def _compare_inputs(ctx: Context, inputs: dict[str, str]) -> Iterator[Finding]:
             if digest in buried and buried[digest].remaining is not None:
                 remaining = str(buried[digest].remaining)
                 rest = source.read_frozen(ctx.archive.get_input(remaining), remaining)
-                for apart in buried[digest].differences(rest):
+                for apart in buried[digest].differences(rest, digest):
                     yield Finding(f"what an erasure left is not there: {apart}", about, digest)
                 continue
             source.read_frozen(ctx.archive.get_input(digest), digest)

@@ -81,4 +81,4 @@ def _apart(tombstone: Tombstone, bound: TableDigest, rest: pa.Table) -> list[str
     """Where a run's remaining scores, or the root that they prove, are not what was published."""
     if tombstone.table != bound:
         return [f"the tombstone is of {tombstone.table.root}, the run was bound to {bound.root}"]
-    return tombstone.differences(rest)
+    return tombstone.differences(rest, bound.root)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from rescore.digest import LEAF_ROWS, TableDigest, canonical_leaf
+from rescore.digest import LEAF_ROWS, TableDigest, canonical_leaf, table_digest
 from rescore.document import Document
 from rescore.sha256 import Sha256, bytes_sha256
 from rescore.store.schema.removal_tables import tombstone as tombstone_table
@@ -81,8 +81,22 @@ class Tombstone(Document):
         everything = np.arange(self.table.rows, dtype=np.int64)
         return np.delete(everything, self.erased)
 
-    def differences(self, rest: pa.Table) -> list[str]:
-        """Where the remaining rows are not those that were left; empty if all of them are."""
+    def differences(self, rest: pa.Table, published: str) -> list[str]:
+        """Where the remaining rows are not those that were left; empty if all of them are.
+
+        Parameters
+        ----------
+        rest : pyarrow.Table
+            The rows that are there.
+        published : str
+            The root that was published: it has to follow from the leaves, as the tombstone has them.
+        """
+        apart = self._refuted(published)
+        if apart:
+            return [apart]
+        columns = table_digest(rest.slice(0, 0)).columns
+        if columns != self.table.columns:
+            return [f"columns: expected {dict(self.table.columns)}, got {dict(columns)}"]
         expected = self.table.rows - len(self.erased)
         if rest.num_rows != expected:
             return [f"rows: expected {expected:,}, got {rest.num_rows:,}"]
@@ -95,6 +109,19 @@ class Tombstone(Document):
             for number, digest in leaves.items()
             if got.get(number) != digest
         ]
+
+    def _refuted(self, published: str) -> str:
+        """Why this can't be a tombstone of the table that was published; empty if it can."""
+        table = self.table
+        if table.root != published:
+            return f"the tombstone is of {table.root}, what was published is {published}"
+        if not table.is_consistent:
+            return f"the published root {published} does not follow from the tombstone's leaves"
+        if self.erased != sorted(set(self.erased)) or not all(0 <= one < table.rows for one in self.erased):
+            return f"the tombstone's positions are no rows of a table of {table.rows:,}"
+        if {int(number) for number in self.touched} != {one // LEAF_ROWS for one in self.erased}:
+            return "the tombstone names leaves as touched that lost no row, or leaves out some that did"
+        return ""
 
 
 def last_tombstones(connection: Connection, what: str, subject: str | None = None) -> dict[str, Tombstone]:
