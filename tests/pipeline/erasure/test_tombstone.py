@@ -32,7 +32,7 @@ def without(rows: pa.Table, erased: set[int]) -> pa.Table:
 sizes = st.integers(1, 40)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes, st.data())
 def test_the_rest_proves_itself_and_any_other_rest_does_not(rows: int, data: st.DataObject) -> None:
     whole = table(rows)
@@ -55,7 +55,7 @@ def test_the_rest_proves_itself_and_any_other_rest_does_not(rows: int, data: st.
         assert made.differences(without(rest, {place}), root)[0].startswith("rows:")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes, st.data())
 def test_a_tombstone_of_other_leaves_than_were_published_proves_nothing(
     rows: int, data: st.DataObject
@@ -77,7 +77,7 @@ def test_a_tombstone_of_other_leaves_than_were_published_proves_nothing(
     assert "touched" in forged.model_copy(update={"touched": more}).differences(rest, own)[0]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes, st.data())
 def test_two_erasures_are_as_one(rows: int, data: st.DataObject) -> None:
     whole = table(rows)
