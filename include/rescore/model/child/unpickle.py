@@ -1,9 +1,9 @@
 """Loading a pickle or a joblib file whose author is unknown; inside the child interpreter only.
 
 A pickle is a program: it names functions and calls them. Whatever it names is looked at before it is
-handed over, and has to be one name in one module: a class that scikit-learn, numpy or scipy define there,
-or one of the few functions that their own objects are pickled by (:data:`_FUNCTIONS`); the few of Python's
-that containers are made of; the model folder's own; and those that the folder declares. A dotted name
+handed over, and has to be one name in one module: those listed of scikit-learn, numpy and scipy
+(:mod:`rescore.model.library_types`) and of the boosters; the few of Python's that containers are made of; a
+class or function that the model folder's own code defines; and those that the folder declares. A dotted name
 (``os.system`` of ``sklearn``) is refused, whatever it leads to. That narrows what a file can do and is no
 sandbox: the child it is loaded in has no credentials, a home and limits of its own.
 """
@@ -20,44 +20,15 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import joblib
-import numpy as np
 from joblib import numpy_pickle
 from sklearn.exceptions import InconsistentVersionWarning
 
 from rescore.errors import EnvironmentMismatchError, ModelError, RefusedTypeError, RescoreError
 from rescore.model.boosters import BOOSTER_TYPES
+from rescore.model.library_types import harmless
 
 __all__ = ["load_pickle", "own_names"]
 
-_ROOTS = ("numpy", "scipy", "sklearn")
-#: Parts of those that read files, fetch data or run text.
-_NEVER_IN = frozenset({"_npyio_impl", "ctypeslib", "datasets", "distutils", "f2py", "io", "npyio", "testing"})
-_NEVER = frozenset({"DataSource", "memmap"})
-#: The functions that objects of numpy, scipy and scikit-learn are pickled by, and those that estimators
-#: are given as parameters. Any other function is refused, since a pickle may call what it names.
-_FUNCTIONS = frozenset(
-    {
-        *(
-            f"numpy.{name}"
-            for name in ("amax", "amin", "max", "mean", "median", "min", "nanmean", "std", "sum")
-        ),
-        *(
-            f"{module}.{name}"
-            for module in ("numpy._core", "numpy.core")
-            for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
-        ),
-        "numpy.random._pickle.__bit_generator_ctor",
-        "numpy.random._pickle.__generator_ctor",
-        "numpy.random._pickle.__randomstate_ctor",
-        "scipy._lib.array_api_compat.numpy._aliases.asarray",
-        "sklearn.cluster._kmeans._kmeans_single_lloyd",
-        "sklearn.metrics._dist_metrics.newObj",
-        "sklearn.neighbors._ball_tree.newObj",
-        "sklearn.neighbors._kd_tree.newObj",
-    }
-)
-#: Modules of which every public function is arithmetic on its arguments.
-_ARITHMETIC = ("scipy.special.", "sklearn.feature_selection._", "sklearn.metrics._")
 _OTHERS = frozenset(
     {
         *(
@@ -127,8 +98,9 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
             or full in BOOSTER_TYPES
             or full in declared
             or (module == "__main__" and name in own)
+            or harmless(module, name)
         )
-        if "." in name or not (by_name or _looked_at(module, name, model)):
+        if "." in name or not (by_name or _is_folder_code(module, model)):
             raise _undeclared(path, full, model)
         try:
             found = find(module, name)
@@ -140,7 +112,7 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
                 fix="install the package that has it, or the release it was fitted with",
                 data={"type": full},
             ) from error
-        if not (by_name or _of_its_module(found, full, model)):
+        if not (by_name or _defined_in(found, module)):
             raise _undeclared(path, full, model)
         return found
 
@@ -169,29 +141,15 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
         ) from error
 
 
-def _looked_at(module: str, name: str, model: str) -> bool:
-    """Whether a module may be imported to look at what has this name there."""
+def _is_folder_code(module: str, model: str) -> bool:
+    """Whether it is a module that the model folder wrote: the package has a reader and a command, too."""
     parts = module.split(".")
-    return parts[0] == model or (parts[0] in _ROOTS and not _NEVER_IN & set(parts) and name not in _NEVER)
+    return parts[0] == model and len(parts) > 1 and not {"_runtime", "__main__"} & set(parts)
 
 
-def _of_its_module(found: Any, full: str, model: str) -> bool:
-    """Whether it is what it is called: a class or function of these libraries or of the model's own.
-
-    A module may hold others' names (``os`` in ``sklearn``, ``system`` in a ``pipeline`` that imports it).
-    """
-    home = str(getattr(found, "__module__", "")).split(".")[0]
-    if full.partition(".")[0] == model:
-        return home == model and isinstance(found, type | FunctionType)
-    if isinstance(found, type):
-        return home in _ROOTS
-    name = full.rpartition(".")[2]
-    return (
-        full in _FUNCTIONS
-        or isinstance(found, np.ufunc)
-        or name.startswith("__pyx_unpickle_")
-        or (full.startswith(_ARITHMETIC) and home in _ROOTS and callable(found))
-    )
+def _defined_in(found: Any, module: str) -> bool:
+    """Whether it is a class or function of this module: it may hold others' (``system`` of ``os``), too."""
+    return isinstance(found, type | FunctionType) and found.__module__ == module
 
 
 def own_names(model: str) -> dict[str, Any]:
@@ -201,9 +159,9 @@ def own_names(model: str) -> dict[str, Any]:
     return {
         name: value
         for module in modules
-        if isinstance(module, ModuleType) and "._runtime" not in module.__name__
+        if isinstance(module, ModuleType) and _is_folder_code(module.__name__, model)
         for name, value in vars(module).items()
-        if getattr(value, "__module__", None) == module.__name__
+        if _defined_in(value, module.__name__)
     }
 
 
@@ -248,6 +206,8 @@ def _undeclared(path: Path, full: str, model: str) -> RefusedTypeError:
         )
     elif module.startswith("cloudpickle"):
         fix = "it holds a class by value: define that class in pipeline.py and save the model from there"
+    elif module.startswith("scipy.stats."):
+        fix = "a distribution runs a text as it is loaded: save the search's best_estimator_ instead"
     else:
         fix = "name it in TRUSTED_TYPES = (...) in pipeline.py if you trust it"
     return RefusedTypeError(
