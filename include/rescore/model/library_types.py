@@ -1,9 +1,10 @@
 """What a stranger's model may name of numpy, scipy and scikit-learn: each name by itself, in its own module.
 
-A file that is loaded calls what it names, with arguments and state of its own. So nothing is allowed for where
-it stands: modules of these libraries also run tests, delete folders, look attributes up by a text, compile
-text. Listed are estimators, the classes of data that fitted ones hold, and functions of arrays that estimators
-are given as parameters or are pickled by. scipy's distributions are not: their ``__setstate__`` runs a text.
+A file that is loaded calls what it names, with arguments and state of its own. So nothing is allowed for
+where it stands: modules of these libraries also run tests, delete folders, look attributes up by a text,
+compile text. Listed are estimators, the classes of data that fitted ones hold, and functions of arrays that
+estimators are given as parameters or are pickled by. scipy's distributions are not: their ``__setstate__``
+runs a text.
 """
 
 from __future__ import annotations
