@@ -235,12 +235,24 @@ class Reproduced(Part):
         The largest distance of one measured again.
     libraries : tuple of str
         Those whose release is another one here.
+    erased : int
+        Rows of them that were erased since; with any, nothing could be measured again.
     """
 
     metrics: dict[str, Number]
     rows: int
     ulps: float
     libraries: tuple[str, ...]
+    erased: int = 0
+
+    @property
+    def refused(self) -> str:
+        """Why nothing was measured again; empty if it was."""
+        if not self.erased:
+            return ""
+        return (
+            f"{self.erased:,} rows of its hold-out were erased: its recorded metrics can't be measured again"
+        )
 
 
 class _Package(Part):

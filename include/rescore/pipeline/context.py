@@ -16,7 +16,7 @@ from rescore.folder import ModelFolder, find_models, load_model
 from rescore.postgres_url import PostgresUrl
 from rescore.progress import Progress, silent
 from rescore.settings import Settings
-from rescore.store import Archive, ExtractedRun, Store
+from rescore.store import Archive, ExtractedRun, Store, Tombstone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -181,26 +181,39 @@ class Context:
             As of :meth:`frozen_rows`.
         """
         excluded = self.store.excluded.positions(run)
+        path, rows, tombstone = self.frozen_table(run.input_digest)
+        if tombstone is None:
+            return path, rows, excluded, 0
+        without = set(excluded)
+        places = [place for place, was in enumerate(tombstone.kept().tolist()) if was in without]
+        return path, rows, places, len(tombstone.erased)
+
+    def frozen_table(self, digest: str) -> tuple[Path, pa.Table, Tombstone | None]:
+        """A frozen table of the archive: its file, its rows, and what stands for those that were erased.
+
+        Raises
+        ------
+        NotFoundError, DigestMismatchError
+            As of :meth:`frozen_rows`.
+        """
         try:
-            path = self.archive.get_input(run.input_digest)
+            path = self.archive.get_input(digest)
         except NotFoundError:
-            tombstone = self.store.erasures.of_frozen().get(run.input_digest)
+            tombstone = self.store.erasures.of_frozen().get(digest)
             if tombstone is None or tombstone.remaining is None:
                 raise
             path = self.archive.get_input(tombstone.remaining)
             rows = source.read_frozen(path, tombstone.remaining)
-            apart = tombstone.differences(rows, run.input_digest)
+            apart = tombstone.differences(rows, digest)
             if apart:
                 raise DigestMismatchError(
                     "what an erasure left of frozen rows is not what it left",
-                    where=run.input_digest,
+                    where=digest,
                     examples=apart,
                     fix="restore the file from a backup that is younger than the erasure",
                 ) from None
-            without = set(excluded)
-            places = [place for place, was in enumerate(tombstone.kept().tolist()) if was in without]
-            return path, rows, places, len(tombstone.erased)
-        return path, source.read_frozen(path, run.input_digest), excluded, 0
+            return path, rows, tombstone
+        return path, source.read_frozen(path, digest), None
 
     def kept_columns(self, run: ExtractedRun) -> source.KeptColumns:
         """The same rows, read a column at a time; see :meth:`frozen_file` for how they are proved."""

@@ -202,10 +202,13 @@ def _archive(ctx: Context, name: str) -> Finding | str:
     if pinned is not None:
         ctx.archive.get_package(pinned.sha256)
     runs = ctx.store.runs.published(name, last=LOOKED_AT)
-    gone = []
+    gone, buried = [], ctx.store.erasures.of_frozen()
     for run in runs:
         try:
-            ctx.archive.get_input(run.input_digest)
+            if run.input_digest in buried and run.input_digest not in ctx.archive.inputs():
+                ctx.frozen_table(run.input_digest)  # what an erasure left of it
+            else:
+                ctx.archive.get_input(run.input_digest)
         except NotFoundError:
             gone.append(str(run.interval))
     if gone:

@@ -88,7 +88,8 @@ Scores move by {{ number(r.movement.mean_absolute) }} on average, at most by
 <tr><td>scored the hold-out with</td>{% for side in (r.champion, r.challenger) %}<td>{{ fits[side.fit] }}</td>
 {% endfor %}</tr>
 <tr><td>recorded metrics measured again</td>{% for side in (r.champion, r.challenger) %}<td>
-{{ "the same to the last bit" if not side.reproduced.ulps else "within %d ULP, by other library versions" %
+{{ side.reproduced.refused if side.reproduced.erased else
+"the same to the last bit" if not side.reproduced.ulps else "within %d ULP, by other library versions" %
 side.reproduced.ulps }}, {{ "{:,}".format(side.reproduced.rows) }} rows</td>{% endfor %}</tr></table>
 <p class="small">Hold-out: {{ r.holdout.origin }}, snapshot <code>{{ r.holdout.snapshot_digest }}</code>,
 labels known by {{ r.holdout.as_of }}.</p>

@@ -33,7 +33,7 @@ from rescore.comparison import (
     place_in_year,
     ruled,
 )
-from rescore.errors import ParameterError, RescoreError
+from rescore.errors import NotFoundError, ParameterError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.model import Predictions, one_thread, truth_for
 from rescore.pipeline.compare.proved_packages import Fit, Rival, predicted, proved, reproduced, rows_since
@@ -97,7 +97,14 @@ def compare_packages(
     new = proved(ctx, model_name, challenger)
     ctx.progress(f"{model_name} {new.package.version}: file and manifest are as recorded")
     if champion is None:
-        reproduced(new, predicted(ctx, new, "evaluation", [new.held_out])[0])
+        proof = reproduced(new, predicted(ctx, new, "evaluation", [new.held_out])[0])
+        if proof.erased:
+            raise NotFoundError(
+                f"{model_name} {new.package.version}: {proof.refused}",
+                where=str(new.snapshot.digest),
+                expected="a hold-out that is whole: there is no other package to compare with",
+                fix="train the model anew",
+            )
         return Comparison(None, ruled(_first_report(folder, new)))
     old = proved(ctx, model_name, champion)
     _refuse_unlike(new, old)
@@ -112,7 +119,8 @@ def compare_packages(
     rivals: tuple[tuple[Side, Rival], ...] = (("champion", old), ("challenger", new))
     for name, rival in rivals:
         scored[name] = _scored(ctx, rival, rival.fit_before(since) or "evaluation", rows, live.rows)
-        ctx.progress(f"{rival.package.version}: its recorded metrics are reproduced")
+        said = scored[name].proof.refused or "its recorded metrics are reproduced"
+        ctx.progress(f"{rival.package.version}: {said}")
     target = old.manifest.target
     truth = truth_for(target.name, target.kind, target.labels, rows[target.name])
     on_live = {name: one.live for name, one in scored.items() if one.live is not None}
@@ -208,7 +216,7 @@ def _hold_out(
     else:
         digest = train_snapshot(ctx, folder.name, start=window[0], end=window[1], as_of=as_of)
         snapshot = ctx.store.snapshots.of_model(folder.name, kind="training", digest=digest)[0]
-        rows = source.read_frozen(ctx.archive.get_input(digest), digest)
+        rows = ctx.frozen_table(digest)[1]
         since = snapshot.interval.start
     for rival in (new, old):
         if rival.fit_before(since) is None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rescore import model, source
+from rescore import model
 from rescore.comparison import Reproduced
 from rescore.errors import DigestMismatchError, MetricMismatchError, NotFoundError
 from rescore.interval import parse_moment
@@ -37,12 +37,16 @@ Fit = Literal["final", "evaluation"]
 
 @dataclass(frozen=True)
 class Rival:
-    """A package whose file and manifest are proved, with the rows it was trained on."""
+    """A package whose file and manifest are proved, with the rows it was trained on.
+
+    ``erased`` of them are gone; ``rows`` are what is left.
+    """
 
     registered: Package
     package: model.Package
     snapshot: Snapshot
     rows: pa.Table
+    erased: int = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -58,6 +62,14 @@ class Rival:
     def held_out(self) -> pa.Table:
         """The rows that its recorded metrics were measured on."""
         return rows_since(self.rows, self.held_out_from)
+
+    @property
+    def erased_of_hold_out(self) -> int:
+        """How many of those were erased since."""
+        recorded = self.manifest.evaluation.rows
+        if not self.erased or recorded is None:
+            return self.erased
+        return int(recorded) - int(self.held_out.num_rows)
 
     def fit_before(self, moment: datetime) -> Fit | None:
         """The fit that saw no row from ``moment`` on."""
@@ -115,8 +127,8 @@ def proved(ctx: Context, model_name: str, reference: str) -> Rival:
             expected=lineage.window,
             examples=[f"got {found[0].interval}"],
         )
-    rows = source.read_frozen(ctx.archive.get_input(digest), digest)
-    return Rival(registered, package, snapshot, rows)
+    _, rows, tombstone = ctx.frozen_table(digest)
+    return Rival(registered, package, snapshot, rows, 0 if tombstone is None else len(tombstone.erased))
 
 
 def _changed(expected: Any, found: Any, path: str = "") -> list[str]:
@@ -162,8 +174,17 @@ def reproduced(rival: Rival, own: Predictions) -> Reproduced:
 
     Scores have to be the same bits always. Where other releases of numpy or scikit-learn than the
     package's add them up to a metric, its last bits may differ: four ULP are let pass, and said.
+    Of a hold-out that lost rows to an erasure nothing can be asked: it is said, too.
     """
     manifest = rival.manifest
+    if rival.erased_of_hold_out:
+        return Reproduced(
+            metrics=dict(manifest.evaluation.metrics),
+            rows=rival.held_out.num_rows,
+            ulps=0.0,
+            libraries=(),
+            erased=rival.erased_of_hold_out,
+        )
     recorded = manifest.evaluation.metrics
     target = manifest.target
     with one_thread():

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rescore import source
-
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -35,9 +33,10 @@ def training_files(ctx: Context, lineage: Lineage) -> list[Path]:
 
 
 def reference_rows(ctx: Context, lineage: Lineage) -> pa.Table:
-    """All rows of the training's intervals that scoring would have seen: the labelled ones first."""
+    """All rows of the training's intervals that scoring would have seen: the labelled ones first.
+
+    Those that were erased since are missing.
+    """
     import pyarrow as pa
 
-    return pa.concat_tables(
-        source.read_frozen(ctx.archive.get_input(digest), digest) for digest in lineage.digests
-    )
+    return pa.concat_tables(ctx.frozen_table(digest)[1] for digest in lineage.digests)

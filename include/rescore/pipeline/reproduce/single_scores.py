@@ -232,7 +232,8 @@ def reproduce_package(ctx: Context, model_name: str, reference: str) -> PackageR
     problem = ""
     try:
         rival = proved(ctx, model_name, registered.sha256)
-        metrics = reproduced(rival, predicted(ctx, rival, "evaluation", [rival.held_out])[0]).metrics
+        proof = reproduced(rival, predicted(ctx, rival, "evaluation", [rival.held_out])[0])
+        metrics, problem = ({}, proof.refused) if proof.erased else (proof.metrics, "")
     except RescoreError as error:
         if error.retryable:
             raise

@@ -78,6 +78,9 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         return because(reason)
     try:
         path = ctx.archive.get_package(package.sha256)
+        erased = sum(_erased(ctx, digest) for digest in lineage.digests)
+        if erased:
+            return because(f"{erased:,} rows that it was trained on were erased")
         training_files(ctx, lineage)
     except RescoreError as error:
         if error.retryable:
@@ -99,6 +102,11 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
             again.sha256,
             "" if same else "these members differ: " + ", ".join(_differing(path, again.path)),
         )
+
+
+def _erased(ctx: Context, digest: str) -> int:
+    tombstone = ctx.frozen_table(digest)[2]
+    return 0 if tombstone is None else len(tombstone.erased)
 
 
 def _differing(one: Path, other: Path) -> list[str]:
