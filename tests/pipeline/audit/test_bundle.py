@@ -116,6 +116,13 @@ def test_what_entered_after_the_kept_head_is_named(harbour: Harbour, published: 
     assert said[-1].startswith("VERIFIED but for what the kept head does not cover: pin [2] (entry ")
 
 
+def test_a_reason_may_hold_any_line_separator(harbour: Harbour, published: str, tmp_path: Path) -> None:
+    ctx = harbour.ctx
+    pipeline.pin(ctx, "tides", "1.0.0", who="ada", why="pasted\u2028from\u2029a\u0085letter")
+    done = pipeline.export_bundle(ctx, tmp_path / "out.zip", run_id=published)
+    assert done.sha256 == bytes_sha256((tmp_path / "out.zip").read_bytes())
+
+
 def test_two_exports_of_the_same_history_are_the_same_bytes(
     harbour: Harbour, published: str, bundle: Path, tmp_path: Path
 ) -> None:

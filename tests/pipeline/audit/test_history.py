@@ -89,7 +89,10 @@ def rewrite(harbour: Harbour, run_id: str, scratch: Path) -> None:
 
 
 def _chain_again(connection: Any) -> None:
-    """Let every entry say what its row says now, and every digest what follows from it."""
+    """Let every entry say what its row says now, and every digest what follows from it.
+
+    A run's entries keep its states, in their order: nobody believes a run that was published four times.
+    """
     previous = str(BEFORE_THE_FIRST)
     entries = connection.execute(text("SELECT number, about, key, entry FROM rescore.chain ORDER BY 1")).all()
     for number, about, key, entry in entries:
@@ -102,6 +105,8 @@ def _chain_again(connection: Any) -> None:
             " jsonb_build_object('sha256', encode(sha256(convert_to(f.value::text, 'UTF8')), 'hex'))"
             " ELSE f.value END) FROM jsonb_each(to_jsonb(t)) AS f)"
         )
+        if about == "run":
+            shown = f"({shown} || jsonb_build_object('state', CAST(:entry AS jsonb)->'row'->'state'))"
         query = text(
             f"SELECT jsonb_set(CAST(:entry AS jsonb), '{{row}}', {shown})::text"
             f" FROM rescore.{about} t WHERE {named}"

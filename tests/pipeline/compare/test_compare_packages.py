@@ -90,11 +90,13 @@ def test_a_better_challenger_is_shown_to_be_better_on_rows_that_neither_saw(comp
     assert sum(count for _, _, count in report.movement.cells) == 144
     for side in ("champion", "challenger"):
         assert sum(one.rows for one in report.calibration[side].bins) == held.rows
-    # What is stored is this very document, with the fields of the first release and what days are worth.
+    # What is stored is this very document, with the first release's fields, what days are worth and erasures.
     stored = rivals.ctx.store.comparisons.get(found.comparison_id).report
     assert ComparisonReport.from_dict(stored) == report
     for later in ("effective", "place", "error", "floor", "detectable"):
         del stored["bootstrap"][later]
+    for side in ("champion", "challenger"):
+        assert stored[side]["reproduced"].pop("erased") == 0
     assert fields(stored) == fields(STORED)
 
 

@@ -14,8 +14,9 @@ import pytest
 from rescore import pipeline
 from rescore.cli import main
 from rescore.digest import TableDigest, table_digest
-from rescore.errors import DigestMismatchError, ParameterError, StoreError
+from rescore.errors import DigestMismatchError, ParameterError, SettingsError, StoreError
 from rescore.manifest import Manifest
+from rescore.pipeline.erasure.subjects import Subject, pseudonym
 from rescore.source import Freezer
 from rescore.store import Archive, Tombstone
 from rescore.store.erasure.erasures import Erasures
@@ -279,6 +280,28 @@ def test_reports_lose_the_persons_values(bank: Bank, runs: list[str]) -> None:
         "id": ERASED,
         "x": ["77", "7"],
     }
+
+
+def test_a_key_is_whole_or_not_there(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one, as a full disk leaves it, would give pseudonyms that anybody can try out."""
+    key = bank.ctx.settings.home / "erasure.key"
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rescore.pipeline.erasure.subjects.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            pseudonym(bank.ctx, Subject(WHO))
+    assert not list(key.parent.glob("*erasure.key*"))
+    first = pseudonym(bank.ctx, Subject(WHO))
+    assert (len(key.read_bytes()), key.stat().st_mode & 0o777) == (32, 0o400)
+    assert pseudonym(bank.ctx, Subject(WHO)) == first
+    key.unlink()
+    key.touch()
+    with pytest.raises(SettingsError, match="has 0 bytes"):
+        erase(bank)
+    assert bank.ctx.store.erasures.all() == []
 
 
 def test_nobody_is_erased_by_another_column_or_without_a_ground(bank: Bank) -> None:

@@ -112,6 +112,53 @@ def test_a_rewrite_of_tables_or_entries_is_found(
     assert any(expected in finding for finding in found(store)), found(store)
 
 
+THROUGH_THE_CHAIN = {
+    "a published run": (
+        "ALTER TABLE rescore.run DISABLE TRIGGER published_is_final, DISABLE TRIGGER scores_are_bound;"
+        f" UPDATE rescore.run SET input_digest = '{sha('other')}';"
+        " ALTER TABLE rescore.run ENABLE TRIGGER published_is_final, ENABLE TRIGGER scores_are_bound",
+        "run ",
+    ),
+    "a pin, as if a person were erased": (
+        "SET rescore.erasing = '1'; ALTER TABLE rescore.pin DISABLE TRIGGER append_only;"
+        " UPDATE rescore.pin SET who = 'bob'; ALTER TABLE rescore.pin ENABLE TRIGGER append_only",
+        "pin 1: ",
+    ),
+    "a verdict of a reproduction, likewise": (
+        "SET rescore.erasing = '1'; UPDATE rescore.reproduction SET verdict = 'identical'",
+        "reproduction 1: ",
+    ),
+    "a drift report of a published run": (
+        "ALTER TABLE rescore.drift DISABLE TRIGGER final; UPDATE rescore.drift SET verdict = 'outage';"
+        " ALTER TABLE rescore.drift ENABLE TRIGGER final",
+        "drift ",
+    ),
+    "a validation of a published run": (
+        "ALTER TABLE rescore.validation DISABLE TRIGGER final;"
+        " UPDATE rescore.validation SET success = false;"
+        " ALTER TABLE rescore.validation ENABLE TRIGGER final",
+        "validation ",
+    ),
+}
+
+
+@pytest.mark.parametrize("rewrite", THROUGH_THE_CHAIN)
+def test_a_rewrite_that_goes_through_the_chain_is_found(store: Store, walk: Walk, rewrite: str) -> None:
+    """Guards off, changed, guards on: the row is what its last entry says, and the old head holds."""
+    run = walk.checked(day())
+    store.publications.publish(run)
+    store.reports.record_reproduction(run.run_id, "differs", {"said": "no"})
+    head = store.chain.head()
+    assert head is not None and found(store, head) == []
+    statement, row = THROUGH_THE_CHAIN[rewrite]
+    with store.database.transaction() as connection:
+        for part in statement.split(";"):
+            connection.execute(text(part))
+            connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    [finding] = found(store, head)
+    assert finding.startswith(row) and "a row that is never changed was changed" in finding
+
+
 def test_a_guard_taken_off_leaves_its_trace_in_the_chain(store: Store) -> None:
     with store.database.transaction() as connection:
         connection.execute(text("ALTER TABLE rescore.pin DISABLE TRIGGER append_only"))

@@ -174,7 +174,7 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, A
     last: dict[str, dict[str, Any]] = {}
     digests: dict[int, str] = {}
     previous = number = None
-    for line in member.decode().splitlines():
+    for line in member.decode().rstrip("\n").split("\n"):  # texts may hold other line separators
         entry = json.loads(line)
         if number is not None and entry["number"] != number + 1:
             raise Broken(f"the chain has a gap after entry {number}")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rescore import source
-from rescore.errors import NotFoundError, ParameterError
+from rescore.errors import NotFoundError, ParameterError, SettingsError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
@@ -34,6 +38,8 @@ __all__ = [
     "runs_of",
     "unscored_runs",
 ]
+
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -239,12 +245,38 @@ def pseudonym(ctx: Context, subject: Subject) -> str:
 
     The key is the file ``erasure.key`` in ``RESCORE_HOME``, or the one that ``RESCORE_ERASURE_KEY`` names; it
     is made when it is first needed. Without it nobody can try out whose pseudonym one is.
+
+    Raises
+    ------
+    SettingsError
+        The key is too short.
     """
     path = ctx.settings.erasure_key or ctx.settings.home / "erasure.key"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-        path.chmod(0o400)
+        _make_key(path)
+    key = path.read_bytes()
+    if len(key) < _KEY_BYTES:
+        raise SettingsError(
+            f"the key file of erasures has {len(key)} bytes",
+            where=str(path),
+            expected=f"at least {_KEY_BYTES} random bytes: with fewer anybody can try out pseudonyms",
+            fix="bring it back from its backup; if no erasure used it yet, delete it: a new one is made",
+        )
     named = json.dumps(dict(sorted(subject.values.items())), ensure_ascii=False).encode()
-    return f"hmac-sha256:{hmac.new(path.read_bytes(), named, hashlib.sha256).hexdigest()}"
+    return f"hmac-sha256:{hmac.new(key, named, hashlib.sha256).hexdigest()}"
+
+
+def _make_key(path: Path) -> None:
+    """Put a new key in its place whole, or not at all; where two do, both use the first one's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = mkstemp(prefix=f".{path.name}.", dir=path.parent)  # readable for its owner alone
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).chmod(0o400)
+        with suppress(FileExistsError):
+            os.link(partial, path)
+    finally:
+        Path(partial).unlink()
