@@ -20,8 +20,10 @@ import yaml
 from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
 from rescore.folder import ModelFolder
 from rescore.model.boosters import NATIVE_FORMS, native_form
+from rescore.model.code_tree import code_tree
 from rescore.model.process import Child
 from rescore.model.training import Fitted, child_answer, library_path, stage_folder, write_job
+from rescore.model.vouched import refuse_unvouched
 from rescore.progress import Progress
 from rescore.sha256 import file_sha256
 
@@ -171,6 +173,7 @@ def adopt(
     NotDeterministicError
         What was converted predicts other bits, or a row's score depends on its neighbours.
     """
+    code = code_tree(folder)
     with _start_child(saved, folder, build_dir, 2 * timeout) as child:
         messages = child.messages()
         with _Limit(child, timeout, saved):
@@ -186,8 +189,17 @@ def adopt(
             child.send("end")
             for _ in messages:
                 pass
-    (build_dir / "fitted" / "complete").touch()
     fitted = Fitted(build_dir)
+    if fitted.final.get("adopted", {}).get("reproducible") is not False:  # the child may be the file's by now
+        raise ModelError(
+            f"{saved.path.name} changed what is said of it",
+            where=str(saved.path),
+            expected="a model that is recorded as adopted",
+            fix="do not adopt it: it ran code",
+        )
+    artifact = (fitted.results / "model.skops").read_bytes()
+    refuse_unvouched(artifact, fitted.final["artifact"]["types"], model=folder.name, code=code)
+    (build_dir / "fitted" / "complete").touch()
     if progress is not None:
         same = fitted.final["adopted"]["same_bits_on_rows"]
         progress(f"converted: {same:,} rows score the same bits as with {saved.path.name}")

@@ -19,6 +19,7 @@ from rescore.model.bill_of_materials import MEMBER, bill_of_materials
 from rescore.model.code_tree import DATA, code_tree, sources_tree
 from rescore.model.manifest_writer import code_digests, manifest_bytes, strict_json, what_was_trained
 from rescore.model.training import Fitted
+from rescore.model.vouched import refuse_unvouched
 from rescore.model.wheel_format import build_wheel, wheel_name
 from rescore.sha256 import Sha256, bytes_sha256
 
@@ -107,21 +108,26 @@ def build_package(
     ------
     SpecError
         The model folder's code is not what was trained, or imports Rescore or Airflow.
+    RefusedTypeError
+        An adopted model's artifact names what nobody vouches for.
     """
     name = folder.name
     code, sources = code_tree(folder), sources_tree(folder)
     _refuse_other_code(fitted, code, name)
-    types = fitted.final["artifact"]["types"]
+    types, adopted = fitted.final["artifact"]["types"], "adopted" in fitted.final
+    artifact = (fitted.results / "model.skops").read_bytes()
+    if adopted:  # its artifact was written beside a stranger's file, and so was the list
+        refuse_unvouched(artifact, types, model=name, code=code)
     pinned = requirements.direct(name, code, types)
     locked = requirements.locked(pinned)
     data = {
-        "model.skops": (fitted.results / "model.skops").read_bytes(),
+        "model.skops": artifact,
         "golden.json": (fitted.results / "golden.json").read_bytes(),
         "reference.json": reference_profile,
         "requirements.txt": requirements.lock_lines(locked, lock).encode(),
     }
     evaluation = fitted.results / "evaluation.skops"
-    if evaluation.is_file():  # an adopted model has no other fit
+    if evaluation.is_file() and not adopted:  # which has no other fit
         data["evaluation.skops"] = evaluation.read_bytes()
     files = {**code, **sources, **{f"{name}/{DATA}/{file}": content for file, content in data.items()}}
     manifest = {

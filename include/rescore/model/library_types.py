@@ -13,7 +13,47 @@ from importlib import import_module
 
 import numpy as np
 
-__all__ = ["classes", "harmless"]
+__all__ = ["PYTHON_TYPES", "classes", "harmless"]
+
+#: What containers, moments and arrays are made of, beside what the libraries have.
+PYTHON_TYPES = frozenset(
+    {
+        *(
+            f"{module}.{name}"
+            for module in ("builtins", "__builtin__")
+            for name in [
+                "bool",
+                "bytearray",
+                "bytes",
+                "complex",
+                "dict",
+                "float",
+                "frozenset",
+                "int",
+                "list",
+                "object",
+                "range",
+                "set",
+                "slice",
+                "str",
+                "tuple",
+            ]
+        ),
+        "_codecs.encode",
+        "collections.Counter",
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "collections.deque",
+        "copy_reg._reconstructor",
+        "copyreg._reconstructor",
+        "datetime.date",
+        "datetime.datetime",
+        "datetime.timedelta",
+        "datetime.timezone",
+        "functools.partial",
+        "joblib.numpy_pickle.NumpyArrayWrapper",
+    }
+)
 
 
 def _read(table: str) -> dict[str, frozenset[str]]:

@@ -25,48 +25,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from rescore.errors import EnvironmentMismatchError, ModelError, RefusedTypeError, RescoreError
 from rescore.model.boosters import BOOSTER_TYPES
-from rescore.model.library_types import harmless
+from rescore.model.library_types import PYTHON_TYPES, harmless
 
 __all__ = ["load_pickle", "own_names"]
-
-_OTHERS = frozenset(
-    {
-        *(
-            f"{module}.{name}"
-            for module in ("builtins", "__builtin__")
-            for name in [
-                "bool",
-                "bytearray",
-                "bytes",
-                "complex",
-                "dict",
-                "float",
-                "frozenset",
-                "int",
-                "list",
-                "object",
-                "range",
-                "set",
-                "slice",
-                "str",
-                "tuple",
-            ]
-        ),
-        "_codecs.encode",
-        "collections.Counter",
-        "collections.OrderedDict",
-        "collections.defaultdict",
-        "collections.deque",
-        "copy_reg._reconstructor",
-        "copyreg._reconstructor",
-        "datetime.date",
-        "datetime.datetime",
-        "datetime.timedelta",
-        "datetime.timezone",
-        "functools.partial",
-        "joblib.numpy_pickle.NumpyArrayWrapper",
-    }
-)
 
 
 def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
@@ -94,7 +55,7 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
     def permitted(module: str, name: str, find: Callable[[str, str], Any]) -> Any:
         full = f"{module}.{name}"
         by_name = (
-            full in _OTHERS
+            full in PYTHON_TYPES
             or full in BOOSTER_TYPES
             or full in declared
             or (module == "__main__" and name in own)
