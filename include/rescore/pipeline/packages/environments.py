@@ -23,8 +23,8 @@ def build_environments(
     ctx : Context
         Store, archive, settings.
     package : str, optional
-        A model, whose pinned package is meant, or the path of a wheel. Default: what is pinned of every
-        model.
+        A model, whose pinned package is meant, or the path of a registered package's wheel. Default: what
+        is pinned of every model.
     version : str, optional
         Another version of that model than the pinned one; or its sha256.
 
@@ -37,7 +37,7 @@ def build_environments(
     Raises
     ------
     NotFoundError
-        No such model, package or pin.
+        No such model, package or pin; or a wheel that is no registered package's, which is never run.
     EnvironmentMismatchError
         One can't be built; names each distribution with the version expected and found.
     """
@@ -45,7 +45,16 @@ def build_environments(
         path = Path(package)
         if not path.is_file():
             raise NotFoundError(f"there is no file {package}", expected="a wheel, or the name of a model")
-        return [_built(ctx, path, file_sha256(path))]
+        sha256 = file_sha256(path)
+        if not any(one.sha256 == sha256 for one in ctx.store.packages.all()):
+            raise NotFoundError(
+                f"no package with the digest of {path.name} is registered",
+                where=f"{package}: {sha256}",
+                expected="the file of a registered package: its environment is proved by running it",
+                fix="`rescore packages list` names what there is; train or adopt the model here",
+                data={"sha256": sha256},
+            )
+        return [_built(ctx, path, sha256)]
     found = []
     for name in [package] if package is not None else ctx.models():
         ctx.model(name)
