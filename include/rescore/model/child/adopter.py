@@ -23,6 +23,7 @@ from rescore.errors import ModelError, NotDeterministicError
 from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import measured, permutation_importance
 from rescore.model.child.golden import draw
+from rescore.model.child.known_levels import with_known_levels
 from rescore.model.child.native_models import feature_names, load_native
 from rescore.model.child.trainer import Trainer, moment_text, pipeline_module, write_json
 from rescore.model.child.unpickle import load_pickle
@@ -143,7 +144,7 @@ class Adopter(Trainer):
 
     def _convert(self) -> None:
         force_one_job(self._estimator)
-        features = Features.learn(self._kinds, self._table)
+        features = with_known_levels(Features.learn(self._kinds, self._table), self._estimator)
         scorer = Scorer(self._estimator, features, self._own_target())
         golden: dict[str, Any] = {"rows": draw(self._table, features, self._job["seed"])}
         rows = golden_table(golden, features)
