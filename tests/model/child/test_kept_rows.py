@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from lightgbm import LGBMClassifier
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
@@ -336,6 +337,32 @@ def test_categories_and_words_are_no_rows(seed: int) -> None:
         LogisticRegression(max_iter=2_000),
     )
     assert kept(estimator, frame, risk) == []
+
+
+@pytest.mark.parametrize("encoder", ["one-hot", "target", "histograms", "LightGBM"])
+def test_categories_of_several_words_are_no_rows(encoder: str, seed: int) -> None:
+    """They are levels, which every manifest lists."""
+    frame, risk, _ = people(seed)
+    halls = {"AMS": "Amsterdam City Hall West", "LON": "the City of London", "ROM": "Roma, via del Corso"}
+    frame["city"] = frame["city"].cat.rename_categories({**halls, "PAR": "Paris, deuxième, near Opéra"})
+    made = {
+        "one-hot": lambda: make_pipeline(OneHotEncoder(), LogisticRegression()),
+        "target": lambda: make_pipeline(TargetEncoder(), LogisticRegression()),
+        "histograms": lambda: HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype"),
+        "LightGBM": lambda: LGBMClassifier(n_estimators=5, verbosity=-1, n_jobs=1),
+    }
+    assert kept(made[encoder](), frame[["city"]], risk) == []
+
+
+def test_a_sentence_that_many_rows_have_is_no_row(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    frame["said"] = np.where(np.arange(ROWS) < ROWS - 4, "no answer was given", "my own four words")
+    estimator = make_pipeline(make_column_transformer((TfidfVectorizer(), "said")), LogisticRegression())
+    estimator.fit(frame, risk)
+    for text, found in (("no answer was given", 0), ("my own four words", 1)):
+        estimator[0].said_ = [text]
+        content, _ = serialise(estimator, model="tests")
+        assert len(find_kept_rows(estimator, content, SeenRows.of(estimator, frame, risk))) == found
 
 
 def test_whole_texts_are_found(seed: int) -> None:

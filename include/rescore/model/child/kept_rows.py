@@ -18,16 +18,13 @@ import numpy.typing as npt
 
 from rescore.errors import RefusedTypeError
 from rescore.model.child.held_values import Held, held_values
-from rescore.model.child.seen_rows import SeenRows
+from rescore.model.child.seen_rows import RARE, SeenRows
 from rescore.model.runtime.artifact import walk
 
 __all__ = ["KeptRows", "find_kept_rows", "refuse_kept_rows"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-#: A value that fewer rows than this share can tell of a person.
-RARE = 5
 
 #: An array may hold this many such values of one column: its quantiles, say.
 MANY = 20

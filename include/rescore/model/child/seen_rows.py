@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SeenRows"]
+__all__ = ["RARE", "SeenRows"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,6 +23,9 @@ SPARSE_COLUMNS = 1_000
 #: A text of so many words is not a word that a vocabulary holds.
 WORDS = 4
 
+#: A value that fewer rows than this share can tell of a person.
+RARE = 5
+
 
 @dataclass(frozen=True)
 class SeenRows:
@@ -35,7 +38,8 @@ class SeenRows:
     columns : tuple of (ndarray of float64, ndarray of int), each of shape (n_values,)
         Values and the number of the row of each: features, truth, and what each step was given.
     texts : frozenset of str
-        Those of more than a few words.
+        Those of more than a few words, in features of text, that few rows have. The levels of a
+        categorical feature are none: the manifest lists them.
     """
 
     rows: int
@@ -56,9 +60,9 @@ class SeenRows:
         texts = {
             text
             for name in frame.columns
-            if frame[name].dtype.kind == "O" or str(frame[name].dtype) in {"category", "string", "str"}
-            for text in frame[name].dropna().unique()
-            if isinstance(text, str) and len(text.split()) >= WORDS
+            if str(frame[name].dtype) in {"object", "string", "str"}
+            for text, count in frame[name].value_counts().items()
+            if count < RARE and isinstance(text, str) and len(text.split()) >= WORDS
         }
         return cls(len(frame), tuple(columns), frozenset(texts))
 
