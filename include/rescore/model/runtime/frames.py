@@ -127,7 +127,8 @@ class Features:
         table : pa.Table
             What :meth:`conform` gives, at least one row.
         rows : int, optional
-            Pad to this many rows by repeating the last one.
+            Pad to this many rows by repeating one of them: the one with the shortest texts, of those the
+            last; a pipeline works on the texts of each row, those of padding, too.
 
         Returns
         -------
@@ -139,20 +140,30 @@ class Features:
         if set(self.kinds.values()) <= {"numeric", "boolean"}:
             block = np.empty((rows, len(arrays)), dtype=np.float64)
             for position, array in enumerate(arrays.values()):
-                block[:, position] = _padded(_floats(array), rows)
+                block[:, position] = _padded(_floats(array), rows, -1)
             return pd.DataFrame(block, columns=self.names, copy=False)
-        columns = {name: self._column(name, array, rows) for name, array in arrays.items()}
+        again = self._repeated(arrays) if table.num_rows < rows else -1
+        columns = {name: self._column(name, array, rows, again) for name, array in arrays.items()}
         return pd.DataFrame(columns, columns=self.names, copy=False)
 
-    def _column(self, name: str, array: pa.Array, rows: int) -> Any:
+    def _repeated(self, arrays: Mapping[str, pa.Array]) -> int:
+        """Which row padding repeats."""
+        texts = [arrays[name] for name, kind in self.kinds.items() if kind == "text"]
+        if not texts:
+            return -1
+        of_each = [pc.binary_length(one).fill_null(0).to_numpy(zero_copy_only=False) for one in texts]
+        lengths: Array = np.vstack(of_each).sum(axis=0, dtype=np.int64, keepdims=True)[0]
+        return len(lengths) - 1 - int(np.argmin(lengths[::-1]))
+
+    def _column(self, name: str, array: pa.Array, rows: int, again: int) -> Any:
         kind = self.kinds[name]
         if kind in {"numeric", "boolean"}:
-            return _padded(_floats(array), rows)
+            return _padded(_floats(array), rows, again)
         if kind == "categorical":
             dtype = pd.CategoricalDtype(pd.Index(self.levels[name], dtype=object), ordered=False)
-            codes = _padded(_codes(array, pa.array(self.levels[name], pa.string())), rows)
+            codes = _padded(_codes(array, pa.array(self.levels[name], pa.string())), rows, again)
             return pd.Categorical.from_codes(codes, dtype=dtype)
-        values = _padded(array.to_numpy(zero_copy_only=False), rows)
+        values = _padded(array.to_numpy(zero_copy_only=False), rows, again)
         if kind == "datetime":
             return pd.Series(values.astype("datetime64[us]")).dt.tz_localize("UTC")
         return pd.Series(values, dtype=object)
@@ -239,10 +250,10 @@ def _codes(array: pa.Array, levels: pa.Array) -> Array:
     return numbers
 
 
-def _padded(values: Array, rows: int) -> Array:
+def _padded(values: Array, rows: int, again: int) -> Array:
     if len(values) == rows:
         return values
     padded = np.empty(rows, dtype=values.dtype)
     padded[: len(values)] = values
-    padded[len(values) :] = values[-1]
+    padded[len(values) :] = values[again]
     return padded

@@ -1,7 +1,7 @@
 """A fitted estimator as a function of rows, whose bits do not depend on the rows beside them.
 
 The estimator only ever sees frames of exactly :data:`BLOCK_ROWS` rows; the last is padded by
-repeating its last row. Matrix kernels treat the rows at the end of an odd-sized matrix otherwise
+repeating one of its rows. Matrix kernels treat the rows at the end of an odd-sized matrix otherwise
 than those in its middle, which changed up to half of a linear model's bits; with one shape for
 every call there is no such end. A row scored alone, in any chunk or in any subset gives the same
 bits, as long as the pipeline itself treats rows independently (training checks that).
