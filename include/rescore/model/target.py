@@ -32,7 +32,8 @@ def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) 
     ndarray
         Shape (n_rows,): float64 for regression, else int64 positions in the target's labels.
     Target
-        The kind and, unless it is a regression, the labels: negative then positive, or sorted.
+        The kind and, unless it is a regression, the labels: negative then positive, or in order (numbers by
+        value, texts as texts).
 
     Raises
     ------
@@ -51,7 +52,7 @@ def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) 
     if kind == "regression":
         return _numbers(name, column, where), Target(kind)
     texts = pa.chunked_array([_texts(column, where)])
-    found = sorted(pc.unique(texts).to_pylist())
+    found = sorted(pc.unique(texts).to_pylist(), key=None if _is_text(column.type) else _in_order)
     if len(found) < 2:
         raise TrainingError(
             f"{name} has only one value: {', '.join(found) or 'none at all'}",
@@ -126,6 +127,16 @@ def _numbers(name: str, column: pa.ChunkedArray, where: str) -> Array:
             fix="leave such rows out of labels.sql",
         )
     return values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(values) or pa.types.is_large_string(values))
+
+
+def _in_order(label: str) -> int:
+    """Numbers by value, as scikit-learn sorts them, and not as texts (1, 10, 2); false before true."""
+    return int(label) if label not in ("false", "true") else label == "true"
 
 
 def _texts(column: pa.ChunkedArray, where: str) -> pa.Array:

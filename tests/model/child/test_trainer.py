@@ -209,6 +209,13 @@ def test_the_positive_class_is_what_was_declared(
     assert (target.labels, truth.tolist()) == (labels, codes)
 
 
+def test_whole_numbers_are_classes_in_the_order_of_numbers() -> None:
+    column = pa.array([11, 10, *range(10), -1])
+    truth, target = encode_target("y", "multiclass", None, pa.chunked_array([column]))
+    assert target.labels == ("-1", *map(str, range(12)))
+    assert truth.tolist() == [12, 11, *range(1, 11), 0]
+
+
 @pytest.mark.parametrize(
     ("kind", "column", "message"),
     [

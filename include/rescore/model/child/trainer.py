@@ -28,6 +28,7 @@ from rescore.model.artifact import serialise
 from rescore.model.boosters import EXTRAS
 from rescore.model.child import checks
 from rescore.model.child.booster_settings import settle_boosters
+from rescore.model.child.class_weights import place_class_weights
 from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import folds, measured, permutation_importance
 from rescore.model.child.golden import draw
@@ -285,6 +286,7 @@ class Trainer:
             )
         checks.refuse_unseeded(estimator)
         checks.refuse_nameless(estimator)
+        place_class_weights(estimator, self._target.labels)
         force_one_job(estimator)
         settle_boosters(estimator)
         return estimator
