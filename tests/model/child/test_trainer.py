@@ -92,6 +92,14 @@ def test_a_fold_is_scored_without_its_own_labels(make_trainer: Make, make_snapsh
         ("x = 1", SpecError, "no build"),
         ("def build(h, seed): return 3", TrainingError, "build\\(\\) gave int"),
         (
+            PIPELINES["logistic"].replace(
+                "def build",
+                "import sklearn; sklearn.set_config(transform_output='pandas')\n\n        def build",
+            ),
+            TrainingError,
+            "changes scikit-learn's setting assume_finite",
+        ),
+        (
             PIPELINES["hgb"].replace("random_state=seed", "random_state=None"),
             UnseededEstimatorError,
             "random_state of HistGradientBoostingClassifier",
@@ -156,6 +164,16 @@ def test_a_wrong_pipeline_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         make_trainer(pipeline=pipeline).run("final")
+
+
+def test_a_cache_that_a_second_training_would_read_is_not_made(make_trainer: Make, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    cached = f"random_state=seed, **hyperparameters), memory={str(kept)!r})"
+    trainer = make_trainer(
+        pipeline=PIPELINES["logistic"].replace("random_state=seed, **hyperparameters))", cached)
+    )
+    trainer.run("final")
+    assert not kept.exists()
 
 
 def test_an_error_names_the_line_of_the_model(make_trainer: Make) -> None:

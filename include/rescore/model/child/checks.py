@@ -1,4 +1,4 @@
-"""What a pipeline must not hold: chance without a seed, and functions without a name."""
+"""What a pipeline must not hold: chance without a seed, functions without a name, caches; nor change."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
-from rescore.errors import RefusedTypeError, UnseededEstimatorError
+import sklearn
 
-__all__ = ["refuse_nameless", "refuse_unseeded"]
+from rescore.errors import RefusedTypeError, TrainingError, UnseededEstimatorError
+
+__all__ = ["drop_caches", "refuse_nameless", "refuse_settings", "refuse_unseeded"]
+
+#: scikit-learn's settings before the code of any model ran.
+_SETTINGS = sklearn.get_config()
 
 
 def refuse_unseeded(estimator: Any) -> None:
@@ -60,6 +65,42 @@ def refuse_nameless(estimator: Any) -> None:
                 fix="give it a name there",
                 data={"parameter": name},
             )
+
+
+def refuse_settings() -> None:
+    """Refuse code that changed scikit-learn's settings: a package is scored where nobody changes them.
+
+    The settings are as they were afterwards.
+
+    Raises
+    ------
+    TrainingError
+        Names the settings that were changed.
+    """
+    changed = [name for name, value in sklearn.get_config().items() if value != _SETTINGS[name]]
+    if changed:
+        sklearn.set_config(**_SETTINGS)
+        raise TrainingError(
+            f"pipeline.py changes scikit-learn's setting {', '.join(changed)} for the whole process",
+            where="pipeline.py",
+            expected="settings on the steps of the pipeline: scoring has those of scikit-learn",
+            fix="take sklearn.set_config out; a step has set_output(transform='pandas') of its own",
+            data={"settings": changed},
+        )
+
+
+def drop_caches(estimator: Any) -> None:
+    """Set ``memory`` to None everywhere, in place: the second training would read what the first one fitted.
+
+    Two trainings that give the same bytes would then be no proof that the fit is deterministic.
+    """
+    cached = {
+        name: None
+        for name, value in _deep(estimator).items()
+        if name.rpartition("__")[2] == "memory" and value is not None
+    }
+    if cached:
+        estimator.set_params(**cached)
 
 
 def _parameters(estimator: Any) -> Iterator[tuple[str, Any]]:

@@ -286,6 +286,8 @@ class Trainer:
             )
         checks.refuse_unseeded(estimator)
         checks.refuse_nameless(estimator)
+        checks.refuse_settings()
+        checks.drop_caches(estimator)
         place_class_weights(estimator, self._target.labels)
         force_one_job(estimator)
         settle_boosters(estimator)
