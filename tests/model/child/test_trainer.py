@@ -97,7 +97,7 @@ def test_a_fold_is_scored_without_its_own_labels(make_trainer: Make, make_snapsh
                 "import sklearn; sklearn.set_config(transform_output='pandas')\n\n        def build",
             ),
             TrainingError,
-            "changes scikit-learn's setting assume_finite",
+            "changes scikit-learn's setting transform_output",
         ),
         (
             PIPELINES["hgb"].replace("random_state=seed", "random_state=None"),
