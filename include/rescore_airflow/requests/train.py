@@ -140,9 +140,12 @@ def train_request(spec: ModelSpec, context: Mapping[str, Any], *, now: datetime)
 
 
 def _trained_by(dag_run: Any, params: Mapping[str, Any]) -> str:
-    """Who started the run, or the run that started it; a person who starts one speaks for nobody else."""
+    """Who started the run, or the run that started it; a person who starts one speaks for nobody else.
+
+    From 3.3 on, Airflow itself hands the person on to the runs that a run starts.
+    """
     started_by, asked_by = dag_run.triggering_user_name, text_of(params, "asked_by")
-    if started_by and asked_by is not None:
+    if started_by and asked_by not in (None, started_by):
         raise ParameterError(
             f"asked_by is {asked_by}, but {started_by} started this run",
             where="Param asked_by",
