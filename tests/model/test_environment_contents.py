@@ -19,7 +19,7 @@ from rescore.model.package import open_package
 from tests.model.packages import build
 from tests.model.parcels import Trained
 
-SITE = "lib/python3.11/site-packages"
+SITE = "lib/python{}.{}/site-packages".format(*sys.version_info)
 
 
 @pytest.fixture

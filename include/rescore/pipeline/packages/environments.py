@@ -51,7 +51,7 @@ def build_environments(
                 f"no package with the digest of {path.name} is registered",
                 where=f"{package}: {sha256}",
                 expected="the file of a registered package: its environment is proved by running it",
-                fix="`rescore packages list` names what there is; train or adopt the model here",
+                fix="`rescore models` names the models that there are; train or adopt the model here",
                 data={"sha256": sha256},
             )
         return [_built(ctx, path, sha256)]
