@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from rescore.digest import canonical_leaf, table_digest
+from rescore.digest import table_digest
+from rescore.leaf_bytes import canonical_leaf
 from rescore.pipeline.audit import bundle_verifier
 from rescore.sha256 import bytes_sha256
 
