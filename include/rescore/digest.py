@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from rescore.errors import UndigestibleError
-from rescore.leaf_bytes import FORMAT, LEAF_ROWS, canonical_array, canonical_type, leaf_buffers
+from rescore.leaf_bytes import LEAF_ROWS, canonical_array, canonical_type, leaf_buffers
 from rescore.sha256 import Sha256
 
 __all__ = [
@@ -32,6 +32,9 @@ __all__ = [
     "TableHasher",
     "table_digest",
 ]
+
+#: The form of a table and of its leaves. See the bump rule above.
+FORMAT = 1
 
 
 @dataclass(frozen=True)

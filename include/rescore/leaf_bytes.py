@@ -1,7 +1,7 @@
 """The canonical bytes of a leaf: what the digest of some rows of a table is of.
 
-The canonical form, format 1 (:data:`FORMAT`)
----------------------------------------------
+The canonical form, format 1 (:data:`rescore.digest.FORMAT`)
+------------------------------------------------------------
 Rows are cut into leaves of :data:`LEAF_ROWS` rows, in order; the last may be shorter. All numbers
 are little-endian. A leaf's bytes are ``rescore.leaf`` and a zero byte, the row count (u64) and then,
 column by column:
@@ -39,10 +39,7 @@ import pyarrow.compute as pc
 
 from rescore.errors import UndigestibleError
 
-__all__ = ["FORMAT", "LEAF_ROWS", "canonical_array", "canonical_leaf", "canonical_type", "leaf_buffers"]
-
-#: The canonical form described above. See the bump rule there.
-FORMAT = 1
+__all__ = ["LEAF_ROWS", "canonical_array", "canonical_leaf", "canonical_type", "leaf_buffers"]
 
 #: Rows per leaf.
 LEAF_ROWS = 65_536

@@ -95,6 +95,11 @@ class Settings:
     owner_url: str | None = None
     false_alarms_per_year: float = 4.0
 
+    @property
+    def cache(self) -> Path:
+        """What can be made again: packages unpacked, by digest, and copies of a remote archive."""
+        return self.home / "cache"
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings.
@@ -127,7 +132,7 @@ class Settings:
             anchors=env.get("RESCORE_ANCHORS") or None,
             release_url=env.get("RESCORE_RELEASE_URL") or None,
             owner_url=env.get("RESCORE_OWNER_URL") or None,
-            false_alarms_per_year=_positive(env, "RESCORE_FALSE_ALARMS_PER_YEAR", 4.0),
+            false_alarms_per_year=_positive(env, "RESCORE_FALSE_ALARMS_PER_YEAR", cls.false_alarms_per_year),
         )
 
     def connection_url(self, connection_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import MAXYEAR, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -233,6 +233,10 @@ class RetentionSpec(Declared):
     """How long what an unpublished run left behind is kept."""
 
 
+#: What people are told of; :class:`NotifySpec` says what each is.
+Event = Literal["failed", "held", "verdict", "performance", "approval"]
+
+
 class NotifySpec(Declared):
     """Who hears of what: an Airflow notifier by its dotted path, its arguments, and the events.
 
@@ -244,9 +248,7 @@ class NotifySpec(Declared):
 
     notifier: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
     """The dotted path of an Airflow notifier."""
-    events: list[Literal["failed", "held", "verdict", "performance", "approval"]] = Field(
-        default=["failed", "held", "verdict", "performance", "approval"], min_length=1
-    )
+    events: list[Event] = Field(default=list(get_args(Event)), min_length=1)
     """What it is told of."""
     arguments: dict[str, Any] = {}
     """What the notifier is made with."""

@@ -85,4 +85,4 @@ def _of_file(name: str) -> tuple[str, int, int]:
 
 
 def _file() -> Path:
-    return Settings.from_environment().home / "cache" / "model-folders-found-right"
+    return Settings.from_environment().cache / "model-folders-found-right"

@@ -2,7 +2,8 @@
 
 To add a metric: a line in :data:`METRICS`, what a row adds to it in :func:`row_losses` (comparisons of
 packages resample that), its value in :func:`point_metrics` (what a manifest records) and its interval in
-:func:`realised_metrics` (what is measured once labels are known).
+:func:`realised_metrics` (what is measured once labels are known). For alarms about it, its direction in
+:mod:`rescore.performance.watched_measures`.
 
 Intervals take rows as independent. Rows of one day share its weather and its holidays, so that
 the spread between days is a little wider than these intervals say.

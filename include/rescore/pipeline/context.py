@@ -96,7 +96,7 @@ class Context:
                 release_url=settings.release_url,
                 owner_url=settings.owner_url,
             ),
-            archive=Archive(settings.archive, cache=settings.home / "cache" / "archive"),
+            archive=Archive(settings.archive, cache=settings.cache / "archive"),
             connection=connection or settings.connection_url,
             progress=progress,
         )
@@ -236,7 +236,7 @@ class Context:
     @property
     def cache(self) -> Path:
         """Where packages are unpacked, by digest."""
-        return private_folder(self.settings.home / "cache")
+        return private_folder(self.settings.cache)
 
     @property
     def suites(self) -> Path:
@@ -246,9 +246,8 @@ class Context:
     @property
     def written_folders(self) -> list[Path]:
         """What a run writes to on this machine, to be named when a disk is full."""
-        home = self.settings.home
         archive = [Path(self.settings.archive)] if self.archive.is_local else []
-        return [home / "scratch", home / "cache", *archive]
+        return [self.settings.home / "scratch", self.settings.cache, *archive]
 
 
 def utc_now() -> datetime:

@@ -1,4 +1,4 @@
-"""What the protocol's functions take of a run, as values."""
+"""An error as a run keeps it: a JSON-able record of its kind, message and details."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 What creates them is ``migrations/``; a test compares the two. The schema is written ``rescore`` here and
 becomes the configured one through the engine's ``schema_translate_map``. Per-model tables are typed by
-the model's key and live in ``models.py``.
+the model's key and live in ``score_table.py``.
 """
 
 from __future__ import annotations

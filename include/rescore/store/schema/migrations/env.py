@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from alembic import context
 
 from rescore.store.identifiers import sql_template
+from rescore.store.schema.consumer_columns import VIEW_COMMENTS, column_comments
 from rescore.store.schema.protocol_functions import function_statements
 
 _attributes = context.config.attributes
@@ -23,8 +26,9 @@ def _run() -> None:
             store_schema=_store,
             consumer_schema=_attributes["consumer_schema"],
         )
-        if _attributes["whole"]:  # they fit the last step's tables only
-            for statement in function_statements(_store):
+        if _attributes["whole"]:  # they fit the tables and views of the last step only
+            comments = (column_comments(_attributes["consumer_schema"], view) for view in VIEW_COMMENTS)
+            for statement in chain(function_statements(_store), *comments):
                 context.execute(statement)
 
 

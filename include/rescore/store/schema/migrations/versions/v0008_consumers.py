@@ -11,7 +11,6 @@ import re
 from alembic import op
 
 from rescore.store.identifiers import sql_template
-from rescore.store.schema.consumer_columns import VIEW_COMMENTS, column_comments
 
 revision = "0008"
 down_revision = "0007"
@@ -256,10 +255,7 @@ WHERE u.due_at <= clock_timestamp() AND NOT EXISTS (
 
 
 def upgrade(store_schema: str, consumer_schema: str) -> None:
-    """Add the timetable, the notification, and the views of all models with their comments."""
+    """Add the timetable, the notification, and the views of all models."""
     names = {"store": store_schema, "consumer": consumer_schema}
     for template in (_TIMETABLE, _DECLARE, _NOTIFY, _STATUS, _RUNS, _GAPS):
         op.execute(sql_template(_WORDS.sub(_MOMENT, template), **names))
-    for view in VIEW_COMMENTS:
-        for statement in column_comments(consumer_schema, view):
-            op.execute(statement)
