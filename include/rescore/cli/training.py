@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from rescore.cli.selection import moment
 from rescore.cli.terminal import (
@@ -98,6 +97,8 @@ def compare(
         report = comparison.report.to_dict()
         print_json({"comparison_id": comparison.comparison_id, **decided, "report": report})
     else:
+        from rich.markdown import Markdown
+
         stdout.print(Markdown(comparison.markdown()))
     if save is not None:
         from rescore.report import comparison_html

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from rescore.document import Number, Part
 from rescore.drift.binning import OrderedCells
@@ -128,7 +128,8 @@ def _resolution(stratum: str, windows: int, effective: float, rate: float) -> Re
     if method == "conformal":
         smallest = 1 / (windows + 1)
         mean = max(int(rate * (windows + 1) + 1e-9), 1) * smallest
-        low, high = (float(beta.ppf(tail, mean * (worth + 1), (1 - mean) * (worth + 1))) for tail in tails)
+        shapes = mean * (worth + 1), (1 - mean) * (worth + 1)
+        low, high = (float(betaincinv(*shapes, tail)) for tail in tails)
         ends = low, high
     elif method == "extrapolated":
         rates, smallest = extrapolated_rates(int(worth), rate)

@@ -170,12 +170,38 @@ def test_a_statistic_is_loaded_when_it_is_called_and_not_before() -> None:
 
 
 @pytest.mark.slow
-def test_what_needs_a_statistic_at_once_gets_the_real_module() -> None:
-    said = run(
+def test_a_distribution_or_class_that_came_late_gives_what_the_real_one_gives() -> None:
+    fit = (
+        "from sklearn.covariance import MinCovDet\n"
+        "from sklearn.metrics import auc\n"
+        "from sklearn.preprocessing import SplineTransformer\n"
+        "import numpy as np, hashlib\n"
+        "rows = np.random.default_rng(7).normal(size=(60, 2))\n"
+        "splines = SplineTransformer(extrapolation='periodic').fit_transform(rows)\n"
+        "sparse = SplineTransformer(sparse_output=True).fit_transform(rows).toarray()\n"
+        "robust = MinCovDet(random_state=7).fit(rows).covariance_\n"
+        "area = auc(np.sort(rows[:, 0]), rows[:, 1])\n"
+        "content = b''.join(one.tobytes() for one in (splines, sparse, robust)) + area.hex().encode()\n"
+        "print(hashlib.sha256(content).hexdigest())"
+    )
+    plain = run(fit)
+    late = run(
         "import sys; from rescore.model.runtime.imports import import_estimators\n"
-        "import_estimators(['sklearn.covariance._robust_covariance.MinCovDet', 'sklearn.no.Such'])\n"
-        "from sklearn.covariance._robust_covariance import chi2\n"
-        "import scipy.stats\n"
-        "print(chi2 is scipy.stats.chi2, scipy.stats.__spec__ is not None)"
+        "import_estimators(['sklearn.covariance._robust_covariance.MinCovDet', 'sklearn.no.Such',"
+        " 'sklearn.metrics._ranking.auc', 'sklearn.preprocessing._polynomial.SplineTransformer'])\n"
+        "print(any(f'scipy.{name}' in sys.modules for name in ('stats', 'interpolate', 'integrate')))\n" + fit
+    )
+    assert late == ["False", *plain]
+
+
+@pytest.mark.slow
+def test_what_needs_a_module_at_once_gets_the_real_one() -> None:
+    said = run(
+        "import sys; from rescore.model.runtime import imports\n"
+        "stand_ins = {name: imports._StandIn(name) for name in imports._USED_LATER}\n"
+        "sys.modules.update(stand_ins)\n"
+        "from scipy.stats import norm\n"
+        "import scipy.stats, scipy.interpolate\n"
+        "print(norm is scipy.stats.norm, scipy.interpolate.BSpline is stand_ins['scipy.interpolate'].BSpline)"
     )
     assert said == ["True", "True"]
