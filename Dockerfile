@@ -1,4 +1,4 @@
-# Airflow's components and the library, for docker-compose.yaml. One image for all of them.
+# Airflow's components and the library, for docker-compose.yaml and deploy/kubernetes. One image for all of them.
 FROM python:3.11-slim AS build
 WORKDIR /opt/rescore
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir uv==0.13.9
@@ -7,7 +7,7 @@ COPY include ./include
 # uv stays: workers build environments of packages that were made with other versions (rescore env build).
 # The lock says which versions and which files (hashes); the project's own extras say which of them.
 RUN VIRTUAL_ENV=/opt/venv /opt/venv/bin/uv pip install --no-cache --compile-bytecode \
-      --constraints requirements.txt '.[airflow,celery,signing]'
+      --constraints requirements.txt '.[airflow,celery,kubernetes,signing]'
 
 FROM python:3.11-slim
 # Numbers must not depend on the number of cores: one thread per process, set before numpy is loaded.

@@ -45,12 +45,17 @@ def config(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=given, cwd=CHECKOUT)
 
 
-@pytest.fixture(scope="module")
-def services() -> dict[str, Any]:
-    done = config({**SECRETS, **THEIRS})
+def config_of(environment: dict[str, str]) -> dict[str, Any]:
+    """What Compose makes of both files, by service."""
+    done = config(environment)
     assert done.returncode == 0, done.stderr
     services: dict[str, Any] = json.loads(done.stdout)["services"]
     return services
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    return config_of({**SECRETS, **THEIRS})
 
 
 @pytest.mark.parametrize("secret", sorted(THEIRS))
