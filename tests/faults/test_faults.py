@@ -33,6 +33,7 @@ NOT_CALLED = {
     "require_four_eyes": "one statement; no model here declares it",
     "pin_by_rule": "the very function that pins for a person",
     "add_signature": "one statement",
+    "withdraw_package": "one statement; its file is deleted by its digest in the same transaction",
     "note_deletion": "of caches and environments of one machine: there are none",
 }
 

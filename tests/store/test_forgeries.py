@@ -66,6 +66,7 @@ FORGERIES = {
     "a deletion": "SELECT rescore.note_deletion('loans', 'frozen input', 'x', 1, 1, 'x', 'ada')",
     "a deletion of a table": "SELECT rescore.note_table_deletion('loans', 'frozen input',"
     " 'x', 1, 1, now(), 'x', 'ada')",
+    "a withdrawal": "SELECT rescore.withdraw_package('loans', '1.0.0', 1, 'x', 'ada')",
     "a legal hold": "SELECT rescore.place_hold('loans', NULL, NULL, 'ada', 'x')",
     "no guard": "ALTER TABLE rescore.run DISABLE TRIGGER ALL",
     "no history": "DELETE FROM rescore.publication",

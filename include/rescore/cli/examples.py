@@ -32,6 +32,7 @@ EXAMPLE_OF = {
     "packages diff": "packages diff loans 1.0.0 1.0.1",
     "packages adopt": "packages adopt model.joblib --model loans",
     "packages sign": "packages sign loans --version 1.0.0 --key rescore.key",
+    "packages withdraw": 'packages withdraw loans 1.0.0 --reason "stores rows of an erased person"',
     "packages verify": "packages verify loans --version 1.0.0",
     "env build": "env build loans --version 1.0.0",
     "store migrate": "store migrate",

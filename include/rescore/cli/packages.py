@@ -11,7 +11,9 @@ import typer
 from rescore.cli.selection import moment
 from rescore.cli.terminal import Json, ModelName, Who, context, print_json, print_line, print_rows, say
 
-app = typer.Typer(help="List, show, compare, adopt, sign and verify model packages.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, compare, adopt, sign, verify and withdraw model packages.", no_args_is_help=True
+)
 
 #: The manifest's parts in the order in which an auditor asks; what is not named here follows.
 _ORDER = (
@@ -154,6 +156,21 @@ def packages_verify(
     print_rows([verified], as_json=as_json, title="signature")
     if save is not None:
         say(f"saved the package and its signature in {save}")
+
+
+@app.command("withdraw")
+def packages_withdraw(
+    model: ModelName,
+    version: Annotated[str, typer.Argument(help="The package's version or sha256.")],
+    reason: Annotated[str, typer.Option(help="Why; stored for ever.")],
+    who: Who = "",
+) -> None:
+    """Delete a package's file for good, if it holds an erased person's rows: it is never pinned again."""
+    from rescore import pipeline
+
+    with context() as ctx:
+        package = pipeline.withdraw_package(ctx, model, version, who=who, why=reason)
+    print_line(f"{model} {package.version} is withdrawn: {package.sha256}")
 
 
 def _print_part(name: str, value: Any, depth: int) -> None:

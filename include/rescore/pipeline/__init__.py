@@ -88,6 +88,9 @@ if TYPE_CHECKING:
     from rescore.pipeline.packages.versions import (
         package_rows,
     )
+    from rescore.pipeline.packages.withdrawing import (
+        withdraw_package,
+    )
     from rescore.pipeline.reproduce.runs import (
         Difference,
         Reproduction,
@@ -250,6 +253,7 @@ __all__ = [
     "verify_history",
     "verify_package",
     "when_due",
+    "withdraw_package",
     "without_scores",
 ]
 
@@ -281,6 +285,7 @@ __getattr__ = lazy_names(
         "packages.pinning": ["pin", "pin_evidence", "refuse_own_approval"],
         "packages.signing": ["sign_package", "verify_package"],
         "packages.versions": ["package_rows"],
+        "packages.withdrawing": ["withdraw_package"],
         "due_times": ["declare_timetable"],
         "reproduce.runs": ["Difference", "Reproduction", "published_run_ids", "reproduce_run"],
         "reproduce.single_scores": [

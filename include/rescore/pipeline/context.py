@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rescore import evidence, source
-from rescore.disk import private_folder, process_folder
+from rescore.disk import private_folder, process_folder, remove_leftovers
 from rescore.errors import DigestMismatchError, NotFoundError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.postgres_url import PostgresUrl
@@ -227,6 +227,11 @@ class Context:
     def scratch(self) -> Path:
         """A folder of this process for files on their way into the archive, for its owner alone."""
         return process_folder(self.settings.home / "scratch")
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes left on their way into the archive: here, and in it."""
+        self.archive.remove_leftovers()
+        remove_leftovers(self.settings.home / "scratch")
 
     @property
     def environments(self) -> Path:

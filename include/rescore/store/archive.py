@@ -152,11 +152,14 @@ class Archive:
 
     def input_size(self, digest: str) -> int:
         """How many bytes the files of a frozen table have; 0 if there are none."""
-        folder = posixpath.join(self._root, "inputs", *_folders(digest))
+        return self._size(posixpath.join("inputs", *_folders(digest)), ".parquet")
+
+    def _size(self, folder: str, ending: str) -> int:
+        path = posixpath.join(self._root, folder)
         with self._reaching():
             self._fs.invalidate_cache()
-            files = self._fs.ls(folder, detail=True) if self._fs.exists(folder) else []
-        return sum(int(about["size"]) for about in files if str(about["name"]).endswith(".parquet"))
+            files = self._fs.ls(path, detail=True) if self._fs.exists(path) else []
+        return sum(int(about["size"]) for about in files if str(about["name"]).endswith(ending))
 
     def ensure_input(self, path: Path, digest: str) -> None:
         """Put a frozen input again if its file is gone: retention deleted it before it was recorded."""
@@ -169,10 +172,24 @@ class Archive:
         with self._reaching():
             self._fs.invalidate_cache()
             if self._fs.exists(folder):
-                files = self._fs.ls(folder, detail=True)
-                self._fs.rm(folder, recursive=True)
-                for about in files:
+                # First what is kept here: after a crash nothing says any more that this was the same table.
+                for about in self._fs.ls(folder, detail=True):
                     self._forget(str(about["name"]))
+                self._fs.rm(folder, recursive=True)
+
+    def package_size(self, sha256: str) -> int:
+        """How many bytes the files of a package have; 0 if there are none."""
+        return self._size(posixpath.join("packages", *_folders(sha256)), ".whl")
+
+    def delete_package(self, sha256: str) -> None:
+        """Delete every file of a package, and what is cached of it here; again is nothing."""
+        if not self._local:
+            shutil.rmtree(self._cache.joinpath(*_folders(sha256)), ignore_errors=True)
+        folder = posixpath.join(self._root, "packages", *_folders(sha256))
+        with self._reaching():
+            self._fs.invalidate_cache()
+            if self._fs.exists(folder):
+                self._fs.rm(folder, recursive=True)
 
     def remove_leftovers(self) -> None:
         """Delete what processes that were killed in the middle of :meth:`put_input` had copied so far.

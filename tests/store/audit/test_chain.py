@@ -125,7 +125,9 @@ THROUGH_THE_CHAIN = {
         "pin 1: ",
     ),
     "a verdict of a reproduction, likewise": (
-        "SET rescore.erasing = '1'; UPDATE rescore.reproduction SET verdict = 'identical'",
+        "SET rescore.erasing = '1'; ALTER TABLE rescore.reproduction DISABLE TRIGGER details_alone;"
+        " UPDATE rescore.reproduction SET verdict = 'identical';"
+        " ALTER TABLE rescore.reproduction ENABLE TRIGGER details_alone",
         "reproduction 1: ",
     ),
     "a drift report of a published run": (
@@ -157,6 +159,18 @@ def test_a_rewrite_that_goes_through_the_chain_is_found(store: Store, walk: Walk
             connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     [finding] = found(store, head)
     assert finding.startswith(row) and "a row that is never changed was changed" in finding
+
+
+def test_an_erasure_changes_the_details_of_a_reproduction_alone(store: Store, walk: Walk) -> None:
+    """The setting that lets it in is nobody's secret."""
+    store.reports.record_reproduction(walk.checked(day()).run_id, "differs", {"said": "loan 7"})
+    with pytest.raises(StoreError, match="append-only"), store.database.transaction() as connection:
+        connection.execute(text("SET LOCAL rescore.erasing = '1'"))
+        connection.execute(text("UPDATE rescore.reproduction SET verdict = 'identical', details = '{}'"))
+    with store.database.transaction() as connection:
+        connection.execute(text("SET LOCAL rescore.erasing = '1'"))
+        connection.execute(text("UPDATE rescore.reproduction SET details = '{}'"))
+    assert found(store) == []
 
 
 def test_a_guard_taken_off_leaves_its_trace_in_the_chain(store: Store) -> None:

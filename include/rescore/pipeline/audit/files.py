@@ -24,6 +24,8 @@ def compare_files(ctx: Context, head: ChainHead | None) -> Verification:
     inputs, packages = archived_inputs(ctx), ctx.store.packages.all()
     deleted = _deleted(ctx, inputs)
     inputs = {digest: about for digest, about in inputs.items() if digest not in deleted}
+    withdrawn = ctx.store.deletions.of_packages(package.sha256 for package in packages)
+    packages = [package for package in packages if package.sha256 not in withdrawn]
     found = [
         *_compare_inputs(ctx, inputs),
         *(

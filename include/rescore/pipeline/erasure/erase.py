@@ -7,6 +7,7 @@ last, when no frozen table is read from them any more; whoever begins again dele
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -147,7 +148,10 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
         ctx.store.erasures.drop_staged(name)
     ctx.store.erasures.redact(erasure, named)  # what was reported meanwhile
     _delete_replaced(ctx, replaced)
-    ctx.archive.remove_leftovers()  # of processes that were killed while they copied frozen rows
+    # What killed processes left while they copied frozen rows, and copies of files that others deleted.
+    ctx.remove_leftovers()
+    for copy in ctx.archive.outlived():
+        shutil.rmtree(copy, ignore_errors=True)
     report = _report(ctx, erasure, models, subject)
     ctx.store.erasures.finish(erasure.erasure_id, report.to_dict())
     return report
@@ -292,6 +296,10 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
         path = Path(scratch) / "rest.parquet"
         remaining = _freeze(rest, path, table)
         ctx.archive.put_input(path, remaining.root)
+    # Of runs whose scores retention took nobody asks below; their keys are known until here.
+    gone_rows = table.rows.take(pa.array(table.gone))
+    for model in dict.fromkeys(model for model, _ in table.names):
+        ctx.store.erasures.forget_keys(model, gone_rows)
     before = table.tombstone
     original = table_digest(table.rows) if table.whole or before is None else before.table
     tombstone = Tombstone.of(original, rest, table.erased, remaining=remaining.root)

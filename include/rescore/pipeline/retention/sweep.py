@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from rescore import model
-from rescore.disk import remove_leftovers
 from rescore.errors import KeptError, NotFoundError
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.retention.rules import Due, due
@@ -158,8 +157,7 @@ def _delete_folder(ctx: Context, what: str, folder: Path, rule: str, *, who: str
 
 def _remove_leftovers(ctx: Context) -> None:
     """What processes that were killed left in the middle of writing or removing something."""
-    ctx.archive.remove_leftovers()
-    remove_leftovers(ctx.settings.home / "scratch")
+    ctx.remove_leftovers()
     for aside in ctx.environments.glob(_ASIDE.format("*")):
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extras import Json
@@ -21,7 +22,7 @@ from rescore.store.erasure.redaction import redact_reports
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.records import ScoredRun
 from rescore.store.runs.scores import stored_scores
-from rescore.store.schema.model_registration import score_layout
+from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.removal_tables import erasure as erasure_table
 from rescore.store.schema.removal_tables import erasure_done as done_table
@@ -70,7 +71,7 @@ class Erasures:
             yield
 
     def begin(self, pseudonym: str, *, ground: str, asked_by: str) -> Erasure:
-        """Begin an erasure, or go on with the one of the same pseudonym.
+        """Begin an erasure, or go on with one of the same pseudonym that has not come to its end.
 
         Raises
         ------
@@ -84,12 +85,13 @@ class Erasures:
                 fix="give both; they are kept for ever",
             )
         with self._as_owner.transaction() as connection:
-            known = _read(connection, erasure_table.c.pseudonym == pseudonym)
+            under_way = (erasure_table.c.pseudonym == pseudonym, done_table.c.done_at.is_(None))
+            known = _read(connection, *under_way)
             if known:
                 return known[0]
             values = {"pseudonym": pseudonym, "ground": ground, "asked_by": asked_by}
             connection.execute(insert(erasure_table).values(values))
-            return _read(connection, erasure_table.c.pseudonym == pseudonym)[0]
+            return _read(connection, *under_way)[0]
 
     def finish(self, erasure_id: int, report: Mapping[str, Any]) -> None:
         """Note that an erasure came to its end; noting it again changes nothing."""
@@ -298,16 +300,35 @@ class Erasures:
             )
             if not deleted:
                 return 0
+            call(connection, "lock_name", f"keys {run.model}")
             forget_keys(connection, layout, keys)
             kept = before.kept() if before is not None else range(digest.rows)
             tombstone = Tombstone.of(
                 digest,
-                stored.take(pa.array([n for n in range(stored.num_rows) if n not in set(gone)], pa.int64())),
+                stored.take(pa.array(np.setdiff1d(np.arange(stored.num_rows), gone))),
                 [*(before.erased if before else ()), *(int(kept[place]) for place in gone)],
                 without_score=[*(before.without_score if before else ()), *without_score],
             )
             _bury(connection, erasure, "scores", run.run_id, tombstone, deleted)
         return deleted
+
+    def forget_keys(self, model: str, rows: pa.Table) -> None:
+        """Forget the keys of these rows that no score of the model has any more.
+
+        Parameters
+        ----------
+        model : str
+            The model; one without tables, or whose key is not in the rows, has no such keys.
+        rows : pyarrow.Table
+            The rows; of their columns the key is read.
+        """
+        with self._as_owner.transaction() as connection:
+            if not rows.num_rows or not has_tables(connection, model):
+                return
+            layout = score_layout(connection, model)
+            if set(layout.key_names) <= set(rows.schema.names):
+                call(connection, "lock_name", f"keys {model}")
+                forget_keys(connection, layout, rows)
 
     def drop_staged(self, model: str) -> None:
         """Drop what attempts at a model staged and can finish no more: whose rows it is, nobody asks.

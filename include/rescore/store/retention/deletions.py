@@ -135,6 +135,29 @@ class Deletions:
             (deleted,) = call(connection, "delete_rows", run_id, last_progress, rule, done_by)
         return int(deleted)
 
+    def withdraw_package(
+        self,
+        model: str,
+        version: str,
+        *,
+        reason: str,
+        done_by: str,
+        size: int,
+        delete: Callable[[], object],
+    ) -> None:
+        """Note that a package is withdrawn, and delete its file: both or neither; again is nothing.
+
+        Raises
+        ------
+        NotFoundError
+            No such package.
+        KeptError
+            It is pinned, or a legal hold covers what it was trained on.
+        """
+        with self._as_person.transaction() as connection:
+            call(connection, "withdraw_package", model, version, size, reason, done_by)
+            delete()
+
     def all(self, model: str | None = None) -> list[Deletion]:
         """All deletions, oldest first; only a model's."""
         query = select(deletion_table).order_by(deletion_table.c.deletion_id)
@@ -150,6 +173,10 @@ class Deletions:
     def of_tables(self, digests: Iterable[str]) -> dict[str, Deletion]:
         """The last deletion of each frozen table that was ever deleted."""
         return self._last(digests, ("frozen input", "training snapshot"))
+
+    def of_packages(self, digests: Iterable[str]) -> dict[str, Deletion]:
+        """The withdrawal of each package, by the sha256 of its file, that was withdrawn."""
+        return self._last(digests, ("package",))
 
     def _last(self, subjects: Iterable[str], what: Iterable[str]) -> dict[str, Deletion]:
         query = select(deletion_table).where(

@@ -59,10 +59,11 @@ erasure = Table(
     "erasure",
     metadata,
     Column("erasure_id", BigInteger, Identity(always=True), primary_key=True),
-    Column("pseudonym", Text, nullable=False, unique=True),
+    Column("pseudonym", Text, nullable=False),
     Column("ground", Text, nullable=False),
     Column("asked_by", Text, nullable=False),
     moment("begun_at", default=True),
+    Index("erasure_pseudonym_idx", "pseudonym"),
 )
 
 tombstone = Table(

@@ -51,6 +51,7 @@ RELEASE_FUNCTIONS = (
     "note_deletion",
     "note_table_deletion",
     "delete_rows",
+    "withdraw_package",
     "place_hold",
     "lift_hold",
 )

@@ -5,8 +5,9 @@ CREATE OR REPLACE FUNCTION {store}.add_snapshot(of_model text, kind text, digest
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- From here on retention sees that it is frozen anew; what it deletes at this moment is gone when this returns.
-  PERFORM {store}.lock_name('frozen ' || $3);
-  PERFORM {store}.lock_name('frozen ' || ($9->>'unlabelled_digest'));
+  -- In the order of a pin, so that the two never wait for each other.
+  PERFORM {store}.lock_name('frozen ' || frozen)
+    FROM unnest(ARRAY[$3, $9->>'unlabelled_digest']) frozen WHERE frozen IS NOT NULL ORDER BY frozen;
   INSERT INTO {store}.snapshot (model, kind, digest, interval_start, interval_end, as_of, rows, uri, details)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN
@@ -124,6 +125,11 @@ BEGIN
   -- Ids of concurrent pins follow the order of their commits; nor does the rule change meanwhile.
   PERFORM {store}.lock_name('pin ' || of_model);
   PERFORM {store}.refuse_own_approval(of_model, of_sha256, who);
+  IF {store}.is_withdrawn(of_sha256) THEN
+    PERFORM {store}.refuse('RS000', format('%s %s was withdrawn', of_model, of_version),
+      jsonb_build_object('where', of_model, 'expected', 'a package whose file is there'),
+      'pin another one, or train again: it takes the next free version');
+  END IF;
   INSERT INTO {store}.pin (model, version, sha256, who, why, evidence)
     VALUES ($1, $2, $3, $4, $5, $6) RETURNING pin_id INTO id;
   RETURN id;

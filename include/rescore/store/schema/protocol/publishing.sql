@@ -104,6 +104,8 @@ BEGIN
   PERFORM {store}.refuse_unready(r, why, NOT {store}.is_blank(why) AND NOT {store}.is_blank(by));
   PERFORM {store}.refuse_unaccounted(r);
   PERFORM {store}.refuse_unbound(r);
+  -- Its keys are remembered with it: none is forgotten meanwhile.
+  PERFORM {store}.lock_name_shared('keys ' || r.model);
   -- Always after the interval's last publication, even if the clock was set back.
   INSERT INTO {store}.publication (run_id, model, interval_start, interval_end, fence, published_at, reason,
       released_by)

@@ -10,6 +10,11 @@ BEGIN
   END IF;
 END $$;
 
+CREATE OR REPLACE FUNCTION {store}.is_withdrawn(sha256 text)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM {store}.deletion d WHERE d.what = 'package' AND d.subject = $1)
+$$;
+
 -- Notes that a folder of one machine is gone. Frozen tables and rows are noted by what follows.
 CREATE OR REPLACE FUNCTION {store}.note_deletion(of_model text, what text, subject text, rows bigint,
   bytes bigint, rule text, done_by text)
@@ -98,6 +103,19 @@ BEGIN
     VALUES ($1, $2, $3, $4, $5, $7, $8);
 END $$;
 
+-- Forgets the keys of a run's scores that no other run has a score of. The caller deletes the scores next.
+CREATE OR REPLACE FUNCTION {store}.forget_keys(of_run uuid, of_model text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- A publication under way ends first, and the statement sees its scores; each that follows remembers its keys.
+  PERFORM {store}.lock_name('keys ' || of_model);
+  EXECUTE format('DELETE FROM {store}.%1$I k USING (SELECT DISTINCT %3$s FROM {store}.%2$I s WHERE s.run_id = $1) g'
+    ' WHERE (%4$s) = (%5$s)'
+    ' AND NOT EXISTS (SELECT FROM {store}.%2$I s WHERE (%3$s) = (%4$s) AND s.run_id <> $1)',
+    'keys_' || of_model, 'scores_' || of_model, {store}.key_list(of_model, 's.'),
+    {store}.key_list(of_model, 'k.'), {store}.key_list(of_model, 'g.')) USING of_run;
+END $$;
+
 -- Deletes the scores of a run and its rows without one, and notes it; gives how many. A run that never ended
 -- fails first, so that whoever still works on it can't publish it; one that made progress, or was tried again,
 -- after last_progress is refused (NULL: whenever).
@@ -138,6 +156,7 @@ BEGIN
     PERFORM {store}.enter_state(of_run, 'failed');
   END IF;
   IF EXISTS (SELECT FROM {store}.model WHERE name = r.model) THEN
+    PERFORM {store}.forget_keys(of_run, r.model);
     FOREACH target IN ARRAY ARRAY['scores_' || r.model, 'excluded_' || r.model] LOOP
       EXECUTE format('DELETE FROM {store}.%I WHERE run_id = $1', target) USING of_run;
       GET DIAGNOSTICS gone = ROW_COUNT;
@@ -148,6 +167,39 @@ BEGIN
   INSERT INTO {store}.deletion (model, what, subject, rows, rule, done_by) VALUES (r.model,
     CASE r.state WHEN 'published' THEN 'scores' ELSE 'staged rows' END, of_run::text, deleted, rule, done_by);
   RETURN deleted;
+END $$;
+
+-- Notes that a package's file is deleted; from then on it can't be pinned. The caller deletes the file in the same
+-- transaction. What a package was trained on may be held; one that is pinned scores.
+CREATE OR REPLACE FUNCTION {store}.withdraw_package(of_model text, of_version text, bytes bigint, rule text,
+  done_by text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  p {store}.package;
+  named {store}.snapshot;
+BEGIN
+  PERFORM {store}.refuse_unsaid(done_by, rule, 'withdrawal');
+  SELECT * INTO p FROM {store}.package k WHERE k.model = of_model AND k.version = of_version;
+  IF NOT FOUND THEN
+    PERFORM {store}.refuse('RS004', format('%s has no package %s', of_model, of_version),
+      '{"where": "{store_text}.package"}', format('`rescore packages list %s`', of_model));
+  END IF;
+  PERFORM {store}.lock_name('holds');
+  PERFORM {store}.lock_name('pin ' || of_model);
+  FOR named IN SELECT s.* FROM unnest(ARRAY[p.manifest->'lineage'->>'snapshot_digest',
+      p.manifest->'lineage'->'snapshot'->>'unlabelled_digest']) digest, {store}.names_of(digest) s LOOP
+    PERFORM {store}.refuse_held(named.model, named.interval_start, named.interval_end,
+      format('package %s %s, which was trained on it', of_model, of_version));
+  END LOOP;
+  IF p.sha256 = (SELECT n.sha256 FROM {store}.pin n WHERE n.model = of_model ORDER BY n.pin_id DESC LIMIT 1) THEN
+    PERFORM {store}.refuse('RS009', format('%s %s is pinned: it scores', of_model, of_version),
+      jsonb_build_object('where', of_model, 'expected', 'a package that is not the pinned one'),
+      'pin another one first');
+  END IF;
+  IF NOT {store}.is_withdrawn(p.sha256) THEN
+    INSERT INTO {store}.deletion (model, what, subject, bytes, rule, done_by)
+      VALUES (of_model, 'package', p.sha256, $3, $4, $5);
+  END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION {store}.place_hold(of_model text, interval_start timestamptz,
