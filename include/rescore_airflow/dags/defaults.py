@@ -8,7 +8,23 @@ from rescore.spec import ModelSpec
 from rescore_airflow.notify import on_failure
 from rescore_airflow.operators import log_reason
 
-__all__ = ["attempt", "dag_defaults", "on_demand"]
+__all__ = ["CALLBACKS", "attempt", "dag_defaults", "on_demand"]
+
+
+def failed(context: Any) -> None:
+    """Log why a task failed for good, and tell who listens."""
+    log_reason(context)
+    on_failure(context)
+
+
+def tried_again(context: Any) -> None:
+    """Log why a task is tried again."""
+    log_reason(context)
+
+
+#: What every task does with an error. Airflow stores the source of both with each DAG, and parses it anew for
+#: each: so they are short.
+CALLBACKS: dict[str, Any] = {"on_failure_callback": failed, "on_retry_callback": tried_again}
 
 
 def dag_defaults(spec: ModelSpec, kind: str) -> dict[str, Any]:
@@ -33,8 +49,7 @@ def dag_defaults(spec: ModelSpec, kind: str) -> dict[str, Any]:
             "execution_timeout": airflow.execution_timeout,
             "pool": airflow.pool,
             "executor_config": airflow.executor_config,
-            "on_failure_callback": [log_reason, on_failure],
-            "on_retry_callback": log_reason,
+            **CALLBACKS,
             **({"queue": airflow.queue} if airflow.queue else {}),
         },
     }

@@ -7,8 +7,8 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.notify import on_failure
-from rescore_airflow.operators import Erase, log_reason
+from rescore_airflow.dags.defaults import CALLBACKS
+from rescore_airflow.operators import Erase
 from rescore_airflow.requests import erase_params
 
 __all__ = ["erase_subject_dag"]
@@ -27,8 +27,7 @@ def erase_subject_dag() -> DAG:
         default_args={
             "owner": "rescore",
             "retries": 2,
-            "on_failure_callback": [log_reason, on_failure],
-            "on_retry_callback": log_reason,
+            **CALLBACKS,
         },
         tags={"rescore", "erase_subject"},
         is_paused_upon_creation=False,

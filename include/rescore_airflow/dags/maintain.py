@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.notify import on_failure
-from rescore_airflow.operators import fail_typed, log_reason
+from rescore_airflow.dags.defaults import CALLBACKS
+from rescore_airflow.operators import fail_typed
 
 __all__ = ["maintain_dag"]
 
@@ -29,8 +29,7 @@ def maintain_dag() -> DAG:
         default_args={
             "owner": "rescore",
             "retries": 2,
-            "on_failure_callback": [log_reason, on_failure],
-            "on_retry_callback": log_reason,
+            **CALLBACKS,
         },
         tags={"rescore", "maintain"},
         # It deletes: a person switches it on, after a look at `rescore retention run --dry-run`.

@@ -12,8 +12,8 @@ from rescore.folder import find_models
 from rescore.settings import Settings
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
-from rescore_airflow.notify import on_failure
-from rescore_airflow.operators import fail_typed, log_reason
+from rescore_airflow.dags.defaults import CALLBACKS
+from rescore_airflow.operators import fail_typed
 from rescore_airflow.requests import chosen_runs, reproduce_params, reproduce_request
 
 __all__ = ["reproduce_dag"]
@@ -33,8 +33,7 @@ def reproduce_dag() -> DAG:
         default_args={
             "owner": "rescore",
             "retries": 1,
-            "on_failure_callback": [log_reason, on_failure],
-            "on_retry_callback": log_reason,
+            **CALLBACKS,
         },
         tags={"rescore", "reproduce"},
         # It only reads, so there is no harm in its running from the first day.
