@@ -74,6 +74,17 @@ def test_a_warning_quarantines_the_very_rows_with_all_their_reasons(make_model: 
     assert excluded.schema.field("reading").type == pa.int64()
 
 
+def test_a_whole_number_that_no_float_holds_rejects_its_row(make_model: MakeModel) -> None:
+    folder = make_model(WIND.format("critical"))
+    name = "wind_speed"
+    values = pa.array([-(2**53) - 1, 2**53, None, *[7] * 97], pa.int64())
+    table = weather().set_column(weather().column_names.index(name), name, values)
+    report = validate(table, make_model(WIND.format("info")))
+    assert report.rejected == {0: "wind_speed is too large to be exact (beyond 2**53)"}
+    assert report.scored == 99
+    assert not any("exact" in result.message for result in validate(weather(), folder).results)
+
+
 def test_info_is_recorded_and_does_nothing(make_model: MakeModel) -> None:
     folder = make_model(WIND.format("info"))
     report = validate(replaced(weather(), "wind_speed", {3: 1048.36}), folder)
@@ -283,7 +294,10 @@ def test_whole_numbers_with_nulls_stay_exact(make_model: MakeModel) -> None:
         f'gxe.ExpectColumnValuesToBeInSet(column="gusts", value_set=[{big}], severity="warning")', fraction=1
     )
     table = weather(3, gusts=pa.array([big, big + 1, None], pa.int64()))
-    assert sorted(validate(table, folder).quarantined) == [1]
+    report = validate(table, folder)
+    [gusts] = model_results(report)
+    assert gusts.unexpected_count == 1
+    assert report.excluded_positions == [1]
 
 
 def test_times_and_truth_values_can_be_expected(make_model: MakeModel) -> None:

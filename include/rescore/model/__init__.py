@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         differences,
         numeric_environment,
     )
+    from rescore.model.hyperparameters import (
+        numbers_as_text,
+    )
     from rescore.model.manifest_changes import (
         changes,
     )
@@ -90,6 +93,7 @@ __all__ = [
     "held_bill",
     "lock_of",
     "next_version",
+    "numbers_as_text",
     "numeric_environment",
     "one_thread",
     "open_package",
@@ -108,6 +112,7 @@ __getattr__ = lazy_names(
         "artifact": ["differing"],
         "build": ["PackageFile", "build_package", "next_version"],
         "environment": ["differences", "numeric_environment"],
+        "hyperparameters": ["numbers_as_text"],
         "manifest_changes": ["changes"],
         "package": ["Package", "open_package"],
         "package_file": ["bill_of", "environment_of", "held_bill", "lock_of"],

@@ -20,6 +20,7 @@ __all__ = ["distributions_apart", "remove_accidents"]
 # Notes of scikit-learn's fits on each of their rows that no prediction needs: no person's, and no package's.
 _ROW_BY_ROW = frozenset({"oob_decision_function_", "oob_prediction_", "outliers_", "inlier_mask_"})
 _LABELS = {name: {"labels_"} for name in ("KMeans", "MiniBatchKMeans", "BisectingKMeans")}
+_LABELS["SelfTrainingClassifier"] = {"transduction_", "labeled_iter_"}
 
 _PARTED = ("_random_state", "vecentropy")
 
@@ -28,8 +29,8 @@ def remove_accidents(fitted: Any) -> None:
     """Take out of a fitted pipeline, in place, what its fit noted by accident.
 
     - How long the fits of a search took; the address of the stop words that a text vectorizer checked.
-    - What a fit notes of each row: ``labels_`` of k-means, out-of-bag predictions, weights of rows, which
-      rows were outliers.
+    - What a fit notes of each row: ``labels_`` of k-means, the labels that self-training gave, out-of-bag
+      predictions, weights of rows, which rows were outliers.
     - The generator that a stacking ensemble gives to a splitter without a seed, even one that never draws.
     - When a booster was fitted (:func:`~rescore.model.boosters.forget_when`).
     """

@@ -118,7 +118,15 @@ def _numbers(name: str, column: pa.ChunkedArray, where: str) -> Array:
         raise TrainingError(
             f"{name} is {kind}", where=where, expected="a number", fix=f"cast {name} in labels.sql"
         )
-    values: Array = column.cast(pa.float64()).to_numpy()
+    try:
+        values: Array = column.cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        raise TrainingError(
+            f"{name} has whole numbers beyond 2**53, which no float64 holds exactly",
+            where=where,
+            expected="numbers that an estimator can be fitted to as they are",
+            fix=f"cast {name} to double precision in labels.sql if the nearest number will do",
+        ) from None
     if not np.isfinite(values).all():
         raise TrainingError(
             f"{name} is NaN or infinite in {int((~np.isfinite(values)).sum()):,} rows",
@@ -141,6 +149,13 @@ def _in_order(label: str) -> int:
 
 def _texts(column: pa.ChunkedArray, where: str) -> pa.Array:
     texts = label_texts(column)
+    if texts is None and pa.types.is_floating(column.type) and (unknown := pc.sum(pc.is_nan(column)).as_py()):
+        raise TrainingError(
+            f"the target is NaN in {unknown:,} rows",
+            where=where,
+            expected="a class for each row",
+            fix="leave such rows out of labels.sql",
+        )
     if texts is None:
         raise TrainingError(
             f"the target is {column.type}",

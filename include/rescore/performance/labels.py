@@ -17,13 +17,18 @@ def label_texts(column: pa.ChunkedArray) -> pa.Array | None:
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type) and pc.all(pc.equal(pc.round(column), column)).as_py() is not False:
+    if pa.types.is_floating(column.type) and pc.all(_is_whole(column)).as_py() is not False:
         column = column.cast(pa.int64())
     kind = column.type
     known = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
     if not any(is_kind(kind) for is_kind in known):
         return None
     return column.combine_chunks().cast(pa.string())
+
+
+def _is_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where a float is a whole number that an integer of 64 bits holds."""
+    return pc.and_kleene(pc.equal(pc.round(column), column), pc.less(pc.abs(column), 2.0**63))
 
 
 def positive_text(positive: Any, kind: pa.DataType) -> str:

@@ -19,6 +19,8 @@ from rescore.validation.wording import row_message
 
 __all__ = ["BuiltInChecks", "check"]
 
+_LARGEST_EXACT = 2**53
+
 
 @dataclass
 class BuiltInChecks:
@@ -61,6 +63,13 @@ def _if_float(test: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Callable[..
     return lambda column: test(column) if pa.types.is_floating(column.type) else pa.repeat(False, len(column))
 
 
+def _inexact(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers that float64, in which a model computes, may not hold as they are."""
+    if not pa.types.is_int64(column.type):
+        return pa.repeat(False, len(column))
+    return pc.or_(pc.greater(column, _LARGEST_EXACT), pc.less(column, -_LARGEST_EXACT))
+
+
 _REQUIRED = _ValueCheck(
     "expect_column_values_to_not_be_null", "warning", _missing, "missing though required: rejected",
     "{} is required and missing", "none of the {} required features is missing",
@@ -68,6 +77,11 @@ _REQUIRED = _ValueCheck(
 _FINITE = _ValueCheck(
     "expect_column_values_to_be_finite", "warning", _if_float(pc.is_inf), "infinite: rejected",
     "{} is infinite", "none of the {} numeric features is infinite",
+)  # fmt: skip
+_EXACT = _ValueCheck(
+    "expect_column_values_to_be_between", "warning", _inexact,
+    "beyond 2**53, too large to be exact: rejected", "{} is too large to be exact (beyond 2**53)",
+    "none of the {} numeric features is too large to be exact",
 )  # fmt: skip
 _NOT_A_NUMBER = _ValueCheck(
     "expect_column_values_to_not_be_nan", "info", _if_float(pc.is_nan),
@@ -99,9 +113,15 @@ def check(table: pa.Table, spec: ModelSpec) -> BuiltInChecks:
         checks.results.append(_unique(table, key))
     numeric = [feature.name for feature in spec.features if feature.kind == "numeric"]
     required = [feature.name for feature in spec.features if feature.required]
-    for names, question in ((required, _REQUIRED), (numeric, _FINITE), (numeric, _NOT_A_NUMBER)):
+    for names, question in (
+        (required, _REQUIRED),
+        (numeric, _FINITE),
+        (numeric, _NOT_A_NUMBER),
+    ):
         if names:
             checks.results += _check_values(table, names, question, checks.rejected)
+    exact = _check_values(table, numeric, _EXACT, checks.rejected)
+    checks.results += [one for one in exact if not one.success]  # so rare that nobody asks
     return checks
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from rescore.model.child.evaluate import MAX_SHUFFLES, permutation_importance
+from rescore.model.child.evaluate import MAX_BLOCKS, MAX_SHUFFLES, permutation_importance
 from rescore.model.runtime.frames import Features
 from rescore.model.runtime.scoring import BLOCK_ROWS, Predictions, Scorer, Target
 from rescore.performance import point_metrics
@@ -66,3 +69,23 @@ def test_a_regression_s_importance_is_in_the_targets_unit(seed: int) -> None:
     found = permutation_importance(Scorer(estimator, features, Target("regression")), table, truth, seed)
     assert 100 < found["used"] < 200
     assert abs(found["idle"]) < 1e-6
+
+
+class Cheap:
+    """As fast as an estimator of very many features can be."""
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        return np.asarray(frame.iloc[:, 0])
+
+
+def test_very_many_features_share_a_budget_of_blocks(seed: int) -> None:
+    rows, width = 3_300, 600  # five shuffles of these rows fill a block of their own
+    random = np.random.default_rng(seed)
+    table = pa.table({f"f{number}": random.normal(size=rows) for number in range(width)})
+    features = Features(dict.fromkeys(table.column_names, "numeric"))
+    scorer = Counting(Cheap(), features, Target("regression"))
+    Counting.blocks = 0
+    found = permutation_importance(scorer, table, table["f0"].to_numpy(), seed)
+    assert Counting.blocks <= MAX_BLOCKS + 1  # one for the rows as they are
+    assert found["f0"] > 1
+    assert {found[name] for name in table.column_names[1:]} == {0.0}

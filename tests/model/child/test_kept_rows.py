@@ -69,6 +69,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from rescore.errors import RefusedTypeError
 from rescore.model.artifact import serialise
+from rescore.model.child import kept_rows
 from rescore.model.child.kept_rows import KeptRows, find_kept_rows, refuse_kept_rows
 from rescore.model.child.seen_rows import SeenRows
 
@@ -114,6 +115,20 @@ class Keeps(TransformerMixin, BaseEstimator):
         rows = np.asarray(frame, dtype=float)
         some = rows[37:97]
         setattr(self, self.name, WAYS[self.how](rows, some, np.asarray(truth)))
+        return self
+
+    def transform(self, frame: Any) -> Any:
+        return frame
+
+
+class StopsEarly(TransformerMixin, BaseEstimator):
+    """A transformer that keeps as many values as a tenth of 1,000 rows."""
+
+    def __init__(self, validation_fraction: float = 0.1, early_stopping: bool = True) -> None:
+        self.validation_fraction, self.early_stopping = validation_fraction, early_stopping
+
+    def fit(self, frame: Any, truth: Any = None) -> StopsEarly:
+        self.memory_ = np.full(100, 0.5)
         return self
 
     def transform(self, frame: Any) -> Any:
@@ -391,3 +406,38 @@ def test_as_many_columns_as_rows_are_no_rows() -> None:
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(40, 40))).rename(columns=str)
     assert kept(make_pipeline(StandardScaler(), Ridge()), frame, frame["0"] + draw.normal(size=40)) == []
+
+
+@pytest.mark.parametrize("rows", [995, 1_000, 1_005])
+def test_a_width_is_no_part_of_the_rows_that_nobody_set_aside(rows: int, seed: int) -> None:
+    """A tenth of 1,000 rows is 100, as wide as a network is by default; it sets rows aside only when told."""
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(draw.normal(size=(rows, 3)), columns=["a", "b", "c"])
+    risk = (frame["a"] > 0).astype(np.int64)
+    for stops in (False, True):
+        network = MLPClassifier(random_state=0, max_iter=2, early_stopping=stops)
+        assert kept(make_pipeline(StandardScaler(), network), frame, risk) == []
+    for stops in (False, True):
+        keeper = StopsEarly(early_stopping=stops)
+        assert bool(kept(make_pipeline(keeper, LogisticRegression(max_iter=70)), frame, risk)) is stops
+
+
+def test_values_that_no_column_has_are_dropped_for_all_columns_at_once(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of wide tables each column would else be asked for each of a square of values."""
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(draw.normal(size=(300, 60)), columns=[f"c{number}" for number in range(60)])
+    risk = (frame["c0"] > 0).astype(np.int64)
+    asked = []
+    rare = kept_rows._Column.rare
+    monkeypatch.setattr(
+        kept_rows._Column,
+        "rare",
+        lambda self, values, coarse: asked.append(values.size) or rare(self, values, coarse),
+    )
+    assert kept(make_pipeline(StandardScaler(), PCA(), LogisticRegression()), frame, risk) == []
+    assert sum(asked) < 60 * 60  # 60 x 60 components, 180 columns: 648,000 one by one
+    asked.clear()
+    assert kept(make_pipeline(Keeps("all rows"), LogisticRegression()), frame, risk)
+    assert max(asked) >= 60 * 60

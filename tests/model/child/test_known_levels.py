@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from xgboost import XGBClassifier
 
-from rescore.model.child.known_levels import with_known_levels
+from rescore.model.child.known_levels import levels_like_missing, with_known_levels
 from rescore.model.runtime.frames import Features
 from rescore.model.runtime.scoring import Scorer, Target
 
@@ -72,3 +72,26 @@ def test_a_level_that_the_snapshot_lacks_scores_as_the_model_scores_it(name: str
     table = features.conform(pa.Table.from_pandas(fitted_on, preserve_index=False))
     scores = Scorer(estimator, features, Target("binary", ("false", "true"), order=(0, 1))).scores(table)
     np.testing.assert_allclose(scores["score"], estimator.predict_proba(fitted_on)[:, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        (OneHotEncoder(handle_unknown="ignore"), "OneHotEncoder"),
+        (TargetEncoder(), "TargetEncoder"),
+        (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), None),
+    ],
+)
+def test_it_is_said_where_an_unseen_level_is_taken_for_a_missing_one(
+    encoder: Any, said: str | None, seed: int
+) -> None:
+    table = pa.Table.from_pandas(frame(seed), preserve_index=False)
+    letters = table["letter"].cast(pa.string()).to_pylist()
+    missing = pa.array([None if number % 9 == 0 else one for number, one in enumerate(letters)])
+    table = table.set_column(0, "letter", missing)
+    features = Features.learn(KINDS, table)
+    truth = np.random.default_rng(seed).integers(0, 2, ROWS)
+    fitted = columns(encoder).fit(features.frame(features.conform(table)), truth)
+    found = levels_like_missing(fitted, features)
+    assert [one.partition(":")[0] for one in found] == (["letter"] if said else [])
+    assert all(f"which {said} learned" in one for one in found)

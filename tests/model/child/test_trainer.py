@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,9 @@ def test_whole_numbers_are_classes_in_the_order_of_numbers() -> None:
         ("regression", pa.array(["a", "b"]), "y is string"),
         ("regression", pa.array([1.0, float("nan")]), "NaN or infinite in 1 rows"),
         ("multiclass", pa.array([0.5, 1.0]), "the target is double"),
+        ("regression", pa.array([1, 2**53 + 1]), "whole numbers beyond 2\\*\\*53"),
+        ("multiclass", pa.array([1.0, 2.0, float("nan")]), "the target is NaN in 1 rows"),
+        ("multiclass", pa.array([1.0, 1e19]), "the target is double"),
     ],
 )
 def test_an_unusable_target_is_refused(kind: str, column: pa.Array, message: str) -> None:
@@ -364,3 +368,74 @@ def test_every_feature_kind_and_target_kind(
     assert {type(moment) for moment in golden["rows"]["seen"]} == {int}
     found = result(trainer, "evaluation.json")["metrics"]
     assert found["r2"] > 0.5 if kind == "regression" else found["accuracy"] > 0.5
+
+
+ALONE = """
+    from {module} import {name}
+    def build(h, seed): return {name}({arguments})
+"""
+
+
+def rare_class(trainer: Trainer, name: str, labels: tuple[str, ...]) -> None:
+    """The first class occurs in the rows of fold 2 alone."""
+    first, stop = trainer._folds[1]
+    trainer._target = replace(trainer._target, kind=name, labels=labels)
+    others = np.arange(len(trainer._truth)) % (len(labels) - 1) + 1
+    trainer._truth = np.where((np.arange(len(others)) >= first) & (np.arange(len(others)) < stop), 0, others)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "arguments"),
+    [
+        ("sklearn.ensemble", "HistGradientBoostingClassifier", "max_iter=3, random_state=seed"),
+        ("xgboost", "XGBClassifier", "n_estimators=2, random_state=seed, enable_categorical=True"),
+    ],
+)
+def test_a_class_that_one_fold_alone_has_is_named(
+    make_trainer: Make, module: str, name: str, arguments: str
+) -> None:
+    folded = 'categorical_features="from_dtype", ' if name.startswith("Hist") else ""
+    trainer = make_trainer(pipeline=ALONE.format(module=module, name=name, arguments=folded + arguments))
+    kinds = [("binary", ("false", "true"))]
+    if name == "XGBClassifier":
+        kinds.append(("multiclass", ("a", "b", "c")))
+    for kind, labels in kinds:
+        rare_class(trainer, kind, labels)
+        trainer.run("fold:0")
+        with pytest.raises(
+            TrainingError, match=f"all but fold 2 lack the class '{labels[0]}' of late"
+        ) as caught:
+            trainer.run("fold:1")
+        assert name in caught.value.what
+        assert f"'{labels[0]}' occurs in intervals from 2013-01-" in caught.value.where
+        assert "fewer training.folds" in caught.value.fix
+
+
+def test_a_forest_does_without_a_class(make_trainer: Make) -> None:
+    trainer = make_trainer(
+        pipeline=ALONE.format(
+            module="sklearn.ensemble",
+            name="RandomForestClassifier",
+            arguments="n_estimators=2, random_state=seed",
+        ),
+        features={"wind": "numeric"},
+    )
+    rare_class(trainer, "binary", ("false", "true"))
+    trainer.run("fold:1")
+    first, stop = trainer._folds[1]
+    assert np.frombuffer((out(trainer) / "fold_1.f8").read_bytes()).tolist() == [1.0] * (stop - first)
+
+
+def test_numbers_that_yaml_reads_as_text_are_named_where_a_fit_fails(make_trainer: Make) -> None:
+    pipeline = """
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        def build(h, seed):
+            return HistGradientBoostingClassifier(**h, categorical_features="from_dtype", random_state=seed)
+    """
+    trainer = make_trainer(pipeline=pipeline)
+    trainer._job["hyperparameters"] = "learning_rate: 1e-3"
+    with pytest.raises(TrainingError) as caught:
+        trainer.run("fold:0")
+    assert caught.value.fix == "learning_rate is the text '1e-3' to YAML: write 0.001"
+    trainer._job["hyperparameters"] = "learning_rate: 0.001"
+    trainer.run("fold:0")

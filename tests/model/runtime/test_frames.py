@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,18 @@ def test_padding_repeats_the_row_of_the_shortest_text() -> None:
 def test_a_persons_frame_reads_as_the_frozen_columns_do() -> None:
     people = TABLE.to_pandas()[["t", "n", "d", "c", "b"]].assign(extra=1)
     pd.testing.assert_frame_equal(FEATURES.frame(FEATURES.from_pandas(people)), frame_of(TABLE))
+
+
+def test_a_decimal_is_the_float_that_postgres_makes_of_it(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    texts = [
+        "72949.6560983998",
+        *(f"{random.uniform(-1e5, 1e5):.{random.integers(0, 11)}f}" for _ in range(5_000)),
+    ]
+    numbers = [Decimal(text) for text in texts]
+    features = Features({"n": "numeric"})
+    read = features.from_pandas(pd.DataFrame({"n": numbers}))
+    assert read.column("n").to_pylist() == [float(text) for text in texts]
 
 
 @pytest.mark.parametrize(

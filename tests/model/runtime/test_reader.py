@@ -100,6 +100,8 @@ def test_it_builds_what_was_written(name: str, seed: int) -> None:
         TfidfVectorizer(stop_words=["the"]).fit(["the red fox", "a dog"]),
         CountVectorizer().fit(["the red fox", "a dog"]),
         IsotonicRegression().fit([1.0, 2.0, 3.0], [0.0, 2.0, 1.0]),
+        FunctionTransformer(kw_args={True: 1, False: 2}),
+        FunctionTransformer(kw_args={1: {False: "a"}, 0.5: {True: "b"}}),
         Everything(),
     ],
 )

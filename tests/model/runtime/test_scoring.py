@@ -120,6 +120,16 @@ def test_a_failing_pipeline_is_an_error_that_says_why(rows: pa.Table) -> None:
         Scorer(strict, features, Target("binary", ("a", "b"))).scores(features.conform(rows).slice(0, 10))
 
 
+def test_two_numbers_for_each_row_are_refused_by_name(rows: pa.Table) -> None:
+    class Two:
+        def predict(self, frame: object) -> np.ndarray:
+            return np.zeros((BLOCK_ROWS, 2))
+
+    features = Features.learn(MIXED, rows)
+    with pytest.raises(ScoreError, match="gives 2 numbers for each row"):
+        Scorer(Two(), features, Target("regression")).raw(features.conform(rows))
+
+
 def test_labels() -> None:
     class Fixed:
         classes_ = (0, 1, 2)

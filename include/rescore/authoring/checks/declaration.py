@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rescore import model
 from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
 from rescore.folder_files import read_text
@@ -22,6 +23,9 @@ def check_declaration(folder: ModelFolder) -> list[CheckResult]:
     if not spec.source.known_by.reproducible_from_source:
         what = "known_by: none: its history can't be extracted again; the leakage test can't look at it"
         results.append(CheckResult("history", "warning", what, "give the source a recorded_at"))
+    for text in model.numbers_as_text(spec.training.hyperparameters):
+        fix = "numbers with an exponent need a point and a sign; leave it if a text is meant"
+        results.append(CheckResult("hyperparameters", "warning", text, fix))
     undecided = {
         path.name: len(re.findall(r"\bDECIDE\b", read_text(path)))
         for path in sorted(folder.path.rglob("*"))

@@ -24,8 +24,9 @@ from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import measured, permutation_importance
 from rescore.model.child.golden import draw
 from rescore.model.child.known_levels import with_known_levels
+from rescore.model.child.model_code import pipeline_module
 from rescore.model.child.native_models import feature_names, load_native
-from rescore.model.child.trainer import Trainer, moment_text, pipeline_module, write_json
+from rescore.model.child.trainer import Trainer, moment_text, write_json
 from rescore.model.child.unpickle import load_pickle
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.environment import numeric_environment

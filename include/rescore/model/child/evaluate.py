@@ -19,6 +19,9 @@ MAX_SHUFFLES = 5
 #: Rows that are predicted at once, in blocks. A block is padded to its full size whatever is in it, so of
 #: copies that are joined only the last block is padded, not one of each feature.
 _BLOCKS_TOGETHER = 4
+#: Blocks that all features together are given at most. A feature of very many is measured on fewer rows, so
+#: that no importance takes hours; up to this many features each has a block of its own.
+MAX_BLOCKS = 256
 
 
 def folds(starts: Array, count: int) -> list[tuple[int, int]]:
@@ -53,10 +56,10 @@ def measured(scorer: Scorer, table: pa.Table, truth: Array) -> dict[str, float |
 def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: int) -> dict[str, float]:
     """How much worse the model gets when one feature is shuffled between rows.
 
-    Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows. Shuffled copies of
-    as many features as fit into a few blocks are predicted together, so that few rows need few predictions:
-    a row's score does not depend on the rows beside it. What remains is one prediction of each feature's
-    rows: from a full block (16,384 rows) on nothing is padded, and nothing can be saved.
+    Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows, with more than
+    :data:`MAX_BLOCKS` features a part of one. Shuffled copies of as many features as fit into a few blocks
+    are predicted together, so that few rows need few predictions: a row's score does not depend on the rows
+    beside it.
 
     Returns
     -------
@@ -65,11 +68,13 @@ def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: 
         for multiclass, of RMSE (the target's unit) for regression. About 0 for a feature the model
         does not use; below 0 by chance.
     """
-    if table.num_rows > BLOCK_ROWS:
-        picked = np.linspace(0, table.num_rows - 1, BLOCK_ROWS).astype(np.int64)
+    names = scorer.features.names
+    most = BLOCK_ROWS // -(-len(names) // MAX_BLOCKS)  # rows of a feature, all its shuffles together
+    if table.num_rows > most:
+        picked = np.linspace(0, table.num_rows - 1, most).astype(np.int64)
         table, truth = table.take(pa.array(picked)), truth[picked]
-    rows, names = table.num_rows, scorer.features.names
-    shuffles = max(1, min(MAX_SHUFFLES, BLOCK_ROWS // rows))
+    rows = table.num_rows
+    shuffles = max(1, min(MAX_SHUFFLES, most // rows))
     base = _loss(scorer.target.kind, truth, scorer.raw(table))
     importance = {}
     together = max(1, _BLOCKS_TOGETHER * BLOCK_ROWS // (rows * shuffles))  # features

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rescore.errors import RefusedTypeError
 from rescore.model.child.held_values import Held, held_values
 from rescore.model.child.seen_rows import RARE, SeenRows
-from rescore.model.runtime.artifact import walk
+from rescore.model.child.telling_lengths import QUANTILE_ROWS, close_quantiles, telling_lengths
 
 __all__ = ["KeptRows", "find_kept_rows", "refuse_kept_rows"]
 
@@ -28,9 +28,6 @@ Integers = npt.NDArray[np.int64]
 
 #: An array may hold this many such values of one column: its quantiles, say.
 MANY = 20
-
-#: Quantiles with fewer rows between them are those rows' values, however they are interpolated.
-QUANTILE_ROWS = 10
 
 #: Values of one row in one vector, from which the row is there.
 TOGETHER = 3
@@ -41,15 +38,12 @@ BEYOND_CHANCE = math.log(1e4)
 #: Two numbers are the same if they are this near, as a part of them: rounding of steps, of 32 bits.
 SAME, SAME_COARSE = 1e-9, 1e-7
 
-#: Fewer rows than this give no telling length.
-MIN_ROWS = 30
+#: Columns are looked for together while they have no more rare values than this.
+_TOGETHER_VALUES = 4_000_000
 
 # Fitted attributes and types of scikit-learn that keep rows as they were, even of another training.
 _ATTRIBUTES = frozenset({"_fit_X", "support_vectors_", "X_fit_", "X_train_", "X_"})
 _TYPES = frozenset({"DBSCAN", "KernelDensity", "Nystroem"})
-
-_SUBSAMPLES = frozenset({"subsample", "max_samples", "train_size", "test_size", "validation_fraction"})
-_STRUCTURE = frozenset({"n_features_in_", "n_estimators", "max_iter", "n_iter_"})
 
 
 @dataclass(frozen=True)
@@ -131,7 +125,7 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
         In the order of the document; one for each attribute.
     """
     held = list(held_values(content))
-    lengths, quantiles = _telling_lengths(estimator, seen.rows), _close_quantiles(estimator, seen.rows)
+    lengths, quantiles = telling_lengths(estimator, seen.rows), close_quantiles(estimator, seen.rows)
     why: dict[int, str] = {}
     for index, one in enumerate(held):
         arrays = any(numbers.size > 1 for numbers in one.numbers)
@@ -151,37 +145,6 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
     ]
 
 
-def _telling_lengths(estimator: Any, rows: int) -> dict[int, str]:
-    """Lengths that mean one entry per row, with the reason; less those of the pipeline's structure."""
-    if rows < MIN_ROWS:
-        return {}
-    found = {rows: "the number of rows that were fitted"}
-    structure = set()
-    for _, part in walk(estimator):
-        for name, value in vars(part).items():
-            if name in _STRUCTURE and isinstance(value, int | np.integer):
-                structure.add(int(value))
-            if name not in _SUBSAMPLES or isinstance(value, bool):
-                continue
-            if isinstance(value, float) and 0 < value < 1:
-                for size in (value * rows, (1 - value) * rows):
-                    for whole in (math.floor(size), round(size), math.ceil(size)):
-                        found.setdefault(whole, f"a subsample by {name}")
-            elif isinstance(value, int) and value < rows:
-                found.setdefault(value, f"a subsample by {name}")
-    return {size: why for size, why in found.items() if size >= MIN_ROWS and size not in structure}
-
-
-def _close_quantiles(estimator: Any, rows: int) -> set[int]:
-    """Numbers of quantiles that lie so close that they tell single rows, though drawn between two."""
-    return {
-        int(part.n_quantiles_)
-        for _, part in walk(estimator)
-        if type(part).__name__ == "QuantileTransformer" and hasattr(part, "n_quantiles_")
-        if part.n_quantiles_ * QUANTILE_ROWS > min(rows, part.subsample or rows)
-    }
-
-
 def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     """Which of what is held has values of rows, and how many."""
     values, holder, vector, coarse = _distinct(held)
@@ -191,11 +154,9 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     links: list[Integers] = []
     weights: list[Floats] = []
     telling = np.zeros(values.size, dtype=bool)
-    for column, rows in seen.columns:
-        hits = _Column.of(column, rows)
-        if hits is None:
-            continue
-        at = hits.rare(values, coarse)
+    for hits, asked in _asked(seen, values, coarse):
+        at = np.full(values.size, -1)
+        at[asked] = hits.rare(values[asked], coarse[asked])
         here = at >= 0
         if not here.any():
             continue
@@ -212,6 +173,43 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     for linked, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
         found.setdefault(linked, f"it holds values that stand together in {count:,} of the rows")
     return found
+
+
+def _asked(
+    seen: SeenRows, values: Floats, coarse: npt.NDArray[np.bool_]
+) -> Iterator[tuple[_Column, Integers]]:
+    """Each column with the places of the values that it may have.
+
+    Of wide tables most values held are none of any column's: they are dropped for many columns at once.
+    """
+    for columns in _groups(seen):
+        rare = np.sort(np.concatenate([one.values[one.counts < RARE] for one in columns]))
+        tolerance = _tolerance(values, coarse)
+        at = np.minimum(np.searchsorted(rare, values - tolerance), rare.size - 1)
+        asked = np.flatnonzero(np.abs(rare[at] - values) <= tolerance)
+        if asked.size:
+            yield from ((one, asked) for one in columns)
+
+
+def _groups(seen: SeenRows) -> Iterator[list[_Column]]:
+    """The columns that have rare values, as many together as memory allows."""
+    group: list[_Column] = []
+    size = 0
+    for column, rows in seen.columns:
+        hits = _Column.of(column, rows)
+        if hits is None:
+            continue
+        if group and size + hits.values.size > _TOGETHER_VALUES:
+            yield group
+            group, size = [], 0
+        group.append(hits)
+        size += hits.values.size
+    if group:
+        yield group
+
+
+def _tolerance(values: Floats, coarse: npt.NDArray[np.bool_]) -> Floats:
+    return np.abs(values) * np.where(coarse, SAME_COARSE, SAME)
 
 
 def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDArray[np.bool_]]:
@@ -276,7 +274,7 @@ class _Column:
 
     def rare(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> Integers:
         """Place of each value among those that few rows have; -1 where it is none of them."""
-        tolerance = np.abs(values) * np.where(coarse, SAME_COARSE, SAME)
+        tolerance = _tolerance(values, coarse)
         at = np.minimum(np.searchsorted(self.values, values - tolerance), self.values.size - 1)
         same = (np.abs(self.values[at] - values) <= tolerance) & (self.counts[at] < RARE)
         return np.asarray(np.where(same, at, -1))

@@ -90,6 +90,7 @@ def _xgboost(path: Path, kind: str) -> Any:
     probabilities = objective in {"binary:logistic", "multi:softprob"}
     _refuse_other_kind(path, kind, not probabilities, max(classes, 2), objective)
     _refuse_nameless_codes(path, booster)
+    _refuse_two_readings(path, booster)
     estimator = XGBRegressor(n_jobs=1) if kind == "regression" else XGBClassifier(n_jobs=1)
     estimator.load_model(bytearray(content))
     return estimator
@@ -110,6 +111,24 @@ def _refuse_nameless_codes(path: Path, booster: Any) -> None:
             expected="the levels of each categorical feature, as XGBoost saves them from 3.1 on",
             fix="fit it with XGBoost 3.1 or later, to a frame with columns of the dtype category",
             examples=nameless,
+        )
+
+
+def _refuse_two_readings(path: Path, booster: Any) -> None:
+    """Refuse a booster that stopped early and was saved by itself, with all its rounds.
+
+    ``Booster.predict`` takes all of them, the scikit-learn class those up to the best one. The class says in
+    the file that it wrote it.
+    """
+    best, rounds = booster.attr("best_iteration"), booster.num_boosted_rounds()
+    if best is not None and int(best) + 1 < rounds and booster.attr("scikit_learn") is None:
+        raise ModelError(
+            f"{path.name} stopped early: its best round is {int(best) + 1:,} of {rounds:,}, and it does not "
+            "say which of them predict",
+            where=str(path),
+            expected="those that predict: Booster.predict takes all, the scikit-learn class the best ones",
+            fix="save booster[: booster.best_iteration + 1], or delete the attribute with "
+            "booster.set_attr(best_iteration=None) if all rounds predict",
         )
 
 

@@ -8,14 +8,11 @@ without a contiguous block of intervals, score that block). Each writes its resu
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
-import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,9 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from rescore.errors import NotDeterministicError, SpecError, TrainingError
+from rescore.errors import NotDeterministicError, TrainingError
 from rescore.model.artifact import serialise
-from rescore.model.boosters import EXTRAS
 from rescore.model.child import checks
 from rescore.model.child.booster_settings import settle_boosters
 from rescore.model.child.class_weights import place_class_weights
@@ -33,16 +29,19 @@ from rescore.model.child.describe import describe, selection
 from rescore.model.child.evaluate import folds, measured, permutation_importance
 from rescore.model.child.golden import draw
 from rescore.model.child.kept_rows import find_kept_rows, refuse_kept_rows
+from rescore.model.child.known_levels import levels_like_missing
+from rescore.model.child.model_code import pipeline_module, where_in_model
 from rescore.model.child.seen_rows import SeenRows
+from rescore.model.hyperparameters import numbers_as_text
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.environment import numeric_environment
-from rescore.model.runtime.errors import PackageError
+from rescore.model.runtime.errors import PackageError, ScoreError
 from rescore.model.runtime.frames import Array, Features
 from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer
 from rescore.model.target import encode_target
 
-__all__ = ["Trainer", "moment_text", "pipeline_module", "write_json"]
+__all__ = ["Trainer", "moment_text", "write_json"]
 
 #: A categorical feature of more levels than half of the rows identifies rows rather than kinds.
 _IDENTIFIES = 0.5
@@ -166,6 +165,7 @@ class Trainer:
                 "environment": numeric_environment(),
                 "rows": self._table.num_rows,
                 "intervals": len(np.unique(self._starts)),
+                "notes": levels_like_missing(scorer.estimator, scorer.features),
             },
         )
 
@@ -246,16 +246,19 @@ class Trainer:
         # Code of the model that draws from the global generators draws the same numbers each time.
         np.random.seed(self._job["seed"])
         random.seed(self._job["seed"])
+        lacking = sorted(set(range(len(self._target.labels))) - set(truth.tolist()))
         with warnings.catch_warnings():
             warnings.simplefilter("once")
             try:
                 estimator.fit(features.frame(table), truth)
             except Exception as error:
+                if lacking:
+                    raise self._lacks_class(lacking[0], which, estimator) from error
                 raise TrainingError(
                     f"the pipeline can't be fitted on {which}: {type(error).__name__}: {error}",
-                    where=_where(error, self._job["model"]),
+                    where=where_in_model(error, self._job["model"]),
                     expected=f"a fit on {len(truth):,} rows of {len(self._kinds)} features",
-                    fix="correct pipeline.py, or the feature it names",
+                    fix=self._meant_as_numbers() or "correct pipeline.py, or the feature it names",
                 ) from error
         if self._target.kind != "regression" and not hasattr(estimator, "predict_proba"):
             raise TrainingError(
@@ -265,7 +268,29 @@ class Trainer:
                 fix="use an estimator that gives them, or wrap it in CalibratedClassifierCV",
             )
         force_one_job(estimator)
-        return Scorer(estimator, features, self._target)
+        scorer = Scorer(estimator, features, self._target)
+        if lacking:  # some are fitted to one class, and then give the probabilities of two
+            try:
+                scorer.predictions(table.slice(0, 1))
+            except ScoreError as error:
+                raise self._lacks_class(lacking[0], which, estimator) from error
+        return scorer
+
+    def _lacks_class(self, position: int, which: str, estimator: Any) -> TrainingError:
+        label = self._target.labels[position]
+        occurs = self._starts[self._truth == position][[0, -1]]
+        return TrainingError(
+            f"{which} lack the class {label!r} of {self._job['target']['name']}, and "
+            f"{type(estimator).__name__} can't be fitted and asked for it without",
+            where=f"{label!r} occurs in intervals from {' to '.join(map(moment_text, occurs))} alone",
+            expected="each class in the rows of every fit: folds and hold-out are cut by time",
+            fix="take fewer training.folds, a smaller hold-out or a longer window in model.yaml, or join the "
+            "class with another in labels.sql",
+            data={"class": label},
+        )
+
+    def _meant_as_numbers(self) -> str:
+        return "; ".join(numbers_as_text(yaml.safe_load(self._job["hyperparameters"])))
 
     def _build(self) -> Any:
         try:
@@ -273,9 +298,10 @@ class Trainer:
         except Exception as error:
             raise TrainingError(
                 f"build() failed: {type(error).__name__}: {error}",
-                where=_where(error, self._job["model"]),
+                where=where_in_model(error, self._job["model"]),
                 expected="build(hyperparameters, seed) returns an estimator",
-                fix="correct pipeline.py, or training.hyperparameters in model.yaml",
+                fix=self._meant_as_numbers()
+                or "correct pipeline.py, or training.hyperparameters in model.yaml",
             ) from error
         if not (hasattr(estimator, "fit") and hasattr(estimator, "get_params")):
             raise TrainingError(
@@ -353,38 +379,6 @@ class Trainer:
                 expected="the same bits",
                 fix="keep everything predict() needs in fitted attributes of plain types and arrays",
             )
-
-
-def pipeline_module(model: str) -> ModuleType:
-    """The staged package's pipeline.py, which must define ``build``."""
-    try:
-        module = importlib.import_module(f"{model}.pipeline")
-    except Exception as error:
-        raise SpecError(
-            f"pipeline.py can't be imported: {type(error).__name__}: {error}",
-            where=_where(error, model),
-            expected="a module; shared features are imported by: from .features import NAME",
-            fix=f"install 'rescore[{EXTRAS[missing]}]'"
-            if (missing := getattr(error, "name", None)) in EXTRAS
-            else "correct the import, or declare the module in shared_features of model.yaml",
-        ) from error
-    if not callable(getattr(module, "build", None)):
-        raise SpecError(
-            "pipeline.py has no build()",
-            where=f"{model}/pipeline.py",
-            expected="def build(hyperparameters: dict, seed: int) -> an estimator",
-            fix="define it",
-        )
-    return module
-
-
-def _where(error: BaseException, model: str) -> str:
-    """The innermost line of the model's own code, or the end of the traceback."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if f"/{model}/" in frame.filename.replace("\\", "/")]
-    if own:
-        return f"{Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line}"
-    return "".join(traceback.format_tb(error.__traceback__)[-1:]).strip()
 
 
 def moment_text(microseconds: Any) -> str:

@@ -98,7 +98,7 @@ class _Builder:
     def mapping(self, node: Node) -> Any:
         built = self.named(node)()
         for kind, (key, item) in zip(self.build(node["key_types"]), node["content"].items(), strict=True):
-            built[kind(key)] = self.build(item)
+            built[key == "true" if kind is bool else kind(key)] = self.build(item)
         return built
 
     def default_mapping(self, node: Node) -> Any:

@@ -192,7 +192,7 @@ class Scorer:
         frame, rows = self.features.frame(part, BLOCK_ROWS), part.num_rows
         try:
             if self.target.kind == "regression":
-                return np.asarray(self.estimator.predict(frame), np.float64).reshape(-1)[:rows], None
+                return _one_number(np.asarray(self.estimator.predict(frame), np.float64))[:rows], None
             raw = np.asarray(self.estimator.predict_proba(frame), np.float64)
             raw = self._in_order_of_labels(raw)[:rows]
             if self._names_the_most_probable and not _tied(raw):
@@ -248,6 +248,17 @@ class Scorer:
         positions = np.array([self._label_of_class[value] for value in values.tolist()], dtype=np.int32)
         named: Array = positions[inverse]
         return named
+
+
+def _one_number(given: Array) -> Array:
+    """What ``predict`` gave as one number for each row."""
+    if given.ndim == 2 and given.shape[1] > 1:
+        raise ScoreError(
+            f"the model's predict() gives {given.shape[1]} numbers for each row",
+            expected="one number: a model has one target",
+            fix="fit one model for each target",
+        )
+    return given.reshape(-1)
 
 
 def _tied(raw: Array) -> bool:

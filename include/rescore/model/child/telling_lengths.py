@@ -1,0 +1,70 @@
+"""Lengths that tell rows: as many as the fit had, or as a part of them that a parameter names."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rescore.model.runtime.artifact import walk
+
+__all__ = ["QUANTILE_ROWS", "close_quantiles", "telling_lengths"]
+
+#: Quantiles with fewer rows between them are those rows' values, however they are interpolated.
+QUANTILE_ROWS = 10
+
+#: Fewer rows than this give no telling length.
+MIN_ROWS = 30
+
+_SUBSAMPLES = frozenset({"subsample", "max_samples", "train_size", "test_size", "validation_fraction"})
+_STRUCTURE = frozenset(
+    {
+        "hidden_layer_sizes", "max_features", "max_iter", "n_components", "n_estimators", "n_features_in_",
+        "n_features_to_select", "n_iter_", "n_knots",
+    }
+)  # fmt: skip
+
+
+def telling_lengths(estimator: Any, rows: int) -> dict[int, str]:
+    """Lengths that mean one entry per row, with the reason; less those of the pipeline's structure."""
+    if rows < MIN_ROWS:
+        return {}
+    found = {rows: "the number of rows that were fitted"}
+    structure = set()
+    for _, part in walk(estimator):
+        for name, value in vars(part).items():
+            if name in _STRUCTURE:
+                structure.update(_sizes(value))
+            if not _sets_rows_aside(part, name) or isinstance(value, bool):
+                continue
+            if isinstance(value, float) and 0 < value < 1:
+                for size in (value * rows, (1 - value) * rows):
+                    for whole in (math.floor(size), round(size), math.ceil(size)):
+                        found.setdefault(whole, f"a subsample by {name}")
+            elif isinstance(value, int) and value < rows:
+                found.setdefault(value, f"a subsample by {name}")
+    return {size: why for size, why in found.items() if size >= MIN_ROWS and size not in structure}
+
+
+def _sizes(value: Any) -> set[int]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return {int(one) for one in values if isinstance(one, int | np.integer)}
+
+
+def _sets_rows_aside(part: Any, name: str) -> bool:
+    """Whether a parameter says how many rows a fit takes; those that it stops by only if it stops early."""
+    if name == "validation_fraction":
+        # "auto" may; without the parameter it is the number of rounds to wait that asks for it.
+        return bool(getattr(part, "early_stopping", getattr(part, "n_iter_no_change", None) is not None))
+    return name in _SUBSAMPLES
+
+
+def close_quantiles(estimator: Any, rows: int) -> set[int]:
+    """Numbers of quantiles that lie so close that they tell single rows, though drawn between two."""
+    return {
+        int(part.n_quantiles_)
+        for _, part in walk(estimator)
+        if type(part).__name__ == "QuantileTransformer" and hasattr(part, "n_quantiles_")
+        if part.n_quantiles_ * QUANTILE_ROWS > min(rows, part.subsample or rows)
+    }
