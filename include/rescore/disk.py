@@ -5,6 +5,7 @@ Frozen inputs, scores on their way and packages hold personal data, so nobody bu
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import shutil
@@ -30,6 +31,7 @@ __all__ = [
     "remove_leftovers",
 ]
 
+_OWN: set[Path] = set()
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: A partial file of another machine is taken for left over when nobody has written to it for so long.
 ABANDONED_SECONDS = 24 * 3600.0
@@ -64,9 +66,22 @@ def partial_name(name: str) -> str:
 
 
 def process_folder(parent: Path) -> Path:
-    """A folder of this process for files on their way; those that killed processes left there are removed."""
+    """A folder of this process for files on their way, removed when it ends.
+
+    Those that killed processes left there are removed, too; so are those of Airflow's tasks, which end
+    without a word to their interpreter.
+    """
     remove_leftovers(private_folder(parent))
-    return private_folder(parent / f"scratch.{socket.gethostname()}.{os.getpid()}.0.partial")
+    folder = parent / f"scratch.{socket.gethostname()}.{os.getpid()}.0.partial"
+    if folder not in _OWN:
+        _OWN.add(folder)
+        atexit.register(_remove_own, folder, os.getpid())
+    return private_folder(folder)
+
+
+def _remove_own(folder: Path, of_process: int) -> None:
+    if os.getpid() == of_process:  # a fork has its parent's list
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -63,8 +63,8 @@ def parse_moment(text: str | datetime, *, name: str = "moment") -> datetime:
     except OverflowError:
         raise IntervalError(
             f"{name} {moment.isoformat()} lies outside the years 1 to 9999 in UTC",
-            expected="a moment with a zone, like 2013-04-01T08:00:00Z",
-            fix="compare the year",
+            expected="a moment that UTC has in the years 1 to 9999",
+            fix=f"correct the year of {name}, or its offset",
         ) from None
 
 

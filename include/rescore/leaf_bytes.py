@@ -214,7 +214,8 @@ def _refuse_infinite(array: pa.Array, name: str, kind: str) -> None:
             f"column {name!r} holds an infinite value, or one outside the years 1 to 9999",
             where=f"column {name!r}",
             expected="a finite moment, or NULL",
-            fix="write NULLIF(column, 'infinity') in the query",
+            fix=f"write CASE WHEN {name} BETWEEN '0001-01-01' AND '9999-12-31' THEN {name} END in the query, "
+            "or leave such rows out where it is a key or the event time",
         )
 
 

@@ -152,3 +152,9 @@ def test_what_is_said_of_missing_values(missing: float, before: list[float], sai
     assert said in say_share_missing(missing, np.asarray(before))
     if not said:
         assert say_share_missing(missing, np.asarray(before)) == ""
+
+
+def test_a_share_is_never_told_beside_the_same_share_as_the_most() -> None:
+    """76.4 % beside "at most 76 %" would be "76 %; at most 76 % (as much in 0 of 3 windows)"."""
+    said = say_share_missing(0.764, np.array([0.4, 0.53, 0.761]))
+    assert said == "missing in 76 % of rows; in training typically 53 %, as much in 0 of 3 windows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,3 +101,58 @@ def test_a_column_declared_not_null_is_not_counted(
     source.run("ALTER TABLE parcel ALTER sent_at SET NOT NULL")
     monkeypatch.setattr(untimed, "_MAX_TIME", timedelta(milliseconds=1))
     assert count_untimed(source.url, make_model(), DAY) == []
+
+
+SHOP = """
+CREATE SCHEMA shop; CREATE SCHEMA crm;
+CREATE TABLE shop.orders (
+  customer text, order_id int8, ordered_at timestamptz, amount float8, items int4, channel text, vip bool,
+  note text, birth date, late bool, outcome text, recorded_at timestamptz);
+INSERT INTO shop.orders SELECT 'c' || (i % 37), i, moment, i % 50, 1 + i % 9, 'web', i % 3 = 0, 'order',
+  date '1960-02-29', i % 5 = 0, 'good', moment + interval '5 minutes'
+FROM generate_series(0, 99) i,
+  LATERAL (SELECT timestamptz '2024-03-01Z' + i * interval '10 minutes' AS moment) m;
+CREATE TABLE public.channel (code text, label text);
+CREATE TABLE crm.orders AS SELECT order_id, amount*2 AS worth, recorded_at FROM shop.orders;
+"""
+SHOP_SPEC = {
+    "source": {
+        "connection": "shop",
+        "key": ["customer", "order_id"],
+        "event_time": "ordered_at",
+        "known_by": {"column": "recorded_at"},
+    },
+    "features": [
+        {"name": "amount", "kind": "numeric"},
+        {"name": "items", "kind": "numeric"},
+        {"name": "channel", "kind": "categorical"},
+        {"name": "vip", "kind": "boolean"},
+        {"name": "note", "kind": "text"},
+    ],
+}
+#: A column called as a table that exists, after a comma; two tables of one name in two schemas.
+SHOP_QUERIES = {
+    "a": """
+SELECT customer, order_id, ordered_at, amount, items, channel, vip, note
+FROM shop.orders WHERE ordered_at >= :interval_start AND ordered_at < :interval_end AND recorded_at <= :as_of
+""",
+    "b": """
+SELECT o.customer, o.order_id, o.ordered_at, c.worth AS amount, o.items, o.channel, o.vip, o.note FROM shop.orders o JOIN crm.orders c ON c.order_id = o.order_id AND c.recorded_at <= :as_of WHERE o.ordered_at >= :interval_start AND o.ordered_at < :interval_end AND o.recorded_at <= :as_of
+""",  # noqa: E501 - as it was written
+}
+
+
+def test_a_shop_whose_columns_and_tables_share_names_is_checked(
+    source: Source, make_model: MakeModel
+) -> None:
+    source.run(SHOP)
+    read = {"a": ("shop.orders",), "b": ("crm.orders", "shop.orders")}
+    try:
+        for which, query in SHOP_QUERIES.items():
+            leak = read_past_filter(source.url, make_model(query, **SHOP_SPEC), DAY, DAY.end)
+            assert (leak.none, leak.rows, tuple(sorted(leak.filtered))) == (True, 100, read[which])
+            past = re.sub(r"(\w\.)?recorded_at <= :as_of", "true", query)
+            leak = read_past_filter(source.url, make_model(past, **SHOP_SPEC), DAY, DAY.start)
+            assert (leak.rows, leak.only_seen) == (100, 100)
+    finally:
+        source.run("DROP SCHEMA shop CASCADE; DROP SCHEMA crm CASCADE")

@@ -9,7 +9,7 @@ import pytest
 
 from rescore.errors import SourceQueryError, SpecError
 from rescore.folder import ModelFolder
-from rescore.source import extract, labels, read_frozen
+from rescore.source import extract, labels, read_frozen, words_in_columns
 from tests.source.conftest import DAY, LABELS, MakeModel, Source
 from tests.source.test_refusals import selecting
 
@@ -127,3 +127,56 @@ def test_labels_are_guarded_too(source: Source, make_model: MakeModel) -> None:
     folder = make_model(labels=LABELS.replace("SELECT depot, parcel, late\n", late))
     with pytest.raises(SourceQueryError, match="names the present"):
         labels(source.url, folder, [DAY], DAY.end + timedelta(days=3))
+
+
+OBJECTS = """
+CREATE VIEW due_view AS SELECT parcel, note::date AS due FROM parcel;
+CREATE VIEW trimmed_view AS
+    SELECT p.parcel, NULLIF(btrim(p.note), '')::timestamptz::date AS due FROM parcel p;
+CREATE VIEW outer_view AS SELECT parcel, due FROM trimmed_view;
+CREATE VIEW joined_view AS SELECT p.parcel, (o.said || p.note)::date AS due
+    FROM parcel p JOIN (SELECT 'n' AS said) o ON true;
+CREATE FUNCTION first_due() RETURNS date STABLE LANGUAGE sql AS 'SELECT min(note::date) FROM parcel';
+CREATE FUNCTION read_date(text) RETURNS date STABLE LANGUAGE sql AS 'SELECT $1::date';
+"""
+
+
+def test_text_that_a_view_or_a_function_casts_is_searched_for_words_of_the_clock(
+    source: Source, make_model: MakeModel
+) -> None:
+    source.run(OBJECTS)
+    source.send(3)
+    source.run("UPDATE parcel SET note = ' 2024-03-09'")
+    searched = [
+        *(f"(SELECT max(due) FROM {view})" for view in ("due_view", "trimmed_view", "outer_view")),
+        "first_due()",
+    ]
+    for expression in searched:
+        folder = make_model(selecting(promised=expression))
+        assert [str(one) for one in freeze(source, folder)] == ["2024-03-09"] * 3
+    source.run("UPDATE parcel SET note = 'ToDay' WHERE parcel = 1")
+    for expression in searched:
+        with pytest.raises(
+            SpecError, match=r"parcel\.note is cast to a moment, and has such words"
+        ) as caught:
+            freeze(source, make_model(selecting(promised=expression)))
+        assert "inside the " in (caught.value.where or "")
+    for expression in ("(SELECT max(due) FROM joined_view)", "read_date(note)"):
+        with pytest.raises(SpecError, match="text that is no column of a relation there"):
+            freeze(source, make_model(selecting(promised=expression)))
+
+
+def test_text_that_cannot_be_searched_is_refused_inside(
+    source: Source, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.run(OBJECTS)
+    source.send(20_000)
+    source.run("UPDATE parcel SET note = '2024-03-09'")
+    folder = make_model(selecting(promised="(SELECT max(due) FROM due_view)"))
+    monkeypatch.setattr(words_in_columns, "_MAX_TIME", timedelta(milliseconds=1))
+    with pytest.raises(SpecError, match=r"parcel\.note is cast to a moment, and could not be searched"):
+        freeze(source, folder)
+    monkeypatch.undo()
+    source.run("ALTER TABLE parcel ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(SpecError, match="row security hides some of its text"):
+        freeze(source, folder)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
 
+from rescore.errors import SettingsError
 from rescore.local import LocalPostgres
 from rescore.store import Store
 from rescore.store.binary_copy import query_batches
@@ -86,3 +87,21 @@ def test_a_string_of_keys_and_values_is_read_too(database_url: str) -> None:
     dsn = Store(database_url).database.address.dsn
     assert "://" not in dsn
     assert written_and_read_back(dsn, "1 + 1") == ("2", "2")
+
+
+def test_a_password_with_a_space_logs_both_drivers_in(set_password) -> None:
+    store, set_to = set_password
+    set_to("a b")
+    server = store.database.address.parameters
+    place = f"{server['host']}:{server['port']}/{server['dbname']}"
+    url = f"postgresql://{quote(ROLE, safe='')}:a%20b@{place}"
+    assert written_and_read_back(url, "current_user") == (ROLE, ROLE)
+
+
+def test_a_password_with_a_raw_slash_and_at_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Store("postgresql://odd:p@ss/w%rd#1@localhost:5432/shop")
+    assert "RESCORE_DATABASE_URL" in (caught.value.where or "")
+    for piece in ("p@ss", "@ss", "w%rd", "rd#1"):
+        assert piece not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None

@@ -177,13 +177,23 @@ def find_event(table: TableFacts, named: str | None, known_by: tuple[str, ...]) 
         and one.name.lower() not in _REWRITTEN
     ]  # fmt: skip
     # The moment a row was known is the last choice: most often it is a little later than the event.
+    known = table.column(known_by[0]) if known_by else None
     order = {"event_time": 0, "timestamp": 1, "ts": 1, "date": 1, "day": 1}
     moments.sort(
         key=lambda one: (
-            one.name in known_by, order.get(one.name.lower(), 2), one.postgres == "date", one.nulls > 0,
+            one.name in known_by, _lies_after(one, known), order.get(one.name.lower(), 2),
+            one.postgres == "date", one.nulls > 0,
         )
     )  # fmt: skip
     return moments[0] if moments else None
+
+
+def _lies_after(one: ColumnFacts, known: ColumnFacts | None) -> bool:
+    """Whether a moment begins and ends later than rows were known: a plan, or what came of the event."""
+    bounds = (one.low, one.high, known and known.low, known and known.high)
+    if known is None or not all(isinstance(bound, datetime) for bound in bounds):
+        return False
+    return one.low > known.low and one.high > known.high  # type: ignore[operator]
 
 
 def find_target(table: TableFacts, named: str | None, taken: set[str]) -> ColumnFacts:
@@ -292,7 +302,8 @@ def _category(column: ColumnFacts, names: Names) -> Drafted:
         rare += "_"
     kept = ", ".join(_sql_text(level) for level in column.levels)
     pooled = f"CASE WHEN {name} IN ({kept}) THEN {name} WHEN {name} IS NOT NULL THEN {_sql_text(rare)} END"
-    note = f"the {column.rare_levels} values that few rows have are written as {rare}"
+    values = "value" if column.rare_levels == 1 else f"{column.rare_levels} values"
+    note = f"the {values} that few rows have {'is' if values == 'value' else 'are'} written as {rare}"
     return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
 
 

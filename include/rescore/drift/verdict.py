@@ -186,7 +186,8 @@ def say_share_missing(missing: float, before: Floats) -> str:
         return f"missing in {percent(missing)} of rows; in training {training}"
     if missing >= typical + MUCH_MISSING and missing > np.quantile(before, 0.75):
         as_many = f"as much in {int((before >= missing).sum())} of {before.size} windows"
-        seen = as_many if most == 1 else f"at most {percent(most)} ({as_many})"
+        told_apart = most < 1 and percent(most) != percent(missing)
+        seen = f"at most {percent(most)} ({as_many})" if told_apart else as_many
         return f"missing in {percent(missing)} of rows; in training typically {percent(typical)}, {seen}"
     return _say_share_there(1 - missing, 1 - before)
 

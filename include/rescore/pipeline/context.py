@@ -46,6 +46,9 @@ class Context:
         Source connection id to a Postgres URL.
     progress : callable
         Receives one line per step.
+    tried_again : bool
+        Whether somebody tries a failed attempt at a run again, as Airflow does: what can help then leaves
+        the run open. Where nobody does, whatever fails ends it.
     """
 
     settings: Settings
@@ -53,6 +56,7 @@ class Context:
     archive: Archive
     connection: Callable[[str], str]
     progress: Progress = silent
+    tried_again: bool = True
 
     @classmethod
     def from_environment(

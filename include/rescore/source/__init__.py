@@ -14,6 +14,7 @@ from rescore.lazy_names import lazy_names
 if TYPE_CHECKING:
     from rescore.source.extraction import FrozenInput, extract, probe
     from rescore.source.freeze import Freezer, KeptColumns, frozen_columns, frozen_leaves, read_frozen
+    from rescore.source.hour_columns import HoursApart, hours_apart
     from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
     from rescore.source.labelling import labels
     from rescore.source.late_commits import LateCommits, known_later
@@ -30,6 +31,7 @@ __all__ = [
     "ColumnFacts",
     "Freezer",
     "FrozenInput",
+    "HoursApart",
     "IntervalRows",
     "KeptColumns",
     "LateCommits",
@@ -43,6 +45,7 @@ __all__ = [
     "extract",
     "frozen_columns",
     "frozen_leaves",
+    "hours_apart",
     "inspect_table",
     "is_ready",
     "is_unique",
@@ -65,6 +68,7 @@ __getattr__ = lazy_names(
         "late_commits": ["LateCommits", "known_later"],
         "extraction": ["FrozenInput", "extract", "probe"],
         "freeze": ["Freezer", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"],
+        "hour_columns": ["HoursApart", "hours_apart"],
         "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],
         "labelling": ["labels"],
         "late_values": ["late_columns"],

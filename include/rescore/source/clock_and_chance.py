@@ -25,13 +25,14 @@ from rescore.source.moments_from_text import (
     MOMENTS,
     TextCasts,
     cast_target,
-    computed_constants,
+    casts_of_text,
     find_text_casts,
     moment_types,
     refuse_unguarded,
 )
 from rescore.source.query import Rendered, quote_identifier, quote_literal
 from rescore.source.session import Session
+from rescore.source.words_in_columns import refuse_words
 
 __all__ = ["refuse_volatile"]
 
@@ -97,7 +98,7 @@ class _Checker:
             if not (of_policy and fields.get("op") in _WHO_READS):
                 self._check_node(kind, fields, sql, where)
         types = moment_types(self._session, tree)
-        self._check_moments(sql, tree, where, types, depth)
+        self._check_moments(sql, tree, where, types, depth, of_policy=of_policy)
         self._check_casts(tree, where, depth)
         self._check_constants(tree, sql, where)
         self._check_calls(list(_calls(tree)), where, depth)
@@ -115,7 +116,14 @@ class _Checker:
             raise _refusal("TABLESAMPLE", where(fields["location"]))
 
     def _check_moments(
-        self, sql: str, tree: Any, where: Callable[[int], str], types: frozenset[str], depth: int
+        self,
+        sql: str,
+        tree: Any,
+        where: Callable[[int], str],
+        types: frozenset[str],
+        depth: int,
+        *,
+        of_policy: bool,
     ) -> None:
         """Literals that are cast to moments, and text that becomes one where nothing can be guarded."""
         refuse_unguarded(tree, types, where)
@@ -126,8 +134,10 @@ class _Checker:
             for word, location in constants_with(target[1], parts=target[0] not in MOMENTS):
                 raise _refusal(f"the moment {word!r}", where(location))
         if depth > 0:
-            for location in computed_constants(self._session, sql, tree, types):
-                raise _refusal("text that is put together and cast to a moment", where(location))
+            for location, argument in casts_of_text(self._session, sql, tree, types):
+                if not any(kind in {"ColumnRef", "ParamRef"} for kind, _ in walk(argument)):
+                    raise _refusal("text that is put together and cast to a moment", where(location))
+                refuse_words(self._session, tree, argument, where(location), of_policy=of_policy)
 
     def _check_constants(self, tree: Any, sql: str, where: Callable[[int], str]) -> None:
         """Ask the server of which type it takes a constant like ``'today'`` that nothing casts."""

@@ -24,7 +24,7 @@ __all__ = [
     "MOMENTS",
     "TextCasts",
     "cast_target",
-    "computed_constants",
+    "casts_of_text",
     "find_text_casts",
     "moment_types",
     "refuse_unguarded",
@@ -122,14 +122,11 @@ def find_text_casts(
     return TextCasts(types, tuple(numbers))
 
 
-def computed_constants(session: Session, sql: str, tree: Any, types: frozenset[str]) -> Iterator[int]:
-    """Where text that no column takes part in becomes a moment, in a view or a function of SQL."""
+def casts_of_text(session: Session, sql: str, tree: Any, types: frozenset[str]) -> Iterator[tuple[int, Any]]:
+    """Where text becomes a moment in a view or a function of SQL, which can't be guarded, and what text."""
     for cast in _casts(tree, types):
-        columns = any(kind in {"ColumnRef", "ParamRef"} for kind, _ in walk(cast.argument))
-        if columns or _is_moment(cast.argument, types):
-            continue
-        if session.parameter_types(_edited(sql, [cast])) is not None:
-            yield cast.location
+        if not _is_moment(cast.argument, types) and session.parameter_types(_edited(sql, [cast])) is not None:
+            yield cast.location, cast.argument
 
 
 def moment_types(session: Session, tree: Any) -> frozenset[str]:

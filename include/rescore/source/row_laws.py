@@ -163,8 +163,11 @@ class RowLaws:
 
 def key_text(keys: pa.RecordBatch, positions: np.ndarray) -> list[str]:
     """The keys at some positions in words, for an error; no more than one shows."""
-    rows = keys.take(pa.array(positions[:MAX_EXAMPLES])).to_pylist()
-    return [", ".join(f"{name}={_value(value)}" for name, value in row.items()) for row in rows]
+    shown = keys.take(pa.array(positions[:MAX_EXAMPLES]))
+    return [
+        ", ".join(f"{name}={_value(shown[name][row])}" for name in shown.schema.names)
+        for row in range(shown.num_rows)
+    ]
 
 
 def in_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -195,6 +198,10 @@ def _flags(array: pa.Array) -> np.ndarray:
     return flags
 
 
-def _value(value: object) -> str:
+def _value(scalar: pa.Scalar) -> str:
+    try:
+        value = scalar.as_py()
+    except (OverflowError, ValueError):  # infinity, the year 10000: Python has no such moment
+        return "a moment outside the years 1 to 9999"
     text = "NULL" if value is None else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

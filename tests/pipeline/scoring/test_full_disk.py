@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from rescore import pipeline
 from rescore.errors import DiskFullError
 from rescore.interval import Interval
-from tests.shared.harbour import FIRST
+from tests.shared.harbour import FIRST, Harbour
 
 
 @contextmanager
@@ -45,3 +48,27 @@ def test_a_run_stays_open_until_there_is_room(untrained: pipeline.Context) -> No
 
     again = untrained.store.runs.get(pipeline.begin_extract(untrained, "tides", day))
     assert (again.state, again.rows_extracted) == ("extracted", 72)
+
+
+def test_a_command_that_met_a_full_disk_ends_its_run_and_leaves_nothing(harbour: Harbour) -> None:
+    """Nobody tries the run again: it would stand there as validated, as if it went on."""
+    day = harbour.day(31)
+    run_id = pipeline.validate_run(harbour.ctx, pipeline.begin_extract(harbour.ctx, "tides", day))
+    with full_disk(), pytest.raises(DiskFullError):
+        pipeline.score_run(harbour.ctx, run_id)
+    assert harbour.ctx.store.runs.get(run_id).state == "validated"  # Airflow's next try goes on from there
+
+    with full_disk(), pytest.raises(DiskFullError):
+        pipeline.score_interval(harbour.ctx, "tides", day)
+    [newest, *_] = harbour.ctx.store.runs.latest("tides")
+    assert newest.state == "failed"
+    assert "no larger here" in newest.error["message"]
+    assert list(harbour.ctx.scratch.iterdir()) == []
+    assert pipeline.score_interval(harbour.ctx, "tides", day).rows == 72
+
+
+def test_a_process_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from rescore.disk import process_folder; p = Path({str(tmp_path)!r})"
+    end = "; (process_folder(p) / 'rows').write_text('x'); assert len(list(p.iterdir())) == 1"
+    subprocess.run([sys.executable, "-c", code + end], check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg2
@@ -9,6 +10,7 @@ import pytest
 
 from rescore import pipeline, source
 from rescore.errors import SpecError, ValidationError
+from rescore.interval import Interval
 from tests.shared.harbour import FIRST, MODEL, TRAINED_AS_OF
 
 #: Moon and gauge are unique in a day; over 30 days the moon comes back.
@@ -90,3 +92,44 @@ def test_a_feature_without_a_value_in_all_of_training_is_refused_by_name(reading
         pipeline.train_snapshot(ctx, MODEL, as_of=TRAINED_AS_OF)
     execute("UPDATE harbour.readings SET moon = 1000 WHERE reading = 600")
     pipeline.train_snapshot(ctx, MODEL, as_of=TRAINED_AS_OF)
+
+
+def test_a_clock_that_is_hours_off_the_hour_beside_it_is_told_and_stops_nothing(readings):
+    ctx, execute = readings
+    folder = ctx.model(MODEL).path
+    for name, old, new in (
+        ("extract.sql", "moon, wind", "moon, wind, clock_hour"),
+        (
+            "model.yaml",
+            "  - {name: wind, kind",
+            "  - {name: clock_hour, kind: numeric}\n  - {name: wind, kind",
+        ),
+    ):
+        (folder / name).write_text((folder / name).read_text().replace(old, new))
+    query = (folder / "extract.sql").read_text()
+    (folder / "extract.sql").write_text(query.replace("wind, clock_hour", "clock_hour, wind"))
+    execute("ALTER TABLE harbour.readings ADD clock_hour int")
+    told = []
+    ctx = replace(ctx, progress=told.append)
+
+    def said(zone):
+        execute(
+            "UPDATE harbour.readings SET clock_hour = extract(hour FROM measured_at AT TIME ZONE %s)", zone
+        )
+        del told[:]
+        digest = pipeline.train_snapshot(ctx, MODEL, as_of=TRAINED_AS_OF)
+        [snapshot] = ctx.store.snapshots.of_model(MODEL, kind="training", digest=digest)
+        return [line for line in told if "clock_hour" in line], snapshot.details.get("hours_apart", [])
+
+    assert said("UTC") == ([], [])
+    [line], [kept] = said("America/New_York")
+    assert line.startswith(
+        "tides: measured_at is 5 hours ahead of clock_hour in UTC: is a local time stored as"
+    )
+    assert kept in line
+    day = Interval(TRAINED_AS_OF, TRAINED_AS_OF + timedelta(days=1))
+    run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, MODEL, day))
+    report = ctx.store.reports.validation_of(ctx.store.runs.get(run_id))
+    [note] = [one for one in report["results"] if "clock_hour" in (one["column"] or "")]
+    assert (note["severity"], note["success"], note["observed"]) == ("info", False, -5)
+    assert kept in note["message"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rescore.disk import disk_errors
 from rescore.errors import HeldError, OutageError, RescoreError
@@ -15,7 +15,7 @@ __all__ = ["recorded"]
 
 @contextmanager
 def recorded(ctx: Context, run: RunHandle) -> Iterator[None]:
-    """Keep with the run why it ended; what can be retried, or a person can release, leaves it open.
+    """Keep with the run why it ended; what is tried again, or a person can release, leaves it open.
 
     An attempt that is no longer the latest ends nothing.
     """
@@ -30,6 +30,9 @@ def recorded(ctx: Context, run: RunHandle) -> Iterator[None]:
     except RescoreError as error:
         if not error.retryable:
             ctx.store.runs.fail(run, error)
+        elif not ctx.tried_again:
+            with suppress(RescoreError):  # the store may be what failed
+                ctx.store.runs.fail(run, error)
         raise
     except Exception as error:
         ctx.store.runs.fail(run, error)

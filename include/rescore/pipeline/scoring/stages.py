@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +30,7 @@ from rescore.pipeline.scoring.predicting import begin_attempt, pinned_package, p
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.rows_before import rows_before
 from rescore.pipeline.scoring.shards import join_shards, plan_shards, score_shards
-from rescore.pipeline.scoring.untimed import untimed_details, untimed_results
+from rescore.pipeline.scoring.source_notes import source_notes, untimed_details
 from rescore.pipeline.scoring.verdict_actions import act_on_verdict
 from rescore.store import ShardHandle
 
@@ -134,7 +135,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
         report = validation.validate(rows, folder, kept=ctx.suites)
-        report = report.noting(untimed_results(ctx, run))
+        report = report.noting(source_notes(ctx, run, rows, folder.spec))
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
         ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
@@ -277,8 +278,10 @@ def score_interval(
 ) -> Published:
     """All stages of one interval, one after the other; returns what :func:`publish_run` does.
 
-    ``processes`` is :func:`score_run`'s.
+    ``processes`` is :func:`score_run`'s. Nobody tries one of these attempts again: whatever fails ends the
+    run, and who calls again begins another.
     """
+    ctx = replace(ctx, tried_again=False)
     run_id = validate_run(ctx, begin_extract(ctx, model_name, interval, as_of))
     run_id = drift_run(ctx, score_run(ctx, run_id, processes=processes))
     return publish_run(ctx, run_id)

@@ -66,7 +66,8 @@ def train_snapshot(
     Rows that scoring sets aside are left out: those that the model's own suite quarantines in their
     interval, and those that the model could not score. Rows without a known label are frozen in a file of
     their own (``unlabelled_digest`` among the snapshot's details), for drift's reference is of all rows that
-    scoring would have seen.
+    scoring would have seen. An event time that is hours away from an hour beside it stops nothing: it is
+    told, and stands among the snapshot's details (``hours_apart``), so in the manifest too.
 
     Parameters
     ----------
@@ -113,6 +114,9 @@ def train_snapshot(
         kept = keep_rows(rows, raw, folder, Path(scratch) / "training.parquet", suites=ctx.suites)
         if empty := features_without_value(kept.table, folder):
             raise _nothing_to_learn_of(empty, kept.table.num_rows, folder)
+        apart = source.hours_apart(rows, folder.spec)
+        for each in apart:
+            ctx.progress(f"{model_name}: {each} If so, {each.fix}")
         uri = ctx.archive.put_input(kept.path, kept.digest.root)
         unlabelled_path = Path(scratch) / "unlabelled.parquet"
         unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, unlabelled_path)
@@ -133,6 +137,7 @@ def train_snapshot(
                 "set_aside": kept.set_aside,
                 "labelled_digest": table_digest(_labelled(rows, folder)).root,
                 **unlabelled,
+                **({"hours_apart": [str(each) for each in apart]} if apart else {}),
             },
         )
         ctx.archive.ensure_input(kept.path, kept.digest.root)
