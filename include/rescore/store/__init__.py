@@ -27,6 +27,7 @@ from rescore.store.records import (
     Snapshot,
 )
 from rescore.store.report_records import (
+    Gap,
     IntervalDrift,
     IntervalRun,
     ModelStatus,
@@ -55,6 +56,7 @@ __all__ = [
     "Erasure",
     "ExtractedRun",
     "Finding",
+    "Gap",
     "IntervalDrift",
     "IntervalRun",
     "LegalHold",

@@ -13,6 +13,7 @@ from rescore.store.records import RunState
 
 __all__ = [
     "DueRun",
+    "Gap",
     "IntervalDrift",
     "IntervalRun",
     "ModelStatus",
@@ -77,6 +78,17 @@ class DueRun:
 
     run_id: str
     interval: Interval
+
+
+@dataclass(frozen=True)
+class Gap:
+    """An interval whose scores were due at ``due_at`` and are not there; the last attempt at it, if any."""
+
+    interval: Interval
+    due_at: datetime
+    state: str | None
+    run_id: str | None
+    problem: str | None
 
 
 @dataclass(frozen=True)

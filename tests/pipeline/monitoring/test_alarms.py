@@ -76,6 +76,58 @@ def test_a_held_run_waits_for_its_release(fresh: Bank) -> None:
     assert kinds(fresh) == ["held"]
 
 
+def declared(bank: Bank, *numbers: int) -> None:
+    due = [DueInterval(day(number), day(number).end) for number in numbers]
+    bank.ctx.store.timetables.declare(MODEL, "changed", due, ends=True)
+
+
+def test_a_day_that_was_passed_over_is_told_although_later_ones_are_there(fresh_bank: Bank) -> None:
+    for number in (40, 43):
+        fresh_bank.publish(number)
+    declared(fresh_bank, 40, 41, 42, 43)
+    [gap] = pipeline.alarms(fresh_bank.ctx, now=NEXT_DAY)
+    assert gap.kind == "gap"
+    assert gap.sentence == (
+        "scores of 2024-02-12 00:00 to 2024-02-13 00:00 UTC and 1 before are missing, later ones are there; "
+        "no run of it was begun"
+    )
+    run = fresh_bank.ctx.store.runs.get(pipeline.begin_extract(fresh_bank.ctx, MODEL, day(42)))
+    fresh_bank.ctx.store.runs.fail(run.handle, "the disk is full")
+    [gap] = pipeline.alarms(fresh_bank.ctx, now=NEXT_DAY)
+    assert gap.sentence.endswith("its last attempt is failed: the disk is full")
+    assert kinds(fresh_bank, NEXT_DAY + 31 * DAY).count("gap") == 0
+    for number in (41, 42):
+        fresh_bank.publish(number)
+    assert kinds(fresh_bank) == []
+
+
+def test_a_run_that_is_held_behind_a_later_one_still_waits(fresh_bank: Bank) -> None:
+    fresh_bank.publish(40)
+    store = fresh_bank.ctx.store
+    held = store.runs.get(fresh_bank.check(41))
+    store.runs.hold(held.handle, "drifted: amount")
+    fresh_bank.publish(42)
+    declared(fresh_bank, 40, 41, 42)
+    [alarm] = pipeline.alarms(fresh_bank.ctx, now=NEXT_DAY)
+    assert alarm.kind == "held"
+    assert f"run {held.run_id} of 2024-02-11 00:00 to 2024-02-12 00:00 UTC waits" in alarm.sentence
+
+
+def test_days_without_rows_have_no_labels_to_miss(fresh_bank: Bank) -> None:
+    """Three holidays are no outage of the labels, and hide none that began before them."""
+    fresh_bank.execute("DELETE FROM bank.loan WHERE asked_at >= %s", day(43).start)
+    path = fresh_bank.ctx.settings.models / MODEL / "model.yaml"
+    path.write_text(path.read_text().replace("start: 2024-01-01}", "start: 2024-01-01, empty: publish}"))
+    for number in range(40, 46):
+        fresh_bank.publish(number)
+    now = day(45).end + timedelta(days=4)
+    pipeline.measure_due(fresh_bank.ctx, MODEL, now)
+    assert kinds(fresh_bank, now) == []
+    fresh_bank.execute("ALTER TABLE rescore.performance DISABLE TRIGGER ALL")
+    fresh_bank.execute("DELETE FROM rescore.performance")
+    assert kinds(fresh_bank, now) == ["labels"]
+
+
 def test_labels_that_stop_are_missed_and_so_is_a_monitor_that_does_not_run(fresh: Bank) -> None:
     now = day(42).end + timedelta(days=4)
     [alarm] = pipeline.alarms(fresh.ctx, now=now)
@@ -115,6 +167,18 @@ def test_an_approval_that_waits_is_an_alarm_until_it_is_answered(fresh: Bank) ->
     assert sentence.startswith("package 1.0.1 was compared with the pinned one")
     store.pins.add(MODEL, "1.0.1", challenger, who="ada", why="better")
     assert approvals(4 * DAY) == []
+
+
+def test_a_first_package_waits_and_so_do_two_at_once(fresh: Bank) -> None:
+    """Without a champion nothing is compared, and a second question does not answer the first."""
+    store = fresh.ctx.store
+    for version in ("1.0.1", "1.0.2"):
+        store.packages.add(MODEL, version, bytes_sha256(version.encode()), Manifest(), "file:///next.whl")
+    later = datetime.now(UTC) + 4 * DAY
+    found = [alarm.sentence for alarm in pipeline.alarms(fresh.ctx, now=later) if alarm.kind == "approval"]
+    assert [one.split(" at ")[0] for one in found] == ["package 1.0.1 was made", "package 1.0.2 was made"]
+    store.pins.add(MODEL, "1.0.2", bytes_sha256(b"1.0.2"), who="ada", why="better")
+    assert "approval" not in kinds(fresh, later)
 
 
 def test_a_model_that_nobody_knows_is_refused(fresh: Bank) -> None:

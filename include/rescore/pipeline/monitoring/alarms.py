@@ -7,15 +7,22 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from rescore.errors import RescoreError
+from rescore.interval import Interval
 from rescore.pipeline.context import Context, utc_now
 from rescore.spec import ModelSpec
 from rescore.store import ModelStatus, ScoredRun
 
 __all__ = ["Alarm", "alarms"]
 
-#: Ripe runs in a row without any label before labels count as stopped, and how much later than declared
-#: labels may come meanwhile.
-SILENT_RUNS, LABEL_SLACK = 3, timedelta(days=1)
+#: Ripe runs in a row without any label before labels count as stopped (of so many that are looked at; those
+#: without rows don't count), and how much later than declared labels may come meanwhile.
+SILENT_RUNS, LOOKED_AT, LABEL_SLACK = 3, 30, timedelta(days=1)
+
+#: An interval that was passed over is told for so long after it was due; then it is history.
+GAPS_OF = timedelta(days=30)
+
+#: Packages, and comparisons, whose answer is looked for: the latest.
+LATEST = 10
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,15 @@ class Alarm:
         The model.
     kind : str
         ``unusable``: consumers should not use what is published, or nothing is; ``late``: scores that are
-        due are not there; ``held``: a run waits for its release; ``labels``: none came of late;
-        ``approval``: a package waits for approval; ``folder``: the model's folder can't be read.
+        due are not there; ``gap``: nor are those of an earlier interval, while later ones are; ``held``: a
+        run waits for its release; ``labels``: none came of late; ``approval``: a package waits for approval;
+        ``folder``: the model's folder can't be read.
     sentence : str
         What is wrong, since when.
     """
 
     model: str
-    kind: Literal["unusable", "late", "held", "labels", "approval", "folder"]
+    kind: Literal["unusable", "late", "gap", "held", "labels", "approval", "folder"]
     sentence: str
 
 
@@ -70,7 +78,7 @@ def alarms(ctx: Context, model_name: str | None = None, *, now: datetime | None 
 
 
 def _of_model(ctx: Context, name: str, row: ModelStatus | None, now: datetime) -> list[Alarm]:
-    found = [] if row is None else _of_status(row)
+    found = [] if row is None else [*_of_status(row), *_gaps(ctx, row, now)]
     if name not in ctx.models():
         return found
     try:
@@ -94,19 +102,50 @@ def _of_status(row: ModelStatus) -> list[Alarm]:
     return found
 
 
+def _gaps(ctx: Context, row: ModelStatus, now: datetime) -> list[Alarm]:
+    """What was passed over: runs that wait behind later ones, and intervals that nobody published.
+
+    A run that was stopped is none: it was told, and somebody or the declared rule decided.
+    """
+    if row.interval_end is None:
+        return []
+    gaps = ctx.store.history.gaps(row.model, due_after=now - GAPS_OF, ended_by=row.interval_end)
+    found = [
+        Alarm(
+            row.model,
+            "held",
+            f"run {gap.run_id} of {_utc(gap.interval)} waits for its release: {gap.problem}",
+        )
+        for gap in gaps
+        if gap.state == "held" and gap.run_id != row.attempt_run_id
+    ]
+    if missing := [gap for gap in gaps if gap.state not in {"held", "stopped"}]:
+        last = missing[-1]
+        tried = "no run of it was begun" if last.state is None else f"its last attempt is {last.state}"
+        several = f" and {len(missing) - 1} before" if len(missing) > 1 else ""
+        problem = f": {last.problem}" if last.problem else ""
+        sentence = (
+            f"scores of {_utc(last.interval)}{several} are missing, later ones are there; {tried}{problem}"
+        )
+        found.append(Alarm(row.model, "gap", sentence))
+    return found
+
+
+def _utc(interval: Interval) -> str:
+    return f"{interval.start:%Y-%m-%d %H:%M} to {interval.end:%Y-%m-%d %H:%M} UTC"
+
+
 def _labels(ctx: Context, spec: ModelSpec, now: datetime) -> list[Alarm]:
-    """Whether the last runs whose labels should be known have none at all."""
-    ripe = ctx.store.runs.published(
-        spec.name, ended_by=now - spec.target.delay - LABEL_SLACK, last=SILENT_RUNS
-    )
+    """Whether the last runs with rows whose labels should be known have none at all."""
+    ended_by = now - spec.target.delay - LABEL_SLACK
+    past = ctx.store.runs.published(spec.name, ended_by=ended_by, last=LOOKED_AT)
+    ripe = [run for run in past if run.rows_scored][-SILENT_RUNS:]
     if len(ripe) < SILENT_RUNS or any(_has_labels(ctx, run) for run in ripe):
         return []
     measured = any(ctx.store.reports.performances(run) for run in ripe)
     what = "no label has come" if measured else f"nothing was measured (does monitor_{spec.name} run?)"
-    sentence = (
-        f"{what} for the last {SILENT_RUNS} runs whose labels are due, "
-        f"of {ripe[0].interval.start:%Y-%m-%d %H:%M} to {ripe[-1].interval.end:%Y-%m-%d %H:%M} UTC"
-    )
+    whole = Interval(ripe[0].interval.start, ripe[-1].interval.end)
+    sentence = f"{what} for the last {SILENT_RUNS} runs whose labels are due, of {_utc(whole)}"
     return [Alarm(spec.name, "labels", sentence)]
 
 
@@ -115,21 +154,24 @@ def _has_labels(ctx: Context, run: ScoredRun) -> bool:
 
 
 def _approval(ctx: Context, spec: ModelSpec, now: datetime) -> list[Alarm]:
-    """Whether the newest comparison has waited for half of the time that a person has to answer."""
-    newest = next(iter(ctx.store.comparisons.of_model(spec.name, last=1)), None)
-    if newest is None or not spec.airflow.answer_within / 2 <= now - newest.recorded_at:
-        return []
-    if now - newest.recorded_at > spec.airflow.answer_within:  # no answer is a rejection
-        return []
-    pinned = ctx.store.pins.current(spec.name)
-    if pinned is not None and (
-        pinned.sha256 == newest.challenger_sha256 or pinned.pinned_at > newest.recorded_at
-    ):
-        return []
-    challenger = ctx.store.packages.find(spec.name, newest.challenger_sha256)
-    sentence = (
-        f"package {challenger.version} was compared with the pinned one at "
-        f"{newest.recorded_at:%Y-%m-%d %H:%M} UTC and is not pinned; without an answer by "
-        f"{newest.recorded_at + spec.airflow.answer_within:%Y-%m-%d %H:%M} UTC it is rejected"
-    )
-    return [Alarm(spec.name, "approval", sentence)]
+    """Packages that have waited for half of the time that a person has to answer.
+
+    Those that were compared wait from then on, others (the first one, say) since they were made. After all
+    of that time no answer is a rejection.
+    """
+    within, pinned = spec.airflow.answer_within, ctx.store.pins.current(spec.name)
+    since = {
+        one.challenger_sha256: (one.recorded_at, "compared with the pinned one")
+        for one in ctx.store.comparisons.of_model(spec.name, last=LATEST)[::-1]
+    }
+    found = []
+    for package in ctx.store.packages.of_model(spec.name, last=LATEST):
+        at, what = since.get(package.sha256, (package.created_at, "made"))
+        answered = pinned is not None and (pinned.sha256 == package.sha256 or pinned.pinned_at > at)
+        if within / 2 <= now - at <= within and not answered:
+            sentence = (
+                f"package {package.version} was {what} at {at:%Y-%m-%d %H:%M} UTC and is not pinned; "
+                f"without an answer by {at + within:%Y-%m-%d %H:%M} UTC it is rejected"
+            )
+            found.append(Alarm(spec.name, "approval", sentence))
+    return found

@@ -65,10 +65,10 @@ class Packages:
         with self._database.transaction() as connection:
             call(connection, "add_package", model, version, sha256, manifest.of_file(), uri, built)
 
-    def of_model(self, model: str) -> list[Package]:
-        """The model's packages, oldest first."""
+    def of_model(self, model: str, last: int | None = None) -> list[Package]:
+        """The model's packages, oldest first; only the latest so many."""
         with self._database.transaction() as connection:
-            return _of_model(connection, model)
+            return _of_model(connection, model, last)
 
     def all(self) -> list[Package]:
         """The packages of all models, oldest first."""
@@ -204,10 +204,10 @@ def find_package(connection: Connection, model: str, reference: str) -> Package:
     return _package(row)
 
 
-def _of_model(connection: Connection, model: str) -> list[Package]:
+def _of_model(connection: Connection, model: str, last: int | None = None) -> list[Package]:
     query = _packages().where(package_table.c.model == model)
-    rows = connection.execute(query.order_by(package_table.c.created_at, package_table.c.version))
-    return [_package(row) for row in rows]
+    query = query.order_by(package_table.c.created_at.desc(), package_table.c.version.desc())
+    return [_package(row) for row in connection.execute(query.limit(last))][::-1]
 
 
 def _pins(connection: Connection, model: str, limit: int | None = None) -> list[Pin]:

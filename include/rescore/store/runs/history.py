@@ -13,6 +13,7 @@ from rescore.interval import Interval
 from rescore.store.database import Database
 from rescore.store.report_records import (
     DueRun,
+    Gap,
     IntervalDrift,
     IntervalRun,
     ModelStatus,
@@ -22,6 +23,7 @@ from rescore.store.report_records import (
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import run as run_table
+from rescore.store.schema.view_handles import gaps as gaps_view
 from rescore.store.schema.view_handles import publication_current
 from rescore.store.schema.view_handles import status as status_view
 
@@ -156,6 +158,24 @@ class History:
         ]
         query = select(*columns).select_from(status_view).order_by(status_view.c.model)
         return [ModelStatus(**row._mapping) for row in self._rows(query)]
+
+    def gaps(self, model: str, *, due_after: datetime, ended_by: datetime) -> list[Gap]:
+        """Overdue intervals without scores, of those due since then and ended by then; oldest first."""
+        view = gaps_view.c
+        query = select(*(column for column in view if column is not view.model))
+        query = query.where(
+            view.model == model, view.due_at > due_after, view.interval_end <= ended_by
+        ).order_by(view.interval_start)
+        return [
+            Gap(
+                Interval(row.interval_start, row.interval_end),
+                row.due_at,
+                row.attempt_state,
+                row.attempt_run_id,
+                row.attempt_problem,
+            )
+            for row in self._rows(query)
+        ]
 
     def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         with self._database.transaction() as connection:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import Column, DateTime, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import UUID
 
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA
 from rescore.store.schema.tables import publication
 
-__all__ = ["publication_current", "publication_history", "status"]
+__all__ = ["gaps", "publication_current", "publication_history", "status"]
 
 _views = MetaData()
 
@@ -36,3 +37,14 @@ publication_history = _publication_view(
 )
 #: One row per model, for consumers.
 status = Table("status", _views, Column("model", Text), schema=CONSUMER_SCHEMA)
+#: Intervals that are overdue and have no scores, for consumers.
+gaps = Table(
+    "gaps",
+    _views,
+    Column("model", Text),
+    *(Column(name, DateTime(timezone=True)) for name in ("interval_start", "interval_end", "due_at")),
+    Column("attempt_state", Text),
+    Column("attempt_run_id", UUID(as_uuid=False)),
+    Column("attempt_problem", Text),
+    schema=CONSUMER_SCHEMA,
+)
