@@ -31,10 +31,11 @@ SEED = 20_130_401
 RATE = 0.05
 LIVE_PER_REFERENCE = 4
 #: The live windows come so many windows after the last one of training, and after each other.
-APART = 20
+APART, NEXT = 20, 1
 CELLS = OrderedCells.fit(stats.norm.ppf((np.arange(60_000) + 0.5) / 60_000), min_rows=10)
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class World:
     rows: int
     memory: float
     wander: float = 0.1
+    apart: int = APART
 
 
 WORLDS = [
@@ -68,6 +70,9 @@ WORLDS = [
     World(20, 20, 10_000, 0.5),
     World(20, 20, 10_000, 0.8),
     World(120, 20, 10_000, 0.5),
+    World(60, 20, 200, 0.8, apart=NEXT),
+    World(60, 20, 1_000, 0.8, apart=NEXT),
+    World(60, 20, 10_000, 0.8, apart=NEXT),
 ]
 
 
@@ -78,25 +83,34 @@ def wandered(generator: np.random.Generator, steps: int, features: int, memory: 
     return np.asarray(lfilter([1.0], [1.0, -memory], level, axis=0))
 
 
+def drawn(levels: Floats, rows: int, generator: np.random.Generator) -> Counts:
+    """Rows in each cell, shape (n_windows, n_features, n_cells)."""
+    shares = np.diff(stats.norm.cdf(CELLS.edges - levels[..., None]), axis=-1, prepend=0, append=1)
+    return generator.multinomial(rows, shares)
+
+
+def standings(counts: Counts) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """How far out each window is in each statistic, the live one last; and which of them have two sides."""
+    firsts = np.flatnonzero(np.diff(CELLS.groups, prepend=-1))
+    standing = []
+    for feature in range(counts.shape[1]):
+        own = np.ascontiguousarray(counts[:, feature])
+        others = calibration.others_of(own)
+        shift = distances.shift(own, others, CELLS.places)[:, None]
+        standing.append(shift_standing(shift, distances.shift_noise(own, others, CELLS.places)[:, None]))
+        grouped, rest = (np.add.reduceat(one, firsts, axis=1) for one in (own, others))
+        measures = (distances.psi, distances.psi_noise, distances.psi_freedom)
+        standing.append(shape_standing(*(measure(grouped, rest)[:, None] for measure in measures)))
+    return np.hstack(standing), np.tile([True, False], counts.shape[1])
+
+
 def p_values(levels: Floats, rows: int, generator: np.random.Generator) -> tuple[float, float, float]:
     """Of the last window: as it is judged, as if windows had no memory, and what they are worth.
 
     Windows that are worth too few say nothing: NaN.
     """
     windows = levels.shape[0]
-    shares = np.diff(stats.norm.cdf(CELLS.edges - levels[..., None]), axis=-1, prepend=0, append=1)
-    firsts = np.flatnonzero(np.diff(CELLS.groups, prepend=-1))
-    standing = []
-    for feature in range(levels.shape[1]):
-        counts = generator.multinomial(rows, shares[:, feature])
-        others = calibration.others_of(counts)
-        shift = distances.shift(counts, others, CELLS.places)[:, None]
-        standing.append(shift_standing(shift, distances.shift_noise(counts, others, CELLS.places)[:, None]))
-        grouped, rest = (np.add.reduceat(one, firsts, axis=1) for one in (counts, others))
-        measures = (distances.psi, distances.psi_noise, distances.psi_freedom)
-        standing.append(shape_standing(*(measure(grouped, rest)[:, None] for measure in measures)))
-    two_sided = np.tile([True, False], levels.shape[1])
-    every = np.hstack(standing)
+    every, two_sided = standings(drawn(levels, rows, generator))
     worth = float(effective_windows(every[:-1, two_sided]).mean())
     method = calibration.method_of(windows - 1, worth)
     p_of = calibration.conformal_p if windows > calibration.MIN_WINDOWS else calibration.extrapolated_p
@@ -107,34 +121,37 @@ def p_values(levels: Floats, rows: int, generator: np.random.Generator) -> tuple
     return math.nan if method == "none" else found[0], found[1], worth
 
 
-def half_width(rate: float, draws: int, windows: int) -> float:
-    """95 %, for live windows that share a reference."""
-    effective = draws / (1 + (LIVE_PER_REFERENCE - 1) / (windows + 1))
-    return 1.96 * math.sqrt(max(rate * (1 - rate), 0.25 / effective) / effective)
+def half_width(alarms: Floats) -> float:
+    """95 %, of alarms of shape (n_references, n_live): what shares a reference is no independent draw."""
+    means = alarms.mean(axis=1)
+    chance = math.sqrt(max(float(means.mean()), 1 / alarms.size) / alarms.shape[1])
+    return 1.96 * max(float(means.std()), chance) / math.sqrt(means.size)
 
 
 def false_alarms(references: int) -> list[str]:
     """One line for each world."""
     lines = [
-        "| windows | features | rows | memory | worth | silent | false alarms | ± | uncorrected |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| windows | features | rows | memory | after | worth | silent | false alarms | ± | uncorrected |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for place, world in enumerate(WORLDS):
         generator = np.random.default_rng([SEED, place])
         found = []
         for _ in range(references):
-            steps = world.windows + APART * LIVE_PER_REFERENCE
+            steps = world.windows + world.apart * LIVE_PER_REFERENCE
             levels = world.wander * wandered(generator, steps, world.features, world.memory)
             for live in range(LIVE_PER_REFERENCE):
-                last = levels[world.windows + APART * (live + 1) - 1]
+                last = levels[world.windows + world.apart * (live + 1) - 1]
                 window = np.vstack([levels[: world.windows], last])
                 found.append(p_values(window, world.rows, generator))
         ours, plain, worth = np.asarray(found).T
         rate, before = (float((p <= RATE + 1e-12).mean()) for p in (ours, plain))
-        width = half_width(rate, len(found), world.windows)
+        said = (ours <= RATE + 1e-12).astype(np.float64)
+        width = half_width(said.reshape(references, LIVE_PER_REFERENCE))
         lines.append(
-            f"| {world.windows} | {world.features} | {world.rows:,} | {world.memory:g} | {worth.mean():.0f} "
-            f"| {np.isnan(ours).mean():.2f} | {rate:.3f} | {width:.3f} | {before:.3f} |"
+            f"| {world.windows} | {world.features} | {world.rows:,} | {world.memory:g} "
+            f"| {world.apart} | {worth.mean():.0f} | {np.isnan(ours).mean():.2f} | {rate:.3f} | {width:.3f} "
+            f"| {before:.3f} |"
         )
         print(lines[-1], flush=True)
     return lines
