@@ -50,14 +50,45 @@ def test_a_second_person_approves(trained: Store) -> None:
     assert trained.pins.current("loans").who == "grace"  # type: ignore[union-attr]
 
 
-def test_whoever_trained_it_once_does_not_approve_it(trained: Store) -> None:
+def test_whoever_trained_it_once_does_not_approve_it(trained: Store, logins: Logins) -> None:
     """Other builds of the same bytes, by others or by nobody, take nothing back."""
-    for who in ("grace", SCHEDULE, None):
-        trained.packages.add(*PACKAGE, Manifest(), "file:///x", built={"trained_by": who})
+    with Store(logins.url("run")) as runs:
+        for who in ("grace", SCHEDULE, None):
+            runs.packages.add(*PACKAGE, Manifest(), "file:///x", built={"trained_by": who})
     for who in ("ada", "grace"):
         with pytest.raises(FourEyesError, match=rf"ada, grace, schedule trained .* and {who} would"):
             trained.pins.add(*PACKAGE, who=who, why="I like it")
     trained.pins.add(*PACKAGE, who="zoe", why="compared")
+
+
+PIN = "SELECT rescore.add_pin('loans', '1.0.1', '{}', '{}', 'compared', '{{}}')"
+BUILD = (
+    "SELECT rescore.add_package('loans', '1.0.1', '{}', '{{}}', 'file:///x', '{{\"trained_by\": \"{}\"}}')"
+)
+
+
+def test_one_login_does_not_train_and_approve_under_two_names(trained: Store, logins: Logins) -> None:
+    """Whoever may release may also do what runs do."""
+    login = f"release_{logins.suffix}"
+    for statements in (
+        [BUILD.format(FILE, "zoe") + ";" + PIN.format(FILE, "grace")],  # before the chain has it
+        [BUILD.format(FILE, "zoe"), PIN.format(FILE, "grace")],
+    ):
+        with pytest.raises(
+            psycopg2.Error, match=f"the login {login} trained loans .* name of grace"
+        ) as caught:
+            for statement in statements:
+                logins.run("release", statement)
+        assert caught.value.pgcode == "RS011"
+    trained.pins.add(*PACKAGE, who="grace", why="compared")  # by another login
+
+
+def test_a_login_does_not_approve_what_its_own_name_trained(trained: Store, logins: Logins) -> None:
+    login = f"release_{logins.suffix}"
+    with Store(logins.url("run")) as runs:
+        runs.packages.add(*PACKAGE, Manifest(), "file:///x", built={"trained_by": login.upper()})
+    with pytest.raises(psycopg2.Error, match=f"the login {login} trained"):
+        logins.run("release", PIN.format(FILE, "grace"))
 
 
 @pytest.mark.parametrize("built", [None, {"code_revision": "abc"}, {"trained_by": " "}])

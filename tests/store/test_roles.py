@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg2
 import pytest
+from sqlalchemy import text
 
 from rescore.errors import StoreError
 from rescore.manifest import Manifest
@@ -30,6 +31,19 @@ def test_a_consumer_reads_the_views_and_nothing_else(logins: Logins, store: Stor
     ):
         with pytest.raises(psycopg2.Error, match=r"permission denied|cannot"):
             logins.run("consumer", statement)
+
+
+def test_a_login_may_be_given_one_model_alone(logins: Logins, store: Store) -> None:
+    """What row-level security by model would be for: each model has views of its own."""
+    store.models.ensure(make_spec("cards"), KEY_TYPES)
+    login = f"extract_{logins.suffix}"  # of no use to consumers otherwise
+    with store.database.transaction() as connection:
+        connection.execute(text(f"GRANT USAGE ON SCHEMA scores TO {login}"))
+        connection.execute(text(f"GRANT SELECT ON scores.loans, scores.loans_latest TO {login}"))
+    assert logins.run("extract", "SELECT count(*) FROM scores.loans_latest") == [(50,)]
+    for view in ("cards", "cards_latest", "loans_excluded", "status", "runs", "gaps"):
+        with pytest.raises(psycopg2.Error, match="permission denied for view"):
+            logins.run("extract", f"SELECT * FROM scores.{view}")
 
 
 def test_the_run_role_does_all_that_runs_do_and_no_more(logins: Logins, store: Store) -> None:

@@ -86,6 +86,30 @@ BEGIN
       ELSE 'let somebody else decide' END);
 END $$;
 
+-- Refuse a pin from the login that recorded a build of the package, whatever names were given, and from one
+-- that has the name of who trained it. A build that the chain has not yet is of this very transaction.
+CREATE OR REPLACE FUNCTION {store}.refuse_own_login(of_model text, of_sha256 text, who text)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  own boolean := {store}.needs_four_eyes(of_model) AND EXISTS (
+    SELECT FROM {store}.build b LEFT JOIN {store}.chain c
+      ON c.about = 'build' AND c.key = jsonb_build_array(b.build_id)::text
+    WHERE b.model = of_model AND b.sha256 = of_sha256
+      AND (coalesce(c.entry::jsonb->>'by', session_user) = session_user
+        OR {store}.person(b.built->>'trained_by') = {store}.person(session_user)));
+BEGIN
+  IF own THEN
+    PERFORM {store}.refuse('RS011', format(
+        'the login %s trained %s %s, and would approve it in the name of %s', session_user, of_model,
+        coalesce((SELECT p.version FROM {store}.package p WHERE p.model = of_model AND p.sha256 = of_sha256),
+          of_sha256), who),
+      jsonb_build_object('where', '{store_text}.chain',
+        'expected', 'another login at the database, since the model declares promotion.approval: four_eyes',
+        'data', jsonb_build_object('login', session_user, 'approved_by', who)),
+      'set RESCORE_RELEASE_URL to a login of its own, and let somebody else decide');
+  END IF;
+END $$;
+
 -- A name, however it is written: two spellings of one login are one person.
 CREATE OR REPLACE FUNCTION {store}.person(name text)
 RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -125,6 +149,7 @@ BEGIN
   -- Ids of concurrent pins follow the order of their commits; nor does the rule change meanwhile.
   PERFORM {store}.lock_name('pin ' || of_model);
   PERFORM {store}.refuse_own_approval(of_model, of_sha256, who);
+  PERFORM {store}.refuse_own_login(of_model, of_sha256, who);
   IF {store}.is_withdrawn(of_sha256) THEN
     PERFORM {store}.refuse('RS000', format('%s %s was withdrawn', of_model, of_version),
       jsonb_build_object('where', of_model, 'expected', 'a package whose file is there'),
