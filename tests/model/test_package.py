@@ -203,6 +203,17 @@ def test_scores_flow_leaf_by_leaf_the_same_from_any_number_of_children(
     assert pa.Table.from_batches(batches).equals(source_without(scores, left_out).combine_chunks())
 
 
+def test_a_package_from_before_leaves_scores_a_range_of_them(
+    package: Package, rows: Path, scores: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_module, "_LEAF_ROWS", 7_000)
+    monkeypatch.setattr(Package, "_knows_leaves", False)
+    left_out = [0, 13_999, 14_000, 20_000, 28_000]
+    part = list(package.scored(rows, exclude=left_out, leaves=(2, 4), processes=2))
+    expected = source_without(scores, left_out).combine_chunks().slice(13_998, 13_998)
+    assert pa.Table.from_batches(part).equals(expected)
+
+
 def test_the_first_dead_child_ends_the_others_and_so_does_who_takes_no_more(
     package: Package, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
