@@ -161,6 +161,9 @@ def test_a_day_of_training_without_history_does_not_hide_a_season(
     assert any(
         "2024-01-01" in note and "past is missing there as in no other" in note for note in report.notes
     )
+    # The day that was set aside excuses none like it.
+    gone = compare(profile, day(history=False), None, DriftSpec(false_alarm_rate=0.05))
+    assert (gone.verdict, gone.outages) == ("outage", ("past",))
     # Two such days are how days are here: both are compared with.
     usual = build_reference(make_snapshot([day(history=False), *days]), spec, None, {"temp": 1.0})
     assert compare(usual, day(), None, DriftSpec(false_alarm_rate=0.05)).reference_windows == 22

@@ -11,6 +11,7 @@ import pytest
 
 from rescore.drift import DriftReport, WindowRows, build_reference, compare
 from rescore.drift.volume import Volume, compare_volume
+from rescore.pipeline.scoring.rows_before import windows_before
 from rescore.spec import DriftSpec, ModelSpec
 from tests.drift.conftest import START
 
@@ -112,6 +113,33 @@ def test_other_rhythms_than_days_are_expected_by_their_own(seed: int) -> None:
     half = WindowRows(months[23].start, 2_500)
     found = compare_volume(months[:20], np.arange(20), months[20:23], half, "UTC")
     assert found is not None and found.outage
+
+
+def test_windows_of_training_and_from_before_it_are_no_outage(seed: int) -> None:
+    """Rows double in training: its own tenth day has half of the last ones, and so has what was before."""
+    rows = numbers(np.random.default_rng(seed), 180, growth=365 / 180 * np.log(2))
+    every = windows(rows)
+    for one in every:
+        found = compare_volume(every, np.arange(180), [], one, "UTC")
+        assert found is not None and not found.outage
+    earlier = windows(numbers(np.random.default_rng(seed), 30, level=500.0), first=-60)
+    assert compare_volume(every, np.arange(180), [], earlier[0], "UTC") is None
+    found = compare_volume(every, np.arange(180), earlier[:-1], earlier[-1], "UTC")
+    assert found is not None and not found.outage and 400 < found.expected < 600
+
+
+def test_hours_of_a_table_that_shrinks_slowly_are_no_outage() -> None:
+    """Each hour of the week is expected to be as in the last four weeks, not as in training."""
+    training, live = 24 * 56, 24 * (56 + 120)
+    hour = np.arange(live + 168)
+    rows = 1_000 * np.where(hour % 24 < 8, 0.1, 1.0) * np.where(hour // 24 % 7 >= 5, 0.3, 1.0)
+    rows = np.rint(10 * rows * 0.997 ** (hour / 24)).astype(int)
+    every = [WindowRows(START + timedelta(hours=int(one)), int(n)) for one, n in zip(hour, rows, strict=True)]
+    read = windows_before(timedelta(hours=1))
+    for place in range(live, live + 168, 5):
+        before = every[place - read : place]
+        found = compare_volume(every[:training], np.arange(training), before, every[place], "UTC")
+        assert found is not None and not found.outage
 
 
 def test_nothing_is_said_without_rows_or_with_few_windows() -> None:

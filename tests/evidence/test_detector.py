@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -86,6 +88,30 @@ def test_an_alarm_is_new_once_stands_and_ends_with_ten_usual_windows() -> None:
     assert not accumulate([*given, *[usual] * 10], 50).raised
     # The windows of the alarm are no part of the reference: the same change is told again.
     assert accumulate([*given, *[usual] * 10, *[strange] * 6], 50).raised
+
+
+def test_an_alarm_is_new_once_in_whatever_order_its_windows_come() -> None:
+    """Each window is looked at with those that had come by then, and what was told is kept with it."""
+    reference = list(np.linspace(0, 1, WINDOWS))
+    random = np.random.default_rng(7)
+    for _ in range(30):
+        kept: dict[int, Look] = {}
+        new = 0
+        for place in np.argsort(np.arange(12) + random.uniform(0, 3, 12)):
+            look = Look("s", 9.0, reference)
+            alarm = accumulate([*(kept[one] for one in sorted(kept) if one < place), look], 50)
+            kept[int(place)] = replace(look, told=alarm.raised)
+            new += alarm.new
+        assert new >= 1
+        assert new <= 2  # by the one that crosses, and by one before it that came late
+
+
+def test_a_limit_that_moves_ends_no_alarm() -> None:
+    """An alarm stands by the limit that it crossed, whatever other models have come since."""
+    reference = list(np.linspace(0, 1, WINDOWS))
+    looks = [Look("s", 9.0, reference, limit=50.0, told=place > 3) for place in range(6)]
+    alarm = accumulate([*looks, Look("s", 0.6, reference)], 1e9)
+    assert (alarm.raised, alarm.new) == (True, False)
 
 
 def test_the_limit_shares_the_budget_among_models() -> None:

@@ -116,7 +116,7 @@ def _measure(
     training = held.sum(axis=0)
     cells, training_cells = _psi_cells(reference, live[None]), _psi_cells(reference, training[None])
     psi = float(distances.psi(cells, training_cells)[0])
-    outage = find_outage(reference, tally)
+    outage = find_outage(reference, tally, chosen)
     if outage is None and values is not None and psi > SUSPICIOUS_PSI:
         outage = find_other_scale(reference, values)
     ranked = _to_be_ranked(reference, held, live, reference.moved[chosen])

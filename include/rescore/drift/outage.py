@@ -76,36 +76,40 @@ class Outage:
     examples: tuple[str, ...] = ()
 
 
-def find_outage(reference: FeatureReference, tally: Tally) -> Outage | None:
-    """Judge one column of a live window by its counts: missing, constant, or unseen levels only."""
+def find_outage(reference: FeatureReference, tally: Tally, chosen: npt.NDArray[np.intp]) -> Outage | None:
+    """Judge one column of a live window by its counts: missing, constant, or unseen levels only.
+
+    ``chosen`` are the places of the reference windows that it is compared with: one that was broken itself
+    excuses nothing.
+    """
     rows = int(tally.counts.sum())
     if rows == 0:
         return None
     there = rows - int(tally.counts[-1])
-    missing, was_missing = 1 - there / rows, float(missing_rates(reference).max(initial=0.0))
+    missing, was_missing = 1 - there / rows, float(missing_rates(reference)[chosen].max(initial=0.0))
     if missing >= GONE and was_missing < ALMOST_GONE:
         return Outage("missing", missing, was_missing)
     if there < MIN_ROWS:
         return None
-    if tally.constant and _was_never_nearly_constant(reference):
+    if tally.constant and _was_never_nearly_constant(reference, chosen):
         return Outage("constant")
     if isinstance(reference.cells, LevelCells):
         unseen = tally.counts[-2] / there
-        before = (reference.counts[:, -2] + reference.moved) / np.maximum(
-            reference.counts[:, :-1].sum(axis=1), 1
-        )
+        counts = reference.counts[chosen]
+        before = (counts[:, -2] + reference.moved[chosen]) / np.maximum(counts[:, :-1].sum(axis=1), 1)
         if unseen >= GONE and before.max(initial=0.0) < 0.5:
-            born = bool(missing_rates(reference).min(initial=1.0) == 1)
+            born = bool(missing_rates(reference)[chosen].min(initial=1.0) == 1)
             return Outage("born" if born else "unseen", unseen, float(before.max(initial=0.0)), tally.unseen)
     return None
 
 
-def _was_never_nearly_constant(reference: FeatureReference) -> bool:
-    there = reference.counts[:, :-1].sum(axis=1) >= MIN_ROWS
-    top = reference.top_share[there]
+def _was_never_nearly_constant(reference: FeatureReference, chosen: npt.NDArray[np.intp]) -> bool:
+    counts = reference.counts[chosen]
+    there = counts[:, :-1].sum(axis=1) >= MIN_ROWS
+    top = reference.top_share[chosen][there]
     if top.size == 0 or top.max() > NEARLY_CONSTANT:
         return False
-    filled = (reference.counts[there, :-1] > 0).sum(axis=1)
+    filled = (counts[there, :-1] > 0).sum(axis=1)
     besides = 1 - top
     return bool(filled.min() >= MANY_CELLS or besides.mean() >= FAR_FROM_CONSTANT * besides.std())
 

@@ -7,10 +7,11 @@ it let expect, at the same time of the week or of the day where there are enough
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -102,8 +103,8 @@ def compare_volume(
     chosen : ndarray of int, shape (n_windows,)
         The places of those that the live window is ranked among.
     before : sequence of WindowRows
-        Windows since then that were published, in any order: those that start later than training's last
-        and before the live one count.
+        Windows that were published, in any order: those that start before the live one and are none of
+        training's count.
     live : WindowRows
         The live window. None of its rows at all is the schedule's to judge (``schedule.empty``).
     timezone : str
@@ -111,15 +112,18 @@ def compare_volume(
     """
     if live.rows == 0 or chosen.size < FEWEST_WINDOWS or any(one.rows == 0 for one in reference):
         return None
-    last = reference[-1].start
-    since = [one for one in before if last < one.start < live.start and one.rows]
-    windows = [*reference, *sorted(since, key=lambda one: one.start), live]
-    rows = np.asarray([one.rows for one in windows], dtype=np.float64)
-    keys = _recurring([one.start.astimezone(ZoneInfo(timezone)) for one in windows], len(reference))
-    ranked = [*chosen.tolist(), len(windows) - 1]
-    expected = np.asarray([_expected(place, rows, keys) for place in ranked])
-    off = np.log(rows[ranked] / expected)
-    noise = 1 / rows[ranked] + 1 / (EXPECTED_BY * expected)
+    key = _recurring(reference, live, ZoneInfo(timezone))
+    of_live = _expected(live, _known_before(live, reference, before), key)
+    if of_live is None:
+        return None
+    ranked = [reference[place] for place in chosen]
+    alike: defaultdict[Hashable, list[WindowRows]] = defaultdict(list)
+    for one in reference:
+        alike[key(one)].append(one)
+    expected = np.asarray([*(_expected(one, alike[key(one)], key) for one in ranked), of_live])
+    rows = np.asarray([*(one.rows for one in ranked), live.rows], dtype=np.float64)
+    off = np.log(rows / expected)
+    noise = 1 / rows + 1 / (EXPECTED_BY * expected)
     standing = classifier_standing(off[:, None], noise[:, None])
     standing = np.where(np.abs(off[:, None]) < USUAL, 0.0, standing)
     least, most = float(off[:-1].min()), float(off[:-1].max())
@@ -140,21 +144,47 @@ _RECURRING: tuple[Callable[[datetime], Hashable], ...] = (
 )
 
 
-def _recurring(starts: Sequence[datetime], training: int) -> list[Hashable]:
-    """Which windows are at the same time of the week, or of the day, if training has each often enough."""
+def _recurring(
+    reference: Sequence[WindowRows], live: WindowRows, zone: ZoneInfo
+) -> Callable[[WindowRows], Hashable]:
+    """What windows at the same time of the week, or of the day, share if training has each often enough."""
     for of in _RECURRING:
-        keys = [of(start) for start in starts]
-        if min(Counter(keys[:training]).values()) >= EXPECTED_BY and keys[-1] in keys[:training]:
-            return keys
-    return [None] * len(starts)
+        keys = Counter(of(one.start.astimezone(zone)) for one in reference)
+        if min(keys.values()) >= EXPECTED_BY and of(live.start.astimezone(zone)) in keys:
+            return partial(_key, of, zone)
+    return lambda _: None
 
 
-def _expected(place: int, rows: Floats, keys: Sequence[Hashable]) -> float:
+def _key(of: Callable[[datetime], Hashable], zone: ZoneInfo, window: WindowRows) -> Hashable:
+    return of(window.start.astimezone(zone))
+
+
+def _known_before(
+    live: WindowRows, reference: Sequence[WindowRows], before: Sequence[WindowRows]
+) -> list[WindowRows]:
+    """What the live window is expected by, in order of time.
+
+    What came before it; all of training if it lies within.
+    """
+    seen = {one.start for one in reference}
+    known = [
+        *reference,
+        *(one for one in before if one.start not in seen and one.start < live.start and one.rows),
+    ]
+    if not reference[0].start <= live.start <= reference[-1].start:
+        known = [one for one in known if one.start < live.start]
+    return sorted(known, key=lambda one: one.start)
+
+
+def _expected(
+    window: WindowRows, known: Sequence[WindowRows], key: Callable[[WindowRows], Hashable]
+) -> float | None:
     """Median of the nearest windows before this one that are like it; of training's first, of those after.
 
-    Only one side: a live window has no other.
+    ``known`` are in order of time. None if none is like it.
     """
-    alike = [one for one, key in enumerate(keys[:-1]) if key == keys[place] and one != place]
-    earlier = [one for one in alike if one < place][-EXPECTED_BY:]
-    later = [one for one in alike if one > place][:EXPECTED_BY]
-    return float(np.median(rows[earlier if len(earlier) >= min(EXPECTED_BY, len(later)) else later]))
+    alike = [one for one in known if key(one) == key(window)]
+    earlier = [one.rows for one in alike if one.start < window.start][-EXPECTED_BY:]
+    later = [one.rows for one in alike if one.start > window.start][:EXPECTED_BY]
+    rows = earlier if len(earlier) >= min(EXPECTED_BY, len(later)) else later
+    return float(np.median(rows)) if rows else None

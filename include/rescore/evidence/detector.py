@@ -52,12 +52,18 @@ class Look:
         The same of each reference window, in order of time.
     features : tuple of str
         What is unusual about it, the worst first.
+    limit : float, optional
+        What raised an alarm when it was looked at; by default what does now.
+    told : bool, optional
+        Whether an alarm stood when it was looked at before; by default as all these windows let expect.
     """
 
     start: str
     statistic: float
     reference: Sequence[float]
     features: tuple[str, ...] = ()
+    limit: float | None = None
+    told: bool | None = None
 
 
 class Alarm(Part):
@@ -68,7 +74,7 @@ class Alarm(Part):
     raised : bool
         Whether an alarm stands.
     new : bool
-        Whether this window raised it.
+        Whether no window that is part of it was told of it before.
     evidence, limit : float
         What has accumulated, and where an alarm is raised: the windows that stable ones take to come there.
     since : str or None
@@ -120,13 +126,17 @@ def accumulate(looks: Sequence[Look], limit: float) -> Alarm:
         See :func:`limit_of`.
     """
     state = Evidence()
+    stood = told = False
     for look in looks:
-        state.see(look, limit)
+        stood = state.raised and (stood or told)
+        state.see(look, limit if look.limit is None else look.limit)
+        told = state.raised if look.told is None else look.told
+    told = stood or bool(looks[-1].told)
     since = None if state.since is None else looks[state.since].start
     named = [name for look in looks[state.since or 0 :] for name in look.features] if since else []
     return Alarm(
         raised=state.raised,
-        new=state.new,
+        new=state.raised and not told,
         evidence=float(f"{state.evidence:.4g}"),
         limit=float(f"{limit:.4g}"),
         since=since,
@@ -142,7 +152,7 @@ class Evidence:
     Attributes
     ----------
     raised, new : bool
-        As of :class:`Alarm`.
+        Whether an alarm stands, and whether the last window raised it.
     grown : list of float
         Ascending: statistics of windows that were part of no alarm.
     """

@@ -25,6 +25,8 @@ __all__ = ["Context", "utc_now"]
 
 #: Of the Gregorian calendar on average.
 YEAR = timedelta(days=365.2425)
+#: Of a schedule, by which it is known how many windows a year has.
+LAST_INTERVALS = 100
 
 #: Each model's features and its outcomes are looked at, and either may raise a false alarm.
 LOOKED_AT = 2
@@ -136,8 +138,14 @@ class Context:
         PostgresUrl.parse(url, where=f"the source connection {name!r} of model {folder.name}")
         return url
 
-    def evidence_limit(self, length: timedelta) -> float:
-        """The evidence of windows of this length that raises an alarm, in the installation's budget."""
+    def evidence_limit(self, model_name: str, until: datetime) -> float:
+        """The evidence that raises an alarm about a model, in the installation's budget.
+
+        A year has as many windows as the model's last hundred let expect: of a schedule on weekdays, the
+        length of one window does not say it.
+        """
+        lately = self.model(model_name).spec.schedule.schedule().last_intervals(until, LAST_INTERVALS)
+        length = (until - lately[0].start) / len(lately) if lately else YEAR
         return evidence.limit_of(
             YEAR / length, LOOKED_AT * len(self.store.models.names()), self.settings.false_alarms_per_year
         )

@@ -72,7 +72,7 @@ def alarm_after(ctx: Context, model_name: str, ended_by: datetime, *, of: str | 
             looks.append(evidence.Look(start, found.statistic, found.reference, found.measures))
     if not looks:
         return None
-    return evidence.accumulate(looks, ctx.evidence_limit(last.interval.duration))
+    return evidence.accumulate(looks, ctx.evidence_limit(model_name, last.interval.end))
 
 
 def with_alarm(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rescore import drift, evidence
+from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.store import ScoredRun
 
@@ -13,25 +16,32 @@ __all__ = ["with_alarm"]
 LAST_WINDOWS = 400
 
 
-def with_alarm(ctx: Context, run: ScoredRun, report: drift.DriftReport) -> drift.DriftReport:
+def with_alarm(
+    ctx: Context, run: ScoredRun, report: drift.DriftReport, trained_on: Interval | None
+) -> drift.DriftReport:
     """The report with the evidence of all windows of its package up to its own, in order of time.
 
     Windows that are outages, and those that could not be compared, say nothing about drift and are left out:
     after one, evidence stands as it stood before, and so does an alarm. A window that is scored again counts
-    once; one that is later in time than this one does not count.
+    once; one that is later in time than this one does not count, and none that begins before training ended:
+    another season is no news.
     """
-    looks = []
+    after = None if trained_on is None else trained_on.end
+    looks, again = [], False
     for past in ctx.store.history.drift(run.model, LAST_WINDOWS):
-        if past.package_version != run.package_version or past.interval.start >= run.interval.start:
+        start = past.interval.start
+        if past.package_version != run.package_version or start > run.interval.start:
             continue
         before = drift.DriftReport.from_dict(past.report)
-        if _tells(before):
-            looks.append(_look(past.interval.start.isoformat(), before))
-    if _tells(report):
-        looks.append(_look(run.interval.start.isoformat(), report))
+        if start == run.interval.start:
+            again = before.alarm is not None and before.alarm.raised
+        elif _tells(before) and (after is None or start >= after):
+            looks.append(_look(start.isoformat(), before))
+    if _tells(report) and (after is None or run.interval.start >= after):
+        looks.append(replace(_look(run.interval.start.isoformat(), report), told=again))
     if not looks:
         return report
-    alarm = evidence.accumulate(looks, ctx.evidence_limit(run.interval.duration))
+    alarm = evidence.accumulate(looks, ctx.evidence_limit(run.model, run.interval.end))
     if not _tells(report):
         alarm = alarm.model_copy(update={"new": False})
     sentence = f"{report.sentence}. {alarm}" if alarm.raised else report.sentence
@@ -47,4 +57,12 @@ def _look(start: str, report: drift.DriftReport) -> evidence.Look:
     if report.volume is not None and report.volume.flagged:
         named = (*named, "number of rows")
     statistic = 0.0 if report.statistic is None else report.statistic
-    return evidence.Look(start, statistic, report.reference_statistics, named)
+    kept = report.alarm
+    return evidence.Look(
+        start,
+        statistic,
+        report.reference_statistics,
+        named,
+        limit=None if kept is None else kept.limit,
+        told=kept is not None and kept.raised,
+    )

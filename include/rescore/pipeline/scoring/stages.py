@@ -260,7 +260,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
             start=run.interval.start,
             before=rows_before(ctx, run),
         )
-        report = with_alarm(ctx, run, report)
+        window = package.manifest.lineage.window
+        report = with_alarm(ctx, run, report, Interval.parse(window) if window else None)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
         ctx.store.reports.record_drift(attempt, report.to_dict())
         act_on_verdict(ctx, attempt, run, report)
