@@ -6,8 +6,10 @@ COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY include ./include
 # uv stays: workers build environments of packages that were made with other versions (rescore env build).
 # The lock says which versions and which files (hashes); the project's own extras say which of them.
+# What everybody may write to, uv's lock file, does not stay.
 RUN VIRTUAL_ENV=/opt/venv /opt/venv/bin/uv pip install --no-cache --compile-bytecode \
-      --constraints requirements.txt '.[airflow,celery,kubernetes,signing]'
+      --constraints requirements.txt '.[airflow,celery,kubernetes,signing]' \
+    && rm -f /opt/venv/.lock
 
 FROM python:3.11-slim
 # Numbers must not depend on the number of cores: one thread per process, set before numpy is loaded.

@@ -24,7 +24,7 @@ export VECLIB_MAXIMUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo house-price test test-slow test-quick coverage coverage-report up down lint format bench bench-quick bench-parts
-.PHONY: notebook faults docs release-check requirements.txt clean venv s3-server test-airflow-oldest
+.PHONY: notebook faults docs release-check image-check requirements.txt clean venv s3-server test-airflow-oldest
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,9 @@ docs: venv ## build the documentation as a site, strictly, into var/docs/site
 
 release-check: venv ## build the wheel, install it in an empty environment, run a small job with it
 	@$(BIN)/python scripts/release_check.py
+
+image-check: ## build the image without a container engine and run commands in it (root, buildah, debootstrap; 15 minutes)
+	@sh scripts/image-check.sh
 
 requirements.txt: venv ## compile the lock anew from pyproject.toml
 	@CUSTOM_COMPILE_COMMAND="make requirements.txt" UV_CUSTOM_COMPILE_COMMAND="make requirements.txt" \
