@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import psycopg2
@@ -10,6 +12,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg2 import sql
+from sqlalchemy import text
 
 from rescore import digest
 from rescore.errors import (
@@ -20,11 +24,13 @@ from rescore.errors import (
     RowAccountingError,
     StaleFenceError,
     StoreError,
+    StoreUnavailableError,
 )
 from rescore.manifest import Manifest
 from rescore.store import RunHandle, ShardHandle, Store
 from rescore.store.binary_copy import copy_batches
 from rescore.store.database import call, store_table
+from tests.shared.waiting import until
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec, sha
 from tests.store.logins import Logins
 
@@ -374,3 +380,62 @@ def test_the_run_role_stages_shards_and_forges_none(logins: Logins, store: Store
     publish(walk, run)
     assert store.scores.of_run(run).equals(scores)
     as_run.close()
+
+
+def test_what_is_still_copied_when_a_shard_finishes_is_waited_for(walk: Walk, store: Store) -> None:
+    """Else its rows would lie in the table once they were counted."""
+    shards = planned(walk)
+    run, fence = shards[0].run.run_id, shards[0].run.fence
+    schema = make_scores(day()).schema
+    with store.database.transaction() as connection:
+        table, attempt = call(connection, "shard_begin", run, fence, 0, None)
+    with store.database.transaction() as connection:
+        copy_batches(connection, store_table(connection, table), schema, part(shards[0]))
+    finish = (run, fence, 0, attempt, digest.table_digest(pa.Table.from_batches(part(shards[0]))).to_dict())
+    late = psycopg2.connect(store.database.libpq_url)
+    with closing(late), late.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "INSERT INTO rescore.{} (branch, loan_id, event_time, score, label)"
+                " VALUES ('late', 1, now(), 0, 'pays')"
+            ).format(sql.Identifier(str(table)))
+        )
+        with pytest.raises(StoreUnavailableError), store.database.transaction() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            call(connection, "shard_finish", *finish, None)
+    assert store.shards.get(shards[0]).digest is None
+    with store.database.transaction() as connection:
+        call(connection, "shard_finish", *finish, None)
+
+
+def test_a_join_that_is_killed_amid_its_moves_has_moved_nothing(walk: Walk, store: Store) -> None:
+    shards = planned(walk)
+    for shard in shards:
+        store.shards.stage(shard, part(shard))
+    run = shards[0].run
+    held = psycopg2.connect(store.database.libpq_url)
+    with closing(held), held.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        cursor.execute("SELECT table_name FROM rescore.staging WHERE shard = 1")
+        [[second]] = cursor.fetchall()
+        # Its rows may be counted, and not be moved: the first shard's are, by then.
+        cursor.execute(sql.SQL("LOCK TABLE rescore.{} IN ROW EXCLUSIVE MODE").format(sql.Identifier(second)))
+        joining = pool.submit(store.shards.join, run)
+        until(
+            lambda: (
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                    " WHERE NOT granted AND relation = %s::regclass",
+                    [f"rescore.{second}"],
+                )
+                or cursor.fetchall()
+            ),
+            "the join's wait for the second shard",
+        )
+        with pytest.raises(StoreUnavailableError):
+            joining.result()
+    assert store.runs.get(run).state == "validated"
+    assert store.scores.of_run(run).num_rows == 0
+    assert [shard.attempts for shard in store.shards.of_run(run)] == [1, 1, 1]
+    assert store.shards.join(run) == digest.table_digest(make_scores(day()))
+    publish(walk, run)
+    assert store.scores.of_run(run).equals(make_scores(day()))
