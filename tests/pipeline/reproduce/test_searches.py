@@ -1,4 +1,4 @@
-"""Searches that draw and stacking: their scores are proved, and they are trained again to their bytes."""
+"""Searches that draw, halving ones and stacking: their scores are proved, and they are trained again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ COLUMNS = """
 from scipy.stats import loguniform, randint
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestRegressor, StackingRegressor
+from sklearn.experimental import enable_halving_search_cv
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import KFold, RandomizedSearchCV
+from sklearn.model_selection import HalvingRandomSearchCV, KFold, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeRegressor
@@ -35,6 +36,12 @@ SEARCHES = {
         {"randomforestregressor__max_depth": randint(2, 6),
          "randomforestregressor__min_impurity_decrease": loguniform(1e-6, 1e-2)},
         n_iter=3, cv=2, random_state=seed)
+""",
+    "a halving search": """
+    return HalvingRandomSearchCV(
+        columns(DecisionTreeRegressor(random_state=seed)),
+        {"decisiontreeregressor__max_depth": randint(2, 9)}, cv=2, random_state=seed,
+        n_candidates=6, min_resources=200)
 """,
     "stacking": """
     return StackingRegressor(
