@@ -26,6 +26,7 @@ from rescore.leaf_bytes import LEAF_ROWS, canonical_array, canonical_type, leaf_
 from rescore.sha256 import Sha256
 
 __all__ = [
+    "DIGEST_METADATA",
     "FORMAT",
     "LEAF_ROWS",
     "TableDigest",
@@ -35,6 +36,9 @@ __all__ = [
 
 #: The form of a table and of its leaves. See the bump rule above.
 FORMAT = 1
+
+#: Where a frozen Parquet file keeps the digest of its rows.
+DIGEST_METADATA = b"rescore.digest"
 
 
 @dataclass(frozen=True)

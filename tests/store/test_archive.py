@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import stat
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rescore.digest import table_digest
+from rescore.digest import DIGEST_METADATA, table_digest
 from rescore.disk import partial_name
 from rescore.errors import (
     DigestMismatchError,
@@ -180,6 +181,38 @@ def test_what_others_left_beside_a_file_is_not_taken_for_it(
     overwrite(archive, f"{uris[1].rpartition('/')[0]}/a-copy.whl", b"another wheel")
     assert archive.get_input(digest).read_bytes() == path.read_bytes()
     assert archive.get_package(file_sha256(wheel)).read_bytes() == b"a wheel"
+
+
+def test_another_table_in_the_wrong_folder_does_not_spoil_a_proof(archive: Archive, tmp_path: Path) -> None:
+    """A restore or a merge of two folders may put sound files where they don't belong."""
+    tables = {}
+    for number in range(4):
+        path, table = tmp_path / f"{number}.parquet", pa.table({"id": [number]})
+        found = table_digest(table)
+        kept = {DIGEST_METADATA: json.dumps(found.to_dict())}
+        pq.write_table(table.replace_schema_metadata(kept), path)
+        tables[path] = found.root
+    uris = {path: archive.put_input(path, digest) for path, digest in tables.items()}
+    for path, uri in uris.items():
+        for other in tables:
+            overwrite(
+                archive, f"{uri.rpartition('/')[0]}/{uris[other].rpartition('/')[2]}", other.read_bytes()
+            )
+        assert archive.get_input(tables[path]).read_bytes() == path.read_bytes()
+
+
+def test_strays_are_no_file_of_a_table_that_is_gone(archive: Archive, frozen: tuple[Path, str]) -> None:
+    """Else what retention deleted, or was lost, would not be put again."""
+    path, digest = frozen
+    uri = archive.put_input(path, digest)
+    folder, _, name = uri.rpartition("/")
+    overwrite(archive, f"{folder}/copy of {name}", b"stray")
+    assert archive.input_size(digest) == archive.inputs()[digest] == path.stat().st_size
+    archive._fs.rm_file(uri.removeprefix("file://") if archive.is_local else uri)
+    assert archive.input_size(digest) == 0
+    assert digest not in archive.inputs()
+    archive.ensure_input(path, digest)
+    assert archive.get_input(digest).read_bytes() == path.read_bytes()
 
 
 def test_only_the_owner_reads_what_is_put_also_where_others_could_before(

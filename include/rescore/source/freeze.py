@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rescore.digest import LEAF_ROWS, TableDigest, TableHasher, table_digest
+from rescore.digest import DIGEST_METADATA, LEAF_ROWS, TableDigest, TableHasher, table_digest
 from rescore.disk import disk_full, is_disk_full
 from rescore.errors import (
     DigestMismatchError,
@@ -25,8 +25,6 @@ from rescore.errors import (
 )
 
 __all__ = ["Freezer", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"]
-
-_METADATA = b"rescore.digest"
 
 
 class Freezer:
@@ -100,7 +98,7 @@ class Freezer:
         """Put the file in its place and return the digest of its rows."""
         digest = self._hasher.root()
         try:
-            self._writer.add_key_value_metadata({_METADATA: json.dumps(digest.to_dict()).encode()})
+            self._writer.add_key_value_metadata({DIGEST_METADATA: json.dumps(digest.to_dict()).encode()})
             self._writer.close()
             self._partial.replace(self._destination)
         except OSError as error:
@@ -261,7 +259,7 @@ def frozen_columns(path: Path) -> list[str]:
 def _recorded(file: pq.ParquetFile) -> TableDigest | None:
     # Only tells where a difference is; what is true is the digest recorded in the store.
     metadata = file.metadata.metadata or {}
-    content = metadata.get(_METADATA)
+    content = metadata.get(DIGEST_METADATA)
     try:
         return TableDigest.from_dict(json.loads(content)) if content else None
     except (ValueError, KeyError, TypeError, UndigestibleError):

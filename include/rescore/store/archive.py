@@ -13,6 +13,7 @@ only their owner can read them.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import posixpath
 import re
@@ -26,6 +27,7 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
+from rescore.digest import DIGEST_METADATA, TableDigest
 from rescore.disk import (
     ABANDONED_SECONDS,
     disk_errors,
@@ -34,7 +36,7 @@ from rescore.disk import (
     private_folder,
     remove_leftovers,
 )
-from rescore.errors import DigestMismatchError, NotFoundError, StoreUnavailableError
+from rescore.errors import DigestMismatchError, NotFoundError, StoreUnavailableError, UndigestibleError
 from rescore.sha256 import Sha256, file_sha256
 from rescore.store.filesystems import open_filesystem
 
@@ -98,11 +100,14 @@ class Archive:
         DigestMismatchError
             The file was changed.
         """
-        # Another version of Parquet writes the same rows to another file; one that is sound is enough.
+        # Another version of Parquet writes the same rows to another file; one that is sound is enough, and a
+        # table that was copied into the wrong folder is sound, too.
         *others, last = self._find(posixpath.join("inputs", *_folders(digest)), digest, _INPUT)
         for found in others:
             with suppress(DigestMismatchError):
-                return self._get(found, _named(found))
+                path = self._get(found, _named(found))
+                if _recorded_digest(path) in {None, digest}:
+                    return path
         return self._get(last, _named(last))
 
     def put_package(self, path: Path, sha256: str) -> str:
@@ -145,21 +150,22 @@ class Archive:
             self._fs.invalidate_cache()
             files = self._fs.find(root, detail=True) if self._fs.exists(root) else {}
         for name, about in files.items():
-            if str(name).endswith(".parquet"):
+            if _INPUT.fullmatch(posixpath.basename(str(name))):
                 digest = f"sha256:{posixpath.basename(posixpath.dirname(str(name)))}"
                 found[digest] = found.get(digest, 0) + int(about["size"])
         return found
 
     def input_size(self, digest: str) -> int:
         """How many bytes the files of a frozen table have; 0 if there are none."""
-        return self._size(posixpath.join("inputs", *_folders(digest)), ".parquet")
+        return self._size(posixpath.join("inputs", *_folders(digest)), _INPUT)
 
-    def _size(self, folder: str, ending: str) -> int:
+    def _size(self, folder: str, named: re.Pattern[str]) -> int:
         path = posixpath.join(self._root, folder)
         with self._reaching():
             self._fs.invalidate_cache()
             files = self._fs.ls(path, detail=True) if self._fs.exists(path) else []
-        return sum(int(about["size"]) for about in files if str(about["name"]).endswith(ending))
+        ours = [one for one in files if named.fullmatch(posixpath.basename(str(one["name"])))]
+        return sum(int(one["size"]) for one in ours if one["type"] != "directory")
 
     def ensure_input(self, path: Path, digest: str) -> None:
         """Put a frozen input again if its file is gone: retention deleted it before it was recorded."""
@@ -179,7 +185,7 @@ class Archive:
 
     def package_size(self, sha256: str) -> int:
         """How many bytes the files of a package have; 0 if there are none."""
-        return self._size(posixpath.join("packages", *_folders(sha256)), ".whl")
+        return self._size(posixpath.join("packages", *_folders(sha256)), _PACKAGE)
 
     def delete_package(self, sha256: str) -> None:
         """Delete every file of a package, and what is cached of it here; again is nothing."""
@@ -266,8 +272,9 @@ class Archive:
         path = posixpath.join(self._root, folder)
         with self._reaching():
             self._fs.invalidate_cache()
-            files = self._fs.ls(path, detail=False) if self._fs.exists(path) else []
-        whole = sorted(str(name) for name in files if ours.fullmatch(posixpath.basename(str(name))))
+            there = self._fs.ls(path, detail=True) if self._fs.exists(path) else []
+        files = [str(about["name"]) for about in there if about["type"] != "directory"]
+        whole = sorted(name for name in files if ours.fullmatch(posixpath.basename(name)))
         if not whole:
             raise NotFoundError(
                 f"the archive has no file for {digest}",
@@ -332,6 +339,17 @@ def _own_cache() -> Path:
 def _named(found: str) -> Sha256:
     """The sha256 in an input's name."""
     return Sha256(posixpath.basename(found).removesuffix(".parquet"))
+
+
+def _recorded_digest(path: Path) -> str | None:
+    """The content digest that a frozen file keeps of itself; None if it keeps none that can be read."""
+    import pyarrow.parquet as pq  # where there are several files alone
+
+    try:
+        kept = (pq.read_metadata(path).metadata or {}).get(DIGEST_METADATA)
+        return TableDigest.from_dict(json.loads(kept)).root if kept else None
+    except (OSError, ValueError, KeyError, TypeError, UndigestibleError):
+        return None
 
 
 def _folders(digest: str) -> tuple[str, str]:
