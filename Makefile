@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # How many attempts make faults breaks.
 FAULTS ?= 500
+FUZZ ?= 2000
 # What runs the tests of make test.
 TEST := $(BIN)/pytest
 # How many processes run the tests: a number, or logical for one per processor, four at most. 0: pytest itself.
@@ -24,7 +25,7 @@ export VECLIB_MAXIMUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo house-price test test-slow test-quick coverage coverage-report up down lint format bench bench-quick bench-parts
-.PHONY: notebook faults docs release-check image-check requirements.txt clean venv s3-server test-airflow-oldest
+.PHONY: notebook faults fuzz docs release-check image-check requirements.txt clean venv s3-server test-airflow-oldest
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +77,9 @@ format: venv ## fix format, and what of style can be fixed by itself
 
 faults: venv ## break attempts on purpose while a consumer reads, FAULTS of them (500); fail if anything was wrong, torn, lost or left
 	@PYTHONPATH=.:include $(BIN)/python -m tests.faults --faults $(FAULTS)
+
+fuzz: venv ## hostile names and values wherever one is taken from outside, FUZZ of them a test (2000), other ones each time
+	@FUZZ=$(FUZZ) $(BIN)/pytest -q tests/fuzz tests/cli/test_hostile_arguments.py
 
 bench: venv ## measure whole runs beside the least that anybody pays; writes docs/benchmarks.md (an hour)
 	@$(BIN)/python bench/whole_run.py --rounds 3 --rows 500000 1000000 2000000 --write docs/benchmarks.md

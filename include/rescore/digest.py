@@ -82,20 +82,27 @@ class TableDigest:
         Raises
         ------
         UndigestibleError
-            Written in a format this code does not know.
+            Written in a format this code does not know, or changed since.
         """
-        if value["format"] != FORMAT:
-            raise UndigestibleError(
-                f"the digest has format {value['format']}",
-                expected=f"format {FORMAT}",
-                fix="use a release of rescore that knows this format",
+        try:
+            if value["format"] != FORMAT:
+                raise UndigestibleError(
+                    f"the digest has format {value['format']}",
+                    expected=f"format {FORMAT}",
+                    fix="use a release of rescore that knows this format",
+                )
+            return cls(
+                Sha256(value["root"]),
+                int(value["rows"]),
+                tuple(Sha256(leaf) for leaf in value["leaves"]),
+                tuple((str(name), str(kind)) for name, kind in value["columns"]),
             )
-        return cls(
-            Sha256(value["root"]),
-            int(value["rows"]),
-            tuple(Sha256(leaf) for leaf in value["leaves"]),
-            tuple((str(name), str(kind)) for name, kind in value["columns"]),
-        )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UndigestibleError(
+                f"a stored digest can't be read: {type(error).__name__}: {error}",
+                expected="root, rows, leaves and columns, as rescore writes them",
+                fix="it was changed by hand: restore what holds it from a backup",
+            ) from None
 
     @classmethod
     def joined(cls, parts: Sequence[TableDigest]) -> TableDigest:

@@ -48,7 +48,7 @@ class Part(BaseModel):
             A field is missing or of another type.
         """
         try:
-            return cls.model_validate(dict(stored))
+            return cls.model_validate(stored)
         except ValidationError as error:
             first = error.errors()[0]
             raise DocumentError(
@@ -80,7 +80,7 @@ class Document(Part):
         DocumentError
             Of a format that this release does not know, or not what the class says.
         """
-        fields = dict(stored)
+        fields = dict(stored) if isinstance(stored, Mapping) else {"format": f"{type(stored).__name__}"}
         number = fields.pop("format", 1)  # the first releases wrote none
         if not isinstance(number, int) or number > cls.FORMAT:
             raise DocumentError(

@@ -53,6 +53,7 @@ message for a person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -107,8 +108,26 @@ __all__ = [
 MAX_EXAMPLES = 5
 
 
+#: Characters by which a terminal, a log or a reader is led astray: controls but for tabs and ends of lines,
+#: separators of lines and paragraphs, changes of direction, halves of a pair.
+_UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Characters that are shown of one part of an error.
+_LONGEST_PART = 4_000
+
+
+def _shown(text: str) -> str:
+    """Text of any origin as it can be shown: unsafe characters escaped, the middle of a long one left out."""
+    if len(text) > _LONGEST_PART:
+        half = _LONGEST_PART // 2
+        text = f"{text[:half]} … {len(text) - 2 * half:,} characters left out … {text[-half:]}"
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 class RescoreError(Exception):
     """An error that names the thing, the place, what was expected and what to do.
+
+    Its texts quote what is wrong, which anybody may have written, so they are made fit to be shown: controls
+    and changes of direction are escaped, and of 4,000 characters and more the middle is left out.
 
     Parameters
     ----------
@@ -139,13 +158,13 @@ class RescoreError(Exception):
         examples: Iterable[str] = (),
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        self.what = what
-        self.where = where
-        self.expected = expected
-        self.fix = fix
-        self.examples = tuple(examples)
+        self.what = _shown(what)
+        self.where = None if where is None else _shown(where)
+        self.expected = None if expected is None else _shown(expected)
+        self.fix = None if fix is None else _shown(fix)
+        self.examples = tuple(map(_shown, examples))
         self.data: dict[str, Any] = dict(data or {})
-        super().__init__(what)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return self.without_fix + (f"\n  fix:      {self.fix}" if self.fix else "")

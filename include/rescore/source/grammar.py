@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rescore.errors import SpecError
+from rescore.source.tokens import require_characters
 
 __all__ = ["ColumnPath", "Node", "Relation", "RelationName", "Scope", "name_parts", "parse", "scopes", "walk"]
 
@@ -29,6 +30,7 @@ def parse(sql: str, where: str) -> list[Any]:
     """
     from postgast import native
 
+    require_characters(sql, where)
     result = native.lib.pg_query_parse(sql.encode())
     try:
         if result.error:

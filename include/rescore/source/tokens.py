@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rescore.errors import SpecError
 
-__all__ = ["Token", "place_in", "tokens_of"]
+__all__ = ["Token", "place_in", "require_characters", "tokens_of"]
 
 _TOKEN = re.compile(
     r"""
@@ -31,6 +31,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
 
@@ -54,9 +55,28 @@ def tokens_of(sql: str, where: str) -> list[Token]:
     Raises
     ------
     SpecError
-        A string, a quoted identifier or a comment is never closed; with the place in ``where``.
+        A string, a quoted identifier or a comment is never closed, or a character is none of Postgres'
+        text; with the place in ``where``.
     """
+    require_characters(sql, where)
     return [token for token in _scan(sql, where) if token.kind not in {"space", "comment", "block"}]
+
+
+def require_characters(sql: str, where: str) -> None:
+    """Refuse a query with characters that Postgres' text has not: its grammar would end at a zero.
+
+    Raises
+    ------
+    SpecError
+        It holds a zero character, or half a pair of UTF-16.
+    """
+    if found := _NO_CHARACTER.search(sql):
+        raise SpecError(
+            f"the query holds the character {found[0]!r}",
+            where=place_in(sql, found.start(), where),
+            expected="characters that Postgres' text can hold",
+            fix="remove it; an editor may not show it",
+        )
 
 
 def _scan(sql: str, where: str) -> Iterator[Token]:

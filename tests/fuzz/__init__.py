@@ -1,0 +1,1 @@
+"""Hostile names and values at every place that takes one from outside."""
