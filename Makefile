@@ -79,7 +79,7 @@ faults: venv ## break attempts on purpose while a consumer reads, FAULTS of them
 	@PYTHONPATH=.:include $(BIN)/python -m tests.faults --faults $(FAULTS)
 
 fuzz: venv ## hostile names and values wherever one is taken from outside, FUZZ of them a test (2000), other ones each time
-	@FUZZ=$(FUZZ) $(BIN)/pytest -q tests/fuzz tests/cli/test_hostile_arguments.py
+	@FUZZ=$(FUZZ) $(BIN)/pytest -q tests/fuzz tests/cli/test_hostile_arguments.py tests/airflow/test_console.py
 
 bench: venv ## measure whole runs beside the least that anybody pays; writes docs/benchmarks.md (an hour)
 	@$(BIN)/python bench/whole_run.py --rounds 3 --rows 500000 1000000 2000000 --write docs/benchmarks.md

@@ -102,6 +102,7 @@ __all__ = [
     "UnknownModelError",
     "UnseededEstimatorError",
     "ValidationError",
+    "shown",
 ]
 
 #: How many examples an error shows; the rest is counted.
@@ -115,7 +116,7 @@ _UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800
 _LONGEST_PART = 4_000
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Text of any origin as it can be shown: unsafe characters escaped, the middle of a long one left out."""
     if len(text) > _LONGEST_PART:
         half = _LONGEST_PART // 2
@@ -158,11 +159,11 @@ class RescoreError(Exception):
         examples: Iterable[str] = (),
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        self.what = _shown(what)
-        self.where = None if where is None else _shown(where)
-        self.expected = None if expected is None else _shown(expected)
-        self.fix = None if fix is None else _shown(fix)
-        self.examples = tuple(map(_shown, examples))
+        self.what = shown(what)
+        self.where = None if where is None else shown(where)
+        self.expected = None if expected is None else shown(expected)
+        self.fix = None if fix is None else shown(fix)
+        self.examples = tuple(map(shown, examples))
         self.data: dict[str, Any] = dict(data or {})
         super().__init__(self.what)
 

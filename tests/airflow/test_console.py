@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg2
@@ -13,6 +14,8 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from fastapi.routing import APIRoute
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rescore.local import LocalPostgres
 from rescore.sha256 import bytes_sha256
@@ -21,6 +24,7 @@ from rescore_airflow.page import create_page
 from rescore_airflow.page.approvals import Approval, open_approvals
 from tests.airflow.console import KINDS, Console, prepare_airflow
 from tests.comparison.builders import STORED
+from tests.fuzz.hostile import MARKUP, fuzzed, hostile_texts, unsafe_characters
 from tests.shared.fleet import FEATURES, Fleet, model_folder
 from tests.shared.waiting import until
 
@@ -116,6 +120,36 @@ def test_what_is_not_there_is_a_page_too(console: Console, path: str) -> None:
 def test_a_word_where_a_number_belongs_is_not_found(console: Console) -> None:
     answer = console.client().get(f"/score_{console.names[0]}/comparisons/x")
     assert answer.status_code == 404 and "<h1>Not found" in answer.text
+
+
+@fuzzed
+@given(st.data())
+def test_a_hostile_address_is_not_found(console: Console, data: st.DataObject) -> None:
+    paths = [route.path for route in console.app.routes if isinstance(route, APIRoute)]
+    known = {"{dag_id}": f"score_{console.names[0]}", "{dag_run:path}": "manual__1"}
+    parts = data.draw(st.sampled_from(paths)).split("/")
+    hostile = [
+        data.draw(st.one_of(hostile_texts, st.just(known.get(one, one)))) if "{" in one else one
+        for one in parts
+    ]
+    asked = data.draw(
+        st.dictionaries(
+            st.sampled_from(["show", "q", "sort", "all", "run", "against"]), hostile_texts, max_size=3
+        )
+    )
+
+    def quoted(text: str) -> str:
+        return quote(text, safe="", errors="surrogatepass")
+
+    query = "&".join(f"{name}={quoted(text)}" for name, text in asked.items())
+    answer = console.client().get("/".join(map(quoted, hostile)) + "?" + query)
+    assert answer.status_code in {200, 303, 404}, answer.text
+    assert MARKUP not in answer.text
+    assert unsafe_characters(answer.text) == set()
+    if answer.status_code == 303:
+        assert not answer.headers["location"].startswith(("//", "http", "/\\"))
+    else:
+        assert answer.headers["content-type"].startswith("text/html")
 
 
 def test_nothing_comes_from_elsewhere_and_no_script_runs(console: Console) -> None:

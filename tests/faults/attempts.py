@@ -86,6 +86,14 @@ class Attempt:
         """Send a signal; to one that has ended it is nothing, as nobody has waited for it yet."""
         os.kill(self.pid, number)
 
+    def ended_within(self, seconds: float) -> bool:
+        """Wait until it ends, so long at most; whether it ended."""
+        process = os.pidfd_open(self.pid)
+        try:
+            return bool(select.select([process], [], [], seconds)[0])
+        finally:
+            os.close(process)
+
     def stopped(self) -> bool:
         """Wait until it pauses or ends; whether it pauses."""
         _, status = os.waitpid(self.pid, os.WUNTRACED)

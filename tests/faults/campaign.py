@@ -255,8 +255,8 @@ class Campaign:
         return self._untried[name].pop() if self._untried[name] else self._draw.choice(self._points[name])
 
     def _kill_some_time(self, attempt: Attempt) -> None:
-        time.sleep(self._draw.uniform(0, self._typical[attempt.act]))
-        attempt.signal(signal.SIGKILL)
+        if not attempt.ended_within(self._draw.uniform(0, self._typical[attempt.act])):
+            attempt.signal(signal.SIGKILL)
 
     def _state(self, name: str) -> State:
         state: State = {"day": self._draw.choice(DAYS)}

@@ -91,17 +91,16 @@ class Log:
 
 def main(url: str, path: str) -> None:
     """Poll until SIGTERM, or until whoever started it is gone."""
-    ended: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
-    parent, reader = os.getppid(), Reader(url)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    ended, parent, reader = None, os.getppid(), Reader(url)
     with Path(path).open("w", buffering=1) as out:
         log = Log(out)
-        while not ended and os.getppid() == parent:
+        while ended is None and os.getppid() == parent:
             began = time.monotonic()
             found = reader.read()
             if found is not None:
                 log.note(began, *found)
-            time.sleep(0.02 if found is not None else 0.1)
+            ended = signal.sigtimedwait({signal.SIGTERM}, 0.02 if found is not None else 0.1)
         log.close()
 
 

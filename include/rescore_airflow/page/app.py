@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as HTTPError
 
-from rescore.errors import NotFoundError, RescoreError
+from rescore.errors import NotFoundError, RescoreError, shown
 from rescore.report import standings
 from rescore_airflow.connections import SharedContext
 from rescore_airflow.declarations import declared
@@ -161,6 +161,13 @@ def _model_of(dag_id: str, ctx: Context) -> str:
     return model_name
 
 
+def _is_legible(request: Request) -> None:
+    """Refuse an address with what can't be shown, or stored: no page has it, and a page would repeat it."""
+    texts = [request.scope["path"], *(text for pair in request.query_params.multi_items() for text in pair)]
+    if any(shown(text) != text for text in texts):
+        raise HTTPException(404, "there is no page of this address")
+
+
 def create_page(approvals: Callable[[Collection[str]], list[Approval]] = open_approvals) -> FastAPI:
     """The app that the API server mounts at ``/rescore``.
 
@@ -181,8 +188,9 @@ def create_page(approvals: Callable[[Collection[str]], list[Approval]] = open_ap
         "/dags/{dag_id}/runs/{dag_run:path}": pages.of_dag_run,
         "/{dag_id}/comparisons/{comparison_id}": pages.comparison,
     }
+    guards = [Depends(_is_legible), Depends(requires_access_dag("GET"))]
     for path, answer in routes.items():
-        app.get(path, dependencies=[Depends(requires_access_dag("GET"))], response_class=HTMLResponse)(answer)
+        app.get(path, dependencies=guards, response_class=HTMLResponse)(answer)
     app.add_exception_handler(RescoreError, pages.problem)
     app.add_exception_handler(HTTPError, pages.refused)
     app.add_exception_handler(RequestValidationError, pages.misread)
