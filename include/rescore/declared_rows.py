@@ -138,8 +138,19 @@ class TargetSpec(Declared):
     """How long after an interval's end all its labels are known."""
 
 
+def _class_text(value: Any) -> Any:
+    """A class as labels are written: YAML reads ``0`` and ``yes`` as a number and a boolean."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
 class OutputSpec(Declared):
-    """What consumers read, in their words: a price in dollars, not its log."""
+    """What consumers read, in their words: a price in dollars, not its log.
+
+    ``probabilities`` publishes, beside the score, how probable a multiclass model finds each class. It names
+    every class, and is part of the contract with consumers: the columns of a model do not change.
+    """
 
     name: Name = "score"
     """What the score is called."""
@@ -147,3 +158,5 @@ class OutputSpec(Declared):
     """What a number counts, in words."""
     meaning: str
     """What it says, in words: the comment on the column ``score``."""
+    probabilities: dict[Annotated[str, BeforeValidator(_class_text)], Name] = {}
+    """Class to the column of its probability: all of a multiclass model's, or none."""

@@ -341,6 +341,13 @@ class ModelSpec(Declared):
             raise ValueError(f"target {self.target.name!r} is also an input column: that is a leak")
         for name in sorted(_OUR_COLUMNS & {*self.input_columns, self.target.name}):
             raise ValueError(f"{name!r} is a name of our own: a training snapshot has that column")
+        columns = list(self.output.probabilities.values())
+        if columns and self.target.kind != "multiclass":
+            raise ValueError(
+                f"output.probabilities is of multiclass models; of a {self.target.kind} one the score says it"
+            )
+        if len(set(columns)) != len(columns):
+            raise ValueError("output.probabilities names a column twice")
         unknown = [name for name in self.segments if name not in self.input_columns]
         if unknown:
             raise ValueError(f"segments: {unknown[0]!r} is no feature, key or subject of the model")

@@ -70,6 +70,9 @@ def test_durations_have_units(write: Write, written: str, meant: int) -> None:
         ({"features": [{"name": "a", "kind": "text"}] * 2}, "feature 'a' is declared twice"),
         ({"features": [{"name": "late", "kind": "boolean"}]}, "that is a leak"),
         ({"features": [{"name": "interval_start", "kind": "datetime"}]}, "is a name of our own"),
+        ({"output.probabilities": {"a": "p_a"}}, "output.probabilities is of multiclass models; of a binary"),
+        ({"target.kind": "multiclass", "output.probabilities": {"a": "p", "b": "p"}}, "names a column twice"),
+        ({"target.kind": "multiclass", "output.probabilities": {"a": "P"}}, "lower-case letters"),
         ({"schedule.cron": "@daily"}, "not a cron expression of five fields"),
         ({"schedule.cron": "0 25 * * *"}, "not a cron expression of five fields"),
         ({"schedule.timezone": "New York"}, "unknown time zone"),
@@ -86,6 +89,12 @@ def test_a_wrong_key_is_named_with_its_file(write: Write, changes: dict[str, Any
     assert problem in message
     assert "models/parcels/model.yaml" in (caught.value.where or "")
     assert caught.value.fix
+
+
+def test_classes_that_yaml_reads_as_numbers_or_booleans_are_what_labels_say(write: Write) -> None:
+    declared = {0: "p_0", True: "p_true", "x": "p_x"}
+    spec = write({"target.kind": "multiclass", "output.probabilities": declared}).spec
+    assert spec.output.probabilities == {"0": "p_0", "true": "p_true", "x": "p_x"}
 
 
 def test_all_problems_come_at_once(write: Write) -> None:

@@ -132,7 +132,8 @@ def test_an_adopted_booster_scores_the_bits_of_its_file(tmp_path: Path, seed: in
     rows = table(300, seed + 1).select(list(features.kinds))
     pq.write_table(rows, tmp_path / "rows.parquet")
     frame = features.frame(features.conform(rows))
-    found_scores = package.predict(tmp_path / "rows.parquet", probabilities=saved.kind != "regression")
+    columns = {label: f"p{number}" for number, label in enumerate(package.manifest.target.labels)}
+    found_scores = package.predict(tmp_path / "rows.parquet", probabilities=columns)
     if saved.kind == "regression":
         expected = saved.estimator.predict(frame).astype(np.float64)
         assert found_scores["score"].to_numpy().tobytes() == expected.tobytes()

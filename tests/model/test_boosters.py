@@ -156,7 +156,8 @@ def test_a_package_is_the_same_file_twice_and_scores_in_a_process_of_its_own(
     assert fitted.importance["wind"] > fitted.importance["stops"], "chance decides stops, wind the target"
     package = open_package(files[0].path, expected_sha256=files[0].sha256, cache=tmp_path / "cache")
     pq.write_table(table(300, seed + 1, kind=kind), tmp_path / "rows.parquet")
-    scores = package.predict(tmp_path / "rows.parquet", probabilities=kind == "multiclass")
+    columns = {label: f"p{number}" for number, label in enumerate(package.manifest.target.labels)}
+    scores = package.predict(tmp_path / "rows.parquet", probabilities=columns)
     assert scores.num_rows == 300
     if kind == "multiclass":
         np.testing.assert_allclose(sum(scores[f"p{n}"].to_numpy() for n in range(3)), 1.0, rtol=1e-6)

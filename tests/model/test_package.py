@@ -259,7 +259,8 @@ def test_rows_that_do_not_exist_are_not_left_out(package: Package, rows: Path) -
 def test_its_metrics_are_measured_again_from_the_snapshot(trained: Trained, package: Package) -> None:
     """To the last bit, by the fit that it keeps of the rows before the hold-out."""
     evaluation = package.manifest.evaluation.to_dict()
-    scores = package.predict(trained.snapshot, fit="evaluation", probabilities=True)
+    columns = {label: f"p{number}" for number, label in enumerate(package.manifest.target.labels)}
+    scores = package.predict(trained.snapshot, fit="evaluation", probabilities=columns)
     rows = pq.read_table(trained.snapshot)
     unseen = pc.greater_equal(rows["interval_start"], datetime.fromisoformat(evaluation["from"]))
     raw = np.column_stack([scores.filter(unseen)[name] for name in ("p0", "p1")])

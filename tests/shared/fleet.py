@@ -165,6 +165,7 @@ class Fleet:
                         "key_columns": [["parcel", "bigint"]],
                         "event_time": "asked_at",
                         "labelled": True,
+                        "probabilities": [],
                         "views_format": 2,
                     }
                 ],

@@ -14,6 +14,7 @@ from rescore.digest import table_digest
 from rescore.errors import NotFoundError, SpecError, StoreError, StoreSchemaError
 from rescore.interval import Interval
 from rescore.manifest import Manifest
+from rescore.spec import ModelSpec
 from rescore.store import Store
 from tests.store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec, sha
 
@@ -49,10 +50,24 @@ def test_other_columns_for_the_same_model_are_refused(store: Store) -> None:
         (make_spec(key=("loan_id", "branch")), KEY_TYPES),
         (make_spec(event_time="seen_at"), KEY_TYPES),
         (make_spec(kind="regression"), KEY_TYPES),
+        (_publishing({"no": "p_no", "yes": "p_yes"}), KEY_TYPES),
     ):
         with pytest.raises(StoreSchemaError, match="have other columns now") as caught:
             store.models.ensure(spec, types)
         assert "call the new model loans_v2" in str(caught.value)
+
+
+def _publishing(probabilities: dict[str, str], name: str = "loans") -> ModelSpec:
+    """A model of several classes that publishes their probabilities."""
+    declared = make_spec(name, kind="multiclass").model_dump()
+    declared["output"]["probabilities"] = probabilities
+    return ModelSpec.model_validate(declared)
+
+
+def test_a_probability_takes_the_name_of_no_other_column(store: Store) -> None:
+    for taken in ("score", "label", "loan_id", "event_time", "verdict"):
+        with pytest.raises(SpecError, match=f"calls the column of a probability '{taken}'"):
+            store.models.ensure(_publishing({"a": taken, "b": "p_b"}, "cards"), KEY_TYPES)
 
 
 def test_names_that_the_views_need_are_refused(store: Store) -> None:

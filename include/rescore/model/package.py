@@ -11,7 +11,7 @@ import os
 import zipfile
 from array import array
 from bisect import bisect_left
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -116,7 +116,7 @@ class Package:
         progress: Progress | None = None,
         processes: int | None = None,
         fit: Literal["final", "evaluation"] = "final",
-        probabilities: bool = False,
+        probabilities: Mapping[str, str] | None = None,
         unproved: bool = False,
     ) -> pa.Table:
         """The scores of :meth:`scored` as one table."""
@@ -144,7 +144,7 @@ class Package:
         progress: Progress | None = None,
         processes: int | None = None,
         fit: Literal["final", "evaluation"] = "final",
-        probabilities: bool = False,
+        probabilities: Mapping[str, str] | None = None,
         unproved: bool = False,
         leaves: tuple[int, int] | None = None,
     ) -> Generator[pa.RecordBatch]:
@@ -166,9 +166,9 @@ class Package:
         fit : {'final', 'evaluation'}
             The fit on all training rows, which scores in production; or the one on the rows before
             the hold-out, whose metrics the manifest holds.
-        probabilities : bool
-            Unless it is a regression, add ``p0``, ``p1``, …: each label's, in the order of
-            ``manifest.target.labels``.
+        probabilities : mapping of str to str, optional
+            Class to the column of its probability; added in this order. A class that the package never saw
+            has 0; it has to name all that it did see.
         unproved : bool
             Score although the golden rows give other bits on this numeric environment: to measure
             how far apart the two are, never to publish.
@@ -186,9 +186,14 @@ class Package:
         IntegrityError
             See :meth:`verify`.
         ModelError
-            A feature is missing or of another type, or the pipeline failed.
+            A feature is missing or of another type, the pipeline failed, or ``probabilities`` leaves out a
+            class of the package.
         """
-        rows = self._rows_of(input_parquet)
+        from rescore.model.class_probabilities import in_declared_columns, refuse_unnamed_classes
+
+        rows, labels = self._rows_of(input_parquet), self.manifest.target.labels
+        if probabilities:
+            refuse_unnamed_classes(labels, probabilities, f"{self.name} {self.version}")
         first, last = (0, rows) if leaves is None else (min(edge * _LEAF_ROWS, rows) for edge in leaves)
         if processes is None:
             processes = min(2, os.cpu_count() or 1) if last - first >= _WORTH_TWO else 1
@@ -213,7 +218,7 @@ class Package:
                     given += batch.num_rows
                     if progress is not None:
                         progress(f"scored {given:,} of {wanted:,} rows")
-                    yield batch
+                    yield in_declared_columns(batch, labels, probabilities) if probabilities else batch
         if given != wanted:
             raise ModelError(
                 f"{self.name} {self.version} gave {given:,} scores",

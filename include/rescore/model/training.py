@@ -292,6 +292,7 @@ def write_job(
         "holdout_intervals": spec.training.holdout_intervals,
         "folds": spec.training.folds,
         **({} if snapshot_path is None else {"snapshot": str(snapshot_path.absolute())}),
+        **({"published_classes": list(spec.output.probabilities)} if spec.output.probabilities else {}),
         **({} if unlabelled is None else {"unlabelled": str(unlabelled.absolute())}),
         "out": str((build_dir / out).absolute()),
     }

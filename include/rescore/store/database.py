@@ -39,7 +39,7 @@ __all__ = [
 #: The schema versions this code can work on: the last step under ``migrations/versions``.
 KNOWN_VERSIONS = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    *("0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019", "0020", "0021"),
+    *("0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019", "0020", "0021", "0022"),
 )
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.

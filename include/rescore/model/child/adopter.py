@@ -231,6 +231,7 @@ class Adopter(Trainer):
             )
         labels = labels if kind == "binary" else tuple(sorted(known))
         target = replace(self._target, labels=labels, order=tuple(known.index(one) for one in labels))
+        self._refuse_unnamed(target)
         name = self._job["target"]["name"]
         if labels != self._target.labels:  # the snapshot lacks a class: count as the model does
             texts = pa.chunked_array([pa.array(self._target.labels)]).take(pa.array(self._truth))

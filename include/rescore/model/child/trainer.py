@@ -32,13 +32,14 @@ from rescore.model.child.kept_rows import find_kept_rows, refuse_kept_rows
 from rescore.model.child.known_levels import levels_like_missing
 from rescore.model.child.model_code import pipeline_module, where_in_model
 from rescore.model.child.seen_rows import SeenRows
+from rescore.model.class_probabilities import refuse_unnamed_classes
 from rescore.model.hyperparameters import numbers_as_text
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.environment import numeric_environment
 from rescore.model.runtime.errors import PackageError, ScoreError
 from rescore.model.runtime.frames import Array, Features
 from rescore.model.runtime.package import golden_table
-from rescore.model.runtime.scoring import Scorer
+from rescore.model.runtime.scoring import Scorer, Target
 from rescore.model.target import encode_target
 
 __all__ = ["Trainer", "moment_text", "write_json"]
@@ -94,6 +95,7 @@ class Trainer:
         self._truth, self._target = encode_target(
             target["name"], target["kind"], target["positive"], table.column(target["name"])
         )
+        self._refuse_unnamed(self._target)
         self._starts: Array = table.column("interval_start").cast(pa.int64()).to_numpy()
         if (np.diff(self._starts) < 0).any():
             raise TrainingError(
@@ -221,6 +223,11 @@ class Trainer:
             came_true = np.asarray(scorer.target.labels)[truth]
             named = scores["label"].to_numpy(zero_copy_only=False)
             (self._out / f"right_{number}.f8").write_bytes((named == came_true).astype("<f8").tobytes())
+
+    def _refuse_unnamed(self, target: Target) -> None:
+        """Refuse classes that the declared probabilities have no column for, before anything is fitted."""
+        if declared := self._job.get("published_classes"):
+            refuse_unnamed_classes(target.labels, declared, f"target {self._job['target']['name']!r}")
 
     def _unlabelled_by_fold(self) -> list[pa.Table]:
         """The rows without a label, by the fold in whose time they are. Nothing is ever fitted to them."""

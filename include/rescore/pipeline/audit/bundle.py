@@ -24,7 +24,7 @@ from rescore.pipeline.audit import bundle_verifier
 from rescore.pipeline.audit.model_card import model_card
 from rescore.pipeline.context import Context
 from rescore.sha256 import bytes_sha256
-from rescore.store import ChainedRow, ScoredRun
+from rescore.store import ChainedRow, ScoredRun, row_columns
 
 __all__ = ["Exported", "check_bundle", "export_bundle"]
 
@@ -225,7 +225,7 @@ def _found(
 
 def _positions(ctx: Context, run: ScoredRun, scores: pa.Table, one: Mapping[str, Any]) -> tuple[int, int]:
     """Where the row of one score stands among the frozen rows, and among the scores."""
-    names = [name for name in scores.column_names if name not in ("score", "label")]
+    names = row_columns(scores)
     wanted = tuple(one[name] for name in names)
     columns = zip(*(scores[name].to_pylist() for name in names), strict=True)
     place = next(number for number, row in enumerate(columns) if row == wanted)

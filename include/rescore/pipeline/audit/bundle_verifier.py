@@ -350,7 +350,8 @@ def _account(
     _same("rows without a score", [frozen["rows"] - scores["rows"]] * 2, [len(excluded), len(without)])
     for kind in ("quarantined", "rejected"):
         _same(f"{kind} rows", run[f"rows_{kind}"], sum(row["kind"] == kind for row in without))
-    names = [name for name, _ in scores["columns"] if name not in ("score", "label")]
+    # No float identifies a row: those are the score and the probabilities of classes.
+    names = [name for name, kind in scores["columns"] if kind != "float64" and name != "label"]
     if frozen["whole"] and scores["whole"]:
         keys = _named(frozen, names)
         kept = [key for position, key in enumerate(keys) if position not in excluded]

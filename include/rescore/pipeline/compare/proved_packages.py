@@ -159,7 +159,8 @@ def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) 
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "rows.parquet"
         pq.write_table(together, path)
-        scores = rival.package.predict(path, fit=fit, probabilities=not regression)
+        columns = {label: f"p{number}" for number, label in enumerate(target.labels)}
+        scores = rival.package.predict(path, fit=fit, probabilities=columns)
     edges = np.cumsum([rows.num_rows for rows in tables])[:-1]
     if regression:
         return [Predictions(raw, None) for raw in np.split(scores["score"].to_numpy(), edges)]

@@ -176,7 +176,8 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
         scored: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for run in runs_of(ctx, [table.model], table.digest):
             for row in ctx.store.scores.of_run(run).to_pylist():
-                said = {"run_id": run.run_id, "score": row["score"], "label": row.get("label")}
+                said = {"run_id": run.run_id, "label": None}
+                said |= {name: value for name, value in row.items() if name not in names}
                 scored.setdefault(tuple(row[name] for name in names), []).append(said)
         found += [
             {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +27,17 @@ from rescore.errors import (
 from rescore.model import ulps
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
-from rescore.store import ScoredRun
+from rescore.store import ScoredRun, row_columns, score_columns
 
-__all__ = ["Derived", "Difference", "Frozen", "derived", "differences", "frozen_rows", "largest_distance"]
+__all__ = [
+    "Derived",
+    "Difference",
+    "Frozen",
+    "derived",
+    "differences",
+    "frozen_rows",
+    "largest_distance",
+]
 
 _GONE = "the frozen input is gone"
 #: How many differing rows a reproduction keeps.
@@ -39,7 +48,8 @@ class Difference(Part):
     """One row whose published score is not the one derived again.
 
     ``ulps`` is how many float64 values lie between the two; a score is None where the row is in one
-    of the tables only. Labels are kept where they are what differs.
+    of the tables only. Labels are kept where they are what differs. ``column`` says which number is shown:
+    the first that differs of the score and the published probabilities.
     """
 
     key: dict[str, str]
@@ -48,6 +58,7 @@ class Difference(Part):
     ulps: int | None
     published_label: str | None = None
     rederived_label: str | None = None
+    column: str = "score"
 
 
 @dataclass(frozen=True)
@@ -203,15 +214,16 @@ def derived(ctx: Context, run: ScoredRun, frozen: Frozen, schema: pa.Schema) -> 
         for name in ("machine", "blas", "simd")
         if run.environment and run.environment.get(name) != here.get(name)
     }
-    golden = 0
+    golden, probabilities = 0, ctx.store.models.probabilities(run.model)
+    again = partial(package.predict, frozen.path, exclude=frozen.excluded, probabilities=probabilities)
     try:
-        predicted = package.predict(frozen.path, exclude=frozen.excluded, progress=ctx.progress)
+        predicted = again(progress=ctx.progress)
     except GoldenRowError as error:
         if not error.data.get("environment"):
             raise  # the environment is the same: the package is broken
         other |= error.data["environment"]
         golden = int(error.data["max_ulps"])
-        predicted = package.predict(frozen.path, exclude=frozen.excluded, unproved=True)
+        predicted = again(unproved=True)
     names = [name for name in schema.names if name not in predicted.column_names]
     scored = source.without(frozen.rows.select(names), frozen.excluded)
     for name in predicted.column_names:
@@ -220,21 +232,24 @@ def derived(ctx: Context, run: ScoredRun, frozen: Frozen, schema: pa.Schema) -> 
 
 
 def largest_distance(stored: pa.Table, again: pa.Table) -> int | None:
-    """The largest distance of two scores in ULP; None if rows or labels are not the same."""
-    keys = [name for name in stored.column_names if name != "score"]
-    if stored.num_rows != again.num_rows or any(not stored[name].equals(again[name]) for name in keys):
+    """The largest distance of two scores or probabilities in ULP; None if rows or labels are not the same."""
+    numbers = score_columns(stored)
+    same = [name for name in stored.column_names if name not in numbers]
+    if stored.num_rows != again.num_rows or any(not stored[name].equals(again[name]) for name in same):
         return None
     if not stored.num_rows:
         return 0
-    return int(ulps(stored["score"].to_numpy(), again["score"].to_numpy()).max())
+    return max(int(ulps(stored[name].to_numpy(), again[name].to_numpy()).max()) for name in numbers)
 
 
 def differences(stored: pa.Table, again: pa.Table) -> list[Difference]:
     """The first rows that differ, by key."""
-    keys = [name for name in stored.column_names if name not in {"score", "label"}]
+    keys, numbers = row_columns(stored), score_columns(stored)
     if stored.num_rows == again.num_rows and all(stored[name].equals(again[name]) for name in keys):
         # The same rows in the same order: only those that differ are looked at by key.
-        apart = ulps(stored["score"].to_numpy(), again["score"].to_numpy()) > 0
+        apart = np.zeros(stored.num_rows, dtype=bool)
+        for name in numbers:
+            apart |= ulps(stored[name].to_numpy(), again[name].to_numpy()) > 0
         if "label" in stored.column_names:
             apart |= pc.not_equal(stored["label"], again["label"]).to_numpy()
         first = pa.array(np.flatnonzero(apart)[:MAX_DIFFERENCES])
@@ -243,39 +258,52 @@ def differences(stored: pa.Table, again: pa.Table) -> list[Difference]:
     found = []
     for key in dict.fromkeys([*right, *left]):
         one, other = left.get(key), right.get(key)
-        if one is not None and other is not None and one == other and _bits(one) == _bits(other):
+        if one is not None and one == other:
             continue
-        found.append(_difference(dict(zip(keys, key, strict=True)), one, other))
+        found.append(_difference(dict(zip(keys, key, strict=True)), numbers, one, other))
         if len(found) == MAX_DIFFERENCES:
             break
     return found
 
 
-def _by_key(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], tuple[float, str | None]]:
+class _Said(NamedTuple):
+    """What a table says of one row; numbers by their bits, so that equal is identical."""
+
+    numbers: tuple[str, ...]
+    label: str | None
+
+
+def _by_key(table: pa.Table, keys: list[str]) -> dict[tuple[str, ...], _Said]:
     columns = [pc.cast(table[name], pa.string()).to_pylist() for name in keys]
     labels = table["label"].to_pylist() if "label" in table.column_names else [None] * table.num_rows
-    values = zip(table["score"].to_pylist(), labels, strict=True)
-    return dict(zip(zip(*columns, strict=True), values, strict=True))
-
-
-def _bits(one: tuple[float, str | None]) -> bytes:
-    return np.float64(one[0]).tobytes()
+    numbers = zip(
+        *([one.hex() for one in table[name].to_pylist()] for name in score_columns(table)), strict=True
+    )
+    return dict(zip(zip(*columns, strict=True), map(_Said, numbers, labels), strict=True))
 
 
 def _difference(
-    key: Mapping[str, str], one: tuple[float, str | None] | None, other: tuple[float, str | None] | None
+    key: Mapping[str, str], columns: Sequence[str], one: _Said | None, other: _Said | None
 ) -> Difference:
-    distance = None
+    place = 0  # where only a label or a whole row differs, the score is shown
     if one is not None and other is not None:
-        distance = int(ulps(np.array([one[0]]), np.array([other[0]]))[0])
+        pairs = enumerate(zip(one.numbers, other.numbers, strict=True))
+        place = next((number for number, (left, right) in pairs if left != right), 0)
+    published, rederived = (
+        None if said is None else float.fromhex(said.numbers[place]) for said in (one, other)
+    )
+    distance = None
+    if published is not None and rederived is not None:
+        distance = int(ulps(np.array([published]), np.array([rederived]))[0])
     labels: tuple[str | None, str | None] = (None, None)
-    if one is not None and other is not None and one[1] != other[1]:
-        labels = (one[1], other[1])
+    if one is not None and other is not None and one.label != other.label:
+        labels = (one.label, other.label)
     return Difference(
         key=dict(key),
-        published=None if one is None else one[0],
-        rederived=None if other is None else other[0],
+        published=published,
+        rederived=rederived,
         ulps=distance,
         published_label=labels[0],
         rederived_label=labels[1],
+        column=columns[place],
     )

@@ -23,8 +23,14 @@ from rescore.interval import Interval
 from rescore.pipeline.compare.proved_packages import predicted, proved, reproduced
 from rescore.pipeline.context import Context
 from rescore.pipeline.reproduce.runs import Reproduction, Verdict, judge, reproduce_run
-from rescore.pipeline.reproduce.score_again import Derived, derived, frozen_rows, largest_distance
-from rescore.store import ScoredRun
+from rescore.pipeline.reproduce.score_again import (
+    Derived,
+    derived,
+    differences,
+    frozen_rows,
+    largest_distance,
+)
+from rescore.store import ScoredRun, row_columns
 
 __all__ = ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"]
 
@@ -170,10 +176,9 @@ def _of_run(ctx: Context, run: ScoredRun, published: pa.Table) -> list[ScoreRepr
 def _position(frozen: pa.Table, row: pa.Table, kept: np.ndarray[Any, Any]) -> int:
     """Where the row of a score stands in the frozen input."""
     same = pa.array(kept)
-    for name in row.column_names:
-        if name not in {"score", "label"}:
-            column = frozen[name].cast(row.schema.field(name).type)
-            same = pc.and_(same, pc.equal(column, row[name][0]).combine_chunks())
+    for name in row_columns(row):
+        column = frozen[name].cast(row.schema.field(name).type)
+        same = pc.and_(same, pc.equal(column, row[name][0]).combine_chunks())
     found = np.flatnonzero(same.to_numpy(zero_copy_only=False))
     if len(found) != 1:
         raise NotFoundError(
@@ -185,7 +190,7 @@ def _position(frozen: pa.Table, row: pa.Table, kept: np.ndarray[Any, Any]) -> in
 
 
 def _score(run: ScoredRun, row: pa.Table, again: Derived | None, note: str) -> ScoreReproduction:
-    keys = [name for name in row.column_names if name not in {"score", "label"}]
+    keys = row_columns(row)
     facts: dict[str, Any] = {
         "run_id": run.run_id,
         "model": run.model,
@@ -202,7 +207,8 @@ def _score(run: ScoredRun, row: pa.Table, again: Derived | None, note: str) -> S
     if distance is None:
         reason = f"the label is {facts['label']}, and derived again {again.scores['label'][0].as_py()}"
     elif verdict == "differs" and not reason:
-        reason = "the score in the table is not what its row gives"
+        [apart] = differences(row, again.scores)
+        reason = f"the {apart.column} in the table is not what its row gives"
     return ScoreReproduction(
         **facts,
         verdict=verdict,

@@ -87,7 +87,8 @@ def predict_run(
     Yields
     ------
     pyarrow.RecordBatch
-        Key columns, event time, ``score`` and, unless a regression, ``label``; in the input's order.
+        Key columns, event time, ``score``, unless a regression ``label``, and the declared probabilities;
+        in the input's order.
     """
     folder = ctx.model(run.model)
     path = ctx.frozen_file(run)
@@ -95,7 +96,11 @@ def predict_run(
     _refuse_other_features(package, path, folder)
     columns = list(dict.fromkeys([*folder.spec.source.key, folder.spec.source.event_time]))
     rows = source.frozen_leaves(path, columns, excluded, leaves)
-    with closing(package.scored(path, exclude=excluded, leaves=leaves, progress=ctx.progress)) as scores:
+    probabilities = ctx.store.models.probabilities(run.model)
+    made = package.scored(
+        path, exclude=excluded, leaves=leaves, progress=ctx.progress, probabilities=probabilities
+    )
+    with closing(made) as scores:
         yield from beside(rows, scores)
 
 

@@ -14,6 +14,7 @@ from rescore.store.records import Publication, RunHandle, RunReference, run_id_o
 from rescore.store.runs.queries import publications_of, run_row
 from rescore.store.runs.scores import stored_digest
 from rescore.store.schema.model_registration import score_layout
+from rescore.store.schema.score_views import create_view_of_rows_once
 from rescore.store.schema.view_handles import publication_current, publication_history
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class Publications:
             The model is not registered.
         """
         with self._database.transaction() as connection:
-            view = score_layout(connection, model).create_view_of_rows_once(self._database.consumer_schema)
+            layout = score_layout(connection, model)
+            view = create_view_of_rows_once(layout, self._database.consumer_schema)
             driver = cast("psycopg2.extensions.connection", connection.connection.dbapi_connection)
             return view.as_string(driver)
 

@@ -66,7 +66,8 @@ class ScoreStream:
                 where=self._where,
                 expected=", ".join(self.schema.names),
                 examples=[f"got {', '.join(batch.schema.names)}"],
-                fix="give the key, the event time, score and (unless a regression) label, in this order",
+                fix="give the key, the event time, score, (unless a regression) label and the declared "
+                "probabilities, in this order",
             )
         try:
             conformed = batch.cast(self.schema)
@@ -76,9 +77,12 @@ class ScoreStream:
                 where=self._where,
                 expected=", ".join(f"{field.name} {field.type}" for field in self.schema),
             ) from None
-        if [field.type for field in batch.schema if pa.types.is_floating(field.type)] != [pa.float64()]:
-            # A cast from float32 would look exact and not be the model's bits.
-            raise StoreError("the score is not a float64", where=self._where, expected="score double")
+        for name, given, wanted in zip(
+            batch.schema.names, batch.schema.types, self.schema.types, strict=True
+        ):
+            if wanted == pa.float64() != given:
+                # A cast from float32 would look exact and not be the model's bits.
+                raise StoreError(f"{name} is not a float64", where=self._where, expected=f"{name} double")
         return conformed
 
     def _refuse_outside(self, event_times: pa.Array) -> None:

@@ -50,9 +50,9 @@ class Scores:
         run : RunHandle
             An open run of a model that has tables (``models.ensure``).
         scores : pyarrow.Table, or iterable of pyarrow.RecordBatch
-            Key columns, event time, ``score`` (float64) and, unless a regression, ``label``; ordered by
-            key, as extraction orders (text by its UTF-8 bytes). Batches are written as they come, and none
-            is held.
+            Key columns, event time, ``score`` (float64), unless a regression ``label``, and the declared
+            probabilities; ordered by key, as extraction orders (text by its UTF-8 bytes). Batches are
+            written as they come, and none is held.
         package_version, package_sha256 : str
             The package that made them.
         environment : mapping, optional

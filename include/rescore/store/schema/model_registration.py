@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2.errors
 import pyarrow as pa
 from psycopg2 import sql
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from rescore.errors import NotFoundError, SpecError, StoreSchemaError
 from rescore.spec import ModelSpec
 from rescore.store.database import Database, lock_by_name, run_sql, schema_names, store_table, where_of
 from rescore.store.schema.consumer_columns import VIEW_COMMENTS
 from rescore.store.schema.score_table import ScoreLayout
+from rescore.store.schema.score_views import create_views
 from rescore.store.schema.tables import model as model_table
 
 __all__ = ["VIEWS_FORMAT", "Models", "has_tables", "score_layout"]
 
-#: The form of the consumers' views. Bump it with any change to ``ScoreLayout.create_views``; a model
+#: The form of the consumers' views. Bump it with any change to ``create_views``; a model
 #: whose views are older gets them anew. Columns are only ever added, at the end.
 VIEWS_FORMAT = 4
 
@@ -83,18 +85,30 @@ class Models:
                         key_columns=layout.recorded_keys,
                         event_time=layout.event_time,
                         labelled=layout.labelled,
+                        probabilities=[list(one) for one in layout.probabilities],
                         views_format=VIEWS_FORMAT,
                     )
                 )
                 ensure_keys = sql.SQL("SELECT {}(%s)").format(store_table(connection, "ensure_keys"))
                 run_sql(connection, ensure_keys, (spec.name,))
             comment = f"{spec.output.meaning} [{spec.output.unit}]"
-            run_sql(connection, layout.create_views(store_schema, consumer_schema, comment))
+            run_sql(connection, create_views(layout, store_schema, consumer_schema, comment))
             for grant in grants:
                 run_sql(connection, grant)
             connection.execute(
                 update(model_table).where(model_table.c.name == spec.name).values(views_format=VIEWS_FORMAT)
             )
+
+    def probabilities(self, model: str) -> dict[str, str]:
+        """Each class whose probability the model's score table holds, and its column; often none.
+
+        Raises
+        ------
+        NotFoundError
+            It has no score table yet.
+        """
+        with self._database.transaction() as connection:
+            return dict(score_layout(connection, model).probabilities)
 
     def names(self) -> list[str]:
         """The models that have tables, sorted."""
@@ -124,7 +138,11 @@ def score_layout(connection: Connection, model: str) -> ScoreLayout:
             expected=f"one of: {', '.join(_names(connection)) or '(none yet)'}",
             fix=f"make its tables as their owner (RESCORE_OWNER_URL): `rescore store register {model}`",
         )
-    return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+    return _recorded(row)
+
+
+def _recorded(row: Row[Any]) -> ScoreLayout:
+    return ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled, row.probabilities)
 
 
 def _names(connection: Connection) -> list[str]:
@@ -136,7 +154,7 @@ def _is_current(connection: Connection, layout: ScoreLayout) -> bool:
     row = connection.execute(select(model_table).where(model_table.c.name == layout.model)).one_or_none()
     if row is None:
         return False
-    recorded = ScoreLayout.recorded(row.name, row.key_columns, row.event_time, row.labelled)
+    recorded = _recorded(row)
     if recorded.widened(layout) is None:
         raise StoreSchemaError(
             f"the scores of {layout.model} have other columns now",
@@ -213,4 +231,8 @@ def _refuse_clash(consumer_schema: str, layout: ScoreLayout, names: list[str]) -
 
 def _described(layout: ScoreLayout) -> str:
     keys = ", ".join(f"{name} {kind}" for name, kind in layout.recorded_keys)
-    return f"key ({keys}), event time {layout.event_time}, {'with' if layout.labelled else 'no'} label"
+    columns = ", ".join(f"{column} ({label})" for label, column in layout.probabilities)
+    return (
+        f"key ({keys}), event time {layout.event_time}, {'with' if layout.labelled else 'no'} label, "
+        f"probabilities: {columns or 'none'}"
+    )

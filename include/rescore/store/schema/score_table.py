@@ -12,9 +12,9 @@ from psycopg2 import sql
 from rescore.errors import SpecError, StoreError
 from rescore.spec import ModelSpec
 from rescore.store.binary_copy import held_as, postgres_type
-from rescore.store.schema.consumer_columns import MODEL_COLUMNS, VIEW_COMMENTS
+from rescore.store.schema.consumer_columns import VIEW_COMMENTS
 
-__all__ = ["EXCLUDED_KINDS", "ScoreLayout"]
+__all__ = ["EXCLUDED_KINDS", "ScoreLayout", "column_list", "row_columns", "score_columns"]
 
 #: Why a row has no score: a row-level expectation failed, or the model can't score it.
 EXCLUDED_KINDS = ("quarantined", "rejected")
@@ -65,12 +65,15 @@ class ScoreLayout:
         The source's name of the event time; it may be one of the key columns.
     labelled : bool
         Whether scores carry a class label.
+    probabilities : tuple of (str, str)
+        Each class whose probability is published, and its column.
     """
 
     model: str
     keys: tuple[tuple[str, pa.DataType], ...]
     event_time: str
     labelled: bool
+    probabilities: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, spec: ModelSpec, key_types: Mapping[str, pa.DataType]) -> ScoreLayout:
@@ -103,6 +106,17 @@ class ScoreLayout:
             taken.append("event_time")
         if event_time in _TAKEN:
             taken.append(event_time)
+        probabilities = spec.output.probabilities
+        taken_too = {*_TAKEN, "event_time", event_time, *spec.source.key} & {*probabilities.values()}
+        if taken_too:
+            raise SpecError(
+                f"{spec.name} calls the column of a probability {min(taken_too)!r}, which is another column "
+                "of the consumers' views",
+                where=f"model.yaml of {spec.name}: output.probabilities",
+                expected=f"other names than {', '.join(sorted({*_TAKEN, *spec.source.key}))}",
+                examples=sorted(taken_too),
+                fix="call it prob_ and the class",
+            )
         if taken:
             raise SpecError(
                 f"{spec.name} calls a key column {taken[0]!r}, which is a column of the consumers' views",
@@ -125,14 +139,23 @@ class ScoreLayout:
                     expected=str(_TIMESTAMP),
                     fix="cast it to timestamptz in extract.sql",
                 )
-        return cls(spec.name, keys, event_time, spec.target.kind != "regression")
+        labelled = spec.target.kind != "regression"
+        return cls(spec.name, keys, event_time, labelled, tuple(probabilities.items()))
 
     @classmethod
     def recorded(
-        cls, model: str, key_columns: list[list[str]], event_time: str, labelled: bool
+        cls,
+        model: str,
+        key_columns: list[list[str]],
+        event_time: str,
+        labelled: bool,
+        probabilities: list[list[str]],
     ) -> ScoreLayout:
-        """Read back what :attr:`recorded_keys` gave."""
-        return cls(model, tuple((name, _ARROW[kind]) for name, kind in key_columns), event_time, labelled)
+        """Read back what the ``model`` table holds: :attr:`recorded_keys`, and classes with columns."""
+        keys = tuple((name, _ARROW[kind]) for name, kind in key_columns)
+        return cls(
+            model, keys, event_time, labelled, tuple((label, column) for label, column in probabilities)
+        )
 
     @property
     def recorded_keys(self) -> list[list[str]]:
@@ -154,9 +177,16 @@ class ScoreLayout:
 
     @property
     def score_schema(self) -> pa.Schema:
-        """A score table's columns: the row, ``score`` and, where there are classes, ``label``."""
-        schema = self.row_schema.append(pa.field("score", pa.float64()))
-        return schema.append(pa.field("label", pa.string())) if self.labelled else schema
+        """A score table's columns: the row, ``score``, and ``label`` and probabilities if there are any."""
+        fields = [pa.field("score", pa.float64())]
+        fields += [pa.field("label", pa.string())] if self.labelled else []
+        fields += [pa.field(column, pa.float64()) for _, column in self.probabilities]
+        return pa.schema([*self.row_schema, *fields])
+
+    @property
+    def said_of_rows(self) -> list[str]:
+        """The columns beside what identifies a row: ``score``, ``label``, probabilities."""
+        return [name for name in self.score_schema.names if name not in self.row_schema.names]
 
     @property
     def scores_table(self) -> str:
@@ -185,11 +215,11 @@ class ScoreLayout:
 
     def select_list(self) -> sql.Composable:
         """The score table's own columns, in a score table's order."""
-        return _names(self.score_schema.names)
+        return column_list(self.score_schema.names)
 
     def order(self) -> sql.Composable:
         """The total order of rows: by key; text columns are declared COLLATE "C"."""
-        return _names(self.key_names)
+        return column_list(self.key_names)
 
     def create(self, schema: str) -> sql.Composed:
         """Tables: scores by month of the event time, and the rows without one.
@@ -205,7 +235,7 @@ class ScoreLayout:
         return sql.SQL(
             """
 CREATE TABLE {scores} (
-  run_id uuid NOT NULL, {keyed}, score double precision NOT NULL{label},
+  run_id uuid NOT NULL, {keyed}, score double precision NOT NULL{label}{probabilities},
   PRIMARY KEY (run_id, {row})) PARTITION BY RANGE ({event_time});
 CREATE TRIGGER never_changed BEFORE UPDATE ON {scores}
   FOR EACH ROW EXECUTE FUNCTION {refuse}();
@@ -222,8 +252,12 @@ CREATE INDEX ON {excluded} ({key});
             refuse=sql.Identifier(schema, "refuse_score_change"),
             keyed=keyed,
             label=sql.SQL(", label text") if self.labelled else sql.SQL(""),
-            row=_names(self.row_schema.names),
-            key=_names(self.key_names),
+            probabilities=sql.Composed(
+                sql.SQL(", {} double precision NOT NULL").format(sql.Identifier(column))
+                for _, column in self.probabilities
+            ),
+            row=column_list(self.row_schema.names),
+            key=column_list(self.key_names),
             event_time=sql.Identifier(self.event_time),
         )
 
@@ -243,19 +277,8 @@ CREATE INDEX ON {excluded} ({key});
             if kind != wanted and not both:
                 return None
             keys.append((name, max(kind, wanted, key=_WIDTHS.index) if both else kind))
-        rest = (self.model, self.event_time, self.labelled) == (other.model, other.event_time, other.labelled)
-        return replace(self, keys=tuple(keys)) if rest else None
-
-    def create_view_of_rows_once(self, consumer: str) -> sql.Composed:
-        """A view of each key and event time once, as published last; for intervals that overlap."""
-        row = _names(list(dict.fromkeys([*self.key_names, "event_time"])))
-        return sql.SQL(
-            "CREATE VIEW {once} AS SELECT DISTINCT ON ({row}) * FROM {all} ORDER BY {row}, published_at DESC;"
-        ).format(
-            once=sql.Identifier(consumer, f"{self.model}_once"),
-            all=sql.Identifier(consumer, self.model),
-            row=row,
-        )
+        wider = replace(self, keys=tuple(keys))
+        return wider if replace(other, keys=wider.keys) == wider else None
 
     def widen(self, schema: str, consumer: str, recorded: ScoreLayout) -> sql.Composed:
         """Give the key columns of existing tables the types of this layout; drops the views for it."""
@@ -273,112 +296,19 @@ CREATE INDEX ON {excluded} ({key});
                 )
         return sql.Composed(statements)
 
-    def create_views(self, schema: str, consumer: str, comment: str) -> sql.Composed:
-        """The consumers' views. They run with their owner's rights: readers need no right on tables."""
-        columns = [sql.SQL("s.{}").format(sql.Identifier(name)) for name in self.key_names]
-        if "event_time" not in self.key_names:
-            columns.append(sql.SQL("s.{} AS event_time").format(sql.Identifier(self.event_time)))
-        row = sql.SQL(", ").join(columns)
-        score = sql.SQL("s.score, s.label") if self.labelled else sql.SQL("s.score")
-        shown = [] if "event_time" in self.key_names else ["event_time"]
-        shown += ["score", *(["label"] if self.labelled else []), "interval_start", "interval_end"]
-        shown += ["published_at", "package_version", "verdict", "reason", "run_id", "released_by"]
-        return sql.SQL(
-            """
-CREATE OR REPLACE VIEW {all} WITH (security_barrier) AS
-  SELECT {row}, {score}, {published}, p.package_version, p.verdict, p.reason, s.run_id, p.released_by
-  FROM {scores} s
-  JOIN {current} p ON p.run_id = s.run_id;
-CREATE OR REPLACE VIEW {latest} WITH (security_barrier) AS
-  SELECT {of_key}, {columns}
-  FROM {keys} k CROSS JOIN LATERAL (
-    SELECT {row}, {score}, {published}, p.package_version, p.verdict, p.reason, s.run_id, p.released_by
-    FROM {scores} s
-    JOIN {current} p ON p.run_id = s.run_id
-    WHERE {same_key}
-    ORDER BY s.{event_time} DESC, p.sequence DESC LIMIT 1) l
-  UNION ALL
-  SELECT * FROM (
-    SELECT DISTINCT ON ({s_key}) {row}, {score}, {published},
-      p.package_version, p.verdict, p.reason, s.run_id, p.released_by
-    FROM {scores} s
-    JOIN {current} p ON p.run_id = s.run_id
-    WHERE p.model = {model} AND NOT p.keys_known AND NOT EXISTS (SELECT FROM {keys} k WHERE {same_key})
-      -- Asked once a query: where there is none, no row of history is looked at.
-      AND (SELECT true FROM {current} u WHERE u.model = {model} AND NOT u.keys_known LIMIT 1)
-    ORDER BY {s_key}, s.{event_time} DESC, p.sequence DESC) l;
-CREATE OR REPLACE VIEW {history} WITH (security_barrier) AS
-  SELECT {row}, {score}, {published}, p.superseded_at,
-    r.package_version, d.verdict, p.reason, s.run_id, p.released_by
-  FROM {scores} s
-  JOIN {publications} p ON p.run_id = s.run_id AND p.model = {model}
-  JOIN {run} r ON r.run_id = s.run_id
-  LEFT JOIN {drift} d ON d.run_id = s.run_id;
-CREATE OR REPLACE VIEW {without} WITH (security_barrier) AS
-  SELECT {row}, s.kind, s.reason, {published}, s.run_id
-  FROM {excluded} s
-  JOIN {current} p ON p.run_id = s.run_id;
-COMMENT ON VIEW {all} IS {comment};
-COMMENT ON VIEW {latest} IS 'One row per key: the latest event_time, then the latest publication';
-COMMENT ON VIEW {history} IS 'All that was ever published; current from published_at until superseded_at';
-COMMENT ON VIEW {without} IS 'Rows of current publications without a score: quarantined or rejected, and why';
-"""
-        ).format(
-            all=sql.Identifier(consumer, self.model),
-            latest=sql.Identifier(consumer, f"{self.model}_latest"),
-            history=sql.Identifier(consumer, f"{self.model}_history"),
-            without=sql.Identifier(consumer, f"{self.model}_excluded"),
-            scores=sql.Identifier(schema, self.scores_table),
-            excluded=sql.Identifier(schema, self.excluded_table),
-            current=sql.Identifier(schema, "current_publication"),
-            keys=sql.Identifier(schema, self.keys_table),
-            published=sql.SQL("p.interval_start, p.interval_end, p.published_at"),
-            of_key=sql.SQL(", ").join(
-                sql.SQL("k.{}").format(sql.Identifier(name)) for name in self.key_names
-            ),
-            same_key=sql.SQL(" AND ").join(
-                sql.SQL("s.{0} = k.{0}").format(sql.Identifier(name)) for name in self.key_names
-            ),
-            columns=sql.SQL(", ").join(sql.SQL("l.{}").format(sql.Identifier(name)) for name in shown),
-            publications=sql.Identifier(schema, "publication_history"),
-            run=sql.Identifier(schema, "run"),
-            drift=sql.Identifier(schema, "drift"),
-            row=row,
-            score=score,
-            s_key=sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(name)) for name in self.key_names),
-            event_time=sql.Identifier(self.event_time),
-            model=sql.Literal(self.model),
-            comment=sql.Literal(comment),
-        ) + self._column_comments(consumer, comment)
 
-    def _column_comments(self, consumer: str, comment: str) -> sql.Composed:
-        """What each column of each view means, as a database client shows it."""
-        meanings = dict.fromkeys(self.key_names, "Part of the key: what the score is of")
-        for name, meaning in MODEL_COLUMNS.items():
-            meanings.setdefault(name, meaning)
-        meanings["score"] = comment
-        facts = ["interval_start", "interval_end", "published_at"]
-        scored = ["score", *(["label"] if self.labelled else []), *facts]
-        made = ["package_version", "verdict", "reason", "run_id", "released_by"]
-        row = list(dict.fromkeys([*self.key_names, "event_time"]))
-        columns = {
-            self.model: [*row, *scored, *made],
-            f"{self.model}_latest": [*row, *scored, *made],
-            f"{self.model}_history": [*row, *scored, "superseded_at", *made],
-            f"{self.model}_excluded": [*row, "kind", *facts, "run_id"],
-        }
-        statements = [
-            sql.SQL("COMMENT ON COLUMN {}.{} IS {};").format(
-                sql.Identifier(consumer, view), sql.Identifier(name), sql.Literal(meanings[name])
-            )
-            for view, names in columns.items()
-            for name in names
-        ]
-        why_not = sql.SQL("COMMENT ON COLUMN {}.reason IS 'Why the row has no score';")
-        return sql.Composed([*statements, why_not.format(sql.Identifier(consumer, f"{self.model}_excluded"))])
+def row_columns(scores: pa.Table) -> list[str]:
+    """The columns of a score table that identify its rows: no float does."""
+    return [name for name in scores.column_names if name not in {"label", *score_columns(scores)}]
 
 
-def _names(names: list[str]) -> sql.Composable:
+def score_columns(scores: pa.Table) -> list[str]:
+    """The columns of a score table that the model computed: ``score``, then the published probabilities."""
+    return [field.name for field in scores.schema if pa.types.is_floating(field.type)]
+
+
+def column_list(names: list[str]) -> sql.Composable:
+    """Columns as a query lists them."""
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 

@@ -86,6 +86,7 @@ model = Table(
     Column("key_columns", JSONB, nullable=False),
     Column("event_time", Text, nullable=False),
     Column("labelled", Boolean, nullable=False),
+    Column("probabilities", JSONB, nullable=False),
     Column("views_format", Integer, nullable=False),
     moment("created_at", default=True),
 )
