@@ -175,7 +175,9 @@ def test_the_worst_comes_first_and_counts_are_filters(console: Console) -> None:
         ("held", "1 held"),
         ("approval", "1 approval waits"),
     ):
-        assert f'href="?show={concern}">{said}</a>' in page
+        assert (
+            f'title="What to do: docs/guides/runbooks.md#{concern}" href="?show={concern}">{said}</a>' in page
+        )
     late = set(rows(console.get("/?show=late")))
     assert console.names[3] in late, "and, some time after it was due, what was stopped or held"
     assert late <= {console.names[number] for number in (3, 5, 7)}

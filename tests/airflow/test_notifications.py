@@ -63,6 +63,11 @@ def declare(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> An
     return declare
 
 
+def what_to_do(section: str) -> str:
+    """How each message ends."""
+    return f"\n\nWhat to do: docs/guides/runbooks.md#{section}"
+
+
 def message(event: str = "verdict", text: str = "the pressure fell\nby 5 hPa") -> Message:
     return Message(event, "tides", "tides: scores\nare drifted", text, {"run_id": "r1"})
 
@@ -79,7 +84,7 @@ def test_mail_and_webhook_say_what_there_is_to_say(declare: Any, mail: MailSink,
     [(path, headers, posted)] = web.posts
     assert path == "/rooms/7"
     assert headers["Authorization"] == "Bearer s3cret"
-    assert posted["text"] == "<script>alert(1)</script> & more"
+    assert posted["text"] == "<script>alert(1)</script> & more" + what_to_do("drifted")
     assert (posted["event"], posted["model"], posted["data"]) == ("verdict", "tides", {"run_id": "r1"})
 
 
@@ -124,6 +129,7 @@ def test_a_failure_is_told_with_its_reason_and_never_raises(
     assert sent["Subject"] == "score_tides: extract failed: model.yaml has 1 problem"
     body = sent.get_body(("html",))
     assert body is not None and "mend it" in body.get_content()
+    assert "What to do: docs/guides/runbooks.md#failed" in body.get_content()
     mail.shutdown()
     mail.server_close()
     on_failure(context)
@@ -146,6 +152,7 @@ def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> N
     assert posted["text"].splitlines() == [
         "a/b: drifted: why",
         "rmse of the week until 2024-02-03: 0.25, 504 labelled rows",
+        *what_to_do("drifted").removeprefix("\n").splitlines(),
     ]
 
 
@@ -164,7 +171,7 @@ def test_the_monitor_tells_of_performance_where_the_measurement_says_so(declare:
     [(_, _, posted)] = web.posts
     assert (posted["subject"], posted["text"]) == (
         "tides: realised rmse is worse than it may be",
-        "rmse is 121, worse than 12",
+        "rmse is 121, worse than 12" + what_to_do("performance"),
     )
 
 

@@ -20,6 +20,7 @@ from rescore.cli.terminal import (
     stdout,
 )
 from rescore.errors import LocalStackError, RescoreError
+from rescore.runbooks import runbook
 
 if TYPE_CHECKING:
     from rescore.report import Standing
@@ -140,17 +141,17 @@ def status(
 
 def _check(model: str | None, as_json: bool) -> None:
     """Print every alarm; a script reads the exit code, also while no Airflow runs."""
-    from dataclasses import asdict
-
     from rescore import pipeline
 
     with context() as ctx:
         found = pipeline.alarms(ctx, model)
     if as_json:
-        print_json([asdict(alarm) for alarm in found])
+        print_json([alarm.to_dict() for alarm in found])
     else:
         for alarm in found:
             print_line(f"{alarm.model}  {alarm.kind}  {alarm.sentence}")
+        for kind in dict.fromkeys(alarm.kind for alarm in found):
+            print_line(f"{kind}: what to do stands in {runbook(kind)}")
         if not found:
             print_line("nothing waits for a person")
     if found:
@@ -179,6 +180,9 @@ def alarms(as_json: Json = False) -> None:
     ]
     print_rows(rows, as_json=as_json, title="alarms that stand")
     if rows:
+        if not as_json:
+            for word in dict.fromkeys("alarm" if row["of"] == "drift" else "performance" for row in rows):
+                print_line(f"what to do stands in {runbook(word)}")
         raise typer.Exit(ALARMED)
 
 

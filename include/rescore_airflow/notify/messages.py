@@ -2,7 +2,7 @@
 
 A notifier is any class of Airflow's providers or of your own that extends ``BaseNotifier``. Its
 templates see the message as the variable ``rescore``: ``event``, ``model``, ``subject``, ``text``,
-``html`` and ``data``. A notifier's module is imported when there is something to tell.
+``html``, ``runbook`` and ``data``. A notifier's module is imported when there is something to tell.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from rescore.errors import RescoreError, SettingsError
+from rescore.runbooks import runbook
 from rescore.spec import NotifySpec
 from rescore_airflow.declarations import declared
 
@@ -54,12 +55,14 @@ class Message:
 
     def variables(self) -> dict[str, Any]:
         """What templates see as ``rescore``; ``html`` is escaped, because it may quote anybody's data."""
+        text = f"{self.text}\n\nWhat to do: {runbook(self.event)}"
         return {
             "event": self.event,
             "model": self.model,
             "subject": " ".join(self.subject.split()),
-            "text": self.text,
-            "html": f'<pre style="white-space: pre-wrap">{html.escape(self.text)}</pre>',
+            "text": text,
+            "html": f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>',
+            "runbook": runbook(self.event),
             "data": dict(self.data),
         }
 

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rescore.report import age, days_said, span
+from rescore.runbooks import runbook
 from rescore_airflow.icon import ICON
 
 __all__ = ["Links", "Rendering"]
@@ -105,6 +106,7 @@ class Rendering:
             "ago": age,
             "length_of_time": lambda length: age(length).removesuffix(" ago"),
             "days_said": days_said,
+            "runbook": lambda state: f"What to do: {runbook(state)}",
             "span": span,
         }
         self._templates.globals |= {

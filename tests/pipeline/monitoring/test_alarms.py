@@ -212,3 +212,5 @@ def test_the_command_exits_3_while_something_waits(
     code, shown = check("loans", "--json")
     [alarm] = json.loads(shown)
     assert (code, alarm["model"], alarm["kind"]) == (3, "loans", "late")
+    assert alarm["runbook"] == "docs/guides/runbooks.md#late"
+    assert "late: what to do stands in docs/guides/runbooks.md#late" in check("loans")[1]

@@ -9,6 +9,7 @@ from typing import Literal
 from rescore.errors import RescoreError
 from rescore.interval import Interval
 from rescore.pipeline.context import Context, utc_now
+from rescore.runbooks import runbook
 from rescore.spec import ModelSpec
 from rescore.store import ModelStatus, ScoredRun
 
@@ -45,6 +46,15 @@ class Alarm:
     model: str
     kind: Literal["unusable", "late", "gap", "held", "labels", "approval", "folder"]
     sentence: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON-serialisable values, with the section that says what to do."""
+        return {
+            "model": self.model,
+            "kind": self.kind,
+            "sentence": self.sentence,
+            "runbook": runbook(self.kind),
+        }
 
 
 def alarms(ctx: Context, model_name: str | None = None, *, now: datetime | None = None) -> list[Alarm]:
