@@ -30,6 +30,7 @@ __all__ = ["copy_batches", "copy_in", "held_as", "postgres_type", "query_batches
 #: Rows encoded at a time; 6 MB or so, which bounds the memory of a COPY.
 CHUNK_ROWS = 65_536
 
+_AS_ANOTHER = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _DAYS_TO_2000 = 10_957
@@ -139,7 +140,7 @@ def copy_batches(
     return encoder.rows
 
 
-def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
+def query_batches(url: str, query: str, snapshot: str | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a query as Arrow batches, over a connection of its own (it sees committed rows).
 
     Parameters
@@ -148,6 +149,8 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
         A connection string for libpq.
     query : str
         SQL with everything in it; compose it with ``psycopg2.sql``.
+    snapshot : str, optional
+        What ``pg_export_snapshot`` gave in a transaction that lasts until the last batch: sees what it sees.
 
     Raises
     ------
@@ -166,6 +169,9 @@ def query_batches(url: str, query: str) -> Iterator[pa.RecordBatch]:
             adbc_driver_manager.AdbcConnection(database) as connection,
             adbc_driver_manager.AdbcStatement(connection) as statement,
         ):
+            for first in () if snapshot is None else (_AS_ANOTHER, f"SET TRANSACTION SNAPSHOT '{snapshot}'"):
+                statement.set_sql_query(first)
+                statement.execute_update()
             statement.set_sql_query(query)
             stream, _ = statement.execute_query()
             with pa.RecordBatchReader.from_stream(stream) as batches:

@@ -123,6 +123,27 @@ def test_a_reason_may_hold_any_line_separator(harbour: Harbour, published: str, 
     assert done.sha256 == bytes_sha256((tmp_path / "out.zip").read_bytes())
 
 
+@pytest.mark.parametrize(
+    ("table", "guard", "change"),
+    [
+        ("pin", "append_only", "who = 'mallory'"),
+        ("run", "published_is_final", "as_of = as_of + interval '1 s'"),
+    ],
+)
+def test_a_rewrite_through_the_chain_is_no_bundle(
+    harbour: Harbour, published: str, tmp_path: Path, table: str, guard: str, change: str
+) -> None:
+    """Guards off, changed, guards on: each last entry is what the row says, and a later head holds."""
+    for statement in (
+        f"ALTER TABLE rescore.{table} DISABLE TRIGGER {guard}",
+        f"UPDATE rescore.{table} SET {change}",
+        f"ALTER TABLE rescore.{table} ENABLE TRIGGER {guard}",
+    ):
+        harbour.execute(statement)
+    with pytest.raises(DigestMismatchError, match=f"{table} .*never changed was changed"):
+        pipeline.export_bundle(harbour.ctx, tmp_path / "x.zip", run_id=published)
+
+
 def test_two_exports_of_the_same_history_are_the_same_bytes(
     harbour: Harbour, published: str, bundle: Path, tmp_path: Path
 ) -> None:

@@ -74,7 +74,9 @@ def rewrite(harbour: Harbour, run_id: str, scratch: Path) -> None:
                 "UPDATE rescore.run SET input_digest = :input, input_uri = :uri, binding = :binding,"
                 " score_digest = CAST(:digest AS jsonb) WHERE run_id = :run;"
                 "UPDATE rescore.snapshot SET digest = :input, uri = :uri WHERE digest = :genuine;"
-                "UPDATE rescore.pin SET who = 'mallory'; UPDATE rescore.publication SET reason = 'as planned'"
+                "UPDATE rescore.pin SET who = 'mallory';"
+                "UPDATE rescore.publication SET reason = 'as planned';"
+                "UPDATE rescore.current_publication SET reason = 'as planned'"
             ),
             {
                 "input": digest.root,

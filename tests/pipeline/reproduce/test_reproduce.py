@@ -6,19 +6,24 @@ import math
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rescore import pipeline
+from rescore.digest import table_digest
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError, StoreError
 from rescore.interval import Interval
 from rescore.model.runtime.package import ulps
-from rescore.pipeline.reproduce.runs import judge, without_rows
+from rescore.pipeline.reproduce.runs import concluded, judge, without_rows
 from rescore.pipeline.reproduce.score_again import Derived
+from rescore.store import Tombstone
 from tests.shared.harbour import harbour_context
 
 
@@ -284,3 +289,31 @@ def test_a_package_without_its_snapshot_is_not_trained_again_and_says_why(harbou
     again = pipeline.retrain_package(harbour.ctx, "tides", "1.0.0")
     assert again.verdict == "not_rederivable"
     assert "the archive has no file" in again.reason
+
+
+@pytest.mark.parametrize(
+    ("moved", "changed", "verdict", "said"),
+    [
+        (0, False, "identical", "all others are identical and prove the recorded digest"),
+        (
+            1,
+            False,
+            "equal_within_ulp",
+            "prove the recorded digest; derived again they are equal within 1 ULP",
+        ),
+        (10**6, False, "differs", "prove the recorded digest; derived again they are scores differ"),
+        (1, True, "differs", "what an erasure left is not there: leaf 0"),
+    ],
+)
+def test_an_erasure_hides_no_rounding_and_no_change(
+    moved: int, changed: bool, verdict: str, said: str
+) -> None:
+    """On another processor: what is stored never has the recorded digest once a score was erased."""
+    whole = pa.table({"loan": pa.array([1, 2, 3], pa.int32()), "score": [0.1, 0.2, 0.3]})
+    rest = whole.slice(1)
+    bits = np.add(np.array([0.2, 0.3]).view(np.int64), [moved, 0]).view(np.float64)
+    again = Derived(rest.set_column(1, "score", pa.array(bits)), {"cpu": {"expected": "a", "found": "b"}}, 0)
+    stored = rest.set_column(1, "score", pa.array([0.2, 0.5])) if changed else rest
+    run: Any = SimpleNamespace(run_id="r", model="m", interval="i", score_digest=table_digest(whole).root)
+    done = concluded(run, stored, again, "", Tombstone.of(table_digest(whole), rest, [0]))
+    assert done.verdict == verdict and said in done.reason

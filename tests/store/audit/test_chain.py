@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from sqlalchemy import text
 
 from rescore.errors import ParameterError, StoreError
 from rescore.store import ChainEntry, ChainHead, Store
+from rescore.store.audit import stored_scores
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest, walk
 from rescore.store.audit.table_comparison import CHAINED
 from tests.store.builders import Walk, day, make_scores, sha
@@ -94,6 +96,14 @@ REWRITES = {
         "UPDATE rescore.chain SET key = '[9]' WHERE number = 2",
         "chain entry 2: it is filed under another row",
     ),
+    "what consumers see": (
+        "UPDATE rescore.current_publication SET package_version = '9.9.9', verdict = NULL",
+        "what consumers see is not what was published last: verdict, package_version",
+    ),
+    "nothing to see": (
+        "DELETE FROM rescore.current_publication",
+        "current_publication loans 2024-03-01T00:00Z: what consumers see is not what was published last",
+    ),
     "a trigger switched off": (
         "ALTER TABLE rescore.pin DISABLE TRIGGER chained",
         "table pin: changes no longer enter the chain",
@@ -157,7 +167,7 @@ def test_a_rewrite_that_goes_through_the_chain_is_found(store: Store, walk: Walk
         for part in statement.split(";"):
             connection.execute(text(part))
             connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-    [finding] = found(store, head)
+    [finding] = [one for one in found(store, head) if not one.startswith("current_publication")]
     assert finding.startswith(row) and "a row that is never changed was changed" in finding
 
 
@@ -189,10 +199,36 @@ def test_stored_scores_are_read_back_on_demand(store: Store, walk: Walk, superus
     [changed] = found(store, scores=True)
     assert f"scores_loans, run {run.run_id}: the stored scores are not those that were staged" in changed
     superuser(
+        "INSERT INTO rescore.excluded_loans SELECT run_id, 9, branch, loan_id, event_time, 'rejected', 'x'"
+        " FROM rescore.scores_loans LIMIT 1"
+    )
+    assert any(
+        "rows without a score are not those that were counted" in one for one in found(store, scores=True)
+    )
+    superuser(
         "INSERT INTO rescore.scores_loans SELECT gen_random_uuid(), branch, loan_id, event_time, score,"
         " label FROM rescore.scores_loans WHERE loan_id = 1"
     )
     assert any("scores that no run was bound to" in finding for finding in found(store, scores=True))
+
+
+def test_what_goes_while_scores_are_read_is_no_finding(
+    store: Store, walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention takes a superseded run between the look at what was deleted and at its rows."""
+    first = walk.checked(day())
+    store.publications.publish(first)
+    store.publications.publish(walk.checked(day()))
+    read = stored_scores.stored_digest
+
+    def meanwhile(*args: Any) -> Any:
+        if not store.deletions.all():
+            store.deletions.delete_rows(first.run_id, rule="x", done_by="ada")
+        return read(*args)
+
+    monkeypatch.setattr(stored_scores, "stored_digest", meanwhile)
+    assert found(store, scores=True) == []
+    assert [one.subject for one in store.deletions.all()] == [first.run_id]
 
 
 def test_who_kept_an_old_head_finds_a_history_rewritten_with_its_chain(

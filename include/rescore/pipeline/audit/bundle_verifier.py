@@ -7,6 +7,7 @@ This file is copied into every bundle as ``verify.py``; it imports nothing of Re
     members       with their sha256 in bundle.json, and that with bundle.sha256
     chain         each entry's digest: sha256("rescore chain 1" \n number \n digest before \n sha256 of entry)
     kept head     with the chain, and with the last entry about each row: a later one is not covered
+    history       each entry about a row with the one before it: nothing that is final was changed
     rows          with the last entry about each; objects and arrays by the sha256 of their text; all with
                   the one run, its model, interval and package
     leaves        of frozen rows and scores, none missing, with the roots that the run's row names
@@ -35,12 +36,21 @@ _LEAF_ROWS = 65_536
 _WIDTHS = {"int16": "h", "int32": "i", "int64": "q", "float64": "d", "date32": "i", "timestamp[us, UTC]": "q"}
 
 
+#: What names a run's scores: bound once. Reports of a run are final from these states of it on.
+_BOUND = ("binding", "input_digest", "package_version", "package_sha256", "score_digest", "rows_scored")
+_FINAL_IN = {
+    "validation": ("validated", "scored", "checked", "published", "failed", "stopped"),
+    "drift": ("checked", "published", "failed", "stopped"),
+}
+#: Reports that an erasure takes a person out of: this column alone changes then.
+_ERASED = {"run": "error", "reproduction": "details"}
+
 #: Every row in a bundle is about its run, or about the package that scored it.
 _OF_RUN = ("run", "validation", "drift", "publication", "performance", "reproduction")
 _OF_PACKAGE = ("package", "build", "signature", "pin")
 _UNPROVED = (
     "not verified here: signatures (they need a library); that the package gives these scores (install it);"
-    " that no later entry, here by digest only, is about these rows, or supersedes the publication; which row"
+    " that no other entry, here by digest only, is about these rows, or supersedes the publication; which row"
     " without a score has which kind and reason; model-card.md, README.txt and verify.py, which the export"
     " adds, and package/sbom.cdx.json where the wheel holds no bill of materials"
 )
@@ -170,8 +180,9 @@ def written(members: dict[str, bytes]) -> bytes:
 
 
 def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, Any]]:
-    """The last entry about each row, by table and key."""
+    """The last entry about each row, by table and key; refused if one before it was final."""
     last: dict[str, dict[str, Any]] = {}
+    state = None
     digests: dict[int, str] = {}
     previous = number = None
     for line in member.decode().rstrip("\n").split("\n"):  # texts may hold other line separators
@@ -183,7 +194,11 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, A
         if "entry" in entry:
             _same(f"chain entry {entry['number']}", entry["entry_sha256"], _sha(entry["entry"].encode()))
             told = json.loads(entry["entry"])
-            last[_name(told["table"], told["key"])] = {**told, "number": entry["number"]}
+            where = _name(told["table"], told["key"])
+            if _is_change(told, last.get(where), state):
+                raise Broken(f"{where}: a row that is never changed was changed (entry {entry['number']})")
+            state = told["row"]["state"] if told["table"] == "run" else state
+            last[where] = {**told, "number": entry["number"]}
         number = entry["number"]
         parts = ("rescore chain 1", str(number), entry["previous"], entry["entry_sha256"])
         previous = _sha("\n".join(parts).encode())
@@ -199,6 +214,22 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, A
             )
         _same("the kept head", digest, digests[int(at)])
     return last
+
+
+def _is_change(told: dict[str, Any], before: dict[str, Any] | None, state: str | None) -> bool:
+    """Whether an entry changes what was final before it; ``state`` is the run's until here."""
+    table, row = told["table"], told["row"]
+    if before is None:  # a run enters the chain when its row first tells something
+        return told["action"] not in ("insert", "found") and table != "run"
+    if told["action"] == "delete":
+        return True
+    other = {name for name, value in before["row"].items() if row.get(name) != value}
+    if told["action"] == "erase":
+        return not other <= {_ERASED.get(table)}
+    if table == "run":
+        bound = before["row"].get("binding") is not None and not other.isdisjoint(_BOUND)
+        return before["row"]["state"] in ("published", "failed") or bound
+    return table not in _FINAL_IN or state in _FINAL_IN[table]
 
 
 def _later(entries: dict[str, dict[str, Any]], kept: int) -> list[str]:

@@ -143,7 +143,7 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
     for run in _without_input(ctx, models):
         keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is not None:
-            ctx.store.erasures.erase_rows(erasure, run, keys, [])
+            ctx.store.erasures.erase_rows(erasure, run, keys)
     for name in sorted(staged_by):
         ctx.store.erasures.drop_staged(name)
     ctx.store.erasures.redact(erasure, named)  # what was reported meanwhile
@@ -305,22 +305,21 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
     original = table_digest(table.rows) if table.whole or before is None else before.table
     tombstone = Tombstone.of(original, rest, table.erased, remaining=remaining.root)
     searched: set[str] = set()
-    gone = len(table.places)
-    how: dict[str, Any] = {"models": models, "searched": searched, "after": before}
     # The person is found by these rows alone: no tombstone before every run of them has been searched.
-    while not ctx.store.erasures.bury_frozen(erasure, table.digest, tombstone, gone, **how):
+    while not ctx.store.erasures.bury_frozen(
+        erasure,
+        table.digest,
+        tombstone,
+        len(table.places),
+        after=before,
+        models=models,
+        searched=searched,
+    ):
         ctx.store.erasures.end_unscored(erasure, models, table.digest)
         for run in runs_of(ctx, models, table.digest):
-            _erase_run(ctx, erasure, table, run)
+            ctx.store.erasures.erase_rows(erasure, run, gone_rows)
             searched.add(run.run_id)
     ctx.progress(f"{table.model} {table.interval}: {len(table.places)} rows erased")
-
-
-def _erase_run(ctx: Context, erasure: Erasure, table: FrozenRows, run: ScoredRun) -> None:
-    rows = table.rows.take(pa.array(table.gone))
-    excluded = set(ctx.store.excluded.positions(run))
-    without_score = [position for position in table.positions if position in excluded]
-    ctx.store.erasures.erase_rows(erasure, run, rows, without_score)
 
 
 def _delete_replaced(ctx: Context, replaced: set[str]) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "Difference",
     "Reproduction",
     "Verdict",
+    "concluded",
     "judge",
     "published_run_ids",
     "reproduce_run",
@@ -136,10 +137,7 @@ def reproduce_run(ctx: Context, run_id: str) -> Reproduction:
     if deleted is not None:
         done = without_rows(run, again, f"its rows in the score table were {deleted}")
     else:
-        done = _concluded(run, stored, again, note)
-        tombstone = ctx.store.erasures.of_scores().get(run_id)
-        if tombstone is not None:
-            done = _through(tombstone, done, stored)
+        done = concluded(run, stored, again, note, ctx.store.erasures.of_scores().get(run_id))
     ctx.store.reports.record_reproduction(run_id, done.verdict, done.to_dict())
     return done
 
@@ -188,7 +186,10 @@ def published_run_ids(
     return found
 
 
-def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str) -> Reproduction:
+def concluded(
+    run: ScoredRun, stored: pa.Table, again: Derived | str, note: str, tombstone: Tombstone | None = None
+) -> Reproduction:
+    """The verdict on stored scores: as they were recorded, but for those that a tombstone attests."""
     stored_digest = str(table_digest(stored).root)
     facts: dict[str, Any] = {
         "run_id": run.run_id,
@@ -209,13 +210,14 @@ def _concluded(run: ScoredRun, stored: pa.Table, again: Derived | str, note: str
     if run.score_digest != stored_digest or verdict == "differs":
         verdict, reason = "differs", reason if verdict == "differs" and again.environment else ""
         reason = reason or _reason(run.score_digest, stored_digest, digest)
-    return Reproduction(
+    done = Reproduction(
         **facts,
         verdict=verdict,
         ulps=distance,
         reason="; ".join(part for part in (reason, note) if part),
         differences=tuple(differences(stored, again.scores)),
     )
+    return done if tombstone is None else _through(tombstone, done, stored, again, note)
 
 
 def without_rows(run: ScoredRun, again: Derived | str, deleted: str) -> Reproduction:
@@ -248,18 +250,34 @@ def without_rows(run: ScoredRun, again: Derived | str, deleted: str) -> Reproduc
     )
 
 
-def _through(tombstone: Tombstone, done: Reproduction, stored: pa.Table) -> Reproduction:
-    """The verdict where some scores were erased: the tombstone attests those, others are compared."""
-    if done.stored_digest != done.rederived_digest or done.verdict == "not_rederivable":
-        return done
+def _through(
+    tombstone: Tombstone, done: Reproduction, stored: pa.Table, again: Derived, note: str
+) -> Reproduction:
+    """The verdict where some scores were erased: the tombstone attests those, others are compared.
+
+    What is stored never has the recorded digest then; it proves it through the tombstone.
+    """
     apart = tombstone.differences(stored, str(done.recorded_digest))
     if apart:
         said = f"what an erasure left is not there: {'; '.join(apart)}"
         return done.model_copy(update={"verdict": "differs", "reason": said})
-    gone = len(tombstone.erased)
-    said = f"{gone:,} scores were erased; all others are identical and prove the recorded digest"
-    reason = "; ".join(part for part in (said, done.reason if "frozen" in done.reason else "") if part)
-    return done.model_copy(update={"verdict": "identical", "ulps": 0, "reason": reason, "differences": ()})
+    same = done.stored_digest == done.rederived_digest
+    distance = 0 if same else largest_distance(stored, again.scores)
+    verdict, reason = judge(distance, again.environment, again.golden_ulps)
+    said = f"{len(tombstone.erased):,} scores were erased; all others "
+    if verdict == "identical":
+        said += "are identical and prove the recorded digest"
+    else:
+        said += f"prove the recorded digest; derived again they are {reason or 'not the same'}"
+    apart_rows = () if verdict == "identical" else done.differences
+    return done.model_copy(
+        update={
+            "verdict": verdict,
+            "ulps": distance,
+            "reason": "; ".join(part for part in (said, note) if part),
+            "differences": apart_rows,
+        }
+    )
 
 
 def judge(distance: int | None, environment: Mapping[str, Any], golden_ulps: int) -> tuple[Verdict, str]:

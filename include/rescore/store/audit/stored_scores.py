@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+
 import pyarrow as pa
 from psycopg2 import sql
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from rescore.digest import TableDigest
 from rescore.store.audit.findings import Finding
@@ -13,13 +15,29 @@ from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.retention.deletions import deleted_runs
 from rescore.store.runs.scores import stored_digest, stored_scores
 from rescore.store.schema.model_registration import has_tables, score_layout
+from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import run as run_table
 
 __all__ = ["compare_scores"]
 
+_EXCLUDED = """
+SELECT r.run_id::text, r.rows_quarantined, r.rows_rejected,
+  count(e.run_id) FILTER (WHERE e.kind = 'quarantined'), count(e.run_id) FILTER (WHERE e.kind = 'rejected')
+FROM {run} r LEFT JOIN {excluded} e ON e.run_id = r.run_id
+WHERE r.model = {model} AND r.state = 'published' GROUP BY 1, 2, 3 ORDER BY 1
+"""
+
 
 def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
     """Read every run's scores back, wherever in the table they are, and compare digests.
+
+    All of it is read in the connection's snapshot, over connections of their own: what retention or an
+    erasure takes meanwhile is neither missed nor half seen. Rows without a score are counted.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a transaction that is ``REPEATABLE READ``.
 
     Returns
     -------
@@ -31,6 +49,7 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
         run_table.c.run_id, run_table.c.model, run_table.c.state, run_table.c.score_digest
     ).order_by(run_table.c.model, run_table.c.claimed_at)
     runs = {row.run_id: row for row in connection.execute(query)}
+    snapshot = str(connection.execute(select(func.pg_export_snapshot())).scalar_one())
     deleted = set(connection.execute(deleted_runs()).scalars())
     buried = last_tombstones(connection, "scores")
     compared = 0
@@ -52,19 +71,20 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
                         f"{rows:,} rows",
                     )
                 )
+        found += _compare_excluded(connection, layout, deleted, buried)
         for row in (row for row in runs.values() if row.model == model and row.score_digest is not None):
             if row.run_id in deleted:
                 continue
             compared += 1
             bound = TableDigest.from_dict(row.score_digest)
             if row.run_id in buried:
-                rest = stored_scores(connection, layout.as_digested(bound.columns), row.run_id)
+                rest = stored_scores(connection, layout.as_digested(bound.columns), row.run_id, snapshot)
                 found += [
                     Finding(f"what an erasure left is not there: {one}", f"{table}, run {row.run_id}")
                     for one in _apart(buried[row.run_id], bound, rest)
                 ]
                 continue
-            stored = stored_digest(connection, layout.as_digested(bound.columns), row.run_id, None)
+            stored = stored_digest(connection, layout.as_digested(bound.columns), row.run_id, None, snapshot)
             if stored != bound:
                 found.append(
                     Finding(
@@ -75,6 +95,27 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
                     )
                 )
     return compared, found
+
+
+def _compare_excluded(
+    connection: Connection, layout: ScoreLayout, deleted: Collection[str], buried: Mapping[str, Tombstone]
+) -> Iterator[Finding]:
+    """Published runs whose rows without a score are not as many as were counted, but for erased ones."""
+    statement = sql.SQL(_EXCLUDED).format(
+        run=store_table(connection, "run"),
+        excluded=store_table(connection, layout.excluded_table),
+        model=sql.Literal(layout.model),
+    )
+    for run_id, quarantined, rejected, of_first, of_second in run_sql(connection, statement):
+        erased = len(buried[run_id].without_score) if run_id in buried else 0
+        lost = (quarantined - of_first, rejected - of_second)
+        if run_id not in deleted and (min(lost) < 0 or sum(lost) != erased):
+            yield Finding(
+                "rows without a score are not those that were counted",
+                f"{layout.excluded_table}, run {run_id}",
+                f"{quarantined:,} quarantined and {rejected:,} rejected, of which {erased:,} were erased",
+                f"{of_first:,} and {of_second:,}",
+            )
 
 
 def _apart(tombstone: Tombstone, bound: TableDigest, rest: pa.Table) -> list[str]:

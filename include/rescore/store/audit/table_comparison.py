@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from typing import Any
 
 from psycopg2 import sql
@@ -93,6 +94,19 @@ _REPORT_IS_FINAL = """(entry->>'action' <> 'update' OR EXISTS (SELECT FROM {chai
   WHERE r.about = 'run' AND r.key = told.key AND r.number < told.number
   AND r.entry::jsonb->'row'->>'state' = ANY({states})))"""
 
+# What consumers' views read is derived from publications, as its trigger says it.
+_CURRENT = """
+WITH told AS (SELECT DISTINCT ON (p.model, p.interval_start, p.interval_end) p.run_id, p.sequence, p.model,
+    p.interval_start, p.interval_end, p.published_at, r.package_version, d.verdict, p.reason, p.released_by
+  FROM {publication} p LEFT JOIN {run} r ON r.run_id = p.run_id LEFT JOIN {drift} d ON d.run_id = p.run_id
+  ORDER BY p.model, p.interval_start, p.interval_end, p.sequence DESC)
+SELECT coalesce(told.model, c.model), coalesce(told.interval_start, c.interval_start),
+  to_jsonb(told), to_jsonb(c) - 'keys_known'
+FROM told FULL JOIN {current} c
+  ON c.model = told.model AND c.interval_start = told.interval_start AND c.interval_end = told.interval_end
+WHERE to_jsonb(told) IS DISTINCT FROM to_jsonb(c) - 'keys_known' ORDER BY 1, 2
+"""
+
 # 'O' fires unless the session is a replica's; 'A' always.
 _TRIGGERS = """
 SELECT c.relname, count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
@@ -115,7 +129,31 @@ def compare_tables(connection: Connection) -> tuple[int, list[Finding]]:
         rows += run_sql(connection, counted)[0][0]
         found += _differences(connection, table, columns)
         found += _changes(connection, table)
-    return rows, found
+    return rows, [*found, *_shown(connection)]
+
+
+def _shown(connection: Connection) -> Iterator[Finding]:
+    named = {
+        name: store_table(connection, table)
+        for name, table in {
+            "publication": "publication",
+            "run": "run",
+            "drift": "drift",
+            "current": "current_publication",
+        }.items()
+    }
+    for model, start, told, present in run_sql(connection, sql.SQL(_CURRENT).format(**named)):
+        different = [
+            name
+            for name in {**(told or {}), **(present or {})}
+            if (told or {}).get(name) != (present or {}).get(name)
+        ]
+        yield Finding(
+            f"what consumers see is not what was published last: {', '.join(different)}",
+            f"current_publication {model} {start.astimezone(UTC):%Y-%m-%dT%H:%MZ}",
+            _text({name: (told or {}).get(name) for name in different}),
+            _text({name: (present or {}).get(name) for name in different}),
+        )
 
 
 def _disabled(connection: Connection) -> Iterator[Finding]:

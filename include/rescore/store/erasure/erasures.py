@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -250,9 +250,7 @@ class Erasures:
         ]
         return pa.table(arrays, schema=layout.row_schema)
 
-    def erase_rows(
-        self, erasure: Erasure, run: ScoredRun, keys: pa.Table, without_score: Sequence[int]
-    ) -> int:
+    def erase_rows(self, erasure: Erasure, run: ScoredRun, keys: pa.Table) -> int:
         """Delete a run's scores and excluded rows of these keys, with the tombstone; all or none.
 
         Parameters
@@ -263,8 +261,6 @@ class Erasures:
             Whose rows.
         keys : pyarrow.Table
             The rows; of their columns the key and the event time are read.
-        without_score : sequence of int
-            Positions in the frozen rows of those that had no score.
 
         Returns
         -------
@@ -294,10 +290,11 @@ class Erasures:
             wanted = set(zip(*(keys[name].to_pylist() for name in names), strict=True))
             rows = list(zip(*(stored[name].to_pylist() for name in names), strict=True))
             gone = [place for place, row in enumerate(rows) if row in wanted]
-            deleted = sum(
-                delete_keys(connection, table, run.run_id, keys, names)
-                for table in (layout.scores_table, layout.excluded_table)
+            scores = delete_keys(connection, layout.scores_table, run.run_id, keys, names)
+            without_score = delete_keys(
+                connection, layout.excluded_table, run.run_id, keys, names, giving="position"
             )
+            deleted = len(scores) + len(without_score)
             if not deleted:
                 return 0
             call(connection, "lock_name", f"keys {run.model}")

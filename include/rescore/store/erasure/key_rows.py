@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 from psycopg2 import sql
@@ -54,18 +55,27 @@ def _values(keys: pa.Table, names: Sequence[str]) -> sql.Composed:
     )
 
 
-def delete_keys(connection: Connection, table: str, run_id: str, keys: pa.Table, names: Sequence[str]) -> int:
-    """Delete a run's rows of these keys from one of its model's tables."""
+def delete_keys(
+    connection: Connection,
+    table: str,
+    run_id: str,
+    keys: pa.Table,
+    names: Sequence[str],
+    *,
+    giving: str = "run_id",
+) -> list[Any]:
+    """Delete a run's rows of these keys from one of its model's tables; gives a column of those that went."""
     if not keys.num_rows:
-        return 0
+        return []
     statement = sql.SQL(
-        "WITH gone AS (DELETE FROM {table} t USING (VALUES {values}) AS v ({names})"
-        " WHERE t.run_id = {run} AND {columns} RETURNING 1) SELECT count(*) FROM gone"
+        "DELETE FROM {table} t USING (VALUES {values}) AS v ({names})"
+        " WHERE t.run_id = {run} AND {columns} RETURNING t.{giving}"
     ).format(
         table=store_table(connection, table),
         values=_values(keys, names),
         names=sql.SQL(", ").join(map(sql.Identifier, names)),
         run=sql.Literal(run_id),
         columns=_same("t", keys, names),
+        giving=sql.Identifier(giving),
     )
-    return int(run_sql(connection, statement)[0][0])
+    return [value for (value,) in run_sql(connection, statement)]

@@ -219,24 +219,32 @@ def score_stream(database: Database, run_id: str) -> ScoreStream:
     return ScoreStream(layout, interval, f"scores of {row.model} {interval}")
 
 
-def stored_scores(connection: Connection, layout: ScoreLayout, run_id: str) -> pa.Table:
-    """All that the table holds of a run now, ordered by key."""
-    batches = list(_batches(connection, layout, _query(connection, layout, run_id, None)))
+def stored_scores(
+    connection: Connection, layout: ScoreLayout, run_id: str, snapshot: str | None = None
+) -> pa.Table:
+    """All that the table holds of a run now, or in an exported snapshot, ordered by key."""
+    batches = list(_batches(connection, layout, _query(connection, layout, run_id, None), snapshot))
     return pa.Table.from_batches(batches, schema=layout.score_schema)
 
 
 def stored_digest(
-    connection: Connection, layout: ScoreLayout, run_id: str, interval: Interval | None
+    connection: Connection,
+    layout: ScoreLayout,
+    run_id: str,
+    interval: Interval | None,
+    snapshot: str | None = None,
 ) -> TableDigest:
-    """Digest what the table holds now, in one pass, without holding it; None: in all months."""
+    """Digest what the table holds now, or in an exported snapshot, in one pass; None: in all months."""
     hasher = TableHasher(layout.score_schema)
-    for batch in _batches(connection, layout, _query(connection, layout, run_id, interval)):
+    for batch in _batches(connection, layout, _query(connection, layout, run_id, interval), snapshot):
         hasher.update(batch)
     return hasher.root()
 
 
-def _batches(connection: Connection, layout: ScoreLayout, query: str) -> Iterator[pa.RecordBatch]:
-    for batch in query_batches(address_of(connection).dsn, query):
+def _batches(
+    connection: Connection, layout: ScoreLayout, query: str, snapshot: str | None = None
+) -> Iterator[pa.RecordBatch]:
+    for batch in query_batches(address_of(connection).dsn, query, snapshot):
         # Narrower than the table's, where the key was widened since.
         columns = [
             column.cast(field.type) for column, field in zip(batch.columns, layout.score_schema, strict=True)
