@@ -68,12 +68,13 @@ def test_who_and_why_are_said_and_a_file_is_no_run(store: Store) -> None:
     with pytest.raises(StoreError, match="does not say who wants it, or why"):
         store.holds.place(who=" ", reason="x", model="loans")
     with pytest.raises(StoreError, match="'scores' 'x' is no folder"):
-        store.deletions.record_folder(
+        store.deletions.delete_folder(
             model="loans",
             what="scores",  # type: ignore[arg-type]
             subject="x",
             rule="x",
             done_by="x",
+            delete=list,
         )
 
 
@@ -99,8 +100,8 @@ def test_a_folder_named_like_a_run_is_no_deletion_of_its_rows(store: Store, walk
     run = walk.checked(day())
     for subject in (run.run_id, "x"):
         with pytest.raises(StoreError, match="is no folder"):
-            store.deletions.record_folder(
-                model="loans", what="environment", subject=subject, rule="x", done_by="x"
+            store.deletions.delete_folder(
+                model="loans", what="environment", subject=subject, rule="x", done_by="x", delete=list
             )
     with pytest.raises(StoreError, match="is no frozen table"):
         store.deletions.delete_table(

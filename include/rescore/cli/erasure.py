@@ -62,9 +62,9 @@ def erase(
         end = "would end" if dry_run else "have ended"
         print_line(f"{len(done.ended)} runs that were to score these rows {end}: score their intervals again")
     if done.unsearched:
-        print_line(
-            f"{len(done.unsearched)} runs can't be searched, their frozen rows are gone: their scores expire"
-        )
+        print_line(f"{len(done.unsearched)} runs can't be searched: nothing says whose their scores are")
+    for what in done.passed_over:
+        print_line(f"not searched: {what}")
 
 
 @subject.command("show")

@@ -41,6 +41,11 @@ class Erase(ApprovalOperator):
                 f"- run {run} has no scores yet and would end: score its interval again"
                 for run in found.ended
             ),
+            *(
+                f"- run {run} can't be searched: neither frozen rows nor keys say whose its scores are"
+                for run in found.unsearched
+            ),
+            *(f"- not searched: {what}" for what in found.passed_over),
             *(f"- **{hold}**" for hold in found.legal_holds),
         ]
         self.body = "\n".join(lines)
@@ -58,4 +63,10 @@ class Erase(ApprovalOperator):
         with pipeline_context() as ctx:
             done = pipeline.erase_subject(ctx, request.subject, ground=request.ground, who=answer.who)
         # Ids and counts; neither name nor value of the person.
-        return {"erasure_id": done.erasure_id, "pseudonym": done.pseudonym, "packages": done.packages}
+        return {
+            "erasure_id": done.erasure_id,
+            "pseudonym": done.pseudonym,
+            "packages": done.packages,
+            "unsearched": done.unsearched,
+            "passed_over": done.passed_over,
+        }

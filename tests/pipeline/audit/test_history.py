@@ -220,6 +220,22 @@ def test_heads_are_anchored_outside_and_signed(harbour: Harbour, key: Path, tmp_
         pipeline.anchor_head(ctx)
 
 
+def test_a_torn_anchor_is_a_finding(harbour: Harbour, tmp_path: Path) -> None:
+    """A disk that was full: the other heads are compared all the same."""
+    ctx = replace(harbour.ctx, settings=replace(harbour.ctx.settings, anchors=str(tmp_path / "worm")))
+    file = tmp_path / "worm" / Path(pipeline.anchor_head(ctx)).name
+    whole = file.read_bytes()
+    assert [one.name for one in file.parent.iterdir()] == [file.name]
+    torn = file.with_name("000000000001.json")
+    torn.write_bytes(whole[:20])
+    [found] = findings(ctx)
+    assert "anchor 000000000001.json: the kept head can't be read" in found
+    assert pipeline.verify_history(ctx).looked_at["kept heads"] == 1
+    file.write_bytes(whole[:20])
+    with pytest.raises(StoreError, match="head that is kept there can't be read"):
+        pipeline.anchor_head(ctx)
+
+
 def test_a_saved_head_is_read_with_its_signature(harbour: Harbour, key: Path, tmp_path: Path) -> None:
     public = key.with_suffix(".pub")
     saved = tmp_path / "heads" / "today.json"

@@ -205,6 +205,8 @@ def test_what_nobody_can_search_any_more_is_named_though_others_were_erased_from
     erase(bank)
     pipeline.sweep(bank.ctx, who="ada", now=pipeline.utc_now() + timedelta(days=500))
     assert bank.ctx.archive.inputs() == {}
+    again = pipeline.reproduce_run(bank.ctx, runs[2])
+    assert "the frozen input is gone: deleted on" in again.reason, again.reason
     current = {run.run_id for run in bank.ctx.store.runs.published("loans")}
     assert set(erase(bank, OTHER, dry_run=True).unsearched) == current
     assert set(erase(bank, OTHER).unsearched) == current
@@ -277,6 +279,11 @@ def test_reports_lose_the_persons_values(bank: Bank, runs: list[str]) -> None:
         "insert",
         "erase",
     ]
+    two = {"loan": {"17"}, "customer": {"42", "4711"}}
+    assert redacted("rows have loan=17, 'customer': '42'; 17 of 42", two) == (
+        f"rows have loan={ERASED}, 'customer': '{ERASED}'; 17 of 42"
+    )
+    assert redacted({"4711": {"loan": 1}}, two) == {ERASED: {"loan": 1}}
     assert redacted({"n": 7, "id": 7, "x": ["77", "7"]}, {"id": {"7"}}) == {
         "n": 7,
         "id": ERASED,

@@ -73,10 +73,14 @@ def test_a_table_deleted_just_before_it_is_recorded_is_put_again(
 def test_without_the_right_no_file_goes(bank: Bank) -> None:
     before = bank.ctx.archive.inputs()
     settings = bank.ctx.settings
+    unused = bank.ctx.environments / ("b" * 64)
+    unused.mkdir(parents=True)
     mine = replace(bank.ctx, store=Store(str(settings.database_url)))
-    with pytest.raises(StoreError, match="permission denied"):
-        pipeline.sweep(mine, who=WHO, now=later(31))
+    for days in (31, 0):  # at first a table is due, then the environment alone
+        with pytest.raises(StoreError, match="permission denied"):
+            pipeline.sweep(mine, who=WHO, now=later(days))
     mine.store.close()
+    assert unused.is_dir()
     assert bank.ctx.archive.inputs() == before
 
 

@@ -183,6 +183,26 @@ def test_a_crash_in_the_middle_is_gone_on_from(
     assert swept(bank, 31) == []
 
 
+def test_a_second_deletion_that_crashed_is_noted(
+    bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted, frozen again, due again; killed between the files and the row."""
+    swept(bank, 31)
+    [digest] = digests(bank, [bank.publish(33)])
+    delete = Archive.delete_input
+
+    def kill(self: Archive, one: str) -> None:
+        delete(self, one)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "delete_input", kill)
+        with pytest.raises(KeyboardInterrupt):
+            swept(bank, 62)
+    assert ("frozen input", digest) in swept(bank, 62)
+    assert [one.subject for one in bank.ctx.store.deletions.all()].count(digest) == 2
+
+
 def test_environments_of_packages_that_nobody_can_score_with_go(
     bank: Bank, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from rescore import model
 from rescore.errors import DocumentError, NotFoundError, ParameterError, SettingsError, SignatureError
 from rescore.pipeline.audit.files import compare_files
 from rescore.pipeline.context import Context
-from rescore.store import Anchor, Anchors, ChainHead, Verification
+from rescore.store import Anchor, Anchors, ChainHead, Finding, Verification
 
 __all__ = ["anchor_head", "read_head", "save_head", "verify_history"]
 
@@ -52,10 +52,14 @@ def verify_history(
     """
     key = public_key or ctx.settings.signing_public_key
     kept = [read_head(head, public_key=key) for head in heads]
-    if ctx.settings.anchors is not None:
-        kept += [_trusted(anchor, key) for anchor in Anchors(ctx.settings.anchors).kept()]
+    torn = []
+    for anchor in [] if ctx.settings.anchors is None else Anchors(ctx.settings.anchors).kept():
+        try:
+            kept.append(_trusted(anchor, key))
+        except DocumentError as error:  # what the others prove is asked all the same
+            torn.append(Finding("the kept head can't be read", f"anchor {anchor.name}", got=str(error)))
     done = ctx.store.chain.verify(kept, scores=scores)
-    done += Verification(done.head, {"kept heads": len(kept)})
+    done += Verification(done.head, {"kept heads": len(kept)}, tuple(torn))
     return done + compare_files(ctx, done.head) if files else done
 
 

@@ -27,9 +27,11 @@ from rescore.pipeline.erasure.subjects import (
     FrozenRows,
     Subject,
     frozen_tables,
+    is_searchable,
     is_unscored,
     models_of,
     names_of_tables,
+    not_asked,
     pseudonym,
     runs_of,
     unscored_runs,
@@ -39,6 +41,7 @@ from rescore.store import Erasure, ScoredRun, Tombstone
 __all__ = ["ErasureReport", "erase_subject", "show_subject"]
 
 _KEPT = "kept: the package holds no rows; training it again gives one that never saw the person"
+_MAY_KEEP = "may hold them: what it was trained on can't be searched; withdraw it: its estimator stores rows"
 _KEEPS_ROWS = "must be withdrawn: its estimator stores rows it was fitted on"
 
 
@@ -57,7 +60,9 @@ class ErasureReport:
     packages : dict of str to str
         Packages that were trained on the person, and what that means.
     unsearched : list of str
-        Runs whose frozen rows are gone, so that nobody can say whose their scores are.
+        Runs whose frozen rows are gone, or do not say whose they are, and whose keys don't either.
+    passed_over : list of str
+        Models that these columns do not ask, and frozen tables without them; with the reason.
     ended : list of str
         Runs without scores that were to make them of these rows: they end, and what they staged and set aside
         goes whole. Score their intervals again.
@@ -71,6 +76,7 @@ class ErasureReport:
     rows: dict[str, int] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     unsearched: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     legal_holds: list[str] = field(default_factory=list)
 
@@ -138,9 +144,9 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
         _erase_table(ctx, erasure, table)
         replaced.add(table.held_as)
         staged_by.update(model for model, _ in table.names)
-    for digest in _lost_inputs(ctx, models):
+    for digest in _lost_inputs(ctx, models, subject):
         ctx.store.erasures.end_unscored(erasure, models, digest)
-    for run in _without_input(ctx, models):
+    for run in _without_input(ctx, models, subject):
         keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is not None:
             ctx.store.erasures.erase_rows(erasure, run, keys)
@@ -206,7 +212,7 @@ def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, se
             report.rows[run.run_id] = len(table.places)
         report.ended.extend(unscored_runs(ctx, every, table.digest))
         held.extend(table.names)
-    for run in _without_input(ctx, models):
+    for run in _without_input(ctx, models, subject):
         keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is None:
             report.unsearched.append(run.run_id)
@@ -214,9 +220,10 @@ def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, se
             report.rows[run.run_id] = keys.num_rows
             held.append((run.model, run.interval))
             _note_values(named, keys, ctx.model(run.model).spec.source.key)
-    for digest in _lost_inputs(ctx, models):
+    for digest in _lost_inputs(ctx, models, subject):
         report.ended.extend(unscored_runs(ctx, models, digest))
-    report.packages.update(_packages(ctx, ctx.models(), set(report.frozen)))
+    report.packages.update(_packages(ctx, models, set(report.frozen), subject))
+    report.passed_over.extend(_passed_over(ctx, models, subject))
     report.legal_holds.extend(
         f"hold {hold.hold_id} on {model} {interval}: {hold.reason}"
         for model, interval in dict.fromkeys(held)
@@ -235,46 +242,66 @@ def _report(ctx: Context, erasure: Erasure, models: Sequence[str], subject: Subj
         pseudonym=erasure.pseudonym,
         frozen=frozen,
         rows={run: count for (what, run), count in counts.items() if what == "scores"},
-        packages=_packages(ctx, ctx.models(), set(frozen)),
+        packages=_packages(ctx, models, set(frozen), subject),
         unsearched=[
             run.run_id
-            for run in _without_input(ctx, models)
+            for run in _without_input(ctx, models, subject)
             if ctx.store.erasures.keys_of(run, subject.values) is None
         ],
+        passed_over=_passed_over(ctx, models, subject),
         ended=ctx.store.erasures.ended(erasure),
     )
 
 
-def _packages(ctx: Context, models: Any, touched: set[str]) -> dict[str, str]:
-    """The packages that were trained on one of these tables, and what becomes of them."""
+def _packages(ctx: Context, asked: Sequence[str], touched: set[str], subject: Subject) -> dict[str, str]:
+    """The packages that were, or may have been, trained on the person, and what becomes of them."""
     found = {}
-    for name in models:
-        for package in ctx.store.packages.of_model(name):
-            if touched.intersection(package.manifest.lineage.digests):
-                keeps_rows = package.manifest.artifact.keeps_rows
+    buried = ctx.store.erasures.of_frozen()
+    for name in ctx.models():
+        packages = ctx.store.packages.of_model(name)
+        withdrawn = ctx.store.deletions.of_packages(package.sha256 for package in packages)
+        for package in (one for one in packages if one.sha256 not in withdrawn):
+            digests, keeps_rows = package.manifest.lineage.digests, package.manifest.artifact.keeps_rows
+            if touched.intersection(digests):
                 found[f"{name} {package.version}"] = _KEEPS_ROWS if keeps_rows else _KEPT
+            elif keeps_rows and name in asked:
+                known = [is_searchable(ctx, digest, buried.get(digest), subject) for digest in digests]
+                if not known or not all(known):
+                    found[f"{name} {package.version}"] = _MAY_KEEP
     return found
 
 
-def _without_input(ctx: Context, models: Iterable[str]) -> list[ScoredRun]:
-    """Runs that have scores and no frozen rows any more, nor what an erasure before this one left of them."""
-    searched = _searched_inputs(ctx)
+def _passed_over(ctx: Context, models: Sequence[str], subject: Subject) -> list[str]:
+    """What may hold rows of the person and is not searched, with the reason; runs are named by themselves."""
+    buried, there = ctx.store.erasures.of_frozen(), ctx.archive.inputs()
+    tables = [
+        f"frozen table {digest} of {names[0][0]} {names[0][1]}: it has no column {', '.join(subject.values)}"
+        for digest, names in names_of_tables(ctx).items()
+        if any(model in models for model, _ in names)
+        and {digest, buried[digest].remaining if digest in buried else None} & there.keys()
+        and not is_searchable(ctx, digest, buried.get(digest), subject)
+    ]
+    return [*not_asked(ctx, subject), *tables]
+
+
+def _without_input(ctx: Context, models: Iterable[str], subject: Subject) -> list[ScoredRun]:
+    """Runs that have scores, and no frozen rows, nor what erasures left of them, that can be searched."""
     runs = [run for name in models for run in ctx.store.runs.of_model(name) if isinstance(run, ScoredRun)]
     gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
-    return [run for run in runs if run.run_id not in gone and run.input_digest not in searched]
+    runs = [run for run in runs if run.run_id not in gone]
+    lost = _unsearchable(ctx, {str(run.input_digest) for run in runs}, subject)
+    return [run for run in runs if str(run.input_digest) in lost]
 
 
-def _lost_inputs(ctx: Context, models: Iterable[str]) -> set[str]:
+def _lost_inputs(ctx: Context, models: Iterable[str], subject: Subject) -> set[str]:
     """Inputs that nobody can search, of runs without scores: whose rows these set aside is not known."""
     every = (run for name in models for run in ctx.store.runs.of_model(name))
-    return {str(run.input_digest) for run in every if is_unscored(run)} - _searched_inputs(ctx)
+    return _unsearchable(ctx, {str(run.input_digest) for run in every if is_unscored(run)}, subject)
 
 
-def _searched_inputs(ctx: Context) -> set[str]:
-    """Digests of the inputs whose rows, or what erasures left of them, are there to be searched."""
-    there, buried = ctx.archive.inputs(), ctx.store.erasures.of_frozen()
-    left = {digest for digest, tombstone in buried.items() if tombstone.remaining in {None, *there}}
-    return left | {str(digest) for digest in there}
+def _unsearchable(ctx: Context, digests: set[str], subject: Subject) -> set[str]:
+    buried = ctx.store.erasures.of_frozen()
+    return {one for one in digests if not is_searchable(ctx, one, buried.get(one), subject)}
 
 
 def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> None:

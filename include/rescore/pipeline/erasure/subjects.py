@@ -31,9 +31,11 @@ __all__ = [
     "FrozenRows",
     "Subject",
     "frozen_tables",
+    "is_searchable",
     "is_unscored",
     "models_of",
     "names_of_tables",
+    "not_asked",
     "pseudonym",
     "runs_of",
     "unscored_runs",
@@ -205,14 +207,42 @@ def _rows_in(
         path = ctx.archive.get_input(held_as)
     except NotFoundError:
         return None  # past its retention
-    # A look at a few columns first: most tables have none of the person's rows.
-    columns = set(pq.read_schema(path).names)
-    if not set(subject.values) <= columns:
+    if not _says_whose(path, subject):
         return None
+    # A look at a few columns first: most tables have none of the person's rows.
     if not subject.mask(pq.read_table(path, columns=[*subject.values])).any():
         return None
     rows = source.read_frozen(path, held_as)
     return rows, np.flatnonzero(subject.mask(rows))
+
+
+def _says_whose(path: Path, subject: Subject) -> bool:
+    return set(subject.values) <= set(pq.read_schema(path).names)
+
+
+def is_searchable(ctx: Context, digest: str, tombstone: Tombstone | None, subject: Subject) -> bool:
+    """Whether a frozen table, or what erasures left of it, is there and says whose its rows are."""
+    for held_as in dict.fromkeys((digest, _held_as(digest, tombstone, whole=False))):
+        with suppress(NotFoundError):
+            return _says_whose(ctx.archive.get_input(held_as), subject)
+    return False
+
+
+def not_asked(ctx: Context, subject: Subject) -> list[str]:
+    """Models that may have rows of the person and can't be asked by these columns, and why."""
+    specs = {name: ctx.model(name).spec.source for name in ctx.models()}
+    asked = set(subject.values)
+    return [
+        *(
+            f"model {name}: it has rows in the store and no folder here that says whose they are"
+            for name in sorted(set(ctx.store.models.names()) - specs.keys())
+        ),
+        *(
+            f"model {name}: it says whose a row is by {', '.join(source.subject)}; erase by these, too"
+            for name, source in sorted(specs.items())
+            if asked < set(source.subject)
+        ),
+    ]
 
 
 def runs_of(ctx: Context, models: Iterable[str], digest: str) -> list[ScoredRun]:

@@ -109,8 +109,11 @@ def _from_source(
     ctx: Context, run: ScoredRun, path: Path, excluded: list[int], missing: NotFoundError
 ) -> Frozen:
     as_of = run.as_of.isoformat()
-    deleted = ctx.store.deletions.of_tables([run.input_digest])
-    gone = f"the frozen input is gone: {deleted[run.input_digest]}" if run.input_digest in deleted else _GONE
+    # Of one that lost rows to an erasure retention takes what remained, under its own digest.
+    left = ctx.store.erasures.of_frozen().get(run.input_digest)
+    held_as = run.input_digest if left is None or left.remaining is None else left.remaining
+    deleted = [*ctx.store.deletions.of_tables({run.input_digest, held_as}).values()]
+    gone = f"the frozen input is gone: {max(deleted, key=lambda one: one.at)}" if deleted else _GONE
     try:
         folder = ctx.model(run.model)
         if not folder.spec.source.known_by.reproducible_from_source:

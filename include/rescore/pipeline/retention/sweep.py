@@ -143,13 +143,13 @@ def _used_environments(ctx: Context) -> Iterator[Path]:
 def _delete_folder(ctx: Context, what: str, folder: Path, rule: str, *, who: str, dry_run: bool) -> Swept:
     size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
     if not dry_run:
-        _remove(folder)
-        ctx.store.deletions.record_folder(
+        ctx.store.deletions.delete_folder(
             model=None,
             what="environment" if what == "environment" else "cached file",
             subject=str(folder),
             rule=rule,
             done_by=who,
+            delete=lambda: _remove(folder),
             size=size,
         )
     return Swept(None, what, str(folder), None, None, size, rule)

@@ -71,7 +71,7 @@ def _activity(ctx: Context, name: str, runs: list[Run]) -> list[_Active]:
 
 
 def _frozen(ctx: Context, runs: Mapping[str, list[_Active]]) -> Iterable[FrozenTable]:
-    """What is in the archive or was never noted as deleted, by each of its names."""
+    """What is in the archive, or was not noted as deleted since it was used last, by each of its names."""
     last_used: dict[str, datetime] = {}
     for one in (one for some in runs.values() for one in some):
         digest = one.run.input_digest
@@ -82,7 +82,11 @@ def _frozen(ctx: Context, runs: Mapping[str, list[_Active]]) -> Iterable[FrozenT
     tables = [_held_as(table, buried) for table in named]
     gone = ctx.store.deletions.of_tables({table.digest for table in tables})
     there = ctx.archive.inputs()
-    return (table for table in tables if table.digest in there or table.digest not in gone)
+    return (
+        table
+        for table in tables
+        if table.digest in there or table.digest not in gone or gone[table.digest].at < table.frozen_at
+    )
 
 
 def _held_as(table: FrozenTable, buried: Mapping[str, Tombstone]) -> FrozenTable:

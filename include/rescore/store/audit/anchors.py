@@ -9,11 +9,17 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from fsspec.implementations.local import LocalFileSystem
+
+from rescore.disk import partial_name
 from rescore.errors import StoreError, StoreUnavailableError
 from rescore.store.audit.head import ChainHead
 from rescore.store.filesystems import open_filesystem
@@ -78,7 +84,7 @@ class Anchors:
         try:
             self._fs.makedirs(self._root, exist_ok=True)
             if self._fs.exists(target):
-                kept = ChainHead.from_dict(json.loads(self._fs.cat_file(target)))
+                kept = self._whole(target, uri)
                 if kept.digest == head.digest:
                     return uri
                 raise StoreError(
@@ -91,10 +97,34 @@ class Anchors:
                 )
             if signature is not None:  # first: a head in its place is whole
                 self._fs.pipe_file(f"{target}.sig", json.dumps(dict(signature)).encode())
-            self._fs.pipe_file(target, content)
+            self._keep(target, content)
         except OSError as error:
             raise _unreachable(self.url, error) from error
         return uri
+
+    def _keep(self, target: str, content: bytes) -> None:
+        """Put a file in its place whole, or not at all, and over no other one; a bucket does so by itself."""
+        if not isinstance(self._fs, LocalFileSystem):
+            self._fs.pipe_file(target, content)
+            return
+        partial = Path(partial_name(target))
+        try:
+            partial.write_bytes(content)
+            with suppress(FileExistsError):
+                os.link(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _whole(self, target: str, uri: str) -> ChainHead:
+        try:
+            return Anchor(posixpath.basename(target), self._fs.cat_file(target), None).head
+        except ValueError as error:
+            raise StoreError(
+                f"the head that is kept there can't be read: {error}",
+                where=uri,
+                expected="a file that `rescore audit anchor` wrote",
+                fix="it was changed, or a disk was full: move it away, and anchor again",
+            ) from error
 
     def kept(self) -> list[Anchor]:
         """All kept heads, in the order of their numbers."""

@@ -66,17 +66,26 @@ def redact_reports(database: Database, erasure_id: int, named: Mapping[str, Iter
 def redacted(report: Any, values: Mapping[str, set[str]], column: str | None = None) -> Any:
     """A report without a person's values.
 
-    Under a key that is a column's name a value goes if it is one of that column's; a text loses every
-    value of at least four characters that stands in it as a word.
+    Under a key that is a column's name a value goes if it is one of that column's; a text, and a key, lose
+    every value of at least four characters that stands in it as a word, and one of any length after its
+    column's name (``loan=17``, ``loan: 17``).
     """
     if isinstance(report, Mapping):
-        return {name: redacted(item, values, name) for name, item in report.items()}
+        return {_cleaned(name, values): redacted(item, values, name) for name, item in report.items()}
     if isinstance(report, list):
         return [redacted(item, values, column) for item in report]
     if column is not None and str(report) in values.get(column, ()):
         return ERASED
-    if isinstance(report, str):
-        words = {value for some in values.values() for value in some if len(value) >= _SHORTEST}
-        for word in sorted(words, key=len, reverse=True):
-            report = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", ERASED, report)
-    return report
+    return _cleaned(report, values) if isinstance(report, str) else report
+
+
+def _cleaned(text: str, values: Mapping[str, set[str]]) -> str:
+    for column, some in values.items():
+        if some:
+            named = "|".join(map(re.escape, sorted(some, key=len, reverse=True)))
+            said = rf"(?<!\w)({re.escape(column)}['\"]?\s*[=:]\s*['\"]?)(?:{named})(?!\w)"
+            text = re.sub(said, rf"\g<1>{ERASED}", text)
+    words = {value for some in values.values() for value in some if len(value) >= _SHORTEST}
+    for word in sorted(words, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", ERASED, text)
+    return text

@@ -51,7 +51,7 @@ class Deletions:
         self._database = database
         self._as_person = as_person or database
 
-    def record_folder(
+    def delete_folder(
         self,
         *,
         model: str | None,
@@ -59,12 +59,17 @@ class Deletions:
         subject: str,
         rule: str,
         done_by: str,
+        delete: Callable[[], object],
         rows: int | None = None,
         size: int | None = None,
     ) -> None:
-        """Note that a folder of this machine with ``size`` bytes was deleted; ``subject`` is its path."""
+        """Note that a folder of this machine with ``size`` bytes is deleted, and delete it: both or neither.
+
+        ``subject`` is its path. Who may not note it deletes nothing.
+        """
         with self._as_person.transaction() as connection:
             call(connection, "note_deletion", model, what, subject, rows, size, rule, done_by)
+            delete()
 
     def delete_table(
         self,
