@@ -29,7 +29,8 @@ import json
 import struct
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 _LEAF_ROWS = 65_536
@@ -54,6 +55,46 @@ _UNPROVED = (
     " without a score has which kind and reason; model-card.md, README.txt and verify.py, which the export"
     " adds, and package/sbom.cdx.json where the wheel holds no bill of materials"
 )
+
+
+#: A row of the store by column: its values are JSON, an object or array in it is {"json": its text}.
+Row = Mapping[str, Any]
+#: Rows by table.
+Rows = Mapping[str, list[Row]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The text of an entry of the chain: which row, what was done to it, and what the row was then."""
+
+    number: int
+    table: str
+    key: list[Any]
+    action: str
+    row: Row
+
+    @property
+    def where(self) -> str:
+        """Table and key, as they are named in what is said."""
+        return _name(self.table, self.key)
+
+
+@dataclass(frozen=True)
+class One:
+    """Which score a bundle is of, where it is of one: its place among the frozen rows, and the scores."""
+
+    frozen_position: int
+    score_position: int
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """A table in a bundle: how many rows, columns with their types, and the leaves that are here, by name."""
+
+    rows: int
+    columns: list[list[str]]
+    whole: bool
+    here: Mapping[str, bytes]
 
 
 class Broken(Exception):
@@ -99,6 +140,7 @@ def _verified(content: bytes, head: str | None) -> list[str]:
     described = json.loads(members["bundle.json"])
     _same("the format of bundle.json", 1, described["format"])
     about = described["about"]
+    one = None if about.get("one") is None else One(**about["one"])
     entries = _chain(members["chain.jsonl"], described["head"], head)
     rows, unnamed = _rows(members, entries)
     run = _one(rows, "run")
@@ -113,18 +155,14 @@ def _verified(content: bytes, head: str | None) -> list[str]:
     said.append(f"{sum(map(len, rows.values()))} rows are those that entered the chain")
     said += [f"no entry names {where}: it is not verified" for where in unnamed]
     said.append(_about(about, run, rows))
-    frozen = _leaves(members, "input", run["input_digest"], about.get("one"))
-    scores = _leaves(members, "scores", json.loads(run["score_digest"]["json"])["root"], about.get("one"))
+    frozen = _leaves(members, "input", run["input_digest"], one)
+    scores = _leaves(members, "scores", json.loads(run["score_digest"]["json"])["root"], one)
     said.append(
-        f"{frozen['rows']} frozen rows and {scores['rows']} scores have the digests of run {run['run_id']}"
-        + (
-            ""
-            if frozen["whole"] and scores["whole"]
-            else "; the leaves of one row are here, the others by digest"
-        )
+        f"{frozen.rows} frozen rows and {scores.rows} scores have the digests of run {run['run_id']}"
+        + ("" if frozen.whole and scores.whole else "; the leaves of one row are here, the others by digest")
     )
     _bound(run)
-    _account(members, run, frozen, scores, about.get("one"))
+    _account(members, run, frozen, scores, one)
     said.append("input, package and scores are bound to each other; all rows are accounted for")
     said.append(_package(members, run, rows))
     return [*said, _UNPROVED, verdict]
@@ -179,9 +217,9 @@ def written(members: dict[str, bytes]) -> bytes:
     return output.getvalue()
 
 
-def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, Any]]:
+def _chain(member: bytes, named: str, kept: str | None) -> dict[str, Entry]:
     """The last entry about each row, by table and key; refused if one before it was final."""
-    last: dict[str, dict[str, Any]] = {}
+    last: dict[str, Entry] = {}
     state = None
     digests: dict[int, str] = {}
     previous = number = None
@@ -194,11 +232,11 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, A
         if "entry" in entry:
             _same(f"chain entry {entry['number']}", entry["entry_sha256"], _sha(entry["entry"].encode()))
             told = json.loads(entry["entry"])
-            where = _name(told["table"], told["key"])
-            if _is_change(told, last.get(where), state):
-                raise Broken(f"{where}: a row that is never changed was changed (entry {entry['number']})")
-            state = told["row"]["state"] if told["table"] == "run" else state
-            last[where] = {**told, "number": entry["number"]}
+            about = Entry(entry["number"], *(told[name] for name in ("table", "key", "action", "row")))
+            if _is_change(about, last.get(about.where), state):
+                raise Broken(f"{about.where}: a row that is never changed was changed (entry {about.number})")
+            state = about.row["state"] if about.table == "run" else state
+            last[about.where] = about
         number = entry["number"]
         parts = ("rescore chain 1", str(number), entry["previous"], entry["entry_sha256"])
         previous = _sha("\n".join(parts).encode())
@@ -216,33 +254,32 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, dict[str, A
     return last
 
 
-def _is_change(told: dict[str, Any], before: dict[str, Any] | None, state: str | None) -> bool:
+def _is_change(told: Entry, before: Entry | None, state: str | None) -> bool:
     """Whether an entry changes what was final before it; ``state`` is the run's until here."""
-    table, row = told["table"], told["row"]
     if before is None:  # a run enters the chain when its row first tells something
-        return told["action"] not in ("insert", "found") and table != "run"
-    if told["action"] == "delete":
+        return told.action not in ("insert", "found") and told.table != "run"
+    if told.action == "delete":
         return True
-    other = {name for name, value in before["row"].items() if row.get(name) != value}
-    if told["action"] == "erase":
-        return not other <= {_ERASED.get(table)}
-    if table == "run":
-        bound = before["row"].get("binding") is not None and not other.isdisjoint(_BOUND)
-        return before["row"]["state"] in ("published", "failed") or bound
-    return table not in _FINAL_IN or state in _FINAL_IN[table]
+    other = {name for name, value in before.row.items() if told.row.get(name) != value}
+    if told.action == "erase":
+        return not other <= {_ERASED.get(told.table)}
+    if told.table == "run":
+        bound = before.row.get("binding") is not None and not other.isdisjoint(_BOUND)
+        return before.row["state"] in ("published", "failed") or bound
+    return told.table not in _FINAL_IN or state in _FINAL_IN[told.table]
 
 
-def _later(entries: dict[str, dict[str, Any]], kept: int) -> list[str]:
+def _later(entries: Mapping[str, Entry], kept: int) -> list[str]:
     """The rows that entered after a kept head; refused if the head proves nothing of what matters."""
-    later = {where: entry for where, entry in entries.items() if entry["number"] > kept}
-    told = [f"{where} (entry {entry['number']})" for where, entry in later.items()]
-    pins = [where for where, entry in entries.items() if entry["table"] == "pin"]
+    later = {where: entry for where, entry in entries.items() if entry.number > kept}
+    told = [f"{where} (entry {entry.number})" for where, entry in later.items()]
+    pins = [where for where, entry in entries.items() if entry.table == "pin"]
     # A package may be pinned again after its run: one pin that is covered is enough.
     without = [
-        f"{where} (entry {entry['number']})"
+        f"{where} (entry {entry.number})"
         for where, entry in later.items()
-        if entry["table"] in ("run", "package", "publication")
-        or (entry["table"] == "pin" and later.keys() >= set(pins))
+        if entry.table in ("run", "package", "publication")
+        or (entry.table == "pin" and later.keys() >= set(pins))
     ]
     if without:
         raise Uncovered(
@@ -252,11 +289,9 @@ def _later(entries: dict[str, dict[str, Any]], kept: int) -> list[str]:
     return told
 
 
-def _rows(
-    members: dict[str, bytes], entries: dict[str, dict[str, Any]]
-) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+def _rows(members: dict[str, bytes], entries: Mapping[str, Entry]) -> tuple[dict[str, list[Row]], list[str]]:
     """The rows by table, with the columns that their entries name; and the columns that none names."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Row]] = {}
     seen: set[str] = set()
     unnamed: list[str] = []
     for name in members:
@@ -265,11 +300,11 @@ def _rows(
         table = name.removeprefix("rows/").removesuffix(".json")
         for row in _listed(members, name):
             where = _name(table, row["key"])
-            if where not in entries or entries[where]["action"] == "delete":
+            if where not in entries or entries[where].action == "delete":
                 raise Broken(f"{where} did not enter the chain")
             if where in seen:
                 raise Broken(f"{where} is given twice")
-            named = entries[where]["row"]
+            named = entries[where].row
             for column, value in named.items():
                 present = row["row"].get(column)
                 if isinstance(present, dict):
@@ -284,13 +319,13 @@ def _rows(
     return found, unnamed
 
 
-def _one(rows: dict[str, list[dict[str, Any]]], table: str) -> dict[str, Any]:
+def _one(rows: Rows, table: str) -> Row:
     if len(rows.get(table, [])) != 1:
         raise Broken(f"rows/{table}.json: expected one row, got {len(rows.get(table, []))}")
     return rows[table][0]
 
 
-def _about(about: dict[str, Any], run: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> str:
+def _about(about: Mapping[str, Any], run: Row, rows: Rows) -> str:
     """Every row is about the one run or its package; say whose scores they are, and whether published."""
     _same("the run that bundle.json is about", about["run_id"], run["run_id"])
     _same("the model that bundle.json is about", about["model"], run["model"])
@@ -321,7 +356,7 @@ def _about(about: dict[str, Any], run: dict[str, Any], rows: dict[str, list[dict
     return told + ("" if publications else "; its scores were not published")
 
 
-def _interval(row: dict[str, Any]) -> list[datetime.datetime]:
+def _interval(row: Row) -> list[datetime.datetime]:
     return [_moment(row["interval_start"]), _moment(row["interval_end"])]
 
 
@@ -329,14 +364,14 @@ def _moment(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def _leaves(members: dict[str, bytes], folder: str, root: str, one: dict[str, int] | None) -> dict[str, Any]:
-    """Compare the leaves that are here with a table's root; give the table's digest."""
-    digest: dict[str, Any] = json.loads(members[f"{folder}/digest.json"])
+def _leaves(members: dict[str, bytes], folder: str, root: str, one: One | None) -> Leaves:
+    """Compare the leaves that are here with a table's root; give the table."""
+    digest = json.loads(members[f"{folder}/digest.json"])
     count = len(digest["leaves"])
     _same(f"the leaves of {folder}", -(-digest["rows"] // _LEAF_ROWS), count)
     wanted = range(count)
     if one is not None:
-        position = one["frozen_position" if folder == "input" else "score_position"]
+        position = one.frozen_position if folder == "input" else one.score_position
         if not 0 <= position < digest["rows"]:
             raise Broken(f"{folder} has {digest['rows']} rows, and bundle.json is about its row {position}")
         wanted = range(position // _LEAF_ROWS, position // _LEAF_ROWS + 1)
@@ -356,10 +391,10 @@ def _leaves(members: dict[str, bytes], folder: str, root: str, one: dict[str, in
         made.update(bytes.fromhex(leaf.removeprefix("sha256:")))
     _same(f"the root of {folder}", root, f"sha256:{made.hexdigest()}")
     _same(f"the root in {folder}/digest.json", root, digest["root"])
-    return {**digest, "whole": len(here) == count, "here": here}
+    return Leaves(digest["rows"], digest["columns"], len(here) == count, here)
 
 
-def _bound(run: dict[str, Any]) -> None:
+def _bound(run: Row) -> None:
     root = json.loads(run["score_digest"]["json"])["root"]
     parts = ("rescore binding 1", run["input_digest"], run["package_sha256"], root, str(run["rows_scored"]))
     _same("what made the scores", run["binding"], _sha("\n".join(parts).encode()))
@@ -367,45 +402,45 @@ def _bound(run: dict[str, Any]) -> None:
 
 def _account(
     members: dict[str, bytes],
-    run: dict[str, Any],
-    frozen: dict[str, Any],
-    scores: dict[str, Any],
-    one: dict[str, int] | None,
+    run: Row,
+    frozen: Leaves,
+    scores: Leaves,
+    one: One | None,
 ) -> None:
     counts = [run[f"rows_{name}"] for name in ("scored", "quarantined", "rejected")]
     _same("extracted = scored + quarantined + rejected", run["rows_extracted"], sum(counts))
-    _same("frozen rows", run["rows_extracted"], frozen["rows"])
-    _same("scores", run["rows_scored"], scores["rows"])
+    _same("frozen rows", run["rows_extracted"], frozen.rows)
+    _same("scores", run["rows_scored"], scores.rows)
     without = _listed(members, "excluded.json")
     excluded = {row["position"] for row in without}
-    _same("rows without a score", [frozen["rows"] - scores["rows"]] * 2, [len(excluded), len(without)])
+    _same("rows without a score", [frozen.rows - scores.rows] * 2, [len(excluded), len(without)])
     for kind in ("quarantined", "rejected"):
         _same(f"{kind} rows", run[f"rows_{kind}"], sum(row["kind"] == kind for row in without))
     # No float identifies a row: those are the score and the probabilities of classes.
-    names = [name for name, kind in scores["columns"] if kind != "float64" and name != "label"]
-    if frozen["whole"] and scores["whole"]:
+    names = [name for name, kind in scores.columns if kind != "float64" and name != "label"]
+    if frozen.whole and scores.whole:
         keys = _named(frozen, names)
         kept = [key for position, key in enumerate(keys) if position not in excluded]
         if kept != list(_named(scores, names)):
             raise Broken("the scores are not of the frozen rows that were kept")
     if one is not None:
-        position = one["frozen_position"]
+        position = one.frozen_position
         before = position - sum(other < position for other in excluded)
-        _same("the score's place among the rows that were kept", before, one["score_position"])
+        _same("the score's place among the rows that were kept", before, one.score_position)
         if position in excluded or _at(frozen, position, names) != _at(scores, before, names):
             raise Broken("the score is not of the frozen row")
 
 
-def _named(table: dict[str, Any], names: list[str]) -> Iterator[tuple[Any, ...]]:
-    for name in sorted(table["here"]):
-        columns = parse_leaf(table["here"][name], table["columns"])
+def _named(table: Leaves, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    for name in sorted(table.here):
+        columns = parse_leaf(table.here[name], table.columns)
         yield from zip(*(columns[name] for name in names), strict=True)
 
 
-def _at(table: dict[str, Any], position: int, names: list[str]) -> tuple[Any, ...]:
+def _at(table: Leaves, position: int, names: list[str]) -> tuple[Any, ...]:
     leaf = f"leaf-{position // _LEAF_ROWS:05d}.bin"
-    [member] = [member for name, member in table["here"].items() if name.endswith(leaf)]
-    columns = parse_leaf(member, table["columns"])
+    [member] = [member for name, member in table.here.items() if name.endswith(leaf)]
+    columns = parse_leaf(member, table.columns)
     return tuple(columns[name][position % _LEAF_ROWS] for name in names)
 
 
@@ -436,7 +471,7 @@ def parse_leaf(leaf: bytes, columns: list[list[str]]) -> dict[str, list[Any]]:
     return found
 
 
-def _package(members: dict[str, bytes], run: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> str:
+def _package(members: dict[str, bytes], run: Row, rows: Rows) -> str:
     """Compare the wheel with run, row, manifest, lock and signatures; say who pinned it."""
     wheels = [name for name in members if name.endswith(".whl")]
     _same("wheels", 1, len(wheels))
