@@ -38,7 +38,10 @@ def decide(models: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr("airflow.providers.standard.operators.hitl.ApprovalOperator.execute", ask)
         conf = conf or {}
         run = SimpleNamespace(
-            conf=conf, run_after=datetime(2024, 3, 1, tzinfo=UTC), triggering_user_name="ada"
+            conf=conf,
+            run_type="manual",
+            run_after=datetime(2024, 3, 1, tzinfo=UTC),
+            triggering_user_name="ada",
         )
         pulled = {"package": MADE, "compare": found}
         return operator.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from rescore.errors import FourEyesError, IntervalError, ParameterError
 from rescore.folder import load_model
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
+from rescore_airflow.requests.publish import ReleaseRequest, release_request
 from rescore_airflow.requests.reproduce import reproduce_params, reproduce_request
 from rescore_airflow.requests.score import ScoreRequest, score_params, score_request
 from rescore_airflow.requests.train import TrainRequest, train_params, train_request
@@ -32,11 +33,19 @@ def spec(models: Path) -> ModelSpec:
     return load_model(models, "tides").spec
 
 
-def score(spec: ModelSpec, conf: Mapping[str, Any], *, own: Interval | None, kind: str) -> ScoreRequest:
+def score(
+    spec: ModelSpec,
+    conf: Mapping[str, Any],
+    *,
+    own: Interval | None,
+    kind: str,
+    logical_date: datetime | None = None,
+) -> ScoreRequest:
     run = SimpleNamespace(
         conf=conf,
         run_type=kind,
         run_after=NOW,
+        logical_date=logical_date,
         data_interval_start=own and own.start,
         data_interval_end=own and own.end,
     )
@@ -49,8 +58,10 @@ def context_of(run: Any, declared: Mapping[str, Param]) -> dict[str, Any]:
     return {"dag_run": run, "params": {**defaults, **run.conf}, "dag": SimpleNamespace(params=declared)}
 
 
-def train(spec: ModelSpec, conf: Mapping[str, Any], *, who: str | None = "ada") -> TrainRequest:
-    run = SimpleNamespace(conf=conf, run_after=NOW, triggering_user_name=who)
+def train(
+    spec: ModelSpec, conf: Mapping[str, Any], *, who: str | None = "ada", kind: str = "manual"
+) -> TrainRequest:
+    run = SimpleNamespace(conf=conf, run_after=NOW, run_type=kind, triggering_user_name=who)
     return train_request(spec, context_of(run, train_params(spec)), now=NOW)
 
 
@@ -90,6 +101,26 @@ def test_a_run_that_spans_no_time_is_for_the_last_interval_that_had_ended(
     run.data_interval_start = run.data_interval_end = moment and run.run_after
     with pytest.raises(ParameterError, match="names no interval"):
         score_request(spec, context_of(run, {}), now=NOW)  # before the schedule's first
+
+
+@pytest.mark.parametrize("kind", ["manual", "operator_triggered", "asset_materialization", "asset_triggered"])
+def test_params_name_the_interval_however_the_run_was_started(spec: ModelSpec, kind: str) -> None:
+    yesterday = Interval.parse("2024-02-29T00:00:00Z/2024-03-01T00:00:00Z")
+    assert score(spec, NAMED, own=yesterday, kind=kind, logical_date=NOW).interval == DAY
+
+
+@pytest.mark.parametrize("hours", [0, 30])
+def test_a_run_that_another_dag_started_is_for_its_logical_date(spec: ModelSpec, hours: int) -> None:
+    # Airflow's own data interval of such a run is that of the moment at which it was started.
+    yesterday = Interval.parse("2024-02-29T00:00:00Z/2024-03-01T00:00:00Z")
+    meant = DAY.start + timedelta(hours=hours)
+    request = score(spec, {}, own=yesterday, kind="operator_triggered", logical_date=meant)
+    assert request.interval == DAY
+    at_end = Interval(DAY.end, DAY.end + timedelta(days=1))
+    request = score(spec, {}, own=yesterday, kind="operator_triggered", logical_date=DAY.end)
+    assert request.interval == at_end
+    now = score(spec, {}, own=yesterday, kind="operator_triggered", logical_date=NOW)
+    assert now.interval == yesterday
 
 
 def test_a_dag_of_ones_own_adds_its_params_and_may_leave_out_ours(spec: ModelSpec) -> None:
@@ -185,6 +216,18 @@ def test_an_approval_needs_a_person_and_a_reason(
     with pytest.raises(ParameterError) as caught:
         train(spec, conf, who=who)
     assert says in str(caught.value)
+
+
+def test_what_another_dag_wrote_is_no_persons_word(spec: ModelSpec) -> None:
+    conf = {"approve": "now", "reason": "because"}
+    with pytest.raises(ParameterError, match="no person started this run"):
+        train(spec, conf, kind="operator_triggered")
+    release = {"run_id": "r1", "reason": "because"}
+    run = SimpleNamespace(conf=release, run_type="operator_triggered", triggering_user_name="ada")
+    with pytest.raises(ParameterError, match="no person started this run"):
+        release_request(run, release)
+    run.run_type = "manual"
+    assert release_request(run, release) == ReleaseRequest("r1", "ada", "because")
 
 
 def test_who_trains_is_who_started_the_run_or_the_dag_before_it(spec: ModelSpec) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.providers.standard.operators.trigger_dagrun import DagIsPaused, TriggerDagRunOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DagRunTriggerException
 
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
@@ -42,7 +42,9 @@ class _TrainingStarter(TriggerDagRunOperator):
                 raise AirflowSkipException(f"a run of {self.trigger_dag_id} is under way: it decides first")
             who = f"{context['dag'].dag_id} {context['run_id']}"
             with pipeline_context() as ctx:
-                retraining = pipeline.ask_for_retraining(ctx, self.model_name, as_of, asked_by=who)
+                retraining = pipeline.ask_for_retraining(
+                    ctx, self.model_name, as_of, asked_by=who, check=lambda: self._refuse_paused(context)
+                )
             if not retraining.due:
                 raise AirflowSkipException(f"no retraining is due: {retraining.reason}")
             self.log.info("retraining is due: %s", retraining.reason)
@@ -53,9 +55,24 @@ class _TrainingStarter(TriggerDagRunOperator):
         self.trigger_run_id = f"{name}__{context['ti'].id}"
         super().execute(context)
 
+    def _refuse_paused(self, context: Any) -> None:
+        if context["ti"].get_dag(self.trigger_dag_id).is_paused:
+            raise DagIsPaused(dag_id=self.trigger_dag_id)
+
+    @fail_typed
+    def execute_complete(self, context: Any, event: tuple[str, dict[str, Any]]) -> None:
+        """Go on once the training has ended; one that failed is not started again by a retry."""
+        try:
+            super().execute_complete(context, event)
+        except Exception as error:
+            raise AirflowFailException(f"the training that this run waits for has failed: {error}") from error
+
 
 class Retrain(_TrainingStarter):
     """Start ``train_<model>`` as the Params ``retrain`` and ``wait`` of a scoring run say; else skip.
+
+    A training that can't be started (its DAG is paused, the labels can't be read) keeps nothing from being
+    scored, unless the run is to wait for it: the monitor asks again, and fails where people see it.
 
     The training sees what was known when the interval ended, so that a backfill trains what the
     scheduled run would have trained.
@@ -73,7 +90,15 @@ class Retrain(_TrainingStarter):
             raise AirflowSkipException("Param retrain is never: scoring uses the pinned package")
         due_only = request.retrain == "when_due"
         name = f"score__{request.interval.start:%Y-%m-%dT%H:%MZ}"
-        self._start(context, request.known_by, name=name, only_if_due=due_only, wait=request.wait)
+        try:
+            self._start(context, request.known_by, name=name, only_if_due=due_only, wait=request.wait)
+        except (AirflowSkipException, DagRunTriggerException):
+            raise
+        except Exception as error:
+            if request.wait:
+                raise
+            self.log.exception("no training was started")
+            raise AirflowSkipException(f"no training was started, and scoring goes on: {error}") from error
 
 
 class RetrainIfDue(_TrainingStarter):

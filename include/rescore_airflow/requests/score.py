@@ -21,10 +21,14 @@ from rescore_airflow.requests.typed_params import (
     interval_of,
     moment_of,
     moment_param,
+    run_type_of,
     with_defaults,
 )
 
 __all__ = ["ScoreRequest", "score_params", "score_request"]
+
+#: Runs that no Param may turn to another interval: the scheduler keeps account of theirs.
+OWN_INTERVAL = ("scheduled", "backfill")
 
 
 def score_params(spec: ModelSpec) -> dict[str, Param]:
@@ -83,8 +87,9 @@ def score_request(spec: ModelSpec, context: Mapping[str, Any], *, now: datetime)
     """What a run of ``score_<model>``, or of a DAG with its tasks, is to score.
 
     Params come first; else it is the run's own data interval. A run that spans no time, as those of cron
-    triggers and asset events, is for the schedule's last interval that had ended by then. A run started by
-    hand without a logical date has none.
+    triggers and asset events, is for the schedule's last interval that had ended by then. One that another
+    DAG started is for the interval that begins at its logical date, else the last that had ended by then. A
+    run started by hand without a logical date has none.
 
     Parameters
     ----------
@@ -106,9 +111,9 @@ def score_request(spec: ModelSpec, context: Mapping[str, Any], *, now: datetime)
     dag_run = context["dag_run"]
     params = with_defaults(context, score_params(spec))
     named = interval_of(params, "interval_start", "interval_end")
-    run_type = str(getattr(dag_run.run_type, "value", dag_run.run_type))
+    run_type = run_type_of(dag_run)
     own = _own_interval(spec, dag_run, run_type)
-    if named and own and run_type != "manual" and named != own:
+    if named and own and run_type in OWN_INTERVAL and named != own:
         raise ParameterError(
             f"the Params name {named}, but this {run_type} run is for {own}",
             where="Params interval_start and interval_end",
@@ -138,10 +143,16 @@ def score_request(spec: ModelSpec, context: Mapping[str, Any], *, now: datetime)
 def _own_interval(spec: ModelSpec, dag_run: Any, run_type: str) -> Interval | None:
     """The interval of the run itself, which its timetable or its moment gives."""
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
+    schedule = spec.schedule.schedule()
+    if run_type == "operator_triggered" and dag_run.logical_date:
+        # Airflow 3.3 gives it the interval of the moment at which it was started, whatever its logical date.
+        moment = parse_moment(dag_run.logical_date, name="logical_date")
+        if start != end and schedule.floor(moment) == moment:
+            return Interval(moment, schedule.next_boundary(moment))
+        return next(iter(schedule.last_intervals(moment, 1)), None)
     if start and end and start != end:
         return Interval.parse(f"{start.isoformat()}/{end.isoformat()}")
     if not end and run_type != "asset_triggered":
         return None
     moment = parse_moment(end or dag_run.run_after, name="run_after")
-    last = spec.schedule.schedule().last_intervals(moment, 1)
-    return last[0] if last else None
+    return next(iter(schedule.last_intervals(moment, 1)), None)

@@ -25,6 +25,7 @@ __all__ = [
     "moment_of",
     "moment_param",
     "person_behind",
+    "run_type_of",
     "text_of",
     "text_param",
     "with_defaults",
@@ -127,15 +128,21 @@ def text_of(params: Mapping[str, Any], name: str) -> str | None:
     return (params.get(name) or "").strip() or None
 
 
+def run_type_of(dag_run: Any) -> str:
+    """How the run was started, in Airflow's word."""
+    return str(getattr(dag_run.run_type, "value", dag_run.run_type))
+
+
 def person_behind(dag_run: Any, given: str, *, name: str, fix: str) -> str:
     """The person who started the run, and whose word Param ``name`` is.
 
     Raises
     ------
     ParameterError
-        A schedule or another DAG started it.
+        A schedule or another DAG started it. From 3.3 on, Airflow hands a person on to the runs that
+        their run starts; what such a DAG wrote into the conf is not that person's word.
     """
-    if dag_run.triggering_user_name:
+    if dag_run.triggering_user_name and run_type_of(dag_run) != "operator_triggered":
         return str(dag_run.triggering_user_name)
     raise ParameterError(
         f"{given}, but no person started this run",

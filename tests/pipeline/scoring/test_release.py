@@ -12,6 +12,7 @@ from rescore import pipeline
 from rescore.cli import main
 from rescore.errors import DigestMismatchError, HeldError, OutageError, StaleFenceError, StoreError
 from rescore.pipeline import Context
+from rescore.store import Store
 
 
 @pytest.fixture
@@ -88,6 +89,20 @@ def test_a_held_run_stays_checked_until_a_person_releases_it(harbour, declared):
     with pytest.raises(StoreError, match="is published already by ada"):
         pipeline.release_run(ctx, run_id, "eve", "mine")
     assert len(ctx.store.publications.of_model("tides")) == 1
+
+
+def test_a_release_that_the_login_may_not_make_leaves_the_run_held(harbour, declared):
+    storm(harbour)
+    ctx = declared(on_drift="hold")
+    run_id = checked(ctx, harbour)
+    with Store(ctx.settings.database_url) as workers, pytest.raises(StoreError, match="not permitted"):
+        pipeline.release_run(replace(ctx, store=workers), run_id, "ada", "it is only a storm")
+    elsewhere = Store(ctx.settings.database_url, release_url="postgresql://nobody@127.0.0.1:1/none")
+    with elsewhere as wrong, pytest.raises(StoreError):
+        pipeline.release_run(replace(ctx, store=wrong), run_id, "ada", "it is only a storm")
+    run = ctx.store.runs.get(run_id)
+    assert (run.state, run.held) == ("checked", True)
+    assert pipeline.release_run(ctx, run_id, "ada", "it is only a storm").released_by == "ada"
 
 
 def test_what_holds_is_what_the_model_says_it_acts_on(harbour, declared):

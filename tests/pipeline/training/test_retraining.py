@@ -41,6 +41,18 @@ def ask(ctx: Context, now: datetime, who: str = "monitor") -> bool:
     return retraining.due
 
 
+def test_a_training_that_could_not_start_was_not_asked_for(harbour, declared):
+    ctx, now = declared(training={"max_age": "3d"}), harbour.day(30).start + 4 * DAY
+
+    def paused() -> None:
+        raise RuntimeError("paused")
+
+    with pytest.raises(RuntimeError, match="paused"):
+        pipeline.ask_for_retraining(ctx, "tides", now, asked_by="monitor", check=paused)
+    assert ask(ctx, now), "nothing stands in its way"
+    assert not pipeline.when_due(ctx, "tides", now).due
+
+
 def test_a_package_grows_old(harbour, declared):
     ctx = declared(training={"max_age": "3d"})
     trained = harbour.day(30).start

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from rescore.errors import StoreError
+from rescore.errors import IntegrityError, StoreError
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.pipeline.scoring.failures import recorded
@@ -69,7 +69,8 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> Published:
     """Publish a run that is held, or was stopped as an outage; person and reason stand beside the scores.
 
     The fence, the row accounting and the digest are checked as ever: nobody can release scores that
-    are not what was recorded, or an interval that a later attempt has claimed.
+    are not what was recorded, or an interval that a later attempt has claimed. Scores that are not end the
+    run; a release that fails otherwise (a login without the right, a wrong URL) leaves it to be released.
 
     Parameters
     ----------
@@ -97,8 +98,11 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> Published:
             fix="give both; they are shown beside the scores",
         )
     run = ctx.store.runs.scored(run_id)
-    with recorded(ctx, run.handle):
+    try:
         publication = ctx.store.publications.publish(run.handle, reason=why, released_by=who)
+    except IntegrityError as error:
+        ctx.store.runs.fail(run.handle, error)
+        raise  # whatever else hinders a release says nothing about the run, which waits on
     if (publication.released_by, publication.reason) != (who, why):
         by = f" by {publication.released_by}" if publication.released_by else ""
         raise StoreError(

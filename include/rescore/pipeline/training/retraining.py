@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,16 +66,25 @@ def when_due(ctx: Context, model_name: str, now: datetime) -> Retraining:
     return retraining
 
 
-def ask_for_retraining(ctx: Context, model_name: str, now: datetime, *, asked_by: str) -> Retraining:
+def ask_for_retraining(
+    ctx: Context,
+    model_name: str,
+    now: datetime,
+    *,
+    asked_by: str,
+    check: Callable[[], None] = lambda: None,
+) -> Retraining:
     """Decide as :func:`when_due`, and record the request if the answer is yes.
 
     A retry with the same ``asked_by`` and ``now`` gets the same yes; of others at the same time,
-    only one does.
+    only one does. ``check`` is called before a request is recorded: where it raises, because the training
+    could not start, no request stands in the way of the next.
     """
     spec = ctx.model(model_name).spec
     retraining = _by_declaration(ctx, spec, now)
     if not retraining.due:
         return retraining
+    check()
     stands = ctx.store.retrainings.ask_for(
         model_name, now, reason=retraining.reason, asked_by=asked_by, every=spec.drift.retrain_every
     )
