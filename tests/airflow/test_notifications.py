@@ -14,7 +14,7 @@ import yaml
 from rescore.errors import SettingsError, SpecError
 from rescore.folder import load_model
 from rescore_airflow.dags import score_dag
-from rescore_airflow.notify import tell_of_performance, tell_of_verdicts
+from rescore_airflow.notify import tell_of_performance, tell_of_scores, tell_of_verdicts
 from rescore_airflow.notify.messages import Message, on_failure, tell
 from tests.shared.harbour import MODELS
 from tests.shared.sinks import MailSink, WebSink, running
@@ -154,6 +154,20 @@ def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> N
         "rmse of the week until 2024-02-03: 0.25, 504 labelled rows",
         *what_to_do("drifted").removeprefix("\n").splitlines(),
     ]
+
+
+def test_a_verdict_that_is_not_heard_keeps_nobody_from_hearing_of_performance(
+    declare: Any, web: WebSink
+) -> None:
+    unknown = {**HOOK, "events": ["verdict"], "arguments": {"conn_id": "chat", "colour": "red"}}
+    context = declare(unknown, {**HOOK, "events": ["performance"]})
+    drifted = {"interval": "a/b", "verdict": "drifted", "sentence": "why", "acts": True}
+    performance = {"metric": "rmse", "value": 9.0, "until": "u", "rows": 72, "verdict": "ok", "sentence": "s"}
+    state = {"model": "tides", "runs": [drifted], "new": True, "performance": performance, "tells": True}
+    with pytest.raises(SettingsError, match="colour"):
+        tell_of_scores(state, context)
+    [(_, _, posted)] = web.posts
+    assert posted["subject"] == "tides: does worse than in training"
 
 
 def test_the_monitor_tells_of_performance_where_the_measurement_says_so(declare: Any, web: WebSink) -> None:

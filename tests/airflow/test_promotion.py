@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
+from rescore.errors import StoreError
 from rescore.folder import load_model
-from rescore_airflow.operators.promotion import PromotionApproval
+from rescore_airflow.operators.promotion import PromotionApproval, refuse_another_champion
 from rescore_airflow.requests.train import train_params
 
 MADE = {"version": "1.0.1", "sha256": "sha256:new"}
@@ -81,3 +82,12 @@ def test_there_is_nothing_to_decide_about_the_pinned_package_or_a_mere_challenge
         decide("auto", by_rule=True, champion=MADE["sha256"])
     with pytest.raises(AirflowSkipException, match="stays a challenger"):
         decide("auto", {"pin": False}, by_rule=True)
+
+
+def test_nothing_is_pinned_over_a_package_that_it_was_not_compared_with() -> None:
+    evidence: Any = {"champion": "sha256:old"}
+    refuse_another_champion(evidence, "sha256:old", "sha256:new")
+    refuse_another_champion(evidence, "sha256:new", "sha256:new")  # cleared after it was pinned
+    for pinned in ("sha256:rolled-back", None):
+        with pytest.raises(StoreError, match="another one scores now"):
+            refuse_another_champion(evidence, pinned, "sha256:new")

@@ -11,7 +11,7 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import dag_defaults
 from rescore_airflow.declarations import declared
-from rescore_airflow.notify import listeners, tell_of_performance, tell_of_verdicts
+from rescore_airflow.notify import listeners, tell_of_scores
 from rescore_airflow.operators import RetrainIfDue, fail_typed
 from rescore_airflow.plain_values import plain_values
 
@@ -69,7 +69,7 @@ def measure(model_name: str) -> dict[str, Any]:
     state = plain_values(report.to_dict())
     latest = state["runs"][-1] if state["runs"] else {}
     context["outlet_events"][context["task"].outlets[0]].extra = {**latest, **state}
-    return {**state, "new": bool(events), "until": latest.get("interval_end", "")}
+    return {**state, "new": bool(new), "until": latest.get("interval_end", "")}
 
 
 @task(doc_md=documents.NOTIFY)
@@ -79,5 +79,4 @@ def notify(state: dict[str, Any]) -> int:
 
     Gives how many notifiers were told.
     """
-    context = get_current_context()
-    return tell_of_verdicts(state, context) + tell_of_performance(state, context)
+    return tell_of_scores(state, get_current_context())

@@ -12,7 +12,14 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import on_demand
 from rescore_airflow.declarations import declared
-from rescore_airflow.operators import Decision, Evidence, PromotionApproval, compare_with_pinned, fail_typed
+from rescore_airflow.operators import (
+    Decision,
+    Evidence,
+    PromotionApproval,
+    compare_with_pinned,
+    fail_typed,
+    refuse_another_champion,
+)
 from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import text_param, train_params, train_request
 
@@ -99,6 +106,8 @@ def pin(model_name: str, built: dict[str, Any], evidence: Evidence, decision: De
     from rescore import pipeline
 
     with pipeline_context() as ctx:
+        pinned = ctx.store.pins.current(model_name)
+        refuse_another_champion(evidence, None if pinned is None else pinned.sha256, built["sha256"])
         recorded = pipeline.pin_evidence(ctx, model_name, built["sha256"])
         return pipeline.pin(
             ctx,

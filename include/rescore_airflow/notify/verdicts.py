@@ -5,9 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rescore.errors import SettingsError
 from rescore_airflow.notify.messages import Message, tell
 
-__all__ = ["tell_of_performance", "tell_of_verdicts"]
+__all__ = ["tell_of_performance", "tell_of_scores", "tell_of_verdicts"]
+
+
+def tell_of_scores(state: Mapping[str, Any], context: Any) -> int:
+    """Tell people of verdicts and of performance; gives how many notifiers were told.
+
+    Takes what :func:`tell_of_verdicts` takes.
+
+    Raises
+    ------
+    SettingsError
+        At least one notifier failed; raised after both were told.
+    """
+    told, failed = 0, []
+    for tell_of in (tell_of_verdicts, tell_of_performance):
+        try:
+            told += tell_of(state, context)
+        except SettingsError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return told
 
 
 def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
@@ -48,6 +70,10 @@ def tell_of_performance(state: Mapping[str, Any], context: Any) -> int:
     performance = state["performance"]
     if not state["tells"]:
         return 0
-    what = "can't be judged" if performance["verdict"] == "unknown_labels" else "is worse than it may be"
+    what = {"unknown_labels": "can't be judged", "worse": "is worse than it may be"}.get(
+        performance["verdict"]
+    )
     subject = f"{state['model']}: realised {performance['metric']} {what}"
+    if what is None:  # the alarm is of all windows together, and of other measures too
+        subject = f"{state['model']}: does worse than in training"
     return tell(Message("performance", state["model"], subject, performance["sentence"], state), context)

@@ -7,6 +7,7 @@ from rescore_airflow.operators.promotion import (
     Evidence,
     PromotionApproval,
     compare_with_pinned,
+    refuse_another_champion,
 )
 from rescore_airflow.operators.readiness import ReadinessGate
 from rescore_airflow.operators.release import Release
@@ -27,4 +28,5 @@ __all__ = [
     "compare_with_pinned",
     "fail_typed",
     "log_reason",
+    "refuse_another_champion",
 ]

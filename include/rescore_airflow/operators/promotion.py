@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from rescore.errors import RescoreError
+from rescore.errors import RescoreError, StoreError
 from rescore.report import duration
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
@@ -22,7 +22,7 @@ from rescore_airflow.requests import train_request
 if TYPE_CHECKING:
     from rescore.pipeline import Context
 
-__all__ = ["Decision", "Evidence", "PromotionApproval", "compare_with_pinned"]
+__all__ = ["Decision", "Evidence", "PromotionApproval", "compare_with_pinned", "refuse_another_champion"]
 
 
 class Evidence(TypedDict):
@@ -87,6 +87,33 @@ def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any])
         champion=None if pinned is None else pinned.sha256,
         text=f"{text}\n\nTrained on {built['rows']:,} rows. Package `{built['sha256']}`, snapshot "
         f"`{built['snapshot_digest']}`, code `{built['code_revision']}`.",
+    )
+
+
+def refuse_another_champion(evidence: Evidence, pinned: str | None, challenger: str) -> None:
+    """Refuse to pin a package over one that it was not compared with.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What was decided on.
+    pinned : str or None
+        The sha256 of the package that scores now.
+    challenger : str
+        The sha256 of the package that is to be pinned; that it scores already is no objection.
+
+    Raises
+    ------
+    StoreError
+        Another package was pinned since, by a person or another training.
+    """
+    if pinned in (evidence["champion"], challenger):
+        return
+    raise StoreError(
+        f"{challenger} was compared with {evidence['champion'] or 'no package'}, and another one scores now",
+        where=f"the pin in force, {pinned or 'none'}",
+        expected="the package that the decision was about",
+        fix="clear compare and what follows it: the two are compared, and the decision is asked for",
     )
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from rescore.errors import ParameterError
 from rescore.report import duration
 from rescore.spec import ModelSpec
+from rescore.store import Run
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.operators.answers import Answer
 from rescore_airflow.operators.failures import fail_typed
@@ -52,6 +53,18 @@ def release_text(ctx: Context, run_id: str) -> str:
     return "\n".join(lines)
 
 
+def _refuse_unreleasable(run: Run) -> None:
+    """Ask nobody about a run that no answer can publish."""
+    if run.state == "stopped" or (run.state == "checked" and run.held):
+        return
+    raise ParameterError(
+        f"run {run.run_id} is {run.state} and not held",
+        where="Param run_id",
+        expected="a run that is held or was stopped",
+        fix="take it from the Rescore page, or from scores.status (attempt_run_id)",
+    )
+
+
 class Release(ApprovalOperator):
     """Publish the run that the Params name, once a person releases it; emits the scores' asset event.
 
@@ -88,6 +101,7 @@ class Release(ApprovalOperator):
                 )
             if request.who is not None and request.why is not None:
                 return self._publish(context, ctx, run.run_id, request.who, request.why)
+            _refuse_unreleasable(run)
             self.subject = f"Publish {run.model} {run.interval}, which is {run.verdict}?"
             self.body = release_text(ctx, run.run_id)
         return super().execute(context)
@@ -97,6 +111,10 @@ class Release(ApprovalOperator):
         """Publish, or fail with who rejected it, so that nobody takes the interval for published."""
         answer = Answer.of(event)
         run_id = release_request(context["dag_run"], context["dag_run"].conf or {}).run_id
+        if answer.who is None or answer.choice != self.APPROVE:
+            with pipeline_context() as ctx:
+                if ctx.store.runs.get(run_id).publication is not None:
+                    raise AirflowSkipException(f"run {run_id} was published while this one waited")
         if answer.who is None:
             waited = duration(self._spec.airflow.answer_within)
             raise AirflowFailException(f"nobody answered within {waited}: run {run_id} stays unpublished")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from rescore import pipeline
+from rescore.errors import SourceUnavailableError
 
 
 def declared(harbour: Any, home: Path, alarm_at: float | None) -> pipeline.Context:
@@ -44,3 +46,25 @@ def test_an_error_beyond_the_bound_stands_in_the_monitors_report_and_in_status(
     [row] = pipeline.status_rows(harbour.ctx)
     assert row["performance"] == "worse"
     assert "worse than the declared bound" in row["performance_sentence"]
+
+
+def test_a_measurement_that_was_cut_is_made_again_and_told(
+    harbour: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
+    now = harbour.day(31).end
+    strict = declared(harbour, tmp_path, 1e-6)
+
+    def unavailable(*_: Any) -> None:
+        raise SourceUnavailableError("the source restarts")
+
+    with monkeypatch.context() as cut, pytest.raises(SourceUnavailableError):
+        cut.setattr("rescore.pipeline.monitoring.performance.latest_performance", unavailable)
+        pipeline.monitor_model(strict, "tides", now)
+    report = pipeline.monitor_model(strict, "tides", now)
+    assert (report.measured, report.tells) == (1, True)
+    assert pipeline.status_rows(harbour.ctx)[0]["performance"] == "worse"
+    # Killed after all was stored: the next try, of the same moment, tells the same.
+    again = pipeline.monitor_model(strict, "tides", now)
+    assert (again.measured, again.tells, again.performance) == (0, True, report.performance)
+    assert not pipeline.monitor_model(strict, "tides", now + timedelta(minutes=1)).tells

@@ -67,7 +67,7 @@ class MonitorReport(Document):
     performance : LatestPerformance or None
         None without labels.
     tells : bool
-        Whether people should hear of it: what was measured now says so for the first time, or again.
+        Whether people should hear of it: what was measured at this moment says so.
     runs : tuple of MonitoredRun
         By interval.
     """
@@ -96,16 +96,15 @@ def monitor_model(
         Published runs to sum up, such as those published since the last time. Default: the last one.
     """
     measured = measure_due(ctx, model_name, now)
-    latest = latest_performance(ctx, model_name, now)
-    if measured and latest is not None:
-        latest = kept_performance(ctx, model_name) or latest  # the same, with its alarm
+    # What an earlier try measured of this moment is told by the next one too, if the first was cut.
+    kept = kept_performance(ctx, model_name, None if measured else now)
     last = 1 if run_ids is None else None
     chosen = ctx.store.runs.published(model_name, last=last, run_ids=run_ids)
     return MonitorReport(
         model=model_name,
         measured=len(measured),
-        performance=latest,
-        tells=bool(measured) and latest is not None and latest.to_be_told,
+        performance=kept or latest_performance(ctx, model_name, now),
+        tells=kept is not None and kept.to_be_told,
         runs=tuple(_monitored(ctx, run) for run in chosen),
     )
 

@@ -110,31 +110,44 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
     )
     due_ids = {one.run_id for one in due}
     measured: list[MeasuredRun] = []
+    last: MeasuredRun | None = None  # recorded with the verdict: until both stand, it is due
     for monday in sorted({_monday(folder, one.interval) for one in due}):
         runs = ctx.store.runs.published(model_name, ended_by=ripe_by, started_in=_week_from(folder, monday))
-        measured += _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now)
-    if measured:
-        _keep_verdict(ctx, folder, now, before)
+        for one in _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now):
+            if last is not None:
+                _record(ctx, last.run_id, now, last.performance)
+            last = one
+            measured.append(one)
+    if last is not None:
+        _keep_verdict(ctx, folder, now, before, last)
     return measured
 
 
-def _keep_verdict(ctx: Context, folder: ModelFolder, now: datetime, before: LatestPerformance | None) -> None:
-    """Keep the verdict on the last days with the latest measurement, where ``rescore status`` finds it."""
+def _keep_verdict(
+    ctx: Context, folder: ModelFolder, now: datetime, before: LatestPerformance | None, last: MeasuredRun
+) -> None:
+    """Record the last run with the verdict on the last days, where ``rescore status`` finds it."""
     try:
         latest = latest_performance(ctx, folder.name, now)
     except SpecError:  # of a metric that scores can't give; whoever asks for the metric itself is told
-        return
+        latest = None
     if latest is not None:
-        latest = with_alarm(latest, alarm_after(ctx, folder.name, now - folder.spec.target.delay), before)
-    [row] = ctx.store.history.performance_by_run(folder.name, 1)
-    found = PerformanceReport.from_dict(row.report)
-    _record(ctx, row.run_id, row.as_of, found.model_copy(update={"latest": latest}))
+        ripe_by = now - folder.spec.target.delay
+        alarm = alarm_after(ctx, folder.name, ripe_by, also={last.run_id: last.performance})
+        latest = with_alarm(latest, alarm, before)
+    verdict = {"latest": latest}
+    for row in ctx.store.history.performance_by_run(folder.name, 1):
+        if row.interval.start > last.interval.start:  # an earlier run was measured again
+            newest = PerformanceReport.from_dict(row.report).model_copy(update=verdict)
+            _record(ctx, row.run_id, row.as_of, newest)
+            verdict = {}
+    _record(ctx, last.run_id, now, last.performance.model_copy(update=verdict))
 
 
 def _measure_week(
     ctx: Context, folder: ModelFolder, week: str, runs: Sequence[ScoredRun], due: set[str], now: datetime
 ) -> list[MeasuredRun]:
-    """Measure the runs of a week that are due; the last of them keeps the metrics of the whole week."""
+    """Measure the runs of a week that are due; the last of them has the metrics of the whole week."""
     wanted = [run for run in runs if run.run_id in due]
     ctx.progress(f"{folder.name}: measuring {len(wanted)} of {len(runs)} runs of the week of {week}")
     rows = _outcomes(ctx, folder, runs, now)
@@ -149,8 +162,7 @@ def _measure_week(
     for run, of_run in zip(runs, rows, strict=True):
         if run.run_id in due:
             found = _measure(ctx, folder, run, of_run)
-            kept = found.model_copy(update={"week": whole}) if run is wanted[-1] else found
-            _record(ctx, run.run_id, now, kept)
+            found = found.model_copy(update={"week": whole}) if run is wanted[-1] else found
             measured.append(MeasuredRun(run.run_id, run.interval, found))
     return measured
 

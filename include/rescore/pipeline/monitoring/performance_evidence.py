@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from rescore import drift, evidence, performance
@@ -19,14 +20,27 @@ __all__ = ["alarm_after", "kept_performance", "with_alarm"]
 LAST_WINDOWS = 400
 
 
-def kept_performance(ctx: Context, model_name: str) -> LatestPerformance | None:
-    """What the last measurement said of the model's last days, from the store alone."""
+def kept_performance(
+    ctx: Context, model_name: str, as_of: datetime | None = None
+) -> LatestPerformance | None:
+    """What the last measurement said of the model's last days, from the store alone.
+
+    With ``as_of``, only if it was made of what was known by then.
+    """
     for row in ctx.store.history.performance_by_run(model_name, 1):
-        return PerformanceReport.from_dict(row.report).latest
+        if as_of in (None, row.as_of):
+            return PerformanceReport.from_dict(row.report).latest
     return None
 
 
-def alarm_after(ctx: Context, model_name: str, ended_by: datetime, *, of: str | None = None) -> Alarm | None:
+def alarm_after(
+    ctx: Context,
+    model_name: str,
+    ended_by: datetime,
+    *,
+    of: str | None = None,
+    also: Mapping[str, PerformanceReport] | None = None,
+) -> Alarm | None:
     """The evidence of all measured windows of a package, in order of time.
 
     A window counts once, by its latest measurement; one whose labels are too few or of unknown codes says
@@ -42,6 +56,8 @@ def alarm_after(ctx: Context, model_name: str, ended_by: datetime, *, of: str | 
         Aware; windows that ended later do not count.
     of : str, optional
         The package's sha256; by default of the one that scored the last measured window.
+    also : mapping of str to PerformanceReport, optional
+        Measurements that are not stored yet, by run.
 
     Returns
     -------
@@ -52,10 +68,10 @@ def alarm_after(ctx: Context, model_name: str, ended_by: datetime, *, of: str | 
     runs = {
         run.run_id: run for run in ctx.store.runs.published(model_name, ended_by=ended_by, last=LAST_WINDOWS)
     }
+    rows = ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
+    reports = {row.run_id: PerformanceReport.from_dict(row.report) for row in rows} | dict(also or {})
     measured = [
-        (runs[row.run_id], performance.watched(PerformanceReport.from_dict(row.report)))
-        for row in ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
-        if row.run_id in runs
+        (run, performance.watched(reports[run_id])) for run_id, run in runs.items() if run_id in reports
     ]
     measured = [one for one in measured if one[0].package_sha256 == (of or measured[-1][0].package_sha256)]
     if not measured:
