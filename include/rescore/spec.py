@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 from pydantic import Field, model_validator
 
-from rescore.declared_rows import Consumer, Feature, FeatureKind, OutputSpec, Ready, SourceSpec, TargetSpec
-from rescore.declared_values import Declared, Duration, Moment, Name, is_zone
 from rescore.errors import IntervalError
 from rescore.interval import Schedule
+from rescore.spec_rows import Consumer, Feature, FeatureKind, OutputSpec, Ready, SourceSpec, TargetSpec
+from rescore.spec_values import Declared, Duration, Moment, Name, is_zone
 
 __all__ = [
     "DriftSpec",

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from rescore.declared_values import Declared, Name
 from rescore.spec import ModelSpec
+from rescore.spec_values import Declared, Name
 from scripts.reference.markdown import code, prose, table
 
 __all__ = ["meanings", "model_yaml", "sections"]

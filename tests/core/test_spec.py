@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rescore.declared_values import duration_text
 from rescore.errors import SpecError
 from rescore.spec import DriftSpec, ModelSpec, ScheduleSpec
+from rescore.spec_values import duration_text
 from tests.core.conftest import MINIMAL, Write
 
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rescore.declared_values import is_zone
 from rescore.digest import TableDigest, table_digest
 from rescore.interval import Interval, Schedule, parse_moment
 from rescore.manifest import Manifest
@@ -23,6 +22,7 @@ from rescore.model.package_file import bill_of, lock_of, manifest_of
 from rescore.postgres_url import PostgresUrl
 from rescore.sha256 import Sha256
 from rescore.source.query import quote_identifier, quote_literal, relation_names, render
+from rescore.spec_values import is_zone
 from tests.fuzz.hostile import fuzzed, hostile_texts, refusals, words
 
 DAY = Interval.parse("2024-03-01T00:00:00Z/2024-03-02T00:00:00Z")

@@ -33,7 +33,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from rescore.errors import RefusedTypeError, UnseededEstimatorError
 from rescore.model.artifact import canonical, differing, serialise
-from rescore.model.child.checks import refuse_nameless, refuse_unseeded
+from rescore.model.child.pipeline_refusals import refuse_nameless, refuse_unseeded
 from rescore.model.runtime.artifact import load_artifact
 from rescore.model.wheel_format import write_zip
 

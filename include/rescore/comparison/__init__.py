@@ -3,7 +3,7 @@
 Numbers in, values out: no database, no package, no file.
 """
 
-from rescore.comparison.budget import ERROR_A_YEAR, Asked, error_of, place_in_year
+from rescore.comparison.error_budget import ERROR_A_YEAR, Asked, error_of, place_in_year
 from rescore.comparison.measurement import Judging, measured, movement
 from rescore.comparison.report import (
     ComparedPackage,

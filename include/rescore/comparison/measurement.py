@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore.comparison.budget import error_of
+from rescore.comparison.error_budget import error_of
 from rescore.comparison.report import (
     Bootstrap,
     DayGain,

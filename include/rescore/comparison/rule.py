@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from rescore.comparison.budget import ERROR_A_YEAR
+from rescore.comparison.error_budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Rule, SureGain
 from rescore.comparison.resampling import MIN_BLOCKS, MIN_EFFECTIVE
 from rescore.comparison.wording import gain_in_words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rescore.comparison.budget import ERROR_A_YEAR
+from rescore.comparison.error_budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Gain, MovedScores, SureGain
 
 __all__ = ["Comparison", "gain_in_words", "number_in_words", "signed_in_words"]

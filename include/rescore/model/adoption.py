@@ -19,11 +19,11 @@ import yaml
 
 from rescore.errors import EnvironmentMismatchError, ModelError, NotFoundError
 from rescore.folder import ModelFolder
+from rescore.model.allowed_types import refuse_unvouched
 from rescore.model.boosters import NATIVE_FORMS, native_form
 from rescore.model.code_tree import code_tree
 from rescore.model.process import Child
 from rescore.model.training import Fitted, child_answer, library_path, stage_folder, write_job
-from rescore.model.vouched import refuse_unvouched
 from rescore.progress import Progress
 from rescore.sha256 import file_sha256
 

@@ -12,7 +12,7 @@
 - Zip members carry the time: it is fixed, and so are modes, order and storage (not compressed,
   since compressed bytes differ between builds of zlib; the same holds inside ``.npz``).
 - A search (``GridSearchCV``) records how long its fits took, a text vectorizer the address of its stop
-  words: these are removed, and so is more that no prediction needs (:mod:`rescore.model.accidents`).
+  words: these are removed, and so is more that no prediction needs (:mod:`rescore.model.fit_leftovers`).
 
 What is loaded from the canonical file is what would be loaded from skops' own.
 """
@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from rescore.errors import RefusedTypeError
-from rescore.model.accidents import distributions_apart, remove_accidents
 from rescore.model.boosters import BOOSTER_TYPES
+from rescore.model.fit_leftovers import distributions_apart, remove_accidents
 from rescore.model.runtime.reader import names
 from rescore.model.wheel_format import write_zip
 

@@ -15,11 +15,11 @@ from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.manifest import Lineage, Manifest
 from rescore.model import requirements
+from rescore.model.allowed_types import refuse_unvouched
 from rescore.model.bill_of_materials import MEMBER, bill_of_materials
 from rescore.model.code_tree import DATA, code_tree, sources_tree
 from rescore.model.manifest_writer import code_digests, manifest_bytes, strict_json, what_was_trained
 from rescore.model.training import Fitted
-from rescore.model.vouched import refuse_unvouched
 from rescore.model.wheel_format import build_wheel, wheel_name
 from rescore.sha256 import Sha256, bytes_sha256
 

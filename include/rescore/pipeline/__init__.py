@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         check_bundle,
         export_bundle,
     )
-    from rescore.pipeline.audit.history import (
+    from rescore.pipeline.audit.verify_history import (
         anchor_head,
         read_head,
         save_head,
@@ -50,10 +50,6 @@ if TYPE_CHECKING:
         erase_subject,
         show_subject,
     )
-    from rescore.pipeline.monitoring.alarms import (
-        Alarm,
-        alarms,
-    )
     from rescore.pipeline.monitoring.monitor import (
         MonitorReport,
         monitor_model,
@@ -72,6 +68,10 @@ if TYPE_CHECKING:
     )
     from rescore.pipeline.monitoring.status import (
         status_rows,
+    )
+    from rescore.pipeline.monitoring.status_check import (
+        Alarm,
+        alarms,
     )
     from rescore.pipeline.packages.environments import (
         build_environments,
@@ -261,14 +261,14 @@ __getattr__ = lazy_names(
     __name__,
     {
         "audit.bundle": ["Exported", "check_bundle", "export_bundle"],
-        "audit.history": ["anchor_head", "read_head", "save_head", "verify_history"],
+        "audit.verify_history": ["anchor_head", "read_head", "save_head", "verify_history"],
         "compare.compare_packages": ["compare_packages"],
         "compare.retrain": ["Retrained", "retrain"],
         "build_facts": ["code_revision"],
         "context": ["Context", "utc_now"],
         "erasure.counterfactual": ["Counterfactual", "train_without"],
         "erasure.erase": ["ErasureReport", "erase_subject", "show_subject"],
-        "monitoring.alarms": ["Alarm", "alarms"],
+        "monitoring.status_check": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
         "monitoring.standing_alarms": ["Incident", "standing_alarms"],
         "monitoring.monitor": ["MonitorReport", "monitor_model"],

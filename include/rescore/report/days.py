@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from rescore.interval import Schedule
-from rescore.report.due import due_on_days
+from rescore.report.due_days import due_on_days
 
 if TYPE_CHECKING:
     from rescore.store import Outcome

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rescore import source
 from rescore.authoring.checks.result import CheckResult
 from rescore.authoring.label_screening import screen
-from rescore.declared_values import duration_text
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import Context, rewritten, utc_now
+from rescore.spec_values import duration_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

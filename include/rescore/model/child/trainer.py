@@ -22,7 +22,7 @@ import yaml
 
 from rescore.errors import NotDeterministicError, TrainingError
 from rescore.model.artifact import serialise
-from rescore.model.child import checks
+from rescore.model.child import pipeline_refusals
 from rescore.model.child.booster_settings import settle_boosters
 from rescore.model.child.class_weights import place_class_weights
 from rescore.model.child.describe import describe, selection
@@ -317,10 +317,10 @@ class Trainer:
                 expected="a scikit-learn estimator or Pipeline",
                 fix="return it from build()",
             )
-        checks.refuse_unseeded(estimator)
-        checks.refuse_nameless(estimator)
-        checks.refuse_settings()
-        checks.drop_caches(estimator)
+        pipeline_refusals.refuse_unseeded(estimator)
+        pipeline_refusals.refuse_nameless(estimator)
+        pipeline_refusals.refuse_settings()
+        pipeline_refusals.drop_caches(estimator)
         place_class_weights(estimator, self._target.labels)
         force_one_job(estimator)
         settle_boosters(estimator)

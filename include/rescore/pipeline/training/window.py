@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rescore.declared_values import duration_text
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.spec import ModelSpec
+from rescore.spec_values import duration_text
 
 __all__ = ["due_window", "training_window"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rescore.declared_values import Declared, Duration, Name
+from rescore.spec_values import Declared, Duration, Name
 
 __all__ = [
     "Consumer",

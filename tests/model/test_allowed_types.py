@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 from rescore.errors import RefusedTypeError
 from rescore.model import Fitted
+from rescore.model.allowed_types import refuse_unvouched
 from rescore.model.artifact import serialise
-from rescore.model.vouched import refuse_unvouched
 from rescore.model.wheel_format import write_zip
 from tests.model.packages import build
 from tests.model.parcels import Trained

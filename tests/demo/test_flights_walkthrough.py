@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rescore.demo.walkthrough import what_runs
+from rescore.demo.flights_walkthrough import what_runs
 from rescore.local import LocalStack
 from rescore.settings import Settings
 
