@@ -53,9 +53,10 @@ message for a person.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
+
+from rescore.shown_text import shown
 
 __all__ = [
     "AirflowRequestError",
@@ -102,26 +103,10 @@ __all__ = [
     "UnknownModelError",
     "UnseededEstimatorError",
     "ValidationError",
-    "shown",
 ]
 
 #: How many examples an error shows; the rest is counted.
 MAX_EXAMPLES = 5
-
-
-#: Characters by which a terminal, a log or a reader is led astray: controls but for tabs and ends of lines,
-#: separators of lines and paragraphs, changes of direction, halves of a pair.
-_UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-#: Characters that are shown of one part of an error.
-_LONGEST_PART = 4_000
-
-
-def shown(text: str) -> str:
-    """Text of any origin as it can be shown: unsafe characters escaped, the middle of a long one left out."""
-    if len(text) > _LONGEST_PART:
-        half = _LONGEST_PART // 2
-        text = f"{text[:half]} … {len(text) - 2 * half:,} characters left out … {text[-half:]}"
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class RescoreError(Exception):

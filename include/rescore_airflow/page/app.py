@@ -17,8 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as HTTPError
 
-from rescore.errors import NotFoundError, RescoreError, shown
+from rescore.errors import NotFoundError, RescoreError
 from rescore.report import standings
+from rescore.shown_text import shown
 from rescore_airflow.connections import SharedContext
 from rescore_airflow.declarations import declared
 from rescore_airflow.page.approvals import Approval, open_approvals
