@@ -7,11 +7,13 @@ it let expect, at the same time of the week or of the day where there are enough
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from statistics import median
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -113,14 +115,16 @@ def compare_volume(
     if live.rows == 0 or chosen.size < FEWEST_WINDOWS or any(one.rows == 0 for one in reference):
         return None
     key = _recurring(reference, live, ZoneInfo(timezone))
-    of_live = _expected(live, _known_before(live, reference, before), key)
+    its_key, known = key(live.start), _known_before(live, reference, before)
+    of_live = _expected(live, [one for one in known if key(one.start) == its_key])
     if of_live is None:
         return None
-    ranked = [reference[place] for place in chosen]
+    keys = [key(one.start) for one in reference]
     alike: defaultdict[Hashable, list[WindowRows]] = defaultdict(list)
-    for one in reference:
-        alike[key(one)].append(one)
-    expected = np.asarray([*(_expected(one, alike[key(one)], key) for one in ranked), of_live])
+    for one, of in zip(reference, keys, strict=True):
+        alike[of].append(one)
+    ranked = [reference[place] for place in chosen]
+    expected = np.asarray([*(_expected(reference[place], alike[keys[place]]) for place in chosen), of_live])
     rows = np.asarray([*(one.rows for one in ranked), live.rows], dtype=np.float64)
     off = np.log(rows / expected)
     noise = 1 / rows + 1 / (EXPECTED_BY * expected)
@@ -146,17 +150,18 @@ _RECURRING: tuple[Callable[[datetime], Hashable], ...] = (
 
 def _recurring(
     reference: Sequence[WindowRows], live: WindowRows, zone: ZoneInfo
-) -> Callable[[WindowRows], Hashable]:
+) -> Callable[[datetime], Hashable]:
     """What windows at the same time of the week, or of the day, share if training has each often enough."""
+    starts = [one.start.astimezone(zone) for one in reference]
     for of in _RECURRING:
-        keys = Counter(of(one.start.astimezone(zone)) for one in reference)
+        keys = Counter(map(of, starts))
         if min(keys.values()) >= EXPECTED_BY and of(live.start.astimezone(zone)) in keys:
-            return partial(_key, of, zone)
+            return partial(_local, of, zone)
     return lambda _: None
 
 
-def _key(of: Callable[[datetime], Hashable], zone: ZoneInfo, window: WindowRows) -> Hashable:
-    return of(window.start.astimezone(zone))
+def _local(of: Callable[[datetime], Hashable], zone: ZoneInfo, start: datetime) -> Hashable:
+    return of(start.astimezone(zone))
 
 
 def _known_before(
@@ -176,15 +181,16 @@ def _known_before(
     return sorted(known, key=lambda one: one.start)
 
 
-def _expected(
-    window: WindowRows, known: Sequence[WindowRows], key: Callable[[WindowRows], Hashable]
-) -> float | None:
+def _expected(window: WindowRows, alike: Sequence[WindowRows]) -> float | None:
     """Median of the nearest windows before this one that are like it; of training's first, of those after.
 
-    ``known`` are in order of time. None if none is like it.
+    ``alike`` are in order of time. None if there are none.
     """
-    alike = [one for one in known if key(one) == key(window)]
-    earlier = [one.rows for one in alike if one.start < window.start][-EXPECTED_BY:]
-    later = [one.rows for one in alike if one.start > window.start][:EXPECTED_BY]
-    rows = earlier if len(earlier) >= min(EXPECTED_BY, len(later)) else later
-    return float(np.median(rows)) if rows else None
+    first, after = (side(alike, window.start, key=_start) for side in (bisect_left, bisect_right))
+    earlier, later = alike[max(first - EXPECTED_BY, 0) : first], alike[after : after + EXPECTED_BY]
+    near = earlier if len(earlier) >= min(EXPECTED_BY, len(later)) else later
+    return float(median(one.rows for one in near)) if near else None
+
+
+def _start(window: WindowRows) -> datetime:
+    return window.start

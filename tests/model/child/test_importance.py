@@ -78,6 +78,7 @@ class Cheap:
         return np.asarray(frame.iloc[:, 0])
 
 
+@pytest.mark.slow
 def test_very_many_features_share_a_budget_of_blocks(seed: int) -> None:
     rows, width = 3_300, 600  # five shuffles of these rows fill a block of their own
     random = np.random.default_rng(seed)

@@ -58,9 +58,10 @@ def test_a_measurement_that_was_cut_is_made_again_and_told(
     def unavailable(*_: Any) -> None:
         raise SourceUnavailableError("the source restarts")
 
+    monitor = pipeline.monitor_model  # imported before what it calls is another
     with monkeypatch.context() as cut, pytest.raises(SourceUnavailableError):
         cut.setattr("rescore.pipeline.monitoring.performance.latest_performance", unavailable)
-        pipeline.monitor_model(strict, "tides", now)
+        monitor(strict, "tides", now)
     report = pipeline.monitor_model(strict, "tides", now)
     assert (report.measured, report.tells) == (1, True)
     assert pipeline.status_rows(harbour.ctx)[0]["performance"] == "worse"
