@@ -11,7 +11,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from rescore.errors import ParameterError
 from rescore.report import duration
 from rescore.spec import ModelSpec
-from rescore.store import Run
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.operators.answers import Answer
 from rescore_airflow.operators.failures import fail_typed
@@ -20,6 +19,7 @@ from rescore_airflow.requests import release_request
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
+    from rescore.store import Run
 
 __all__ = ["Release", "release_text"]
 
