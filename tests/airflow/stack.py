@@ -48,6 +48,10 @@ ALTER TABLE harbour.readings ALTER COLUMN pressure TYPE float8, ALTER COLUMN moo
 """
 
 
+#: At a parked task, a second apart, before it is answered.
+LOOKS = 8
+
+
 @dataclass
 class Harbour:
     """A running stack with the model ``tides``, its source and its store."""
@@ -86,27 +90,26 @@ class Harbour:
 
     def asked(self, run: DagRun, task_id: str) -> dict[str, Any]:
         """What somebody is asked under Required Actions, once the run has got there."""
-        looks = iter([False, False, False, True])
-
-        # Airflow fails a task whose answer comes before its scheduler has seen the asking process end.
-        self.until(
-            lambda: self.states(run).get(task_id) == "awaiting_input" and next(looks), f"{run.run_id} asking"
-        )
+        self.until(lambda: self.states(run).get(task_id) == "awaiting_input", f"{run.run_id} asking")
         return dict(self.client.request("GET", _question(run, task_id)))
 
     def answer(self, run: DagRun, task_id: str, choice: str, reason: str | None) -> DagRun:
         """Answer what is asked, and wait for the run's end.
 
-        Whoever answers in the second in which the task parks is faster than any person: Airflow resumes the
-        task while its first process still ends, takes one for the other, and asks again. So does this.
+        Whoever answers as soon as the task parks is faster than any person: Airflow resumes the task before
+        its scheduler has seen the asking process end, takes one for the other, and fails it, at each try.
+        So this looks some times before it answers.
         """
         body = {"chosen_options": [choice], "params_input": {"reason": reason}}
+        parked = 0
 
         def ended() -> DagRun | None:
+            nonlocal parked
             now = self.client.run(run.dag_id, run.run_id)
             if now.state in {"success", "failed"}:
                 return now
-            if self.states(run).get(task_id) == "awaiting_input":
+            parked = parked + 1 if self.states(run).get(task_id) == "awaiting_input" else 0
+            if parked > LOOKS:
                 question = self.client.request("GET", _question(run, task_id))
                 if not question["response_received"]:
                     self.client.request("PATCH", _question(run, task_id), body)

@@ -246,7 +246,7 @@ def test_a_challenger_is_rejected_or_approved_on_the_comparison(surge: Harbour, 
     assert f"champion {first.version}" in details["body"] and "rmse" in details["body"]
     assert "/rescore/score_surge/comparisons/" in details["body"]
     rejected = surge.answer(runs["2024-02-20"], "approval", "Reject", "no gain")
-    assert rejected.state == "success"
+    assert rejected.state == "success", surge.log(rejected, "approval")
     assert surge.states(rejected)["pin"] == "skipped"
     assert surge.store.pins.current("surge") == first
 
