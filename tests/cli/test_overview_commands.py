@@ -16,24 +16,15 @@ from rescore.cli import app, main, terminal
 from rescore.cli.examples import EXAMPLE_OF
 from rescore.cli.help_panels import EXAMPLES, PANELS
 from rescore.local import LocalPostgres
-from rescore.store import Store
 from tests.shared.command_line import accepted
 from tests.shared.fleet import Fleet
+from tests.shared.fleet_by_command import fleet_by_command
 
 
 @pytest.fixture(scope="module")
 def fleet(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    home = tmp_path_factory.mktemp("fleet")
-    url = postgres_server.create_database("cli_fleet", template="rescore_template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RESCORE_HOME", str(home))
-        patch.setenv("RESCORE_MODELS", str(home / "models"))
-        patch.setenv("RESCORE_DATABASE_URL", url)
-        with Store(url) as store:
-            store.schema.migrate()
-            fleet = Fleet(store, home / "models")
-            fleet.fill(8, 16)
-            yield fleet
+    with fleet_by_command(postgres_server, "cli_fleet", tmp_path_factory.mktemp("fleet")) as (fleet, _):
+        yield fleet
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from rescore.pipeline import Alarm
 from rescore.report.standing import Concern
 from rescore.runbooks import runbook
 from rescore.spec import NotifySpec
-from rescore.store import Store
 from tests.docs.test_commands import CHECKOUT, LINES, words
 from tests.shared.fleet import Fleet
+from tests.shared.fleet_by_command import fleet_by_command
 
 PAGE = CHECKOUT / "docs/guides/runbooks.md"
 SECTIONS = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.M | re.S))
@@ -57,26 +57,22 @@ def fleet(
 ) -> Iterator[tuple[Fleet, str]]:
     """Models with a history, some of which something is wrong with, and the name of one that is held."""
     home = tmp_path_factory.mktemp("runbooks")
-    url = postgres_server.create_database("runbooks", template="rescore_template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RESCORE_HOME", str(home))
-        patch.setenv("RESCORE_MODELS", str(home / "models"))
-        patch.setenv("RESCORE_DATABASE_URL", url)
-        with Store(url) as store:
-            store.schema.migrate()
-            fleet = Fleet(store, home / "models")
-            names = fleet.fill(8, 16)
-            yield fleet, names[5]
-    postgres_server.drop_database("runbooks")
+    with fleet_by_command(postgres_server, "runbooks", home) as (fleet, names):
+        yield fleet, names[5]
 
 
-COMMANDS = sorted({written for page, written in LINES if page == PAGE.name and written.startswith(READS)})
+#: Without those that measure: they read the source, which the fleet has none of.
+COMMANDS = sorted(
+    {
+        written
+        for page, written in LINES
+        if page == PAGE.name and written.startswith(READS) and "--measure" not in written
+    }
+)
 
 
 @pytest.mark.parametrize("written", COMMANDS)
 def test_the_commands_that_only_read_run_as_they_stand(fleet: tuple[Fleet, str], written: str) -> None:
-    if "--measure" in written:
-        pytest.skip("it reads the source, which this fleet has none of")
     store, held = fleet[0].store, fleet[1]
     given = [{"MODEL": held}.get(word, word) for word in words(written)]
     if "--run" in given:

@@ -1,0 +1,30 @@
+"""A fleet in a database of its own that the command line finds by its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rescore.local import LocalPostgres
+from rescore.store import Store
+from tests.shared.fleet import Fleet
+
+__all__ = ["fleet_by_command"]
+
+
+@contextmanager
+def fleet_by_command(server: LocalPostgres, database: str, home: Path) -> Iterator[tuple[Fleet, list[str]]]:
+    """Eight models with 16 days each, and their names, while the commands' settings lead to them."""
+    url = server.create_database(database, template="rescore_template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESCORE_HOME", str(home))
+        patch.setenv("RESCORE_MODELS", str(home / "models"))
+        patch.setenv("RESCORE_DATABASE_URL", url)
+        with Store(url) as store:
+            store.schema.migrate()
+            fleet = Fleet(store, home / "models")
+            yield fleet, fleet.fill(8, 16)
+    server.drop_database(database)
