@@ -36,7 +36,7 @@ demo: venv ## the whole job on real flights, from source tables to published and
 house-price: venv ## a second demo: house prices month by month, known late; without Airflow, two to three minutes
 	@$(BIN)/rescore demo house_price
 
-test: venv ## everything that has to hold: the layers, then the tests on a real Postgres and a real Airflow
+test: venv ## everything that has to hold: the layers, then the tests on a real Postgres and the code of a real Airflow
 	@$(BIN)/lint-imports
 	@$(TEST) $(WITH_WORKERS) -m "not slow"
 

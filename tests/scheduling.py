@@ -6,6 +6,7 @@ long to make go together. What takes long comes first, so that no worker ends wi
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ TOGETHER = {
     "tests/airflow/test_actions.py": "the stack with their Airflow",
     "tests/airflow/test_install.py": "the stack with their Airflow",
     "tests/demo/": "the year of flights",
+    "tests/cli/test_monitoring_commands.py": "the bank whose days are drawn",
+    "tests/report/test_from_store.py": "the bank whose days are drawn",
+    "tests/report/test_standing.py": "the bank whose days are drawn",
 }
 #: What comes first, by the beginnings of paths; all else follows in the order of its path.
 FIRST = (
@@ -49,9 +53,11 @@ JOBS = (
     "tests/cli/test_selection.py",
     "tests/comparison/test_chance.py",
     "tests/demo/",
+    "tests/deploy/test_kubernetes.py",
     "tests/drift/test_calibration.py",
     "tests/drift/test_compare_window.py",
     "tests/drift/test_odd_shapes.py",
+    "tests/fuzz/test_params.py",
     "tests/local/test_postgres.py",
     "tests/model/child/",
     "tests/model/runtime/test_labels.py",
@@ -92,8 +98,23 @@ def mark_jobs(items: list[pytest.Item]) -> None:
 
 
 def is_left_out(path: Path, markers: str) -> bool:
-    """Whether a file need not even be imported: one of whole jobs, where ``-m`` leaves those out."""
-    return "not job" in markers and path.relative_to(_ROOT).as_posix().startswith(JOBS)
+    """Whether ``-m`` leaves out all of a file, which is then not even imported: many import Airflow."""
+    if "not job" in markers and path.relative_to(_ROOT).as_posix().startswith(JOBS):
+        return True
+    return "not slow" in markers and path.match("test_*.py") and _is_slow(path)
+
+
+def _is_slow(path: Path) -> bool:
+    """Whether a file's ``pytestmark`` has ``pytest.mark.slow``."""
+    text = path.read_text(encoding="utf-8")
+    if "pytestmark" not in text:
+        return False
+    marks = (
+        node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    )
+    return any("pytest.mark.slow" in ast.unparse(mark) for mark in marks)
 
 
 def first_long(items: list[pytest.Item]) -> None:

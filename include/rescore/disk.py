@@ -52,7 +52,7 @@ def private_folder(path: Path) -> Path:
 
 
 def make_private(path: Path) -> None:
-    """Take a folder or file of ours away from group and others; a file is not to be changed either."""
+    """Take all rights from group and others; make a file read-only as well."""
     with suppress(OSError):  # another user's, who decides
         mode = path.stat().st_mode
         wanted = 0o700 if path.is_dir() else 0o400
@@ -68,8 +68,8 @@ def partial_name(name: str) -> str:
 def process_folder(parent: Path) -> Path:
     """A folder of this process for files on their way, removed when it ends.
 
-    Those that killed processes left there are removed, too; so are those of Airflow's tasks, which end
-    without a word to their interpreter.
+    Also removes those that killed processes left, and those of Airflow's tasks, which end without running
+    what is registered with ``atexit``.
     """
     remove_leftovers(private_folder(parent))
     folder = parent / f"scratch.{socket.gethostname()}.{os.getpid()}.0.partial"
@@ -185,7 +185,7 @@ def refuse_without_room(folder: Path, needed: int, what: str) -> None:
             where=f"{place}, {free / 1024**2:,.0f} MB free",
             expected=f"at least {needed / 1024**2:,.0f} MB",
             fix=f"free some space below {place}, or name another disk (RESCORE_HOME, RESCORE_ARCHIVE); if "
-            " the estimate is wrong, ANALYZE the tables of the query",
+            "the estimate is wrong, ANALYZE the tables of the query",
             data={"folder": str(place), "free_bytes": free, "needed_bytes": needed},
         )
 

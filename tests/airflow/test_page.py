@@ -9,6 +9,7 @@ from tests.airflow.stack import PATIENCE, Harbour, without_role
 
 pytestmark = [
     pytest.mark.airflow,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning"),
 ]
 

@@ -243,14 +243,11 @@ def fresh_bank(postgres_server: LocalPostgres, bank_template: Bank, tmp_path: Pa
 
 @pytest.fixture(scope="session")
 def bank(
-    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
+    postgres_server: LocalPostgres, bank_template: Bank, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bank]:
     """Days 40 to 47 scored, the labels of the last two not known yet; tests only read it."""
-    url = postgres_server.create_database("bank_pictures")
-    made = open_bank(postgres_server, url, tmp_path_factory.mktemp("bank"), seed)
-    for number in range(40, LAST + 1):
-        made.publish(number)
-    pipeline.measure_due(made.ctx, MODEL, day(LAST).end)
-    yield made
-    made.ctx.store.close()
-    postgres_server.drop_database("bank_pictures")
+    with copied(bank_template, postgres_server, tmp_path_factory.mktemp("bank")) as made:
+        for number in range(40, LAST + 1):
+            made.publish(number)
+        pipeline.measure_due(made.ctx, MODEL, day(LAST).end)
+        yield made

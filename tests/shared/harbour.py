@@ -60,7 +60,8 @@ class Harbour:
         return replace(self.ctx, settings=replace(self.ctx.settings, home=home))
 
 
-def _load(url: str) -> None:
+def fill(url: str) -> None:
+    """Make the source tables."""
     connection = psycopg2.connect(url)
     with connection, connection.cursor() as cursor:
         cursor.execute(_HARBOUR, {"first": FIRST, "hours": DAYS * 24})
@@ -89,7 +90,7 @@ def trained_harbour(
     """
     home = tmp_path_factory.mktemp("harbour")
     url = postgres_server.create_database("harbour_template")
-    _load(url)
+    fill(url)
     ctx = harbour_context(postgres_server, url, home)
     set_up(ctx, "harbour")
     package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF, who="trainer")
@@ -121,7 +122,7 @@ def untrained(postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[pipeli
     """The same source in a database of its own, the model in another folder; nothing is trained."""
     name = f"untrained_{uuid.uuid4().hex[:12]}"
     url = postgres_server.create_database(name)
-    _load(url)
+    fill(url)
     shutil.copytree(MODELS / MODEL, tmp_path / "elsewhere" / MODEL)
     ctx = harbour_context(postgres_server, url, tmp_path / "other_home", tmp_path / "elsewhere")
     set_up(ctx, "harbour")

@@ -5,10 +5,11 @@ them for independent and call chance a gain. So a resample draws days, with ever
 champion and challenger alike (a paired block bootstrap: Künsch, "The jackknife and the bootstrap for
 general stationary observations", 1989). A metric is kept as sums per block, so that a resample costs a
 product of small matrices, whatever the number of rows. Few blocks make the percentile interval too
-short: with 5 days a one-sided error of 2.5 % was 9 % in simulation. It is widened as Hesterberg gives
-it ("What teachers should know about the bootstrap", 2015, the expanded percentile interval), which
-held 2 to 3 % from 7 days on. Days that resemble the days before are worth fewer: the autocorrelation of what
-each day does to the statistic (its jackknife influence) says how many, and the interval is that of so many.
+short: with 5 days a one-sided error of 2.5 % was 9 % in simulation. It is widened by Hesterberg's
+formula ("What teachers should know about the bootstrap", 2015, the expanded percentile interval); in
+simulation the error was then 2 to 3 % from 7 days on. Days that resemble the days before count as fewer
+independent days. How many is estimated from the autocorrelation of each day's jackknife influence on the
+statistic; the interval is computed for that number.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ Metric = Callable[[Integers], Floats]
 #: Two-sided: one in forty samples of equal models has an interval above 0.
 CONFIDENCE = 0.95
 RESAMPLES = 4_000
-#: What is called detectable is found in so many comparisons.
+#: A gain is called detectable if this share of comparisons would find it.
 POWER = 0.8
 SEED = 20_130_401
 #: Below this many blocks the interval errs too often to decide by.
 MIN_BLOCKS = 7
-#: And below this many independent ones that they are worth.
+#: The same for the number of independent blocks that they count as.
 MIN_EFFECTIVE = 4.0
-#: An autocorrelation of few days is known so badly that its standard error is added to it.
+#: So many standard errors are added to an autocorrelation, since few days tell it badly.
 DOUBT = 1.0
-#: No memory is taken for longer than this decay from day to day, and no days for fewer than this many.
+#: The largest decay from day to day that is assumed, and the smallest number of independent days.
 MOST_MEMORY, FEWEST_EFFECTIVE = 0.97, 2.0
 #: The second autocorrelation over the first is a quotient of noisy numbers: no more than this is believed.
 MOST_DECAY = 0.8
@@ -92,7 +93,7 @@ class Resampled:
         return value, float(min(low, value)), float(max(high, value))
 
     def floor(self, statistic: Metric, error: float) -> float | None:
-        """What a statistic is above but for a chance of ``error``; the interval's lower bound at .025."""
+        """The bound that the true value lies above, wrong with chance ``error``; .025: the interval's."""
         from scipy import stats  # a second that readers of reports do not pay
 
         value, low, _ = self.interval(statistic)
@@ -116,11 +117,11 @@ class Resampled:
     def effective_blocks(self, statistic: Metric) -> float:
         """How many independent blocks the blocks are worth to a statistic, between 2 and all of them.
 
-        What leaving a block out does is taken as an AR(1) seen through noise: of one block alone it is noisy,
-        which hides its memory from the first autocorrelation and not from the second's share of the first.
+        The effect of leaving out one block is modelled as AR(1) plus noise. The noise lowers the first
+        autocorrelation, but not the ratio of the second to the first.
         ``r[k] = r[1] * decay ** (k - 1)``, so that n blocks are worth ``n / (1 + 2 * r[1] / (1 - decay))``.
-        Both are corrected for the bias of short series (Kendall, *Biometrika* 41, 1954), and doubted. All of
-        them where a block can't be left out.
+        Both are corrected for the bias of short series (Kendall, *Biometrika* 41, 1954), and raised by a
+        standard error. Gives all blocks where the statistic is not defined without one of them.
         """
         if self.blocks < MIN_BLOCKS:
             return float(self.blocks)
@@ -212,7 +213,7 @@ def metric_of(
 
 
 def _auc(positive: npt.NDArray[np.bool_], score: Floats, block: Integers, blocks: int) -> Metric:
-    """Wins of a positive over a negative, by the blocks of both (Mann and Whitney, 1947).
+    """Share of positives above negatives, by both blocks (Mann and Whitney, 1947).
 
     Counted in halves, so that every sum is a whole number and no order of adding matters.
     """

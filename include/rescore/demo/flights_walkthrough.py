@@ -68,7 +68,10 @@ def run_demo(out: Console, say: Progress) -> int:
     for problem in problems:
         out.print(f"[red]demo failed:[/red] {escape(problem)}")
     if not problems:
-        out.print(f"\nAll of it held, in {as_time(story.seconds)}. {what_runs(stack)}", soft_wrap=True)
+        out.print(
+            f"\nEvery step gave what it had to, in {as_time(story.seconds)}. {what_runs(stack)}",
+            soft_wrap=True,
+        )
     return 1 if problems else 0
 
 
@@ -79,7 +82,8 @@ def what_runs(stack: LocalStack) -> str:
     if not status.running:
         return f"All is stopped; {kept}."
     return (
-        f"The local stack is {status.phase}, because it ran before or is used; `make down` stops it; {kept}."
+        f"The local stack is {status.phase}: it ran before the demo, or another command uses it; "
+        f"`make down` stops it; {kept}."
     )
 
 
@@ -215,7 +219,7 @@ def _failed(client: AirflowClient, run: DagRun) -> LocalStackError:
 
 
 def _by_hand(interval: Interval) -> dict[str, str]:
-    """The Params of a run asked for by hand, which, unlike a logical date, can be asked for twice."""
+    """The Params of a run by hand: Airflow takes a logical date once only, and the same Params again."""
     return {"interval_start": interval.start.isoformat(), "interval_end": interval.end.isoformat()}
 
 

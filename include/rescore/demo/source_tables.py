@@ -1,4 +1,4 @@
-"""Source tables that a demo loads: all of them or nothing, and twice the same as once.
+"""Source tables that a demo loads: completely or not at all; loading them again changes nothing.
 
 Each table carries, as its comment, what it was made from. A load that finds tables made from the same files
 by the same loader, with no row missing, leaves them; a table that it did not make is never touched.
@@ -119,7 +119,7 @@ class SourceTables:
                 where=f"schema {schema}; nothing of it was kept",
                 expected="a role that may create a schema, or tables in it if it exists",
                 fix="GRANT CREATE ON DATABASE … TO the role, "
-                f"or install {self.package} again if its data is meant",
+                f"or, if the error is about the data, install {self.package} again",
             ) from error
         finally:
             connection.close()

@@ -43,16 +43,16 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-#: With fewer reference windows than this, ranks end before the rates that people declare: p-values are
-#: extrapolated beyond them.
+#: With fewer reference windows than this, the smallest p-value that a rank can give is above the rates that
+#: people declare: smaller ones are extrapolated.
 MIN_WINDOWS = 20
 
 #: With fewer than this, nothing is known of how windows differ, and nothing is said.
 FEWEST_WINDOWS = 8
 
-#: Windows that resemble the ones before are worth fewer. Below so many independent ones a rank among them and
-#: an extrapolated p-value, which needs their spread, alarm far more often than declared (20 windows with a
-#: memory of .8 on .11, 12 on .36).
+#: Windows that resemble those before count as fewer independent ones. With fewer than these, alarms are far
+#: more frequent than declared (20 windows with a memory of .8: .11, 12: .36): the first number is for ranks,
+#: the second for extrapolated p-values, which need the spread.
 FEWEST_WORTH_RANKED, FEWEST_WORTH_EXTRAPOLATED = 3.0, 6.0
 
 #: Draws behind an extrapolated p-value, and what they start from: the same window gets the same p again.
@@ -154,8 +154,8 @@ def extrapolated_p(statistics: Floats, live: Floats) -> Floats:
 
     The statistic is ``-ln`` of a tail probability, the largest of several. Beyond its middle windows it falls
     off exponentially, with a place and a scale that are not known. Its distance from the others'
-    mean in their standard deviations is then a pivot: its distribution for n windows is drawn. What
-    windows do to each other is in it, for it is in the others' spread; windows with memory count for
+    mean in their standard deviations is then a pivot: its distribution for n windows is drawn. Dependence
+    between windows is covered, since the others' spread shows it; windows with memory count for
     fewer (:func:`~rescore.evidence.effective_windows`).
 
     Parameters
@@ -178,7 +178,8 @@ def extrapolated_rates(windows: int, rate: float) -> tuple[Floats, float]:
     Returns
     -------
     ndarray of float, shape (n_draws,)
-        Where :func:`extrapolated_p` is held to ``rate``; their mean is about that.
+        The rate of each simulated reference if ``extrapolated_p <= rate`` is an alarm; their mean is about
+        ``rate``.
     float
     """
     pivots = _pivots(max(windows, 3))

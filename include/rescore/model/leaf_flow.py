@@ -1,7 +1,7 @@
 """Scores leaf by leaf, in the order of a file, from children that work on several leaves at once.
 
-Each child is asked for one range of rows after the other, whichever is next; what it gives waits for its
-turn. No child works further ahead than some leaves, so that memory does not grow with the file.
+Each child takes the next range of rows that nobody has taken; its scores wait until those of all earlier
+ranges were yielded. No child works further ahead than some leaves, so memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rescore.model.process import Child, Team
 
 __all__ = ["flow"]
 
-#: How many leaves of each child may wait for their turn or be worked on.
+#: Leaves of each child that may be in work, or finished and waiting.
 _AHEAD = 3
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Package", "open_package", "whole_leaves"]
 
-#: Rows of one leaf of a content digest; processes share a file by whole leaves.
+#: ``rescore.leaf_bytes.LEAF_ROWS``, which this module may not import; processes share a file by whole leaves.
 _LEAF_ROWS = 65_536
 #: From here on a second process saves more than it costs to start (about 2 s of one processor).
 _WORTH_TWO = 1_000_000
@@ -58,7 +58,7 @@ class Package:
     scratch : Path
         Where private folders for its child interpreters are made.
     seal : Seal or None
-        Of the environment of its own that it runs in; None: it runs in the one that runs this.
+        The seal of the package's own environment; None: it runs in the current one.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Package:
         return self.data("reference.json")
 
     def numeric_environment(self) -> dict[str, Any]:
-        """What the bits of its scores depend on: that of the interpreter that it runs in."""
+        """The numeric environment of its interpreter, on which the bits of its scores depend."""
         if self.python is None:
             return numeric_environment()
         code = (
@@ -167,13 +167,13 @@ class Package:
             The fit on all training rows, which scores in production; or the one on the rows before
             the hold-out, whose metrics the manifest holds.
         probabilities : mapping of str to str, optional
-            Class to the column of its probability; added in this order. A class that the package never saw
-            has 0; it has to name all that it did see.
+            Class to the column of its probability; added in this order. It must name every class
+            that the package was trained on; any other class named has 0.
         unproved : bool
             Score although the golden rows give other bits on this numeric environment: to measure
             how far apart the two are, never to publish.
         leaves : (int, int), optional
-            Only the rows from this leaf of the file (65,536 rows) to before that; default: all.
+            Only these leaves of 65,536 rows: the first, and the one after the last; default: all.
 
         Yields
         ------
@@ -287,8 +287,8 @@ class Package:
     def _unpacked(self) -> Iterator[_Unpacked]:
         """A fresh folder, readable by this user alone, with the package's files; gone afterwards.
 
-        Nothing that lay on the disk before is run: no bytecode, no file and no link of anybody's; and
-        nothing of an environment of its own that was written since it was checked, or while it ran.
+        Nothing that was on the disk before is run: no bytecode, no file and no link of anybody's. If the
+        package has an environment of its own, a change to it since its check, or during the run, is an error.
         """
         if self.seal:
             self.seal.compare()
@@ -331,8 +331,8 @@ def open_package(
     """Read a package file once and verify what was read.
 
     Where other versions are installed than it was built with, it runs in an environment of its own,
-    which is built unless it is there. The environment is checked here, and looked at again before and after
-    each run of it; the golden rows are, by every :meth:`Package.predict`, before the first score.
+    which is built unless it is there. The environment is checked here, and again before and after each
+    run. The golden rows are checked by each :meth:`Package.predict`, before its first score.
 
     Parameters
     ----------
@@ -358,7 +358,9 @@ def open_package(
     expected, wheel = Sha256(expected_sha256), path.read_bytes()
     found = bytes_sha256(wheel)
     if found != expected:
-        changed = changed_members(path) or ["no member's content, but the bytes around them"]
+        changed = changed_members(path) or [
+            "only the zip file's own structure; the content of each member is as recorded"
+        ]
         raise DigestMismatchError(
             f"the package {path.name} is not what was recorded: got {found}",
             where=str(path),

@@ -15,23 +15,20 @@ from rescore import pipeline
 from rescore.errors import SpecError
 from rescore.local import LocalPostgres
 from rescore.pipeline import MeasuredRun
-from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, day, open_bank
+from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, copied, day
 
 NOW = day(DAYS).end + timedelta(days=2)
 
 
 @pytest.fixture(scope="module")
 def bank(
-    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
+    postgres_server: LocalPostgres, bank_template: Bank, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bank]:
     """Days 33 to 50 scored: half a week, two whole ones, and part of another rule."""
-    url = postgres_server.create_database("bank_performance")
-    made = open_bank(postgres_server, url, tmp_path_factory.mktemp("bank"), seed)
-    for number in range(33, DAYS):
-        made.publish(number)
-    yield made
-    made.ctx.store.close()
-    postgres_server.drop_database("bank_performance")
+    with copied(bank_template, postgres_server, tmp_path_factory.mktemp("bank")) as made:
+        for number in range(33, DAYS):
+            made.publish(number)
+        yield made
 
 
 @pytest.fixture(scope="module")

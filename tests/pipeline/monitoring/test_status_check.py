@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from rescore import cli, pipeline
 from rescore.errors import UnknownModelError
 from rescore.interval import Interval
+from rescore.local import LocalPostgres
 from rescore.manifest import Manifest
 from rescore.sha256 import bytes_sha256
 from rescore.store import DueInterval
-from tests.shared.bank import MODEL, Bank, day
+from tests.shared.bank import MODEL, Bank, copied, day
 
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(scope="module")
+def three_days(
+    postgres_server: LocalPostgres, bank_template: Bank, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bank]:
+    """Days 40 to 42 scored, nothing measured; to be copied."""
+    with copied(bank_template, postgres_server, tmp_path_factory.mktemp("three_days")) as made:
+        for number in (40, 41, 42):
+            made.publish(number)
+        made.ctx.store.close()
+        yield made
+
+
 @pytest.fixture
-def fresh(fresh_bank: Bank) -> Bank:
-    """Days 40 to 42 scored, nothing measured."""
-    for number in (40, 41, 42):
-        fresh_bank.publish(number)
-    return fresh_bank
+def fresh(postgres_server: LocalPostgres, three_days: Bank, tmp_path: Path) -> Iterator[Bank]:
+    with copied(three_days, postgres_server, tmp_path) as bank:
+        yield bank
 
 
 NEXT_DAY = day(43).end

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from rescore.local import LocalPostgres
-from tests.shared.bank import Bank, copied, open_bank
+from tests.shared.bank import Bank, copied
 
 
 @pytest.fixture(scope="session")
 def kept_bank(
-    postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory, seed: int
-) -> tuple[Bank, list[str]]:
+    postgres_server: LocalPostgres, bank_template: Bank, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Bank, list[str]]]:
     """Days 31 to 33 published, day 31 twice; copied for each test."""
     home = tmp_path_factory.mktemp("kept")
-    made = open_bank(postgres_server, postgres_server.create_database("bank_kept"), home, seed)
-    runs = [made.publish(number) for number in (31, 31, 32, 33)]
-    made.ctx.store.close()
-    return made, runs
+    with copied(bank_template, postgres_server, home) as made:
+        runs = [made.publish(number) for number in (31, 31, 32, 33)]
+        made.ctx.store.close()
+        yield made, runs
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Loading a pickle or a joblib file whose author is unknown; inside the child interpreter only.
 
-A pickle is a program: it names functions and calls them. Whatever it names is looked at before it is
-handed over, and has to be one name in one module: those listed of scikit-learn, numpy and scipy
-(:mod:`rescore.model.library_types`) and of the boosters; the few of Python's that containers are made of; a
+A pickle is a program: it names functions and calls them. Each name in it is checked before it is
+resolved. Allowed are undotted names among these: those listed of scikit-learn, numpy and scipy
+(:mod:`rescore.model.library_types`) and of the boosters; the few types of Python that containers need; a
 class or function that the model folder's own code defines; and those that the folder declares. A dotted name
 (``os.system`` of ``sklearn``) is refused, whatever it leads to. That narrows what a file can do and is no
 sandbox: the child it is loaded in has no credentials, a home and limits of its own.
@@ -103,13 +103,13 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
 
 
 def _is_folder_code(module: str, model: str) -> bool:
-    """Whether it is a module that the model folder wrote: the package has a reader and a command, too."""
+    """Whether the module comes from the model folder; the package also has our reader and our command."""
     parts = module.split(".")
     return parts[0] == model and len(parts) > 1 and not {"_runtime", "__main__"} & set(parts)
 
 
 def _defined_in(found: Any, module: str) -> bool:
-    """Whether it is a class or function of this module: it may hold others' (``system`` of ``os``), too."""
+    """Whether a class or function was defined in this module, not only imported into it."""
     return isinstance(found, type | FunctionType) and found.__module__ == module
 
 
@@ -127,14 +127,14 @@ def own_names(model: str) -> dict[str, Any]:
 
 
 def _expose(model: str, own: dict[str, Any]) -> None:
-    """A notebook's classes are pickled as ``__main__``'s: they are found if the folder defines them."""
+    """Put the folder's classes into ``__main__``: a pickle made in a notebook looks for its classes there."""
     main = sys.modules["__main__"]
     for name, value in own.items():
         setattr(main, name, value)
 
 
 def _guard(permitted: Callable[..., Any], path: Path) -> None:
-    """Have every way that joblib and numpy unpickle ask first; this process does nothing else."""
+    """Make every unpickler of joblib and numpy ask ``permitted`` first; this process only loads this file."""
 
     class Guarded(numpy_pickle.NumpyUnpickler):  # type: ignore[misc]
         def find_class(self, module: str, name: str) -> Any:
@@ -149,7 +149,7 @@ def _guard(permitted: Callable[..., Any], path: Path) -> None:
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise ModelError(
-            f"{path.name} is in a form of before 2016, or holds another pickle",
+            f"{path.name} was written by a joblib of before 2016, or has a second pickle inside",
             expected="a file that a current joblib wrote",
             fix="load it where it was made and save it again with joblib.dump",
         )
@@ -166,7 +166,10 @@ def _undeclared(path: Path, full: str, model: str) -> RefusedTypeError:
             f"define {name} at the top level of the model folder's pipeline.py, as it was when it was fitted"
         )
     elif module.startswith("cloudpickle"):
-        fix = "it holds a class by value: define that class in pipeline.py and save the model from there"
+        fix = (
+            "cloudpickle wrote a class's code into it: define that class in pipeline.py and save the model "
+            "from there"
+        )
     elif module.startswith("scipy.stats."):
         fix = "a distribution runs a text as it is loaded: save the search's best_estimator_ instead"
     else:
