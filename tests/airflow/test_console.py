@@ -35,7 +35,7 @@ DAYS = 20
 
 @pytest.fixture(scope="module")
 def console(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """Eight models of 20 days: two are late, one had an outage, one is held."""
+    """Eight models of 20 days: one is late, one had an outage, one is held, three have alarms."""
     home = tmp_path_factory.mktemp("console")
     url = postgres_server.create_database("console", template="rescore_template")
     with pytest.MonkeyPatch.context() as patch:
@@ -187,6 +187,23 @@ def test_the_worst_comes_first_and_counts_are_filters(console: Console) -> None:
     assert rows(console.get("/?q=loan risk")) == ["loan_default"]
     assert rows(console.get("/?sort=name")) == sorted(console.names)
     assert "No model fits" in console.get("/?q=nothing%20at%20all")
+
+
+def test_alarms_are_filters_words_in_the_line_and_sentences_on_the_models_page(console: Console) -> None:
+    page = console.get("/")
+    for concern, count, model, said in (
+        ("performance", "1 performance alarm", 2, "Performance: Alarm since 2026-01-05T03:00:00+00:00"),
+        ("labels", "1 without new labels", 4, "Labels: nothing was measured (does monitor_house_price run?)"),
+        ("alarm", "1 drift alarm", 1, "Drift: Alarm since 2026-01-05T03:00:00+00:00 (evidence 812 of 365)"),
+    ):
+        name = console.names[model]
+        assert f'href="?show={concern}">{count}</a>' in page
+        assert rows(console.get(f"/?show={concern}")) == [name]
+        assert f'<td class="state" title="{said}' in console.get(f"/?show={concern}")
+        assert said in console.get(f"/score_{name}")
+    in_order = [name for name in rows(page) if name in {console.names[number] for number in (1, 2, 4)}]
+    assert in_order == [console.names[number] for number in (2, 4, 1)], "what consumers feel comes first"
+    assert '<span class="chip alarm"' in page and '<span class="also quiet">drifted</span>' in page
 
 
 def test_a_filter_keeps_what_was_searched_and_sorted(console: Console) -> None:

@@ -58,7 +58,8 @@ def test_models_fit_80_columns_the_worst_first(fleet: Fleet, capsys: pytest.Capt
     named = [
         line.split()[:2]
         for line in shown
-        if line.split() and line.split()[0] in {"outage", "held", "late", "ok"}
+        if line.split()
+        and line.split()[0] in {"outage", "held", "late", "ok", "alarm", "performance", "labels"}
     ]
     assert named[0] == ["outage", "fraud_transfer"] and named[1] == ["held", "flight_delay"]
     assert len(named) == 8

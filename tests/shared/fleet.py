@@ -21,6 +21,7 @@ from rescore.sha256 import bytes_sha256
 from rescore.store import Store
 from rescore.store.schema import tables  # what fills the store's tables has to know them
 from tests.shared.fleet_reports import (
+    ALARM,
     FEATURES,
     drift_report,
     manifest_sha,
@@ -109,8 +110,8 @@ class Fleet:
     def fill(self, count: int, days: int) -> list[str]:
         """``count`` models with ``days`` runs each; the first ones have something to worry about.
 
-        In order: two are late, one has an outage, three are held, one failed, one has no package, two
-        drifted, one performs worse; the rest are ok.
+        Two are late, one has an outage, three are held, one failed, one has no package, two drifted, one
+        performs worse, two have an alarm of drift, two of performance, one gets no labels; the rest are ok.
         """
         names = list(_NAMES[:count])
         for number, name in enumerate(names):
@@ -155,7 +156,7 @@ class Fleet:
         if len(ends) > 12:
             del ends[-11]  # a gap
         runs = [self._run(name, end, index, len(ends), fate, packages, rng) for index, end in enumerate(ends)]
-        if len(runs) > 6:
+        if len(runs) > 6 and fate != "labels":
             runs.append(self._run(name, ends[-5], 0, len(ends), "again", packages, rng, fence=2))
         self._insert(
             {
@@ -210,7 +211,9 @@ class Fleet:
         newest = index == of - 1
         verdict = str(rng.choice(["ok", "drifted", "consequential"], p=[0.93, 0.05, 0.02]))
         verdict = (
-            {"outage": "outage", "held": "consequential", "drifted": "drifted"}.get(fate, "ok")
+            {"outage": "outage", "held": "consequential", "drifted": "drifted", "alarm": "drifted"}.get(
+                fate, "ok"
+            )
             if newest
             else verdict
         )
@@ -282,7 +285,7 @@ class Fleet:
                 "run_id": run_id,
                 "verdict": verdict,
                 "sentence": report.sentence,
-                "report": report.to_dict(),
+                "report": report.to_dict() | ({"alarm": ALARM} if newest and fate == "alarm" else {}),
             },
             "publication": None
             if ends_as != "published"
@@ -296,7 +299,7 @@ class Fleet:
                 "released_by": None,
             },
             "performance": None
-            if ends_as != "published" or of - index < 3
+            if ends_as != "published" or of - index < (9 if fate == "labels" else 3)
             else {
                 "run_id": run_id,
                 "as_of": end + timedelta(days=2),
@@ -330,4 +333,7 @@ _FATES = {
     25: "unpinned",
     **dict.fromkeys((9, 30), "drifted"),
     16: "worse",
+    **dict.fromkeys((1, 20), "alarm"),
+    **dict.fromkeys((2, 12), "performance"),
+    4: "labels",
 }

@@ -19,6 +19,7 @@ _GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "parcel_delay-1.0.0-py3-
 
 
 __all__ = [
+    "ALARM",
     "FEATURES",
     "drift_report",
     "manifest_sha",
@@ -26,6 +27,18 @@ __all__ = [
     "performance_report",
     "validation_report",
 ]
+
+#: Evidence that stands after a window.
+ALARM = {
+    "raised": True,
+    "new": False,
+    "evidence": 812.0,
+    "limit": 365.0,
+    "since": "2026-01-05T03:00:00+00:00",
+    "windows": 60,
+    "fastest": 4,
+    "features": ["wind", "visibility"],
+}
 
 FEATURES = (
     *("distance", "stops", "weight", "volume", "carrier", "weekday", "hour", "wind", "temperature", "rain"),
@@ -227,6 +240,7 @@ def performance_report(rows: int, end: datetime, fate: str, rng: np.random.Gener
                 "until": end.isoformat(),
                 "verdict": "worse" if fate == "worse" else "ok",
                 "bound": 0.76,
+                **({"alarm": {**ALARM, "features": ["auc"]}} if fate == "performance" else {}),
                 "sentence": f"auc of the last 7 days with labels is {value:.3f} "
                 f"({value - 0.02:.3f} to {value + 0.02:.3f}), "
                 + (

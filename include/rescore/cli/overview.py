@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import webbrowser
 from datetime import UTC, datetime, timedelta
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +37,7 @@ ALARMED = 3
 @app.command()
 def models(
     concern: Annotated[
-        str | None, typer.Option("--only", help="Only models with this: late, outage, failed, held, …")
+        str | None, typer.Option("--only", help="Only models with this: late, outage, held, alarm, …")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -62,6 +63,7 @@ def models(
                     "concerns": one.concerns,
                     "owner": one.owner,
                     "sentence": one.sentence,
+                    "alarms": one.alarms,
                     "problem": one.problem,
                 }
                 for row, one in zip(rows, shown, strict=True)
@@ -69,7 +71,7 @@ def models(
         )
         return
     said = ", ".join(f"{count} {said}" for _, count, said in concerns_said(found)) or "all ok"
-    print_line(f"{len(found)} model{'s' * (len(found) != 1)}: {said}")
+    print_line(fill(f"{len(found)} model{'s' * (len(found) != 1)}: {said}", stdout.width))
     if rows:
         print_table([_for_people(row) for row in rows], "times are on each model's own clock")
     for one in shown:

@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from rescore.errors import RescoreError
+from rescore.evidence import Alarm
 from rescore.performance import LatestPerformance
-from rescore.report.days import Day, day_state, days_of
+from rescore.report.days import Day, DayState, day_state, days_of
 from rescore.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from rescore.store import Outcome, Pin, Reach, Store
+    from rescore.store import Pin, Reach, SilentLabels, Store
 
 __all__ = ["STRIP_DAYS", "Concern", "Standing", "concerns_said", "standings"]
 
@@ -24,7 +26,19 @@ STRIP_DAYS = 30
 
 #: What may need a person, the most urgent first.
 Concern = Literal[
-    "broken", "outage", "failed", "held", "late", "approval", "unpinned", "worse", "consequential", "drifted"
+    "broken",
+    "outage",
+    "failed",
+    "held",
+    "late",
+    "approval",
+    "unpinned",
+    "performance",
+    "worse",
+    "labels",
+    "alarm",
+    "consequential",
+    "drifted",
 ]
 _URGENT_FIRST: tuple[Concern, ...] = get_args(Concern)
 
@@ -37,7 +51,10 @@ _SAID: dict[Concern, tuple[str, str]] = {
     "late": ("late", "late"),
     "approval": ("approval waits", "approvals wait"),
     "unpinned": ("without a package", "without a package"),
+    "performance": ("performance alarm", "performance alarms"),
     "worse": ("performs worse", "perform worse"),
+    "labels": ("without new labels", "without new labels"),
+    "alarm": ("drift alarm", "drift alarms"),
     "consequential": ("consequential drift", "consequential drifts"),
     "drifted": ("drifted", "drifted"),
 }
@@ -51,8 +68,8 @@ class Standing:
     ----------
     name, owner, description, timezone : str
         As declared; ``timezone`` is the model's clock.
-    concerns : tuple of str
-        What may need a person, the most urgent first; empty if all is well.
+    latest : str or None
+        What became of the latest interval.
     reach : Reach or None
         How far its published scores reach.
     due_at : datetime or None
@@ -73,7 +90,11 @@ class Standing:
     verdict, sentence : str
         Of the latest interval that was looked at.
     performance : LatestPerformance or None
-        How the last days with labels came true.
+        How the last days with labels came true, and the evidence of all measured windows.
+    alarm : Alarm or None
+        The evidence of all windows that the features differ from training's.
+    silence : SilentLabels or None
+        The runs without labels, if labels have stopped.
     days : tuple of Day
         The last days, oldest first.
     problem : str
@@ -84,7 +105,7 @@ class Standing:
     owner: str = ""
     description: str = ""
     timezone: str = "UTC"
-    concerns: tuple[Concern, ...] = ()
+    latest: DayState | None = None
     reach: Reach | None = None
     due_at: datetime | None = None
     late: bool = False
@@ -96,13 +117,46 @@ class Standing:
     verdict: str = ""
     sentence: str = ""
     performance: LatestPerformance | None = None
+    alarm: Alarm | None = None
+    silence: SilentLabels | None = None
     days: tuple[Day, ...] = ()
     problem: str = ""
+
+    @cached_property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What may need a person, the most urgent first; empty if all is well."""
+        if self.problem:
+            return ("broken",)
+        said: dict[Concern, bool] = {
+            "outage": self.latest == "outage",
+            "failed": self.latest == "failed",
+            "held": self.held > 0,
+            "late": self.late,
+            "approval": self.approvals > 0,
+            "unpinned": self.pin is None,
+            "worse": self.performance is not None and self.performance.verdict != "ok",
+            "consequential": self.verdict == "consequential",
+            "drifted": self.verdict == "drifted",
+        }
+        return tuple(concern for concern in _URGENT_FIRST if said.get(concern) or concern in self.alarms)
 
     @property
     def state(self) -> str:
         """The most urgent concern, else ``ok``, or ``new`` before the first publication."""
         return self.concerns[0] if self.concerns else "ok" if self.reach is not None else "new"
+
+    @cached_property
+    def alarms(self) -> dict[Concern, str]:
+        """What stands over many windows, in words: of performance, of labels that stopped, of drift."""
+        of_performance = None if self.performance is None else self.performance.alarm
+        said: dict[Concern, str] = {}
+        if of_performance is not None and of_performance.raised:
+            said["performance"] = f"Performance: {of_performance}"
+        if self.silence is not None:
+            said["labels"] = f"Labels: {self.silence}"
+        if self.alarm is not None and self.alarm.raised:
+            said["alarm"] = f"Drift: {self.alarm}"
+        return said
 
     @property
     def urgency(self) -> tuple[int, str]:
@@ -139,24 +193,22 @@ def standings(
     specs = {name: spec for name, spec in declared.items() if isinstance(spec, ModelSpec)}
     names, overview = list(specs), store.overview
     reaches, pins, held = overview.reaches(names), overview.pins(names), overview.held(names)
-    performances = overview.performances(names)
+    performances, drift_alarms = overview.performances(names), overview.drift_alarms(names)
+    silences = overview.silent_labels({name: spec.target.delay for name, spec in specs.items()}, now)
     status = {row.model: row for row in store.history.status()}  # what consumers are told
     # What is looked at ends now, or where the schedule or its scores end.
     ends = {name: _last_moment(spec, reaches.get(name), now) for name, spec in specs.items()}
     outcomes = overview.outcomes({name: end - timedelta(days=STRIP_DAYS + 1) for name, end in ends.items()})
     found = [
-        Standing(name, problem=str(error), concerns=("broken",))
+        Standing(name, problem=str(error))
         for name, error in declared.items()
         if isinstance(error, RescoreError)
     ]
     for name, spec in specs.items():
         schedule, reach = spec.schedule.schedule(), reaches.get(name)
         row = status.get(name)
-        late = row is not None and row.late is True
         latest = outcomes[name][-1] if outcomes[name] else None
-        latest_performance = performances.get(name)
-        performance = None if latest_performance is None else LatestPerformance.from_dict(latest_performance)
-        waiting = (approvals or {}).get(name, 0)
+        performance, alarm = performances.get(name), drift_alarms.get(name)
         judged = latest if latest is not None and latest.verdict is not None else reach
         found.append(
             Standing(
@@ -164,26 +216,20 @@ def standings(
                 owner=spec.owner,
                 description=spec.description,
                 timezone=spec.schedule.timezone,
-                concerns=_concerns(
-                    latest,
-                    late,
-                    (judged.verdict if judged else None) or "",
-                    performance,
-                    held=held.get(name, 0),
-                    approvals=waiting,
-                    pinned=name in pins,
-                ),
+                latest=None if latest is None else day_state(latest),
                 reach=reach,
                 due_at=None if row is None else row.due_at,
-                late=late,
+                late=row is not None and row.late is True,
                 usable=row is not None and row.usable,
                 why="" if row is None else row.why,
                 pin=pins.get(name),
                 held=held.get(name, 0),
-                approvals=waiting,
+                approvals=(approvals or {}).get(name, 0),
                 verdict=(judged.verdict if judged else None) or "",
                 sentence=(judged.sentence if judged else None) or "",
-                performance=performance,
+                performance=None if performance is None else LatestPerformance.from_dict(performance),
+                alarm=None if alarm is None else Alarm.from_dict(alarm),
+                silence=silences.get(name),
                 days=tuple(
                     days_of(
                         schedule,
@@ -215,28 +261,3 @@ def _last_moment(spec: ModelSpec, reach: Reach | None, now: datetime) -> datetim
         return now
     latest = end - timedelta(seconds=1)
     return latest if reach is None else max(latest, reach.interval.end)
-
-
-def _concerns(
-    latest: Outcome | None,
-    late: bool,
-    verdict: str,
-    performance: LatestPerformance | None,
-    *,
-    held: int,
-    approvals: int,
-    pinned: bool,
-) -> tuple[Concern, ...]:
-    state = None if latest is None else day_state(latest)
-    said: dict[Concern, bool] = {
-        "outage": state == "outage",
-        "failed": state == "failed",
-        "late": late,
-        "held": held > 0,
-        "approval": approvals > 0,
-        "unpinned": not pinned,
-        "worse": performance is not None and performance.verdict != "ok",
-        "consequential": verdict == "consequential",
-        "drifted": verdict == "drifted",
-    }
-    return tuple(concern for concern in _URGENT_FIRST if said.get(concern))

@@ -39,7 +39,7 @@ from rescore.store.report_records import (
 )
 from rescore.store.retention.deletions import Deletion
 from rescore.store.retention.holds import LegalHold
-from rescore.store.runs.overview import Outcome, Reach
+from rescore.store.runs.overview import Outcome, Reach, SilentLabels
 from rescore.store.schema.score_table import row_columns, score_columns
 from rescore.store.store import Store
 from rescore.store.timetables import DeclaredTimetable, DueInterval
@@ -76,6 +76,7 @@ __all__ = [
     "Shard",
     "ShardHandle",
     "Signature",
+    "SilentLabels",
     "Snapshot",
     "Store",
     "StoredComparison",

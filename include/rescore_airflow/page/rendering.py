@@ -35,6 +35,9 @@ _STATE_NAMES = {
     "approval": "approval waits",
     "unpinned": "no package",
     "worse": "performs worse",
+    "performance": "performance alarm",
+    "labels": "no new labels",
+    "alarm": "drift alarm",
 }
 _DAY_NAMES = {"gap": "a run was due, none is there", "none": "no run was due", "running": "under way"}
 

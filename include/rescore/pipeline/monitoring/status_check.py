@@ -11,13 +11,9 @@ from rescore.interval import Interval
 from rescore.pipeline.context import Context, utc_now
 from rescore.runbooks import runbook
 from rescore.spec import ModelSpec
-from rescore.store import ModelStatus, ScoredRun
+from rescore.store import ModelStatus
 
 __all__ = ["Alarm", "alarms"]
-
-#: Ripe runs in a row without any label before labels count as stopped (of so many that are looked at; those
-#: without rows don't count), and how much later than declared labels may come meanwhile.
-SILENT_RUNS, LOOKED_AT, LABEL_SLACK = 3, 30, timedelta(days=1)
 
 #: An interval that was passed over is told for so long after it was due; then it is history.
 GAPS_OF = timedelta(days=30)
@@ -147,20 +143,8 @@ def _utc(interval: Interval) -> str:
 
 def _labels(ctx: Context, spec: ModelSpec, now: datetime) -> list[Alarm]:
     """Whether the last runs with rows whose labels should be known have none at all."""
-    ended_by = now - spec.target.delay - LABEL_SLACK
-    past = ctx.store.runs.published(spec.name, ended_by=ended_by, last=LOOKED_AT)
-    ripe = [run for run in past if run.rows_scored][-SILENT_RUNS:]
-    if len(ripe) < SILENT_RUNS or any(_has_labels(ctx, run) for run in ripe):
-        return []
-    measured = any(ctx.store.reports.performances(run) for run in ripe)
-    what = "no label has come" if measured else f"nothing was measured (does monitor_{spec.name} run?)"
-    whole = Interval(ripe[0].interval.start, ripe[-1].interval.end)
-    sentence = f"{what} for the last {SILENT_RUNS} runs whose labels are due, of {_utc(whole)}"
-    return [Alarm(spec.name, "labels", sentence)]
-
-
-def _has_labels(ctx: Context, run: ScoredRun) -> bool:
-    return any(one.label_coverage for one in ctx.store.reports.performances(run))
+    found = ctx.store.overview.silent_labels({spec.name: spec.target.delay}, now)
+    return [Alarm(name, "labels", str(one)) for name, one in found.items()]
 
 
 def _approval(ctx: Context, spec: ModelSpec, now: datetime) -> list[Alarm]:
