@@ -122,6 +122,7 @@ def gains_by_day(random, days, memory, noise):
     return lfilter([1.0], [1.0, -memory], drawn) + noise * random.normal(size=days)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.7, 1.5])
 def test_memory_that_noise_hides_is_found(noise):
     """One autocorrelation alone, of days so noisy, promoted 5 to 6 in 100 of equal challengers."""
