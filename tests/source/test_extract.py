@@ -139,7 +139,9 @@ def test_settings_of_a_database_do_not_count(
             "promised, note",
             "(sent_at::date) AS promised, concat_ws(' ', sent_at, interval '1 day', 1/3.0::float8,"
             " '\\x41'::bytea,"
-            " to_char(sent_at, 'HH24 Day'), E'\\\\') AS note",
+            " to_char(sent_at, 'HH24 Day'), E'\\\\', to_tsvector('the ' || 'dogs running'), (parcel = NULL),"
+            " timestamptz '2024-01-01 00:00 IST', '{NULL}'::text[],"
+            " quote_ident(depot)) AS note",
         )
     )
     expected = table_digest(frozen(folder))
@@ -147,7 +149,9 @@ def test_settings_of_a_database_do_not_count(
     for setting in (
         "timezone TO 'Asia/Tokyo'", "datestyle TO 'German, DMY'", "intervalstyle TO 'iso_8601'",
         "extra_float_digits TO -5", "bytea_output TO 'escape'", "standard_conforming_strings TO off",
-        "default_transaction_isolation TO 'read committed'",
+        "default_transaction_isolation TO 'read committed'", "default_text_search_config TO simple",
+        "timezone_abbreviations TO 'India'", "transform_null_equals TO on", "array_nulls TO off",
+        "xmlbinary TO hex", "xmloption TO document", "quote_all_identifiers TO on",
     ):  # fmt: skip
         try:
             source.run(f"ALTER DATABASE {database} SET {setting}")

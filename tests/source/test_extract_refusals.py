@@ -103,6 +103,30 @@ def test_infinite_dates_are_refused(source: Source, frozen: Callable[..., pa.Tab
     assert "WHEN promised BETWEEN" in (caught.value.fix or "")
 
 
+@pytest.mark.parametrize("key", [["depot"], ["depot", "size"]])
+def test_keys_that_differ_in_trailing_blanks_are_two_in_one_order(
+    source: Source, make_model: MakeModel, frozen: Callable[..., pa.Table], key: list[str]
+) -> None:
+    """To bpchar without a length ``'a'`` equals ``'a '``, to everything after the extraction it does not."""
+    padded = make_model(
+        EXTRACT.replace("depot, parcel", "depot::bpchar AS depot"),
+        source={**SPEC["source"], "key": key},
+        features=[each for each in SPEC["features"] if each["name"] not in key],
+    )
+    seen = set()
+    for depots in (["a ", "a", "a  ", "b"], ["b", "a", "a  ", "a "]):
+        source.run("TRUNCATE parcel")
+        for depot in depots:
+            insert(source, depot, size=1)
+        table = frozen(padded)
+        assert table["depot"].to_pylist() == ["a", "a ", "a  ", "b"]
+        seen.add(table_digest(table).root)
+    assert len(seen) == 1
+    insert(source, "a", size=1)
+    with pytest.raises(SourceKeyError, match="occurs more than once"):
+        frozen(padded)
+
+
 def test_an_old_file_stays_when_a_new_extraction_fails(
     source: Source, frozen: Callable[..., pa.Table], tmp_path: Path
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_key_that_is_a_feature_has_to_fit_both(source: Source, make_model: Mak
         (f"WITH gone AS (DELETE FROM parcel RETURNING {', '.join(COLUMNS)}) SELECT * FROM gone",
          "WITH", "extract.sql", "0A000"),
         (selecting(size="1 / 0"), "division by zero", "extract.sql", "22012"),
-        (selecting(weight="(1 / (4 - parcel))::float8"), "division by zero", "extract.sql", ""),
+        (selecting(weight="(1 / (4 - parcel))::float8"), "division by zero", "extract.sql", "22012"),
     ],
 )  # fmt: skip
 def test_refused_sql_comes_with_postgres_own_words_and_the_place(
@@ -229,6 +229,35 @@ def test_a_connection_lost_in_the_middle_may_work_later(source: Source, make_mod
         killer.join()
     assert error.retryable
     assert "terminating connection" in error.what
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "fix"),
+    [
+        ("53100", SourceUnavailableError, "try again"),
+        ("40001", SourceUnavailableError, "try again"),
+        ("22012", SourceQueryError, "correct the query"),
+        ("57014", SourceQueryError, "raise source.statement_timeout"),
+        ("42501", SourceQueryError, "grant SELECT"),
+    ],
+)
+def test_an_error_in_the_middle_of_the_rows_keeps_its_code(
+    source: Source, make_model: MakeModel, state: str, kind: type[RescoreError], fix: str
+) -> None:
+    """The server's words may be in any language: the code alone says whether trying again can help."""
+    source.run(
+        "CREATE FUNCTION broken(i int8) RETURNS float8 IMMUTABLE LANGUAGE plpgsql AS"
+        f" $$ BEGIN IF i = 59000 THEN RAISE 'nej' USING ERRCODE = '{state}'; END IF; RETURN i; END $$"
+    )
+    source.run(
+        "INSERT INTO parcel SELECT 'Lyon', i, %s, NULL, 1, '', true, NULL, repeat('x', 200), %s"
+        " FROM generate_series(1, 60000) i",
+        DAY.start, DAY.start,
+    )  # fmt: skip
+    error = refused(source.url, make_model(selecting(weight="broken(parcel)")), kind)
+    assert "nej" in error.what
+    assert fix in (error.fix or "")
+    assert error.data.get("sqlstate", state) == state
 
 
 def test_an_old_snapshot_is_let_go(source: Source, make_model: MakeModel) -> None:

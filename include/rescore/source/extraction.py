@@ -227,12 +227,16 @@ def ordered(
 ) -> str:
     """Select the declared columns of a query in a total order.
 
-    Text sorts by its bytes (``COLLATE "C"``): other collations differ from database to database.
+    Text sorts by its bytes (``COLLATE "C"``): other collations differ from database to database. To
+    ``bpchar`` (``char(n)``, and what is made of it) ``'a'`` equals ``'a '``, and here they are two keys:
+    the lengths of such columns come last in the order, which stays as it is where it is total without them.
     """
     texts = {column.name for column in columns if column.postgres in TEXT_TYPES}
     selected = ", ".join(quote_identifier(name) for name in names)
-    order = ", ".join(quote_identifier(name) + ' COLLATE "C"' * (name in texts) for name in key)
-    parts = ["SELECT", selected, "FROM (", query, ") AS extract ORDER BY", order]
+    padded = {column.name for column in columns if column.postgres == "bpchar"}
+    order = [quote_identifier(name) + ' COLLATE "C"' * (name in texts) for name in key]
+    order += [f"octet_length({quote_identifier(name)})" for name in key if name in padded]
+    parts = ["SELECT", selected, "FROM (", query, ") AS extract ORDER BY", ", ".join(order)]
     return "\n".join(parts if limit is None else [*parts, "LIMIT", str(int(limit))])
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -18,47 +18,66 @@ from typing import Any
 
 import adbc_driver_manager
 import pyarrow as pa
+from adbc_driver_manager._reader import AdbcRecordBatchReader
 from adbc_driver_postgresql import StatementOptions
 
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
 from rescore.postgres_url import PostgresUrl
 from rescore.prefetch import Prefetch
-from rescore.source.query import Rendered
+from rescore.source.query import Rendered, quote_literal
 from rescore.spec import SourceSpec
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 
 __all__ = ["Column", "Session", "not_connected", "source_address", "unavailable"]
 
 _BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# Whatever a role, a database or a server may have set otherwise and a query's result can depend on.
-# search_path is the deployment's own business and stays.
-_FIXED = (
-    # A server in SQL_ASCII knows no encoding: its bytes come as they are, and are checked column by column.
-    "SELECT set_config('client_encoding', CASE current_setting('server_encoding')"
-    " WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, true)",
-    "SET LOCAL timezone TO 'UTC'",
-    "SET LOCAL datestyle TO 'ISO, YMD'",
-    "SET LOCAL intervalstyle TO 'postgres'",
-    "SET LOCAL extra_float_digits TO 1",
-    "SET LOCAL bytea_output TO 'hex'",
-    "SET LOCAL lc_numeric TO 'C'",
-    "SET LOCAL lc_monetary TO 'C'",
-    "SET LOCAL lc_time TO 'C'",
-    "SET LOCAL standard_conforming_strings TO on",
+# Whatever a role, a database or a server may have set otherwise and a query's result can depend on, with
+# the value of a server that nobody has configured. search_path is the deployment's own business and stays.
+_FIXED = {
+    "timezone": "UTC",
+    "timezone_abbreviations": "Default",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "lc_numeric": "C",
+    "lc_monetary": "C",
+    "lc_time": "C",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "default_text_search_config": "pg_catalog.english",
+    "gin_fuzzy_search_limit": "0",
+    "xmloption": "content",
+    "xmlbinary": "base64",
     # float8 sums in parallel plans, and after a synchronised scan, come out differently each time.
-    "SET LOCAL max_parallel_workers_per_gather TO 0",
-    "SET LOCAL synchronize_seqscans TO off",
-    "SET LOCAL jit TO off",
-    # Rows are sorted by their key: in memory where they fit. What somebody has set on purpose stays.
+    "max_parallel_workers_per_gather": "0",
+    "synchronize_seqscans": "off",
+    "jit": "off",
+}
+_FIX = "SELECT " + ", ".join(
+    f"set_config({quote_literal(name)}, {quote_literal(value)}, true)" for name, value in _FIXED.items()
+)
+# A server in SQL_ASCII knows no encoding: its bytes come as they are, and are checked column by column.
+_FIX_ENCODING = (
+    "SELECT set_config('client_encoding', CASE current_setting('server_encoding')"
+    " WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, true)"
+)
+# Rows are sorted by their key: in memory where they fit. What somebody has set on purpose stays.
+_SORT_IN_MEMORY = (
     "SELECT set_config('work_mem', '256MB', true) FROM pg_settings WHERE name = 'work_mem'"
-    " AND source IN ('default', 'configuration file') AND setting::bigint < 262144",
+    " AND source IN ('default', 'configuration file') AND setting::bigint < 262144"
 )
 # How many batches of the driver (each of some MB) are read before the first of them is asked for.
 _AHEAD = 2
 _BATCH_BYTES = 8 * 1024**2
 # Parameters of every connection to a source, unless its URL says otherwise.
 _CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
-_RECOVERY_CONFLICT = "conflict with recovery"
+# Where statements of our own stand, for errors.
+_OURS = "the session's settings"
+_READ_ONLY = "25006"
+_NO_PERMISSION = "42501"
 _DRIVER_PREFIX = re.compile(r"^(?:[A-Z_]+: )?(?:\[libpq\] )?")
 
 
@@ -118,8 +137,9 @@ class Session:
             raise not_connected(_message(error), self._address) from None
         self._began = time.monotonic()
         try:
-            for setting in (_BEGIN, *_FIXED, _timeout_setting(self._declared.statement_timeout)):
-                self._run(setting)
+            timeout = _timeout_setting(self._declared.statement_timeout)
+            for statement in (_BEGIN, _FIX, _FIX_ENCODING, _SORT_IN_MEMORY, timeout):
+                self._run(statement)
         except BaseException:
             self._connection.close()
             raise
@@ -146,7 +166,7 @@ class Session:
             try:
                 schema = cursor.adbc_execute_schema(query.text)
             except adbc_driver_manager.Error as error:
-                raise self._failed(error, query) from None
+                raise self._failed(error, query.where, query.locate) from None
         return [Column(field.name, _postgres_type(field), field.type) for field in schema]
 
     def rows(self, sql: str, query: Rendered) -> Iterator[pa.RecordBatch]:
@@ -173,16 +193,15 @@ class Session:
                     **{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
                 )
                 cursor.execute(sql)
-                reader = cursor.fetch_record_batch()
+                # fetch_record_batch() would give pyarrow's own reader, whose errors have no SQLSTATE.
+                stream = cursor.fetch_arrow()
+                reader = AdbcRecordBatchReader._import_from_c(stream.address)
             except adbc_driver_manager.Error as error:
-                raise self._failed(error, query) from None
-            while True:
-                with self._streaming(query):
-                    batch = next(reader, None)
-                if batch is None:
-                    return
-                self._refuse_old(query)
-                yield batch
+                raise self._failed(error, query.where) from None
+            with closing(reader):
+                while (batch := self._next(reader, query)) is not None:
+                    self._refuse_old(query)
+                    yield batch
 
     def _cancel(self) -> None:
         with suppress(adbc_driver_manager.Error):
@@ -209,7 +228,7 @@ class Session:
                 cursor.execute("EXPLAIN (FORMAT JSON) " + sql)
                 [(plan,)] = cursor.fetchall()
             except adbc_driver_manager.Error as error:
-                raise self._failed(error, query) from None
+                raise self._failed(error, query.where) from None
         [top] = json.loads(plan)
         return int(top["Plan"]["Plan Rows"]), int(top["Plan"]["Plan Width"])
 
@@ -220,7 +239,7 @@ class Session:
                 cursor.execute(sql)
                 answers: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
             except adbc_driver_manager.Error as error:
-                raise self._failed(error, None) from None
+                raise self._failed(error, _OURS) from None
         return answers
 
     def parameter_types(self, sql: str) -> list[str] | None:
@@ -260,18 +279,23 @@ class Session:
             try:
                 cursor.execute(statement)
             except adbc_driver_manager.Error as error:
-                raise self._failed(error, None) from None
+                raise self._failed(error, _OURS) from None
 
-    @contextmanager
-    def _streaming(self, query: Rendered) -> Iterator[None]:
-        # pyarrow turns an error in the middle of a stream into an OSError without its SQLSTATE.
+    def _next(self, reader: AdbcRecordBatchReader, query: Rendered) -> pa.RecordBatch | None:
+        """The next batch of a stream; None at its end."""
         try:
-            yield
+            return reader.read_next_batch()
+        except StopIteration:
+            return None
+        except adbc_driver_manager.Error as error:
+            if error.sqlstate or not self._alive():
+                raise self._failed(error, query.where) from None
+            # The driver's own, from a server that lives: it can't read what came.
+            raise _query_error(_message(error), "", query.where, self.where) from None
         except (OSError, pa.ArrowException) as error:
-            message = _message(error)
-            if _RECOVERY_CONFLICT in message or not self._alive():
-                raise unavailable(message, self.where) from None
-            raise _query_error(message, "", query.where, self.where) from None
+            if not self._alive():
+                raise unavailable(_message(error), self.where) from None
+            raise _query_error(_message(error), "", query.where, self.where) from None
 
     def _alive(self) -> bool:
         with self._connection.cursor() as cursor:
@@ -281,7 +305,10 @@ class Session:
                 return bool(error.sqlstate)  # "transaction is aborted" comes from a living server
         return True
 
-    def _failed(self, error: adbc_driver_manager.Error, query: Rendered | None) -> SourceError:
+    def _failed(
+        self, error: adbc_driver_manager.Error, place: str, locate: Callable[[int], str] | None = None
+    ) -> SourceError:
+        """The error for what the server said at a place; ``locate`` names one in the statement as it ran."""
         diagnostics = {str(key): value.decode(errors="replace") for key, value in _details(error)}
         state = error.sqlstate or ""
         message = diagnostics.get("PG_DIAG_MESSAGE_PRIMARY") or _message(error)
@@ -292,10 +319,9 @@ class Session:
             for part in ("MESSAGE_DETAIL", "MESSAGE_HINT")
             if f"PG_DIAG_{part}" in diagnostics
         ]
-        place = query.where if query else "the session's settings"
         position = diagnostics.get("PG_DIAG_STATEMENT_POSITION")
-        if query and position:
-            place = query.locate(int(position) - 1)
+        if locate and position:
+            place = locate(int(position) - 1)
         return _query_error(message, state, place, self.where, hints)
 
 
@@ -303,14 +329,14 @@ def _query_error(
     message: str, state: str, place: str, database: str, hints: list[str] | None = None
 ) -> SourceQueryError:
     fix = "correct the query; Postgres' own words are above"
-    if is_statement_timeout(state) or "statement timeout" in message:
+    if is_statement_timeout(state):
         fix = "add an index for the query, or raise source.statement_timeout in model.yaml"
-    elif "read-only transaction" in message:
+    elif state == _READ_ONLY:
         fix = "a query of a model only reads"
     elif "depends on the clock>" in message:
         message = "a text that is cast to a moment names the present: " + message
         fix = "leave such rows out or make them NULL in the query; for the time of the run write :as_of"
-    elif "permission denied" in message:
+    elif state == _NO_PERMISSION:
         fix = "let the database's administrator grant SELECT to the role of this connection"
     return SourceQueryError(
         f"the database refused the query: {message}",
