@@ -17,6 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source import extract, known_later, labels, read_frozen, snapshot
 from rescore.source.labelling import join_labels
+from rescore.source.late_commits import compare
 from tests.source.conftest import DAY, EXTRACT, LABELS, SPEC, MakeModel, Source, days
 
 LATER = DAY.end + timedelta(days=30)
@@ -259,6 +260,12 @@ def test_the_same_nan_is_no_change(source: Source, folder: ModelFolder, tmp_path
     later = known_later(source.url, folder, DAY, DAY.end, read_frozen(result.path, None))
     assert (later.changed, later.changed_columns) == (1, ("note",))
     assert later.examples == ("changed depot=Lyon, parcel=1",)
+
+
+@pytest.mark.parametrize("key", [{"depot": ["Lyon", "Nice"]}, {"parcel": ["1", "2"]}])
+def test_of_another_key_every_row_is_another_one(key: dict[str, list[str]]) -> None:
+    late = compare(pa.table(key), pa.table({"parcel": [1, 2, 3]}), ["parcel"])
+    assert (late.added, late.removed, late.changed, late.none) == (3, 2, 0, False)
 
 
 def test_an_interval_that_has_lost_all_its_rows(source: Source, folder: ModelFolder, tmp_path: Path) -> None:

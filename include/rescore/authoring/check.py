@@ -20,9 +20,11 @@ from rescore.authoring.checks.training import (
     check_training_rows,
     fit_not_tried,
     fit_without_values,
+    no_label_due,
     sample_window,
 )
-from rescore.errors import EmptyIntervalError, RescoreError
+from rescore.digest import table_digest
+from rescore.errors import EmptyIntervalError, IntervalError, RescoreError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import Context, features_without_value, utc_now
@@ -112,7 +114,7 @@ def _extract_twice(
     if rows.num_rows == 0:
         raise EmptyIntervalError(f"{folder.name} has no row in {chosen}", fix="name a --day that has rows")
     result = CheckResult("extract", "ok", f"{rows.num_rows:,} rows of {chosen}, as declared, twice the same")
-    if not rows.equals(again):
+    if table_digest(rows).root != table_digest(again).root:
         result = CheckResult(
             "extract",
             "failed",
@@ -129,6 +131,9 @@ def _try_training(
     if sampled is None:
         return
     window, can_fit = sampled
+    if not window:
+        checks.run("training rows", lambda: no_label_due(folder, interval))
+        return
     sample = checks.value("training rows", lambda: check_training_rows(url, folder, window, scratch))
     if sample is None:
         return
@@ -146,11 +151,20 @@ def _try_training(
 
 def _last_interval(url: str, folder: ModelFolder) -> Interval:
     schedule = folder.spec.schedule.schedule()
-    [last] = schedule.last_intervals(utc_now(), 1)
+    ended = schedule.last_intervals(utc_now(), 1)
+    first = schedule.first_interval()
+    if not ended:
+        due = f"; the first is due at {first.end.isoformat()}" if first else ""
+        raise IntervalError(
+            f"no run of {folder.name} is due yet{due}",
+            where=str(folder.path / "model.yaml"),
+            expected="an interval that has ended, to look at its rows",
+            fix="let schedule.start be a day from which the table has rows, or check again then",
+        )
+    [last] = ended
     if source.probe(url, folder, last, last.end, limit=1).num_rows:
         return last
-    first = schedule.first_interval() or last
-    latest = source.last_event(url, folder, Interval(first.start, last.end))
+    latest = source.last_event(url, folder, Interval((first or last).start, last.end))
     if latest is None:
         return last
     start = schedule.floor(latest)

@@ -16,7 +16,6 @@ from rescore.errors import EmptyIntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, silent
-from rescore.sha256 import bytes_sha256
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
@@ -193,7 +192,7 @@ def extract(
         rows=rows,
         interval=interval,
         as_of=as_of,
-        query_sha256=bytes_sha256(query.text.encode()),
+        query_sha256=query.sha256,
         extracted_at=extracted_at,
         seconds=seconds,
         untimed=untimed,

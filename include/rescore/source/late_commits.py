@@ -20,7 +20,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress
 from rescore.source.extraction import InputQuery, Ticker
-from rescore.source.labelling import match_keys
+from rescore.source.labelling import joinable, match_keys
 from rescore.source.row_laws import key_text
 from rescore.source.session import Session
 
@@ -104,6 +104,9 @@ def compare(then: pa.Table, now: pa.Table, key: list[str]) -> LateCommits:
     digests = table_digest(then), table_digest(now)
     if digests[0].root == digests[1].root:
         return LateCommits(*digests, 0, 0, 0, (), ())
+    if not _one_key(then, now, key):
+        examples = _named("added", now, key, np.arange(now.num_rows))
+        return LateCommits(*digests, now.num_rows, then.num_rows, 0, (), tuple(examples))
     old, new = match_keys(then.select(key), now.select(key))
     differing = np.zeros(len(old), dtype=bool)
     columns = []
@@ -129,6 +132,14 @@ def compare(then: pa.Table, now: pa.Table, key: list[str]) -> LateCommits:
             *_named("removed", then, key, removed),
             *_named("changed", then, key, old[differing]),
         ),
+    )
+
+
+def _one_key(then: pa.Table, now: pa.Table, key: list[str]) -> bool:
+    """Whether both have the key, in types that compare: of another key every row is another one."""
+    return all(
+        name in then.column_names and joinable(then.schema.field(name).type, now.schema.field(name).type)
+        for name in key
     )
 
 

@@ -212,8 +212,10 @@ class _Known:
             # That a version ends later was not known: its successor came only then.
             until = sql.Identifier(self._known_by[1])
             selected[list(relation.columns).index(self._known_by[1])] = sql.SQL(
-                "CASE WHEN {u} <= {t} THEN {u} END AS {u}"
-            ).format(u=until, t=sql.Literal(self._as_of))
+                "CASE WHEN {u} <= {t} THEN {u} ELSE {o} END AS {u}"
+            ).format(
+                u=until, t=sql.Literal(self._as_of), o=sql.Literal(_open_end(self._cursor, relation, until))
+            )
         self._cursor.execute(
             sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} {} WHERE {}").format(
                 sql.Identifier(copy),
@@ -231,6 +233,18 @@ class _Known:
             self.later_moments += _later(self._cursor, relation, known)
         if self._commits_known:
             self.committed_later += _committed_later(self._cursor, relation, known, self._as_of)
+
+
+def _open_end(cursor: Any, relation: _Relation, until: sql.Identifier) -> str | None:
+    """What most versions that still hold have as their end: NULL, ``infinity``, ``9999-12-31``, …"""
+    cursor.execute(
+        sql.SQL(
+            "SELECT {u}::text FROM {r} WHERE {u} IS NULL OR {u} > now()"
+            " GROUP BY {u} ORDER BY count(*) DESC, {u} LIMIT 1"
+        ).format(u=until, r=relation.identifier)
+    )
+    row = cursor.fetchone()
+    return None if row is None else row[0]
 
 
 def _later(cursor: Any, relation: _Relation, known: str) -> list[str]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
+from rescore.sha256 import bytes_sha256
 from rescore.source.grammar import ColumnPath, Relation, RelationName, Scope, parse, scopes
 from rescore.source.tokens import Token, place_in, tokens_of
 
@@ -51,6 +52,11 @@ class Rendered:
     where: str
     _starts: tuple[int, ...]
     _origins: tuple[int, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of the SQL, values included, as runs record it."""
+        return bytes_sha256(self.text.encode())
 
     def locate(self, position: int) -> str:
         """``FILE line L, column C`` of the character at ``position`` (0-based) of ``text``."""

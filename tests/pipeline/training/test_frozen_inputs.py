@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from rescore import authoring, pipeline, source
+from rescore.authoring.checks.leakage import check_rewritten
 from rescore.cli import main
 from rescore.errors import NotFoundError, ParameterError
 from rescore.interval import Interval
@@ -77,7 +78,7 @@ def test_training_uses_what_was_frozen_and_check_names_what_was_rewritten(visits
 
     done = pipeline.score_interval(ctx, "visit", day(8))
     assert pipeline.reproduce_run(ctx, done.run_id).verdict == "identical"
-    found = pipeline.rewritten(ctx, "visit", last=9)
+    found = pipeline.rewritten(ctx, "visit", last=9).changed
     assert [(run.interval, late.changed, late.changed_columns) for run, late in found] == [
         (day(1), 2, ("x",)),
         (day(2), 1, ("x",)),
@@ -112,6 +113,33 @@ def test_a_source_without_history_is_said_wherever_the_model_is_shown(visits, mo
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE visit RENAME TO moved")
     assert "can't be seen now" in _status(capsys)
+
+
+def test_rows_of_another_query_are_not_held_against_the_source(visits):
+    """A feature that the folder has since was in no frozen row; nothing was rewritten by that."""
+    ctx, _ = visits
+    for number in range(2):
+        with pytest.raises(NotFoundError, match="no package of visit is pinned"):
+            pipeline.score_interval(ctx, "visit", day(number))
+    folder = ctx.model("visit")
+    extract, declared = folder.path / "extract.sql", folder.path / "model.yaml"
+    extract.write_text(folder.extract_sql.replace("\nFROM", ',\n  t."z" + 1 AS "more"\nFROM', 1))
+    declared.write_text(
+        declared.read_text().replace("features:\n", "features:\n  - {name: more, kind: numeric}\n")
+    )
+    with pytest.raises(NotFoundError, match="no package of visit is pinned"):
+        pipeline.score_interval(ctx, "visit", day(2))
+    found = pipeline.rewritten(ctx, "visit")
+    assert (found.compared, found.changed, found.other_query) == (1, (), 2)
+    checked = check_rewritten(ctx, ctx.model("visit"))
+    assert checked.status == "ok"
+    assert "not compared: 2 froze rows of another extract.sql" in checked.what
+
+    ctx.archive.get_input(ctx.store.runs.with_input("visit", last=1)[0].input_digest).unlink()
+    found = pipeline.rewritten(ctx, "visit")
+    assert (found.compared, found.other_query, found.gone) == (0, 2, 1)
+    said = pipeline.history(ctx, "visit", last=3)
+    assert said.startswith(NO_HISTORY) and "of 1 the frozen rows are gone" in said
 
 
 def _status(capsys):

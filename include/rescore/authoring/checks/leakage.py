@@ -62,14 +62,15 @@ def check_values(rows: pa.Table, folder: ModelFolder) -> CheckResult:
 def check_rewritten(ctx: Context, folder: ModelFolder) -> CheckResult:
     """Past frozen rows against what the source says of them today."""
     name = "rows rewritten"
-    changed = rewritten(ctx, folder.name)
-    if not changed:
-        return CheckResult(name, "ok", "the source still gives the rows that past runs froze")
-    run, late = changed[-1]
+    found = rewritten(ctx, folder.name)
+    more = f"; {found.left_out}" if found.left_out else ""
+    if not found.changed:
+        return CheckResult(name, "ok", f"the source still gives the rows that past runs froze{more}")
+    run, late = found.changed[-1]
     what = (
-        f"{len(changed)} of the last runs froze other rows than the source gives today; that of "
+        f"{len(found.changed)} of the last runs froze other rows than the source gives today; that of "
         f"{run.interval}: {late.changed:,} changed in {', '.join(late.changed_columns) or 'no column'}, "
-        f"{late.added:,} more, {late.removed:,} fewer ({'; '.join(late.examples)})"
+        f"{late.added:,} more, {late.removed:,} fewer ({'; '.join(late.examples)}){more}"
     )
     if folder.spec.source.known_by.reproducible_from_source:
         fix = "rows are changed in place or recorded late: the known-by column does not say when a row was known"  # noqa: E501

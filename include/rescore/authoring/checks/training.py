@@ -14,6 +14,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import KeptRows, features_without_value, keep_rows, utc_now
 from rescore.progress import Progress
+from rescore.spec_values import duration_text
 
 __all__ = [
     "TrainingSample",
@@ -22,6 +23,7 @@ __all__ = [
     "check_training_rows",
     "fit_not_tried",
     "fit_without_values",
+    "no_label_due",
     "sample_window",
 ]
 
@@ -44,7 +46,7 @@ def sample_window(url: str, folder: ModelFolder, last: Interval) -> tuple[list[I
 
     A class that is rare may be absent from the last intervals, and labels may come late, which says nothing
     against the model: then those of the training window are taken that have two classes (a value, in a
-    regression) each.
+    regression) each. No interval where the labels of none are due.
     """
     schedule, target = folder.spec.schedule.schedule(), folder.spec.target
     now = utc_now()
@@ -52,6 +54,8 @@ def sample_window(url: str, folder: ModelFolder, last: Interval) -> tuple[list[I
     longest = max(folder.spec.training.intervals, _MAX_INTERVALS)
     count = min(_MAX_INTERVALS, longest)
     latest = schedule.last_intervals(until, count)
+    if not latest:
+        return [], False
     while True:
         window = schedule.last_intervals(until, count)
         labelled = _labelled(source.labels(url, folder, window, now), folder, window)
@@ -100,6 +104,17 @@ def fit_without_values(features: Sequence[str], window: Sequence[Interval]) -> C
         "a fit was not tried"
     )
     return CheckResult("fit", "skipped", what, "name a --day before which each feature has values")
+
+
+def no_label_due(folder: ModelFolder, last: Interval) -> CheckResult:
+    """Before the first labels are due there is nothing to learn from: that is no fault of the model."""
+    target = folder.spec.target
+    what = (
+        f"no label of an interval up to {last.end.isoformat()} is due: by model.yaml {target.name} is known "
+        f"{duration_text(target.delay)} later: training rows, expectations and a fit were not tried"
+    )
+    fix = "check again when the first are due, or correct target.delay or schedule.start"
+    return CheckResult("training rows", "skipped", what, fix)
 
 
 def fit_not_tried(folder: ModelFolder, last: Interval) -> CheckResult:

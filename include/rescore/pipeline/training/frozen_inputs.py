@@ -5,10 +5,11 @@ source says of the same rows today.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rescore import source
-from rescore.errors import ParameterError, RescoreError, SpecError
+from rescore.errors import NotFoundError, ParameterError, RescoreError, SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rescore.source import LateCommits
     from rescore.store import ExtractedRun
 
-__all__ = ["frozen_rows", "history", "rewritten"]
+__all__ = ["Rewritten", "frozen_rows", "history", "rewritten"]
 
 
 def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]) -> dict[Interval, pa.Table]:
@@ -60,20 +61,62 @@ def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]
     return tables
 
 
-def rewritten(ctx: Context, model_name: str, last: int = 7) -> list[tuple[ExtractedRun, LateCommits]]:
+@dataclass(frozen=True)
+class Rewritten:
+    """What the source says today of the rows that the last runs froze.
+
+    Attributes
+    ----------
+    compared : int
+        Runs whose rows were compared.
+    changed : tuple of (ExtractedRun, LateCommits)
+        Those of which the source gives other rows, the oldest first.
+    other_query : int
+        Runs whose rows another ``extract.sql`` gave: what today's gives says nothing about them.
+    gone : int
+        Runs whose frozen rows are deleted.
+    """
+
+    compared: int
+    changed: tuple[tuple[ExtractedRun, LateCommits], ...]
+    other_query: int = 0
+    gone: int = 0
+
+    @property
+    def left_out(self) -> str:
+        """How many runs could not be compared, and why; empty if all were."""
+        parts = []
+        if self.other_query:
+            parts.append(f"{self.other_query} froze rows of another extract.sql")
+        if self.gone:
+            parts.append(f"of {self.gone} the frozen rows are gone")
+        return f"not compared: {', '.join(parts)}" if parts else ""
+
+
+def rewritten(ctx: Context, model_name: str, last: int = 7) -> Rewritten:
     """What the source says today of the rows of the last runs, where it is not what was frozen.
 
     Each is extracted again as of the same moment: rows that came late, are gone, or were changed in
     place are counted, with the columns and some keys.
     """
     folder = ctx.model(model_name)
-    found = []
+    where = str(folder.path / "extract.sql")
+    compared, other_query, gone, changed = 0, 0, 0, []
     for run in ctx.store.runs.with_input(model_name, last=last):
-        frozen = ctx.frozen_rows(run)
+        asked = source.render(folder.extract_sql, run.interval, run.as_of, where=where)
+        if run.query_sha256 not in {None, asked.sha256}:
+            other_query += 1
+            continue
+        try:
+            frozen = ctx.frozen_rows(run)
+        except NotFoundError:
+            gone += 1
+            continue
+        compared += 1
         late = source.known_later(ctx.source_url(folder), folder, run.interval, run.as_of, frozen)
         if not late.none:
-            found.append((run, late))
-    return found
+            changed.append((run, late))
+    return Rewritten(compared, tuple(changed), other_query, gone)
 
 
 def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
@@ -101,12 +144,14 @@ def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
         found = rewritten(ctx, model_name, last)
     except RescoreError as error:
         return f"{said}; whether it has rewritten them since can't be seen now: {error.what}"
-    looked = len(ctx.store.runs.with_input(model_name, last=last))
-    if not found:
-        return f"{said}; it still gives those of the last {looked} runs" if looked else said
+    more = f"; {found.left_out}" if found.left_out else ""
+    if not found.changed:
+        still = f"; it still gives those of the last {found.compared} runs" if found.compared else ""
+        return f"{said}{still}{more}"
     changes = "; ".join(
         f"{run.interval}: {late.changed:,} changed in {', '.join(late.changed_columns) or 'no column'}, "
         f"{late.added:,} more, {late.removed:,} fewer"
-        for run, late in found
+        for run, late in found.changed
     )
-    return f"{said}; of the last {looked} runs it has rewritten {len(found)}: {changes}"
+    count = len(found.changed)
+    return f"{said}; of the last {found.compared} runs it has rewritten {count}: {changes}{more}"
