@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rescore.postgres_startup import startup_sqlstate
 
-__all__ = ["is_retryable", "is_statement_timeout", "login_is_refused"]
+__all__ = ["is_retryable", "is_statement_timeout", "lacks_permission", "login_is_refused"]
 
 #: Five-character codes, or the two characters of a whole class, after which the same statement can
 #: succeed with nothing changed by a person.
@@ -33,6 +33,8 @@ _RETRYABLE = {
 #: long again, so this is not retryable.
 _STATEMENT_TIMEOUT = "57014"
 
+_NO_PERMISSION = "42501"
+
 # A refused login has no SQLSTATE in libpq's answer; the words of a server that speaks English tell it from
 # a server that is starting or has no connection left. One that speaks another language is asked again.
 _REFUSED_LOGIN = re.compile(
@@ -48,6 +50,11 @@ _SERVER_SAYS = re.compile(r"(?:^|: )\w+:  \S", re.MULTILINE)
 def is_retryable(sqlstate: str) -> bool:
     """Whether an error with this SQLSTATE can pass by itself."""
     return sqlstate in _RETRYABLE or sqlstate[:2] in _RETRYABLE
+
+
+def lacks_permission(sqlstate: str) -> bool:
+    """Whether the role may not do what was asked."""
+    return sqlstate == _NO_PERMISSION
 
 
 def is_statement_timeout(sqlstate: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 
-from rescore.authoring.column_roles import find_event
+from rescore.authoring.column_roles import Drafted, find_event, target_kind_of
 from rescore.source import ColumnFacts, TableFacts
 
 FIRST, LAST = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 31, tzinfo=UTC)
@@ -33,3 +34,14 @@ def test_what_lies_after_rows_were_known_is_no_event(later: timedelta, event: st
     found = find_event(table, None, ("recorded_at",))
     assert found is not None
     assert found.name == event
+
+
+def test_a_level_is_read_back_from_the_draft_as_it_is() -> None:
+    label = ColumnFacts("state", "text", True, 0, 2, None, None, ("ok", "not\nok"))
+    kind, positive, _ = target_kind_of(label, [])
+    assert (kind, yaml.safe_load(f"positive: {positive}")["positive"]) == ("binary", "not\nok")
+
+
+def test_a_range_that_no_float_holds_is_not_drafted() -> None:
+    wide = ColumnFacts("x", "float8", True, 0, 9, -1.7e308, 1.7e308, ())
+    assert Drafted("x", wide, "x", "numeric").usual_range is None

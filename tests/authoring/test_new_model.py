@@ -51,6 +51,12 @@ FROM generate_series(1, 40) m, generate_series(timestamptz '2024-03-01Z', '2024-
 CREATE TABLE shop.keyless (a int, b float8);
 INSERT INTO shop.keyless VALUES (1, 2), (1, 3);
 CREATE TABLE shop.empty (a int PRIMARY KEY);
+CREATE TABLE shop.tenths (id numeric PRIMARY KEY, x float8, y boolean);
+INSERT INTO shop.tenths SELECT n / 10.0, n, n % 2 = 0 FROM generate_series(1, 30) n;
+CREATE TABLE shop.wholes AS SELECT id * 10 AS id, x, y FROM shop.tenths;
+ALTER TABLE shop.wholes ADD PRIMARY KEY (id);
+CREATE TABLE shop.huge AS SELECT id * 1e30 AS id, x, y FROM shop.wholes;
+ALTER TABLE shop.huge ADD PRIMARY KEY (id);
 -- Nothing says when a row was recorded.
 CREATE TABLE shop.plain (id bigint PRIMARY KEY, at timestamptz NOT NULL, x int, z float8, done boolean);
 INSERT INTO shop.plain
@@ -287,3 +293,12 @@ def test_without_pytest_the_folders_tests_are_skipped_and_that_is_said(shop, tmp
     found = run_folder_tests(folder, python)
     assert found.status == "skipped"
     assert f"pytest is not installed for {python}" in found.what
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "asked"), [("wholes", "int8", False), ("tenths", "text", True), ("huge", "text", True)]
+)
+def test_a_numeric_key_is_never_rounded(shop, table, kind, asked):
+    folder, draft = authoring.new_model(shop, table, f"shop.{table}", connection="shop", target="y")
+    assert f't."id"::{kind}' in folder.extract_sql
+    assert any("its key is written as text" in one for one in draft.decide) == asked

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rescore import pipeline
-from rescore.cli import main
+from rescore.cli import main, terminal
 from rescore.report.comparison_page import comparison_html
 from tests.shared.rivals import NAME, write
 
@@ -70,6 +70,38 @@ def test_one_score_is_reproduced_by_its_key(harbour, command):
     assert code == 1
     assert "first rows that differ" in said
     assert "gauge=lock, reading=750" in said
+
+
+def test_a_package_that_does_not_hold_says_why_to_a_script_too(harbour, command):
+    harbour.execute(
+        "SET session_replication_role = replica; UPDATE rescore.package SET manifest ="
+        " jsonb_set(manifest::jsonb, '{metrics,rmse}', '7')"
+    )
+    code, said, _ = command("reproduce", "--model", "tides", "--package", "1.0.0", "--json")
+    found = json.loads(said)
+    assert (code, found["runs"], found["package"]["holds"], found["trained"]) == (1, [], False, None)
+    assert found["package"]["problem"]
+
+
+def test_what_was_published_before_an_interval_failed_is_printed(harbour, command):
+    harbour.execute(
+        "DELETE FROM harbour.readings WHERE measured_at >= '2024-02-02Z' AND measured_at < '2024-02-03Z'"
+    )
+    code, said, beside = command(
+        "score", "tides", "--start", "2024-02-01T00:00Z", "--end", "2024-02-04T00:00Z", "--json"
+    )
+    assert code != 0
+    [published] = json.loads(said)
+    assert published["interval"] == str(harbour.day(31))
+    assert f"tides: {harbour.day(33)} was not begun" in beside.replace("\n", " ")
+    assert f"has no row in {harbour.day(32)}" in beside
+
+
+def test_json_has_words_for_what_it_has_no_numbers_for(capsys):
+    terminal.print_json([{"psi": float("nan"), "at": -float("inf"), "x": 0.1}])
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == [
+        {"psi": "NaN", "at": "-Infinity", "x": 0.1}
+    ]
 
 
 def test_a_package_is_not_compared_with_itself_and_that_is_an_error_for_a_script(command):

@@ -76,6 +76,13 @@ def test_a_command_that_lacks_an_option_is_not_accepted(refused: list[str]) -> N
 
 def test_reproduce_and_score_refuse_to_guess(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
-    for arguments, says in [(["reproduce"], "nothing is named"), (["score", "flight_delay"], "no interval")]:
+    bounds = ["--start", "2013-04-01", "--end", "2013-04-02"]
+    for arguments, says in [
+        (["reproduce"], "nothing is named"),
+        (["reproduce", "--run", "r", "--package", "1.0.0"], "--run and --package are given at once"),
+        (["reproduce", "--model", "flight_delay", "--package", "1.0.0", "--day", "2013-04-01"], "at once"),
+        (["score", "flight_delay"], "no interval"),
+        (["score", "flight_delay", "--day", "2013-04-01", *bounds], "--day and --start or --end"),
+    ]:
         with pytest.raises(ParameterError, match=says):
             app(arguments, standalone_mode=False)

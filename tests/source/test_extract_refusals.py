@@ -76,13 +76,15 @@ def test_a_wrong_key_is_shown(
             "depot=Lyon, parcel=2: 2024-03-02 00:00:00",
         ),
         (DAY.start - timedelta(microseconds=1), "lies outside", "2024-02-29 23:59:59.999999"),
+        ("infinity", "lies outside", "depot=Lyon, parcel=2: a moment outside the years 1 to 9999"),
+        ("-infinity", "lies outside", "depot=Lyon, parcel=2: a moment outside the years 1 to 9999"),
     ],
 )
 def test_a_wrong_event_time_is_shown(
     source: Source,
     make_model: MakeModel,
     frozen: Callable[..., pa.Table],
-    sent_at: datetime | None,
+    sent_at: datetime | str | None,
     problem: str,
     example: str,
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rescore.source import UntimedRows, count_untimed, extract, read_past_filter, untimed
-from tests.source.conftest import DAY, EXTRACT, MakeModel, Source
+from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 
 
 def test_a_column_called_as_a_table_stays_a_column(source: Source, make_model: MakeModel) -> None:
@@ -64,6 +64,44 @@ def test_a_parent_alone_is_copied_alone(source: Source, make_model: MakeModel) -
         assert (leak.none, leak.rows) == (True, rows)
 
 
+@pytest.mark.parametrize(
+    ("open_end", "holds"),
+    [
+        (None, "(valid_to IS NULL OR valid_to > :as_of)"),
+        ("infinity", "valid_to > :as_of"),
+        ("9999-12-31Z", "valid_to > :as_of"),
+        ("9999-12-31Z", "COALESCE(NULLIF(valid_to, '9999-12-31Z'), 'infinity') > :as_of"),
+    ],
+)
+def test_the_end_of_a_version_that_still_holds_is_what_the_table_uses(
+    source: Source, make_model: MakeModel, open_end: str | None, holds: str
+) -> None:
+    source.send(10)
+    source.run(
+        "ALTER TABLE parcel RENAME recorded_at TO valid_from; ALTER TABLE parcel ADD valid_to timestamptz"
+    )
+    source.run("UPDATE parcel SET valid_to = %s", open_end)
+    later = DAY.end + timedelta(days=3)  # a version that ended since, which was not known then
+    source.run("UPDATE parcel SET valid_to = %s WHERE parcel = 4", later)
+    source.run(
+        "INSERT INTO parcel SELECT depot, parcel, sent_at, weight + 1, size, carrier, fragile, promised,"
+        " note,"
+        " valid_to, %s FROM parcel WHERE parcel = 4",
+        open_end,
+    )
+    known_by = {**SPEC["source"], "known_by": {"valid_range": ["valid_from", "valid_to"]}}
+    query = EXTRACT.replace("recorded_at <= :as_of", f"valid_from <= :as_of AND {holds}")
+    leak = read_past_filter(source.url, make_model(query, source=known_by), DAY, DAY.end)
+    assert (leak.rows, leak.none) == (10, True)
+    leak = read_past_filter(
+        source.url,
+        make_model(query.replace(":as_of AND", "'2024-06-01Z' AND"), source=known_by),
+        DAY,
+        DAY.end,
+    )
+    assert (leak.rows, leak.none) == (11, False)
+
+
 BETWEEN = """
 WITH p AS (SELECT * FROM public.parcel q WHERE q.sent_at BETWEEN :interval_start AND :interval_end)
 SELECT depot, parcel, sent_at, weight, size, carrier, fragile, promised, note FROM p
@@ -83,6 +121,23 @@ def test_rows_without_a_moment_are_counted_whenever_an_interval_is_extracted(
     # What the query does not compare with the interval may be NULL.
     source.run("UPDATE parcel SET carrier = NULL, weight = NULL")
     assert count_untimed(source.url, make_model(), DAY) == [*expected]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "COALESCE(sent_at, promised) >= :interval_start AND COALESCE(sent_at, promised) < :interval_end",
+        "(sent_at IS NULL OR sent_at >= :interval_start AND sent_at < :interval_end)",
+    ],
+)
+def test_rows_that_a_query_takes_without_a_moment_are_in_an_interval(
+    source: Source, make_model: MakeModel, asked: str
+) -> None:
+    source.send(3)
+    source.run("UPDATE parcel SET sent_at = NULL WHERE parcel = 1")
+    query = EXTRACT.replace("sent_at >= :interval_start AND sent_at < :interval_end", asked)
+    assert asked in query
+    assert count_untimed(source.url, make_model(query), DAY) == []
 
 
 def test_a_count_that_takes_too_long_keeps_no_row_back(

@@ -23,6 +23,7 @@ from rescore.folder import ModelFolder
 from rescore.local import free_port
 from rescore.source import extract, is_ready
 from rescore.source.extraction import FrozenInput
+from rescore.source.inspection import reading
 from rescore.source.query import render
 from rescore.source.session import Session
 from tests.shared.waiting import until
@@ -258,6 +259,13 @@ def test_an_error_in_the_middle_of_the_rows_keeps_its_code(
     assert "nej" in error.what
     assert fix in (error.fix or "")
     assert error.data.get("sqlstate", state) == state
+
+
+def test_a_connection_that_an_inspection_loses_may_work_later(source: Source) -> None:
+    with pytest.raises(SourceUnavailableError, match="not available"), reading(source.url) as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        source.run("SELECT pg_terminate_backend(%s)", *cursor.fetchone())
+        cursor.execute("SELECT 1")
 
 
 def test_an_old_snapshot_is_let_go(source: Source, make_model: MakeModel) -> None:

@@ -82,6 +82,7 @@ def freeze(source: Source, folder: ModelFolder) -> int:
         ("size", "(SELECT count(*)::int FROM pg_stat_activity)", "pg_stat_get_activity()"),
         ("size", "(SELECT length(setting) FROM pg_settings WHERE name = 'port')", "pg_show_all_settings()"),
         ("note", "ctid::text", "the system column ctid"),
+        ("note", "(SELECT ctid FROM (SELECT ctid::text AS ctid FROM parcel) q)", "the system column ctid"),
         ("promised", "CAST('yesterday 04:00' AS timestamp)::date", "the moment 'yesterday 04:00'"),
         ("promised", "date('now')", "the moment 'now'"),
         ("promised", "('now' || ' ')::date", "the moment 'now'"),

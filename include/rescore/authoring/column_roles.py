@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,7 +66,9 @@ class Drafted:
         low, high = self.column.low, self.column.high
         if self.kind != "numeric" or not isinstance(low, float) or not isinstance(high, float):
             return None
-        room = (high - low) / 2 or 1.0
+        room = (high / 2 - low / 2) or 1.0
+        if not (math.isfinite(low - room) and math.isfinite(high + room)):
+            return None
         return (0.0 if low >= 0 and low - room < 0 else low - room), high + room
 
 
@@ -335,7 +339,7 @@ def key_sql(column: ColumnFacts, table: TableFacts) -> str:
     if column.postgres == "timestamp":
         return moment_sql(column)
     if column.postgres == "numeric":
-        return f"{name}::int8"
+        return f"{name}::{'int8' if column.whole else 'text'}"
     return name
 
 
@@ -346,4 +350,7 @@ def _sql_text(value: str) -> str:
 
 
 def _yaml_text(value: str) -> str:
+    """A scalar that is read back as it is; between single quotes a line break would become a blank."""
+    if not value.isprintable():
+        return json.dumps(value)
     return "'" + value.replace("'", "''") + "'"

@@ -133,6 +133,11 @@ def draft(
     else:
         labels, row = _label_table(label_table, keys[0], decide, unique), "l"
         label = find_target(label_table, target, {*keys[0], *find_known_by(label_table)})
+    decide += [
+        f"source.key: {one} is a numeric that is no int8 in every row; its key is written as text"
+        for one in keys[0]
+        if table.column(one).postgres == "numeric" and not table.column(one).whole
+    ]
     if target is None:
         decide.append(f"target: {label.name} was guessed; name the column that is to be predicted")
     target_kind, positive, label_sql = target_kind_of(label, decide, row)

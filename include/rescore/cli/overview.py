@@ -133,9 +133,9 @@ def status(
         return
     with context() as ctx:
         known = set(ctx.models())
-        if model is not None:
-            ctx.model(model)
         rows = [row for row in pipeline.status_rows(ctx) if model in (None, row["model"])]
+        if model is not None and not rows:
+            ctx.model(model)
         for row in rows:  # a model may outlive its folder
             row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
     print_rows(rows, as_json=as_json, title="models")

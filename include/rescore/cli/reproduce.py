@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rescore.cli.selection import day_named, intervals_named, keys_named
-from rescore.cli.terminal import Json, context, counted, print_line, print_rows, print_table
+from rescore.cli.terminal import Json, context, counted, print_json, print_line, print_rows, print_table
 from rescore.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def reproduce(
     """Derive past scores again from their frozen input and package, and compare to the last bit."""
     from rescore import pipeline
 
+    _refuse_together({"--run": run, "--package": package, "--key": key})
+    _refuse_together({"--run": run, "--package": package, "--day": day})
     if train and package is None:
         raise ParameterError("--train needs --package", expected="the package to train again", fix="name it")
     if key:
@@ -55,7 +57,12 @@ def reproduce(
     columns = ["model", "interval", "rows", "verdict"]
     if any(run.reason for run in done):
         columns.append("run_id")
-    print_rows([run.row() for run in done], as_json=as_json, title="reproduced", columns=columns)
+    rows = [run.row() for run in done]
+    if as_json and package is not None:
+        made = None if trained is None else {"verdict": trained.verdict, "reason": trained.reason}
+        print_json({"runs": rows, "package": {"holds": not problem, "problem": problem}, "trained": made})
+    else:
+        print_rows(rows, as_json=as_json, title="reproduced", columns=columns)
     if not as_json:
         _print_reasons(done)
         _print_differences(done)
@@ -88,6 +95,17 @@ def _reproduce_scores(model: str, keys: list[str], day: str | None, *, as_json: 
         print_line(f"reproduced bit for bit, each from its row alone: {_identical(done)} of {len(done)}")
     if any(score.verdict not in {"identical", "equal_within_ulp"} for score in done):
         sys.exit(1)
+
+
+def _refuse_together(options: dict[str, str | list[str] | None]) -> None:
+    """Each of them says which runs are meant: of two, one would be left unheard."""
+    given = [option for option, value in options.items() if value]
+    if len(given) > 1:
+        raise ParameterError(
+            f"{' and '.join(given)} are given at once",
+            expected=f"one of {', '.join(options)}",
+            fix="leave the others out",
+        )
 
 
 def _named(model: str | None, option: str) -> str:

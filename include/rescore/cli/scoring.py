@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rescore.cli.selection import intervals_named, moment
-from rescore.cli.terminal import Json, ModelName, context, counted, print_json, print_line, print_rows
+from rescore.cli.terminal import Json, ModelName, context, counted, print_json, print_line, print_rows, say
 from rescore.errors import HeldError
 
 if TYPE_CHECKING:
@@ -33,18 +33,26 @@ def score(
     ] = 1,
     as_json: Json = False,
 ) -> None:
-    """Score and publish every interval named, one run each."""
+    """Score and publish every interval named, one run each.
+
+    One that fails or is held ends it: what was published before is printed all the same.
+    """
     from rescore import pipeline
 
     with context() as ctx:
         intervals = intervals_named(ctx.model(model).spec, start, end, day)
         known_by = moment(as_of, "--as-of")
-        published = [
-            pipeline.score_interval(ctx, model, interval, known_by, processes=processes).to_dict()
-            for interval in counted(intervals, model)
-        ]
-    columns = ["interval", "rows", "package_version", "verdict", "run_id"]
-    print_rows(published, as_json=as_json, title=f"{model}: published", columns=columns)
+        published: list[dict[str, Any]] = []
+        try:
+            for interval in counted(intervals, model):
+                done = pipeline.score_interval(ctx, model, interval, known_by, processes=processes)
+                published.append(done.to_dict())
+        finally:
+            if published:
+                columns = ["interval", "rows", "package_version", "verdict", "run_id"]
+                print_rows(published, as_json=as_json, title=f"{model}: published", columns=columns)
+            for interval in intervals[len(published) + 1 :]:
+                say(f"{model}: {interval} was not begun")
 
 
 @app.command()

@@ -46,9 +46,15 @@ def intervals_named(spec: ModelSpec, start: str | None, end: str | None, day: st
     Raises
     ------
     ParameterError
-        No interval is named, or the schedule has none there.
+        No interval is named, or twice, or the schedule has none there.
     """
     schedule = spec.schedule.schedule()
+    if day is not None and (start or end):
+        raise ParameterError(
+            "--day and --start or --end name other intervals",
+            expected="--day, or both --start and --end",
+            fix="leave one of them out",
+        )
     if day is not None:
         named = f"--day {day}"
         try:

@@ -86,8 +86,9 @@ def context() -> Iterator[Context]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value for a script."""
-    sys.stdout.write(json.dumps(value, default=str, indent=2) + "\n")
+    """Print a value for a script; NaN and the infinities, which JSON lacks, as these words."""
+    finite = json.loads(json.dumps(value, default=str), parse_constant=str)
+    sys.stdout.write(json.dumps(finite, indent=2, allow_nan=False) + "\n")
 
 
 def print_line(line: str) -> None:

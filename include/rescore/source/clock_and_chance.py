@@ -90,10 +90,10 @@ class _Checker:
     ) -> TextCasts:
         """Refuse a statement whose result depends on more than data; ``where`` names a place in it."""
         tree = parse(sql, where(0))
-        named = {fields.get("name") for kind, fields in walk(tree) if kind == "ResTarget"}
+        system = _SYSTEM_COLUMNS - _made_of_others(tree)
         for kind, fields in walk(tree):
             column = name_parts(fields["fields"])[-1] if kind == "ColumnRef" else ""
-            if column in _SYSTEM_COLUMNS - named:
+            if column in system:
                 raise _refusal(f"the system column {column}", where(fields["location"]))
             if not (of_policy and fields.get("op") in _WHO_READS):
                 self._check_node(kind, fields, sql, where)
@@ -306,6 +306,20 @@ def refuse_volatile(session: Session, query: Rendered) -> TextCasts:
         The catalogue can't be asked.
     """
     return _Checker(session).check(query.text, query.locate)
+
+
+def _made_of_others(tree: Any) -> set[str]:
+    """Names of system columns that a query gives to a value of its own: ``min(a) AS xmin``."""
+    return {
+        fields["name"]
+        for kind, fields in walk(tree)
+        if kind == "ResTarget"
+        and fields.get("name") in _SYSTEM_COLUMNS
+        and not any(
+            inner == "ColumnRef" and name_parts(column["fields"])[-1] == fields["name"]
+            for inner, column in walk(fields.get("val"))
+        )
+    }
 
 
 def _calls(tree: Any) -> Iterator[_Called]:

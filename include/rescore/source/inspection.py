@@ -7,7 +7,7 @@ which many rows have.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from psycopg2 import sql
 
 from rescore.errors import ParameterError, SourceQueryError
 from rescore.source.session import not_connected, source_address, unavailable
-from rescore.sqlstates import is_retryable
+from rescore.sqlstates import is_retryable, lacks_permission
 
 __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
 
@@ -32,6 +32,7 @@ _MOMENTS = {"timestamptz", "timestamp", "date"}
 _COUNTABLE = _MOMENTS | {
     "int2", "int4", "int8", "float4", "float8", "numeric", "bool", "text", "varchar", "bpchar", "uuid", "enum",  # noqa: E501
 }  # fmt: skip
+_WHOLE = sql.SQL("bool_and({c} = trunc({c}) AND {c} BETWEEN -9223372036854775808 AND 9223372036854775807)")
 _BOUNDED = _MOMENTS | {"int2", "int4", "int8", "float4", "float8", "numeric"}
 
 
@@ -57,6 +58,8 @@ class ColumnFacts:
         Of a text of at most :data:`MAX_LEVELS` values those that ten rows or more have, most frequent first.
     rare_levels : int
         How many values of it fewer rows have.
+    whole : bool
+        Of a ``numeric``: whether every value is a whole number that an ``int8`` holds.
     """
 
     name: str
@@ -68,6 +71,7 @@ class ColumnFacts:
     high: datetime | float | None
     levels: tuple[str, ...]
     rare_levels: int = 0
+    whole: bool = False
 
     @property
     def is_moment(self) -> bool:
@@ -148,9 +152,11 @@ def inspect_table(url: str, schema: str, name: str) -> TableFacts:
             )
         columns = []
         for column, kind, not_null in declared:
-            nulls, distinct, low, high = counts[column]
+            nulls, distinct, low, high, whole = counts[column]
             levels, rare = _levels(cursor, target, column) if _has_levels(kind, distinct) else ((), 0)
-            columns.append(ColumnFacts(column, kind, not_null, nulls, distinct, low, high, levels, rare))
+            columns.append(
+                ColumnFacts(column, kind, not_null, nulls, distinct, low, high, levels, rare, whole)
+            )
         primary, unique = _keys(cursor, oid)
     return TableFacts(schema, name, rows, tuple(columns), primary, unique)
 
@@ -194,11 +200,16 @@ def reading(url: str, *, read_only: bool = True) -> Iterator[Any]:
         raise SourceQueryError(
             f"the database refused a query: {str(error).strip().splitlines()[0]}",
             where=f"database {address}",
-            fix="if permission is denied, let the database's administrator grant SELECT",
-            data={"sqlstate": error.pgcode or ""},
+            fix=(
+                "let the database's administrator grant SELECT to the role of this connection"
+                if lacks_permission(error.pgcode)
+                else "correct what the database names; its own words are above"
+            ),
+            data={"sqlstate": error.pgcode},
         ) from error
     finally:
-        connection.rollback()
+        with suppress(psycopg2.Error):  # a lost connection has nothing to roll back
+            connection.rollback()
         connection.close()
 
 
@@ -229,8 +240,8 @@ def _table(cursor: Any, schema: str, name: str) -> int:
 
 def _count(
     cursor: Any, table: sql.Composable, declared: Sequence[tuple[str, str, bool]]
-) -> tuple[int, dict[str, tuple[int, int | None, Any, Any]]]:
-    """Rows; and for each column NULLs, distinct values and bounds; of many columns in one pass."""
+) -> tuple[int, dict[str, tuple[int, int | None, Any, Any, bool]]]:
+    """Rows; and for each column NULLs, distinct values, bounds and ``whole``; of many columns in one pass."""
     rows = 0
     counts = {}
     for start in range(0, len(declared), _MAX_COLUMNS):
@@ -243,11 +254,12 @@ def _count(
             parts.append(distinct if kind in _COUNTABLE else sql.SQL("NULL"))
             for bound in ("min", "max"):
                 parts.append(sql.SQL("{}({})").format(sql.SQL(bound), _finite(column, kind)))
+            parts.append(_WHOLE.format(c=column) if kind == "numeric" else sql.SQL("false"))
         cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(parts), table))
         rows, *numbers = cursor.fetchone()
         for position, (name, _, _) in enumerate(some):
-            present, distinct_values, low, high = numbers[4 * position : 4 * position + 4]
-            counts[name] = (rows - present, distinct_values, _bound(low), _bound(high))
+            present, distinct_values, low, high, whole = numbers[5 * position : 5 * position + 5]
+            counts[name] = (rows - present, distinct_values, _bound(low), _bound(high), bool(whole))
     return rows, counts
 
 

@@ -149,8 +149,8 @@ class RowLaws:
     ) -> None:
         examples = key_text(keys, found)
         if times is not None:
-            shown = times.take(pa.array(found[:MAX_EXAMPLES])).cast(pa.string())
-            examples = [f"{text}: {time}" for text, time in zip(examples, shown.to_pylist(), strict=False)]
+            shown = map(_value, times.take(pa.array(found[:MAX_EXAMPLES])))
+            examples = [f"{text}: {time}" for text, time in zip(examples, shown, strict=False)]
         raise SourceEventTimeError(
             problem,
             where=self._where,

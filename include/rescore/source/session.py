@@ -26,7 +26,7 @@ from rescore.postgres_url import PostgresUrl
 from rescore.prefetch import Prefetch
 from rescore.source.query import Rendered, quote_literal
 from rescore.spec import SourceSpec
-from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
+from rescore.sqlstates import is_retryable, is_statement_timeout, lacks_permission, login_is_refused
 
 __all__ = ["Column", "Session", "not_connected", "source_address", "unavailable"]
 
@@ -44,7 +44,6 @@ _FIXED = {
     "lc_monetary": "C",
     "lc_time": "C",
     "standard_conforming_strings": "on",
-    "quote_all_identifiers": "off",
     "array_nulls": "on",
     "transform_null_equals": "off",
     "default_text_search_config": "pg_catalog.english",
@@ -77,7 +76,6 @@ _CONNECTION = {"application_name": "rescore", "connect_timeout": "10"}
 # Where statements of our own stand, for errors.
 _OURS = "the session's settings"
 _READ_ONLY = "25006"
-_NO_PERMISSION = "42501"
 _DRIVER_PREFIX = re.compile(r"^(?:[A-Z_]+: )?(?:\[libpq\] )?")
 
 
@@ -336,7 +334,7 @@ def _query_error(
     elif "depends on the clock>" in message:
         message = "a text that is cast to a moment names the present: " + message
         fix = "leave such rows out or make them NULL in the query; for the time of the run write :as_of"
-    elif state == _NO_PERMISSION:
+    elif lacks_permission(state):
         fix = "let the database's administrator grant SELECT to the role of this connection"
     return SourceQueryError(
         f"the database refused the query: {message}",

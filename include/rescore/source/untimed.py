@@ -10,12 +10,14 @@ from typing import Any
 from rescore.errors import SourceError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.source.grammar import Scope, parse, scopes, walk
+from rescore.source.grammar import Scope, name_parts, parse, scopes, walk
 from rescore.source.query import quote_identifier, quote_literal, render
 from rescore.source.session import Session
 
 __all__ = ["UntimedRows", "count_untimed", "untimed_rows"]
 
+#: Expressions that have a value though a column in them is NULL.
+_TAKE_NULL = {"CoalesceExpr", "CaseExpr", "MinMaxExpr", "NullTest", "SubLink"}
 #: Counting is given up after this: without an index it reads the whole relation.
 _MAX_TIME = timedelta(seconds=60)
 
@@ -58,11 +60,17 @@ def untimed_rows(session: Session, folder: ModelFolder, interval: Interval) -> l
     tree = parse(render(folder.extract_sql, interval, as_of, where=where).text, where)
     bounds = {bound.isoformat(sep=" ", timespec="microseconds") for bound in (interval.start, interval.end)}
     compared = set(_compared(tree, bounds))
+    # ``e IS NULL OR e >= :interval_start``: such rows are in the interval.
+    welcome = {
+        name_parts(fields["arg"]["ColumnRef"]["fields"])
+        for kind, fields in walk(tree)
+        if kind == "NullTest" and fields.get("nulltesttype") == "IS_NULL" and "ColumnRef" in fields["arg"]
+    }
     columns = {
         column: None
         for scope in scopes(tree)
         for path in scope.columns
-        if path.location in compared
+        if path.location in compared and path.parts not in welcome
         for column in _nullable(session, scope, path.parts)
     }
     counted = (_count(session, *column) for column in sorted(columns))
@@ -82,7 +90,11 @@ def count_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[Unt
 
 
 def _compared(tree: Any, bounds: set[str]) -> Iterator[int]:
-    """Where the columns stand that are compared with a bound of the interval."""
+    """Where the columns stand that are compared with a bound of the interval.
+
+    Only those without which the comparison is NULL, and the row in no interval: no ``COALESCE``, ``CASE`` or
+    ``GREATEST`` around them.
+    """
     for kind, fields in walk(tree):
         if kind != "A_Expr":
             continue
@@ -90,9 +102,11 @@ def _compared(tree: Any, bounds: set[str]) -> Iterator[int]:
         texts = [
             {inner.get("sval", {}).get("sval") for name, inner in side if name == "A_Const"} for side in sides
         ]
-        for side, other in ((sides[0], texts[1]), (sides[1], texts[0])):
-            if other & bounds:
-                yield from (inner["location"] for name, inner in side if name == "ColumnRef")
+        for side, other in (("lexpr", texts[1]), ("rexpr", texts[0])):
+            if other & bounds and not any(name in _TAKE_NULL for name, _ in walk(fields.get(side))):
+                yield from (
+                    inner["location"] for name, inner in walk(fields.get(side)) if name == "ColumnRef"
+                )
 
 
 def _nullable(session: Session, scope: Scope, parts: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
