@@ -1,4 +1,4 @@
-"""What Rescore adds to Airflow: the timetable of its DAGs, and a page in the UI.
+"""What Rescore adds to Airflow: the timetable of its DAGs, a page in the UI, and libraries loaded once.
 
 Installed with pip, the package registers itself through the entry point ``airflow.plugins``. Where
 it is only on the path, a file in the plugins folder takes :func:`unless_installed`.
@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from rescore_airflow import preload
 from rescore_airflow.icon import icon_address
 from rescore_airflow.timetable import ModelTimetable
 
@@ -28,6 +29,7 @@ class RescorePlugin(AirflowPlugin):
 
     name = "rescore"
     timetables = [ModelTimetable]  # noqa: RUF012 (as Airflow declares it)
+    listeners = [preload]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         # In the navigation without a route of Airflow's: that would put the page into a frame that lets no
         # link out. Addresses are relative: the UI has a <base>, so they hold below any [api] base_url.
