@@ -50,6 +50,7 @@ def dag(request: pytest.FixtureRequest, models: Path) -> DAG:
 
 def test_every_dag_says_what_it_is(dag: DAG) -> None:
     assert {"rescore", dag.dag_id.removesuffix("_tides")} <= set(dag.tags)
+    assert ("model:tides" in dag.tags) == dag.dag_id.endswith("_tides")
     assert dag.description
     for section in ("### Purpose", "### Inputs", "### Outputs", "### Triage"):
         assert section in (dag.doc_md or ""), section

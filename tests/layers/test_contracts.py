@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,22 @@ BROKEN = {
         "rescore.digest -> airflow",
     ),
 }
+
+
+def test_the_runtime_may_import_no_module_of_ours() -> None:
+    """The check takes a list of names alone: it has to name every module but the runtime's own."""
+    contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [alone] = [one for one in contracts if one.get("source_modules") == ["rescore.model.runtime"]]
+    package = CHECKOUT / "include" / "rescore"
+    modules = {
+        f"rescore.{name}"
+        for folder in ("", "model/")
+        for file in (package / folder).iterdir()
+        if file.suffix == ".py" or (file / "__init__.py").exists()
+        for name in [(folder + file.stem).replace("/", ".")]
+    }
+    ours = {"rescore.__init__", "rescore.model", "rescore.model.__init__", "rescore.model.runtime"}
+    assert {*alone["forbidden_modules"]} == modules - ours
 
 
 @pytest.fixture(scope="module")

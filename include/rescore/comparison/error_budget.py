@@ -42,8 +42,8 @@ def place_in_year(asked: Asked, before: Iterable[tuple[Asked, datetime]], now: d
     now : datetime
         Zoned.
     """
-    lately = [one for one, at in sorted(before, key=lambda pair: pair[1]) if now - at < YEAR]
-    different = list(dict.fromkeys(lately))
+    within_a_year = [one for one, at in sorted(before, key=lambda pair: pair[1]) if now - at < YEAR]
+    different = list(dict.fromkeys(within_a_year))
     return different.index(asked) + 1 if asked in different else len(different) + 1
 
 

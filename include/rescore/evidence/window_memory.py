@@ -78,7 +78,7 @@ def _worth(standing: Floats) -> _Worth:
     differ = max(float(first.var()) - chance, 0.0)
     own = mean + differ / (differ + chance) * (first - mean)
     own = np.clip(own, 0.0, MOST)
-    # Of two noisy numbers the quotient is worth something only where the first is surely above chance.
+    # A quotient of two noisy numbers tells something only where the first is clearly above chance.
     sure = mean > 2 * np.sqrt(chance / first.size)
     decay = np.clip(np.maximum(float(second.mean()) / mean, own) if sure else own, 0.0, MOST)
     worth[there] = np.clip(windows / (1 + 2 * own / (1 - decay)), 2.0, windows)

@@ -1,7 +1,8 @@
 """The use cases, by what a user does: what a DAG task, a command and a notebook call.
 
-``scoring``, ``training``, ``packages``, ``monitoring``, ``compare`` and ``reproduce`` hold one use case
-a file. Names load on first use, so that a readiness check does not import what a training needs.
+``scoring``, ``training``, ``packages``, ``monitoring``, ``compare``, ``reproduce``, ``retention``,
+``erasure`` and ``audit`` hold one use case a file. Names load on first use, so that a readiness check does
+not import what a training needs.
 """
 
 from __future__ import annotations

@@ -144,8 +144,8 @@ class Context:
         A year has as many windows as the model's last hundred let expect: of a schedule on weekdays, the
         length of one window does not say it.
         """
-        lately = self.model(model_name).spec.schedule.schedule().last_intervals(until, LAST_INTERVALS)
-        length = (until - lately[0].start) / len(lately) if lately else YEAR
+        latest = self.model(model_name).spec.schedule.schedule().last_intervals(until, LAST_INTERVALS)
+        length = (until - latest[0].start) / len(latest) if latest else YEAR
         return evidence.limit_of(
             YEAR / length, LOOKED_AT * len(self.store.models.names()), self.settings.false_alarms_per_year
         )

@@ -215,6 +215,8 @@ class KeptColumns:
 
     Attributes
     ----------
+    path : Path
+        The file.
     column_names : list of str
         In the file's order.
     num_rows : int
@@ -222,7 +224,7 @@ class KeptColumns:
     """
 
     def __init__(self, path: Path, without: Sequence[int] = ()) -> None:
-        self._path = path
+        self.path = path
         footer = pq.read_metadata(path)
         self.column_names: list[str] = footer.schema.names
         kept = np.ones(footer.num_rows, dtype=np.bool_)
@@ -239,10 +241,10 @@ class KeptColumns:
             A page of the file was damaged since.
         """
         try:
-            with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 column = file.read(columns=[name]).column(0)
         except (OSError, pa.ArrowException) as error:
-            raise _mismatch(self._path, f"the file can't be read: {_first_line(error)}", None, []) from None
+            raise _mismatch(self.path, f"the file can't be read: {_first_line(error)}", None, []) from None
         return column if self._kept is None else column.filter(self._kept)
 
     def take(self, positions: pa.Array) -> pa.Table:

@@ -110,6 +110,16 @@ class Archive:
                     return path
         return self._get(last, _named(last))
 
+    def verify_again(self, path: Path) -> None:
+        """Compare a file that :meth:`get_input` gave with its name once more, after it was read by its path.
+
+        Raises
+        ------
+        DigestMismatchError
+            The file was changed since.
+        """
+        _verify(path, _named(path.name), str(path))
+
     def put_package(self, path: Path, sha256: str) -> str:
         """Keep a package under the sha256 of its file; keeping it again changes nothing.
 

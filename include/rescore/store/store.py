@@ -84,7 +84,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0017'
+    '0022'
     """
 
     def __init__(

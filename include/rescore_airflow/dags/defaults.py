@@ -40,7 +40,7 @@ def dag_defaults(spec: ModelSpec, kind: str) -> dict[str, Any]:
     airflow = spec.airflow
     return {
         "catchup": False,
-        "tags": {"rescore", kind, *airflow.tags},
+        "tags": {"rescore", kind, f"model:{spec.name}", *airflow.tags},
         "auto_register": False,
         "default_args": {
             "owner": spec.owner,

@@ -54,7 +54,7 @@ def package_values(ctx: Context, spec: ModelSpec, version: str, against: str | N
         "use": ctx.store.overview.uses(spec.name).get(package.sha256),
         "pins": [pin for pin in ctx.store.pins.of_model(spec.name) if pin.sha256 == package.sha256],
         "signatures": ctx.store.signatures.of_package(spec.name, package.sha256),
-        "comparisons": ctx.store.comparisons.of_model(spec.name, challenger_sha256=package.sha256),
+        "comparisons": ctx.store.comparisons.of_model(spec.name, package_sha256=package.sha256),
     }
 
 
@@ -80,4 +80,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "Python": f"{environment.python} on {environment.machine}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in environment.packages.items()),
     }
+    kept = manifest.artifact.keeps_rows
+    if kept:
+        facts["Stores rows of training"] = "declared"
     return {name: value for name, value in facts.items() if value}

@@ -6,8 +6,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from rescore import pipeline, source
+from rescore import drift, pipeline, source
 from rescore.errors import DigestMismatchError, IntegrityError, RescoreError
+from rescore.pipeline.scoring import predicting
 
 
 def test_no_changed_byte_of_a_frozen_input_gives_other_rows(harbour, tmp_path):
@@ -41,6 +42,50 @@ def test_a_changed_byte_of_its_frozen_input_stops_a_run(harbour):
     with pytest.raises(IntegrityError):
         pipeline.score_run(ctx, run_id)
     assert ctx.store.runs.get(run_id).rows_scored is None
+
+
+def swaps(path):
+    """Change a byte of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_a_file_that_is_changed_while_it_is_read_gives_neither_scores_nor_a_verdict(harbour, monkeypatch):
+    ctx = harbour.ctx
+    run_id = pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(31)))
+    path = ctx.archive.get_input(ctx.store.runs.get(run_id).input_digest)
+    whole = path.read_bytes()
+
+    def changed_at_the_end(rows, scores):
+        yield from beside(rows, scores)
+        swaps(path)
+
+    with monkeypatch.context() as patch:
+        beside = predicting.beside
+        patch.setattr(predicting, "beside", changed_at_the_end)
+        with pytest.raises(DigestMismatchError, match="not what its name says"):
+            pipeline.score_run(ctx, run_id)
+    assert ctx.store.runs.get(run_id).rows_scored is None
+
+    path.write_bytes(whole)
+    run_id = pipeline.score_run(
+        ctx, pipeline.validate_run(ctx, pipeline.begin_extract(ctx, "tides", harbour.day(32)))
+    )
+    path = ctx.archive.get_input(ctx.store.runs.get(run_id).input_digest)
+
+    def changed_meanwhile(*arguments, **options):
+        report = compare(*arguments, **options)
+        swaps(path)
+        return report
+
+    with monkeypatch.context() as patch:
+        compare = drift.compare
+        patch.setattr(drift, "compare", changed_meanwhile)
+        with pytest.raises(DigestMismatchError):
+            pipeline.drift_run(ctx, run_id)
+    assert ctx.store.reports.drift_of(ctx.store.runs.get(run_id)) is None
 
 
 @pytest.mark.parametrize("forged", [False, True])

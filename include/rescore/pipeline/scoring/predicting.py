@@ -89,6 +89,11 @@ def predict_run(
     pyarrow.RecordBatch
         Key columns, event time, ``score``, unless a regression ``label``, and the declared probabilities;
         in the input's order.
+
+    Raises
+    ------
+    DigestMismatchError
+        The file of the frozen input is not what was recorded: before the first batch, or after the last.
     """
     folder = ctx.model(run.model)
     path = ctx.frozen_file(run)
@@ -102,6 +107,7 @@ def predict_run(
     )
     with closing(made) as scores:
         yield from beside(rows, scores)
+    ctx.archive.verify_again(path)  # it was opened by its path, here and by children, after it was verified
 
 
 def _refuse_other_features(package: model.Package, path: Path, folder: ModelFolder) -> None:

@@ -260,6 +260,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
             start=run.interval.start,
             before=rows_before(ctx, run),
         )
+        ctx.archive.verify_again(kept.path)
         window = package.manifest.lineage.window
         report = with_alarm(ctx, run, report, Interval.parse(window) if window else None)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, or_, select
 
 from rescore.errors import NotFoundError
 from rescore.sha256 import Sha256
@@ -63,12 +63,22 @@ class Comparisons:
         return _stored(row)
 
     def of_model(
-        self, model: str, *, challenger_sha256: str | None = None, last: int | None = None
+        self,
+        model: str,
+        *,
+        challenger_sha256: str | None = None,
+        package_sha256: str | None = None,
+        last: int | None = None,
     ) -> list[StoredComparison]:
-        """A model's comparisons, newest first; of one challenger, if it is named; at most ``last``."""
-        query = select(comparison_table).where(comparison_table.c.model == model)
+        """A model's comparisons, newest first, at most ``last``: of a challenger, or of a package."""
+        table = comparison_table.c
+        query = select(comparison_table).where(table.model == model)
         if challenger_sha256 is not None:
-            query = query.where(comparison_table.c.challenger_sha256 == challenger_sha256)
+            query = query.where(table.challenger_sha256 == challenger_sha256)
+        if package_sha256 is not None:
+            query = query.where(
+                or_(table.champion_sha256 == package_sha256, table.challenger_sha256 == package_sha256)
+            )
         with self._database.transaction() as connection:
             rows = connection.execute(
                 query.order_by(comparison_table.c.comparison_id.desc()).limit(last)
