@@ -90,7 +90,7 @@ def simulated(rule: str, by: float, windows: int) -> list[tuple[float, float]]:
     def drawn(rows: int, shift: float) -> tuple[Floats, Truth]:
         features = random.standard_normal((rows, FEATURES))
         features[:, 0] += shift
-        return features, random.random(rows) < 1 / (1 + np.exp(-logits(features, rule)))
+        return features, random.random(rows) < 1 / (1 + np.exp(-logits(features, rule)[:, 1]))
 
     trained = Trained.of(LogisticRegression(), *drawn(12_000, 0.0))
     return [trained.errors(*drawn(1_000, by * sign)) for _ in range(windows // 2) for sign in (1, -1)]

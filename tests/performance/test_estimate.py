@@ -70,6 +70,58 @@ def test_accuracy_of_several_classes_is_estimated_whatever_the_certainties_are_w
     assert (plain > 250) == (sharper == 1.0)
 
 
+def _named_by_class(
+    generator: np.random.Generator, easy: float, rows: int = 400
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Certainty (too low of the easy class, else too high), the class named, whether it came true."""
+    named = np.where(generator.random(rows) < easy, "easy", "hard").astype(object)
+    certainty = generator.uniform(0.5, 0.9, rows)
+    came_true = certainty + np.where(named == "easy", 0.1, -0.2)
+    return certainty, named, generator.random(rows) < came_true
+
+
+def test_each_class_has_its_own_calibration_so_that_their_mixture_may_change(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    days = [_named_by_class(generator, 0.5) for _ in range(60)]
+    certainty, named, right = (np.concatenate(part) for part in zip(*days, strict=True))
+    learnt = ScoreCalibration.fit(certainty, right, range(0, 24_001, 400), named)
+    assert learnt is not None
+    again = ScoreCalibration.from_dict(learnt.to_dict())
+    assert set(again.by_class) == {"easy", "hard"}
+    held = pooled = 0
+    for _ in range(100):
+        live, classes, came_true = _named_by_class(generator, 0.9)
+        own, of_all = estimated_accuracy(live, again, classes), estimated_accuracy(live, again)
+        held += own.low <= came_true.mean() <= own.high
+        pooled += of_all.low <= came_true.mean() <= of_all.high
+    assert held >= 88, held
+    assert pooled < 10, pooled
+
+
+def test_a_class_that_training_named_seldom_is_judged_by_all_rows(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    certainty, named, right = _named_by_class(generator, 0.9, rows=4_000)
+    learnt = ScoreCalibration.fit(certainty, right, [0, 2_000, 4_000], named)
+    assert learnt is not None
+    assert set(learnt.by_class) == {"easy"}
+    seldom = estimated_accuracy(certainty, learnt, np.full(4_000, "hard", dtype=object))
+    assert seldom == estimated_accuracy(certainty, learnt)
+
+
+def test_a_band_widens_with_what_training_is_worth_in_the_window(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    days = [_day(generator, 0.5) for _ in range(60)]
+    score, positive = (np.concatenate(part) for part in zip(*days, strict=True))
+    learnt = ScoreCalibration.fit(score, positive, range(0, 30_001, 500))
+    assert learnt is not None
+    learnt = ScoreCalibration.from_dict(learnt.to_dict())  # as packages have it, with six digits
+    bands = [estimated_performance(days[0][0], learnt.widened(reach)) for reach in (1.0, 0.5, 0.0)]
+    for name in bands[0]:
+        widths = [band[name].high - band[name].low for band in bands]
+        assert widths[0] < widths[1] < widths[2], name
+    assert bands[0] == estimated_performance(days[0][0], learnt)
+
+
 def test_many_scores_are_pooled_without_moving_the_estimate(seed: int) -> None:
     score = np.random.default_rng(seed).beta(2, 5, 300_000)
     whole, part = estimated_performance(score), estimated_performance(score.round(5))

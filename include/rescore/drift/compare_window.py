@@ -47,7 +47,7 @@ from rescore.drift.window import Window
 from rescore.drift.window_values import one_score, stratum_of
 from rescore.errors import DriftError
 from rescore.evidence import without_memory
-from rescore.performance import Measure, estimated_performance
+from rescore.performance import Measure, ScoreCalibration, estimated_performance
 from rescore.spec import DriftSpec
 
 __all__ = ["compare"]
@@ -130,9 +130,10 @@ def compare(
     together = None if joint is None else _joint_drift(joint, p.joint, drift)
     number = None if volume is None else _volume_drift(volume, p.volume, drift)
     features = _features(measured, p, chosen.places, drift)
-    estimated, auc_reference = _estimated(profile, values, measured, chosen.places)
-    auc = estimated.get("auc", Measure()).value, auc_reference[0]
     reach = reach_of(measured)
+    score_calibration = None if profile.calibration is None else profile.calibration.widened(reach)
+    estimated, auc_reference = _estimated(profile, score_calibration, values, measured, chosen.places)
+    auc = estimated.get("auc", Measure()).value, auc_reference[0]
     learnt = profile.calibration is not None or profile.expected_loss is not None
     if reach < LEAST_REACH and values is not None and learnt:
         notes += (say_outside(reach),)
@@ -157,7 +158,7 @@ def compare(
         estimated_auc_reference=auc_reference,
         notes=notes,
         timezone=profile.timezone,
-        score_calibration=profile.calibration,
+        score_calibration=score_calibration,
         scores=None if values is None else score_quantiles(values),
         histograms=histograms_of(measured, features, chosen.places),
         joint=together,
@@ -238,7 +239,11 @@ def _measured(
 
 
 def _estimated(
-    profile: Reference, values: Floats | None, measured: list[Measured], places: Places
+    profile: Reference,
+    score_calibration: ScoreCalibration | None,
+    values: Floats | None,
+    measured: list[Measured],
+    places: Places,
 ) -> tuple[dict[str, Measure], tuple[Number, Number]]:
     """What the scores let expect, and the AUC that they let expect in the reference windows."""
     if values is None or profile.score is None:
@@ -251,7 +256,7 @@ def _estimated(
     aucs = profile.estimated_auc[places]
     aucs = aucs[np.isfinite(aucs)]
     ends = (float(aucs.min()), float(aucs.max())) if aucs.size else (None, None)
-    return estimated_performance(values, profile.calibration), ends
+    return estimated_performance(values, score_calibration), ends
 
 
 def _same_counts(measured: list[Measured], places: Places) -> int | None:

@@ -172,7 +172,7 @@ def build_reference(
     scores: npt.NDArray[np.float64] | None,
     importance: dict[str, float],
     *,
-    named_right: npt.NDArray[np.float64] | None = None,
+    named: npt.NDArray[np.object_] | None = None,
     out_of_fold: bool = True,
 ) -> bytes:
     """Make the reference profile of a package.
@@ -190,8 +190,8 @@ def build_reference(
         make every live window look drifted.
     importance : dict of str to float
         Per feature, what it is worth to the model (any unit; negative counts as nothing).
-    named_right : ndarray of float, shape (n_rows,), optional
-        Of several classes: 1 where the one named by the scores came true, 0 where not, NaN if unknown.
+    named : ndarray of str, shape (n_rows,), optional
+        Of several classes: the one that each score is the certainty of, None where there is no score.
     out_of_fold : bool
         Whether no model has scored rows that it has seen. Else they say nothing of how well it does.
 
@@ -231,7 +231,7 @@ def build_reference(
         order = np.argsort(start_micros, kind="stable")
         snapshot, start_micros = snapshot.take(pa.array(order)), start_micros[order]
         scores = None if scores is None else np.asarray(scores)[order]
-        named_right = None if named_right is None else named_right[order]
+        named = None if named is None else named[order]
     begins = np.flatnonzero(np.r_[True, start_micros[1:] != start_micros[:-1]])
     bounds = np.r_[begins, snapshot.num_rows].astype(np.intp)
     event_time = None
@@ -259,7 +259,7 @@ def build_reference(
         score = ordered_reference(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
         score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
         outcomes = outcomes_of_training(
-            snapshot, spec, values, named_right, bounds, starts, out_of_fold=out_of_fold
+            snapshot, spec, values, named, bounds, starts, out_of_fold=out_of_fold
         )
         if out_of_fold and spec.target.kind == "regression" and spec.target.name in snapshot.column_names:
             expected_loss = loss_of_training(snapshot, spec, [*features, score], values, event_time, bounds)

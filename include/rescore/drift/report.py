@@ -305,7 +305,7 @@ class DriftReport(Document):
     timezone : str
         The clock that people there read.
     score_calibration : ScoreCalibration or None
-        What scores meant in training.
+        What scores meant in training, its strays widened by ``reach``.
     scores : ScoreQuantiles or None
         How the window's scores are spread.
     histograms : dict of str to Histogram

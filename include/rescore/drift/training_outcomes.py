@@ -19,6 +19,7 @@ from rescore.performance import (
     Outcomes,
     ScoreCalibration,
     estimated_performance,
+    label_texts,
     measure,
     positives,
     segment_texts,
@@ -28,6 +29,7 @@ from rescore.spec import ModelSpec
 __all__ = ["TrainingOutcomes", "loss_of_training", "outcomes_of_training"]
 
 Floats = npt.NDArray[np.float64]
+Texts = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def outcomes_of_training(
     snapshot: pa.Table,
     spec: ModelSpec,
     scores: Floats,
-    named_right: Floats | None,
+    named: Texts | None,
     bounds: npt.NDArray[np.intp],
     starts: Sequence[str],
     *,
@@ -59,8 +61,8 @@ def outcomes_of_training(
         The model.
     scores : ndarray of float, shape (n_rows,)
         NaN where there is none.
-    named_right : ndarray of float, shape (n_rows,), or None
-        Of several classes: 1 where the one named came true, 0 where not, NaN if unknown.
+    named : ndarray of str, shape (n_rows,), or None
+        Of several classes: the one that each score is the certainty of.
     bounds : ndarray of int, shape (n_windows + 1,)
         First row of each window, and the one after the last.
     starts : sequence of str, length n_windows
@@ -68,11 +70,11 @@ def outcomes_of_training(
     out_of_fold : bool
         Else windows are not measured: a model does too well on rows that it has seen.
     """
-    truth = _truth(snapshot, spec, named_right)
+    truth = _truth(snapshot, spec, named)
     calibration = came_true = estimated = None
     if truth is not None and spec.target.kind != "regression":
         known = np.where(np.isfinite(truth), scores, np.nan)
-        calibration = ScoreCalibration.fit(known, truth == 1, bounds.tolist())
+        calibration = ScoreCalibration.fit(known, truth == 1, bounds.tolist(), named)
     if spec.target.kind == "binary":
         aucs = [estimated_performance(scores[a:b], calibration)["auc"].value for a, b in pairwise(bounds)]
         estimated = floats(aucs)
@@ -83,7 +85,12 @@ def outcomes_of_training(
         windows = [slice(a, b) for a, b in pairwise(bounds.tolist())]
         reports = [
             measure(
-                Outcomes(scores[one], truth[one], {name: texts[one] for name, texts in segments.items()}),
+                Outcomes(
+                    scores[one],
+                    truth[one],
+                    {name: texts[one] for name, texts in segments.items()},
+                    named=None if named is None else named[one],
+                ),
                 spec,
                 calibration,
             )
@@ -93,16 +100,21 @@ def outcomes_of_training(
     return TrainingOutcomes(calibration, estimated, came_true)
 
 
-def _truth(snapshot: pa.Table, spec: ModelSpec, named_right: Floats | None) -> Floats | None:
+def _truth(snapshot: pa.Table, spec: ModelSpec, named: Texts | None) -> Floats | None:
     """As ``performance.Outcomes.truth``."""
-    if spec.target.kind == "multiclass":
-        return named_right
     if spec.target.name not in snapshot.column_names:
         return None
     labels = snapshot[spec.target.name]
-    if spec.target.kind == "binary":
+    if spec.target.kind != "regression":
         known = np.asarray(labels.is_valid().to_numpy(), dtype=np.bool_)
-        return np.where(known, positives(labels, spec).astype(np.float64), np.nan)
+        if spec.target.kind == "binary":
+            right = positives(labels, spec)
+        else:
+            texts = label_texts(labels)
+            if named is None or texts is None:
+                return None
+            right = texts.to_numpy(zero_copy_only=False) == named
+        return np.where(known, right.astype(np.float64), np.nan)
     return np.asarray(labels.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 

@@ -125,15 +125,18 @@ class Fitted:
         return np.concatenate([self.out_of_fold, self._scores("unlabelled")])
 
     @property
-    def named_right(self) -> np.ndarray[Any, Any] | None:
-        """As ``reference_scores``: 1 where the class named out of fold came true, NaN without a label.
+    def named(self) -> np.ndarray[Any, Any] | None:
+        """As ``reference_scores``: the class named out of fold, None of rows without a label.
 
         None but of models of several classes.
         """
         import numpy as np
 
-        right = self._scores("right")
-        return None if not right.size else np.r_[right, np.full(self._scores("unlabelled").size, np.nan)]
+        if self.final["target"]["kind"] != "multiclass":
+            return None
+        labels = np.asarray(self.final["target"]["labels"], dtype=object)
+        codes = self._scores("named").astype(np.int64)
+        return np.concatenate([labels[codes], np.full(self._scores("unlabelled").size, None)])
 
     def _scores(self, name: str) -> np.ndarray[Any, Any]:
         import numpy as np

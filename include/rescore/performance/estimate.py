@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import field_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, model_serializer
 
 from rescore.document import Part
 from rescore.performance.metrics import MIN_PROBABILITY, Z95, auc_interval
@@ -28,15 +28,25 @@ from rescore.performance.report import Measure
 __all__ = ["ScoreCalibration", "estimated_accuracy", "estimated_performance"]
 
 Floats = npt.NDArray[np.float64]
+Texts = npt.NDArray[np.object_]
 
 #: Knots of a calibration at most, and rows behind each at least.
 MAX_KNOTS, MIN_ROWS = 50, 10
+
+#: A class that training named so often has a calibration of its own: fewer rows would make it coarse.
+MIN_CLASS_ROWS = MAX_KNOTS * MIN_ROWS
 
 #: Scores told apart: with more distinct ones neighbours are pooled, which moves the AUC by less than 1e-5.
 MAX_SCORES = 65_536
 
 #: The metrics that are estimated for binary models.
 ESTIMATED = ("auc", "brier", "log_loss", "accuracy", "base_rate")
+
+#: Under this name a calibration of several classes keeps how far the share of right rows strays.
+RIGHT = "base_rate"
+
+#: Bands are no wider than where a row of training is worth this; the estimate is outside far before.
+LEAST_WORTH = 0.01
 
 
 class ScoreCalibration(Part):
@@ -49,15 +59,23 @@ class ScoreCalibration(Part):
     strays : dict of str to float
         Per metric, the standard deviation of (realised less estimated) over training's windows that
         chance does not explain.
+    by_class : dict of str to ScoreCalibration
+        Of several classes: what scores meant where the class was the one named, for those that training
+        named often; without ``strays``. Other rows are judged by those of all.
     """
 
     scores: tuple[float, ...]
     probabilities: tuple[float, ...]
     strays: dict[str, float]
+    by_class: dict[str, ScoreCalibration] = Field(default_factory=dict)
 
     @classmethod
     def fit(
-        cls, scores: Floats, positive: npt.NDArray[np.bool_], bounds: Sequence[int]
+        cls,
+        scores: Floats,
+        positive: npt.NDArray[np.bool_],
+        bounds: Sequence[int],
+        named: Texts | None = None,
     ) -> ScoreCalibration | None:
         """Learn from out-of-fold scores; None if no row has one.
 
@@ -72,12 +90,38 @@ class ScoreCalibration(Part):
             What came true.
         bounds : sequence of int
             First row of each window, and the one after the last.
+        named : ndarray of str, shape (n_rows,), optional
+            Of several classes, the one that each score is the certainty of; ``positive`` says whether it
+            came true.
         """
         there = np.isfinite(scores)
         if not there.any():
             return None
-        order = np.argsort(scores[there], kind="stable")
-        ordered, truth = scores[there][order], positive[there][order].astype(np.float64)
+        by_class = {}
+        if named is not None:
+            classes, rows = np.unique(named[there].astype(str), return_counts=True)
+            for label in classes[rows >= MIN_CLASS_ROWS].tolist():
+                of_it = there & (named == label)
+                by_class[label] = cls._of_all(scores[of_it], positive[of_it])
+        plain = cls._of_all(scores[there], positive[there]).model_copy(update={"by_class": by_class})
+        gaps: dict[str, list[tuple[float, float]]] = {name: [] for name in ESTIMATED}
+        for first, after in pairwise(bounds):
+            kept = np.arange(first, after)[there[first:after]]
+            labels = None if named is None else named[kept]
+            for name, pair in plain.realised(scores[kept], positive[kept], labels).items():
+                gaps[name].append(pair)
+        strays = {
+            name: math.sqrt(max(float(np.mean([gap**2 - chance**2 for gap, chance in pairs])), 0.0))
+            for name, pairs in gaps.items()
+            if pairs
+        }
+        return plain.model_copy(update={"strays": strays})
+
+    @classmethod
+    def _of_all(cls, scores: Floats, positive: npt.NDArray[np.bool_]) -> Self:
+        """What some finite scores meant, whatever was named."""
+        order = np.argsort(scores, kind="stable")
+        ordered, truth = scores[order], positive[order].astype(np.float64)
         size = max(MIN_ROWS, -(-ordered.size // MAX_KNOTS))
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         firsts = [0]
@@ -87,26 +131,37 @@ class ScoreCalibration(Part):
         rows = np.diff([*firsts, ordered.size])
         means = np.add.reduceat(ordered, firsts) / rows
         rates = _isotonic(np.add.reduceat(truth, firsts) / rows, rows.astype(np.float64))
-        knots = {"scores": tuple(means.tolist()), "probabilities": tuple(rates.tolist())}
-        plain = cls(**knots, strays={})
-        gaps: dict[str, list[tuple[float, float]]] = {name: [] for name in ESTIMATED}
-        for first, after in pairwise(bounds):
-            window = slice(first, after)
-            kept = there[window]
-            found = plain.realised(scores[window][kept], positive[window][kept])
-            for name, (gap, chance) in found.items():
-                gaps[name].append((gap, chance))
-        strays = {
-            name: math.sqrt(max(float(np.mean([gap**2 - chance**2 for gap, chance in pairs])), 0.0))
-            for name, pairs in gaps.items()
-            if pairs
-        }
-        return cls(**knots, strays=strays)
+        return cls(scores=tuple(means.tolist()), probabilities=tuple(rates.tolist()), strays={})
 
-    def realised(self, scores: Floats, positive: npt.NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
+    def chances(self, scores: Floats, named: Texts | None = None) -> Floats:
+        """The probability behind each finite score; of several classes, that the one named is right."""
+        found = np.interp(scores, self.scores, self.probabilities)
+        for label, own in self.by_class.items() if named is not None else ():
+            of_it = named == label
+            found[of_it] = np.interp(scores[of_it], own.scores, own.probabilities)
+        return np.asarray(found)
+
+    def widened(self, reach: float) -> ScoreCalibration:
+        """As it is for a window in whose population a row of training is worth ``reach``, 0 to 1.
+
+        What the calibration is off by at some features averages out over training. It does not where they
+        moved: by Cauchy and Schwarz the mean is then off by up to the deviation of importance weights,
+        ``sqrt(1 / reach - 1)``, times what single rows are off by systematically. Strays stand for that: they
+        are the part of it that training's own windows showed.
+        """
+        farther = math.sqrt(1 / max(reach, LEAST_WORTH))
+        strays = {name: float(f"{stray * farther:.6g}") for name, stray in self.strays.items()}
+        return self.model_copy(update={"strays": strays})
+
+    def realised(
+        self, scores: Floats, positive: npt.NDArray[np.bool_], named: Texts | None = None
+    ) -> dict[str, tuple[float, float]]:
         """Realised less estimated metrics of one window, and the deviation that chance explains."""
         if scores.size == 0:
             return {}
+        if named is not None:
+            chance = self.chances(scores, named)
+            return {RIGHT: (float(positive.mean() - chance.mean()), _deviation_of_mean(chance))}
         estimate = estimated_performance(scores, self)
         clipped = np.clip(scores, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         auc = auc_interval(scores, positive)
@@ -129,6 +184,19 @@ class ScoreCalibration(Part):
         if isinstance(given, Mapping):
             return {name: float(f"{value:.6g}") for name, value in given.items()}
         return [float(f"{value:.6g}") for value in given]
+
+    @model_serializer(mode="wrap")
+    def _without_no_classes(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What has no classes is written as it was before there were any: the bytes of packages are kept."""
+        written: dict[str, Any] = fields(self)
+        if not self.by_class:  # pydantic calls this twice where a class holds itself
+            written.pop("by_class", None)
+        return written
+
+
+def _deviation_of_mean(chance: Floats) -> float:
+    """Of the share of rows that come true, each with its own chance."""
+    return math.sqrt(float((chance * (1 - chance)).sum())) / chance.size
 
 
 def _isotonic(rates: Floats, weights: Floats) -> Floats:
@@ -203,7 +271,9 @@ def _distinct(ordered: Floats) -> tuple[Floats, Floats]:
     return ordered[starts], np.add.reduceat(weights, starts)
 
 
-def estimated_accuracy(scores: Floats, calibration: ScoreCalibration | None = None) -> Measure:
+def estimated_accuracy(
+    scores: Floats, calibration: ScoreCalibration | None = None, named: Texts | None = None
+) -> Measure:
     """Expected accuracy of a multiclass model, whose score is its certainty of the class it names.
 
     Parameters
@@ -211,16 +281,19 @@ def estimated_accuracy(scores: Floats, calibration: ScoreCalibration | None = No
     scores : ndarray of float, shape (n_rows,)
         Without any that is finite the value is None.
     calibration : ScoreCalibration, optional
-        Of scores and of whether the named class came true (top-label calibration: Gupta and Ramdas,
-        arXiv:2107.08353); by default a score is the probability itself.
+        Of scores and of whether the named class came true; by default a score is the probability itself.
+    named : ndarray of str, shape (n_rows,), optional
+        The class that each row names. With it each class has its own calibration (top-label calibration:
+        Gupta and Ramdas, arXiv:2107.08353), where training named it often enough.
     """
-    if calibration is not None:  # being right is the event whose rate is estimated
-        return estimated_performance(scores, calibration)["base_rate"]
-    certainty = np.clip(scores[np.isfinite(scores)], 0.0, 1.0)
-    if certainty.size == 0:
+    there = np.isfinite(scores)
+    if not there.any():
         return Measure()
-    deviation = math.sqrt(float((certainty * (1 - certainty)).sum())) / certainty.size
-    return _band(float(certainty.mean()), deviation, None)
+    chance = np.clip(scores[there], 0.0, 1.0)
+    if calibration is not None:  # being right is the event whose rate is estimated
+        chance = calibration.chances(chance, None if named is None else named[there])
+    stray = None if calibration is None else calibration.strays.get(RIGHT)
+    return _band(float(chance.mean()), _deviation_of_mean(chance), stray)
 
 
 def _expected_auc(rows: Floats, chance: Floats) -> tuple[float, float] | None:

@@ -55,12 +55,15 @@ class Outcomes:
         Per segment column each row's value, as text.
     unknown : Counter of str
         Labels that training never saw, and the rows of each.
+    named : ndarray of str, shape (n_rows,), or None
+        Multiclass: the class that each score is the certainty of.
     """
 
     score: Floats
     truth: Floats
     segments: Mapping[str, Texts]
     unknown: Counter[str] = field(default_factory=Counter)
+    named: Texts | None = None
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -132,6 +135,7 @@ def outcomes(
             if segments is not None and name in segments.column_names
         },
         unknown=unknown,
+        named=segment_texts(scores["label"]) if spec.target.kind == "multiclass" else None,
     )
 
 
@@ -220,11 +224,13 @@ def pool(parts: Iterable[Outcomes]) -> Outcomes:
     if not listed:
         return Outcomes(np.empty(0), np.empty(0), {})
     names = [name for name in listed[0].segments if all(name in part.segments for part in listed)]
+    named = [part.named for part in listed if part.named is not None]
     return Outcomes(
         np.concatenate([part.score for part in listed]),
         np.concatenate([part.truth for part in listed]),
         {name: np.concatenate([part.segments[name] for part in listed]) for name in names},
         sum((part.unknown for part in listed), Counter()),
+        np.concatenate(named) if len(named) == len(listed) else None,
     )
 
 
@@ -260,7 +266,7 @@ def measure(
     probabilities = spec.target.kind != "regression"
     agreement, came_true = {}, None
     if probabilities and whole.labelled:
-        estimate = _estimate(rows.score[known], spec, calibration)
+        estimate = _estimate(rows, known, spec, calibration)
         agreement = _agreement(whole.metrics, estimate)
         came_true = calibration_of(rows.score[known], rows.truth[known] > 0)
     elif expected and (whole.coverage or 0.0) >= NEARLY_ALL:
@@ -268,7 +274,7 @@ def measure(
     return PerformanceReport(
         **dict(whole),
         calibration=came_true,
-        estimated=_estimate(rows.score, spec, calibration) if probabilities else dict(expected or {}),
+        estimated=_estimate(rows, slice(None), spec, calibration) if probabilities else dict(expected or {}),
         agreement=agreement,
         segments={name: tuple(_segments(rows, texts, spec)) for name, texts in rows.segments.items()},
         unknown_labels=dict(rows.unknown.most_common(MAX_UNKNOWN)),
@@ -288,10 +294,16 @@ def _coverage(rows: Outcomes, spec: ModelSpec) -> Coverage:
     )
 
 
-def _estimate(score: Floats, spec: ModelSpec, calibration: ScoreCalibration | None) -> dict[str, Measure]:
+def _estimate(
+    rows: Outcomes,
+    member: npt.NDArray[np.bool_] | slice,
+    spec: ModelSpec,
+    calibration: ScoreCalibration | None,
+) -> dict[str, Measure]:
     if spec.target.kind == "binary":
-        return estimated_performance(score, calibration)
-    return {"accuracy": estimated_accuracy(score, calibration)}
+        return estimated_performance(rows.score[member], calibration)
+    named = None if rows.named is None else rows.named[member]
+    return {"accuracy": estimated_accuracy(rows.score[member], calibration, named)}
 
 
 def _agreement(realised: Mapping[str, Measure], estimate: Mapping[str, Measure]) -> dict[str, Agreement]:

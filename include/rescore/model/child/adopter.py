@@ -167,7 +167,7 @@ class Adopter(Trainer):
             )
         (self._out / "model.skops").write_bytes(content)
         write_json(self._out / "golden.json", golden)
-        self._write_scores(converted, self._table, self._truth, 0)
+        self._write_scores(converted, self._table, 0)
         for number in range(len(self._unlabelled)):
             self._score_unlabelled(converted, number)
         self._measure(converted)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -202,7 +203,7 @@ class Trainer:
         unseen[first:stop] = True
         scorer = self._fit(~unseen, f"all but fold {number + 1}")
         table = self._table.slice(first, stop - first)
-        self._write_scores(scorer, table, self._truth[first:stop], number)
+        self._write_scores(scorer, table, number)
         if self._unlabelled:
             self._score_unlabelled(scorer, number)
         write_json(
@@ -215,14 +216,13 @@ class Trainer:
             },
         )
 
-    def _write_scores(self, scorer: Scorer, table: pa.Table, truth: Array, number: int) -> None:
-        """Write a fold's scores, and of several classes whether the one that was named came true."""
+    def _write_scores(self, scorer: Scorer, table: pa.Table, number: int) -> None:
+        """Write a fold's scores, and of several classes the places of those named."""
         scores = scorer.scores(table)
         (self._out / f"fold_{number}.f8").write_bytes(scores["score"].to_numpy().astype("<f8").tobytes())
         if scorer.target.kind == "multiclass":
-            came_true = np.asarray(scorer.target.labels)[truth]
-            named = scores["label"].to_numpy(zero_copy_only=False)
-            (self._out / f"right_{number}.f8").write_bytes((named == came_true).astype("<f8").tobytes())
+            named = pc.index_in(scores["label"], value_set=pa.array(scorer.target.labels))
+            (self._out / f"named_{number}.f8").write_bytes(named.to_numpy().astype("<f8").tobytes())
 
     def _refuse_unnamed(self, target: Target) -> None:
         """Refuse classes that the declared probabilities have no column for, before anything is fitted."""

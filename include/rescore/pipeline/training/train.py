@@ -233,7 +233,7 @@ def make_candidate(
         folder.spec,
         fitted.reference_scores,
         fitted.importance,
-        named_right=fitted.named_right,
+        named=fitted.named,
         out_of_fold="adopted" not in fitted.final,
     )
     for resolution in drift.resolution_of(profile):
