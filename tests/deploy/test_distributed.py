@@ -76,8 +76,9 @@ def test_workers_have_the_executor_the_archive_limits_and_a_health_check(service
         assert services[name]["read_only"], name
     for name in ("redis", "object-store", "worker"):
         assert services[name]["healthcheck"]["test"] and services[name]["restart"] == "unless-stopped", name
-        assert set(services[name]["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
         assert services[name]["cap_drop"] == ["ALL"] and not services[name].get("ports"), name
+    for name, service in services.items():
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
     waits = {other: how["condition"] for other, how in services["worker"]["depends_on"].items()}
     assert waits["redis"] == waits["object-store"] == waits["postgres"] == "service_healthy"
     assert waits["prepare"] == "service_completed_successfully"
