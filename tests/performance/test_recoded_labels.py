@@ -100,6 +100,11 @@ def test_an_error_beyond_the_declared_bound_is_worse() -> None:
     assert "rmse of 500 rows" in report.sentence and "worse than the declared bound, 12" in report.sentence
 
 
+def test_a_metric_without_a_value_is_not_judged() -> None:
+    report = judged(latest(None, None, None), 12.0, [])
+    assert (report.verdict, report.sentence) == ("ok", "rmse has no value for these labels")
+
+
 def test_without_a_declared_bound_hold_out_and_folds_give_one() -> None:
     trained = [8.6, 8.2, 9.1, 8.4]
     # Student's t at 3 degrees of freedom, 3.182, times .3862 times sqrt(1 + 1 / 4), above 8.6.

@@ -174,6 +174,7 @@ def alarms(as_json: Json = False) -> None:
             "of": one.of,
             "since": one.alarm.since,
             "evidence": f"{one.alarm.evidence or 0:.3g} of {one.alarm.limit:.3g}",
+            "least delay": f"{one.alarm.fastest} windows",
             "unusual": ", ".join(one.alarm.features),
             "shared": ", ".join(incident.shared),
         }

@@ -38,8 +38,10 @@ def judged(latest: LatestPerformance, declared: float | None, trained: Sequence[
         )
         return latest.model_copy(update={"verdict": "unknown_labels", "sentence": sentence})
     bound = expected_bound(latest.metric, trained) if declared is None else declared
+    if latest.value is None:
+        return latest.model_copy(update={"sentence": f"{latest.metric} has no value for these labels"})
     said = _say(latest)
-    if bound is None or latest.value is None:
+    if bound is None:
         sentence = f"{said}; no bound is declared, and training gives none"
         return latest.model_copy(update={"sentence": sentence})
     higher = METRICS[latest.metric].higher_is_better if latest.metric in METRICS else False
