@@ -119,6 +119,17 @@ def _open(settings: Settings) -> Context:
     return pipeline.Context.from_environment(settings, connection=connection_url, progress=log.info)
 
 
+def _tried_again() -> bool:
+    """Whether Airflow tries the task that runs here again: its last try ends what it worked on."""
+    from airflow.sdk import get_current_context
+
+    try:
+        instance: Any = get_current_context()["ti"]
+    except RuntimeError:  # no task: a trigger, a test
+        return True
+    return bool(instance.try_number <= instance.max_tries)
+
+
 @contextmanager
 def pipeline_context() -> Iterator[Context]:
     """What the pipeline needs, for one task; its connections are closed afterwards.
@@ -132,7 +143,7 @@ def pipeline_context() -> Iterator[Context]:
         No store is configured, or the archive is a folder of one machine while tasks run on several.
     """
     with _open(_settings()) as ctx:
-        yield ctx
+        yield replace(ctx, tried_again=_tried_again())
 
 
 class SharedContext:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import psycopg2
 import psycopg2.extensions
 import pytest
 from airflow.sdk import Connection
+from airflow.sdk.execution_time.context import set_current_context
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from rescore.errors import SettingsError
 from rescore_airflow.connections import SharedContext, connection_url, pipeline_context, postgres_url
@@ -140,3 +145,16 @@ def connections_to(url: str) -> int:
         (count,) = cursor.fetchone()
     connection.close()
     return int(count)
+
+
+@pytest.mark.parametrize(("try_number", "again"), [(1, True), (2, True), (3, False)])
+def test_a_task_knows_whether_airflow_tries_it_again(
+    try_number: int, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert {"try_number", "max_tries"} <= {*RuntimeTaskInstance.model_fields}
+    task: Any = {"ti": SimpleNamespace(try_number=try_number, max_tries=2)}
+    with set_current_context(task), pipeline_context() as ctx:
+        assert ctx.tried_again is again
+    with pipeline_context() as ctx:
+        assert ctx.tried_again

@@ -220,6 +220,16 @@ def test_thinning_gives_every_window_the_live_size_and_no_row_from_nowhere() -> 
     assert calibration.same_size(alike, np.random.default_rng(8)) is alike
 
 
+def test_a_cell_of_more_rows_than_can_be_drawn_from_is_thinned_too() -> None:
+    windows = np.array([[3_000_000_000, 1_500_000_000], [2_000, 1_000], [80, 40]])
+    thinned = calibration.same_size(windows, np.random.default_rng(8))
+    assert thinned.sum(axis=1).tolist() == [120, 120, 120]
+    assert abs(thinned[0, 0] - 80) < 25
+    grown = calibration.same_size(windows[[1, 1, 0]], np.random.default_rng(8))
+    assert grown.sum(axis=1).tolist() == [3_000, 3_000, 3_000]
+    assert abs(grown[2, 0] - 2_000) < 130
+
+
 def test_psi_p_is_the_scaled_chi_square_with_a_tolerance() -> None:
     scale = 1 / 400 + 1 / 9000
     psi, cells = np.array([0.01, 0.05, 0.2]), np.array([10, 10, 4])

@@ -28,6 +28,9 @@ def performance(
     metric: Annotated[str | None, typer.Option(help="Default: auc, accuracy or rmse.")] = None,
     last: Annotated[int, typer.Option(min=1, help="How many weeks or runs, the latest.")] = 30,
     measure: Annotated[bool, typer.Option(help="First measure the runs whose labels are due now.")] = False,
+    again: Annotated[
+        bool, typer.Option(help="Measure the last 400 runs again: labels that were there have changed.")
+    ] = False,
     save: Save = None,
     as_json: Json = False,
 ) -> None:
@@ -36,8 +39,8 @@ def performance(
 
     with context() as ctx:
         ctx.model(model)
-        if measure:
-            pipeline.measure_due(ctx, model, datetime.now(UTC))
+        if measure or again:
+            pipeline.measure_due(ctx, model, datetime.now(UTC), again=again)
         metric, points = report.performance_rows(ctx.store, model, last, by=by, metric=metric)
         latest = report.latest_performance_of(ctx.store, model, by=by)
         if save is not None:

@@ -61,6 +61,9 @@ DRAWS, DRAWS_SEED = 20_000, 14
 #: Of the Gregorian calendar on average.
 DAYS_PER_YEAR = 365.2425
 
+#: Rows that can be drawn from without replacement: what the generator allows.
+MAX_DRAWN = 10**9
+
 #: A window's neighbours in time, up to this part of all windows on each side, are left out with it.
 NEIGHBOURHOOD = 1 / 15
 
@@ -124,6 +127,10 @@ def same_size(windows: Counts, generator: np.random.Generator) -> Counts:
     reference, live = sizes[:-1][sizes[:-1] > 0], int(sizes[-1])
     if reference.size == 0 or live == 0 or reference.min() <= live <= reference.max():
         return windows
+    if sizes.max() >= MAX_DRAWN:  # of so many, every second says the same of each cell
+        windows = windows // (sizes // MAX_DRAWN + 1)[:, None]
+        sizes = windows.sum(axis=1)
+        reference, live = sizes[:-1][sizes[:-1] > 0], int(sizes[-1])
     target = min(live, int(np.median(reference)))
     remaining, left = sizes.copy(), np.minimum(sizes, target)
     thinned = np.zeros_like(windows)

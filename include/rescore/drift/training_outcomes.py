@@ -96,7 +96,7 @@ def outcomes_of_training(
             )
             for one in windows
         ]
-        came_true = CameTrue.of(starts, reports)
+        came_true = CameTrue.of(starts, reports, [float(np.isfinite(truth[one]).mean()) for one in windows])
     return TrainingOutcomes(calibration, estimated, came_true)
 
 

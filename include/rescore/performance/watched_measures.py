@@ -33,6 +33,10 @@ MIN_LABELLED = 20
 #: Training windows that are needed to look at all, and the share of them that a segment has to be in.
 MIN_WINDOWS, OFTEN = 8, 0.5
 
+#: A window says nothing while its share of rows with a label is below what nine in ten of training's windows
+#: have, and by more than this: labels may come class by class, and those that are missing are of one.
+OFTEN_LABELLED, LABEL_SLACK = 0.1, 0.02
+
 #: A measure is named if so few of training's windows are as unusual in any.
 NAMED = 0.1
 
@@ -53,15 +57,26 @@ class CameTrue(Part):
         Of the windows that have enough labels, in order.
     values, errors : dict of str to tuple of float or None, length n_windows
         As :func:`watched` gives them; None where a window has none.
+    coverage : float or None
+        The share of rows with a label that nine in ten of these windows have; None if that was not kept.
     """
 
     starts: tuple[str, ...]
     values: dict[str, tuple[Number, ...]]
     errors: dict[str, tuple[Number, ...]]
+    coverage: Number = None
 
     @classmethod
-    def of(cls, starts: Sequence[str], reports: Sequence[PerformanceReport]) -> CameTrue | None:
-        """Of training's windows, in order; None if too few of them have labels."""
+    def of(
+        cls,
+        starts: Sequence[str],
+        reports: Sequence[PerformanceReport],
+        labelled: Sequence[float] | None = None,
+    ) -> CameTrue | None:
+        """Of training's windows, in order; None if too few of them have labels.
+
+        ``labelled`` is the share of each window's rows that have one, whether they have a score or not.
+        """
         found = [(start, watched(one)) for start, one in zip(starts, reports, strict=True)]
         found = [(start, one) for start, one in found if one]
         if len(found) < MIN_WINDOWS:
@@ -73,6 +88,18 @@ class CameTrue(Part):
             starts=tuple(start for start, _ in found),
             values={name: tuple(one.get(name, nothing)[0] for _, one in found) for name in names},
             errors={name: tuple(one.get(name, nothing)[1] for _, one in found) for name in names},
+            coverage=_often(labelled or ()),
+        )
+
+    def lacking_labels(self, report: PerformanceReport) -> str:
+        """Why a window says nothing yet of how well the model does; empty if enough of it has labels."""
+        if self.coverage is None or report.coverage is None:
+            return ""
+        if report.coverage >= self.coverage - LABEL_SLACK:
+            return ""
+        return (
+            f"only {report.coverage:.1%} of the last window's rows have a label, in training "
+            f"{self.coverage:.1%} and more: it does not count as evidence until more have come"
         )
 
     @field_serializer("values", "errors")
@@ -90,6 +117,12 @@ class Unusual:
     statistic: float
     reference: tuple[float, ...]
     measures: tuple[str, ...]
+
+
+def _often(labelled: Sequence[float]) -> float | None:
+    """The share of labelled rows that most windows reach, of those that have any."""
+    some = [share for share in labelled if share > 0]
+    return float(f"{np.quantile(some, OFTEN_LABELLED):.4g}") if some else None
 
 
 def watched(report: PerformanceReport) -> Watched:

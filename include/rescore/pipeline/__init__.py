@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rescore.pipeline.monitoring.monitor import (
         MonitorReport,
         monitor_model,
+        unmeasured_report,
     )
     from rescore.pipeline.monitoring.performance import (
         MeasuredRun,
@@ -249,6 +250,7 @@ __all__ = [
     "train_snapshot",
     "train_without",
     "training_window",
+    "unmeasured_report",
     "utc_now",
     "validate_run",
     "verify_history",
@@ -272,7 +274,7 @@ __getattr__ = lazy_names(
         "monitoring.status_check": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
         "monitoring.standing_alarms": ["Incident", "standing_alarms"],
-        "monitoring.monitor": ["MonitorReport", "monitor_model"],
+        "monitoring.monitor": ["MonitorReport", "monitor_model", "unmeasured_report"],
         "monitoring.performance": [
             "MeasuredRun",
             "latest_performance",

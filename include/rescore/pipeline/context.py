@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rescore import evidence, source
 from rescore.disk import private_folder, process_folder, remove_leftovers
-from rescore.errors import DigestMismatchError, NotFoundError, SettingsError
+from rescore.document import Document
+from rescore.errors import DigestMismatchError, DocumentError, NotFoundError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.postgres_url import PostgresUrl
 from rescore.progress import Progress, silent
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Context", "utc_now"]
+
+Stored = TypeVar("Stored", bound=Document)
 
 #: Of the Gregorian calendar on average.
 YEAR = timedelta(days=365.2425)
@@ -49,8 +52,8 @@ class Context:
     progress : callable
         Receives one line per step.
     tried_again : bool
-        Whether somebody tries a failed attempt at a run again, as Airflow does: what can help then leaves
-        the run open. Where nobody does, whatever fails ends it.
+        Whether somebody tries a failed attempt at a run again, as Airflow does until its last try: what can
+        help then leaves the run open. Where nobody does, whatever fails ends it.
     """
 
     settings: Settings
@@ -137,6 +140,17 @@ class Context:
         url = self.connection(name)
         PostgresUrl.parse(url, where=f"the source connection {name!r} of model {folder.name}")
         return url
+
+    def read_stored(self, kind: type[Stored], stored: Mapping[str, Any], of: str) -> Stored | None:
+        """A stored document that others can do without; None, and a line of progress, if it can't be read.
+
+        One report that was changed, or that a later release wrote, is no reason to score nothing any more.
+        """
+        try:
+            return kind.from_dict(stored)
+        except DocumentError as error:
+            self.progress(f"{of} is left out: {error.what}")
+            return None
 
     def evidence_limit(self, model_name: str, until: datetime) -> float:
         """The evidence that raises an alarm about a model, in the installation's budget.

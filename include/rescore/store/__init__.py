@@ -13,6 +13,7 @@ from rescore.store.audit.rows import ChainedRow
 from rescore.store.erasure.erasures import Erasure
 from rescore.store.erasure.tombstone import Tombstone
 from rescore.store.records import (
+    OPEN_STATES,
     ExtractedRun,
     Package,
     Pin,
@@ -45,6 +46,7 @@ from rescore.store.store import Store
 from rescore.store.timetables import DeclaredTimetable, DueInterval
 
 __all__ = [
+    "OPEN_STATES",
     "Anchor",
     "Anchors",
     "Archive",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, get_current_context, task
 
+from rescore.errors import RescoreError, SettingsError
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import dag_defaults
 from rescore_airflow.declarations import declared
-from rescore_airflow.notify import listeners, tell_of_scores
+from rescore_airflow.notify import listeners, tell_of_scores, tell_of_verdicts
 from rescore_airflow.operators import RetrainIfDue, fail_typed
 from rescore_airflow.plain_values import plain_values
 
@@ -65,7 +67,14 @@ def measure(model_name: str) -> dict[str, Any]:
     events = [event for of_asset in context["triggering_asset_events"].values() for event in of_asset]
     new = [event.extra["run_id"] for event in events if event.extra.get("run_id")]
     with pipeline_context() as ctx:
-        report = pipeline.monitor_model(ctx, model_name, context["dag_run"].run_after, new or None)
+        try:
+            report = pipeline.monitor_model(ctx, model_name, context["dag_run"].run_after, new or None)
+        except RescoreError as error:  # of labels: what the new runs' verdicts are is known without them
+            if new and not (error.retryable and ctx.tried_again):
+                unmeasured = pipeline.unmeasured_report(ctx, model_name, new)
+                with suppress(SettingsError):  # logged, and no reason to hide this one
+                    tell_of_verdicts({**plain_values(unmeasured.to_dict()), "new": True}, context)
+            raise
     state = plain_values(report.to_dict())
     latest = state["runs"][-1] if state["runs"] else {}
     context["outlet_events"][context["task"].outlets[0]].extra = {**latest, **state}

@@ -8,7 +8,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from rescore_airflow.connections import pipeline_context
-from rescore_airflow.operators.answers import Answer
+from rescore_airflow.operators.answers import Answer, keeps_answer
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.requests import erase_request
 
@@ -51,6 +51,7 @@ class Erase(ApprovalOperator):
         self.body = "\n".join(lines)
         return super().execute(context)
 
+    @keeps_answer
     @fail_typed
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Erase in the name of who approved; fail with who rejected it."""

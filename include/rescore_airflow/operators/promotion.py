@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -14,7 +15,7 @@ from rescore.report import duration
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.notify import Message, try_to_tell
-from rescore_airflow.operators.answers import Answer
+from rescore_airflow.operators.answers import Answer, keeps_answer
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.operators.siblings import sibling
 from rescore_airflow.requests import train_request
@@ -177,7 +178,9 @@ class PromotionApproval(ApprovalOperator):
             if evidence["by_rule"]:
                 return _decision("rule", "promotion.approval: auto", reasons, now)
             self.log.info("promotion.approval is auto, but a person has to decide: %s", reasons)
-        try_to_tell(self._message(built, evidence, context["dag"].dag_id), context)
+        message = self._message(built, evidence, context["dag"].dag_id)
+        told: Any = functools.partial(try_to_tell, message)
+        self.notifiers = [told]  # called once the question stands: what failed before has told nobody
         return super().execute(context)
 
     def _message(self, built: Mapping[str, Any], evidence: Evidence, dag_id: str) -> Message:
@@ -186,6 +189,7 @@ class PromotionApproval(ApprovalOperator):
         text = f"{evidence['text']}\n\nAnswer under Required Actions of {dag_id}."
         return Message("approval", self.model_name, subject, text, data)
 
+    @keeps_answer
     @fail_typed
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Go on with the person's answer; a rejection skips what follows."""

@@ -12,7 +12,7 @@ from rescore.errors import ParameterError
 from rescore.report import duration
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
-from rescore_airflow.operators.answers import Answer
+from rescore_airflow.operators.answers import Answer, keeps_answer
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import release_request
@@ -106,6 +106,7 @@ class Release(ApprovalOperator):
             self.body = release_text(ctx, run.run_id)
         return super().execute(context)
 
+    @keeps_answer
     @fail_typed
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Publish, or fail with who rejected it, so that nobody takes the interval for published."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator, SkipMixin
+from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.notify import Message, try_to_tell
@@ -71,7 +72,7 @@ class Hold(TriggerDagRunOperator):
     def __init__(self, *, model_name: str, run: Any, **kwargs: Any) -> None:
         super().__init__(
             trigger_dag_id=f"publish_{model_name}",
-            skip_when_already_exists=True,  # cleared: it is asked for already
+            skip_when_already_exists=True,  # tried again, or cleared: it is asked for already
             fail_when_dag_is_paused=True,
             openlineage_inject_parent_info=False,
             **kwargs,
@@ -81,9 +82,14 @@ class Hold(TriggerDagRunOperator):
 
     @fail_typed
     def execute(self, context: Any) -> None:
-        """Tell people, then start the run that waits; the scores are held whether or not anyone is told."""
+        """Start the run that waits, and tell people; the scores are held whether or not anyone is told.
+
+        Cleared after that run has ended without a release, it starts another.
+        """
         with pipeline_context() as ctx:
             held = ctx.store.runs.get(self.run)
+        if held.publication is not None:
+            raise AirflowSkipException(f"run {held.run_id} is published: nothing is left to release")
         message = Message(
             "held",
             self.model_name,
@@ -93,7 +99,13 @@ class Hold(TriggerDagRunOperator):
             f"{self.trigger_dag_id}.",
             {"run_id": held.run_id, "interval": str(held.interval), "verdict": held.verdict},
         )
-        try_to_tell(message, context)
         self.conf = {"run_id": held.run_id}
         self.trigger_run_id = f"held__{held.run_id}"
-        super().execute(context)
+        instance, ended = context["ti"], ["success", "failed"]
+        if instance.get_dr_count(self.trigger_dag_id, run_ids=[self.trigger_run_id], states=ended):
+            self.trigger_run_id += f"__{instance.try_number}"
+        try:
+            super().execute(context)
+        except DagRunTriggerException:  # how Airflow is asked to start it; what failed before told nobody
+            try_to_tell(message, context)
+            raise

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from rescore import pipeline
+from rescore import pipeline, source
 from rescore.errors import SpecError
+from rescore.folder import ModelFolder
+from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.pipeline import MeasuredRun
+from rescore.pipeline.monitoring.performance_evidence import evidence_after
 from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, copied, day
 
 NOW = day(DAYS).end + timedelta(days=2)
@@ -121,6 +125,8 @@ def test_a_run_whose_rows_all_have_labels_is_done(bank: Bank, measured: list[Mea
     later = NOW + timedelta(days=400)
     first = {one.interval.start: one.performance for one in pipeline.measure_due(bank.ctx, "loans", later)}
     assert first[day(34).start].coverage == 1
+    restated = pipeline.measure_due(bank.ctx, "loans", later, again=True)
+    assert day(34).start in {one.interval.start for one in restated}
     again = pipeline.measure_due(bank.ctx, "loans", later + timedelta(days=4000))
     assert day(34).start not in {one.interval.start for one in again}
     assert day(33).start in {one.interval.start for one in again}
@@ -135,6 +141,53 @@ def test_the_latest_performance_is_of_seven_days_as_known_then(bank: Bank) -> No
     assert found.value == pytest.approx(metrics.roc_auc_score(bad, score))
     assert found.low < found.value < found.high
     assert (found.rows, found.until) == (len(score), day(43).end)
+
+
+def test_only_the_days_that_count_are_read(
+    bank: Bank, measured: list[MeasuredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    labels = source.labels
+
+    def counted(url: str, folder: ModelFolder, intervals: Sequence[Interval], as_of: datetime) -> pa.Table:
+        read.append(len(intervals))
+        return labels(url, folder, intervals, as_of)
+
+    monkeypatch.setattr(source, "labels", counted)
+    found = pipeline.latest_performance(bank.ctx, "loans", NOW)
+    assert (found is not None, read) == (True, [7])
+    read.clear()
+    report = pipeline.monitor_model(bank.ctx, "loans", NOW + timedelta(hours=1))
+    assert (report.measured, report.performance is not None, read) == (0, True, [])
+
+
+def test_a_window_with_fewer_labels_than_trainings_says_so_and_is_no_evidence(
+    bank: Bank, measured: list[MeasuredRun]
+) -> None:
+    """Labels that come class by class: those that are missing are of one class."""
+    last = measured[-1]
+    whole = evidence_after(bank.ctx, "loans", NOW)
+    assert whole.alarm is not None and whole.lacking == ""
+    few = last.performance.model_copy(update={"coverage": 0.8})
+    found = evidence_after(bank.ctx, "loans", NOW, also={last.run_id: few})
+    assert found.alarm is not None and found.alarm.windows == whole.alarm.windows - 1
+    assert found.lacking.startswith("only 80.0% of the last window's rows have a label, in training ")
+
+
+def test_a_report_of_a_later_release_is_left_out_and_said(
+    bank: Bank, measured: list[MeasuredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that can't be read would else end every run for as long as it is among the last ones."""
+    said: list[str] = []
+    ctx = replace(bank.ctx, progress=said.append)
+    whole = evidence_after(ctx, "loans", NOW)
+    rows = ctx.store.history.performance_by_run("loans", 400)
+    rows[-2] = replace(rows[-2], report={**rows[-2].report, "format": 99})
+    monkeypatch.setattr(type(ctx.store.history), "performance_by_run", lambda *_: rows)
+    found = evidence_after(ctx, "loans", NOW)
+    assert found.alarm is not None and whole.alarm is not None
+    assert found.alarm.windows == whole.alarm.windows - 1
+    assert any("is left out: a stored PerformanceReport has format 99" in line for line in said)
 
 
 def test_a_metric_that_scores_cannot_give_is_refused(bank: Bank, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_a_late_run_that_failed_says_why(fresh: Bank) -> None:
     [alarm] = pipeline.alarms(fresh.ctx, MODEL, now=day(43).end)
     assert (alarm.kind, "the suite can't be read" in alarm.sentence) == ("late", True)
     assert "no run of it" not in alarm.sentence
+
+
+def test_a_late_run_whose_process_was_killed_is_named_with_its_last_progress(fresh: Bank) -> None:
+    overdue(fresh, day(43))
+    run_id = pipeline.begin_extract(fresh.ctx, MODEL, day(43))
+    [alarm] = pipeline.alarms(fresh.ctx, MODEL, now=day(43).end)
+    assert alarm.kind == "late"
+    assert re.search(
+        rf"; run {run_id} of it is extracted, without progress since \d{{4}}-\d\d-\d\d \d\d:\d\d UTC$",
+        alarm.sentence,
+    )
 
 
 def test_a_held_run_waits_for_its_release(fresh: Bank) -> None:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -65,6 +67,34 @@ def test_a_command_that_met_a_full_disk_ends_its_run_and_leaves_nothing(harbour:
     assert "no larger here" in newest.error["message"]
     assert list(harbour.ctx.scratch.iterdir()) == []
     assert pipeline.score_interval(harbour.ctx, "tides", day).rows == 72
+
+
+class Cut(BaseException):
+    """As Airflow's timeout is: no ``Exception``."""
+
+
+def test_the_last_of_several_tries_ends_the_run_and_an_earlier_one_does_not(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, day = harbour.ctx.store, harbour.day(32)
+    last = replace(harbour.ctx, tried_again=False)
+    run_id = pipeline.begin_extract(harbour.ctx, "tides", day)
+    with monkeypatch.context() as cut:
+        cut.setattr("rescore.validation.validate", Mock(side_effect=Cut))
+        with pytest.raises(Cut):
+            pipeline.validate_run(harbour.ctx, run_id)
+        assert store.runs.get(run_id).state == "extracted"
+        with pytest.raises(Cut):
+            pipeline.validate_run(last, run_id)
+    ended = store.runs.get(run_id)
+    assert (ended.state, ended.error["message"]) == ("failed", "Cut")
+
+    again = pipeline.validate_run(harbour.ctx, run_id)  # cleared: goes on as a run of its own
+    assert again != run_id
+    with full_disk(), pytest.raises(DiskFullError):
+        pipeline.score_run(last, again)
+    ended = store.runs.get(again)
+    assert (ended.state, ended.error["type"]) == ("failed", "DiskFullError")
 
 
 def test_a_process_leaves_no_folder_of_its_own(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rescore.pipeline.monitoring.performance import latest_performance, measure_
 from rescore.pipeline.monitoring.performance_evidence import kept_performance
 from rescore.store import ScoredRun
 
-__all__ = ["MonitorReport", "MonitoredFeature", "MonitoredRun", "monitor_model"]
+__all__ = ["MonitorReport", "MonitoredFeature", "MonitoredRun", "monitor_model", "unmeasured_report"]
 
 #: Features named per run, the most unusual first.
 MAX_FEATURES = 5
@@ -98,15 +98,29 @@ def monitor_model(
     measured = measure_due(ctx, model_name, now)
     # What an earlier try measured of this moment is told by the next one too, if the first was cut.
     kept = kept_performance(ctx, model_name, None if measured else now)
+    return unmeasured_report(ctx, model_name, run_ids).model_copy(
+        update={
+            "measured": len(measured),
+            "performance": kept or _standing(ctx, model_name, now),
+            "tells": kept is not None and kept.to_be_told,
+        }
+    )
+
+
+def unmeasured_report(ctx: Context, model_name: str, run_ids: Sequence[str] | None = None) -> MonitorReport:
+    """As :func:`monitor_model`, without a look at labels."""
     last = 1 if run_ids is None else None
     chosen = ctx.store.runs.published(model_name, last=last, run_ids=run_ids)
-    return MonitorReport(
-        model=model_name,
-        measured=len(measured),
-        performance=kept or latest_performance(ctx, model_name, now),
-        tells=kept is not None and kept.to_be_told,
-        runs=tuple(_monitored(ctx, run) for run in chosen),
-    )
+    runs = tuple(_monitored(ctx, run) for run in chosen)
+    return MonitorReport(model=model_name, measured=0, performance=None, runs=runs)
+
+
+def _standing(ctx: Context, model_name: str, now: datetime) -> LatestPerformance | None:
+    """What was known of the last days at ``now``: as it was last measured, unless that was later."""
+    last = ctx.store.history.performance_by_run(model_name, 1)
+    if last and last[0].as_of <= now:
+        return kept_performance(ctx, model_name)
+    return latest_performance(ctx, model_name, now)
 
 
 def _monitored(ctx: Context, run: ScoredRun) -> MonitoredRun:

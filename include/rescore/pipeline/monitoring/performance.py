@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,11 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
-from rescore.pipeline.monitoring.performance_evidence import alarm_after, kept_performance, with_alarm
+from rescore.pipeline.monitoring.performance_evidence import (
+    evidence_after,
+    kept_performance,
+    with_evidence,
+)
 from rescore.store import ScoredRun
 
 __all__ = [
@@ -74,7 +78,7 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> Per
     return measured
 
 
-def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRun]:
+def measure_due(ctx: Context, model_name: str, now: datetime, *, again: bool = False) -> list[MeasuredRun]:
     """Measure every published run whose labels are due by ``now``; runs and their weeks are stored.
 
     A run is due when the target's delay after its interval has passed. While some of its rows have no
@@ -90,6 +94,8 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
         The model.
     now : datetime
         Aware; labels known by then count.
+    again : bool
+        Measure the latest runs again although they have all their labels: these may have been restated.
 
     Returns
     -------
@@ -106,35 +112,41 @@ def measure_due(ctx: Context, model_name: str, now: datetime) -> list[MeasuredRu
     ripe_by = now - folder.spec.target.delay
     before = kept_performance(ctx, model_name)
     due = ctx.store.history.due_for_measuring(
-        model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE
+        model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE, again=again
     )
     due_ids = {one.run_id for one in due}
     measured: list[MeasuredRun] = []
+    read: dict[str, performance.Outcomes] = {}
     last: MeasuredRun | None = None  # recorded with the verdict: until both stand, it is due
     for monday in sorted({_monday(folder, one.interval) for one in due}):
         runs = ctx.store.runs.published(model_name, ended_by=ripe_by, started_in=_week_from(folder, monday))
-        for one in _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now):
+        for one in _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now, read):
             if last is not None:
                 _record(ctx, last.run_id, now, last.performance)
             last = one
             measured.append(one)
     if last is not None:
-        _keep_verdict(ctx, folder, now, before, last)
+        _keep_verdict(ctx, folder, now, before, last, read)
     return measured
 
 
 def _keep_verdict(
-    ctx: Context, folder: ModelFolder, now: datetime, before: LatestPerformance | None, last: MeasuredRun
+    ctx: Context,
+    folder: ModelFolder,
+    now: datetime,
+    before: LatestPerformance | None,
+    last: MeasuredRun,
+    read: Mapping[str, performance.Outcomes],
 ) -> None:
     """Record the last run with the verdict on the last days, where ``rescore status`` finds it."""
     try:
-        latest = latest_performance(ctx, folder.name, now)
+        latest = latest_performance(ctx, folder.name, now, read=read)
     except SpecError:  # of a metric that scores can't give; whoever asks for the metric itself is told
         latest = None
     if latest is not None:
         ripe_by = now - folder.spec.target.delay
-        alarm = alarm_after(ctx, folder.name, ripe_by, also={last.run_id: last.performance})
-        latest = with_alarm(latest, alarm, before)
+        found = evidence_after(ctx, folder.name, ripe_by, also={last.run_id: last.performance})
+        latest = with_evidence(latest, found, before)
     verdict = {"latest": latest}
     for row in ctx.store.history.performance_by_run(folder.name, 1):
         if row.interval.start > last.interval.start:  # an earlier run was measured again
@@ -145,12 +157,22 @@ def _keep_verdict(
 
 
 def _measure_week(
-    ctx: Context, folder: ModelFolder, week: str, runs: Sequence[ScoredRun], due: set[str], now: datetime
+    ctx: Context,
+    folder: ModelFolder,
+    week: str,
+    runs: Sequence[ScoredRun],
+    due: set[str],
+    now: datetime,
+    read: dict[str, performance.Outcomes],
 ) -> list[MeasuredRun]:
-    """Measure the runs of a week that are due; the last of them has the metrics of the whole week."""
+    """Measure the runs of a week that are due; the last of them has the metrics of the whole week.
+
+    What came of each run's rows is put into ``read``.
+    """
     wanted = [run for run in runs if run.run_id in due]
     ctx.progress(f"{folder.name}: measuring {len(wanted)} of {len(runs)} runs of the week of {week}")
     rows = _outcomes(ctx, folder, runs, now)
+    read.update({run.run_id: one for run, one in zip(runs, rows, strict=True)})
     whole = PerformanceWeek(
         week=week,
         runs=len(runs),
@@ -187,11 +209,14 @@ def performance_by_week(ctx: Context, model_name: str, last: int | None = None) 
     return [PerformanceWeek.from_dict(row.report) for row in weeks]
 
 
-def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPerformance | None:
+def latest_performance(
+    ctx: Context, model_name: str, now: datetime, *, read: Mapping[str, performance.Outcomes] | None = None
+) -> LatestPerformance | None:
     """How well the model did in the last 7 days of labelled scores, by what was known at ``now``.
 
     Read from the source, not from what was stored, so that a backfill decides as the scheduled run
-    would have. The metric is ``promotion.metric``, else ``auc``, ``accuracy`` or ``rmse``.
+    would have. The metric is ``promotion.metric``, else ``auc``, ``accuracy`` or ``rmse``. Runs that are in
+    ``read``, by what was known at ``now`` too, are not read again.
 
     Returns
     -------
@@ -210,15 +235,20 @@ def latest_performance(ctx: Context, model_name: str, now: datetime) -> LatestPe
     newest = next(iter(ctx.store.runs.published(model_name, ended_by=ripe_by, last=1)), None)
     if newest is None:
         return None
-    first = newest.interval.end - SPAN - SLACK
-    recent = ctx.store.runs.published(model_name, ended_by=ripe_by, ended_after=first)
-    rows = _outcomes(ctx, folder, recent, now, segments=False)
-    ends = [run.interval.end for run, one in zip(recent, rows, strict=True) if one.labelled or one.unknown]
-    if not ends:
+    rows, until = dict(read or {}), None
+    for first in (newest.interval.end - SPAN, newest.interval.end - SPAN - SLACK):
+        recent = ctx.store.runs.published(model_name, ended_by=ripe_by, ended_after=first)
+        unread = [run for run in recent if run.run_id not in rows]
+        found_now = _outcomes(ctx, folder, unread, now, segments=False)
+        rows |= {run.run_id: one for run, one in zip(unread, found_now, strict=True)}
+        ends = [run.interval.end for run in recent if rows[run.run_id].labelled or rows[run.run_id].unknown]
+        until = max(ends, default=None)
+        if until == newest.interval.end:
+            break
+    if until is None:
         return None
-    until = ends[-1]
     pooled = performance.pool(
-        one for run, one in zip(recent, rows, strict=True) if until - SPAN < run.interval.end <= until
+        replace(rows[run.run_id], segments={}) for run in recent if until - SPAN < run.interval.end <= until
     )
     found = performance.measure(pooled, folder.spec)
     metric = performance.main_metric(folder.spec)
@@ -273,9 +303,12 @@ def _outcomes(
     ctx: Context, folder: ModelFolder, runs: Sequence[ScoredRun], as_of: datetime, *, segments: bool = True
 ) -> list[performance.Outcomes]:
     """Scores beside the labels known by ``as_of``, of each of some runs of different intervals."""
+    if not runs:
+        return []
     known = source.labels(ctx.source_url(folder), folder, [run.interval for run in runs], as_of)
     starts = known["interval_start"].cast(pa.int64()).to_numpy()
     found = []
+    trained_on = {run.package_sha256: _trained_on(ctx, run) for run in runs}
     for run in runs:
         micros = round(run.interval.start.timestamp() * 1e6)
         first, after = np.searchsorted(starts, [micros, micros + 1])
@@ -284,12 +317,8 @@ def _outcomes(
         labels = labels.filter(
             pc.equal(labels["interval_end"], pa.scalar(run.interval.end, labels["interval_end"].type))
         )
-        trained_on = _trained_on(ctx, run)
-        found.append(
-            performance.outcomes(
-                ctx.store.scores.of_run(run), labels, folder.spec, rows, trained_on=trained_on
-            )
-        )
+        scores, seen = ctx.store.scores.of_run(run), trained_on[run.package_sha256]
+        found.append(performance.outcomes(scores, labels, folder.spec, rows, trained_on=seen))
     return found
 
 

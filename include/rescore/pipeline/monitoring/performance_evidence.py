@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from rescore import drift, evidence, performance
@@ -13,11 +14,28 @@ from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.store import ScoredRun
 
-__all__ = ["alarm_after", "kept_performance", "with_alarm"]
+__all__ = ["Evidence", "evidence_after", "kept_performance", "with_evidence"]
 
 #: The model's latest windows that are looked at, of which those of the package count: more would be read for
 #: each measurement.
 LAST_WINDOWS = 400
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What all measured windows of a package say together.
+
+    Attributes
+    ----------
+    alarm : Alarm or None
+        None if nothing was measured, or the package does not know how its training's windows came true: it
+        was trained before that was kept, or adopted, or too few of them have labels.
+    lacking : str
+        Why the last window says nothing yet; empty if it counts.
+    """
+
+    alarm: Alarm | None = None
+    lacking: str = ""
 
 
 def kept_performance(
@@ -29,22 +47,25 @@ def kept_performance(
     """
     for row in ctx.store.history.performance_by_run(model_name, 1):
         if as_of in (None, row.as_of):
-            return PerformanceReport.from_dict(row.report).latest
+            report = ctx.read_stored(
+                PerformanceReport, row.report, f"{model_name}: the performance of {row.interval}"
+            )
+            return None if report is None else report.latest
     return None
 
 
-def alarm_after(
+def evidence_after(
     ctx: Context,
     model_name: str,
     ended_by: datetime,
     *,
     of: str | None = None,
     also: Mapping[str, PerformanceReport] | None = None,
-) -> Alarm | None:
+) -> Evidence:
     """The evidence of all measured windows of a package, in order of time.
 
-    A window counts once, by its latest measurement; one whose labels are too few or of unknown codes says
-    nothing.
+    A window counts once, by its latest measurement; one whose labels are too few, fewer than training's
+    windows have, or of unknown codes says nothing.
 
     Parameters
     ----------
@@ -58,45 +79,47 @@ def alarm_after(
         The package's sha256; by default of the one that scored the last measured window.
     also : mapping of str to PerformanceReport, optional
         Measurements that are not stored yet, by run.
-
-    Returns
-    -------
-    Alarm or None
-        None if nothing was measured, or the package does not know how its training's windows came true: it
-        was trained before that was kept, or adopted, or too few of them have labels.
     """
     runs = {
         run.run_id: run for run in ctx.store.runs.published(model_name, ended_by=ended_by, last=LAST_WINDOWS)
     }
     rows = ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
-    reports = {row.run_id: PerformanceReport.from_dict(row.report) for row in rows} | dict(also or {})
-    measured = [
-        (run, performance.watched(reports[run_id])) for run_id, run in runs.items() if run_id in reports
-    ]
+    reports = dict(also or {})
+    for row in rows:
+        kept = ctx.read_stored(
+            PerformanceReport, row.report, f"{model_name}: the performance of {row.interval}"
+        )
+        if kept is not None:
+            reports.setdefault(row.run_id, kept)
+    measured = [(run, reports[run_id]) for run_id, run in runs.items() if run_id in reports]
     measured = [one for one in measured if one[0].package_sha256 == (of or measured[-1][0].package_sha256)]
     if not measured:
-        return None
+        return Evidence()
     last = measured[-1][0]
     trained = _trained(ctx, last)
     if trained is None:
-        return None
-    looks = []
-    for run, live in measured:
-        found = performance.unusual(trained, live)
+        return Evidence()
+    looks, lacking = [], ""
+    for run, report in measured:
+        lacking = trained.lacking_labels(report)
+        found = None if lacking else performance.unusual(trained, performance.watched(report))
         if found is not None:
             start = run.interval.start.isoformat()
             looks.append(evidence.Look(start, found.statistic, found.reference, found.measures))
     if not looks:
-        return None
-    return evidence.accumulate(looks, ctx.evidence_limit(model_name, last.interval.end))
+        return Evidence(lacking=lacking)
+    return Evidence(evidence.accumulate(looks, ctx.evidence_limit(model_name, last.interval.end)), lacking)
 
 
-def with_alarm(
-    latest: LatestPerformance, alarm: Alarm | None, before: LatestPerformance | None
+def with_evidence(
+    latest: LatestPerformance, found: Evidence, before: LatestPerformance | None
 ) -> LatestPerformance:
     """The same performance with its alarm, which is new unless it stood already when last measured."""
-    if alarm is None:
+    if found.lacking:
+        latest = latest.model_copy(update={"sentence": f"{latest.sentence}; {found.lacking}"})
+    if found.alarm is None:
         return latest
+    alarm = found.alarm
     stood = before is not None and before.alarm is not None and before.alarm.raised
     alarm = alarm.model_copy(update={"new": alarm.raised and not stood})
     sentence = f"{latest.sentence}. {alarm}" if alarm.raised else latest.sentence

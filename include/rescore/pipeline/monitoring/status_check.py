@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from rescore.errors import RescoreError
@@ -11,7 +11,7 @@ from rescore.interval import Interval
 from rescore.pipeline.context import Context, utc_now
 from rescore.runbooks import runbook
 from rescore.spec import ModelSpec
-from rescore.store import ModelStatus
+from rescore.store import OPEN_STATES, ModelStatus
 
 __all__ = ["Alarm", "alarms"]
 
@@ -100,12 +100,22 @@ def _of_status(row: ModelStatus) -> list[Alarm]:
         begun = row.attempt_interval_end is not None and (
             row.interval_end is None or row.attempt_interval_end > row.interval_end
         )
-        found.append(Alarm(row.model, "late", row.why + ("" if begun else "; no run of it was begun")))
+        found.append(
+            Alarm(row.model, "late", row.why + (_unfinished(row) if begun else "; no run of it was begun"))
+        )
     elif not row.usable and row.run_id is not None:
         found.append(Alarm(row.model, "unusable", row.why))
     if row.attempt_held:
         found.append(Alarm(row.model, "held", f"run {row.attempt_run_id} waits for its release: {row.why}"))
     return found
+
+
+def _unfinished(row: ModelStatus) -> str:
+    """What a run that was begun, and has neither ended nor is held, says of itself: it may be killed."""
+    if row.attempt_held or row.attempt_state not in OPEN_STATES or row.attempt_at is None:
+        return ""
+    since = f"{row.attempt_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"; run {row.attempt_run_id} of it is {row.attempt_state}, without progress since {since}"
 
 
 def _gaps(ctx: Context, row: ModelStatus, now: datetime) -> list[Alarm]:

@@ -32,7 +32,9 @@ def with_alarm(
         start = past.interval.start
         if past.package_version != run.package_version or start > run.interval.start:
             continue
-        before = drift.DriftReport.from_dict(past.report)
+        before = ctx.read_stored(drift.DriftReport, past.report, f"{run.model}: the drift of {past.interval}")
+        if before is None:
+            continue
         if start == run.interval.start:
             again = before.alarm is not None and before.alarm.raised
         elif _tells(before) and (after is None or start >= after):

@@ -27,13 +27,12 @@ def recorded(ctx: Context, run: RunHandle) -> Iterator[None]:
     except OutageError as error:
         ctx.store.runs.stop(run, error)
         raise
-    except RescoreError as error:
-        if not error.retryable:
+    except BaseException as error:
+        # An interrupt and Airflow's timeout are no `Exception`, and tried again, too.
+        passes = error.retryable if isinstance(error, RescoreError) else not isinstance(error, Exception)
+        if not passes:
             ctx.store.runs.fail(run, error)
         elif not ctx.tried_again:
             with suppress(RescoreError):  # the store may be what failed
                 ctx.store.runs.fail(run, error)
-        raise
-    except Exception as error:
-        ctx.store.runs.fail(run, error)
         raise

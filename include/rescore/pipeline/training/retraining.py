@@ -10,7 +10,7 @@ from rescore.drift import alarm_of
 from rescore.performance import METRICS
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance
-from rescore.pipeline.monitoring.performance_evidence import alarm_after
+from rescore.pipeline.monitoring.performance_evidence import evidence_after
 from rescore.spec import ModelSpec
 from rescore.store import Pin
 
@@ -111,7 +111,7 @@ def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
                 verdict = f"the run of {last.interval} is {last.verdict}: {last.sentence}"
                 return Retraining(due=True, reason=verdict)
     if spec.performance.on_alarm == "retrain":
-        alarm = alarm_after(ctx, spec.name, now - spec.target.delay, of=pinned.sha256)
+        alarm = evidence_after(ctx, spec.name, now - spec.target.delay, of=pinned.sha256).alarm
         if alarm is not None and alarm.raised:
             return Retraining(
                 due=True, reason=f"package {pinned.version} does worse than in training: {alarm}"

@@ -16,6 +16,6 @@ def described(error: BaseException | str) -> dict[str, Any]:
         return {"type": "", "message": error, "data": {}}
     data = error.data if isinstance(error, RescoreError) else {}
     described: dict[str, Any] = json_value(
-        {"type": type(error).__name__, "message": str(error), "data": data}
+        {"type": type(error).__name__, "message": str(error) or type(error).__name__, "data": data}
     )
     return described

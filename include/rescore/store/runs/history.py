@@ -93,7 +93,14 @@ class History:
         ]
 
     def due_for_measuring(
-        self, model: str, *, ended_by: datetime, now: datetime, min_age: timedelta, last: int
+        self,
+        model: str,
+        *,
+        ended_by: datetime,
+        now: datetime,
+        min_age: timedelta,
+        last: int,
+        again: bool = False,
     ) -> list[DueRun]:
         """Published runs that were never measured, or whose missing labels may have come since.
 
@@ -112,6 +119,8 @@ class History:
             The least time between two measurements.
         last : int
             Only so many intervals, the latest.
+        again : bool
+            Those too that have been measured with a label for every row.
         """
         current, kept = publication_current.c, performance_table.c
         newest = (
@@ -122,11 +131,12 @@ class History:
             .lateral("newest")
         )
         age = func.greatest(newest.c.as_of - current.interval_end, min_age)
-        again = newest.c.label_coverage.is_distinct_from(1) & (literal(now) - newest.c.as_of >= age)
+        missing = newest.c.label_coverage.is_distinct_from(1) & (literal(now) - newest.c.as_of >= age)
+        wanted = true() if again else newest.c.as_of.is_(None) | missing
         query = (
             select(current.run_id, current.interval_start, current.interval_end)
             .select_from(publication_current.outerjoin(newest, true()))
-            .where(current.model == model, current.interval_end <= ended_by, newest.c.as_of.is_(None) | again)
+            .where(current.model == model, current.interval_end <= ended_by, wanted)
             .order_by(current.interval_start.desc())
             .limit(last)
         )
