@@ -67,6 +67,8 @@ FORGERIES = {
     "a deletion of a table": "SELECT rescore.note_table_deletion('loans', 'frozen input',"
     " 'x', 1, 1, now(), 'x', 'ada')",
     "a withdrawal": "SELECT rescore.withdraw_package('loans', '1.0.0', 1, 'x', 'ada')",
+    "a retirement": "SELECT rescore.retire_model('loans', 'ada', 'x')",
+    "a model in use again": "INSERT INTO rescore.retirement (model) VALUES ('loans')",
     "a legal hold": "SELECT rescore.place_hold('loans', NULL, NULL, 'ada', 'x')",
     "no guard": "ALTER TABLE rescore.run DISABLE TRIGGER ALL",
     "no history": "DELETE FROM rescore.publication",
@@ -88,6 +90,7 @@ _CHANGED = (
     "publication",
     "package",
     "approval_rule",
+    "retirement",
 )
 _ALL = " UNION ALL ".join(f"SELECT '{table}', t::text FROM rescore.{table} t" for table in _CHANGED)
 _ALL += " UNION ALL SELECT 'scores', t::text FROM rescore.scores_loans t ORDER BY 1, 2"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rescore.cli.terminal import context, say, stdout
+from rescore.cli.terminal import Who, context, say, stdout
 from rescore.errors import SpecError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -76,6 +76,18 @@ def store_register(
         for model in models or ctx.models():
             pipeline.register_model(ctx, model)
             stdout.print(f"{model}: registered")
+
+
+@app.command("retire")
+def store_retire(
+    model: Annotated[str, typer.Argument(help="A model that the store knows; its folder may be gone.")],
+    reason: Annotated[str, typer.Option(help="Why; stored for ever, and shown to consumers.")],
+    who: Who = "",
+) -> None:
+    """Let a model score no more: nothing of it is due, no run begins. `store register` takes it back."""
+    with context() as ctx:
+        ctx.store.retirements.retire(model, who=who, why=reason)
+    stdout.print(f"{model}: retired; what was published stays")
 
 
 @app.command("roles")

@@ -161,8 +161,12 @@ class Context:
         latest = self.model(model_name).spec.schedule.schedule().last_intervals(until, LAST_INTERVALS)
         length = (until - latest[0].start) / len(latest) if latest else YEAR
         return evidence.limit_of(
-            YEAR / length, LOOKED_AT * len(self.store.models.names()), self.settings.false_alarms_per_year
+            YEAR / length, LOOKED_AT * self._models_in_use(), self.settings.false_alarms_per_year
         )
+
+    def _models_in_use(self) -> int:
+        """How many models share the budget of false alarms: those that were retired have none."""
+        return len(set(self.store.models.names()) - self.store.retirements.current().keys())
 
     def frozen_rows(self, run: ExtractedRun) -> pa.Table:
         """The frozen input of a run, all its rows, verified by its digest.

@@ -28,7 +28,8 @@ def declare_timetable(ctx: Context, folder: ModelFolder, *, now: datetime | None
     ctx : Context
         Store.
     folder : ModelFolder
-        A model that was pinned; of others nothing is due. Nor is what ended before the first pin.
+        A model that was pinned and is not retired; of others nothing is due. Nor is what ended before the
+        first pin.
     now : datetime, optional
         Aware; default is the clock.
 
@@ -43,7 +44,7 @@ def declare_timetable(ctx: Context, folder: ModelFolder, *, now: datetime | None
     if before is not None and before.schedule == text and (before.ends or before.reaches_far(now)):
         return False
     live = ctx.store.timetables.live_since(spec.name)
-    if live is None:
+    if live is None or spec.name in ctx.store.retirements.current():
         return False
     schedule = spec.schedule.schedule()
     since, current = schedule.floor(live), schedule.floor(now)

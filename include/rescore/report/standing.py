@@ -99,6 +99,8 @@ class Standing:
         The last days, oldest first.
     problem : str
         Why the model can't be read, else empty.
+    retired : bool
+        Whether it scores no more; nothing concerns it then.
     """
 
     name: str
@@ -121,12 +123,13 @@ class Standing:
     silence: SilentLabels | None = None
     days: tuple[Day, ...] = ()
     problem: str = ""
+    retired: bool = False
 
     @cached_property
     def concerns(self) -> tuple[Concern, ...]:
         """What may need a person, the most urgent first; empty if all is well."""
-        if self.problem:
-            return ("broken",)
+        if self.problem or self.retired:
+            return ("broken",) if self.problem else ()
         said: dict[Concern, bool] = {
             "outage": self.latest == "outage",
             "failed": self.latest == "failed",
@@ -142,7 +145,9 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """The most urgent concern, else ``ok``, or ``new`` before the first publication."""
+        """The most urgent concern, else ``ok``; ``new`` before the first publication, ``retired`` last."""
+        if self.retired:
+            return "retired"
         return self.concerns[0] if self.concerns else "ok" if self.reach is not None else "new"
 
     @cached_property
@@ -240,6 +245,7 @@ def standings(
                         within=spec.publish_within,
                     )
                 ),
+                retired=row is not None and row.retired_at is not None,
             )
         )
     return sorted(found, key=lambda one: one.urgency)

@@ -169,3 +169,4 @@ class ModelStatus:
     why: str
     performance: str | None
     performance_sentence: str | None
+    retired_at: datetime | None

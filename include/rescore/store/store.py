@@ -16,6 +16,7 @@ from rescore.store.packages.signatures import Signatures
 from rescore.store.packages.snapshots import Snapshots
 from rescore.store.retention.deletions import Deletions
 from rescore.store.retention.holds import Holds
+from rescore.store.retirements import Retirements
 from rescore.store.runs.excluded import Excluded
 from rescore.store.runs.history import History
 from rescore.store.runs.overview import Overview
@@ -67,8 +68,8 @@ class Store:
         Parts of a run's scores that are staged by themselves.
     publications : Publications
         What consumers see.
-    timetables : Timetables
-        When scores are due.
+    timetables, retirements : Timetables, Retirements
+        When scores are due, and of which models none are any more.
     history : History
         Models over time.
     chain : Chain
@@ -115,6 +116,7 @@ class Store:
         self.reports = Reports(self.database)
         self.publications = Publications(self.database, self._as_person)
         self.timetables = Timetables(self.database)
+        self.retirements = Retirements(self.database, self._as_person, self._as_owner)
         self.history = History(self.database)
         self.chain = Chain(self.database)
         self.overview = Overview(self.database)

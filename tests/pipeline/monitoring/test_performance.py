@@ -17,6 +17,7 @@ from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
+from rescore.performance import CameTrue
 from rescore.pipeline import MeasuredRun
 from rescore.pipeline.monitoring.performance_evidence import evidence_after
 from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, copied, day
@@ -157,12 +158,21 @@ def test_only_the_days_that_count_are_read(
     found = pipeline.latest_performance(bank.ctx, "loans", NOW)
     assert (found is not None, read) == (True, [7])
     read.clear()
-    report = pipeline.monitor_model(bank.ctx, "loans", NOW + timedelta(hours=1))
+    [newest] = bank.ctx.store.history.performance_by_run("loans", 1)
+    report = pipeline.monitor_model(bank.ctx, "loans", newest.as_of + timedelta(minutes=1))
     assert (report.measured, report.performance is not None, read) == (0, True, [])
 
 
+@pytest.fixture
+def trained(measured: list[MeasuredRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bank's package knows nothing of its training: let it be these windows, nearly all labelled."""
+    reports = [one.performance for one in measured[:10]]
+    found = CameTrue.of([str(number) for number in range(10)], reports, [0.97] * 10)
+    monkeypatch.setattr("rescore.pipeline.monitoring.performance_evidence._trained", lambda *_: found)
+
+
 def test_a_window_with_fewer_labels_than_trainings_says_so_and_is_no_evidence(
-    bank: Bank, measured: list[MeasuredRun]
+    bank: Bank, measured: list[MeasuredRun], trained: None
 ) -> None:
     """Labels that come class by class: those that are missing are of one class."""
     last = measured[-1]
@@ -175,7 +185,7 @@ def test_a_window_with_fewer_labels_than_trainings_says_so_and_is_no_evidence(
 
 
 def test_a_report_of_a_later_release_is_left_out_and_said(
-    bank: Bank, measured: list[MeasuredRun], monkeypatch: pytest.MonkeyPatch
+    bank: Bank, measured: list[MeasuredRun], trained: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that can't be read would else end every run for as long as it is among the last ones."""
     said: list[str] = []

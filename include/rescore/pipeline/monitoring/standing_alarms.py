@@ -58,7 +58,7 @@ class Incident:
 def standing_alarms(ctx: Context) -> list[Incident]:
     """The alarms that stand after each model's last window, grouped; the strongest evidence first."""
     found = []
-    for name in ctx.store.models.names():
+    for name in sorted(set(ctx.store.models.names()) - ctx.store.retirements.current().keys()):
         for last in ctx.store.history.drift(name, 1):
             alarm = alarm_of(last.report)
             if alarm is not None and alarm.raised:

@@ -84,6 +84,8 @@ def alarms(ctx: Context, model_name: str | None = None, *, now: datetime | None 
 
 
 def _of_model(ctx: Context, name: str, row: ModelStatus | None, now: datetime) -> list[Alarm]:
+    if row is not None and row.retired_at is not None:
+        return []
     found = [] if row is None else [*_of_status(row), *_gaps(ctx, row, now)]
     if name not in ctx.models():
         return found

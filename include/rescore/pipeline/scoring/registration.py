@@ -11,7 +11,8 @@ __all__ = ["register_model"]
 def register_model(ctx: Context, model_name: str) -> None:
     """Make the model's tables from what its extract gives now; they may be there already.
 
-    The store learns whether the model's packages need four eyes, also that they need them no longer.
+    The store learns whether the model's packages need four eyes, also that they need them no longer. A model
+    that was retired is in use again.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ def register_model(ctx: Context, model_name: str) -> None:
     rows = source.probe(ctx.source_url(folder), folder, interval, interval.end, limit=1)
     keys = [*folder.spec.source.key, folder.spec.source.event_time]
     ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
+    if ctx.store.retirements.take_back(model_name):
+        ctx.progress(f"{model_name}: is in use again")
     ctx.store.pins.declare(folder.spec)
     if ctx.store.pins.relax(folder.spec):
         ctx.progress(f"{model_name}: who trains a package may approve it from now on")

@@ -26,6 +26,7 @@ CHAINED: Mapping[str, tuple[str, ...]] = {
     "comparison": ("comparison_id",),
     "pin": ("pin_id",),
     "approval_rule": ("rule_id",),
+    "retirement": ("retirement_id",),
     "snapshot": ("snapshot_id",),
     "frozen_again": ("again_id",),
     "run": ("run_id",),

@@ -57,6 +57,7 @@ VIEW_COMMENTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "why": "Why usable or not, in a sentence",
             "performance": "How the last labelled days came true: ok, worse, unknown_labels; NULL: unknown",
             "performance_sentence": "Why, for people",
+            "retired_at": "When it was decided that the model scores no more; NULL while it is in use",
         },
     ),
     "runs": (

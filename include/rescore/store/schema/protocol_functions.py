@@ -15,7 +15,17 @@ __all__ = ["FILES", "function_statements"]
 
 #: In an order in which each is created after what its declarations name.
 FILES = (
-    *("refusals", "claims", "states", "evidence", "publishing", "retention", "erasure", "staging"),
+    *(
+        "refusals",
+        "retirement",
+        "claims",
+        "states",
+        "evidence",
+        "publishing",
+        "retention",
+        "erasure",
+        "staging",
+    ),
     *("sharding", "packages"),
 )
 

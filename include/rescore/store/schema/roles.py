@@ -54,6 +54,7 @@ RELEASE_FUNCTIONS = (
     "withdraw_package",
     "place_hold",
     "lift_hold",
+    "retire_model",
 )
 
 # Roles belong to the whole server: another store may create the same one at the same moment.

@@ -47,6 +47,7 @@ __all__ = [
     "pin",
     "publication",
     "reproduction",
+    "retirement",
     "retraining",
     "run",
     "run_state",
@@ -159,6 +160,18 @@ approval_rule = Table(
     Column("four_eyes", Boolean, nullable=False),
     moment("declared_at", default=True),
     Index("approval_rule_model_idx", "model", "rule_id"),
+)
+
+retirement = Table(
+    "retirement",
+    metadata,
+    Column("retirement_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("retired", Boolean, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    moment("decided_at", default=True),
+    Index("retirement_model_idx", "model", "retirement_id"),
 )
 
 claim = Table(

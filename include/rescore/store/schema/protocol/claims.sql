@@ -138,6 +138,7 @@ BEGIN
   r.rows_quarantined := coalesce(r.rows_quarantined, 0);
   r.rows_rejected := coalesce(r.rows_rejected, 0);
   PERFORM {store}.lock_name('claim ' || r.model);
+  PERFORM {store}.refuse_retired(r.model);
   PERFORM {store}.take_over_overlapping(r);
   INSERT INTO {store}.claim AS c (model, interval_start, interval_end, fence, run_id)
     VALUES (r.model, r.interval_start, r.interval_end, 1, r.run_id)
