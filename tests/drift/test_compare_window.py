@@ -208,6 +208,10 @@ def test_missing_values_are_named_with_what_training_had(profile: bytes, live: p
         ({"carrier": ["?"] * ROWS}, "carrier is the same in all rows"),
         ({"carrier": ["x", "y"] * (ROWS // 2)}, "carrier is of unknown levels only ('x' and 'y')"),
         (
+            {"carrier": ["AA", *["x", "y"] * (ROWS // 2)][:ROWS]},
+            "carrier is of unknown levels in 99.75 % of its values ('x' and 'y')",
+        ),
+        (
             {"wind_speed": list(np.random.default_rng(1).gamma(2, 5000, ROWS))},
             "wind_speed is of another scale",
         ),

@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics
 
 from rescore.errors import DriftError
-from rescore.performance import PerformanceReport, realised
+from rescore.performance import PerformanceReport, main_metric, realised, realised_metric
 from rescore.spec import ModelSpec
 
 Spec = Callable[..., ModelSpec]
@@ -77,6 +77,15 @@ def test_regression_metrics_equal_scikit_learn(make_spec: Spec, seed: int) -> No
     assert report.measure("r2").value == pytest.approx(metrics.r2_score(truth, score))
     assert report.measure("bias").value == pytest.approx((score - truth).mean())
     assert report.measure("rmse").low < report.measure("rmse").value < report.measure("rmse").high
+
+
+def test_several_classes_are_judged_by_accuracy_where_scores_give_no_log_loss(make_spec: Spec) -> None:
+    spec = make_spec(target="multiclass", x="numeric")
+    declared = spec.promotion.model_copy(update={"metric": "log_loss"})
+    spec = spec.model_copy(update={"promotion": declared})
+    assert (main_metric(spec), realised_metric(spec)) == ("log_loss", "accuracy")
+    bound = spec.performance.model_copy(update={"alarm_at": 0.8})  # in the metric's unit: it is refused later
+    assert realised_metric(spec.model_copy(update={"performance": bound})) == "log_loss"
 
 
 def test_multiclass_accuracy(make_spec: Spec) -> None:

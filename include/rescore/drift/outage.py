@@ -1,7 +1,7 @@
 """Outages: a column that is broken, as opposed to a population that moved.
 
-Missing, constant, of another scale, or with unseen levels only, in this window and in no reference
-window. These are no matter of rates: each rule asks for something that training never came near.
+Missing, constant, of another scale, or with unseen levels (nearly) only, in this window and in no
+reference window. These are no matter of rates: each rule asks for something that training never came near.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Outage:
 
 
 def find_outage(reference: FeatureReference, tally: Tally, chosen: npt.NDArray[np.intp]) -> Outage | None:
-    """Judge one column of a live window by its counts: missing, constant, or unseen levels only.
+    """Judge one column of a live window by its counts: missing, constant, or nearly all unseen levels.
 
     ``chosen`` are the places of the reference windows that it is compared with: one that was broken itself
     excuses nothing.
@@ -198,7 +198,11 @@ def _say(alike: list[Outage]) -> str:
         like = join_names([repr(level) for level in one.examples])
         most = max(o.training for o in alike)
         before = "never" if most == 0 else f"in at most {percent(most)} of a window's rows"
-        return f"of unknown levels only ({like}); in training {before}"
+        share = min(o.live for o in alike)
+        how = (
+            "of unknown levels only" if share == 1 else f"of unknown levels in {percent(share)} of its values"
+        )
+        return f"{how} ({like}); in training {before}"
     if one.what == "born":
         return "there, but missing in all of training: train again, or drop it"
     if one.what == "collapsed":

@@ -388,6 +388,11 @@ class DriftReport(Document):
         return worst_first(self.features)
 
     @property
+    def unsaid(self) -> list[FeatureDrift]:
+        """The features of which there is more to say than the sentence does, the most unusual first."""
+        return [one for one in self.worst_first if one.note and one.note not in self.sentence]
+
+    @property
     def worth_a_look(self) -> list[FeatureDrift]:
         """The features as pictures and tables show them; see :func:`worth_a_look`."""
         return worth_a_look(self.features)

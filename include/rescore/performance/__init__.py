@@ -5,7 +5,14 @@ Pure functions of tables and arrays: no database, no files, no clock.
 
 from rescore.performance.estimate import ScoreCalibration, estimated_performance
 from rescore.performance.labels import label_texts, positive_text
-from rescore.performance.metrics import METRICS, auc_interval, main_metric, point_metrics, row_losses
+from rescore.performance.metrics import (
+    METRICS,
+    auc_interval,
+    main_metric,
+    point_metrics,
+    realised_metric,
+    row_losses,
+)
 from rescore.performance.realised import (
     Outcomes,
     measure,
@@ -52,6 +59,7 @@ __all__ = [
     "positive_text",
     "positives",
     "realised",
+    "realised_metric",
     "row_losses",
     "segment_texts",
     "unusual",

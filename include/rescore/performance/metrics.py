@@ -30,6 +30,7 @@ __all__ = [
     "calibration",
     "main_metric",
     "point_metrics",
+    "realised_metric",
     "realised_metrics",
     "row_losses",
 ]
@@ -89,6 +90,19 @@ _MAIN = {"binary": "auc", "multiclass": "accuracy", "regression": "rmse"}
 def main_metric(spec: ModelSpec) -> str:
     """The metric a model is judged by: ``promotion.metric``, else ``auc``, ``accuracy`` or ``rmse``."""
     return spec.promotion.metric or _MAIN[spec.target.kind]
+
+
+def realised_metric(spec: ModelSpec) -> str:
+    """The metric by which published scores are judged: :func:`main_metric`, where they can give it.
+
+    Of several classes only the named one's probability is published, so that there is no log loss. Then it is
+    the kind's own, unless a bound is declared, which is in the declared metric's unit.
+    """
+    declared = main_metric(spec)
+    bounds = (spec.performance.alarm_at, spec.training.retrain_at)
+    if spec.target.kind == "multiclass" and declared == "log_loss" and bounds == (None, None):
+        return _MAIN[spec.target.kind]
+    return declared
 
 
 def point_metrics(kind: str, truth: Array, raw: Array, named: Array | None = None) -> dict[str, float | None]:

@@ -251,7 +251,7 @@ def latest_performance(
         replace(rows[run.run_id], segments={}) for run in recent if until - SPAN < run.interval.end <= until
     )
     found = performance.measure(pooled, folder.spec)
-    metric = performance.main_metric(folder.spec)
+    metric = performance.realised_metric(folder.spec)
     measure = found.measure(metric)
     if not found.unknown_labels:
         if metric not in found.metrics:

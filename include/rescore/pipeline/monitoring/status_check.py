@@ -176,8 +176,8 @@ def _approval(ctx: Context, spec: ModelSpec, now: datetime) -> list[Alarm]:
         answered = pinned is not None and (pinned.sha256 == package.sha256 or pinned.pinned_at > at)
         if within / 2 <= now - at <= within and not answered:
             sentence = (
-                f"package {package.version} was {what} at {at:%Y-%m-%d %H:%M} UTC and is not pinned; "
-                f"without an answer by {at + within:%Y-%m-%d %H:%M} UTC it is rejected"
+                f"package {package.version} was {what} at {at:%Y-%m-%d %H:%M} UTC and is not pinned; if "
+                f"train_{spec.name} asks for an answer, none by {at + within:%Y-%m-%d %H:%M} UTC is a no"
             )
             found.append(Alarm(spec.name, "approval", sentence))
     return found

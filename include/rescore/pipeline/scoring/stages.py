@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+#: What is said of so many features besides the verdict, such as levels that training never saw.
+MAX_NOTES = 5
+
+
 def begin_extract(
     ctx: Context,
     model_name: str,
@@ -264,6 +268,8 @@ def drift_run(ctx: Context, run_id: str) -> str:
         window = package.manifest.lineage.window
         report = with_alarm(ctx, run, report, Interval.parse(window) if window else None)
         ctx.progress(f"{run.model}: {report.verdict}: {report.sentence}")
+        for noted in report.unsaid[:MAX_NOTES]:
+            ctx.progress(f"{run.model}: {noted.name}: {noted.note}")
         ctx.store.reports.record_drift(attempt, report.to_dict())
         act_on_verdict(ctx, attempt, run, report)
         ctx.store.runs.advance(attempt, "checked")
