@@ -6,7 +6,7 @@ __all__ = ["runbook"]
 
 _PAGE = "docs/guides/runbooks.md"
 #: Words that have no section of their own.
-_SAME = {"verdict": "drifted", "broken": "folder", "worse": "performance"}
+_SAME = {"verdict": "drifted", "broken": "folder", "worse": "performance", "unjudged": "performance"}
 
 
 def runbook(word: str) -> str:

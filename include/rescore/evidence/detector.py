@@ -101,7 +101,8 @@ class Alarm(Part):
         if not self.raised:
             return f"Evidence {self.evidence or 0:.3g} of {self.limit:.3g} after {self.windows} windows"
         named = f": {', '.join(self.features)}" if self.features else ""
-        return f"Alarm since {self.since} (evidence {self.evidence or 0:.3g} of {self.limit:.3g}){named}"
+        since = (self.since or "").replace("T", " ").replace(":00+00:00", " UTC")
+        return f"Alarm since {since} (evidence {self.evidence or 0:.3g} of {self.limit:.3g}){named}"
 
 
 def limit_of(windows_per_year: float, streams: int, false_per_year: float) -> float:

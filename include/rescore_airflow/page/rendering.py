@@ -36,6 +36,7 @@ _STATE_NAMES = {
     "unpinned": "no package",
     "worse": "performs worse",
     "performance": "performance alarm",
+    "unjudged": "unknown labels",
     "labels": "no new labels",
     "alarm": "drift alarm",
 }

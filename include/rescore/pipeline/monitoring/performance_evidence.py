@@ -122,7 +122,8 @@ def with_evidence(
     alarm = found.alarm
     stood = before is not None and before.alarm is not None and before.alarm.raised
     alarm = alarm.model_copy(update={"new": alarm.raised and not stood})
-    sentence = f"{latest.sentence}. {alarm}" if alarm.raised else latest.sentence
+    # In front: the metric alone may be within its bound.
+    sentence = f"does worse than in training: {alarm}. {latest.sentence}" if alarm.raised else latest.sentence
     return latest.model_copy(update={"alarm": alarm, "sentence": sentence})
 
 

@@ -53,7 +53,7 @@ VIEW_COMMENTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "attempt_held": "Whether the last attempt waits for a person to release it",
             "due_at": "By when the next scores that are missing are due; NULL if none are, or unknown",
             "late": "Whether that moment has passed; NULL if the timetable is not known",
-            "usable": "Published, not late, no outage that nobody released, and performance not worse",
+            "usable": "Published, not late or retired, no outage that nobody released, performance not worse",
             "why": "Why usable or not, in a sentence",
             "performance": "How the last labelled days came true: ok, worse, unknown_labels; NULL: unknown",
             "performance_sentence": "Why, for people",

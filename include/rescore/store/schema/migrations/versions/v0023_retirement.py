@@ -47,6 +47,14 @@ _CHANGED = (
         "  CASE WHEN gone.retired THEN gone.decided_at END AS retired_at\n",
     ),
     (
+        "  next.due_at,\n",
+        "  CASE WHEN gone.retired IS NOT TRUE THEN next.due_at END AS due_at,\n",
+    ),
+    (
+        "AND judged.late IS NOT TRUE\n",
+        "AND judged.late IS NOT TRUE AND gone.retired IS NOT TRUE\n",
+    ),
+    (
         "  SELECT CASE WHEN next.due_at",
         "  SELECT CASE WHEN gone.retired THEN false WHEN next.due_at",
     ),
