@@ -32,6 +32,15 @@ RETURN fixed($1); END';
 CREATE OR REPLACE FUNCTION careless(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
 CREATE OR REPLACE FUNCTION plus_clock(int, int) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT $1';
 CREATE OPERATOR @@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = plus_clock);
+CREATE OR REPLACE FUNCTION said_to_be_fixed(int) RETURNS int IMMUTABLE LANGUAGE sql AS
+    'SELECT $1 + extract(day FROM now())::int';
+CREATE OR REPLACE FUNCTION said_so_too(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+    'BEGIN RETURN $1 + extract(day FROM clock_timestamp()); END';
+CREATE OR REPLACE FUNCTION said_so_of_two(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS
+    'SELECT $1 + said_to_be_fixed($2)';
+CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = said_so_of_two);
+CREATE AGGREGATE ends_fixed(int) (SFUNC = int4pl, STYPE = int, FINALFUNC = said_to_be_fixed, INITCOND = '0');
+CREATE AGGREGATE in_sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
 CREATE SEQUENCE IF NOT EXISTS counter;
 CREATE TYPE grams AS (g float8);
 CREATE FUNCTION weighed(float8) RETURNS grams STABLE LANGUAGE sql AS 'SELECT ROW($1)::grams';
@@ -95,6 +104,12 @@ def freeze(source: Source, folder: ModelFolder) -> int:
         ("size", "atomic(size)", "CURRENT_DATE"),
         ("promised", "returned(size)", "CURRENT_DATE"),
         ("size", "deeper(size)", "now()"),
+        ("size", "said_to_be_fixed(size)", "now()"),
+        ("size", "said_so_too(size)", "clock_timestamp()"),
+        ("size", "size @+@ 1", "now()"),
+        ("size", "(SELECT ends_fixed(size) FROM parcel)", "now()"),
+        ("size", "(row_number() OVER ())::int", "row_number() over rows in no order"),
+        ("size", "first_value(size) OVER (PARTITION BY note)", "first_value() over rows in no order"),
         ("size", "careless(size)", "careless()"),
         ("size", "size @@@ 1", "operator @@@"),
         ("note", "(SELECT max(old)::text FROM clocked)", "age()"),
@@ -134,6 +149,9 @@ def test_the_clock_the_session_and_chance_are_refused(
         ("size", "fixed(size)"),
         ("weight", "(weight::grams).g"),
         ("size", "careful(size)"),
+        ("size", "(SELECT in_sum(size) FROM parcel)"),
+        ("size", "(row_number() OVER (ORDER BY parcel))::int"),
+        ("size", "COALESCE(lag(size) OVER (ORDER BY parcel), 1)"),
         ("note", "(SELECT max(day)::text FROM plain)"),
         ("size", "(SELECT xmin FROM (SELECT 1 AS xmin) box)"),
         ("size", "(WITH now AS (SELECT 1 AS current_date) SELECT now.current_date FROM now)"),

@@ -39,7 +39,7 @@ EXAMPLE_OF = {
     "store ddl": "store ddl",
     "store url": "store url",
     "store register": "store register loans",
-    "store retire": "store retire loans --reason 'replaced by credit'",
+    "store retire": 'store retire loans --reason "replaced by credit"',
     "store roles": "store roles --source-schema bank",
     "audit verify": "audit verify --files --scores",
     "audit head": "audit head",

@@ -3,8 +3,8 @@
 
 What a function does is read from the catalogue, not guessed by its name: *volatile* ones are refused;
 of Postgres' own *stable* ones those pass that depend on the time zone and on formats, which a session
-fixes, or on stored rules alone; *immutable* ones pass. Views (Postgres' own, too), and functions in SQL
-and PL/pgSQL that are declared stable, are looked into; so are the policies of row security that hold for
+fixes, or on stored rules alone; *immutable* ones pass. Views (Postgres' own, too), and others' functions in
+SQL and PL/pgSQL are looked into, whatever better they are declared, and so are the parts of aggregates; so are the policies of row security that hold for
 whoever reads, and user-defined casts. A policy may ask who reads: that is the role of the connection. The
 words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as
 one; text that becomes a moment as the query runs is guarded (``moments_from_text``). Columns of the
@@ -57,6 +57,8 @@ _MOMENT_TYPES = {
 # Where a row lies and who wrote it: a copy of the same data, or a VACUUM FULL, gives others.
 _SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _MAX_DEPTH = 20
+#: What these give of rows in no order is chance.
+_OF_AN_ORDER = {"first_value", "lag", "last_value", "lead", "nth_value", "ntile", "row_number"}
 _CALL = re.compile(
     r'(?:("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\(', re.IGNORECASE
 )
@@ -114,6 +116,11 @@ class _Checker:
             raise _refusal(text.group() if text else "this", where(fields["location"]))
         if kind == "RangeTableSample":
             raise _refusal("TABLESAMPLE", where(fields["location"]))
+        over = fields.get("over") if kind == "FuncCall" else None
+        if over is not None and not {"orderClause", "name", "refname"} & over.keys():
+            name = name_parts(fields["funcname"])[-1]
+            if name in _OF_AN_ORDER:
+                raise _refusal(f"{name}() over rows in no order", where(fields["location"]))
 
     def _check_moments(
         self,
@@ -167,7 +174,7 @@ class _Checker:
                 if not _fits(function, call) or _harmless(function):
                     continue
                 place = where(call.location)
-                if function["volatility"] == "s" and function["schema"] != "pg_catalog":
+                if function["volatility"] != "v" and function["schema"] != "pg_catalog":
                     self._look_into(function, place, depth)
                 else:
                     owned = function["signature"] if function["schema"] != "pg_catalog" else None
@@ -194,7 +201,10 @@ class _Checker:
 
     def _look_into(self, function: dict[str, Any], place: str, depth: int) -> None:
         """Check the body of a function in SQL or PL/pgSQL; of other languages its declaration counts."""
-        if function["language"] not in {"sql", "plpgsql"} or not self._enter(function["oid"], place, depth):
+        if not self._enter(function["oid"], place, depth):
+            return
+        if function["language"] not in {"sql", "plpgsql"}:
+            self._look_into_parts(function, place, depth)
             return
         [row] = self._session.ask(
             "SELECT COALESCE(pg_get_function_sqlbody(p.oid), p.prosrc) AS body FROM pg_proc p"
@@ -208,6 +218,21 @@ class _Checker:
             self.check(f"SELECT {body}" if returned else body, lambda _: inside, depth + 1)
         else:
             self._scan(row["body"], inside, depth + 1)
+
+    def _look_into_parts(self, aggregate: dict[str, Any], place: str, depth: int) -> None:
+        """Check the functions that an aggregate is made of, those that are not Postgres' own."""
+        parts = self._session.ask(
+            "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
+            " p.provolatile::text AS volatility, l.lanname::text AS language,"
+            " p.oid::regprocedure::text AS signature FROM pg_aggregate a JOIN pg_proc p ON p.oid IN"
+            " (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggmfinalfn)"
+            " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
+            f" WHERE a.aggfnoid = {aggregate['oid']} AND n.nspname <> 'pg_catalog' ORDER BY 1"
+        )
+        for part in parts:
+            if part["volatility"] == "v":
+                raise _refusal(f"{part['name']}()", place, owned=part["signature"])
+            self._look_into(part, place, depth + 1)
 
     def _scan(self, body: str, inside: str, depth: int) -> None:
         """PL/pgSQL, by what looks like a call, a word of the clock or a moment in it."""
@@ -267,11 +292,11 @@ class _Checker:
             " p.oid::regprocedure::text AS signature FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc"
             " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
             " JOIN pg_type t ON t.oid = c.casttarget WHERE n.nspname <> 'pg_catalog'"
-            f" AND p.provolatile <> 'i' AND (c.castcontext = 'i' OR t.typname IN ({targets})) ORDER BY 1"
+            f" AND (c.castcontext = 'i' OR t.typname IN ({targets})) ORDER BY 1"
         )
         for function in functions:
             place = where(max(named.get(function["target"], 0), 0))
-            if function["volatility"] == "s":
+            if function["volatility"] != "v":
                 self._look_into(function, place, depth)
             else:
                 what = f"the cast to {function['target']} by {function['name']}()"
@@ -354,9 +379,9 @@ def _fits(function: dict[str, Any], call: _Called) -> bool:
 
 
 def _harmless(function: dict[str, Any]) -> bool:
-    own = function["schema"] == "pg_catalog"
-    fixed = function["volatility"] == "s" and own and _FIXED_BY_THE_SESSION.fullmatch(function["name"])
-    return bool(function["volatility"] == "i" or fixed)
+    if function["schema"] != "pg_catalog" or function["volatility"] == "v":
+        return False
+    return function["volatility"] == "i" or bool(_FIXED_BY_THE_SESSION.fullmatch(function["name"]))
 
 
 def _folded(name: str) -> str:
@@ -396,6 +421,8 @@ def _refusal(what: str, place: str, *, owned: str | None = None, cast: bool = Fa
         fix = "write the moment as one literal: '2024-01-01'::timestamptz"
     elif cast:
         fix = "if it is text, write ::text after it; for a moment write :as_of"
+    elif what.endswith("in no order"):
+        fix = "give the window an ORDER BY, by columns that tell its rows apart"
     elif what.startswith("TABLESAMPLE") or "random" in what:
         fix = "leave chance to the training seed"
     return SpecError(
