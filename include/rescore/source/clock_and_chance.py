@@ -4,8 +4,8 @@
 What a function does is read from the catalogue, not guessed by its name: *volatile* ones are refused;
 of Postgres' own *stable* ones those pass that depend on the time zone and on formats, which a session
 fixes, or on stored rules alone; *immutable* ones pass. Views (Postgres' own, too), and others' functions in
-SQL and PL/pgSQL are looked into, whatever better they are declared, and so are the parts of aggregates; so are the policies of row security that hold for
-whoever reads, and user-defined casts. A policy may ask who reads: that is the role of the connection. The
+SQL and PL/pgSQL are looked into, though they are declared stable or immutable; so are the parts of
+aggregates, the policies of row security that hold for whoever reads, and user-defined casts. A policy may ask who reads: that is the role of the connection. The
 words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as
 one; text that becomes a moment as the query runs is guarded (``moments_from_text``). Columns of the
 system (``ctid``, ``xmin``) tell of storage, not of data.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rescore.errors import SpecError
+from rescore.source.clock_refusals import refusal
 from rescore.source.clock_words import constants_with, word_of
 from rescore.source.grammar import name_parts, parse, scopes, walk
 from rescore.source.moments_from_text import (
@@ -96,7 +97,7 @@ class _Checker:
         for kind, fields in walk(tree):
             column = name_parts(fields["fields"])[-1] if kind == "ColumnRef" else ""
             if column in system:
-                raise _refusal(f"the system column {column}", where(fields["location"]))
+                raise refusal(f"the system column {column}", where(fields["location"]))
             if not (of_policy and fields.get("op") in _WHO_READS):
                 self._check_node(kind, fields, sql, where)
         types = moment_types(self._session, tree)
@@ -113,14 +114,14 @@ class _Checker:
     def _check_node(self, kind: str, fields: dict[str, Any], sql: str, where: Callable[[int], str]) -> None:
         if kind == "SQLValueFunction":
             text = re.match(r"\w+", sql[fields["location"] :])
-            raise _refusal(text.group() if text else "this", where(fields["location"]))
+            raise refusal(text.group() if text else "this", where(fields["location"]))
         if kind == "RangeTableSample":
-            raise _refusal("TABLESAMPLE", where(fields["location"]))
+            raise refusal("TABLESAMPLE", where(fields["location"]))
         over = fields.get("over") if kind == "FuncCall" else None
         if over is not None and not {"orderClause", "name", "refname"} & over.keys():
             name = name_parts(fields["funcname"])[-1]
             if name in _OF_AN_ORDER:
-                raise _refusal(f"{name}() over rows in no order", where(fields["location"]))
+                raise refusal(f"{name}() over rows in no order", where(fields["location"]))
 
     def _check_moments(
         self,
@@ -139,11 +140,11 @@ class _Checker:
             if target is None or target[0] not in types:
                 continue
             for word, location in constants_with(target[1], parts=target[0] not in MOMENTS):
-                raise _refusal(f"the moment {word!r}", where(location))
+                raise refusal(f"the moment {word!r}", where(location))
         if depth > 0:
             for location, argument in casts_of_text(self._session, sql, tree, types):
                 if not any(kind in {"ColumnRef", "ParamRef"} for kind, _ in walk(argument)):
-                    raise _refusal("text that is put together and cast to a moment", where(location))
+                    raise refusal("text that is put together and cast to a moment", where(location))
                 refuse_words(self._session, tree, argument, where(location), of_policy=of_policy)
 
     def _check_constants(self, tree: Any, sql: str, where: Callable[[int], str]) -> None:
@@ -163,7 +164,7 @@ class _Checker:
         types = self._session.parameter_types(replaced)
         for number, (word, location) in enumerate(words):
             if types is None or types[number] in _MOMENT_TYPES:
-                raise _refusal(f"the constant {word!r}", where(location), cast=types is None)
+                raise refusal(f"the constant {word!r}", where(location), cast=types is None)
 
     def _check_calls(self, calls: list[_Called], where: Callable[[int], str], depth: int) -> None:
         if not calls:
@@ -178,7 +179,7 @@ class _Checker:
                     self._look_into(function, place, depth)
                 else:
                     owned = function["signature"] if function["schema"] != "pg_catalog" else None
-                    raise _refusal(str(call), place, owned=owned)
+                    raise refusal(str(call), place, owned=owned)
 
     def _functions(self, calls: Iterable[_Called]) -> list[dict[str, Any]]:
         names = sorted({call.name[-1] for call in calls if not call.operator}) or [""]
@@ -231,7 +232,7 @@ class _Checker:
         )
         for part in parts:
             if part["volatility"] == "v":
-                raise _refusal(f"{part['name']}()", place, owned=part["signature"])
+                raise refusal(f"{part['name']}()", place, owned=part["signature"])
             self._look_into(part, place, depth + 1)
 
     def _scan(self, body: str, inside: str, depth: int) -> None:
@@ -239,10 +240,10 @@ class _Checker:
         plain = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
         code = re.sub(r"'(?:[^']|'')*'", "''", plain)
         for word in _WORDS.finditer(code):
-            raise _refusal(word.group(), inside)
+            raise refusal(word.group(), inside)
         for text in re.findall(r"'((?:[^']|'')*)'", plain):
             if word_of(text) and not re.search(r"\bEXECUTE\b", code, re.IGNORECASE):
-                raise _refusal(f"the constant {text!r}", inside)
+                raise refusal(f"the constant {text!r}", inside)
         calls = []
         for match in _CALL.finditer(code):
             parts = tuple(_folded(part) for part in match.groups() if part)
@@ -300,7 +301,7 @@ class _Checker:
                 self._look_into(function, place, depth)
             else:
                 what = f"the cast to {function['target']} by {function['name']}()"
-                raise _refusal(what, place, owned=function["signature"])
+                raise refusal(what, place, owned=function["signature"])
 
     def _enter(self, oid: int, place: str, depth: int) -> bool:
         if depth >= _MAX_DEPTH:
@@ -395,39 +396,3 @@ def _end_of_string(sql: str, start: int) -> int:
     )
     found = match.match(sql, start)
     return found.end() if found else start
-
-
-def _refusal(what: str, place: str, *, owned: str | None = None, cast: bool = False) -> SpecError:
-    """The error; ``owned`` is the signature of a function that is not Postgres' own."""
-    says = f"{what} depends on the clock, the session or chance: it gives another result in every run"
-    fix = "write :as_of or :interval_end for the time (age(:as_of, birth)); write other settings as constants"
-    if owned:
-        says = (
-            f"{what} may depend on the clock, the session or chance: it is declared VOLATILE, as every "
-            "function is whose CREATE FUNCTION says nothing else"
-        )
-        fix = (
-            "if it depends on its arguments and on tables alone, let its owner say so: "
-            f"ALTER FUNCTION {owned} STABLE (IMMUTABLE, if it reads no table); else leave it out"
-        )
-    elif "inside the policy" in place:
-        fix = (
-            "a policy may ask who reads, no more: let this connection's role bypass row security "
-            "(BYPASSRLS), or have the condition changed and write what is meant into the query"
-        )
-    elif what.startswith("the system column"):
-        fix = "leave it out; for the order or identity of rows take columns of the table"
-    elif what.startswith("text that is put together"):
-        fix = "write the moment as one literal: '2024-01-01'::timestamptz"
-    elif cast:
-        fix = "if it is text, write ::text after it; for a moment write :as_of"
-    elif what.endswith("in no order"):
-        fix = "give the window an ORDER BY, by columns that tell its rows apart"
-    elif what.startswith("TABLESAMPLE") or "random" in what:
-        fix = "leave chance to the training seed"
-    return SpecError(
-        says,
-        where=place,
-        expected="a result that depends on :interval_start, :interval_end, :as_of and the data alone",
-        fix=fix,
-    )
