@@ -5,10 +5,11 @@ What a function does is read from the catalogue, not guessed by its name: *volat
 of Postgres' own *stable* ones those pass that depend on the time zone and on formats, which a session
 fixes, or on stored rules alone; *immutable* ones pass. Views (Postgres' own, too), and others' functions in
 SQL and PL/pgSQL are looked into, though they are declared stable or immutable; so are the parts of
-aggregates, the policies of row security that hold for whoever reads, and user-defined casts. A policy may ask who reads: that is the role of the connection. The
-words ``now``, ``today``, ``tomorrow`` and ``yesterday`` are moments wherever the server reads a constant as
-one; text that becomes a moment as the query runs is guarded (``moments_from_text``). Columns of the
-system (``ctid``, ``xmin``) tell of storage, not of data.
+aggregates, the policies of row security that hold for whoever reads, and user-defined casts. A policy may
+ask who reads: that is the role of the connection. The words ``now``, ``today``, ``tomorrow`` and
+``yesterday`` are moments wherever the server reads a constant as one; text that becomes a moment as the query
+runs is guarded (``moments_from_text``). Columns of the system (``ctid``, ``xmin``) tell of storage, not of
+data.
 """
 
 from __future__ import annotations
