@@ -19,6 +19,8 @@ from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec, s
 BOUND = "0005"
 #: The first version that keeps a table of keys.
 KEYED = "0009"
+#: The first version that keeps which probabilities a model publishes.
+PROBABILITIES = "0022"
 _BOUND_AS_BY_THE_STEP = """
 INSERT INTO rescore.attempt (model, interval_start, interval_end, fence, run_id, begun_in, at)
   SELECT model, interval_start, interval_end, fence, run_id, 'claimed', claimed_at FROM rescore.run;
@@ -43,10 +45,12 @@ def test_a_store_of_an_earlier_version_is_brought_forward_with_its_runs(
     with store.database.transaction(checked=False) as connection:
         run_sql(connection, ScoreLayout.of(walk.spec, KEY_TYPES).create("rescore"))
         values = {"sha": sha("loans1.0.0"), "input": sha("input")}
+        column, none = (", probabilities", ", '[]'") if version >= PROBABILITIES else ("", "")
         connection.execute(
             text(
-                "INSERT INTO rescore.model (name, key_columns, event_time, labelled, views_format) VALUES"
-                """ ('loans', '[["branch", "text"], ["loan_id", "bigint"]]', 'event_time', true, 0);"""
+                "INSERT INTO rescore.model (name, key_columns, event_time, labelled, views_format"
+                f"{column}) VALUES"
+                f""" ('loans', '[["branch", "text"], ["loan_id", "bigint"]]', 'event_time', true, 0{none});"""
                 "INSERT INTO rescore.package VALUES ('loans', '1.0.0', :sha, '{}', 'file:///p.whl')"
             ),
             values,

@@ -50,7 +50,7 @@ def test_its_share_of_false_alarms_is_free_for_the_others(retired: Bank) -> None
 
 
 def test_who_and_why_are_kept_in_the_chain(retired: Bank) -> None:
-    assert pipeline.verify_history(retired.ctx).findings == []
+    assert pipeline.verify_history(retired.ctx).findings == ()
     said = retired.execute("SELECT entry::jsonb->'row'->>'why' FROM rescore.chain WHERE about = 'retirement'")
     assert said == [("replaced by credit",)]
 

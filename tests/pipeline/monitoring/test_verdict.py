@@ -55,7 +55,7 @@ def test_a_measurement_that_was_cut_is_made_again_and_told(
     now = harbour.day(31).end
     strict = declared(harbour, tmp_path, 1e-6)
 
-    def unavailable(*_: Any) -> None:
+    def unavailable(*_: Any, **__: Any) -> None:
         raise SourceUnavailableError("the source restarts")
 
     monitor = pipeline.monitor_model  # imported before what it calls is another
