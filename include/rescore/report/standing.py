@@ -156,6 +156,8 @@ class Standing:
     @cached_property
     def alarms(self) -> dict[Concern, str]:
         """What stands over many windows, in words: of performance, of labels that stopped, of drift."""
+        if self.retired:
+            return {}
         of_performance = None if self.performance is None else self.performance.alarm
         said: dict[Concern, str] = {}
         if of_performance is not None and of_performance.raised:
