@@ -13,7 +13,7 @@ dist=$(mktemp -d)
 trap 'rm -rf "$dist"' EXIT
 $bin/python -m hatchling build -t wheel -d "$dist" >/dev/null 2>&1
 wheel=$(echo "$dist"/*.whl)
-wanted="$lowest $beside $(sha256sum "$wheel" | cut -d' ' -f1)"
+wanted="$PWD $lowest $beside $(sha256sum "$wheel" | cut -d' ' -f1)"
 if [ "$(cat $venv/.installed 2>/dev/null)" != "$wanted" ]; then
   echo "making $venv with Airflow $lowest"
   rm -rf $venv

@@ -38,39 +38,45 @@ else
       "install one, or name it: make PYTHON=/path/to/python3.12"
 fi
 
+# Scripts and the editable install name this place: an environment that was copied or moved with its checkout is
+# another one's.
+case $venv in
+  /*) place=$venv ;;
+  *) place=$(pwd -P)/$venv ;;
+esac
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 wanted=$(cat requirements.txt pyproject.toml scripts/set-up.sh | "$python" -c "
 import hashlib, sys
-print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest(), '$version')")
-if [ -x $venv/bin/python ] && [ "$(cat $venv/.installed 2>/dev/null)" = "$wanted" ]; then
+print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest(), '$version')") || exit 1
+wanted="$wanted $place"
+if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.installed" 2>/dev/null)" = "$wanted" ]; then
   exit 0
 fi
 
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
   fail "$python has no venv module" "apt-get install python$version-venv (Debian, Ubuntu), or name another Python: make PYTHON=..."
 [ -w . ] || fail "this folder can't be written to: $(pwd)" "use a checkout of your own"
-free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
-if [ ! -d $venv ] && [ "$free" -lt $needed_megabytes ]; then
+# Counted from the end: the name of a device may have spaces, the folder it is mounted on has none in most cases.
+free=$(df -Pk . | awk 'NR == 2 { print int($(NF - 2) / 1024) }')
+if [ ! -d "$venv" ] && [ "$free" -lt $needed_megabytes ]; then
   fail "$free MB are free in $(pwd), $needed_megabytes are needed" "free some space, or clone onto another disk"
 fi
 
-# Of another Python, or its Python is gone: begin anew.
-if [ -e $venv ] && [ "$($venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" != "$version" ]; then
-  rm -rf $venv
+# Of another Python, its Python is gone, or it was made in another place: begin anew.
+if [ -e "$venv" ] && { [ "$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" != "$version" ] ||
+  [ "$(sed -n 's/^command = .* -m venv //p' "$venv/pyvenv.cfg")" != "$place" ]; }; then
+  rm -rf "$venv"
 fi
-rm -f $venv/.installed
+rm -f "$venv/.installed"
 echo "making $venv with Python $version: $(grep -c '^[a-z0-9].*==' requirements.txt) packages, a few minutes the first time"
-[ -x $venv/bin/pip ] || "$python" -m venv $venv || fail "python -m venv failed" "see above"
-[ "$($venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" = $uv_version ] ||
-  $venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version" ||
+[ -x "$venv/bin/pip" ] || "$python" -m venv "$place" || fail "python -m venv failed" "see above"
+[ "$("$venv/bin/uv" --version 2>/dev/null | cut -d' ' -f2)" = $uv_version ] ||
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version" ||
   fail "uv $uv_version can't be installed with pip" "see above; is a package index reachable?"
-case $venv in
-  /*) export VIRTUAL_ENV="$venv" ;;
-  *) export VIRTUAL_ENV="$PWD/$venv" ;;
-esac
+export VIRTUAL_ENV="$place"
 # Compiled now: on every start of Airflow's four components otherwise, where bytecode is not written.
-$venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.txt ||
+"$venv/bin/uv" pip install --quiet --compile-bytecode --require-hashes -r requirements.txt ||
   fail "the packages of requirements.txt can't be installed" "see above; is a package index reachable, is the disk full?"
-$venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable . ||
+"$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable . ||
   fail "the project itself can't be installed" "see above"
-echo "$wanted" >$venv/.installed
+echo "$wanted" >"$venv/.installed"

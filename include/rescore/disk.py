@@ -60,9 +60,17 @@ def make_private(path: Path) -> None:
             path.chmod(wanted)
 
 
+def _machine() -> str:
+    """Where a process id says which process: host and namespace of ids, as containers may share a name."""
+    namespace = ""
+    with suppress(OSError):
+        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+    return f"{socket.gethostname()}-{namespace}"
+
+
 def partial_name(name: str) -> str:
     """A name to write ``name`` under until it is whole: it says which process writes."""
-    return f"{name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.partial"
+    return f"{name}.{_machine()}.{os.getpid()}.{uuid.uuid4().hex}.partial"
 
 
 def process_folder(parent: Path) -> Path:
@@ -72,7 +80,7 @@ def process_folder(parent: Path) -> Path:
     what is registered with ``atexit``.
     """
     remove_leftovers(private_folder(parent))
-    folder = parent / f"scratch.{socket.gethostname()}.{os.getpid()}.0.partial"
+    folder = parent / f"scratch.{_machine()}.{os.getpid()}.0.partial"
     if folder not in _OWN:
         _OWN.add(folder)
         atexit.register(_remove_own, folder, os.getpid())
@@ -88,7 +96,7 @@ def remove_leftovers(folder: Path) -> None:
     """Remove partial files and scratch folders of processes that were killed."""
     for path in folder.glob("*.partial"):
         before, _, pid = path.name.removesuffix(".partial").rpartition(".")[0].rpartition(".")
-        here = before.endswith(f".{socket.gethostname()}") and pid.isdigit()
+        here = before.endswith(f".{_machine()}") and pid.isdigit()
         with suppress(OSError):
             age = time.time() - path.stat().st_mtime
             if _runs(int(pid)) if here else age <= ABANDONED_SECONDS:

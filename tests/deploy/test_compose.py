@@ -32,6 +32,8 @@ SECRETS = {
     "POSTGRES_PASSWORD": "pgpass0123456789",
     "RESCORE_OWNER_PASSWORD": "ownerpass0123456789",
     "RESCORE_WORKER_PASSWORD": "workerpass0123456789",
+    "RESCORE_PERSON_PASSWORD": "personpass0123456789",
+    "RESCORE_READER_PASSWORD": "readerpass0123456789",
     "AIRFLOW_DATABASE_PASSWORD": "airflowpass0123456789",
     "AIRFLOW_ADMIN_PASSWORD": "adminpass0123456789",
     "AIRFLOW_FERNET_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
@@ -97,6 +99,28 @@ def test_only_the_preparation_has_the_owners_password_and_nobody_the_superusers(
         for secret in ("POSTGRES_PASSWORD", "RESCORE_OWNER_PASSWORD")
     }
     assert having == {"POSTGRES_PASSWORD": {"postgres"}, "RESCORE_OWNER_PASSWORD": {"prepare"}}
+
+
+def test_each_login_has_a_password_of_its_own(resolved: dict[str, Any]) -> None:
+    """Whoever is given the source's URL, or the one that runs models, can't act for people."""
+    environment = resolved["services"]["scheduler"]["environment"]
+    urls = {
+        "RESCORE_WORKER_PASSWORD": environment["RESCORE_DATABASE_URL"],
+        "RESCORE_PERSON_PASSWORD": environment["RESCORE_RELEASE_URL"],
+        "RESCORE_READER_PASSWORD": environment["RESCORE_CONNECTION_AMES_SOURCE"],
+    }
+    made = resolved["configs"]["databases"]["content"]
+    for secret, url in urls.items():
+        login = re.fullmatch(r"postgresql://(\w+):\w+@.*", url)
+        assert login is not None
+        assert f"{login[1]}:{SECRETS[secret]}@" in url
+        assert f"CREATE ROLE {login[1]} LOGIN PASSWORD '{SECRETS[secret]}'" in made
+
+
+def test_another_port_is_where_the_login_leads_to() -> None:
+    done = config({**SECRETS, "AIRFLOW_PORT": "9090"}, "--format", "json")
+    environment = json.loads(done.stdout)["services"]["api-server"]["environment"]
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://localhost:9090"
 
 
 def test_only_the_page_is_published_and_only_to_this_machine(services: dict[str, Any]) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psycopg2
 import pytest
 
 from rescore.errors import LocalStackError
-from rescore.local import LocalPostgres, Process, postgres, postgres_binaries
+from rescore.local import LocalPostgres, Process, postgres, postgres_binaries, supervisor
 from rescore.local.identity import Identity, unprivileged, wrapped
+from rescore.local.run_state import RunState
 from tests.shared.waiting import until
 
 
@@ -216,8 +219,35 @@ def test_an_identity_that_can_not_be_taken_on_is_an_error_not_a_start_as_root() 
     assert done.stdout == ""
 
 
+def test_the_end_of_a_wait_is_not_taken_for_the_end_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wait lasts an hour; a server lives for months."""
+    monkeypatch.setattr(supervisor, "_WAIT_SECONDS", 0.01)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        server = Process.find(child.pid)
+        assert server is not None
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(supervisor.wait_for_the_end, server)
+            try:
+                assert wait([ended], timeout=0.1).not_done
+            finally:
+                child.kill()
+            ended.result(timeout=10)
+
+
 def test_a_reused_process_id_is_not_mistaken_for_the_process() -> None:
     me = Process.find(os.getpid())
     assert me is not None
     assert me.alive()
     assert not Process(me.pid, me.started - 1).alive()
+
+
+def test_what_another_release_wrote_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    """After a pull `make down` ends the stack that the release before started."""
+    file = tmp_path / "state.json"
+    state = RunState.begin()
+    state.write(file)
+    raw = json.loads(file.read_text())
+    raw["new"] = raw["supervisor"]["new"] = 1
+    file.write_text(json.dumps(raw))
+    assert RunState.read(file) == state
+    assert state.alive()

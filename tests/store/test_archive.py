@@ -124,6 +124,29 @@ def test_an_interrupted_put_leaves_nothing_readable(
     assert archive.get_input(digest).read_bytes() == path.read_bytes()
 
 
+def test_the_name_of_what_was_put_outlasts_a_power_cut(
+    frozen: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store records next that it is there: file and every folder made for it reach the disk before."""
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    root = tmp_path / "archive"
+    path, digest = frozen
+    uri = Archive(str(root), cache=tmp_path / "cache").put_input(path, digest)
+    kept = Path(uri.removeprefix("file://"))
+    folders = [str(one) for one in kept.parents if one.is_relative_to(root)]
+    assert len(folders) > 2
+    # The file before it has its name, and its folder only after.
+    assert synced[0].startswith(str(kept))
+    assert synced[1:] == folders
+
+
 def test_wrong_urls_and_digests_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't be opened"):
         Archive("nosuch://bucket")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from rescore.errors import LocalStackError
 
-__all__ = ["kept_secret", "make_folders", "tail", "write_secret"]
+__all__ = ["kept_secret", "make_folders", "tail", "turn_over", "write_secret"]
+
+_LARGEST_LOG_BYTES = 16 * 1024**2
 
 
 def make_folders(private: Path, logs: Path) -> None:
@@ -61,3 +63,9 @@ def tail(file: Path, lines: int, *, since: int = 0) -> list[str]:
             return log.read().decode(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         return []
+
+
+def turn_over(log: Path) -> None:
+    """Begin a log anew that has grown large, keeping the one before; called when its writer starts."""
+    if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))

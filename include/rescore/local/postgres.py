@@ -27,7 +27,7 @@ import psycopg2.sql
 
 from rescore.errors import LocalStackError
 from rescore.local.binaries import advice, major_version, postgres_binaries, server_environment
-from rescore.local.files import make_folders, tail, write_secret
+from rescore.local.files import make_folders, tail, turn_over, write_secret
 from rescore.local.identity import unprivileged, wrapped
 from rescore.local.ports import LOOPBACK, free_port, is_free, port_taken, remembered_port
 from rescore.local.processes import Process, end_process
@@ -255,10 +255,12 @@ class LocalPostgres:
                     os.chown(Path(folder) / name, owner, -1, follow_symlinks=False)
 
     def _start_server(self) -> None:
-        (self.data / "postmaster.pid").unlink(missing_ok=True)  # stale: nobody of ours runs
         fixed = self._wanted_port or remembered_port(self._port_file)
         if fixed is not None and not is_free(fixed):
             raise port_taken(fixed, self._port_file, "Postgres")
+        # Stale: no process of ours runs, and nobody has the port. A server in another namespace of ids, as in
+        # a container that has this folder, can't be seen by its id.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
         for attempt in range(5):
             port = fixed or free_port()
             child = self._spawn(port)
@@ -289,6 +291,7 @@ class LocalPostgres:
         command = [str(postgres_binaries() / "postgres"), "-D", str(self.data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
+        turn_over(self.log)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             return subprocess.Popen(

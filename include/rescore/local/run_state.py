@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Request:
     @classmethod
     def read(cls, file: Path) -> Request:
         """The request in ``file``."""
-        return cls(**json.loads(file.read_text()))
+        return cls(**_known(cls, json.loads(file.read_text())))
 
     def write(self, file: Path) -> None:
         """Replace the file."""
@@ -131,9 +131,11 @@ class RunState:
             raw = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):  # never written, or on a disk that was full
             return None
-        raw["supervisor"] = Process(**raw["supervisor"])
-        raw["processes"] = {name: Process(**process) for name, process in raw["processes"].items()}
-        return cls(**raw)
+        raw["supervisor"] = Process(**_known(Process, raw["supervisor"]))
+        raw["processes"] = {
+            name: Process(**_known(Process, process)) for name, process in raw["processes"].items()
+        }
+        return cls(**_known(cls, raw))
 
     def write(self, file: Path) -> None:
         """Replace the file."""
@@ -161,6 +163,12 @@ class RunState:
                 sessions.append(leader.pid)
         first = min((leader.started for leader in self.processes.values()), default=0)
         return [process for process in Process.in_sessions(sessions) if process.started >= first]
+
+
+def _known(kind: type[Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what another release wrote, the fields that this one has."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in raw.items() if name in names}
 
 
 def error_record(error: LocalStackError) -> dict[str, Any]:

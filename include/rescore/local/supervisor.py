@@ -30,7 +30,7 @@ import psutil
 
 from rescore.errors import LocalStackError
 from rescore.local.airflow import COMPONENTS, LocalAirflow
-from rescore.local.files import tail
+from rescore.local.files import tail, turn_over
 from rescore.local.identity import Identity, wrapped
 from rescore.local.logins import Logins, airflow_login
 from rescore.local.postgres import LocalPostgres
@@ -47,8 +47,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _AIRFLOW_START_SECONDS = 600
 #: How long components may take to end by themselves; running tasks are cut off after it.
 _GRACE_SECONDS = 8.0
-_LARGEST_LOG_BYTES = 16 * 1024**2
 _REAP_SECONDS = 10.0
+#: One wait for the end of Postgres; it is repeated for as long as the server lives.
+_WAIT_SECONDS = 3600.0
 
 
 class _Stopping(Exception):
@@ -150,7 +151,7 @@ class Supervisor:
             if server is None:
                 raise LocalStackError("the local Postgres ended at once", where=str(self._postgres.log))
             self._record("postgres", server)
-            self._watch("postgres", lambda: server.wait(1e6))
+            self._watch("postgres", lambda: wait_for_the_end(server))
             self._postgres.create_database(STORE_DATABASE)
             Logins.prepare(self._postgres, STORE_DATABASE)
         if self.request.airflow and self.state.airflow is None:
@@ -198,8 +199,7 @@ class Supervisor:
     ) -> subprocess.Popen[bytes]:
         log = self._log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
-        if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
+        turn_over(log)
         same = Identity("plain", os.geteuid(), os.getegid(), os.geteuid())
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -294,6 +294,12 @@ class Supervisor:
 
     def _log(self, name: str) -> Path:
         return self.home / "logs" / f"{name}.log"
+
+
+def wait_for_the_end(process: Process) -> None:
+    """Wait until a process that is no child of ours has ended, however long it lives."""
+    while not process.wait(_WAIT_SECONDS):
+        pass
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ only their owner can read them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -248,6 +249,7 @@ class Archive:
                 self._make_private(Path(target).parent)
             # The size says nothing of damage; what is there is left alone only if it is this very file.
             if self._fs.exists(target) and self._sha256(target) == file_sha256(path):
+                self._settle(target)
                 return uri
             # Under another name first: a reader sees the whole file or none.
             partial = partial_name(target)
@@ -263,7 +265,17 @@ class Archive:
             finally:
                 if self._fs.exists(partial):
                     self._fs.rm_file(partial)
+            self._settle(target)
         return uri
+
+    def _settle(self, target: str) -> None:
+        """Let a file's name, and the folders made for it, outlast a power cut: the store records it next."""
+        if self._local:
+            root = Path(self._root)
+            for folder in Path(target).parents:
+                _sync(folder)
+                if folder == root:
+                    break
 
     def _make_private(self, folder: Path) -> None:
         """Make the folders from the root down to this one, for their owner alone."""
@@ -381,5 +393,11 @@ def _verify(path: Path, expected: Sha256, uri: str) -> None:
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some network drives can't for a folder
+            raise
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rescore import pipeline
+from rescore.disk import partial_name
 from rescore.errors import KeptError, StoreError
 from rescore.manifest import Manifest
 from rescore.sha256 import file_sha256
@@ -74,7 +75,11 @@ def test_no_copy_outlives_the_file_that_was_deleted(
             archive.delete_input(digests[0])
     assert len([*cache.rglob("*.parquet")]) == 1
     Archive("memory://copies", cache=tmp_path / "another").delete_input(digests[1])
-    left = bank.ctx.settings.home / "scratch" / f"scratch.{socket.gethostname()}.999999999.0.partial"
+    left = (
+        bank.ctx.settings.home
+        / "scratch"
+        / partial_name("scratch").replace(f".{os.getpid()}.", ".999999999.")
+    )
     left.mkdir(parents=True)
     pipeline.erase_subject(replace(bank.ctx, archive=archive), WHO, **HOW)
     assert archive.inputs() == {} and not left.exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rescore import pipeline
+from rescore.disk import partial_name
 from rescore.errors import StoreError
 from rescore.manifest import Manifest
 from rescore.store import Store
@@ -154,7 +155,7 @@ def test_a_package_that_is_pinned_back_during_a_sweep_keeps_its_training_rows(
 
 
 def test_what_a_killed_process_left_goes(bank: Bank, runs: list[str]) -> None:
-    nobody = f"x.{socket.gethostname()}.{2**22 + 1}.abc.partial"  # no process has such an id
+    nobody = partial_name("x").replace(f".{os.getpid()}.", f".{2**22 + 1}.")  # no process has such an id
     home = bank.ctx.settings.home
     copied = bank.ctx.archive.get_input(digests(bank, runs)[0]).with_name(nobody)
     removed = bank.ctx.environments / f".{'a' * 64}.deleted"
