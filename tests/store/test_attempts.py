@@ -120,6 +120,37 @@ def test_a_run_whose_scores_are_staged_is_forked_by_a_retry(walk: Walk, store: S
     assert (left.state, left.error["data"]) == ("failed", {"taken_over_by": retry.run_id})  # type: ignore[index]
 
 
+@pytest.mark.parametrize("published", [True, False], ids=["published", "under way"])
+def test_a_retry_brings_no_older_input_back_over_a_newer_run(
+    walk: Walk, store: Store, published: bool
+) -> None:
+    """A's worker was lost; B froze the corrected source and scored it; then Airflow tried A's task again."""
+    lost = walk.claim(day())
+    walk.extract(lost, 50)
+    newer = walk.checked(day())
+    if published:
+        store.publications.publish(newer)
+    for state in ("extracted", "validated"):
+        with pytest.raises(StaleFenceError, match=f"run {newer.run_id} claimed its interval later") as caught:
+            store.runs.resume(lost, state)
+        assert "clear the run from `extract` on" in str(caught.value.fix)
+    store.publications.publish(newer)
+    assert store.publications.run_ids("loans") == [newer.run_id]
+
+
+def test_a_retry_goes_on_where_forks_of_its_run_are(walk: Walk, store: Store) -> None:
+    first = validated(walk)
+    store.scores.stage(first, make_scores(day()), **walk.package)
+    fork = store.runs.resume(first, "validated")
+    store.scores.stage(fork, make_scores(day()), **walk.package)
+    deeper = store.runs.resume(fork, "validated")
+    again = store.runs.resume(first, "validated")  # the task is cleared once more, with the run it was given
+    assert len({run.run_id for run in (first, fork, deeper, again)}) == 4
+    assert store.runs.get(again).forked_from == first.run_id
+    with pytest.raises(StaleFenceError):
+        store.runs.resume(deeper, "validated")  # another branch of forks took its interval over
+
+
 def test_a_retry_does_not_wait_for_a_writer_that_stalled_in_its_transaction(walk: Walk, store: Store) -> None:
     run = validated(walk)
     with Store(store.database.url) as other, other.database.transaction() as stalled:

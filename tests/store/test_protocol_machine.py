@@ -51,6 +51,7 @@ class Protocol(RuleBasedStateMachine):
         self.attempts: list[RunHandle] = []
         self.runs: dict[str, ModelledRun] = {}
         self.newest = 0
+        self.forked_from: dict[str, str] = {}
         self.current = ""
         self.published: list[str] = []
         self.claim()
@@ -70,8 +71,13 @@ class Protocol(RuleBasedStateMachine):
         self.retry(which, state)
 
     def retry(self, which: int, state: str) -> None:
-        origin = self.runs[self._attempt(which).run_id]
-        again = self.walk.store.runs.resume(self._attempt(which).run_id, state)
+        run_id = self._attempt(which).run_id
+        origin = self.runs[run_id]
+        if not self._newest_descends_from(run_id):  # another run took the interval over
+            with pytest.raises(StaleFenceError):
+                self.walk.store.runs.resume(run_id, state)
+            return
+        again = self.walk.store.runs.resume(run_id, state)
         goes_on = origin.state == state and (state == "extracted" or origin.staged_by is None)
         assert (again.run_id in self.runs) == goes_on
         if goes_on:
@@ -84,6 +90,8 @@ class Protocol(RuleBasedStateMachine):
             self._begun(again, ModelledRun("validated", validated=True, extracted=True))
         else:
             self._begun(again, ModelledRun("extracted", extracted=True))
+        if not goes_on:
+            self.forked_from[again.run_id] = run_id
 
     @rule(which=WHICH, times=st.integers(1, 4))
     def steps(self, which: int, times: int) -> None:
@@ -178,6 +186,12 @@ class Protocol(RuleBasedStateMachine):
 
     def _attempt(self, which: int) -> RunHandle:
         return self.attempts[-1 - which % len(self.attempts)]
+
+    def _newest_descends_from(self, run_id: str) -> bool:
+        line = self.attempts[-1].run_id
+        while line != run_id and line in self.forked_from:
+            line = self.forked_from[line]
+        return line == run_id
 
     def _begun(self, attempt: RunHandle, run: ModelledRun) -> None:
         """A new run takes the interval over: what was open and waits for nobody has failed."""

@@ -18,13 +18,20 @@ from rescore.errors import (
     StoreError,
 )
 from rescore.manifest import Manifest
-from rescore.store import Store
+from rescore.store import RunHandle, Store
+from rescore.store.runs import publications
+from rescore.store.runs.scores import digest_of
 from tests.store.builders import DAY, START, Walk, day, make_scores
 
 
 def rows_of(store: Store, view: str, where: str = "true", **values: Any) -> list[Any]:
     with store.database.transaction() as connection:
         return list(connection.execute(text(f"SELECT * FROM scores.{view} WHERE {where}"), values))
+
+
+def rows_in(store: Store, table: str, where: str) -> list[Any]:
+    with store.database.transaction() as connection:
+        return list(connection.execute(text(f"SELECT * FROM {table} WHERE {where}")))
 
 
 def execute(store: Store, statement: str, **values: Any) -> None:
@@ -156,6 +163,51 @@ def test_tampered_scores_are_refused(walk: Walk, store: Store) -> None:
         with pytest.raises(DigestMismatchError, match="are not those that were staged") as caught:
             store.publications.publish(run)
         assert caught.value.data["expected"] == store.runs.get(run).score_digest != caught.value.data["got"]
+    assert store.publications.of_model("loans") == []
+
+
+def test_while_scores_are_read_back_no_transaction_idles_and_nobody_waits_for_the_claim(
+    walk: Walk, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes: the server ends a transaction that idles, and the interval may be claimed."""
+    idle: list[int] = []
+    heirs: list[RunHandle] = []
+
+    def meanwhile(*read: Any) -> Any:
+        found = rows_in(store, "pg_stat_activity", "datname = current_database() AND state LIKE 'idle in%'")
+        idle.append(len(found))
+        if len(idle) == 2:
+            heirs.append(walk.claim(day(1)))
+        return digest_of(*read)
+
+    monkeypatch.setattr(publications, "digest_of", meanwhile)
+    store.publications.publish(walk.checked(day()))
+    overtaken = walk.checked(day(1))
+    with pytest.raises(StaleFenceError):
+        store.publications.publish(overtaken)
+    assert idle == [0, 0]
+    assert [run.fence for run in heirs] == [overtaken.fence + 1]
+
+
+@pytest.mark.parametrize("gone", ["deleted", "erased"])
+def test_rows_that_go_after_they_were_read_back_are_not_published_without(
+    walk: Walk, store: Store, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    run = walk.checked(day())
+
+    def meanwhile(*read: Any) -> Any:
+        digest = digest_of(*read)
+        if gone == "deleted":
+            store.deletions.delete_rows(run.run_id, rule="abandoned", done_by="ada")
+        else:
+            erasure = store.erasures.begin(f"hmac-sha256:{64 * '0'}", ground="asked for", asked_by="ada")
+            keys = store.scores.of_run(run).slice(0, 1)
+            assert store.erasures.erase_rows(erasure, store.runs.scored(run), keys) == 1
+        return digest
+
+    monkeypatch.setattr(publications, "digest_of", meanwhile)
+    with pytest.raises(StoreError, match=r"were deleted or erased|is failed; it can"):
+        store.publications.publish(run)
     assert store.publications.of_model("loans") == []
 
 

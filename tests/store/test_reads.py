@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from rescore.errors import StoreError
 from rescore.store import Store
@@ -57,9 +57,10 @@ class Plan:
     nodes: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, store: Store, query: str) -> Plan:
+    def of(cls, store: Store, query: str, values: Any = None) -> Plan:
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"
         with store.database.transaction() as connection:
-            explained = connection.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")).scalar()
+            explained = connection.exec_driver_sql(explain, values).scalar()
         [found] = explained if isinstance(explained, list) else json.loads(str(explained))
         nodes, left = [], [found["Plan"]]
         while left:
@@ -228,3 +229,73 @@ def test_a_partition_leaves_room_to_the_months_of_an_older_store(walk: Walk, sto
         "scores202403_loans",
         "FOR VALUES FROM ('2024-03-01 00:00:00+00') TO ('2024-06-01 00:00:00+00')",
     ) in (partitions(store))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "rescore.erased_since_frozen(:digest)",
+        "(SELECT count(*) FROM rescore.names_of(:digest))",
+        "rescore.may_bury('[\"loans\"]', :digest, '[]')",
+    ],
+)
+def test_what_is_known_of_a_frozen_table_is_found_by_its_digest(walk: Walk, store: Store, asked: str) -> None:
+    """Attempts, retention and erasures ask for one table: they don't read of all that were ever frozen."""
+    fill(store, walk, PUBLICATIONS)
+    frozen = """
+        UPDATE rescore.run SET input_digest = 'sha256:' || encode(sha256(run_id::text::bytea), 'hex');
+        INSERT INTO rescore.snapshot (model, kind, digest, interval_start, interval_end, as_of, rows, uri,
+            details)
+          SELECT model, 'input', 'sha256:' || d, interval_start, interval_end, as_of, 50, '',
+            jsonb_build_object('unlabelled_digest', 'sha256:' || reverse(d))
+          FROM rescore.run, generate_series(1, 50) n, encode(sha256((run_id::text || n)::bytea), 'hex') d;
+    """
+    read = """
+        SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables
+        WHERE relname IN ('run', 'snapshot')
+    """
+    with store.database.transaction() as connection:
+        connection.execute(text(frozen))
+        connection.execute(text("ANALYZE rescore.run, rescore.snapshot"))
+    with store.database.transaction() as connection:
+        before = connection.execute(text(read)).scalar()
+        connection.execute(text(f"SELECT {asked}"), {"digest": sha("a table")})
+        assert connection.execute(text(read)).scalar() == before
+
+
+@pytest.mark.parametrize("measured", [False, True], ids=["not measured", "measured"])
+def test_the_overview_of_a_model_reads_a_few_rows_of_any_history(
+    walk: Walk, store: Store, measured: bool
+) -> None:
+    fill(store, walk, 16 * PUBLICATIONS)
+    last = store.publications.of_model("loans")[-1]
+    if measured:
+        report = {"latest": {"verdict": "ok", "sentence": "as expected"}}
+        store.reports.record_performance(last.run_id, last.interval.end, report)
+    asked: list[tuple[str, Any]] = []
+
+    def listen(*given: Any) -> None:
+        asked.append((given[2], given[3]))
+
+    event.listen(store.database.engine, "before_cursor_execute", listen)
+    [status] = store.history.status()
+    reach = store.overview.reaches(["loans", "others"])
+    performances = store.overview.performances(["loans", "others"])
+    event.remove(store.database.engine, "before_cursor_execute", listen)
+    assert (status.run_id, reach["loans"].run_id, [*reach]) == (last.run_id, last.run_id, ["loans"])
+    assert status.performance == ("ok" if measured else None)
+    assert performances == ({"loans": report["latest"]} if measured else {})
+    for statement, values in asked:
+        if "publication" in statement:
+            plan = Plan.of(store, statement, values)
+            assert plan.rows_of("publication") + plan.rows_of("current_publication") <= 3, statement
+
+
+def test_runs_that_were_taken_over_wait_for_nobody(walk: Walk, store: Store) -> None:
+    for number in range(2):
+        held = walk.checked(day(number), verdict="drifted")
+        store.runs.hold(held, "drifted")
+    walk.claim(day(1))
+    assert store.overview.held(["loans", "others"]) == {"loans": 1}
+    store.publications.publish(walk.checked(day()))
+    assert store.overview.held(["loans"]) == {}

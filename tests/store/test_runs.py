@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from rescore.errors import (
 )
 from rescore.manifest import Manifest
 from rescore.store import Store
+from rescore.store.database import call
+from rescore.store.runs import excluded as excluded_module
 from tests.store.builders import Walk, day, make_scores, sha
 
 
@@ -149,6 +152,50 @@ def test_rows_set_aside_are_kept_once_and_must_fit_together(walk: Walk, store: S
     assert store.excluded.counts(run) == {"quarantined": 1, "rejected": 1}
     with pytest.raises(StoreError, match="has set other rows aside already"):
         record(["rejected", "quarantined"], [7, 4])
+
+
+def test_rows_set_aside_in_parts_are_all_kept_or_none(
+    walk: Walk, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(excluded_module, "_PART_ROWS", 2)
+    run = walk.claim(day())
+    rows = make_scores(day(), rows=5)
+
+    def record(reasons: str, positions: tuple[int, ...] = (7, 3, 5, 1, 9)) -> None:
+        number = len(positions)
+        kinds = (["rejected", "quarantined"] * 3)[:number]
+        store.excluded.record(
+            run, rows.slice(0, number), positions=positions, kinds=kinds, reasons=[*reasons][:number]
+        )
+
+    sent = 0
+
+    def dies(*values: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == 3:
+            raise KeyboardInterrupt
+        return call(*values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(excluded_module, "call", dies)
+        with pytest.raises(KeyboardInterrupt):
+            record("abcde")
+    assert store.excluded.positions(run) == []
+    for _ in range(2):
+        record("abcde")
+    assert [one["reason"] for one in store.excluded.kinds(run)] == ["d", "b", "c", "a", "e"]
+    assert store.runs.get(run).rows_rejected == 3
+    assert store.runs.get(run).rows_quarantined == 2
+    for reasons, positions in (
+        ("abcdx", (7, 3, 5, 1, 9)),
+        ("abcde", (7, 3, 5, 1, 8)),
+        ("abcd", (7, 3, 5, 1)),
+    ):
+        with pytest.raises(StoreError, match="has set other rows aside already"):
+            record(reasons, positions)
+    monkeypatch.setattr(excluded_module, "_PART_ROWS", 100)
+    record("abcde")
 
 
 def test_reports_are_read_back_and_later_findings_are_added(walk: Walk, store: Store) -> None:

@@ -40,7 +40,7 @@ __all__ = [
 KNOWN_VERSIONS = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
     *("0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019", "0020", "0021", "0022"),
-    "0023",
+    *("0023", "0024", "0025"),
 )
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.
@@ -62,7 +62,7 @@ _BOUNDS = {
 _KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 _MIGRATE = "run `rescore store migrate`"
-#: program_limit_exceeded: of what the store writes, only an index's entry can grow that large.
+#: program_limit_exceeded, as of an index's entry that is too large.
 _PROGRAM_LIMIT = "54000"
 
 _NOT_MIGRATED = {"42P01", "3F000", "42883", "42703"}
@@ -278,7 +278,7 @@ class Database:
         fix = None
         if code is not None and is_statement_timeout(code):
             fix = "raise statement_timeout for this role or in the options of RESCORE_DATABASE_URL"
-        elif code == _PROGRAM_LIMIT:
+        elif code == _PROGRAM_LIMIT and "index" in message:
             fix = (
                 "if an index can't hold a key's text, identify rows by a shorter column, or by md5(…) of it, "
                 "in extract.sql"

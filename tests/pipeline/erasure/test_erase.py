@@ -22,6 +22,7 @@ from rescore.source import Freezer
 from rescore.store import Archive, Tombstone
 from rescore.store.erasure.erasures import Erasures
 from rescore.store.erasure.redaction import ERASED, redacted
+from rescore.store.runs import queries
 from tests.shared.bank import Bank, day
 
 WHO = {"customer": "customer-07"}
@@ -324,3 +325,27 @@ def test_nobody_is_erased_by_another_column_or_without_a_ground(bank: Bank) -> N
     assert "customer" in str(caught.value)
     with pytest.raises(StoreError, match="on what ground"):
         erase(bank, ground=" ")
+
+
+def test_runs_of_models_that_never_froze_the_person_are_not_loaded(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet has many; what is looked up is what was made of the person's tables."""
+    bank.execute(
+        "INSERT INTO rescore.model (name, key_columns, event_time, labelled, views_format, probabilities)"
+        " SELECT 'other_' || n, '[]', 'at', false, 0, '[]' FROM generate_series(1, 20) n;"
+        "INSERT INTO rescore.run (run_id, model, interval_start, interval_end, as_of, fence, state,"
+        " environment, input_digest) SELECT gen_random_uuid(), 'other_' || n, '2024-01-01', '2024-01-02',"
+        " '2024-01-02', 1, 'failed', '{}', 'sha256:' || repeat('a', 64) FROM generate_series(1, 20) n"
+    )
+    loaded: list[str] = []
+    read = queries._run
+
+    def noted(row: Any, *more: Any) -> Any:
+        loaded.append(row.model)
+        return read(row, *more)
+
+    monkeypatch.setattr(queries, "_run", noted)
+    report = erase(bank, dry_run=True)
+    assert len(report.rows) == 3
+    assert loaded == ["loans"] * 3

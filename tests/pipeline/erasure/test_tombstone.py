@@ -12,6 +12,8 @@ from rescore import digest
 from rescore.digest import table_digest
 from rescore.store import Tombstone
 from rescore.store.erasure import tombstone as module
+from rescore.store.erasure.key_rows import rows_of
+from rescore.store.erasure.tombstone import leaves_without
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +90,21 @@ def test_two_erasures_are_as_one(rows: int, data: st.DataObject) -> None:
     before = Tombstone.of(table_digest(whole), without(whole, first), sorted(first))
     twice = Tombstone.of(before.table, rest, [*before.erased, *second])
     assert twice == once
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes, st.data())
+def test_leaves_read_one_at_a_time_are_those_of_the_whole_rest(rows: int, data: st.DataObject) -> None:
+    """Whatever went before, however the rows come."""
+    whole = table(rows)
+    before = data.draw(st.sets(st.integers(0, rows - 1)))
+    goes = data.draw(st.sets(st.integers(0, rows - 1)))
+    there = without(whole, before)
+    batches = there.combine_chunks().to_batches(max_chunksize=data.draw(st.integers(1, 50)))
+    keys = whole.take(pa.array(sorted(goes), pa.int64()))
+    places, touched = leaves_without(
+        whole.schema, batches, table_digest(whole), sorted(before), rows_of(keys, ["loan", "score"])
+    )
+    assert places == sorted(goes - before)
+    expected = Tombstone.of(table_digest(whole), without(whole, before | goes), sorted(before | goes))
+    assert touched == expected.touched

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from rescore import pipeline
 from rescore.cli import main
 from rescore.errors import NotFoundError, StoreError
 from rescore.manifest import Manifest
 from rescore.pipeline.retention import sweep as sweeping
+from rescore.sha256 import bytes_sha256
 from rescore.store import Archive
 from tests.shared.bank import Bank, day
 
@@ -214,6 +216,32 @@ def test_environments_of_packages_that_nobody_can_score_with_go(
     [one] = pipeline.sweep(bank.ctx, who=WHO)
     assert (one.what, one.subject, one.bytes) == ("environment", str(unused), 5)
     assert used.is_dir() and not unused.exists()
+
+
+def test_what_scores_is_asked_once_however_many_packages_there_are(bank: Bank, runs: list[str]) -> None:
+    """A fleet has thousands of packages, and hundreds of thousands of runs."""
+
+    def asked() -> tuple[list[str], list[Path]]:
+        statements: list[str] = []
+
+        def listen(*given: Any) -> None:
+            statements.append(given[2])
+
+        event.listen(bank.ctx.store.database.engine, "before_cursor_execute", listen)
+        used = [*sweeping._used_environments(bank.ctx)]
+        event.remove(bank.ctx.store.database.engine, "before_cursor_execute", listen)
+        return statements, used
+
+    store, pinned = bank.ctx.store, bank.ctx.store.pins.current("loans")
+    assert pinned is not None
+    assert store.runs.packages_of_inputs(bank.ctx.archive.inputs()) == {pinned.sha256}
+    assert store.runs.packages_of_inputs(["sha256:" + 64 * "0"]) == set()
+    few, used = asked()
+    for number in range(10):
+        sha256 = bytes_sha256(str(number).encode())
+        store.packages.add("loans", f"9.{number}.0", sha256, Manifest(seed=1), "file:///gone.whl")
+    assert asked() == (few, used)
+    assert not any("run_state" in one for one in few), "no run is loaded"
 
 
 def test_a_model_without_a_folder_loses_nothing(bank: Bank, runs: list[str]) -> None:

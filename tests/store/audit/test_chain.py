@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -219,16 +220,33 @@ def test_what_goes_while_scores_are_read_is_no_finding(
     first = walk.checked(day())
     store.publications.publish(first)
     store.publications.publish(walk.checked(day()))
-    read = stored_scores.stored_digest
+    read = stored_scores.digest_of
 
     def meanwhile(*args: Any) -> Any:
         if not store.deletions.all():
             store.deletions.delete_rows(first.run_id, rule="x", done_by="ada")
         return read(*args)
 
-    monkeypatch.setattr(stored_scores, "stored_digest", meanwhile)
+    monkeypatch.setattr(stored_scores, "digest_of", meanwhile)
     assert found(store, scores=True) == []
     assert [one.subject for one in store.deletions.all()] == [first.run_id]
+
+
+def test_scores_may_take_longer_to_read_than_a_transaction_may_idle(
+    store: Store, walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction that exported the snapshot waits for them."""
+    for number in range(2):
+        store.publications.publish(walk.checked(day(number)))
+    read = stored_scores.digest_of
+
+    def slowly(*args: Any) -> Any:
+        Event().wait(0.1)
+        return read(*args)
+
+    monkeypatch.setattr(stored_scores, "digest_of", slowly)
+    with Store(f"{store.database.url}?options=-c%20idle_in_transaction_session_timeout%3D20") as impatient:
+        assert impatient.chain.verify(scores=True).looked_at["runs with scores"] == 2
 
 
 def test_who_kept_an_old_head_finds_a_history_rewritten_with_its_chain(

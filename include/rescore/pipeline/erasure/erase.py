@@ -8,7 +8,7 @@ last, when no frozen table is read from them any more; whoever begins again dele
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,13 +28,11 @@ from rescore.pipeline.erasure.subjects import (
     Subject,
     frozen_tables,
     is_searchable,
-    is_unscored,
     models_of,
     names_of_tables,
     not_asked,
     pseudonym,
     runs_of,
-    unscored_runs,
 )
 from rescore.store import Erasure, ScoredRun, Tombstone
 
@@ -201,17 +199,18 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
 def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, set[str]]]:
     """What there is of the person now; and the values, by column, by which reports may name the person."""
     models = list(models_of(ctx, subject))
-    every = ctx.store.models.names()
     report = ErasureReport()
     named = {column: {value} for column, value in subject.values.items()}
     held: list[tuple[str, Interval]] = []
     for table in frozen_tables(ctx, models, subject):
         _note_keys(ctx, table, named)
         report.frozen[table.digest] = len(table.places)
-        for run in runs_of(ctx, every, table.digest):
-            report.rows[run.run_id] = len(table.places)
-        report.ended.extend(unscored_runs(ctx, every, table.digest))
         held.extend(table.names)
+    for run in ctx.store.runs.of_inputs(report.frozen, ctx.store.models.names()):
+        if isinstance(run, ScoredRun):
+            report.rows[run.run_id] = report.frozen[run.input_digest]
+        else:
+            report.ended.append(run.run_id)
     for run in _without_input(ctx, models, subject):
         keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is None:
@@ -220,8 +219,8 @@ def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, se
             report.rows[run.run_id] = keys.num_rows
             held.append((run.model, run.interval))
             _note_values(named, keys, ctx.model(run.model).spec.source.key)
-    for digest in _lost_inputs(ctx, models, subject):
-        report.ended.extend(unscored_runs(ctx, models, digest))
+    lost = ctx.store.runs.of_inputs(_lost_inputs(ctx, models, subject), models)
+    report.ended.extend(run.run_id for run in lost if not isinstance(run, ScoredRun))
     report.packages.update(_packages(ctx, models, set(report.frozen), subject))
     report.passed_over.extend(_passed_over(ctx, models, subject))
     report.legal_holds.extend(
@@ -284,19 +283,15 @@ def _passed_over(ctx: Context, models: Sequence[str], subject: Subject) -> list[
     return [*not_asked(ctx, subject), *tables]
 
 
-def _without_input(ctx: Context, models: Iterable[str], subject: Subject) -> list[ScoredRun]:
+def _without_input(ctx: Context, models: Collection[str], subject: Subject) -> list[ScoredRun]:
     """Runs that have scores, and no frozen rows, nor what erasures left of them, that can be searched."""
-    runs = [run for name in models for run in ctx.store.runs.of_model(name) if isinstance(run, ScoredRun)]
-    gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
-    runs = [run for run in runs if run.run_id not in gone]
-    lost = _unsearchable(ctx, {str(run.input_digest) for run in runs}, subject)
-    return [run for run in runs if str(run.input_digest) in lost]
+    lost = _unsearchable(ctx, ctx.store.runs.inputs(models, scored=True), subject)
+    return [run for run in ctx.store.runs.of_inputs(lost, models) if isinstance(run, ScoredRun)]
 
 
-def _lost_inputs(ctx: Context, models: Iterable[str], subject: Subject) -> set[str]:
+def _lost_inputs(ctx: Context, models: Collection[str], subject: Subject) -> set[str]:
     """Inputs that nobody can search, of runs without scores: whose rows these set aside is not known."""
-    every = (run for name in models for run in ctx.store.runs.of_model(name))
-    return _unsearchable(ctx, {str(run.input_digest) for run in every if is_unscored(run)}, subject)
+    return _unsearchable(ctx, ctx.store.runs.inputs(models, scored=False), subject)
 
 
 def _unsearchable(ctx: Context, digests: set[str], subject: Subject) -> set[str]:

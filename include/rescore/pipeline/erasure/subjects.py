@@ -7,7 +7,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +25,18 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
 from rescore.sha256 import Sha256
-from rescore.store import ExtractedRun, Run, ScoredRun, Tombstone
+from rescore.store import ScoredRun, Tombstone
 
 __all__ = [
     "FrozenRows",
     "Subject",
     "frozen_tables",
     "is_searchable",
-    "is_unscored",
     "models_of",
     "names_of_tables",
     "not_asked",
     "pseudonym",
     "runs_of",
-    "unscored_runs",
 ]
 
 _KEY_BYTES = 32
@@ -245,29 +243,9 @@ def not_asked(ctx: Context, subject: Subject) -> list[str]:
     ]
 
 
-def runs_of(ctx: Context, models: Iterable[str], digest: str) -> list[ScoredRun]:
+def runs_of(ctx: Context, models: Collection[str], digest: str) -> list[ScoredRun]:
     """The runs of models that scored this frozen table and still have rows."""
-    runs = [
-        run
-        for model in models
-        for run in ctx.store.runs.of_model(model)
-        if isinstance(run, ScoredRun) and run.input_digest == digest
-    ]
-    gone = ctx.store.deletions.of_runs(run.run_id for run in runs)
-    return [run for run in runs if run.run_id not in gone]
-
-
-def unscored_runs(ctx: Context, models: Iterable[str], digest: str) -> list[str]:
-    """The ids of runs that were to score this frozen table and have not; some may still go on to."""
-    every = (run for model in models for run in ctx.store.runs.of_model(model))
-    runs = [run.run_id for run in every if is_unscored(run) and run.input_digest == digest]
-    gone = ctx.store.deletions.of_runs(runs)
-    return [run for run in runs if run not in gone]
-
-
-def is_unscored(run: Run) -> bool:
-    """Whether a run has frozen rows and no scores."""
-    return isinstance(run, ExtractedRun) and not isinstance(run, ScoredRun)
+    return [run for run in ctx.store.runs.of_inputs([digest], models) if isinstance(run, ScoredRun)]
 
 
 def pseudonym(ctx: Context, subject: Subject) -> str:

@@ -128,14 +128,11 @@ def _unused(ctx: Context) -> Iterator[tuple[str, Path, str]]:
 
 def _used_environments(ctx: Context) -> Iterator[Path]:
     """Those of packages that score, may still be pinned, or can score a past run again."""
-    there, models = ctx.archive.inputs(), ctx.models()
+    models = set(ctx.models())
+    used = ctx.store.runs.packages_of_inputs(ctx.archive.inputs())
+    used |= {package.sha256 for name in models for package in may_score(ctx, ctx.model(name).spec)}
     for package in ctx.store.packages.all():
-        declared = package.model in models
-        scoring = not declared or package.sha256 in {
-            one.sha256 for one in may_score(ctx, ctx.model(package.model).spec)
-        }
-        runs = ctx.store.runs.of_model(package.model)
-        if scoring or any(run.package_sha256 == package.sha256 and run.input_digest in there for run in runs):
+        if package.model not in models or package.sha256 in used:
             with suppress(NotFoundError):  # without its file nobody can score with it
                 yield model.environment_of(ctx.archive.get_package(package.sha256), ctx.environments)
 

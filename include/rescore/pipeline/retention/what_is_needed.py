@@ -21,19 +21,25 @@ __all__ = ["may_score", "read_facts"]
 def read_facts(ctx: Context, now: datetime) -> Facts:
     """All that decides what is due at ``now``; only of models that have a folder."""
     folders = {name: ctx.model(name) for name in ctx.models()}
-    runs = {name: ctx.store.runs.of_model(name) for name in folders}
     needed: dict[str, str] = {}
+    last_used: dict[str, datetime] = {}
+    rows: list[RunRows] = []
     buried = ctx.store.erasures.of_frozen()
-    activity = {name: _activity(ctx, name, runs[name]) for name in folders}
-    for name, folder in folders.items():
-        for digest, who in _needs(ctx, folder, activity[name], now):
+    for name, folder in folders.items():  # the runs of one model at a time: a fleet has many
+        runs = _activity(ctx, name)
+        for digest, who in _needs(ctx, folder, runs, now):
             tombstone = buried.get(digest)
             held_as = digest if tombstone is None else tombstone.remaining or digest
             needed.setdefault(held_as, who)
+        for one in runs:
+            if one.run.input_digest is not None:
+                digest = one.run.input_digest
+                last_used[digest] = max(last_used.get(digest, one.tried_at), one.tried_at)
+        rows.extend(_with_rows(ctx, runs))
     return Facts(
         retention={name: folder.spec.retention for name, folder in folders.items()},
-        frozen=list(_frozen(ctx, activity)),
-        runs=[rows for name in folders for rows in _with_rows(ctx, activity[name])],
+        frozen=list(_frozen(ctx, last_used, buried)),
+        runs=rows,
         needed=needed,
         holds=ctx.store.holds.all(),
     )
@@ -62,22 +68,18 @@ class _Active:
         return max(self.tried_at, *self.run.states.values())
 
 
-def _activity(ctx: Context, name: str, runs: list[Run]) -> list[_Active]:
+def _activity(ctx: Context, name: str) -> list[_Active]:
     tried, claimants = ctx.store.runs.last_attempts(name), ctx.store.runs.claimants(name)
     return [
         _Active(run, tried.get(run.run_id, run.claimed_at), run.held and run.run_id in claimants)
-        for run in runs
+        for run in ctx.store.runs.of_model(name)
     ]
 
 
-def _frozen(ctx: Context, runs: Mapping[str, list[_Active]]) -> Iterable[FrozenTable]:
+def _frozen(
+    ctx: Context, last_used: Mapping[str, datetime], buried: Mapping[str, Tombstone]
+) -> Iterable[FrozenTable]:
     """What is in the archive, or was not noted as deleted since it was used last, by each of its names."""
-    last_used: dict[str, datetime] = {}
-    for one in (one for some in runs.values() for one in some):
-        digest = one.run.input_digest
-        if digest is not None:
-            last_used[digest] = max(last_used.get(digest, one.tried_at), one.tried_at)
-    buried = ctx.store.erasures.of_frozen()
     named = (table for one in ctx.store.snapshots.all() for table in _tables(one, last_used))
     tables = [_held_as(table, buried) for table in named]
     gone = ctx.store.deletions.of_tables({table.digest for table in tables})

@@ -131,6 +131,8 @@ class Chain:
         self.head()  # refuses a store of another version, which needs a statement of its own
         with self._database.transaction(checked=False) as connection:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            # It idles while scores are read over other connections, for hours where there are many.
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             yield connection
 
 

@@ -13,7 +13,7 @@ from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, store_table
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
 from rescore.store.retention.deletions import deleted_runs
-from rescore.store.runs.scores import stored_digest, stored_scores
+from rescore.store.runs.scores import digest_of, stored_batches, stored_scores
 from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.score_table import ScoreLayout
 from rescore.store.schema.tables import run as run_table
@@ -84,7 +84,8 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
                     for one in _apart(buried[row.run_id], bound, rest)
                 ]
                 continue
-            stored = stored_digest(connection, layout.as_digested(bound.columns), row.run_id, None, snapshot)
+            digested = layout.as_digested(bound.columns)
+            stored = digest_of(digested, stored_batches(connection, digested, row.run_id, snapshot=snapshot))
             if stored != bound:
                 found.append(
                     Finding(

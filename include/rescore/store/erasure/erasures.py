@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extras import Json
@@ -17,11 +16,12 @@ from sqlalchemy import Connection, insert, select
 from rescore.digest import TableDigest
 from rescore.errors import StoreError, StoreUnavailableError
 from rescore.store.database import Database, call, run_sql, store_table
-from rescore.store.erasure.key_rows import delete_keys, forget_keys
+from rescore.store.erasure.key_rows import delete_keys, forget_keys, rows_of
 from rescore.store.erasure.redaction import redact_reports
-from rescore.store.erasure.tombstone import Tombstone, last_tombstones
+from rescore.store.erasure.tombstone import Tombstone, last_tombstones, leaves_without
 from rescore.store.records import ScoredRun
-from rescore.store.runs.scores import stored_scores
+from rescore.store.runs.queries import run_row
+from rescore.store.runs.scores import stored_batches
 from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.removal_tables import erasure as erasure_table
@@ -272,39 +272,42 @@ class Erasures:
         KeptError
             A legal hold covers the run.
         """
+        # Before anything is locked: a large run takes long to read. Its scores go by erasures, one at a time,
+        # and by deletions, which take all of them.
         with self._as_owner.transaction() as connection:
             layout = score_layout(connection, run.model)
-            names = layout.row_schema.names
-            [original] = run_sql(
-                connection,
-                sql.SQL("SELECT score_digest FROM {} WHERE run_id = %s FOR UPDATE").format(
-                    store_table(connection, "run")
-                ),
-                (run.run_id,),
-            )
-            call(connection, "lock_name", "holds")
+            digest = TableDigest.from_dict(run_row(connection, run.run_id).score_digest)
+            before = last_tombstones(connection, "scores", run.run_id).get(run.run_id)
+            digested = layout.as_digested(digest.columns)
+            batches = stored_batches(connection, digested, run.run_id)
+        erased, without_score = (before.erased, before.without_score) if before else ([], [])
+        names = layout.row_schema.names
+        gone, touched = leaves_without(digested.score_schema, batches, digest, erased, rows_of(keys, names))
+        with self._as_owner.transaction() as connection:
+            call(connection, "lock_name", "holds")  # before the run, as each deletion
+            lock = sql.SQL("SELECT FROM {} WHERE run_id = %s FOR UPDATE")
+            run_sql(connection, lock.format(store_table(connection, "run")), (run.run_id,))
             call(connection, "refuse_held", run.model, run.interval.start, run.interval.end, _rows_of(run))
-            before = last_tombstones(connection, "scores").get(run.run_id)
-            digest = TableDigest.from_dict(original[0])
-            stored = stored_scores(connection, layout.as_digested(digest.columns), run.run_id)
-            wanted = set(zip(*(keys[name].to_pylist() for name in names), strict=True))
-            rows = list(zip(*(stored[name].to_pylist() for name in names), strict=True))
-            gone = [place for place, row in enumerate(rows) if row in wanted]
             scores = delete_keys(connection, layout.scores_table, run.run_id, keys, names)
-            without_score = delete_keys(
+            excluded = delete_keys(
                 connection, layout.excluded_table, run.run_id, keys, names, giving="position"
             )
-            deleted = len(scores) + len(without_score)
+            if len(scores) != len(gone):
+                raise StoreUnavailableError(
+                    f"run {run.run_id} lost rows while they were read",
+                    where=self._as_owner.where,
+                    fix="erase again: it builds on what is left",
+                )
+            deleted = len(scores) + len(excluded)
             if not deleted:
                 return 0
             call(connection, "lock_name", f"keys {run.model}")
             forget_keys(connection, layout, keys)
-            kept = before.kept() if before is not None else range(digest.rows)
-            tombstone = Tombstone.of(
-                digest,
-                stored.take(pa.array(np.setdiff1d(np.arange(stored.num_rows), gone))),
-                [*(before.erased if before else ()), *(int(kept[place]) for place in gone)],
-                without_score=[*(before.without_score if before else ()), *without_score],
+            tombstone = Tombstone(
+                original=digest.to_dict(),
+                erased=sorted([*erased, *gone]),
+                touched=touched,
+                without_score=sorted({*without_score, *map(int, excluded)}),
             )
             _bury(connection, erasure, "scores", run.run_id, tombstone, deleted)
         return deleted

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from psycopg2 import sql
 from sqlalchemy import Connection
@@ -13,7 +14,26 @@ from rescore.store.binary_copy import postgres_type
 from rescore.store.database import run_sql, store_table
 from rescore.store.schema.score_table import ScoreLayout
 
-__all__ = ["delete_keys", "forget_keys"]
+__all__ = ["delete_keys", "forget_keys", "rows_of"]
+
+
+def rows_of(
+    keys: pa.Table, names: Sequence[str]
+) -> Callable[[pa.Table], np.ndarray[Any, np.dtype[np.bool_]]]:
+    """What says of each row of a table whether it has one of these keys."""
+    wanted = set(zip(*(keys[name].to_pylist() for name in names), strict=True))
+    first = {row[0] for row in wanted}
+
+    def found(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        mask = np.zeros(rows.num_rows, dtype=bool)
+        # By one column first: most rows are others'.
+        near = [place for place, value in enumerate(rows[names[0]].to_pylist()) if value in first]
+        some = rows.select(list(names)).take(pa.array(near, pa.int64()))
+        values = zip(*(some[name].to_pylist() for name in names), strict=True)
+        mask[[place for place, row in zip(near, values, strict=True) if row in wanted]] = True
+        return mask
+
+    return found
 
 
 def forget_keys(connection: Connection, layout: ScoreLayout, keys: pa.Table) -> None:

@@ -7,7 +7,7 @@ that was published follows from the leaves as they were, which the tombstone kee
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from rescore.leaf_bytes import canonical_leaf
 from rescore.sha256 import Sha256, bytes_sha256
 from rescore.store.schema.removal_tables import tombstone as tombstone_table
 
-__all__ = ["Tombstone", "last_tombstones"]
+__all__ = ["Tombstone", "last_tombstones", "leaves_without"]
 
 
 class Tombstone(Document):
@@ -123,6 +123,52 @@ class Tombstone(Document):
         if {int(number) for number in self.touched} != {one // LEAF_ROWS for one in self.erased}:
             return "the tombstone names leaves as touched that lost no row, or leaves out some that did"
         return ""
+
+
+def leaves_without(
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    original: TableDigest,
+    before: Sequence[int],
+    gone: Callable[[pa.Table], np.ndarray[Any, np.dtype[np.bool_]]],
+) -> tuple[list[int], dict[str, Sha256]]:
+    """Which rows of a table go, and what remains of the leaves that lost rows; one leaf is held at a time.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of the table.
+    batches : iterable of pyarrow.RecordBatch
+        What is there of it, in its order.
+    original : TableDigest
+        Of the table as it was published.
+    before : sequence of int
+        Positions in that table of rows that went earlier.
+    gone : callable
+        Says of each row of a piece of the table whether it goes.
+
+    Returns
+    -------
+    tuple
+        Positions in the table as it was of the rows that go; and by leaf, for each that has lost a row, the
+        digest of what remains.
+    """
+    places: list[int] = []
+    touched: dict[str, Sha256] = {}
+    lost = np.asarray(sorted(before), dtype=np.int64)
+    held = pa.Table.from_batches([], schema=schema)
+    unread = iter(batches)
+    for start in range(0, original.rows, LEAF_ROWS):
+        every = np.arange(start, min(start + LEAF_ROWS, original.rows))
+        there = np.setdiff1d(every, lost)
+        while held.num_rows < len(there) and (batch := next(unread, None)) is not None:
+            held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        rows, held = held.slice(0, len(there)), held.slice(len(there))
+        goes = gone(rows)
+        places += there[: rows.num_rows][goes].tolist()
+        if goes.any() or len(there) < len(every):
+            touched[str(start // LEAF_ROWS)] = bytes_sha256(canonical_leaf(rows.filter(pa.array(~goes))))
+    return places, touched
 
 
 def last_tombstones(connection: Connection, what: str, subject: str | None = None) -> dict[str, Tombstone]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from psycopg2 import sql
 from sqlalchemy import Connection, Row
@@ -17,6 +18,9 @@ from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.score_table import EXCLUDED_KINDS, ScoreLayout
 
 __all__ = ["Excluded", "excluded_counts"]
+
+#: Rows without a score in one call; some 200 bytes each.
+_PART_ROWS = 65_536
 
 
 class Excluded:
@@ -64,18 +68,20 @@ class Excluded:
                 expected=f"per row a kind ({', '.join(EXCLUDED_KINDS)}), a reason and a position of its own",
                 examples=[f"{rows.num_rows} rows", f"{len(positions)} positions", *unknown],
             )
+        order = np.argsort(np.asarray(positions, dtype=np.int64))
         with self._database.transaction() as connection:
-            kept: list[dict[str, Any]] = []
+            named = rows
             if rows.num_rows:
                 layout = score_layout(connection, run_row(connection, run.run_id).model)
                 named = rows.select(layout.row_schema.names).cast(layout.row_schema)
-                kept = [
-                    {**row, "position": int(position), "kind": kind, "reason": reason}
-                    for row, position, kind, reason in zip(
-                        named.to_pylist(), positions, kinds, reasons, strict=True
-                    )
+            # In parts: a document of all rows may be larger than Postgres takes, and than memory should hold.
+            for start in range(0, max(1, len(order)), _PART_ROWS):
+                places = order[start : start + _PART_ROWS]
+                part = [
+                    {**row, "position": int(positions[at]), "kind": kinds[at], "reason": reasons[at]}
+                    for at, row in zip(places, named.take(pa.array(places)).to_pylist(), strict=True)
                 ]
-            call(connection, "record_excluded", run.run_id, run.fence, kept)
+                call(connection, "record_excluded", run.run_id, run.fence, part, start, len(order))
 
     def positions(self, run: RunReference) -> list[int]:
         """Positions in the frozen input of the rows without a score, ascending."""

@@ -12,21 +12,23 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    cast,
     column,
     exists,
     func,
     or_,
     select,
     true,
-    tuple_,
     values,
 )
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from rescore.interval import Interval
 from rescore.sha256 import Sha256
 from rescore.store.database import Database
 from rescore.store.records import Pin, RunState
+from rescore.store.schema.tables import claim as claim_table
+from rescore.store.schema.tables import current_publication, measured_interval
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import pin as pin_table
@@ -181,20 +183,16 @@ class Overview:
 
     def reaches(self, models: Collection[str]) -> dict[str, Reach]:
         """Of each model that has published something its latest interval."""
-        of = publication_table.c
-        query = (
-            select(
-                *(of.model, of.run_id, of.interval_start, of.interval_end, of.published_at),
-                *(run_table.c.package_version, drift_table.c.verdict, drift_table.c.sentence),
-            )
-            .select_from(
-                publication_table.join(run_table, run_table.c.run_id == of.run_id).outerjoin(
-                    drift_table, drift_table.c.run_id == of.run_id
-                )
-            )
-            .where(of.model.in_(models))
-            .ext(distinct_on(of.model))
-            .order_by(of.model, of.interval_end.desc(), of.sequence.desc())
+        of, asked = current_publication.c, _each(models)
+        latest = (
+            select(of.run_id, of.interval_start, of.interval_end, of.published_at, of.package_version)
+            .where(of.model == asked.c.model)
+            .order_by(of.interval_start.desc(), of.interval_end.desc())
+            .limit(1)
+            .lateral("latest")
+        )
+        query = select(asked.c.model, latest, drift_table.c.verdict, drift_table.c.sentence).select_from(
+            asked.join(latest, true()).outerjoin(drift_table, drift_table.c.run_id == latest.c.run_id)
         )
         return {
             row.model: Reach(
@@ -217,29 +215,42 @@ class Overview:
     def held(self, models: Collection[str]) -> dict[str, int]:
         """How many runs of each model wait for a person, of those intervals that were not published since."""
         bounds = ("model", "interval_start", "interval_end")
-        published = select(*(publication_table.c[name] for name in bounds))
+        published = select(publication_table.c.run_id).where(
+            *(publication_table.c[name] == run_table.c[name] for name in bounds)
+        )
         query = (
             select(run_table.c.model, func.count(func.distinct(run_table.c.interval_start)))
+            # Nobody can release a run that another one took its interval from.
+            .join(claim_table, claim_table.c.run_id == run_table.c.run_id)
             .where(run_table.c.model.in_(models))
             .where(run_table.c.state == "checked", run_table.c.error.is_not(None))
-            .where(tuple_(*(run_table.c[name] for name in bounds)).not_in(published))
+            .where(~published.exists())
             .group_by(run_table.c.model)
         )
         return dict(self._rows(query))
 
     def performances(self, models: Collection[str]) -> dict[str, Mapping[str, Any]]:
-        """Of each model that was measured the ``latest`` part of its latest performance report."""
-        query = (
-            select(run_table.c.model, performance_table.c.metrics["latest"].label("latest"))
-            .join(performance_table, performance_table.c.run_id == run_table.c.run_id)
-            .where(run_table.c.model.in_(models))
-            .ext(distinct_on(run_table.c.model))
-            .order_by(
-                run_table.c.model,
-                run_table.c.interval_end.desc(),
-                performance_table.c.performance_id.desc(),
-            )
+        """Of each model the ``latest`` part of the last performance report of what consumers see."""
+        asked, at, shown, kept = (
+            _each(models),
+            measured_interval.c,
+            current_publication.c,
+            performance_table.c,
         )
+        latest = (
+            select(kept.metrics["latest"].label("latest"))
+            .select_from(measured_interval)
+            .join(
+                current_publication,
+                and_(*(shown[one] == at[one] for one in ("model", "interval_start", "interval_end"))),
+            )
+            .join(performance_table, kept.run_id == shown.run_id)
+            .where(at.model == asked.c.model)
+            .order_by(at.interval_start.desc(), at.interval_end.desc(), kept.performance_id.desc())
+            .limit(1)
+            .lateral("report")
+        )
+        query = select(asked.c.model, latest.c.latest).select_from(asked.join(latest, true()))
         return {row.model: row.latest for row in self._rows(query) if row.latest}
 
     def drift_alarms(self, models: Collection[str]) -> dict[str, Mapping[str, Any]]:
@@ -349,3 +360,9 @@ class Overview:
     def _rows(self, query: Select[Any]) -> list[Any]:
         with self._database.transaction() as connection:
             return list(connection.execute(query))
+
+
+def _each(models: Collection[str]) -> Any:
+    """Models as a table of one column: what a lateral query is asked for."""
+    names = func.unnest(cast([*models], ARRAY(Text)))
+    return names.table_valued(column("model", Text), name="asked").render_derived()

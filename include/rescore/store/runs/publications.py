@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Connection, Row, func, select
 
 from rescore.digest import TableDigest
-from rescore.errors import DigestMismatchError
+from rescore.errors import DigestMismatchError, StoreUnavailableError
 from rescore.interval import Interval
 from rescore.store.database import Database, call, where_of
 from rescore.store.records import Publication, RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import publications_of, run_row
-from rescore.store.runs.scores import stored_digest
+from rescore.store.runs.scores import digest_of, stored_batches
 from rescore.store.schema.model_registration import score_layout
 from rescore.store.schema.score_views import create_view_of_rows_once
 from rescore.store.schema.view_handles import publication_current, publication_history
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg2.extensions
+    import pyarrow as pa
+
+    from rescore.store.schema.score_table import ScoreLayout
 
 __all__ = ["Publications"]
 
@@ -35,9 +40,9 @@ class Publications:
     ) -> Publication:
         """Make a run's scores what consumers see of its interval.
 
-        In one transaction: lock the claim, compare the fence, check row accounting, read the staged
-        rows back, compare their digest and that of what made them, insert the publication. Publishing a
-        run again changes nothing, and gives the publication it has.
+        Read the staged rows back and digest them; then, in one short transaction: lock the claim, compare the
+        fence, check row accounting, compare the digest and that of what made them, insert the publication.
+        Publishing a run again changes nothing, and gives the publication it has.
 
         Parameters
         ----------
@@ -70,12 +75,17 @@ class Publications:
             published = _publication(connection, row)
             if published is not None:
                 return published
+            batches = _staged(connection, row)
+        # Before the claim is locked: nobody waits for it, and no transaction idles. Bound scores lose rows
+        # to deletions and erasures alone, which publishing refuses, and change in no other way.
+        stored = batches and digest_of(*batches)
+        with by.transaction() as connection:
             fence = run.fence if isinstance(run, RunHandle) else None
             if released_by is None:
                 call(connection, "publish", row.run_id, fence, reason)
             else:
                 call(connection, "release", row.run_id, fence, reason, released_by)
-            _refuse_tampered(connection, row)
+            _refuse_tampered(connection, run_row(connection, row.run_id), stored)
             found = _publication(connection, row)
             if found is None:
                 raise AssertionError(row.run_id)
@@ -156,11 +166,25 @@ class Publications:
             return view.as_string(driver)
 
 
-def _refuse_tampered(connection: Connection, row: Row[Any]) -> None:
+def _staged(connection: Connection, row: Row[Any]) -> tuple[ScoreLayout, Iterator[pa.RecordBatch]] | None:
+    """What there is of a run's scores, in the types that they were digested in; None before it has any."""
+    if row.score_digest is None:
+        return None
     layout = score_layout(connection, row.model)
+    layout = layout.as_digested(TableDigest.from_dict(row.score_digest).columns)
     interval = Interval(row.interval_start, row.interval_end)
+    return layout, stored_batches(connection, layout, row.run_id, interval)
+
+
+def _refuse_tampered(connection: Connection, row: Row[Any], stored: TableDigest | None) -> None:
     staged = TableDigest.from_dict(row.score_digest)
-    stored = stored_digest(connection, layout.as_digested(staged.columns), row.run_id, interval)
+    if stored is None:
+        raise StoreUnavailableError(
+            f"run {row.run_id} got its scores while it was about to be published",
+            where=_where(row),
+            fix="publish it again",
+        )
+    layout = score_layout(connection, row.model)
     if stored != staged:
         raise DigestMismatchError(
             f"the stored scores of run {row.run_id} are not those that were staged",

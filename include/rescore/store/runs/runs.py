@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, union_all
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from rescore.errors import NotFoundError
 from rescore.interval import Interval
@@ -22,9 +22,11 @@ from rescore.store.records import (
     ScoredRun,
     run_id_of,
 )
+from rescore.store.retention.deletions import deleted_runs
 from rescore.store.runs.claims import claim, fork, resume
 from rescore.store.runs.error_record import described
 from rescore.store.runs.queries import read_run, read_runs
+from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.tables import attempt as attempt_table
 from rescore.store.schema.tables import claim as claim_table
 from rescore.store.schema.tables import run as run_table
@@ -284,6 +286,30 @@ class Runs:
             runs = read_runs(connection, query.limit(last))[::-1]
         return [run for run in runs if isinstance(run, ExtractedRun)]
 
+    def inputs(self, models: Collection[str], *, scored: bool) -> set[str]:
+        """Digests of the frozen tables of runs that have rows, or may get some: with scores, or without."""
+        query = _with_rows(models).where(_has_scores() == scored).with_only_columns(run_table.c.input_digest)
+        with self._database.transaction() as connection:
+            return set(connection.execute(query.distinct()).scalars())
+
+    def of_inputs(self, digests: Collection[str], models: Collection[str]) -> list[ExtractedRun]:
+        """The runs that have rows of these frozen tables, or may get some, oldest first."""
+        query = _with_rows(models).where(run_table.c.input_digest.in_(digests))
+        with self._database.transaction() as connection:
+            runs = read_runs(connection, query.order_by(run_table.c.claimed_at))
+        return [run for run in runs if isinstance(run, ExtractedRun)]
+
+    def packages_of_inputs(self, digests: Collection[str]) -> set[str]:
+        """The sha256 of each package that scored one of these frozen tables."""
+        there = (
+            func.unnest(cast([*digests], ARRAY(Text))).table_valued("digest", name="there").render_derived()
+        )
+        query = select(run_table.c.package_sha256).distinct()
+        query = query.join(there, there.c.digest == run_table.c.input_digest)
+        with self._database.transaction() as connection:
+            found = connection.execute(query.where(run_table.c.package_sha256.is_not(None)))
+            return set(found.scalars())
+
     def update(self, run: RunHandle, **facts: Any) -> None:
         """Record facts about an open run: ``input_digest``, ``input_uri``, ``query_sha256``, ``environment``,
         ``rows_extracted``, ``rows_quarantined``, ``rows_rejected``, ``code_revision``, ``airflow``.
@@ -339,6 +365,17 @@ class Runs:
         """
         with self._database.transaction() as connection:
             call(connection, "hold", run.run_id, run.fence, described(error))
+
+
+def _with_rows(models: Collection[str]) -> Select[Any]:
+    """Runs of models that froze rows, and whose scores and rows without one nobody deleted."""
+    gone = deleted_runs().where(deletion_table.c.subject == cast(run_table.c.run_id, Text)).exists()
+    frozen = run_table.c.input_digest.is_not(None)
+    return select(run_table).where(run_table.c.model.in_(models), frozen, ~gone)
+
+
+def _has_scores() -> ColumnElement[bool]:
+    return and_(run_table.c.score_digest.is_not(None), run_table.c.package_sha256.is_not(None))
 
 
 def _without(run: Run, what: str) -> NotFoundError:

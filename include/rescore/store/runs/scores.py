@@ -23,7 +23,7 @@ from rescore.store.runs.score_stream import ScoreStream
 from rescore.store.schema.model_registration import score_layout
 from rescore.store.schema.score_table import ScoreLayout
 
-__all__ = ["Scores", "score_stream", "stored_digest", "stored_scores"]
+__all__ = ["Scores", "digest_of", "score_stream", "stored_batches", "stored_scores"]
 
 
 class Scores:
@@ -101,8 +101,8 @@ class Scores:
             layout = score_layout(connection, row.model)
             if row.score_digest is not None:
                 layout = layout.as_digested(TableDigest.from_dict(row.score_digest).columns)
-            query = _query(connection, layout, row.run_id, Interval(row.interval_start, row.interval_end))
-            batches = list(_batches(connection, layout, query))
+            interval = Interval(row.interval_start, row.interval_end)
+            batches = stored_batches(connection, layout, row.run_id, interval)
         return pa.Table.from_batches(batches, schema=layout.score_schema)
 
     def values_of_run(self, run: RunReference) -> npt.NDArray[np.float64]:
@@ -120,7 +120,8 @@ class Scores:
             layout = score_layout(connection, row.model)
             interval = Interval(row.interval_start, row.interval_end)
             query = _query(connection, layout, row.run_id, interval, only="score")
-            read = [batch.column(0).to_numpy() for batch in query_batches(address_of(connection).dsn, query)]
+            url = address_of(connection).dsn
+        read = [batch.column(0).to_numpy() for batch in query_batches(url, query)]
         return np.concatenate([np.empty(0), *read])
 
     def of_key(
@@ -219,32 +220,56 @@ def score_stream(database: Database, run_id: str) -> ScoreStream:
     return ScoreStream(layout, interval, f"scores of {row.model} {interval}")
 
 
+def stored_batches(
+    connection: Connection,
+    layout: ScoreLayout,
+    run_id: str,
+    interval: Interval | None = None,
+    snapshot: str | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """What the table holds of a run, ordered by key, as batches that are read over a connection of their own.
+
+    The given connection is only asked for names: let its transaction end before a long run is read, since one
+    that idles is ended by the server.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a transaction of the store.
+    layout : ScoreLayout
+        The columns, in the types that they were digested in.
+    run_id : str
+        The run.
+    interval : Interval, optional
+        Its interval; None: in all months.
+    snapshot : str, optional
+        An exported snapshot, whose transaction has to last; None: what is committed.
+    """
+    return _batches(
+        address_of(connection).dsn, layout, _query(connection, layout, run_id, interval), snapshot
+    )
+
+
 def stored_scores(
     connection: Connection, layout: ScoreLayout, run_id: str, snapshot: str | None = None
 ) -> pa.Table:
     """All that the table holds of a run now, or in an exported snapshot, ordered by key."""
-    batches = list(_batches(connection, layout, _query(connection, layout, run_id, None), snapshot))
+    batches = stored_batches(connection, layout, run_id, snapshot=snapshot)
     return pa.Table.from_batches(batches, schema=layout.score_schema)
 
 
-def stored_digest(
-    connection: Connection,
-    layout: ScoreLayout,
-    run_id: str,
-    interval: Interval | None,
-    snapshot: str | None = None,
-) -> TableDigest:
-    """Digest what the table holds now, or in an exported snapshot, in one pass; None: in all months."""
+def digest_of(layout: ScoreLayout, batches: Iterable[pa.RecordBatch]) -> TableDigest:
+    """Digest a run's scores in one pass."""
     hasher = TableHasher(layout.score_schema)
-    for batch in _batches(connection, layout, _query(connection, layout, run_id, interval), snapshot):
+    for batch in batches:
         hasher.update(batch)
     return hasher.root()
 
 
 def _batches(
-    connection: Connection, layout: ScoreLayout, query: str, snapshot: str | None = None
+    url: str, layout: ScoreLayout, query: str, snapshot: str | None = None
 ) -> Iterator[pa.RecordBatch]:
-    for batch in query_batches(address_of(connection).dsn, query, snapshot):
+    for batch in query_batches(url, query, snapshot):
         # Narrower than the table's, where the key was widened since.
         columns = [
             column.cast(field.type) for column, field in zip(batch.columns, layout.score_schema, strict=True)

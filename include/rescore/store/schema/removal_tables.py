@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Identity, Index, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Identity, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rescore.store.identifiers import SCHEMA
@@ -78,6 +78,7 @@ tombstone = Table(
     Column("document", JSONB, nullable=False),
     moment("at", default=True),
     Index("tombstone_subject_idx", "what", "subject", "tombstone_id"),
+    Index("tombstone_remaining_idx", "remaining", postgresql_where=text("remaining IS NOT NULL")),
 )
 
 erasure_done = Table(

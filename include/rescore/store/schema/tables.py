@@ -39,6 +39,7 @@ __all__ = [
     "current_publication",
     "drift",
     "due",
+    "measured_interval",
     "metadata",
     "model",
     "moment",
@@ -107,6 +108,7 @@ snapshot = Table(
     moment("created_at", default=True),
     UniqueConstraint("model", "kind", "digest", "interval_start", "interval_end", "as_of"),
     Index("snapshot_digest_idx", "digest"),
+    Index("snapshot_unlabelled_idx", text("(details ->> 'unlabelled_digest')")),
 )
 
 package = Table(
@@ -214,6 +216,7 @@ run = Table(
     ForeignKeyConstraint(["model", "package_version", "package_sha256"], _package_reference),
     UniqueConstraint("model", "interval_start", "interval_end", "fence"),
     Index("run_model_claimed_at_idx", "model", "claimed_at"),
+    Index("run_input_digest_idx", "input_digest", postgresql_where=text("input_digest IS NOT NULL")),
 )
 
 attempt = Table(
@@ -317,6 +320,14 @@ drift = Table(
     Column("sentence", Text, nullable=False),
     Column("report", JSONB, nullable=False),
     moment("at", default=True),
+)
+
+measured_interval = Table(
+    "measured_interval",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("interval_start", DateTime(timezone=True), primary_key=True),
+    Column("interval_end", DateTime(timezone=True), primary_key=True),
 )
 
 performance = Table(

@@ -66,6 +66,29 @@ BEGIN
   END IF;
 END $$;
 
+-- Refuses to fork a run whose interval another run took over, unless that one descends from it: a retry goes on
+-- where its own fork is, and never brings an older frozen input back over a newer one. The caller has the claim.
+CREATE OR REPLACE FUNCTION {store}.refuse_superseded(r {store}.run)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  c {store}.claim;
+BEGIN
+  SELECT * INTO STRICT c FROM {store}.claim WHERE model = r.model
+    AND interval_start = r.interval_start AND interval_end = r.interval_end;
+  IF NOT EXISTS (WITH RECURSIVE line AS (SELECT c.run_id UNION
+      SELECT f.forked_from FROM {store}.run f JOIN line ON f.run_id = line.run_id)
+      SELECT FROM line WHERE line.run_id = r.run_id) THEN
+    PERFORM {store}.refuse('RS001',
+      format('run %s can''t be tried again: run %s claimed its interval later', r.run_id, c.run_id),
+      jsonb_build_object('where', {store}.where_is(r),
+        'expected', 'a run whose interval nobody took over, but for its own forks',
+        'data', jsonb_build_object('run_id', r.run_id, 'fence', r.fence,
+          'current_run_id', c.run_id, 'current_fence', c.fence)),
+      'what the later one scored stays; to score the interval again, freeze it anew (in Airflow clear the run '
+        'from `extract` on)');
+  END IF;
+END $$;
+
 -- Takes the fence of other intervals that overlap; refuses if consumers see one of them.
 CREATE OR REPLACE FUNCTION {store}.take_over_overlapping(r {store}.run)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -76,7 +99,8 @@ DECLARE
 BEGIN
   PERFORM 1 FROM {store}.claim WHERE model = r.model
     AND interval_start < r.interval_end AND interval_end > r.interval_start
-    AND (interval_start, interval_end) <> (r.interval_start, r.interval_end) FOR UPDATE;
+    AND (interval_start, interval_end) <> (r.interval_start, r.interval_end)
+    ORDER BY interval_start, interval_end FOR UPDATE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -259,6 +283,7 @@ BEGIN
     r := {store}.the_run(resumed);
   END IF;
   IF locked OR r.state <> in_state OR (in_state = 'validated' AND r.score_digest IS NOT NULL) THEN
+    PERFORM {store}.refuse_superseded(r);
     r := {store}.fork_run(r, in_state, NULL);
   ELSE
     PERFORM {store}.refuse_stale(r, r.fence);

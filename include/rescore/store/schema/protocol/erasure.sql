@@ -1,14 +1,13 @@
 -- What an erasure asks of runs under way. It finds a person by the frozen rows, so whatever is still made of these
 -- has to end before they go. The owner calls these; nothing can be staged from rows that an erasure touched.
 
--- Whether a frozen table lost rows to an erasure and was not frozen again since.
+-- Whether a frozen table lost rows to an erasure and was not frozen again since. Of most tables there is no
+-- tombstone, and nothing more is read.
 CREATE OR REPLACE FUNCTION {store}.erased_since_frozen(digest text)
 RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(max(t.at) > coalesce((SELECT max(f.at) FROM (
-      SELECT s.created_at AS at FROM {store}.names_of($1) s
-      UNION ALL SELECT a.at FROM {store}.names_of($1) s JOIN {store}.frozen_again a USING (snapshot_id)) f),
-      '-infinity'), false)
-    FROM {store}.tombstone t WHERE t.what = 'frozen' AND t.subject = $1
+  SELECT EXISTS (SELECT FROM {store}.tombstone t WHERE t.what = 'frozen' AND t.subject = $1
+    AND NOT EXISTS (SELECT FROM {store}.names_of($1) s WHERE s.created_at >= t.at
+      OR EXISTS (SELECT FROM {store}.frozen_again a WHERE a.snapshot_id = s.snapshot_id AND a.at >= t.at)))
 $$;
 
 -- Refuses to make scores of rows that an erasure touched. Until the caller's transaction ends, none begins to.
@@ -31,8 +30,10 @@ RETURNS SETOF uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r {store}.run;
 BEGIN
+  -- Before any claim, as each deletion; claims in the order in which a claim locks those that overlap it.
+  PERFORM {store}.lock_name('holds');
   FOR r IN SELECT * FROM {store}.run WHERE of_models ? model AND input_digest = digest AND binding IS NULL
-      AND NOT {store}.rows_deleted(run_id) ORDER BY run_id LOOP
+      AND NOT {store}.rows_deleted(run_id) ORDER BY model, interval_start, interval_end, run_id LOOP
     PERFORM 1 FROM {store}.claim WHERE model = r.model
       AND interval_start = r.interval_start AND interval_end = r.interval_end FOR UPDATE;
     PERFORM 1 FROM {store}.run WHERE run_id = r.run_id AND binding IS NULL FOR NO KEY UPDATE;

@@ -22,9 +22,11 @@ BEGIN
       jsonb_build_object('where', {store}.where_is(r),
         'expected', 'staged scores, their package and the rows extracted'),
       'it was stopped before scoring; score the interval again');
-  ELSIF {store}.rows_deleted(r.run_id) THEN
-    PERFORM {store}.refuse('RS000', format('the rows of run %s were deleted', r.run_id),
-      jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that has its scores'),
+  ELSIF {store}.rows_deleted(r.run_id)
+      OR EXISTS (SELECT FROM {store}.tombstone t WHERE t.what = 'scores' AND t.subject = r.run_id::text) THEN
+    -- The publisher read them back before it came here: these two are all that takes rows since.
+    PERFORM {store}.refuse('RS000', format('rows of run %s were deleted or erased', r.run_id),
+      jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that has all its scores'),
       'score the interval again');
   END IF;
   SELECT sentence INTO outage FROM {store}.drift WHERE run_id = r.run_id AND verdict = 'outage';

@@ -35,8 +35,9 @@ CREATE OR REPLACE FUNCTION {store}.names_of(digest text)
 RETURNS SETOF {store}.snapshot LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH known AS (SELECT $1 AS name UNION
     SELECT t.subject FROM {store}.tombstone t WHERE t.what = 'frozen' AND t.remaining = $1)
-  SELECT s.* FROM {store}.snapshot s WHERE s.digest IN (SELECT name FROM known)
-    OR s.details->>'unlabelled_digest' IN (SELECT name FROM known)
+  SELECT s.* FROM {store}.snapshot s WHERE s.snapshot_id IN (
+    SELECT d.snapshot_id FROM known JOIN {store}.snapshot d ON d.digest = name
+    UNION ALL SELECT d.snapshot_id FROM known JOIN {store}.snapshot d ON d.details->>'unlabelled_digest' = name)
 $$;
 
 CREATE OR REPLACE FUNCTION {store}.refuse_held(of_model text, of_start timestamptz, of_end timestamptz,
@@ -128,7 +129,8 @@ DECLARE
   deleted bigint := 0;
 BEGIN
   PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
-  -- In the order in which a publication locks them.
+  -- What may be held first, as whoever deletes more than one; then in the order in which a publication locks them.
+  PERFORM {store}.lock_name('holds');
   PERFORM 1 FROM {store}.claim WHERE model = r.model
     AND interval_start = r.interval_start AND interval_end = r.interval_end FOR UPDATE;
   PERFORM 1 FROM {store}.run WHERE run_id = of_run FOR NO KEY UPDATE;
@@ -141,7 +143,6 @@ BEGIN
       format('the rows of run %s are needed: it is published or waits for a person', of_run),
       jsonb_build_object('where', {store}.where_is(r), 'expected', 'a run that was superseded or abandoned'), NULL);
   END IF;
-  PERFORM {store}.lock_name('holds');
   PERFORM {store}.refuse_held(r.model, r.interval_start, r.interval_end, format('the rows of run %s', of_run));
   IF last_progress < greatest((SELECT max(e.at) FROM {store}.run_state e WHERE e.run_id = of_run),
       (SELECT max(a.at) FROM {store}.attempt a WHERE a.run_id = of_run),
