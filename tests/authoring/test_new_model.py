@@ -74,6 +74,19 @@ SELECT n, CASE WHEN n NOT IN (7, 8) THEN at END, (n * 37) % 100, CASE WHEN n = 5
 FROM generate_series(1, 1500) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '24 minutes' AS at) t;
 CREATE TABLE shop.claim (id int PRIMARY KEY, paid_out float8, recorded_at timestamptz NOT NULL);
 INSERT INTO shop.claim SELECT id, weight * 2 + id % 7, there_at FROM shop.parcel;
+-- Labels come into rows that are there already; the last ones wait for theirs.
+CREATE TABLE shop.delivery (
+  id int PRIMARY KEY, sent_at timestamptz NOT NULL, weight float8, depot text, delivered_at timestamptz, state text,
+  refund float8, late boolean, recorded_at timestamptz NOT NULL);
+INSERT INTO shop.delivery
+SELECT n, at, weight, depot, CASE WHEN there THEN arrived END, CASE WHEN there THEN 'delivered' ELSE 'under way' END,
+       CASE WHEN there AND n % 3 = 0 THEN n % 20 END, CASE WHEN there THEN hours + n % 11 > 30 END,
+       at + interval '5 seconds'
+FROM generate_series(1, 1500) n,
+     LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '24 minutes' AS at, (n * 37) % 100 AS weight,
+              (ARRAY['north', 'south'])[1 + n % 2] AS depot, 4 + (n * 13) % 40 AS hours) t,
+     LATERAL (SELECT at + hours * interval '1 hour' AS arrived) a,
+     LATERAL (SELECT arrived <= timestamptz '2024-03-26Z' AS there) x;
 CREATE TABLE shop.claims (id int, paid_out float8);
 INSERT INTO shop.claims VALUES (1, 2), (1, 3);
 """  # noqa: E501
@@ -151,6 +164,42 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
     assert pipeline.reproduce_run(shop, done.run_id).verdict == "identical"
 
 
+def delivery(shop, name):
+    return authoring.new_model(
+        shop, name, "shop.delivery", connection="shop", event_time="sent_at", target="late"
+    )
+
+
+def test_what_is_still_to_come_is_drafted_without_what_comes_with_its_label(shop):
+    folder, made = delivery(shop, "to_come")
+    assert folder.spec.feature_names == ["weight", "depot"]
+    left_out = dict(made.left_out)
+    assert "has a value of its own in the" in left_out["state"] and "missing" not in left_out["state"]
+    assert "has no value in the" in left_out["refund"], "missing in most rows with a label, too"
+    assert made.to_come is not None
+    assert (made.to_come.closed_by, folder.spec.target.delay) == ("delivered_at", timedelta(days=2))
+    assert f"{made.to_come.rows} rows since 2024-03-24 00:00 UTC have no late yet" in made.still_to_come
+    assert made.still_to_come in (folder.path / "README.md").read_text()
+    assert folder.spec.training.intervals == 16, "three quarters of the 22 whole days that have labels"
+    url = shop.connection("shop")
+    assert source.labels(url, folder, [day(5)], day(5).end).num_rows < 60, "not before it was known"
+    assert source.labels(url, folder, [day(5)], day(7).end).num_rows == 60
+    assert any("nothing changed later but the label?" in one for one in made.decide)
+
+
+@pytest.mark.slow
+def test_what_is_still_to_come_is_scored_and_reproduced(shop):
+    folder, _ = delivery(shop, "coming")
+    assert [one for one in authoring.check_model(shop, "coming") if one.status == "failed"] == []
+    last = datetime(2024, 3, 26, tzinfo=UTC)
+    package = pipeline.train_model(shop, "coming", as_of=last)
+    pipeline.pin(shop, "coming", package.version, who="tester", why="first")
+    interval = folder.spec.schedule.schedule().interval_ending(last)
+    done = pipeline.score_interval(shop, "coming", interval)
+    assert done.rows == 60, "none of them has a label before the interval has ended by two days"
+    assert pipeline.reproduce_run(shop, done.run_id).verdict == "identical"
+
+
 @pytest.mark.slow
 def test_a_table_without_recording_times_says_so(shop):
     folder, made = authoring.new_model(shop, "plain", "shop.plain", connection="shop")
@@ -180,6 +229,8 @@ def test_a_table_as_people_keep_it_is_drafted_with_what_is_to_be_decided(shop):
     assert "DECIDE: measures the time from sent_at to there_at" in left_out["hours_until_there"]
     assert "DECIDE: is missing in the rows in which lost is" in left_out["damage"]
     assert any("damage" in one and "known only after the event?" in one for one in made.decide)
+    assert folder.spec.target.delay == timedelta(days=2), "so far labels lag behind the last row"
+    assert "+ interval '48 hours' <= :as_of" in (folder.path / "labels.sql").read_text()
     checks = authoring.check_model(shop, "parcel")
     assert [one for one in checks if one.status == "failed"] == []
     rows = source.probe(shop.connection("shop"), folder, day(5), day(5).end, limit=1000)

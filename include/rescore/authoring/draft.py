@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rescore.authoring.column_roles import (
     Drafted,
@@ -22,7 +22,8 @@ from rescore.authoring.column_roles import (
 from rescore.authoring.estimators import DEFAULT, missing_library, refuse_unfit
 from rescore.authoring.rhythm import Rhythm, rhythm_of
 from rescore.errors import ParameterError
-from rescore.source import ColumnFacts, TableFacts
+from rescore.source import ColumnFacts, OpenRows, TableFacts
+from rescore.spec_values import duration_text
 
 __all__ = ["Draft", "LabelTable", "draft"]
 
@@ -51,6 +52,10 @@ class Draft:
         Whether a key has several rows, of which the last one known counts.
     labels : LabelTable or None
         Where the labels are, if not in the same row.
+    to_come : OpenRows or None
+        The newest rows, if their labels are still to come into the same rows.
+    label_known_sql : str or None
+        The condition under which the label in a row was known, where its row was known before.
     left_out : sequence of (str, str)
         Columns that are no feature, and why.
     decide : sequence of str
@@ -72,11 +77,30 @@ class Draft:
     target_kind: str
     positive: str | None
     labels: LabelTable | None
+    to_come: OpenRows | None
+    label_known_sql: str | None
     rhythm: Rhythm
     left_out: Sequence[tuple[str, str]]
     decide: Sequence[str]
     last_event: datetime | None
     estimator: str
+
+    @property
+    def still_to_come(self) -> str:
+        """What rows wait for their label, and when it is known; empty where none do."""
+        if self.to_come is None:
+            return ""
+        how = f"from {self.to_come.closed_by} on" if self.to_come.closed_by else "that long after its event"
+        return (
+            f"{self.to_come.rows:,} rows since {self.to_come.since:%Y-%m-%d %H:%M} UTC have no "
+            f"{self.target.name} yet; they are scored as they are, and a label counts {how} "
+            f"(target.delay: {self.delay})"
+        )
+
+    @property
+    def delay(self) -> str:
+        """How long after an interval its labels are known, as model.yaml writes it."""
+        return duration_text(self.to_come.delay if self.to_come else timedelta(0))
 
     @property
     def meaning(self) -> str:
@@ -102,6 +126,7 @@ def draft(
     schedule: str | None = None,
     unique: Callable[[TableFacts, Sequence[str]], bool] = lambda table, key: True,
     late: Callable[[Sequence[str], str | None, str], dict[str, str]] = lambda columns, event, target: {},
+    to_come: Callable[[Sequence[str], str, str], OpenRows | None] = lambda columns, event, target: None,
 ) -> Draft:
     """Decide what a table's facts allow to decide.
 
@@ -113,6 +138,8 @@ def draft(
         Of a table and columns: whether they identify its rows.
     late : callable
         Of columns, the event's and the target's: those known only after the event, and why.
+    to_come : callable
+        Of the same: the newest rows, if their labels are still to come.
 
     Raises
     ------
@@ -150,6 +177,11 @@ def draft(
     known_late = (
         {} if labels else late([one.name for one in columns], event.name if event else None, label.name)
     )
+    versions = bool(known_by) and known_by[0] in keys[1]
+    waiting = None
+    if event and not labels and label.nulls and not versions and len(known_by) < 2:
+        waiting = to_come([one.name for one in columns], event.name, label.name)
+        known_late = {**(waiting.late if waiting else {}), **known_late}
     for column in keep:
         if table.column(column) not in columns:
             raise ParameterError(
@@ -168,17 +200,19 @@ def draft(
         without_event=event.nulls if event else 0,
         known_by=known_by,
         known_sql=known_sql(table, known_by),
-        versions=bool(known_by) and known_by[0] in keys[1],
+        versions=versions,
         features=features,
         target=drafted_target,
         target_kind=target_kind,
         positive=positive,
         labels=labels,
-        rhythm=rhythm_of(table, event, schedule),
+        to_come=waiting,
+        label_known_sql=_label_known_sql(table, event, waiting) if event and waiting else None,
+        rhythm=rhythm_of(table, event, schedule, waiting.since if waiting else None),
         left_out=left_out,
         decide=[
             *decide,
-            *_more_to_decide(table, event, event_time, known_by, left_out),
+            *_more_to_decide(table, event, event_time, known_by, left_out, waiting),
             *(f"features: {one.name} is {one.decide}" for one in features if one.decide),
             *(
                 f"features: {column} {why}: "
@@ -229,6 +263,14 @@ def _features(
     return features, left_out
 
 
+def _label_known_sql(table: TableFacts, event: ColumnFacts, waiting: OpenRows) -> str:
+    """From when on a label counts that comes into a row which is there already."""
+    if waiting.closed_by:
+        return f"{moment_sql(table.column(waiting.closed_by))} <= :as_of"
+    hours = waiting.delay // timedelta(hours=1)
+    return f"{moment_sql(event)} + interval '{hours} hours' <= :as_of"
+
+
 def _label_table(
     table: TableFacts,
     key: Sequence[str],
@@ -256,18 +298,21 @@ def _more_to_decide(
     named: str | None,
     known_by: tuple[str, ...],
     left_out: Sequence[tuple[str, str]],
+    waiting: OpenRows | None,
 ) -> list[str]:
-    open_questions = [
-        "owner: who answers for this model",
-        "target.delay: how long after an interval its labels are known",
-    ]
+    delay = "how long after an interval its labels are known"
+    if waiting is not None:
+        said = f"99 % come that soon, by {waiting.closed_by}" if waiting.closed_by else "labels lag that far"
+        delay = f"{duration_text(waiting.delay)} was taken, as {said}"
+    open_questions = ["owner: who answers for this model", f"target.delay: {delay}"]
     if not known_by:
         open_questions.append(
             "source.known_by: no column says when a row was recorded, so history can't be read again"
         )
     elif len(known_by) == 1:
         open_questions.append(
-            f"source.known_by: does {known_by[0]} say when a row was known, and is no row changed later?"
+            f"source.known_by: does {known_by[0]} say when a row was known, and is "
+            + ("nothing changed later but the label?" if waiting else "no row changed later?")
         )
     if event is None:
         open_questions.append(

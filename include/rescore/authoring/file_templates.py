@@ -95,6 +95,8 @@ def _rows_from(made: Draft, *, labels: bool = False) -> str:
     else:
         rows = f"FROM {table} t"
         conditions += [made.known_sql] if made.known_sql else []
+    if labels and made.label_known_sql:
+        conditions.append(made.label_known_sql)
     if labels and made.labels is not None:
         other = made.labels
         name = f"{quote_identifier(other.table.schema)}.{quote_identifier(other.table.name)}"

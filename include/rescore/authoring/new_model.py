@@ -36,6 +36,9 @@ def new_model(
 ) -> tuple[ModelFolder, Draft]:
     """Write the folder of a new model, drafted from a table; whole, or not at all.
 
+    Where the newest rows have no label yet, the draft is one of what is still to come: delay and schedule
+    are taken from the rows that have one, and ``labels.sql`` gives a label only from when it was known.
+
     Parameters
     ----------
     ctx : Context
@@ -81,6 +84,7 @@ def new_model(
         estimator=estimator, keep=keep, schedule=schedule,
         unique=lambda table, columns: source.is_unique(url, table, columns),
         late=lambda columns, event, label: source.late_columns(url, facts, columns, event, label),
+        to_come=lambda columns, event, label: source.open_rows(url, facts, event, label, columns),
     )  # fmt: skip
     ctx.settings.models.mkdir(parents=True, exist_ok=True)
     partial = Path(mkdtemp(prefix=f".{name}.", dir=ctx.settings.models))

@@ -32,7 +32,9 @@ class Rhythm:
     gaps: bool
 
 
-def rhythm_of(table: TableFacts, event: ColumnFacts | None, cron: str | None = None) -> Rhythm:
+def rhythm_of(
+    table: TableFacts, event: ColumnFacts | None, cron: str | None = None, until: datetime | None = None
+) -> Rhythm:
     """How the rows of a table are cut: as asked, or by the shortest of day, week and month that gives enough.
 
     Parameters
@@ -41,6 +43,8 @@ def rhythm_of(table: TableFacts, event: ColumnFacts | None, cron: str | None = N
         The table, and the column of the moment a row is about.
     cron : str, optional
         The cron expression, in UTC. Default: one that gives enough rows an interval and enough intervals.
+    until : datetime, optional
+        What comes after has no labels to train on. Default: the last row.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def rhythm_of(table: TableFacts, event: ColumnFacts | None, cron: str | None = N
         The expression can't be read.
     """
     if cron is not None:
-        return _asked(table, event, cron)
+        return _asked(table, event, cron, until)
     if event is None or not isinstance(event.low, datetime) or not isinstance(event.high, datetime):
         today = utc_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return Rhythm("0 0 * * *", "every day", today, intervals=14, holdout=2, gaps=False)
@@ -64,7 +68,7 @@ def rhythm_of(table: TableFacts, event: ColumnFacts | None, cron: str | None = N
     cron, words, length = next(
         (one for one in usable if table.rows / (span / one[2]) >= _ROWS_PER_INTERVAL), usable[-1]
     )
-    whole = max(2, int(span / length))
+    whole = max(2, int(((until or event.high) - event.low + timedelta(seconds=1)) / length))
     intervals = min(_MOST, max(2, whole * 3 // 4))
     start = event.low.replace(minute=0, second=0, microsecond=0)
     start = start if words == "every hour" else start.replace(hour=0)
@@ -75,7 +79,7 @@ def rhythm_of(table: TableFacts, event: ColumnFacts | None, cron: str | None = N
     )  # fmt: skip
 
 
-def _asked(table: TableFacts, event: ColumnFacts | None, cron: str) -> Rhythm:
+def _asked(table: TableFacts, event: ColumnFacts | None, cron: str, until: datetime | None) -> Rhythm:
     if len(cron.split()) != 5 or not croniter.is_valid(cron):
         raise ParameterError(
             f"--schedule {cron!r} is no cron expression",
@@ -87,7 +91,7 @@ def _asked(table: TableFacts, event: ColumnFacts | None, cron: str) -> Rhythm:
         today = utc_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return Rhythm(cron, words, today, intervals=14, holdout=2, gaps=False)
     start = event.low.replace(minute=0, second=0, microsecond=0)
-    whole = max(2, sum(1 for _ in Schedule(cron).intervals(start, event.high)))
+    whole = max(2, sum(1 for _ in Schedule(cron).intervals(start, until or event.high)))
     intervals = min(_MOST, max(2, whole * 3 // 4))
     sparse = table.rows / whole < 3 * _ROWS_PER_INTERVAL or (event.distinct or 0) < whole
     return Rhythm(cron, words, start, intervals, max(1, intervals // 6), gaps=sparse)

@@ -57,6 +57,8 @@ def new(
             schedule=schedule,
         )
     print_line(f"{name}: written to {folder.path}")
+    if draft.still_to_come:
+        print_line(f"still to come: {draft.still_to_come}")
     print_line("to decide (each is marked DECIDE):")
     for decision in draft.decide:
         print_line(f"  - {decision}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rescore.source.query import Rendered, quote_identifier, render
     from rescore.source.readiness import is_ready
     from rescore.source.row_selection import without
+    from rescore.source.rows_to_come import OpenRows, open_rows
     from rescore.source.server import describe_server
     from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
     from rescore.source.untimed import UntimedRows, count_untimed
@@ -36,6 +37,7 @@ __all__ = [
     "KeptColumns",
     "LateCommits",
     "Leak",
+    "OpenRows",
     "Rendered",
     "TableFacts",
     "TrainingSnapshot",
@@ -53,6 +55,7 @@ __all__ = [
     "labels",
     "last_event",
     "late_columns",
+    "open_rows",
     "probe",
     "quote_identifier",
     "read_frozen",
@@ -72,6 +75,7 @@ __getattr__ = lazy_names(
         "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],
         "labelling": ["labels"],
         "late_values": ["late_columns"],
+        "rows_to_come": ["OpenRows", "open_rows"],
         "leakage": ["Leak", "last_event", "read_past_filter"],
         "query": ["Rendered", "quote_identifier", "render"],
         "readiness": ["is_ready"],
