@@ -55,6 +55,14 @@ CREATE TABLE shop.tenths (id numeric PRIMARY KEY, x float8, y boolean);
 INSERT INTO shop.tenths SELECT n / 10.0, n, n % 2 = 0 FROM generate_series(1, 30) n;
 CREATE TABLE shop.wholes AS SELECT id * 10 AS id, x, y FROM shop.tenths;
 ALTER TABLE shop.wholes ADD PRIMARY KEY (id);
+-- Numbers that float8 can't square, or hold; a text that its type pads.
+CREATE TABLE shop.extremes (
+  code char(5), id int, at timestamptz, closed_at timestamptz, v float8, n numeric, hull char(3), y boolean,
+  recorded_at timestamptz, PRIMARY KEY (code, id));
+INSERT INTO shop.extremes
+SELECT 'a' || n, n, at, at + n * interval '1 hour', CASE WHEN n = 9 THEN 1e200 ELSE n END,
+       CASE WHEN n = 9 THEN 1e400 ELSE n END, (ARRAY['x', 'yy'])[1 + n % 2], n % 3 = 0, at
+FROM generate_series(1, 60) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '1 hour' AS at) t;
 CREATE TABLE shop.huge AS SELECT id * 1e30 AS id, x, y FROM shop.wholes;
 ALTER TABLE shop.huge ADD PRIMARY KEY (id);
 -- Nothing says when a row was recorded.
@@ -353,3 +361,16 @@ def test_a_numeric_key_is_never_rounded(shop, table, kind, asked):
     folder, draft = authoring.new_model(shop, table, f"shop.{table}", connection="shop", target="y")
     assert f't."id"::{kind}' in folder.extract_sql
     assert any("its key is written as text" in one for one in draft.decide) == asked
+
+
+def test_extreme_numbers_and_padded_texts_are_drafted(shop):
+    folder, _ = authoring.new_model(
+        shop, "extremes", "shop.extremes", connection="shop", event_time="at", target="y", keep=["v"]
+    )
+    suite = (folder.path / "expectations.py").read_text()
+    assert "value_set=['x', 'yy']" in suite or "value_set=['yy', 'x']" in suite
+    query = folder.extract_sql.replace('t."n"::float8', "1::float8")  # no float8 holds one of them
+    (folder.path / "extract.sql").write_text(query)
+    rows = source.probe(shop.source_url(folder), shop.model("extremes"), day(0), day(9).start)
+    assert set(rows["hull"].to_pylist()) == {"x", "yy"}
+    assert rows["code"].to_pylist()[0] == "a1"

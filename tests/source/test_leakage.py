@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from rescore.source import UntimedRows, count_untimed, extract, read_past_filter, untimed
+from rescore.source.session import Session
+from rescore.source.untimed import untimed_rows
 from tests.source.conftest import DAY, EXTRACT, SPEC, MakeModel, Source
 
 
@@ -147,6 +149,15 @@ def test_a_count_that_takes_too_long_keeps_no_row_back(
     monkeypatch.setattr(untimed, "_MAX_TIME", timedelta(milliseconds=1))
     frozen = extract(source.url, make_model(), DAY, DAY.end, tmp_path / "input.parquet")
     assert (frozen.rows, frozen.untimed) == (50_000, (UntimedRows("public.parcel.sent_at", None),))
+
+
+def test_a_connection_lost_at_the_count_keeps_no_row_back(source: Source, make_model: MakeModel) -> None:
+    folder = make_model()
+    with Session(source.url, folder.spec.source) as session:
+        [row] = session.ask("SELECT pg_backend_pid() AS pid")
+        source.run("SELECT pg_terminate_backend(%s)", row["pid"])
+        [found] = untimed_rows(session, folder, DAY)
+    assert "could not be counted" in str(found)
 
 
 def test_a_column_declared_not_null_is_not_counted(

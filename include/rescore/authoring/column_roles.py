@@ -40,6 +40,8 @@ _RARE = "rare"
 _YEARS, _RECENT_YEARS = (1000.0, 3000.0), (1900.0, 2100.0)
 _CALENDAR_YEAR = "a calendar year: in the next one its value lies outside training; an age would not"
 _TEXTS = {"text", "varchar", "bpchar", "enum"}
+#: Selected as text: an enumeration has no type of a feature, char(n) pads its values with blanks.
+_AS_TEXT = {"enum", "bpchar"}
 _NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 _KEYS = _TEXTS | {"int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "timestamp", "uuid"}
 
@@ -298,7 +300,7 @@ def is_calendar_year(column: ColumnFacts) -> bool:
 
 def _category(column: ColumnFacts, names: Names) -> Drafted:
     """A text of few values; the rare ones are one value, which stands for those to come as well."""
-    name = f"{quoted(column.name)}::text" if column.postgres == "enum" else quoted(column.name)
+    name = f"{quoted(column.name)}::text" if column.postgres in _AS_TEXT else quoted(column.name)
     if not column.rare_levels:
         return Drafted(names.of(column.name), column, name, "categorical", levels=column.levels)
     rare = _RARE
@@ -334,7 +336,7 @@ def moment_sql(column: ColumnFacts, row: str = "t") -> str:
 def key_sql(column: ColumnFacts, table: TableFacts) -> str:
     """A key column as a type that an extract may have."""
     name = quoted(column.name)
-    if column.postgres in {"uuid", "enum"}:
+    if column.postgres == "uuid" or column.postgres in _AS_TEXT:
         return f"{name}::text"
     if column.postgres == "timestamp":
         return moment_sql(column)

@@ -264,14 +264,13 @@ def _count(
 
 
 def _finite(column: sql.Composable, kind: str) -> sql.Composable:
-    """A column for min and max, as timestamptz or float8, without infinities."""
+    """A column for min and max, as timestamptz or float8, without infinities and what no float8 holds."""
     if kind not in _BOUNDED:
         return sql.SQL("NULL::int")
     if kind in _MOMENTS:
         cast = sql.SQL("{}::timestamptz").format(column)
         return sql.SQL("CASE WHEN isfinite({}) THEN {} END").format(column, cast)
-    number = sql.SQL("{}::float8").format(column)
-    return sql.SQL("CASE WHEN abs({n}) < 'infinity' THEN {n} END").format(n=number)
+    return sql.SQL("CASE WHEN {c} BETWEEN -1e300 AND 1e300 THEN {c}::float8 END").format(c=column)
 
 
 def _bound(value: Any) -> datetime | float | None:

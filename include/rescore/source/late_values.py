@@ -87,11 +87,14 @@ def _missing_together(name: str, target: str) -> sql.Composable:
 
 
 def _measures(name: str, event: str, moment: str) -> sql.Composable:
-    """Whether the column goes with how long after the event the moment is, which has to vary."""
+    """Whether the column goes with how long after the event the moment is, which has to vary.
+
+    Numbers whose square no ``float8`` holds measure no time.
+    """
     passed = sql.SQL("extract(epoch FROM {m}::timestamptz - {e}::timestamptz)::float8").format(
         m=sql.Identifier(moment), e=sql.Identifier(event)
     )
-    usable = sql.SQL("isfinite({m}) AND isfinite({e}) AND abs({c}::float8) < 'infinity'").format(
+    usable = sql.SQL("isfinite({m}) AND isfinite({e}) AND {c} BETWEEN -1e100 AND 1e100").format(
         m=sql.Identifier(moment), e=sql.Identifier(event), c=sql.Identifier(name)
     )
     return sql.SQL(

@@ -155,6 +155,11 @@ def snapshot(
     extracted = sum(share.extracted for share in shares)
     labelled = sum(share.labelled for share in shares)
     seconds = time.monotonic() - started
+    if unmatched := sum(share.unmatched_labels for share in shares):
+        say.line(
+            f"{folder.name}: {unmatched:,} known labels match no row of extract.sql; "
+            "do both queries write the key alike (padding, case)?"
+        )
     say.line(
         f"{folder.name}: {labelled:,} labelled of {extracted:,} rows in {len(intervals)} intervals "
         f"extracted in {seconds:.1f} s"

@@ -66,13 +66,16 @@ def untimed_rows(session: Session, folder: ModelFolder, interval: Interval) -> l
         for kind, fields in walk(tree)
         if kind == "NullTest" and fields.get("nulltesttype") == "IS_NULL" and "ColumnRef" in fields["arg"]
     }
-    columns = {
-        column: None
-        for scope in scopes(tree)
-        for path in scope.columns
-        if path.location in compared and path.parts not in welcome
-        for column in _nullable(session, scope, path.parts)
-    }
+    try:
+        columns = {
+            column: None
+            for scope in scopes(tree)
+            for path in scope.columns
+            if path.location in compared and path.parts not in welcome
+            for column in _nullable(session, scope, path.parts)
+        }
+    except SourceError:
+        return [UntimedRows("what extract.sql compares with the interval", None)]
     counted = (_count(session, *column) for column in sorted(columns))
     return [one for one in counted if one.rows != 0]
 
