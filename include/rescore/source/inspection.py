@@ -25,8 +25,8 @@ __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
 MAX_LEVELS = 50
 #: A level that fewer rows have is rare: it is counted, not named.
 _ROWS_PER_LEVEL = 10
-#: Columns that are counted in one query: four results each, and Postgres gives at most 1,664.
-_MAX_COLUMNS = 400
+#: Columns that are counted in one query: five results each, and Postgres gives at most 1,664.
+_MAX_COLUMNS = 330
 _MOMENTS = {"timestamptz", "timestamp", "date"}
 #: Types whose values can be counted as distinct and are of use in a model.
 _COUNTABLE = _MOMENTS | {
@@ -123,7 +123,7 @@ class TableFacts:
 
 
 def inspect_table(url: str, schema: str, name: str) -> TableFacts:
-    """Look at a table: one pass over its rows for every 400 columns.
+    """Look at a table: one pass over its rows for every 330 columns.
 
     Raises
     ------
