@@ -25,7 +25,7 @@ TOGETHER = {
     "tests/pipeline/retention/": "the bank with days that are past their time",
     "tests/cli/test_monitoring_commands.py": "the bank whose days are drawn",
     "tests/report/test_from_store.py": "the bank whose days are drawn",
-    "tests/report/test_standing.py": "the bank whose days are drawn",
+    "tests/report/test_model_states.py": "the bank whose days are drawn",
 }
 #: What comes first, by the beginnings of paths; all else follows in the order of its path.
 FIRST = (

@@ -12,7 +12,7 @@ from rescore.cli import main
 from rescore.cli.help_panels import EXIT_CODES
 from rescore.local import LocalPostgres
 from rescore.pipeline import Alarm
-from rescore.report.standing import Concern
+from rescore.report.model_states import Concern
 from rescore.runbooks import runbook
 from rescore.spec import NotifySpec
 from tests.docs.test_commands import CHECKOUT, LINES, words

@@ -6,7 +6,7 @@ import pytest
 
 from rescore import pipeline
 from rescore.errors import NotFoundError, StoreError
-from rescore.report import standings
+from rescore.report import read_model_states
 from tests.shared.bank import MODEL, Bank, day
 
 
@@ -26,7 +26,9 @@ def test_it_is_neither_late_nor_an_alarm_and_says_who_retired_it(retired: Bank) 
     assert pipeline.alarms(retired.ctx) == []
     assert [
         one.state
-        for one in standings(retired.ctx.store, {MODEL: retired.ctx.model(MODEL).spec}, now=day(45).end)
+        for one in read_model_states(
+            retired.ctx.store, {MODEL: retired.ctx.model(MODEL).spec}, now=day(45).end
+        )
     ] == ["retired"]
     assert pipeline.standing_alarms(retired.ctx) == []
 

@@ -24,7 +24,7 @@ from rescore.errors import LocalStackError, RescoreError
 from rescore.runbooks import runbook
 
 if TYPE_CHECKING:
-    from rescore.report import Standing
+    from rescore.report import ModelState
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List every model, the worst first: state, verdict, how far scores reach, what is due, package."""
-    from rescore.report import concerns_said, standings
+    from rescore.report import concerns_said, read_model_states
 
     with context() as ctx:
         declared: dict[str, Any] = {}
@@ -52,7 +52,7 @@ def models(
             except RescoreError as error:
                 declared[name] = error
         now = datetime.now(UTC)
-        found = standings(ctx.store, declared, now=now)
+        found = read_model_states(ctx.store, declared, now=now)
     shown = [one for one in found if concern is None or concern in one.concerns]
     rows = [_row(one, now) for one in shown]
     if as_json:
@@ -79,7 +79,7 @@ def models(
             print_line(f"{one.name}: {one.problem}")
 
 
-def _row(one: Standing, now: datetime) -> dict[str, Any]:
+def _row(one: ModelState, now: datetime) -> dict[str, Any]:
     return {
         "model": one.name,
         "state": one.state,

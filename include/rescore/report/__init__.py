@@ -41,6 +41,11 @@ if TYPE_CHECKING:
         heat_rows,
         heat_said,
     )
+    from rescore.report.model_states import (
+        ModelState,
+        concerns_said,
+        read_model_states,
+    )
     from rescore.report.performance_charts import (
         calibration,
         realised_performance,
@@ -53,11 +58,6 @@ if TYPE_CHECKING:
         RunLine,
         run_lines,
         run_lines_of,
-    )
-    from rescore.report.standing import (
-        Standing,
-        concerns_said,
-        standings,
     )
     from rescore.report.stored_windows import (
         DriftWindow,
@@ -86,9 +86,9 @@ __all__ = [
     "Day",
     "DriftWindow",
     "HeatRow",
+    "ModelState",
     "PerformancePoint",
     "RunLine",
-    "Standing",
     "age",
     "agreement",
     "bar",
@@ -115,6 +115,7 @@ __all__ = [
     "performance_of",
     "performance_rows",
     "plain",
+    "read_model_states",
     "realised_performance",
     "run_lines",
     "run_lines_of",
@@ -124,7 +125,6 @@ __all__ = [
     "short",
     "span",
     "sparkline",
-    "standings",
     "strip",
     "svg",
     "with_interval",
@@ -151,7 +151,7 @@ __getattr__ = lazy_names(
         "performance_charts": ["calibration", "realised_performance"],
         "run_charts": ["extracted_rows", "score_distribution"],
         "run_list": ["RunLine", "run_lines", "run_lines_of"],
-        "standing": ["Standing", "concerns_said", "standings"],
+        "model_states": ["ModelState", "concerns_said", "read_model_states"],
         "text_charts": ["bar", "sparkline", "strip"],
         "stored_windows": [
             "DriftWindow",

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as HTTPError
 
 from rescore.errors import NotFoundError, RescoreError
-from rescore.report import standings
+from rescore.report import read_model_states
 from rescore.shown_text import shown
 from rescore_airflow.connections import SharedContext
 from rescore_airflow.declarations import declared
@@ -62,7 +62,9 @@ class _Pages:
         for one in self._approvals([f"{kind}_{name}" for name in names for kind in _KINDS]):
             name = one.dag_id.partition("_")[2]
             waiting[name] = waiting.get(name, 0) + 1
-        found = standings(ctx.store, {name: _declared(name) for name in names}, now=now, approvals=waiting)
+        found = read_model_states(
+            ctx.store, {name: _declared(name) for name in names}, now=now, approvals=waiting
+        )
         values = home_values(found, show=show, q=q.strip(), sort=sort)
         return self._html(request, "home.html", now=now, **values)
 

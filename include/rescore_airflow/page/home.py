@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from rescore.report import Standing, concerns_said
+from rescore.report import ModelState, concerns_said
 
 __all__ = ["home_values"]
 
@@ -22,7 +22,7 @@ _COLUMNS = (
     ("waiting", "To approve", "number"),
 )
 
-_KEYS: dict[str, Callable[[Standing], Any]] = {
+_KEYS: dict[str, Callable[[ModelState], Any]] = {
     "urgency": lambda one: one.urgency,
     "name": lambda one: one.name,
     "reach": lambda one: (one.reach is not None, one.reach and one.reach.interval.end),
@@ -32,12 +32,12 @@ _KEYS: dict[str, Callable[[Standing], Any]] = {
 }
 
 
-def home_values(found: Sequence[Standing], *, show: str, q: str, sort: str) -> dict[str, Any]:
+def home_values(found: Sequence[ModelState], *, show: str, q: str, sort: str) -> dict[str, Any]:
     """What the template shows of the models that fit.
 
     Parameters
     ----------
-    found : sequence of Standing
+    found : sequence of ModelState
         All models that may be seen, the worst first.
     show : str
         Only those with this concern; all if it is empty.

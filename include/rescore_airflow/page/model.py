@@ -18,8 +18,8 @@ from rescore.report import (
     heat_rows,
     heat_said,
     performance_rows,
+    read_model_states,
     run_lines,
-    standings,
 )
 from rescore_airflow.page.plots import performance_plot, score_plot
 
@@ -67,27 +67,27 @@ def model_values(
     now : datetime
         Aware.
     approvals : mapping of str to int
-        As for :func:`rescore.report.standings`.
+        As for :func:`rescore.report.read_model_states`.
     everything : bool
         All features and many runs instead of few.
     """
     from rescore.pipeline import history
 
-    [standing] = standings(ctx.store, {spec.name: spec}, now=now, approvals=approvals)
+    [state] = read_model_states(ctx.store, {spec.name: spec}, now=now, approvals=approvals)
     windows = drift_windows(ctx.store, spec.name, WINDOWS)
     rows, features = heat_rows(windows, None if everything else FEW)
     packages = ctx.store.packages.of_model(spec.name)[::-1]
-    pinned = standing.pin
+    pinned = state.pin
     manifest = next((one.manifest for one in packages if pinned and one.sha256 == pinned.sha256), Manifest())
     plots = [_performance(ctx, spec.name, manifest, by, windows) for by in ("week", "run")]
     comparisons = ctx.store.comparisons.of_model(spec.name)
     return {
-        "model": standing,
+        "model": state,
         "spec": spec,
         "now": now,
-        "concerns": [said for _, _, said in concerns_said([standing])],
+        "concerns": [said for _, _, said in concerns_said([state])],
         "history": history(ctx, spec.name, last=0),  # a page that is only looked at leaves the source alone
-        "calendar": _calendar(ctx, spec, standing.days[-1].day, now),
+        "calendar": _calendar(ctx, spec, state.days[-1].day, now),
         "windows": windows,
         "heat": rows,
         "heat_said": heat_said(rows),

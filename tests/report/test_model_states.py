@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rescore.report import standings
+from rescore.report import read_model_states
 from tests.shared.bank import Bank
 
 
@@ -12,6 +12,6 @@ def test_a_model_whose_schedule_ended_before_anything_was_published_is_new(bank:
     spec = bank.ctx.model("loans").spec
     over = spec.schedule.model_copy(update={"end": datetime(2024, 3, 1, tzinfo=UTC)})
     ended = spec.model_copy(update={"name": "ended", "schedule": over})
-    [standing] = standings(bank.ctx.store, {"ended": ended}, now=datetime(2024, 6, 1, tzinfo=UTC))
-    assert (standing.name, standing.reach, standing.usable) == ("ended", None, False)
-    assert standing.days[-1].day.isoformat() == "2024-02-29"
+    [state] = read_model_states(bank.ctx.store, {"ended": ended}, now=datetime(2024, 6, 1, tzinfo=UTC))
+    assert (state.name, state.reach, state.usable) == ("ended", None, False)
+    assert state.days[-1].day.isoformat() == "2024-02-29"

@@ -19,7 +19,7 @@ from rescore.spec import ModelSpec
 if TYPE_CHECKING:
     from rescore.store import Pin, Reach, SilentLabels, Store
 
-__all__ = ["STRIP_DAYS", "Concern", "Standing", "concerns_said", "standings"]
+__all__ = ["STRIP_DAYS", "Concern", "ModelState", "concerns_said", "read_model_states"]
 
 #: Days of verdicts beside each model.
 STRIP_DAYS = 30
@@ -63,7 +63,7 @@ _SAID: dict[Concern, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Standing:
+class ModelState:
     """One model as it stands now.
 
     Attributes
@@ -175,13 +175,13 @@ class Standing:
         return place, self.name
 
 
-def standings(
+def read_model_states(
     store: Store,
     declared: Mapping[str, ModelSpec | RescoreError],
     *,
     now: datetime,
     approvals: Mapping[str, int] | None = None,
-) -> list[Standing]:
+) -> list[ModelState]:
     """How each of some models stands, the worst first. As many queries for forty models as for one.
 
     Parameters
@@ -210,7 +210,7 @@ def standings(
     ends = {name: _last_moment(spec, reaches.get(name), now) for name, spec in specs.items()}
     outcomes = overview.outcomes({name: end - timedelta(days=STRIP_DAYS + 1) for name, end in ends.items()})
     found = [
-        Standing(name, problem=str(error))
+        ModelState(name, problem=str(error))
         for name, error in declared.items()
         if isinstance(error, RescoreError)
     ]
@@ -221,7 +221,7 @@ def standings(
         performance, alarm = performances.get(name), drift_alarms.get(name)
         judged = latest if latest is not None and latest.verdict is not None else reach
         found.append(
-            Standing(
+            ModelState(
                 name,
                 owner=spec.owner,
                 description=spec.description,
@@ -256,7 +256,7 @@ def standings(
     return sorted(found, key=lambda one: one.urgency)
 
 
-def concerns_said(found: Sequence[Standing]) -> list[tuple[Concern, int, str]]:
+def concerns_said(found: Sequence[ModelState]) -> list[tuple[Concern, int, str]]:
     """Of each concern that any model has: its name, how many have it, and that in words."""
     counted = Counter(concern for one in found for concern in one.concerns)
     return [
