@@ -196,6 +196,10 @@ class Fleet:
                 tables.performance: [one["performance"] for one in runs if one["performance"]],
             }
         )
+        with self.store.database.transaction() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in _DERIVED:
+                connection.execute(text(statement), {"model": name})
 
     def _run(
         self,
@@ -316,6 +320,22 @@ class Fleet:
                     connection.execute(insert(table), listed)
 
 
+#: What triggers derive from publications and performance.
+_DERIVED = (
+    """
+    INSERT INTO rescore.current_publication (run_id, sequence, model, interval_start, interval_end,
+      published_at, package_version, verdict, reason, released_by, keys_known)
+    SELECT p.run_id, p.sequence, p.model, p.interval_start, p.interval_end, p.published_at, r.package_version,
+      d.verdict, p.reason, p.released_by, true
+    FROM rescore.publication_current p JOIN rescore.run r ON r.run_id = p.run_id
+    LEFT JOIN rescore.drift d ON d.run_id = p.run_id WHERE p.model = :model
+    """,
+    """
+    INSERT INTO rescore.measured_interval
+    SELECT DISTINCT r.model, r.interval_start, r.interval_end
+    FROM rescore.performance f JOIN rescore.run r ON r.run_id = f.run_id WHERE r.model = :model
+    """,
+)
 _CLAIMED = ("model", "interval_start", "interval_end", "fence", "run_id")
 
 
