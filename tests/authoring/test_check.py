@@ -135,7 +135,7 @@ def job(database_url, tmp_path):
             ctx, "job", "public.job", event_time="at", labels_from="public.verdict"
         )
         path = folder.path / "model.yaml"
-        yaml = path.read_text().replace("delay: 0s", "delay: 30h")
+        yaml = re.sub(r"delay: \w+", "delay: 30h", path.read_text(), count=1)
         path.write_text(re.sub(r'cron: ".*?"', 'cron: "0 0 * * 1"', yaml))
         yield ctx, ctx.model("job"), cursor
     connection.close()
