@@ -40,7 +40,8 @@ from rescore.store.report_records import (
 )
 from rescore.store.retention.deletions import Deletion
 from rescore.store.retention.holds import LegalHold
-from rescore.store.runs.overview import Outcome, Reach, SilentLabels
+from rescore.store.runs.overview import Outcome, Reach
+from rescore.store.runs.silent_labels import SilentLabels
 from rescore.store.schema.score_table import row_columns, score_columns
 from rescore.store.store import Store
 from rescore.store.timetables import DeclaredTimetable, DueInterval

@@ -163,6 +163,32 @@ def test_labels_that_stop_are_missed_and_so_is_a_monitor_that_does_not_run(fresh
     assert "of 2024-02-10 00:00 to 2024-02-13 00:00 UTC" in alarm.sentence
 
 
+def test_labels_that_thin_out_are_missed_by_what_runs_of_their_age_had(fresh_bank: Bank) -> None:
+    """A fifth of the labels come within three days, the others within ten: that is no silence."""
+    store = fresh_bank.ctx.store
+    runs = {number: fresh_bank.publish(number) for number in range(31, 44)}
+
+    def measured(number: int, days: float, share: float) -> None:
+        as_of = day(number).end + timedelta(days=days)
+        store.reports.record_performance(runs[number], as_of, {}, label_coverage=share)
+
+    for number in runs:
+        measured(number, 3, 0.2)
+        if number <= 40:
+            measured(number, 10, 1.0)
+    now = day(43).end + timedelta(days=4)
+    assert "labels" not in kinds(fresh_bank, now)
+    for number, share in ((41, 0.01), (42, 0.02), (43, 0.2)):
+        measured(number, 3.5, share)
+    assert "labels" not in kinds(fresh_bank, now)
+    measured(43, 3.6, 0.015)
+    [alarm] = [one for one in pipeline.alarms(fresh_bank.ctx, now=now) if one.kind == "labels"]
+    assert alarm.sentence == (
+        "at most 2.0% of the rows have a label (before: 10.0% or more) for the last 3 runs whose labels are "
+        "due, of 2024-02-11 00:00 to 2024-02-14 00:00 UTC"
+    )
+
+
 def test_labels_that_came_raise_nothing(fresh: Bank) -> None:
     now = day(42).end + timedelta(days=4)
     pipeline.measure_due(fresh.ctx, MODEL, now)

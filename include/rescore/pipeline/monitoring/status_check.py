@@ -33,8 +33,8 @@ class Alarm:
     kind : str
         ``unusable``: consumers should not use what is published, or nothing is; ``late``: scores that are
         due are not there; ``gap``: nor are those of an earlier interval, while later ones are; ``held``: a
-        run waits for its release; ``labels``: none came of late; ``approval``: a package waits for approval;
-        ``folder``: the model's folder can't be read.
+        run waits for its release; ``labels``: none came of late, or far fewer than before; ``approval``: a
+        package waits for approval; ``folder``: the model's folder can't be read.
     sentence : str
         What is wrong, since when.
     """
@@ -154,7 +154,7 @@ def _utc(interval: Interval) -> str:
 
 
 def _labels(ctx: Context, spec: ModelSpec, now: datetime) -> list[Alarm]:
-    """Whether the last runs with rows whose labels should be known have none at all."""
+    """Whether the last runs with rows whose labels should be known have none, or far fewer than before."""
     found = ctx.store.overview.silent_labels({spec.name: spec.target.delay}, now)
     return [Alarm(name, "labels", str(one)) for name, one in found.items()]
 

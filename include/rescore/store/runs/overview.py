@@ -8,18 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    DateTime,
     Select,
     Text,
     and_,
     cast,
     column,
-    exists,
     func,
     or_,
     select,
     true,
-    values,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
@@ -27,6 +24,7 @@ from rescore.interval import Interval
 from rescore.sha256 import Sha256
 from rescore.store.database import Database
 from rescore.store.records import Pin, RunState
+from rescore.store.runs.silent_labels import SilentLabels, silent_labels
 from rescore.store.schema.tables import claim as claim_table
 from rescore.store.schema.tables import current_publication, measured_interval
 from rescore.store.schema.tables import drift as drift_table
@@ -36,11 +34,7 @@ from rescore.store.schema.tables import publication as publication_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.view_handles import publication_current
 
-__all__ = ["Outcome", "Overview", "Reach", "SilentLabels", "Use"]
-
-#: Ripe runs in a row without any label before labels count as stopped (of so many that are looked at; those
-#: without rows don't count), and how much later than declared labels may come meanwhile.
-SILENT_RUNS, LOOKED_AT, LABEL_SLACK = 3, 30, timedelta(days=1)
+__all__ = ["Outcome", "Overview", "Reach", "Use"]
 
 
 @dataclass(frozen=True)
@@ -92,31 +86,6 @@ class Use:
     runs: int
     within: Interval
     rows: int
-
-
-@dataclass(frozen=True)
-class SilentLabels:
-    """That the last runs with rows whose labels should be known have none at all.
-
-    Attributes
-    ----------
-    within : Interval
-        From the first of these runs to the last.
-    measured : bool
-        Whether anybody looked for their labels.
-    """
-
-    model: str
-    within: Interval
-    measured: bool
-
-    def __str__(self) -> str:
-        """What is wrong, since when."""
-        what = (
-            "no label has come" if self.measured else f"nothing was measured (does monitor_{self.model} run?)"
-        )
-        within = f"{self.within.start:%Y-%m-%d %H:%M} to {self.within.end:%Y-%m-%d %H:%M} UTC"
-        return f"{what} for the last {SILENT_RUNS} runs whose labels are due, of {within}"
 
 
 class Overview:
@@ -274,7 +243,7 @@ class Overview:
         return {row.model: row.alarm for row in self._rows(query) if row.alarm}
 
     def silent_labels(self, delays: Mapping[str, timedelta], now: datetime) -> dict[str, SilentLabels]:
-        """Of each model whose labels have stopped the runs that lack them.
+        """Of each model whose labels have stopped or thinned out the runs that lack them.
 
         Parameters
         ----------
@@ -283,46 +252,7 @@ class Overview:
         now : datetime
             Aware.
         """
-        if not delays:
-            return {}
-        ended_by = {model: now - delay - LABEL_SLACK for model, delay in delays.items()}
-        asked = values(column("model", Text), column("ended_by", DateTime(timezone=True)), name="asked").data(
-            list(ended_by.items())
-        )
-        of, current = run_table.c, publication_current.c
-        recent = (
-            select(of.run_id, of.interval_start, of.interval_end, of.rows_scored)
-            .join(publication_current, current.run_id == of.run_id)
-            .where(of.model == asked.c.model, of.interval_end <= asked.c.ended_by)
-            .order_by(of.interval_start.desc(), of.interval_end.desc())
-            .limit(LOOKED_AT)
-            .lateral()
-        )
-        newest_first = recent.c.interval_start.desc(), recent.c.interval_end.desc()
-        number = func.row_number().over(partition_by=asked.c.model, order_by=newest_first)
-        ripe = (
-            select(asked.c.model, *recent.c, number.label("number"))
-            .select_from(asked.join(recent, true()))
-            .where(recent.c.rows_scored > 0)
-            .subquery()
-        )
-        measured = exists().where(performance_table.c.run_id == ripe.c.run_id)
-        labelled = measured.where(performance_table.c.label_coverage > 0)
-        query = (
-            select(
-                ripe.c.model,
-                func.min(ripe.c.interval_start).label("start"),
-                func.max(ripe.c.interval_end).label("end"),
-                func.bool_or(measured).label("measured"),
-            )
-            .where(ripe.c.number <= SILENT_RUNS)
-            .group_by(ripe.c.model)
-            .having(func.count() == SILENT_RUNS, ~func.bool_or(labelled))
-        )
-        return {
-            row.model: SilentLabels(row.model, Interval(row.start, row.end), row.measured)
-            for row in self._rows(query)
-        }
+        return silent_labels(self._rows, delays, now)
 
     def uses(self, model: str) -> dict[str, Use]:
         """What each of a model's packages has published, by its sha256; superseded runs count, too."""
