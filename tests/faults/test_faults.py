@@ -35,6 +35,8 @@ NOT_CALLED = {
     "pin_by_rule": "the very function that pins for a person",
     "add_signature": "one statement",
     "withdraw_package": "one statement; its file is deleted by its digest in the same transaction",
+    "retire_model": "one statement",
+    "note_stray_deletion": "what `note_table_deletion` is, for files of killed writers, which rounds leave",
     "note_deletion": "of caches and environments of one machine: there are none",
 }
 

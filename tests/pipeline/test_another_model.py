@@ -230,7 +230,7 @@ def test_what_is_exported_of_one_score_and_what_an_erasure_leaves_verify(winds, 
     assert told[-1].startswith("VERIFIED")
     shown = pipeline.show_subject(harbour.ctx, {"gauge": "pier"})
     assert {*CLASSES.values(), "score", "label", "run_id"} == set(
-        next(row["scores"] for row in shown if row["scores"])[0]
+        next(one.scores for one in shown if one.scores)[0]
     )
     erased = pipeline.erase_subject(harbour.ctx, {"gauge": "pier"}, ground="asked for", who="officer")
     assert erased.rows[done.run_id] == done.rows // 2

@@ -221,7 +221,7 @@ def test_scores_of_a_run_are_never_changed_in_place(walk: Walk, store: Store) ->
 
 
 #: What says how things stand, and follows from history; and what retention and erasure take from.
-STANDING = {"alembic_version", "claim", "due", "model", "shard", "staging", "timetable"}
+STANDING = {"alembic_version", "claim", "due", "freezing", "model", "shard", "staging", "timetable"}
 OF_A_MODEL = ("scores", "keys_", "excluded_")
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import text
 from rescore.errors import StoreError
 from rescore.manifest import Manifest
 from rescore.store import Store
+from rescore.store.schema.roles import RELEASE_FUNCTIONS, RUN_FUNCTIONS
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
-from tests.store.logins import Logins
+from tests.store.logins import ROLES, Logins
 
 
 def test_a_consumer_reads_the_views_and_nothing_else(logins: Logins, store: Store) -> None:
@@ -107,3 +108,68 @@ def test_the_extract_role_reads_the_source_only(logins: Logins) -> None:
     ):
         with pytest.raises(psycopg2.Error, match="permission denied"):
             logins.run("extract", statement)
+
+
+#: All that a role may do to what is in the database, but read: by the catalog, so that nothing is forgotten.
+_RIGHTS = """
+SELECT r.role, 'table', c.oid::regclass::text, p.right FROM unnest(%(roles)s) r (role), pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace,
+    unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p ("right")
+  WHERE n.nspname IN ('rescore', 'scores', 'bank') AND c.relkind IN ('r', 'p', 'v', 'm')
+    AND has_table_privilege(r.role, c.oid, p.right)
+UNION ALL SELECT r.role, 'sequence', c.oid::regclass::text, 'USAGE'
+  FROM unnest(%(roles)s) r (role), pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname IN ('rescore', 'scores', 'bank') AND c.relkind = 'S'
+    AND has_sequence_privilege(r.role, c.oid, 'USAGE, UPDATE')
+UNION ALL SELECT r.role, 'column', a.attrelid::regclass::text, a.attname FROM unnest(%(roles)s) r (role),
+    pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname IN ('rescore', 'scores', 'bank') AND c.relkind IN ('r', 'p', 'v') AND a.attacl IS NOT NULL
+    AND has_column_privilege(r.role, a.attrelid, a.attnum, 'INSERT, UPDATE')
+UNION ALL SELECT r.role, 'schema', n.nspname, 'CREATE' FROM unnest(%(roles)s) r (role), pg_namespace n
+  WHERE n.nspname !~ '^pg_temp|^pg_toast' AND has_schema_privilege(r.role, n.oid, 'CREATE')
+UNION ALL SELECT r.role, 'database', current_database(), 'CREATE' FROM unnest(%(roles)s) r (role)
+  WHERE has_database_privilege(r.role, current_database(), 'CREATE')
+UNION ALL SELECT r.role, 'attribute', r.role, 'any' FROM pg_roles g JOIN unnest(%(roles)s) r (role)
+    ON r.role = g.rolname
+  WHERE g.rolsuper OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication OR g.rolbypassrls
+UNION ALL SELECT r.role, 'member', g.rolname, 'SET' FROM unnest(%(roles)s) r (role), pg_roles g
+  WHERE g.rolname ~ '^pg_' AND pg_has_role(r.role, g.oid, 'MEMBER')
+UNION ALL SELECT r.role, 'server function', f.oid::regprocedure::text, 'EXECUTE'
+  FROM unnest(%(roles)s) r (role), pg_proc f
+  WHERE f.proname ~ '^pg_(read|ls|stat)_(file|binary_file|dir|.*dir)$|^lo_(import|export)$|^dblink'
+    AND has_function_privilege(r.role, f.oid, 'EXECUTE')
+"""
+_FUNCTIONS = """
+SELECT r.role, f.proname FROM unnest(%(roles)s) r (role), pg_proc f
+    JOIN pg_namespace n ON n.oid = f.pronamespace
+  WHERE n.nspname IN ('rescore', 'scores') AND has_function_privilege(r.role, f.oid, 'EXECUTE')
+"""
+#: Functions that run with their owner's rights find nothing by a path that a caller can set.
+_OPEN = """
+SELECT f.oid::regprocedure::text FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+  WHERE n.nspname IN ('rescore', 'scores')
+    AND f.prosecdef AND NOT coalesce(f.proconfig && ARRAY['search_path=pg_catalog, pg_temp'], false)
+"""
+
+
+def test_no_role_has_a_right_that_nobody_listed(logins: Logins, store: Store) -> None:
+    """Of all tables, columns, sequences, schemas and functions there are, a staged table among them."""
+    walk = Walk(store)
+    walk.checked(day(3))
+    roles = {f"{role}_{logins.suffix}": role for role in ROLES}
+    with store.database.transaction() as connection:
+        cursor = connection.connection.cursor()
+        cursor.execute(_RIGHTS, {"roles": [*roles]})
+        assert [(roles[role], *rest) for role, *rest in cursor.fetchall()] == []
+        cursor.execute(_FUNCTIONS, {"roles": [*roles]})
+        may: dict[str, set[str]] = {role: set() for role in ROLES}
+        for role, function in cursor.fetchall():
+            may[roles[role]].add(function)
+        cursor.execute(_OPEN)
+        assert cursor.fetchall() == []
+    assert may == {
+        "extract": set(),
+        "consumer": set(),
+        "run": set(RUN_FUNCTIONS),
+        "release": {*RUN_FUNCTIONS, *RELEASE_FUNCTIONS},
+    }

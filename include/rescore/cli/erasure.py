@@ -52,6 +52,8 @@ def erase(
         f"{sum(done.frozen.values()):,} rows of {len(done.frozen)} frozen tables and "
         f"{sum(done.rows.values()):,} rows of {len(done.rows)} runs {verb}"
     )
+    if done.strays:
+        print_line(f"{len(done.strays)} files of no frozen table, with rows of the person, {verb}")
     for package, meaning in done.packages.items():
         print_line(f"package {package}: {meaning}")
     for one in without:
@@ -69,12 +71,12 @@ def erase(
 
 @subject.command("show")
 def subject_show(subject: _Subject, as_json: Json = False) -> None:
-    """Print every row that is kept of a person, with the scores made of it."""
+    """Print all that is kept of a person: rows, their scores, reports; and what can't be searched."""
     from rescore import pipeline
 
     with context() as ctx:
         rows = pipeline.show_subject(ctx, _named(subject))
-    print_rows(rows, as_json=as_json, title="kept of this person")
+    print_rows([row.to_dict() for row in rows], as_json=as_json, title="kept of this person")
 
 
 def _print_without(one: Counterfactual) -> None:

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from rescore.pipeline.due_times import (
         declare_timetable,
     )
+    from rescore.pipeline.erasure.access import (
+        Kept,
+        show_subject,
+    )
     from rescore.pipeline.erasure.counterfactual import (
         Counterfactual,
         train_without,
@@ -49,7 +53,6 @@ if TYPE_CHECKING:
     from rescore.pipeline.erasure.erase import (
         ErasureReport,
         erase_subject,
-        show_subject,
     )
     from rescore.pipeline.monitoring.monitor import (
         MonitorReport,
@@ -181,6 +184,7 @@ __all__ = [
     "Exported",
     "Finding",
     "Incident",
+    "Kept",
     "KeptRows",
     "MeasuredRun",
     "MonitorReport",
@@ -270,7 +274,8 @@ __getattr__ = lazy_names(
         "build_facts": ["code_revision"],
         "context": ["Context", "utc_now"],
         "erasure.counterfactual": ["Counterfactual", "train_without"],
-        "erasure.erase": ["ErasureReport", "erase_subject", "show_subject"],
+        "erasure.access": ["Kept", "show_subject"],
+        "erasure.erase": ["ErasureReport", "erase_subject"],
         "monitoring.status_check": ["Alarm", "alarms"],
         "doctor": ["Finding", "examine"],
         "monitoring.standing_alarms": ["Incident", "standing_alarms"],

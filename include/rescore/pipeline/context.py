@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from rescore import evidence, source
 from rescore.disk import private_folder, process_folder, remove_leftovers
 from rescore.document import Document
-from rescore.errors import DigestMismatchError, DocumentError, NotFoundError, SettingsError
+from rescore.errors import DigestMismatchError, DocumentError, NotFoundError, RescoreError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
 from rescore.postgres_url import PostgresUrl
 from rescore.progress import Progress, silent
@@ -22,7 +22,7 @@ from rescore.store import Archive, ExtractedRun, Store, Tombstone
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Context", "utc_now"]
+__all__ = ["Context", "Folders", "utc_now"]
 
 Stored = TypeVar("Stored", bound=Document)
 
@@ -33,6 +33,14 @@ LAST_INTERVALS = 100
 
 #: Each model's features and its outcomes are looked at, and either may raise a false alarm.
 LOOKED_AT = 2
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Model folders by name: those that can be read, and why the others can't."""
+
+    read: dict[str, ModelFolder]
+    broken: dict[str, RescoreError]
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,25 @@ class Context:
     def models(self) -> list[str]:
         """The names of all model folders."""
         return find_models(self.settings.models)
+
+    def folders(self) -> Folders:
+        """All model folders, those that can't be read with their error: of the others work goes on."""
+        read, broken = dict[str, ModelFolder](), dict[str, RescoreError]()
+        for name in self.models():
+            try:
+                read[name] = self.model(name)
+            except RescoreError as error:
+                broken[name] = error
+        return Folders(read, broken)
+
+    def put_frozen(self, path: Path, digest: str) -> str:
+        """Note in the store that a table is being frozen, then put its file in the archive; its URI.
+
+        Whoever is killed before the table has a snapshot or a tombstone leaves a file that the note names: a
+        sweep deletes it, an erasure searches it.
+        """
+        self.store.snapshots.begin(digest)
+        return self.archive.put_input(path, digest)
 
     def source_url(self, folder: ModelFolder) -> str:
         """The URL of the model's source database.

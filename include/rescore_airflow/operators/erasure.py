@@ -45,6 +45,7 @@ class Erase(ApprovalOperator):
                 f"- run {run} can't be searched: neither frozen rows nor keys say whose its scores are"
                 for run in found.unsearched
             ),
+            *(f"- file {digest} of no frozen table would be deleted whole" for digest in found.strays),
             *(f"- not searched: {what}" for what in found.passed_over),
             *(f"- **{hold}**" for hold in found.legal_holds),
         ]
@@ -68,6 +69,7 @@ class Erase(ApprovalOperator):
             "erasure_id": done.erasure_id,
             "pseudonym": done.pseudonym,
             "packages": done.packages,
+            "strays": done.strays,
             "unsearched": done.unsearched,
             "passed_over": done.passed_over,
         }

@@ -254,6 +254,10 @@ def test_what_is_kept_of_a_person_is_shown(
     assert {row["values"]["loan"] for row in shown} == loans_of(bank, 31) | loans_of(bank, 32)
     of_first = [row for row in shown if row["values"]["loan"] < 32 * 240]
     assert {score["run_id"] for row in of_first for score in row["scores"]} == set(runs[:2])
+    for row in shown:
+        of_runs = {one["run_id"] for one in (*row["scores"], *row["without_score"])}
+        assert of_runs == set(runs[:2] if row["values"]["loan"] < 32 * 240 else runs[2:])
+        assert all(one["reason"] for one in row["without_score"])
     command(["erase", "--subject", "customer=customer-07", "--ground", "ticket 1", "--who", "eve"])
     assert "rows of 2 frozen tables" in capsys.readouterr().out
     command(["subject", "show", "--subject", "customer=customer-07", "--json"])

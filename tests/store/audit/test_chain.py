@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -211,6 +212,23 @@ def test_stored_scores_are_read_back_on_demand(store: Store, walk: Walk, superus
         " label FROM rescore.scores_loans WHERE loan_id = 1"
     )
     assert any("scores that no run was bound to" in finding for finding in found(store, scores=True))
+
+
+def test_a_server_that_ends_idle_transactions_lets_scores_be_read(
+    store: Store, walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction whose snapshot they are read in has nothing to say meanwhile."""
+    store.publications.publish(walk.checked(day()))
+    idle, read = threading.Event(), stored_scores.stored_digest
+
+    def slowly(*args: Any) -> Any:
+        idle.wait(0.2)  # nobody sets it
+        return read(*args)
+
+    monkeypatch.setattr(stored_scores, "stored_digest", slowly)
+    impatient = f"{store.database.url}?options=-c%20idle_in_transaction_session_timeout%3D50"
+    with Store(impatient) as other:
+        assert found(other, scores=True) == []
 
 
 def test_what_goes_while_scores_are_read_is_no_finding(

@@ -28,6 +28,7 @@ def compare_files(ctx: Context, head: ChainHead | None) -> Verification:
     packages = [package for package in packages if package.sha256 not in withdrawn]
     found = [
         *_compare_inputs(ctx, inputs),
+        *_replaced(ctx),
         *(
             finding
             for package in packages
@@ -87,6 +88,14 @@ def _compare_inputs(ctx: Context, inputs: dict[str, str]) -> Iterator[Finding]:
             yield Finding("the archive has no file of it", about, digest)
         except DigestMismatchError as error:
             yield Finding("the archive's file is not what was frozen", about, digest, error.what)
+
+
+def _replaced(ctx: Context) -> Iterator[Finding]:
+    """Files that an erasure replaced by what remains of them, and that are there again."""
+    buried = {*ctx.store.erasures.of_frozen(), *ctx.store.erasures.leftovers()}
+    for digest in sorted(ctx.store.deletions.strays(ctx.archive.inputs())):
+        if digest in buried:
+            yield Finding("the archive has a file with erased rows again", f"frozen table {digest}")
 
 
 def _compare_package(ctx: Context, about: str, sha256: str) -> Iterator[Finding]:

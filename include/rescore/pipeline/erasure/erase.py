@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +21,10 @@ import pyarrow as pa
 from rescore import source
 from rescore.digest import LEAF_ROWS, TableDigest, table_digest
 from rescore.disk import disk_errors
-from rescore.errors import ParameterError
+from rescore.errors import ParameterError, RescoreError
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
+from rescore.pipeline.erasure.strays import erase_strays, not_deleted, strays_with
 from rescore.pipeline.erasure.subjects import (
     FrozenRows,
     Subject,
@@ -36,7 +38,7 @@ from rescore.pipeline.erasure.subjects import (
 )
 from rescore.store import Erasure, ScoredRun, Tombstone
 
-__all__ = ["ErasureReport", "erase_subject", "show_subject"]
+__all__ = ["ErasureReport", "erase_subject", "passed_over", "survey", "without_input"]
 
 _KEPT = "kept: the package holds no rows; training it again gives one that never saw the person"
 _MAY_KEEP = "may hold them: what it was trained on can't be searched; withdraw it: its estimator stores rows"
@@ -64,6 +66,9 @@ class ErasureReport:
     ended : list of str
         Runs without scores that were to make them of these rows: they end, and what they staged and set aside
         goes whole. Score their intervals again.
+    strays : list of str
+        Files of the archive, by digest, that no frozen table is read from and that have rows of the person:
+        what killed processes left, or a backup brought back. They are deleted whole.
     legal_holds : list of str
         Holds on what would be erased; while there is one, nothing is.
     """
@@ -76,6 +81,7 @@ class ErasureReport:
     unsearched: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
     legal_holds: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,19 +124,19 @@ def erase_subject(
     """
     subject = Subject(values)
     if dry_run:
-        return _survey(ctx, subject)[0]
+        return survey(ctx, subject)[0]
     with ctx.store.erasures.alone():
         return _erased(ctx, subject, ground=ground, who=who)
 
 
 def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> ErasureReport:
     models = list(models_of(ctx, subject))
-    survey, named = _survey(ctx, subject)
-    if survey.legal_holds:
+    found, named = survey(ctx, subject)
+    if found.legal_holds:
         raise ParameterError(
-            f"{len(survey.legal_holds)} legal holds cover rows of this person",
+            f"{len(found.legal_holds)} legal holds cover rows of this person",
             expected="no hold on what is erased",
-            examples=survey.legal_holds,
+            examples=found.legal_holds,
             fix="lift them first: `rescore retention lift ID --reason WHY`",
         )
     erasure = ctx.store.erasures.begin(pseudonym(ctx, subject), ground=ground, asked_by=who)
@@ -144,7 +150,7 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
         staged_by.update(model for model, _ in table.names)
     for digest in _lost_inputs(ctx, models, subject):
         ctx.store.erasures.end_unscored(erasure, models, digest)
-    for run in _without_input(ctx, models, subject):
+    for run in without_input(ctx, models, subject):
         keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is not None:
             ctx.store.erasures.erase_rows(erasure, run, keys)
@@ -152,6 +158,7 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
         ctx.store.erasures.drop_staged(name)
     ctx.store.erasures.redact(erasure, named)  # what was reported meanwhile
     _delete_replaced(ctx, replaced)
+    erase_strays(ctx, erasure, subject)
     # What killed processes left while they copied frozen rows, and copies of files that others deleted.
     ctx.remove_leftovers()
     for copy in ctx.archive.outlived():
@@ -161,42 +168,7 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
     return report
 
 
-def show_subject(ctx: Context, values: dict[str, str]) -> list[dict[str, Any]]:
-    """Everything that is kept of a person, row by row: what answers an access request.
-
-    Returns
-    -------
-    list of dict
-        For each frozen row ``model``, ``interval``, ``frozen`` (the digest) and its ``values``; under
-        ``scores`` what each run made of it.
-    """
-    subject = Subject(values)
-    found = []
-    models = models_of(ctx, subject)
-    for table in (one for one in frozen_tables(ctx, models, subject) if one.model in models):
-        rows = table.rows.take(pa.array(table.places)).to_pylist()
-        spec = ctx.model(table.model).spec.source
-        names = list(dict.fromkeys([*spec.key, spec.event_time]))
-        scored: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for run in runs_of(ctx, [table.model], table.digest):
-            for row in ctx.store.scores.of_run(run).to_pylist():
-                said = {"run_id": run.run_id, "label": None}
-                said |= {name: value for name, value in row.items() if name not in names}
-                scored.setdefault(tuple(row[name] for name in names), []).append(said)
-        found += [
-            {
-                "model": table.model,
-                "interval": str(table.interval),
-                "frozen": table.digest,
-                "values": row,
-                "scores": scored.get(tuple(row[name] for name in names), []),
-            }
-            for row in rows
-        ]
-    return found
-
-
-def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, set[str]]]:
+def survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, set[str]]]:
     """What there is of the person now; and the values, by column, by which reports may name the person."""
     models = list(models_of(ctx, subject))
     report = ErasureReport()
@@ -211,7 +183,7 @@ def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, se
             report.rows[run.run_id] = report.frozen[run.input_digest]
         else:
             report.ended.append(run.run_id)
-    for run in _without_input(ctx, models, subject):
+    for run in without_input(ctx, models, subject):
         keys = ctx.store.erasures.keys_of(run, subject.values)
         if keys is None:
             report.unsearched.append(run.run_id)
@@ -221,8 +193,9 @@ def _survey(ctx: Context, subject: Subject) -> tuple[ErasureReport, dict[str, se
             _note_values(named, keys, ctx.model(run.model).spec.source.key)
     lost = ctx.store.runs.of_inputs(_lost_inputs(ctx, models, subject), models)
     report.ended.extend(run.run_id for run in lost if not isinstance(run, ScoredRun))
+    report.strays.extend(one for one in strays_with(ctx, subject) if one not in report.frozen)
     report.packages.update(_packages(ctx, models, set(report.frozen), subject))
-    report.passed_over.extend(_passed_over(ctx, models, subject))
+    report.passed_over.extend(passed_over(ctx, models, subject))
     report.legal_holds.extend(
         f"hold {hold.hold_id} on {model} {interval}: {hold.reason}"
         for model, interval in dict.fromkeys(held)
@@ -244,11 +217,12 @@ def _report(ctx: Context, erasure: Erasure, models: Sequence[str], subject: Subj
         packages=_packages(ctx, models, set(frozen), subject),
         unsearched=[
             run.run_id
-            for run in _without_input(ctx, models, subject)
+            for run in without_input(ctx, models, subject)
             if ctx.store.erasures.keys_of(run, subject.values) is None
         ],
-        passed_over=_passed_over(ctx, models, subject),
+        passed_over=passed_over(ctx, models, subject),
         ended=ctx.store.erasures.ended(erasure),
+        strays=ctx.store.erasures.strays(erasure),
     )
 
 
@@ -270,7 +244,7 @@ def _packages(ctx: Context, asked: Sequence[str], touched: set[str], subject: Su
     return found
 
 
-def _passed_over(ctx: Context, models: Sequence[str], subject: Subject) -> list[str]:
+def passed_over(ctx: Context, models: Sequence[str], subject: Subject) -> list[str]:
     """What may hold rows of the person and is not searched, with the reason; runs are named by themselves."""
     buried, there = ctx.store.erasures.of_frozen(), ctx.archive.inputs()
     tables = [
@@ -280,10 +254,10 @@ def _passed_over(ctx: Context, models: Sequence[str], subject: Subject) -> list[
         and {digest, buried[digest].remaining if digest in buried else None} & there.keys()
         and not is_searchable(ctx, digest, buried.get(digest), subject)
     ]
-    return [*not_asked(ctx, subject), *tables]
+    return [*not_asked(ctx, subject), *tables, *not_deleted(ctx, subject)]
 
 
-def _without_input(ctx: Context, models: Collection[str], subject: Subject) -> list[ScoredRun]:
+def without_input(ctx: Context, models: Collection[str], subject: Subject) -> list[ScoredRun]:
     """Runs that have scores, and no frozen rows, nor what erasures left of them, that can be searched."""
     lost = _unsearchable(ctx, ctx.store.runs.inputs(models, scored=True), subject)
     return [run for run in ctx.store.runs.of_inputs(lost, models) if isinstance(run, ScoredRun)]
@@ -302,7 +276,8 @@ def _unsearchable(ctx: Context, digests: set[str], subject: Subject) -> set[str]
 def _note_keys(ctx: Context, table: FrozenRows, named: dict[str, set[str]]) -> None:
     rows = table.rows.take(pa.array(table.places))
     for model in {model for model, _ in table.names}.intersection(ctx.models()):
-        _note_values(named, rows, ctx.model(model).spec.source.key)
+        with suppress(RescoreError):  # a folder that can't be read is named among what is passed over
+            _note_values(named, rows, ctx.model(model).spec.source.key)
 
 
 def _note_values(named: dict[str, set[str]], rows: pa.Table, columns: Iterable[str]) -> None:
@@ -318,7 +293,7 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
     with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "rest.parquet"
         remaining = _freeze(rest, path, table)
-        ctx.archive.put_input(path, remaining.root)
+        ctx.put_frozen(path, remaining.root)
     # Of runs whose scores retention took nobody asks below; their keys are known until here.
     gone_rows = table.rows.take(pa.array(table.gone))
     for model in dict.fromkeys(model for model, _ in table.names):

@@ -115,6 +115,13 @@ class FrozenRows:
         return [int(position) for position in self.tombstone.kept()[self.gone]]
 
     @property
+    def theirs(self) -> list[int]:
+        """Where in the table as it was published the person's rows are."""
+        if self.whole or self.tombstone is None:
+            return [int(place) for place in self.places]
+        return [int(position) for position in self.tombstone.kept()[self.places]]
+
+    @property
     def erased(self) -> list[int]:
         """All positions that are gone afterwards."""
         return sorted({*self.positions, *(() if self.tombstone is None else self.tombstone.erased)})
@@ -128,7 +135,7 @@ def models_of(ctx: Context, subject: Subject) -> dict[str, ModelFolder]:
     ParameterError
         None does; the error lists what models declare.
     """
-    folders = {name: ctx.model(name) for name in ctx.models()}
+    folders = ctx.folders().read
     found = {
         name: one for name, one in folders.items() if set(one.spec.source.subject) == set(subject.values)
     }
@@ -137,6 +144,7 @@ def models_of(ctx: Context, subject: Subject) -> dict[str, ModelFolder]:
         raise ParameterError(
             f"no model declares {', '.join(sorted(subject.values))} as whose data a row is",
             where="source.subject of the model folders",
+            examples=[str(error.what) for error in ctx.folders().broken.values()],
             expected=f"one of: {'; '.join(declared) or '(no model declares any)'}",
             fix="name the subject by those columns, or declare source.subject",
         )
@@ -228,12 +236,17 @@ def is_searchable(ctx: Context, digest: str, tombstone: Tombstone | None, subjec
 
 def not_asked(ctx: Context, subject: Subject) -> list[str]:
     """Models that may have rows of the person and can't be asked by these columns, and why."""
-    specs = {name: ctx.model(name).spec.source for name in ctx.models()}
+    folders = ctx.folders()
+    specs = {name: folder.spec.source for name, folder in folders.read.items()}
     asked = set(subject.values)
     return [
         *(
+            f"model {name}: its folder, which says whose a row is, can't be read: {error.what}"
+            for name, error in sorted(folders.broken.items())
+        ),
+        *(
             f"model {name}: it has rows in the store and no folder here that says whose they are"
-            for name in sorted(set(ctx.store.models.names()) - specs.keys())
+            for name in sorted(set(ctx.store.models.names()) - specs.keys() - folders.broken.keys())
         ),
         *(
             f"model {name}: it says whose a row is by {', '.join(source.subject)}; erase by these, too"

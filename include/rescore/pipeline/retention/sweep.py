@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rescore import model
+from rescore.disk import ABANDONED_SECONDS
 from rescore.errors import KeptError, NotFoundError
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.retention.rules import Due, due
@@ -24,6 +25,7 @@ from rescore.pipeline.retention.what_is_needed import may_score, read_facts
 
 __all__ = ["Swept", "sweep"]
 
+_STRAY = "no frozen table is read from it"
 _UNUSED = "nobody can score with a package that needs it"
 #: The name of a folder while it is removed.
 _ASIDE = ".{}.deleted"
@@ -52,7 +54,7 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
     Kept, whatever its age: what a current publication shows, the training rows of the pinned package and of
     packages made after it, what an open comparison was measured on, inputs of runs that are under way,
     held or wait for labels, inputs that the next training reads, and what a legal hold covers. Of models
-    without a folder nothing is deleted.
+    without a folder, or whose folder can't be read, nothing is deleted.
 
     Parameters
     ----------
@@ -71,6 +73,8 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
     """
     now = now or utc_now()
     done = []
+    for name, error in sorted(ctx.folders().broken.items()):
+        ctx.progress(f"{name}: all of it is kept, its folder can't be read: {error.what}")
     if not dry_run:
         _remove_leftovers(ctx)
     for one in due(read_facts(ctx, now), now):
@@ -80,6 +84,7 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
             ctx.progress(f"{one.model}: kept since: {kept.what}")
         else:
             ctx.progress(f"{one.model}: {one.what} {one.subject}, {one.rule}")
+    done += _delete_strays(ctx, now, who=who, dry_run=dry_run)
     done += [_delete_folder(ctx, *folder, who=who, dry_run=dry_run) for folder in _unused(ctx)]
     return done
 
@@ -114,6 +119,29 @@ def _delete(ctx: Context, one: Due, who: str) -> Swept:
     return Swept(one.model, one.what, one.subject, str(one.interval), rows, size, one.rule)
 
 
+def _delete_strays(ctx: Context, now: datetime, *, who: str, dry_run: bool) -> Iterator[Swept]:
+    """Files that no frozen table is read from, a day after they were put there or replaced."""
+    begun = ctx.store.snapshots.begun()  # of which there may be no file
+    strays = ctx.store.deletions.strays({*ctx.archive.inputs(), *begun})
+    for digest, since in sorted(strays.items()):
+        if (now - since).total_seconds() < ABANDONED_SECONDS:
+            continue
+        size = ctx.archive.input_size(digest)
+        try:
+            if not dry_run:
+                ctx.store.deletions.delete_stray(
+                    digest,
+                    rule=_STRAY,
+                    done_by=who,
+                    size=size,
+                    delete=lambda digest=digest: ctx.archive.delete_input(digest),  # type: ignore[misc]
+                )
+        except KeptError as kept:
+            ctx.progress(f"kept: {kept.what}")
+        else:
+            yield Swept(None, "stray file", digest, None, None, size, _STRAY)
+
+
 def _unused(ctx: Context) -> Iterator[tuple[str, Path, str]]:
     """Folders on this machine that nothing needs: copies of deleted tables, environments of packages."""
     for folder in ctx.archive.outlived():
@@ -128,9 +156,9 @@ def _unused(ctx: Context) -> Iterator[tuple[str, Path, str]]:
 
 def _used_environments(ctx: Context) -> Iterator[Path]:
     """Those of packages that score, may still be pinned, or can score a past run again."""
-    models = set(ctx.models())
+    models = ctx.folders().read
     used = ctx.store.runs.packages_of_inputs(ctx.archive.inputs())
-    used |= {package.sha256 for name in models for package in may_score(ctx, ctx.model(name).spec)}
+    used |= {package.sha256 for folder in models.values() for package in may_score(ctx, folder.spec)}
     for package in ctx.store.packages.all():
         if package.model not in models or package.sha256 in used:
             with suppress(NotFoundError):  # without its file nobody can score with it

@@ -20,7 +20,7 @@ __all__ = ["may_score", "read_facts"]
 
 def read_facts(ctx: Context, now: datetime) -> Facts:
     """All that decides what is due at ``now``; only of models that have a folder."""
-    folders = {name: ctx.model(name) for name in ctx.models()}
+    folders = ctx.folders().read
     needed: dict[str, str] = {}
     last_used: dict[str, datetime] = {}
     rows: list[RunRows] = []

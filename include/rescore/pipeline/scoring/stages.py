@@ -98,7 +98,7 @@ def begin_extract(
     with recorded(ctx, run), TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "input.parquet"
         frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
-        uri = ctx.archive.put_input(frozen.path, frozen.digest.root)
+        uri = ctx.put_frozen(frozen.path, frozen.digest.root)
         ctx.store.snapshots.add(
             model=model_name,
             kind="input",

@@ -117,7 +117,7 @@ def train_snapshot(
         apart = source.hours_apart(rows, folder.spec)
         for each in apart:
             ctx.progress(f"{model_name}: {each} If so, {each.fix}")
-        uri = ctx.archive.put_input(kept.path, kept.digest.root)
+        uri = ctx.put_frozen(kept.path, kept.digest.root)
         unlabelled_path = Path(scratch) / "unlabelled.parquet"
         unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, unlabelled_path)
         ctx.progress(f"snapshot: {kept.digest.rows:,} labelled rows kept, {kept.set_aside:,} set aside")
@@ -193,7 +193,7 @@ def _freeze_unlabelled(ctx: Context, rows: pa.Table, folder: ModelFolder, path: 
     if not rows.num_rows:
         return {}
     digest = _freeze(rows, path, folder)
-    ctx.archive.put_input(path, digest.root)
+    ctx.put_frozen(path, digest.root)
     return {"unlabelled": digest.rows, "unlabelled_digest": digest.root}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extras import Json
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from rescore.digest import TableDigest
 from rescore.errors import StoreError, StoreUnavailableError
 from rescore.store.database import Database, call, run_sql, store_table
-from rescore.store.erasure.key_rows import delete_keys, forget_keys, rows_of
-from rescore.store.erasure.redaction import redact_reports
+from rescore.store.erasure.key_rows import delete_keys, forget_keys, keys_of, rows_of
+from rescore.store.erasure.redaction import NamingReport, redact_reports, reports_naming
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones, leaves_without
 from rescore.store.records import ScoredRun
 from rescore.store.runs.queries import run_row
@@ -26,6 +26,7 @@ from rescore.store.schema.model_registration import has_tables, score_layout
 from rescore.store.schema.removal_tables import deletion as deletion_table
 from rescore.store.schema.removal_tables import erasure as erasure_table
 from rescore.store.schema.removal_tables import erasure_done as done_table
+from rescore.store.schema.removal_tables import freezing as freezing_table
 from rescore.store.schema.removal_tables import tombstone as tombstone_table
 
 __all__ = ["Erasure", "Erasures"]
@@ -144,7 +145,27 @@ class Erasures:
 
     def ended(self, erasure: Erasure) -> list[str]:
         """The runs that an erasure ended with :meth:`end_unscored`."""
-        query = select(deletion_table.c.subject).where(deletion_table.c.rule == _rule(erasure))
+        return self._noted(_rule(erasure))
+
+    def strays(self, erasure: Erasure) -> list[str]:
+        """The files that an erasure deleted with :meth:`delete_stray`."""
+        return self._noted(_rule_of_strays(erasure))
+
+    def delete_stray(self, erasure: Erasure, digest: str, *, size: int, delete: Callable[[], object]) -> None:
+        """Note that a file that no frozen table is read from is deleted, and delete it: both or neither.
+
+        Raises
+        ------
+        KeptError
+            It was recorded meanwhile, or a legal hold covers it; nothing was deleted.
+        """
+        rule = _rule_of_strays(erasure)
+        with self._as_owner.transaction() as connection:
+            call(connection, "note_stray_deletion", digest, size, rule, erasure.asked_by)
+            delete()
+
+    def _noted(self, rule: str) -> list[str]:
+        query = select(deletion_table.c.subject).where(deletion_table.c.rule == rule)
         with self._database.transaction() as connection:
             return list(connection.execute(query.order_by(deletion_table.c.deletion_id)).scalars())
 
@@ -230,25 +251,7 @@ class Erasures:
             layout = score_layout(connection, run.model)
             if not set(subject) <= set(layout.row_schema.names):
                 return None
-            conditions = sql.SQL(" AND ").join(
-                sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Literal(value))
-                for name, value in subject.items()
-            )
-            query = sql.SQL(" UNION ").join(
-                sql.SQL("SELECT {names} FROM {table} WHERE run_id = {run} AND {conditions}").format(
-                    names=sql.SQL(", ").join(map(sql.Identifier, layout.row_schema.names)),
-                    table=store_table(connection, table),
-                    run=sql.Literal(run.run_id),
-                    conditions=conditions,
-                )
-                for table in (layout.scores_table, layout.excluded_table)
-            )
-            rows = run_sql(connection, sql.Composed([query]))
-        columns = list(zip(*rows, strict=True)) or [()] * len(layout.row_schema)
-        arrays = [
-            pa.array(column, field.type) for column, field in zip(columns, layout.row_schema, strict=True)
-        ]
-        return pa.table(arrays, schema=layout.row_schema)
+            return keys_of(connection, layout, run.run_id, subject)
 
     def erase_rows(self, erasure: Erasure, run: ScoredRun, keys: pa.Table) -> int:
         """Delete a run's scores and excluded rows of these keys, with the tombstone; all or none.
@@ -345,6 +348,10 @@ class Erasures:
         """Replace a person's values in reports; see :func:`redact_reports`."""
         return redact_reports(self._as_owner, erasure.erasure_id, named)
 
+    def naming(self, named: Mapping[str, Iterable[str]]) -> list[NamingReport]:
+        """Reports that name a person, by the same values."""
+        return reports_naming(self._database, named)
+
     def _last(self, what: str) -> dict[str, Tombstone]:
         with self._database.transaction() as connection:
             return last_tombstones(connection, what)
@@ -359,6 +366,10 @@ def _read(connection: Connection, *conditions: Any) -> list[Erasure]:
 
 def _rule(erasure: Erasure) -> str:
     return f"rows of its input were erased (erasure {erasure.erasure_id})"
+
+
+def _rule_of_strays(erasure: Erasure) -> str:
+    return f"it had rows of an erased person (erasure {erasure.erasure_id})"
 
 
 def _rows_of(run: ScoredRun) -> str:
@@ -377,3 +388,5 @@ def _bury(
         "document": tombstone.to_dict(),
     }
     connection.execute(insert(tombstone_table).values(values))
+    # What is left has a name from here on.
+    connection.execute(delete(freezing_table).where(freezing_table.c.digest == tombstone.remaining))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from rescore.store.binary_copy import postgres_type
 from rescore.store.database import run_sql, store_table
 from rescore.store.schema.score_table import ScoreLayout
 
-__all__ = ["delete_keys", "forget_keys", "rows_of"]
+__all__ = ["delete_keys", "forget_keys", "keys_of", "rows_of"]
 
 
 def rows_of(
@@ -99,3 +99,24 @@ def delete_keys(
         giving=sql.Identifier(giving),
     )
     return [value for (value,) in run_sql(connection, statement)]
+
+
+def keys_of(connection: Connection, layout: ScoreLayout, run_id: str, subject: Mapping[str, str]) -> pa.Table:
+    """The columns that name the rows of a run, scored or not, whose columns have these values as text."""
+    conditions = sql.SQL(" AND ").join(
+        sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in subject.items()
+    )
+    query = sql.SQL(" UNION ").join(
+        sql.SQL("SELECT {names} FROM {table} WHERE run_id = {run} AND {conditions}").format(
+            names=sql.SQL(", ").join(map(sql.Identifier, layout.row_schema.names)),
+            table=store_table(connection, table),
+            run=sql.Literal(run_id),
+            conditions=conditions,
+        )
+        for table in (layout.scores_table, layout.excluded_table)
+    )
+    rows = run_sql(connection, sql.Composed([query]))
+    columns = list(zip(*rows, strict=True)) or [()] * len(layout.row_schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, layout.row_schema, strict=True)]
+    return pa.table(arrays, schema=layout.row_schema)

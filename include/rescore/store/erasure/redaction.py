@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extras import Json
 
+from rescore.interval import Interval
 from rescore.store.database import Database, run_sql, store_table
 
-__all__ = ["ERASED", "redact_reports", "redacted"]
+__all__ = ["ERASED", "NamingReport", "redact_reports", "redacted", "reports_naming"]
 
 #: What stands where a person's value stood.
 ERASED = "[erased]"
@@ -61,6 +63,39 @@ def redact_reports(database: Database, erasure_id: int, named: Mapping[str, Iter
                     run_sql(connection, update.format(**names), (Json(cleaned), row))
                     changed += 1
     return changed
+
+
+@dataclass(frozen=True)
+class NamingReport:
+    """A report that names a person: of which run's model and interval, about what, and its text."""
+
+    model: str
+    interval: str
+    about: str
+    report: Any
+
+
+def reports_naming(database: Database, named: Mapping[str, Iterable[str]]) -> list[NamingReport]:
+    """The reports that :func:`redact_reports` would change."""
+    values = {name: {*texts} for name, texts in named.items()}
+    found = []
+    with database.transaction() as connection:
+        for table, key, column in _REPORTS:
+            every = sql.SQL(
+                "SELECT r.model, r.interval_start, r.interval_end, t.{key}::text, t.{column} FROM {table} t"
+                " JOIN {run} r ON r.run_id = t.run_id WHERE t.{column} IS NOT NULL ORDER BY t.{key}"
+            ).format(
+                table=store_table(connection, table),
+                run=store_table(connection, "run"),
+                key=sql.Identifier(key),
+                column=sql.Identifier(column),
+            )
+            found += [
+                NamingReport(model, str(Interval(start, end)), f"{column} of {table} {row}", report)
+                for model, start, end, row, report in run_sql(connection, every)
+                if redacted(report, values) != report
+            ]
+    return found
 
 
 def redacted(report: Any, values: Mapping[str, set[str]], column: str | None = None) -> Any:

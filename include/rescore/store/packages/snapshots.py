@@ -12,6 +12,7 @@ from rescore.interval import Interval
 from rescore.sha256 import Sha256
 from rescore.store.database import Database, call
 from rescore.store.records import Snapshot
+from rescore.store.schema.removal_tables import freezing as freezing_table
 from rescore.store.schema.removal_tables import frozen_again as again_table
 from rescore.store.schema.tables import snapshot as snapshot_table
 
@@ -26,6 +27,16 @@ class Snapshots:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def begin(self, digest: str) -> None:
+        """Note that a table is about to be put in the archive: if nothing follows, its file is known."""
+        with self._database.transaction() as connection:
+            call(connection, "note_freezing", str(digest))
+
+    def begun(self) -> set[str]:
+        """Digests of tables that somebody began to put in the archive, and that no snapshot names."""
+        with self._database.transaction() as connection:
+            return set(connection.execute(select(freezing_table.c.digest)).scalars())
 
     def add(
         self,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select, union_all
 
 from rescore.store.database import Database, call
 from rescore.store.schema.removal_tables import deletion as deletion_table
+from rescore.store.schema.removal_tables import freezing as freezing_table
+from rescore.store.schema.removal_tables import tombstone as tombstone_table
 
 __all__ = ["Deletion", "Deletions", "deleted_runs"]
 
@@ -161,6 +163,47 @@ class Deletions:
         """
         with self._as_person.transaction() as connection:
             call(connection, "withdraw_package", model, version, size, reason, done_by)
+            delete()
+
+    def strays(self, there: Iterable[str]) -> dict[str, datetime]:
+        """Tables among those of the archive that are of no use, and since when.
+
+        Whoever put one there was killed before it was recorded, or an erasure took rows out of it. Files that
+        this store knows nothing of are not among them: another one may use the same archive.
+
+        Parameters
+        ----------
+        there : iterable of str
+            Content digests of the archive's tables.
+        """
+        known = union_all(
+            select(freezing_table.c.digest, freezing_table.c.at),
+            *(
+                select(column.label("digest"), tombstone_table.c.at).where(tombstone_table.c.what == "frozen")
+                for column in (tombstone_table.c.subject, tombstone_table.c.remaining)
+            ),
+        ).subquery()
+        query = (
+            select(known.c.digest, func.max(known.c.at).label("since"))
+            .where(known.c.digest.in_([*there]))
+            .group_by(known.c.digest)
+        )
+        with self._database.transaction() as connection:
+            rows = connection.execute(query).all()
+            return {row.digest: row.since for row in rows if call(connection, "is_stray", row.digest)[0]}
+
+    def delete_stray(
+        self, digest: str, *, rule: str, done_by: str, size: int, delete: Callable[[], object]
+    ) -> None:
+        """Note that a stray is deleted, and delete its files: both or neither.
+
+        Raises
+        ------
+        KeptError
+            It was recorded meanwhile, or a legal hold covers it; nothing was deleted.
+        """
+        with self._as_person.transaction() as connection:
+            call(connection, "note_stray_deletion", digest, size, rule, done_by)
             delete()
 
     def all(self, model: str | None = None) -> list[Deletion]:

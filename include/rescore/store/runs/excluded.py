@@ -101,6 +101,23 @@ class Excluded:
             rows = _read(connection, score_layout(connection, row.model), row.run_id)
         return [{"position": position, "kind": kind, "reason": reason} for position, kind, reason in rows]
 
+    def rows(self, run: RunReference) -> list[dict[str, Any]]:
+        """Each row without a score: the columns that name it, ``kind`` and ``reason``; in no order."""
+        with self._database.transaction() as connection:
+            row = run_row(connection, run_id_of(run))
+            if not has_tables(connection, row.model):
+                return []
+            layout = score_layout(connection, row.model)
+            names = [*layout.row_schema.names, "kind", "reason"]
+            statement = sql.SQL("SELECT {} FROM {} WHERE run_id = %s").format(
+                sql.SQL(", ").join(map(sql.Identifier, names)),
+                store_table(connection, layout.excluded_table),
+            )
+            return [
+                dict(zip(names, values, strict=True))
+                for values in run_sql(connection, statement, (row.run_id,))
+            ]
+
     def counts(self, run: RunReference) -> dict[str, int]:
         """How many rows of the run are kept as quarantined and as rejected; counted, not recorded."""
         with self._database.transaction() as connection:

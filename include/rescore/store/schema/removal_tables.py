@@ -8,7 +8,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from rescore.store.identifiers import SCHEMA
 from rescore.store.schema.tables import metadata, moment
 
-__all__ = ["deletion", "erasure", "erasure_done", "frozen_again", "hold_lifted", "legal_hold", "tombstone"]
+__all__ = [
+    "deletion",
+    "erasure",
+    "erasure_done",
+    "freezing",
+    "frozen_again",
+    "hold_lifted",
+    "legal_hold",
+    "tombstone",
+]
 
 deletion = Table(
     "deletion",
@@ -24,6 +33,8 @@ deletion = Table(
     moment("at", default=True),
     Index("deletion_subject_idx", "subject"),
 )
+
+freezing = Table("freezing", metadata, Column("digest", Text, primary_key=True), moment("at", default=True))
 
 frozen_again = Table(
     "frozen_again",

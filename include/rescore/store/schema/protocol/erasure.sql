@@ -54,3 +54,37 @@ BEGIN
   RETURN NOT EXISTS (SELECT FROM {store}.run r WHERE of_models ? r.model AND r.input_digest = digest
     AND NOT searched ? r.run_id::text AND NOT {store}.rows_deleted(r.run_id));
 END $$;
+
+-- Whether the archive's file of this digest is of no use: no snapshot names it, or an erasure took rows out of the
+-- table since, and it is not what one left.
+CREATE OR REPLACE FUNCTION {store}.is_stray(digest text)
+RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT NOT EXISTS (SELECT FROM {store}.tombstone t WHERE t.what = 'frozen' AND t.remaining = $1
+      AND t.tombstone_id = (SELECT max(l.tombstone_id) FROM {store}.tombstone l
+        WHERE l.what = 'frozen' AND l.subject = t.subject))
+    AND (NOT EXISTS (SELECT FROM {store}.snapshot s WHERE s.digest = $1 OR s.details->>'unlabelled_digest' = $1)
+      OR {store}.erased_since_frozen($1))
+$$;
+
+-- Notes that a stray is deleted. The caller deletes its file in the same transaction: until its end nobody records
+-- the same rows as frozen, and who does it then sees that the file is gone.
+CREATE OR REPLACE FUNCTION {store}.note_stray_deletion(digest text, bytes bigint, rule text, done_by text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  named {store}.snapshot;
+BEGIN
+  PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
+  PERFORM {store}.lock_name('holds');
+  PERFORM {store}.lock_name('frozen ' || digest);
+  IF digest IS NULL OR NOT {store}.is_stray(digest) THEN
+    PERFORM {store}.refuse('RS009', format('frozen table %s is needed', digest),
+      '{"expected": "a file that no snapshot names, or that an erasure replaced"}', NULL);
+  END IF;
+  -- Whose it is, only a snapshot says; without one it is held by what holds everything.
+  PERFORM {store}.refuse_held(NULL, NULL, NULL, 'file ' || digest);
+  FOR named IN SELECT * FROM {store}.names_of($1) LOOP
+    PERFORM {store}.refuse_held(named.model, named.interval_start, named.interval_end, 'file ' || digest);
+  END LOOP;
+  INSERT INTO {store}.deletion (what, subject, bytes, rule, done_by) VALUES ('stray file', $1, $2, $3, $4);
+  DELETE FROM {store}.freezing f WHERE f.digest = $1;
+END $$;

@@ -1,5 +1,12 @@
 -- Facts about models' packages: snapshots, packages, builds, pins, signatures, comparisons, retrainings.
 
+-- Notes that a table is about to be put in the archive: until a snapshot names it, a sweep and an erasure know of it.
+CREATE OR REPLACE FUNCTION {store}.note_freezing(of_digest text)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO {store}.freezing (digest) VALUES (of_digest)
+    ON CONFLICT (digest) DO UPDATE SET at = clock_timestamp()
+$$;
+
 CREATE OR REPLACE FUNCTION {store}.add_snapshot(of_model text, kind text, digest text,
   interval_start timestamptz, interval_end timestamptz, as_of timestamptz, rows bigint, uri text, details jsonb)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -14,6 +21,10 @@ BEGIN
     INSERT INTO {store}.frozen_again (snapshot_id) SELECT s.snapshot_id FROM {store}.snapshot s
       WHERE (s.model, s.kind, s.digest, s.interval_start, s.interval_end, s.as_of) = ($1, $2, $3, $4, $5, $6);
   END IF;
+  -- Of the same rows frozen again the first snapshot counts: it may name another table of unlabelled rows.
+  DELETE FROM {store}.freezing f USING {store}.snapshot s
+    WHERE (s.model, s.kind, s.digest, s.interval_start, s.interval_end, s.as_of) = ($1, $2, $3, $4, $5, $6)
+      AND f.digest IN (s.digest, s.details->>'unlabelled_digest');
 END $$;
 
 CREATE OR REPLACE FUNCTION {store}.add_package(of_model text, of_version text, of_sha256 text, manifest jsonb,
