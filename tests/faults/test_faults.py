@@ -24,7 +24,6 @@ NOT_CALLED = {
     ),
     "add_package": "one statement of a training, which `make faults` breaks",
     "add_pin": "one statement, which `make faults` breaks",
-    "retire_model": "one statement",
     "record_performance": "one statement, which `make faults` breaks",
     "record_reproduction": "one statement, which `make faults` breaks",
     "add_comparison": "one statement, with what it stands on already kept",
