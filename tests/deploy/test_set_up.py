@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ CHECKOUT = Path(__file__).parents[2]
 #: Answers as this Python, and makes no environment.
 PYTHON = f"""#!/bin/sh
 [ "$1 $2" != "-m venv" ] || exit 1
-exec {sys.executable} "$@"
+exec {shlex.quote(sys.executable)} "$@"
 """
 
 

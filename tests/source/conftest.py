@@ -31,7 +31,7 @@ CREATE TABLE outcome (depot text, parcel int8, sent_at timestamptz, late boolean
 
 # Declared immutable, so that a query may call it.
 SLOW = """CREATE FUNCTION slow(float8) RETURNS void IMMUTABLE LANGUAGE plpgsql
-AS 'BEGIN PERFORM pg_sleep($1); END'"""
+AS 'BEGIN FOR n IN 1..($1 * 10000000)::bigint LOOP NULL; END LOOP; END'"""
 
 EXTRACT = """
 SELECT depot, parcel, sent_at, weight, size, carrier, fragile, promised, note

@@ -138,6 +138,19 @@ def test_a_retry_brings_no_older_input_back_over_a_newer_run(
     assert store.publications.run_ids("loans") == [newer.run_id]
 
 
+def test_a_newer_run_that_froze_nothing_stands_in_no_retrys_way(walk: Walk, store: Store) -> None:
+    first = validated(walk)
+    later = walk.claim(day())
+    with pytest.raises(StaleFenceError, match="claimed its interval later"):
+        store.runs.resume(first, "validated")  # it is at work
+    store.runs.fail(later, "the source was away")
+    retry = store.runs.resume(first, "validated")
+    walk.score(retry, make_scores(day()))
+    walk.check(retry)
+    store.publications.publish(retry)
+    assert [run.forked_from for run in store.runs.published("loans")] == [first.run_id]
+
+
 def test_a_retry_goes_on_where_forks_of_its_run_are(walk: Walk, store: Store) -> None:
     first = validated(walk)
     store.scores.stage(first, make_scores(day()), **walk.package)

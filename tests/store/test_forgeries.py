@@ -66,7 +66,7 @@ FORGERIES = {
     "a deletion": "SELECT rescore.note_deletion('loans', 'frozen input', 'x', 1, 1, 'x', 'ada')",
     "a deletion of a table": "SELECT rescore.note_table_deletion('loans', 'frozen input',"
     " 'x', 1, 1, now(), 'x', 'ada')",
-    "a deletion of a stray": f"SELECT rescore.note_stray_deletion('{sha('x')}', 1, 'x', 'ada')",
+    "a deletion of a stray": f"SELECT rescore.note_stray_deletion('{sha('x')}', 1, 'x', 'ada', NULL)",
     "a withdrawal": "SELECT rescore.withdraw_package('loans', '1.0.0', 1, 'x', 'ada')",
     "a retirement": "SELECT rescore.retire_model('loans', 'ada', 'x')",
     "a model in use again": "INSERT INTO rescore.retirement (model) VALUES ('loans')",

@@ -116,10 +116,20 @@ class Archive:
 
         Raises
         ------
+        NotFoundError
+            It was deleted since.
         DigestMismatchError
-            The file was changed since.
+            It was changed since.
         """
-        _verify(path, _named(path.name), str(path))
+        try:
+            _verify(path, _named(path.name), str(path))
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                "the file of a frozen table was deleted while it was read",
+                where=str(path),
+                expected="the file that was there before",
+                fix="see in `rescore audit verify` whether retention or an erasure took it",
+            ) from error
 
     def put_package(self, path: Path, sha256: str) -> str:
         """Keep a package under the sha256 of its file; keeping it again changes nothing.

@@ -101,6 +101,42 @@ def test_a_file_that_this_store_does_not_know_is_anothers(
     assert digest in bank.ctx.archive.inputs()
 
 
+def test_a_damaged_file_is_named_and_stops_nobody(bank: Bank, runs: list[str], tmp_path: Path) -> None:
+    path, digest = half(bank, runs[0], tmp_path)
+    bank.ctx.put_frozen(path, digest)
+    damaged = bank.ctx.archive.get_input(digest)
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.chmod(0o644)
+    damaged.write_bytes(content)
+    assert pipeline.show_subject(bank.ctx, WHO)
+    done = erase(bank)
+    assert any(digest in one and "damaged" in one for one in done.passed_over)
+    assert done.strays == []
+
+
+def test_a_stray_that_is_frozen_again_meanwhile_stays(bank: Bank, runs: list[str], tmp_path: Path) -> None:
+    """Between a sweep's list and its deletion somebody began to freeze the same rows."""
+    path, digest = half(bank, runs[0], tmp_path)
+    bank.ctx.put_frozen(path, digest)
+    since = bank.ctx.store.deletions.strays({digest})[digest]
+    bank.ctx.put_frozen(path, digest)
+    with pytest.raises(KeptError, match="is needed"):
+        bank.ctx.store.deletions.delete_stray(
+            digest, since=since, rule="x", done_by="ada", size=1, delete=lambda: None
+        )
+
+
+def test_an_erased_stray_that_somebody_was_freezing_is_named(
+    bank: Bank, runs: list[str], tmp_path: Path
+) -> None:
+    path, digest = half(bank, runs[0], tmp_path)
+    bank.ctx.put_frozen(path, digest)
+    done = erase(bank)
+    assert done.strays == [digest]
+    assert any(digest in one and "is being frozen" in one for one in done.passed_over)
+
+
 def test_what_was_recorded_meanwhile_or_is_held_stays(bank: Bank, runs: list[str], tmp_path: Path) -> None:
     ctx = bank.ctx
     digest = str(ctx.store.runs.extracted(runs[0]).input_digest)
@@ -111,13 +147,15 @@ def test_what_was_recorded_meanwhile_or_is_held_stays(bank: Bank, runs: list[str
         raise AssertionError("a file that is needed was deleted")
 
     with pytest.raises(KeptError, match="is needed"):
-        ctx.store.deletions.delete_stray(digest, rule="x", done_by="ada", size=1, delete=never)
+        ctx.store.deletions.delete_stray(
+            digest, since=later(0), rule="x", done_by="ada", size=1, delete=never
+        )
     path, stray = half(bank, runs[0], tmp_path)
     ctx.put_frozen(path, stray)
     ctx.store.holds.place(who="eve", reason="case 7")
     assert pipeline.sweep(ctx, who="ada", now=later(2)) == []
     with pytest.raises(KeptError, match="legal hold"):
-        ctx.store.deletions.delete_stray(stray, rule="x", done_by="ada", size=1, delete=never)
+        ctx.store.deletions.delete_stray(stray, since=later(0), rule="x", done_by="ada", size=1, delete=never)
     assert table_digest(source.read_frozen(ctx.archive.get_input(stray), stray)).root == stray
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from rescore import pipeline
 from rescore.cli import main
-from rescore.errors import DigestMismatchError, HeldError, OutageError, StaleFenceError, StoreError
+from rescore.errors import (
+    DigestMismatchError,
+    HeldError,
+    OutageError,
+    StaleFenceError,
+    StoreError,
+    StoreUnavailableError,
+)
 from rescore.pipeline import Context
 from rescore.store import Store
+from tests.shared.bank import Bank
 
 
 @pytest.fixture
@@ -172,3 +181,19 @@ def test_the_command_publishes_with_the_persons_name(harbour, declared, monkeypa
         main(["publish", run.run_id, "--reason", "known at sea", "--who", "ada"])
     assert ended.value.code == 0
     assert shown(harbour) == [("outage", "known at sea", "ada")]
+
+
+def test_a_publish_that_failed_on_its_last_try_can_be_made_again(
+    fresh_bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores are whole and checked: an error that passes throws none of them away."""
+    ctx, run_id = replace(fresh_bank.ctx, tried_again=False), fresh_bank.check(40)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            ctx.store.publications, "publish", Mock(side_effect=StoreUnavailableError("the store is away"))
+        )
+        with pytest.raises(StoreUnavailableError):
+            pipeline.publish_run(ctx, run_id)
+    assert ctx.store.runs.get(run_id).state == "checked"
+    pipeline.publish_run(ctx, run_id)
+    assert [run.run_id for run in ctx.store.runs.published("loans")] == [run_id]

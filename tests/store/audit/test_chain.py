@@ -219,13 +219,13 @@ def test_a_server_that_ends_idle_transactions_lets_scores_be_read(
 ) -> None:
     """The transaction whose snapshot they are read in has nothing to say meanwhile."""
     store.publications.publish(walk.checked(day()))
-    idle, read = threading.Event(), stored_scores.stored_digest
+    idle, read = threading.Event(), stored_scores.digest_of
 
     def slowly(*args: Any) -> Any:
         idle.wait(0.2)  # nobody sets it
         return read(*args)
 
-    monkeypatch.setattr(stored_scores, "stored_digest", slowly)
+    monkeypatch.setattr(stored_scores, "digest_of", slowly)
     impatient = f"{store.database.url}?options=-c%20idle_in_transaction_session_timeout%3D50"
     with Store(impatient) as other:
         assert found(other, scores=True) == []

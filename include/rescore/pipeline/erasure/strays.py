@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rescore.errors import NotFoundError
+from rescore.errors import DigestMismatchError, NotFoundError
 from rescore.pipeline.context import Context
 from rescore.pipeline.erasure.subjects import Subject, names_of_tables
 from rescore.store import Erasure
 
+#: What reading a file raises whose bytes are not what they were.
+_DAMAGED = (DigestMismatchError, pa.ArrowException)
 __all__ = ["erase_strays", "not_deleted", "strays_with"]
 
 
@@ -57,6 +60,12 @@ def not_deleted(ctx: Context, subject: Subject) -> list[str]:
             if not _asked(ctx, subject, digest)
         ),
         *(
+            f"file {digest}: it is damaged and was not searched; no frozen table is read from it, so it can "
+            "be deleted"
+            for digest in sorted({*strays, *(there.keys() - known)})
+            if _is_damaged(ctx, digest)
+        ),
+        *(
             f"file {digest}: it has rows of the person and nothing in this store names it; delete it, "
             "unless another store uses this archive"
             for digest in _with_rows_of(ctx, subject, there.keys() - known)
@@ -66,7 +75,7 @@ def not_deleted(ctx: Context, subject: Subject) -> list[str]:
 
 def _with_rows_of(ctx: Context, subject: Subject, digests: Iterable[str]) -> Iterator[str]:
     for digest in sorted(digests):
-        with suppress(NotFoundError):  # gone meanwhile
+        with suppress(NotFoundError, *_DAMAGED):  # gone meanwhile, or named as not searched
             path, columns = ctx.archive.get_input(digest), [*subject.values]
             if _asked(ctx, subject, digest) and subject.mask(pq.read_table(path, columns=columns)).any():
                 yield digest
@@ -75,5 +84,15 @@ def _with_rows_of(ctx: Context, subject: Subject, digests: Iterable[str]) -> Ite
 def _asked(ctx: Context, subject: Subject, digest: str) -> bool:
     try:
         return set(subject.values) <= set(pq.read_schema(ctx.archive.get_input(digest)).names)
-    except NotFoundError:
+    except (NotFoundError, *_DAMAGED):
         return True
+
+
+def _is_damaged(ctx: Context, digest: str) -> bool:
+    try:
+        pq.read_schema(ctx.archive.get_input(digest))
+    except NotFoundError:
+        return False
+    except _DAMAGED:
+        return True
+    return False

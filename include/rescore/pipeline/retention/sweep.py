@@ -131,6 +131,7 @@ def _delete_strays(ctx: Context, now: datetime, *, who: str, dry_run: bool) -> I
             if not dry_run:
                 ctx.store.deletions.delete_stray(
                     digest,
+                    since=since,
                     rule=_STRAY,
                     done_by=who,
                     size=size,

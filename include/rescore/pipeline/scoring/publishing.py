@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +59,8 @@ def publish_run(ctx: Context, run_id: str) -> Published:
         The staged rows are not those that were scored, or do not add up.
     """
     run = ctx.store.runs.scored(run_id)
-    with recorded(ctx, run.handle):
+    # Its scores are whole and checked: an error that passes leaves them to be published later.
+    with recorded(replace(ctx, tried_again=True), run.handle):
         publication = ctx.store.publications.publish(run.handle, reason=reason_to_publish(ctx, run))
     ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
     return _published(run, publication)

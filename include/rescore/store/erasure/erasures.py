@@ -161,7 +161,7 @@ class Erasures:
         """
         rule = _rule_of_strays(erasure)
         with self._as_owner.transaction() as connection:
-            call(connection, "note_stray_deletion", digest, size, rule, erasure.asked_by)
+            call(connection, "note_stray_deletion", digest, size, rule, erasure.asked_by, None)
             delete()
 
     def _noted(self, rule: str) -> list[str]:

@@ -193,9 +193,18 @@ class Deletions:
             return {row.digest: row.since for row in rows if call(connection, "is_stray", row.digest)[0]}
 
     def delete_stray(
-        self, digest: str, *, rule: str, done_by: str, size: int, delete: Callable[[], object]
+        self,
+        digest: str,
+        *,
+        since: datetime,
+        rule: str,
+        done_by: str,
+        size: int,
+        delete: Callable[[], object],
     ) -> None:
         """Note that a stray is deleted, and delete its files: both or neither.
+
+        ``since`` is what :meth:`strays` gave: one that somebody freezes again since then is left.
 
         Raises
         ------
@@ -203,7 +212,7 @@ class Deletions:
             It was recorded meanwhile, or a legal hold covers it; nothing was deleted.
         """
         with self._as_person.transaction() as connection:
-            call(connection, "note_stray_deletion", digest, size, rule, done_by)
+            call(connection, "note_stray_deletion", digest, size, rule, done_by, since)
             delete()
 
     def all(self, model: str | None = None) -> list[Deletion]:

@@ -67,14 +67,22 @@ BEGIN
 END $$;
 
 -- Refuses to fork a run whose interval another run took over, unless that one descends from it: a retry goes on
--- where its own fork is, and never brings an older frozen input back over a newer one. The caller has the claim.
+-- where its own fork is, and never brings an older frozen input back over a newer one. One that ended before it
+-- froze anything, or that an earlier try of the same DAG run claimed late, stands in nobody's way. The caller has
+-- the claim.
 CREATE OR REPLACE FUNCTION {store}.refuse_superseded(r {store}.run)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   c {store}.claim;
+  later {store}.run;
 BEGIN
   SELECT * INTO STRICT c FROM {store}.claim WHERE model = r.model
     AND interval_start = r.interval_start AND interval_end = r.interval_end;
+  later := {store}.the_run(c.run_id);
+  IF later.input_digest IS NULL AND (later.state <> 'claimed'
+      OR later.airflow->>'run_id' = r.airflow->>'run_id' AND later.airflow->>'dag_id' = r.airflow->>'dag_id') THEN
+    RETURN;
+  END IF;
   IF NOT EXISTS (WITH RECURSIVE line AS (SELECT c.run_id UNION
       SELECT f.forked_from FROM {store}.run f JOIN line ON f.run_id = line.run_id)
       SELECT FROM line WHERE line.run_id = r.run_id) THEN

@@ -67,8 +67,11 @@ RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalo
 $$;
 
 -- Notes that a stray is deleted. The caller deletes its file in the same transaction: until its end nobody records
--- the same rows as frozen, and who does it then sees that the file is gone.
-CREATE OR REPLACE FUNCTION {store}.note_stray_deletion(digest text, bytes bigint, rule text, done_by text)
+-- the same rows as frozen, and who does it then sees that the file is gone. Judged: since when the caller took it
+-- for one, so that a table that is being frozen again since is left; NULL for an erasure, which deletes it all the
+-- same and leaves the note, by which it says that the table may come back.
+CREATE OR REPLACE FUNCTION {store}.note_stray_deletion(digest text, bytes bigint, rule text, done_by text,
+  judged timestamptz)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   named {store}.snapshot;
@@ -76,7 +79,8 @@ BEGIN
   PERFORM {store}.refuse_unsaid(done_by, rule, 'deletion');
   PERFORM {store}.lock_name('holds');
   PERFORM {store}.lock_name('frozen ' || digest);
-  IF digest IS NULL OR NOT {store}.is_stray(digest) THEN
+  IF digest IS NULL OR NOT {store}.is_stray(digest)
+      OR EXISTS (SELECT FROM {store}.freezing f WHERE f.digest = $1 AND f.at > judged) THEN
     PERFORM {store}.refuse('RS009', format('frozen table %s is needed', digest),
       '{"expected": "a file that no snapshot names, or that an erasure replaced"}', NULL);
   END IF;
@@ -86,5 +90,5 @@ BEGIN
     PERFORM {store}.refuse_held(named.model, named.interval_start, named.interval_end, 'file ' || digest);
   END LOOP;
   INSERT INTO {store}.deletion (what, subject, bytes, rule, done_by) VALUES ('stray file', $1, $2, $3, $4);
-  DELETE FROM {store}.freezing f WHERE f.digest = $1;
+  DELETE FROM {store}.freezing f WHERE f.digest = $1 AND judged IS NOT NULL;
 END $$;
