@@ -28,7 +28,7 @@ from rescore import pipeline
 from rescore.local import LocalPostgres, Logins
 from rescore.model.environment import start_environment
 from rescore.settings import Settings
-from rescore.validation.declared_suite import declared_suite
+from rescore.validation import Suites
 
 WAYS = ("floor", "ours", "users")
 
@@ -146,7 +146,8 @@ class Bench:
             package = pipeline.train_model(self.ctx, model, as_of=SCORED.start)
             pipeline.pin(self.ctx, model, package.version, who="bench", why="to be measured")
             # The first scoring of a machine keeps what Great Expectations makes of a suite; not each does.
-            declared_suite(self.ctx.model(model), self.ctx.settings.home / "suites")
+            with Suites(self.ctx.settings.home / "suites").of(self.ctx.model(model)):
+                pass
             self.trained.add(model)
         self.ctx.store.close()
 

@@ -171,6 +171,18 @@ class RescoreError(Exception):
             lines.append("  examples: " + "; ".join(shown))
         return "\n".join(lines)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a child interpreter says of it, from which its parent makes it again."""
+        return {
+            "type": type(self).__name__,
+            "what": self.what,
+            "where": self.where,
+            "expected": self.expected,
+            "fix": self.fix,
+            "examples": list(self.examples),
+            "data": self.data,
+        }
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.__dict__.copy()))
 

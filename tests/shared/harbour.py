@@ -109,6 +109,8 @@ def harbour(
     """A harbour of this test's own, with the pinned package."""
     template, home = trained_harbour
     shutil.copytree(home / "archive", tmp_path / "home" / "archive")
+    if (home / "suites").is_dir():  # or each test would start an interpreter to read the same file
+        shutil.copytree(home / "suites", tmp_path / "home" / "suites")
     name = f"harbour_{uuid.uuid4().hex[:12]}"
     url = postgres_server.create_database(name, template=template)
     ctx = harbour_context(postgres_server, url, tmp_path / "home")

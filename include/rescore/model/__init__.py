@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rescore.model.environment import (
         differences,
         numeric_environment,
+        start_environment,
     )
     from rescore.model.hyperparameters import (
         numbers_as_text,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
         environment_of,
         held_bill,
         lock_of,
+    )
+    from rescore.model.process import (
+        Child,
     )
     from rescore.model.runtime.environment import (
         THREAD_VARIABLES,
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "THREAD_VARIABLES",
+    "Child",
     "Features",
     "Fitted",
     "Package",
@@ -98,6 +103,7 @@ __all__ = [
     "one_thread",
     "open_package",
     "sign_file",
+    "start_environment",
     "train",
     "train_verified",
     "truth_for",
@@ -111,11 +117,12 @@ __getattr__ = lazy_names(
         "adoption": ["SavedModel", "adopt", "find_saved"],
         "artifact": ["differing"],
         "build": ["PackageFile", "build_package", "next_version"],
-        "environment": ["differences", "numeric_environment"],
+        "environment": ["differences", "numeric_environment", "start_environment"],
         "hyperparameters": ["numbers_as_text"],
         "manifest_changes": ["changes"],
         "package": ["Package", "open_package"],
         "package_file": ["bill_of", "environment_of", "held_bill", "lock_of"],
+        "process": ["Child"],
         "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
         "runtime.errors": ["PackageError"],
         "runtime.frames": ["Features"],

@@ -132,6 +132,7 @@ def fork(
     python: Path | None,
     types: Sequence[str],
     libraries: Sequence[str],
+    alone: bool = False,
 ) -> ForkedProcess | None:
     """Fork a child that runs ``python ARGUMENTS``.
 
@@ -153,6 +154,8 @@ def fork(
         What the artifact names: the modules of scikit-learn among them are loaded before the fork.
     libraries : sequence of str
         Other installed modules to load before it.
+    alone : bool
+        Whether they are loaded in a process from which nothing else is forked.
 
     Returns
     -------
@@ -173,7 +176,7 @@ def fork(
     child_stdin, stdin = os.pipe()
     stdout, child_stdout = os.pipe()
     try:
-        server = _server(python, environment)
+        server = _server(python, environment, libraries if alone else ())
         lifeline = server.ask(message, [child_stdin, child_stdout, stderr.fileno()])
     finally:
         os.close(child_stdin)
@@ -191,12 +194,12 @@ def fork(
     )
 
 
-def _server(python: Path | None, environment: Mapping[str, str]) -> _Server:
+def _server(python: Path | None, environment: Mapping[str, str], alone: Sequence[str] = ()) -> _Server:
     started_with = {name: value for name, value in environment.items() if name not in _LATE}
     # Libraries that are installed meanwhile are other ones than those that were loaded.
     folder = Path(sysconfig.get_path("purelib")) if python is None else python.parent.parent
     installed = folder.stat().st_mtime_ns if folder.is_dir() else 0
-    key = (str(python or sys.executable), installed, tuple(sorted(started_with.items())))
+    key = (str(python or sys.executable), installed, tuple(sorted(started_with.items())), tuple(alone))
     with _lock:
         _closed[:] = [one for one in _closed if not one.ended]  # asking reaps it
         if key in _servers:

@@ -68,6 +68,9 @@ class Child:
     types, libraries : sequence of str
         What the artifact that it will load names, and what else it will import; see
         :func:`rescore.model.forking.fork`.
+    alone : bool
+        Whether these libraries are loaded where no other children come from, since they change more of an
+        interpreter than a model would find in a fresh one.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Child:
         home: Path | None = None,
         types: Sequence[str] = (),
         libraries: Sequence[str] = (),
+        alone: bool = False,
     ) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         environment = start_environment(path, hash_seed=hash_seed)
@@ -95,6 +99,7 @@ class Child:
                 python=python,
                 types=types,
                 libraries=libraries,
+                alone=alone,
             )
             if home is None and can_fork()
             else None

@@ -22,6 +22,8 @@ from rescore.store import Archive, ExtractedRun, Store, Tombstone
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rescore.validation import Suites
+
 __all__ = ["Context", "Folders", "utc_now"]
 
 Stored = TypeVar("Stored", bound=Document)
@@ -301,9 +303,12 @@ class Context:
         return private_folder(self.settings.cache)
 
     @property
-    def suites(self) -> Path:
-        """Where suites that were read are kept, so that what is unchanged is not read again."""
-        return self.settings.home / "suites"
+    def suites(self) -> Suites:
+        """Suites of models: their files run apart from this process and its logins; what was read is kept."""
+        from rescore.model import Child  # both import more than a look at the store needs
+        from rescore.validation import Apart, Suites
+
+        return Suites(self.settings.home / "suites", Apart(Child, self.scratch))
 
     @property
     def written_folders(self) -> list[Path]:

@@ -9,13 +9,17 @@ Nothing here reads a database, writes a file or talks to a network. Importing th
 not import Great Expectations (9 s of CPU): the functions that need it do.
 """
 
+from rescore.validation.declared_suite import Suites
 from rescore.validation.gate import gate, gate_each
 from rescore.validation.report import ExpectationResult, Validation, ValidationReport
 from rescore.validation.run import validate, validate_each
 from rescore.validation.suite import load_suite
+from rescore.validation.suite_apart import Apart
 
 __all__ = [
+    "Apart",
     "ExpectationResult",
+    "Suites",
     "Validation",
     "ValidationReport",
     "gate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rescore.validation.gx_engine import Question, expectation_classes
 from rescore.validation.report import Severity
 from rescore.validation.suite import columns_of, condition_columns_of
+from rescore.validation.wording import recorded
 
 __all__ = ["Declared", "declare"]
 
@@ -76,9 +78,9 @@ class Declared:
     needs_every_column : bool
         Whether it may look at columns that it does not name.
     plain : bool
-        Whether it is one of Great Expectations' own and has no row condition.
+        Whether it is one of Great Expectations' own, without a row condition, and JSON holds its parameters.
     parameters : dict
-        What it was called with.
+        What it was called with, as JSON has it; a row condition as its text.
     """
 
     kind: str
@@ -132,6 +134,8 @@ def declare(expectation: Any) -> Declared:
     about = columns_of(expectation)
     classes = expectation_classes()
     condition = parameters.get("row_condition")
+    if condition is not None:
+        parameters["row_condition"] = repr(condition)
     free_text = hasattr(condition, "pass_through_filter")
     return Declared(
         kind=kind,
@@ -151,9 +155,17 @@ def declare(expectation: Any) -> Declared:
         needs_every_column=free_text
         or kind in _NAMES_ONLY
         or not isinstance(expectation, (*classes.row_level, classes.column_aggregate)),
-        plain=own is core and condition is None,
-        parameters=parameters,
+        plain=own is core and condition is None and _is_exact(parameters),
+        parameters=recorded(parameters),
     )
+
+
+def _is_exact(parameters: dict[str, Any]) -> bool:
+    """Whether JSON makes no other values of them."""
+    try:
+        return repr(json.loads(json.dumps(parameters, allow_nan=False))) == repr(parameters)
+    except (TypeError, ValueError):
+        return False
 
 
 def _skips_nulls_of(expectation: Any, kind: str, about: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ Its name there stands for all it was made of: the file's text, the model's colum
 of Great Expectations and of this format. Another text is another name.
 
 A suite is kept only if its file can say nothing else the next time: it imports Great Expectations and a few
-modules that compute, and asks for no time and no file. And only if JSON holds its parameters exactly.
+modules that compute, and asks for no time and no file.
 """
 
 from __future__ import annotations
@@ -15,24 +15,30 @@ import ast
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from rescore.disk import disk_errors, make_private, partial_name, private_folder
 from rescore.folder import ModelFolder
 from rescore.folder_files import read_bytes
 from rescore.sha256 import bytes_sha256
+from rescore.validation import gx_engine
 from rescore.validation.declared import Declared, declare
-from rescore.validation.suite import load_suite
+from rescore.validation.gx_engine import Evaluation
+from rescore.validation.suite import read_suite
+from rescore.validation.suite_apart import Apart, SuiteApart
 
-__all__ = ["DeclaredSuite", "declared_suite"]
+__all__ = ["HERE", "DeclaredSuite", "SuiteHere", "Suites"]
 
 #: Counted up when what is kept of an expectation changes, or how it is read off.
-_KEPT_AS = 1
+_KEPT_AS = 2
 #: What a file that says the same each time may import.
 _COMPUTES = {
     *("__future__", "collections", "dataclasses", "datetime", "enum", "functools", "great_expectations"),
@@ -44,69 +50,115 @@ _ASKS = {
 }
 
 
-class DeclaredSuite:
-    """The expectations of a model in order, and Great Expectations' own objects where they are needed.
+class SuiteHere:
+    """A suite whose file runs in this interpreter.
 
     Parameters
     ----------
-    folder : ModelFolder
-        The model.
+    path : Path
+        ``expectations.py``.
+    columns : sequence of str
+        The model's input columns.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path = path
+        self._columns = columns
+
+    @cached_property
+    def _expectations(self) -> list[Any]:
+        """Great Expectations' own; importing it takes five seconds of processor time."""
+        return list(read_suite(self._path, self._columns).expectations)
+
+    def declared(self) -> list[Declared]:
+        """What there is to know of each."""
+        return [declare(expectation) for expectation in self._expectations]
+
+    def ask(self, table: pa.Table, asked: Sequence[tuple[int, Declared]]) -> list[Evaluation]:
+        """What Great Expectations says of a table, for some of them by number."""
+        questions = [one.question(self._expectations[number], table.column_names) for number, one in asked]
+        return gx_engine.evaluate(table, questions)
+
+
+class DeclaredSuite:
+    """The expectations of a model in order, and whom to ask about them.
+
+    Parameters
+    ----------
+    reader : SuiteHere or SuiteApart
+        Where the file runs.
     declared : sequence of Declared, optional
         What was kept of them; else the suite is read.
     """
 
-    def __init__(self, folder: ModelFolder, declared: Sequence[Declared] | None = None) -> None:
-        self._folder = folder
-        self.declared = (
-            [declare(expectation) for expectation in self.expectations]
-            if declared is None
-            else list(declared)
-        )
+    def __init__(self, reader: SuiteHere | SuiteApart, declared: Sequence[Declared] | None = None) -> None:
+        self._reader = reader
+        self.declared = reader.declared() if declared is None else list(declared)
 
-    @cached_property
-    def expectations(self) -> list[Any]:
-        """Great Expectations' own; importing it takes five seconds of processor time."""
-        return list(load_suite(self._folder).expectations)
+    def ask(self, table: pa.Table, numbers: Sequence[int]) -> list[Evaluation]:
+        """What Great Expectations says of a table, for some of them by number."""
+        return self._reader.ask(table, [(number, self.declared[number]) for number in numbers])
 
 
-def declared_suite(folder: ModelFolder, kept: Path | None) -> DeclaredSuite:
-    """The expectations of a model's ``expectations.py``.
+@dataclass(frozen=True)
+class Suites:
+    """Where the files of suites run, and what is kept of them.
 
-    Parameters
+    Attributes
     ----------
-    folder : ModelFolder
-        The model.
     kept : Path, optional
         The folder where suites are kept on this machine. Default: none, Great Expectations reads the file.
-
-    Raises
-    ------
-    SpecError
-        The file is wrong; see :func:`rescore.validation.load_suite`.
+    apart : Apart, optional
+        How to start an interpreter that has none of this one's secrets. Default: files run in this one.
     """
-    if kept is None:
-        return DeclaredSuite(folder)
-    source = read_bytes(folder.path / "expectations.py")
-    made_of = [
-        _KEPT_AS,
-        str(bytes_sha256(source)),
-        list(folder.spec.input_columns),
-        platform.python_version(),
-        version("great_expectations"),
-    ]
-    path = kept / f"{bytes_sha256(json.dumps(made_of).encode()).hex}.json"
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
-        return DeclaredSuite(folder, [Declared(**one) for one in declared])
-    except (OSError, ValueError, TypeError):  # not kept yet, or not whole
-        suite = DeclaredSuite(folder)
-    if _says_the_same_each_time(source) and (text := _exact_json(suite.declared)) is not None:
-        with disk_errors([kept]):
-            partial = private_folder(kept) / partial_name(path.name)
-            partial.write_text(text, encoding="utf-8")
-            make_private(partial)
-            os.replace(partial, path)  # noqa: PTH105 - atomic, whoever reads it meanwhile
-    return suite
+
+    kept: Path | None = None
+    apart: Apart | None = None
+
+    @contextmanager
+    def of(self, folder: ModelFolder) -> Iterator[DeclaredSuite]:
+        """The expectations of a model's ``expectations.py``, for as long as they are asked about.
+
+        Raises
+        ------
+        SpecError
+            The file is wrong; see :func:`rescore.validation.load_suite`.
+        """
+        path, columns = folder.path / "expectations.py", list(folder.spec.input_columns)
+        if self.apart is None:
+            yield self._of(SuiteHere(path, columns), path, columns)
+            return
+        with SuiteApart(self.apart, path, columns) as reader:
+            yield self._of(reader, path, columns)
+
+    def _of(self, reader: SuiteHere | SuiteApart, path: Path, columns: list[str]) -> DeclaredSuite:
+        if self.kept is None:
+            return DeclaredSuite(reader)
+        source = read_bytes(path)
+        made_of = [
+            _KEPT_AS,
+            str(bytes_sha256(source)),
+            columns,
+            platform.python_version(),
+            version("great_expectations"),
+        ]
+        file = self.kept / f"{bytes_sha256(json.dumps(made_of).encode()).hex}.json"
+        try:
+            declared = json.loads(file.read_text(encoding="utf-8"))
+            return DeclaredSuite(reader, [Declared(**one) for one in declared])
+        except (OSError, ValueError, TypeError):  # not kept yet, or not whole
+            suite = DeclaredSuite(reader)
+        if _says_the_same_each_time(source):
+            with disk_errors([self.kept]):
+                partial = private_folder(self.kept) / partial_name(file.name)
+                partial.write_text(json.dumps([asdict(one) for one in suite.declared]), encoding="utf-8")
+                make_private(partial)
+                os.replace(partial, file)  # noqa: PTH105 - atomic, whoever reads it meanwhile
+        return suite
+
+
+#: Files run in this interpreter, and nothing is kept.
+HERE = Suites()
 
 
 def _says_the_same_each_time(source: bytes) -> bool:
@@ -123,18 +175,3 @@ def _says_the_same_each_time(source: bytes) -> bool:
         if any(module.partition(".")[0] not in _COMPUTES for module in modules):
             return False
     return True
-
-
-def _exact_json(declared: Sequence[Declared]) -> str | None:
-    """What is kept of a suite; None if JSON would make other values of it."""
-    try:
-        text = json.dumps([asdict(one) for one in declared], allow_nan=False)
-    except (TypeError, ValueError):
-        return None
-    back = [Declared(**one) for one in json.loads(text)]
-    return text if _typed(back) == _typed(declared) else None
-
-
-def _typed(value: Any) -> str:
-    """A value with the types of all that it holds."""
-    return repr(value)

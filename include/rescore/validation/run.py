@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import pyarrow as pa
 
 from rescore.folder import ModelFolder
 from rescore.spec import ModelSpec
-from rescore.validation import arrow_engine, builtin_checks, gx_engine
+from rescore.validation import arrow_engine, builtin_checks
 from rescore.validation.declared import Declared
-from rescore.validation.declared_suite import DeclaredSuite, declared_suite
+from rescore.validation.declared_suite import HERE, DeclaredSuite, Suites
 from rescore.validation.gx_engine import Evaluation
 from rescore.validation.report import ExpectationResult, Validation, join_reasons
 from rescore.validation.wording import aggregate_message, failing, recorded, row_message
@@ -25,7 +24,7 @@ _MAX_ROWS_FOR_EXAMPLES, _MAX_EXAMPLES = 1000, 3
 _NO_ROW = np.array([], dtype=np.int64)
 
 
-def validate(table: pa.Table, folder: ModelFolder, *, kept: Path | None = None) -> Validation:
+def validate(table: pa.Table, folder: ModelFolder, *, suites: Suites = HERE) -> Validation:
     """Check the rows of one interval against the platform's expectations and the model's own suite.
 
     A row is *rejected* if a ``required`` feature is missing or a numeric one infinite: the model
@@ -40,8 +39,8 @@ def validate(table: pa.Table, folder: ModelFolder, *, kept: Path | None = None) 
         The extract of one interval (exactly ``folder.spec.input_columns``).
     folder : ModelFolder
         The model.
-    kept : Path, optional
-        The folder where suites that were read are kept (:mod:`rescore.validation.declared_suite`).
+    suites : Suites, optional
+        Where ``expectations.py`` runs, and where suites that were read are kept. Default: it runs here.
 
     Returns
     -------
@@ -53,11 +52,11 @@ def validate(table: pa.Table, folder: ModelFolder, *, kept: Path | None = None) 
     SpecError
         ``expectations.py`` is wrong; see :func:`load_suite`.
     """
-    return validate_each([table], folder, kept=kept)[0]
+    return validate_each([table], folder, suites=suites)[0]
 
 
 def validate_each(
-    tables: Sequence[pa.Table], folder: ModelFolder, *, kept: Path | None = None
+    tables: Sequence[pa.Table], folder: ModelFolder, *, suites: Suites = HERE
 ) -> list[Validation]:
     """Check the rows of many intervals, each by itself, as :func:`validate` does.
 
@@ -70,7 +69,7 @@ def validate_each(
         The extracts, of the same columns.
     folder : ModelFolder
         The model.
-    kept : Path, optional
+    suites : Suites, optional
         As for :func:`validate`.
 
     Returns
@@ -78,12 +77,14 @@ def validate_each(
     list of Validation
         One for each table, in their order; what ``validate`` of that table alone gives.
     """
-    suite = declared_suite(folder, kept)
-    together = _evaluate_together(tables, suite) if len(tables) > 1 else [{} for _ in tables]
-    return [
-        _judge(table, folder.spec, suite.declared, evaluations | _evaluate(table, suite, evaluations.keys()))
-        for table, evaluations in zip(tables, together, strict=True)
-    ]
+    with suites.of(folder) as suite:
+        together = _evaluate_together(tables, suite) if len(tables) > 1 else [{} for _ in tables]
+        return [
+            _judge(
+                table, folder.spec, suite.declared, evaluations | _evaluate(table, suite, evaluations.keys())
+            )
+            for table, evaluations in zip(tables, together, strict=True)
+        ]
 
 
 def _ask(table: pa.Table, suite: DeclaredSuite, numbers: Sequence[int]) -> dict[int, Evaluation]:
@@ -91,10 +92,7 @@ def _ask(table: pa.Table, suite: DeclaredSuite, numbers: Sequence[int]) -> dict[
     answers = {number: _on_arrow(table, suite.declared[number]) for number in numbers}
     left = [number for number, answer in answers.items() if answer is None]
     if left:
-        questions = [
-            suite.declared[number].question(suite.expectations[number], table.column_names) for number in left
-        ]
-        answers |= dict(zip(left, gx_engine.evaluate(table, questions), strict=True))
+        answers |= dict(zip(left, suite.ask(table, left), strict=True))
     return {number: answer for number, answer in answers.items() if answer is not None}
 
 
@@ -198,16 +196,9 @@ def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelS
         unexpected_count=unexpected,
         unexpected_fraction=unexpected / rows if rows else 0.0,
         message=message,
-        parameters=_recorded(one.parameters),
+        parameters=one.parameters,
         error=evaluation.error,
     )
-
-
-def _recorded(parameters: dict[str, Any]) -> dict[str, Any]:
-    condition = parameters.get("row_condition")
-    shown = {**parameters, "row_condition": repr(condition)} if condition is not None else parameters
-    written: dict[str, Any] = recorded(shown)
-    return written
 
 
 def _examples(one: Declared, positions: np.ndarray, table: pa.Table, spec: ModelSpec) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,7 @@ from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.validation.gx_engine import ephemeral_context, expectation_classes, great_expectations
 
-__all__ = ["columns_of", "condition_columns_of", "load_suite"]
+__all__ = ["columns_of", "condition_columns_of", "load_suite", "read_suite"]
 
 _EXPECTED = "def suite() -> gx.ExpectationSuite, with a severity in every expectation"
 
@@ -49,7 +49,11 @@ def load_suite(folder: ModelFolder) -> Any:
         severity out (Great Expectations would take it for critical), or names a column that the
         model does not have.
     """
-    path = folder.path / "expectations.py"
+    return read_suite(folder.path / "expectations.py", folder.spec.input_columns)
+
+
+def read_suite(path: Path, columns: Sequence[str]) -> Any:
+    """The same from the file alone, for a model of these input columns."""
     with ephemeral_context(), _dropped() as dropped:
         suite = _call(path)
     if dropped:
@@ -62,7 +66,7 @@ def load_suite(folder: ModelFolder) -> Any:
         )
     for number, expectation in enumerate(suite.expectations, start=1):
         _check_severity(expectation, number, path)
-        _check_columns(expectation, number, path, folder.spec.input_columns)
+        _check_columns(expectation, number, path, columns)
     return suite
 
 
@@ -158,7 +162,7 @@ def _check_severity(expectation: Any, number: int, path: Path) -> None:
     )
 
 
-def _check_columns(expectation: Any, number: int, path: Path, known: list[str]) -> None:
+def _check_columns(expectation: Any, number: int, path: Path, known: Sequence[str]) -> None:
     named = [*columns_of(expectation), *condition_columns_of(expectation)]
     unknown = [name for name in named if name not in known]
     if unknown:

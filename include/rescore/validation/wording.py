@@ -35,7 +35,7 @@ def failing(kind: str, parameters: Parameters) -> str:
     describe = _FAILING.get(kind)
     text = describe(parameters) if describe else f"not as {_called(kind, parameters)} says"
     condition = parameters.get("row_condition")
-    return f"{text} (where {condition!r})" if condition is not None else text
+    return f"{text} (where {condition})" if condition is not None else text
 
 
 def row_message(
@@ -62,7 +62,7 @@ def aggregate_message(kind: str, subject: str | None, observed: Any, parameters:
         text = f"{noun or _words(kind)}: {shown}, expected {_arguments(parameters) or 'no such thing'}"
     condition = parameters.get("row_condition")
     if condition is not None:
-        text += f" (where {condition!r})"
+        text += f" (where {condition})"
     return f"{subject}: {text}" if subject else text
 
 

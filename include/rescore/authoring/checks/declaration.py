@@ -39,7 +39,7 @@ def check_declaration(folder: ModelFolder) -> list[CheckResult]:
 
 
 def run_folder_tests(folder: ModelFolder, python: str = sys.executable) -> CheckResult:
-    """Run the folder's own tests with ``python``, if it has pytest."""
+    """Run the folder's own tests with ``python``, if it has pytest; without this process' logins."""
     tests = folder.path / "tests"
     if not any(tests.glob("test_*.py")):
         fix = f"write {tests / 'test_folder.py'}"
@@ -49,12 +49,12 @@ def run_folder_tests(folder: ModelFolder, python: str = sys.executable) -> Check
         what = f"pytest is not installed for {python}: the tests in {tests} were not run"
         return CheckResult("folder tests", "skipped", what, "pip install pytest, or run them where it is")
     library = str(Path(__file__).parents[3])
-    path = os.pathsep.join([library, *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = [library, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(tests)]
     done = subprocess.run(
         command,
         cwd=folder.path,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env=model.start_environment([Path(folder) for folder in path if folder]),
         capture_output=True,
         text=True,
         check=False,

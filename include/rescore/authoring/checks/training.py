@@ -15,6 +15,7 @@ from rescore.interval import Interval
 from rescore.pipeline import KeptRows, features_without_value, keep_rows, utc_now
 from rescore.progress import Progress
 from rescore.spec_values import duration_text
+from rescore.validation import Suites
 
 __all__ = [
     "TrainingSample",
@@ -83,7 +84,7 @@ def check_training_rows(
 
 
 def check_expectations(
-    sample: TrainingSample, folder: ModelFolder, scratch: Path, suites: Path
+    sample: TrainingSample, folder: ModelFolder, scratch: Path, suites: Suites
 ) -> tuple[list[CheckResult], KeptRows]:
     """Whether each interval would have been scored, and what would have been set aside."""
     kept = keep_rows(sample.rows, sample.snapshot, folder, scratch / "rows.parquet", suites=suites)

@@ -53,7 +53,7 @@ def main() -> int:
                 trainer.run(task)
             _say(done=task)
     except RescoreError as error:
-        _say(error=_described(error))
+        _say(error=error.to_dict())
         return 3
     except Exception as error:  # whatever it is, the parent has to hear of it
         traceback.print_exc()
@@ -62,7 +62,7 @@ def main() -> int:
             where="".join(traceback.format_tb(error.__traceback__)[-1:]).strip(),
             fix="this is not one of the errors Rescore knows; the line above is where it happened",
         )
-        _say(error=_described(unexpected))
+        _say(error=unexpected.to_dict())
         return 3
     return 0
 
@@ -91,18 +91,6 @@ def _check_start() -> None:
             expected="1 in each thread variable, and a hash seed",
             fix="start it through rescore.model.training",
         )
-
-
-def _described(error: RescoreError) -> dict[str, Any]:
-    return {
-        "type": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "expected": error.expected,
-        "fix": error.fix,
-        "examples": list(error.examples),
-        "data": error.data,
-    }
 
 
 def _say(**message: Any) -> None:

@@ -138,7 +138,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     folder = ctx.model(run.model)
     with recorded(ctx, attempt):
         rows = ctx.frozen_rows(run)
-        report = validation.validate(rows, folder, kept=ctx.suites)
+        report = validation.validate(rows, folder, suites=ctx.suites)
         report = report.noting(source_notes(ctx, run, rows, folder.spec))
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]

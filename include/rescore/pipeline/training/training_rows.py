@@ -152,7 +152,7 @@ def keep_rows(
     folder: ModelFolder,
     destination: Path,
     *,
-    suites: Path,
+    suites: validation.Suites,
 ) -> KeptRows:
     """Write the labelled rows that scoring would have let through.
 
@@ -166,8 +166,8 @@ def keep_rows(
         The model.
     destination : Path
         The Parquet file.
-    suites : Path
-        Where suites that were read are kept: :attr:`rescore.pipeline.Context.suites`.
+    suites : Suites
+        Where ``expectations.py`` runs: :attr:`rescore.pipeline.Context.suites`.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def features_without_value(rows: pa.Table, folder: ModelFolder) -> list[str]:
 
 
 def _rows_to_exclude(
-    rows: pa.Table, snapshot: source.TrainingSnapshot, folder: ModelFolder, suites: Path
+    rows: pa.Table, snapshot: source.TrainingSnapshot, folder: ModelFolder, suites: validation.Suites
 ) -> list[int]:
     """Positions in ``rows`` of those that scoring would have set aside, ascending."""
     inputs = rows.select(folder.spec.input_columns)
@@ -213,7 +213,7 @@ def _rows_to_exclude(
             tables[share.interval] = inputs.slice(offset, share.extracted)
             offsets.append(offset)
         offset += share.extracted
-    validations = validation.validate_each(list(tables.values()), folder, kept=suites)
+    validations = validation.validate_each(list(tables.values()), folder, suites=suites)
     validation.gate_each(dict(zip(tables, validations, strict=True)), folder.spec)
     return [
         offset + position
