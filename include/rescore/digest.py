@@ -22,13 +22,13 @@ from typing import Any
 import pyarrow as pa
 
 from rescore.errors import UndigestibleError
-from rescore.leaf_bytes import LEAF_ROWS, canonical_array, canonical_type, leaf_buffers
+from rescore.leaf_bytes import canonical_array, canonical_type, leaf_buffers
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.sha256 import Sha256
 
 __all__ = [
     "DIGEST_METADATA",
     "FORMAT",
-    "LEAF_ROWS",
     "TableDigest",
     "TableHasher",
     "table_digest",

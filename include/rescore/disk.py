@@ -147,7 +147,19 @@ def disk_errors(folders: Iterable[Path]) -> Iterator[None]:
         written = error.filename2 or error.filename  # of a copy or a move, the second is the target
         temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - only named, not written to
         named = [Path(os.fsdecode(written)).parent] if written else [*folders, temporary]
-        raise disk_full(error, min(named, key=lambda folder: _free(_existing(folder)))) from error
+        raise disk_full(error, _fullest(named)) from error
+
+
+def _fullest(folders: list[Path]) -> Path:
+    """The folder whose disk has the least room; of several on one disk, the first.
+
+    Each disk is asked once: what others write between two questions must not choose among its folders.
+    """
+    free: dict[int, int] = {}
+    disks = [_existing(folder).stat().st_dev for folder in folders]
+    for folder, disk in zip(folders, disks, strict=True):
+        free.setdefault(disk, _free(_existing(folder)))
+    return folders[min(range(len(folders)), key=lambda i: free[disks[i]])]
 
 
 def disk_full(error: OSError, folder: Path) -> DiskFullError:

@@ -5,33 +5,41 @@ A readiness check must not import what a training needs (scikit-learn, Great Exp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 __all__ = ["lazy_names"]
 
 
-def lazy_names(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+def lazy_names(package: str, file: str) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package (PEP 562).
 
     Parameters
     ----------
     package : str
         The package's ``__name__``.
-    modules : mapping of str to sequence of str
-        Module within the package, to the names that it gives.
+    file : str
+        Its ``__file__``. What is imported there from the package's own modules, for type checkers alone, is
+        what it gives: there is no second list.
 
     Returns
     -------
     callable
         Of a name; imports its module and returns the name's value.
     """
-    module_of = {name: module for module, names in modules.items() for name in names}
+    module_of = {
+        alias.name: node.module
+        for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
+        for alias in node.names
+    }
 
     def load(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{module_of[name]}"), name)
+        return getattr(import_module(str(module_of[name])), name)
 
     return load

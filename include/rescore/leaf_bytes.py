@@ -2,9 +2,9 @@
 
 The canonical form, format 1 (:data:`rescore.digest.FORMAT`)
 ------------------------------------------------------------
-Rows are cut into leaves of :data:`LEAF_ROWS` rows, in order; the last may be shorter. All numbers
-are little-endian. A leaf's bytes are ``rescore.leaf`` and a zero byte, the row count (u64) and then,
-column by column:
+Rows are cut into leaves of :data:`~rescore.leaf_rows.LEAF_ROWS` rows, in order; the last may be shorter.
+All numbers are little-endian. A leaf's bytes are ``rescore.leaf`` and a zero byte, the row count (u64)
+and then, column by column:
 
 1. validity, one bit per row, first row in the lowest bit, 1 = not NULL, padded with 0 to a byte;
 2. values, with those of NULLs zero (or empty):
@@ -38,11 +38,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore.errors import UndigestibleError
+from rescore.leaf_rows import LEAF_ROWS
 
-__all__ = ["LEAF_ROWS", "canonical_array", "canonical_leaf", "canonical_type", "leaf_buffers"]
-
-#: Rows per leaf.
-LEAF_ROWS = 65_536
+__all__ = ["canonical_array", "canonical_leaf", "canonical_type", "leaf_buffers"]
 
 _CANONICAL_NAN = 0x7FF8_0000_0000_0000
 _TIMESTAMP = "timestamp[us, UTC]"

@@ -21,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rescore import digest as digest_module
-from rescore.digest import LEAF_ROWS, TableDigest, TableHasher, table_digest
+from rescore.digest import TableDigest, TableHasher, table_digest
 from rescore.errors import UndigestibleError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.sha256 import bytes_sha256, file_sha256
 
 UTC_US = pa.timestamp("us", tz="UTC")

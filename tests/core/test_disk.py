@@ -102,3 +102,16 @@ def test_scratch_of_killed_processes_is_removed_and_that_of_living_ones_stays(tm
     assert living.exists()
     assert stat.S_IMODE(mine.stat().st_mode) == 0o700
     assert process_folder(tmp_path) == mine
+
+
+def test_of_folders_on_one_disk_the_first_is_named_whatever_others_write_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = tmp_path / "cache", tmp_path / "tmp"
+    mine.mkdir()
+    other.mkdir()
+    room = iter(range(1000, 0, -1))
+    monkeypatch.setattr("rescore.disk._free", lambda folder: next(room))  # another process fills the disk
+    with pytest.raises(DiskFullError) as caught, disk_errors([mine, other]):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.data["folder"] == str(mine)

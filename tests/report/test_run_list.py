@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rescore.digest import LEAF_ROWS
 from rescore.errors import SourceKeyError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.report import run_lines
 from rescore.store import Store
 from tests.store.builders import Walk, day

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rescore import pipeline
-from rescore.digest import LEAF_ROWS
+from rescore.leaf_rows import LEAF_ROWS
 from tests.shared.harbour import MODEL, MODELS, Harbour
 
 __all__ = ["DAY", "MANY", "REJECTED", "add_large_day", "environment_of", "sharded"]

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rescore.digest import LEAF_ROWS, table_digest
+from rescore.digest import table_digest
 from rescore.errors import DigestMismatchError, DiskFullError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.source import Freezer, KeptColumns, read_frozen, without
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rescore.digest import LEAF_ROWS
 from rescore.errors import SourceKeyError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.source.row_laws import RowLaws, in_leaves
 from tests.source.conftest import DAY
 

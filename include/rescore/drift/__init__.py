@@ -33,14 +33,4 @@ __all__ = [
     "sample_rows",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "compare_window": ["compare"],
-        "joint_classifier": ["TrainingRows", "sample_rows"],
-        "reference": ["build_reference", "came_true_of", "resolution_of"],
-        "report": ["DriftReport", "FeatureDrift", "Histogram", "alarm_of"],
-        "resolution": ["Resolution"],
-        "volume": ["WindowRows"],
-    },
-)
+__getattr__ = lazy_names(__name__, __file__)

@@ -13,10 +13,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "Evidence", "Look", "accumulate", "effective_windows", "limit_of", "without_memory"]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "detector": ["Alarm", "Evidence", "Look", "accumulate", "limit_of"],
-        "window_memory": ["effective_windows", "without_memory"],
-    },
-)
+__getattr__ = lazy_names(__name__, __file__)

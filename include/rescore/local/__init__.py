@@ -37,16 +37,4 @@ __all__ = [
     "settings_variables",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "airflow_client": ["AirflowClient", "DagRun", "TaskState"],
-        "logins": ["Logins"],
-        "ports": ["free_port"],
-        "postgres": ["LocalPostgres"],
-        "binaries": ["postgres_binaries"],
-        "processes": ["Process"],
-        "stack": ["LocalStack", "StackStatus"],
-        "variables": ["SINGLE_THREADED", "environment", "settings_variables"],
-    },
-)
+__getattr__ = lazy_names(__name__, __file__)

@@ -111,25 +111,4 @@ __all__ = [
     "verify_file",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "adoption": ["SavedModel", "adopt", "find_saved"],
-        "artifact": ["differing"],
-        "build": ["PackageFile", "build_package", "next_version"],
-        "environment": ["differences", "numeric_environment", "start_environment"],
-        "hyperparameters": ["numbers_as_text"],
-        "manifest_changes": ["changes"],
-        "package": ["Package", "open_package"],
-        "package_file": ["bill_of", "environment_of", "held_bill", "lock_of"],
-        "process": ["Child"],
-        "runtime.environment": ["THREAD_VARIABLES", "one_thread"],
-        "runtime.errors": ["PackageError"],
-        "runtime.frames": ["Features"],
-        "runtime.package": ["ulps"],
-        "runtime.scoring": ["Predictions"],
-        "signing": ["sign_file", "verify_file"],
-        "target": ["truth_for"],
-        "training": ["Fitted", "train", "train_verified"],
-    },
-)
+__getattr__ = lazy_names(__name__, __file__)

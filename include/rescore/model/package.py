@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.manifest import Manifest
 from rescore.model.code_tree import DATA
 from rescore.model.environment import differences, numeric_environment
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Package", "open_package", "whole_leaves"]
 
-#: ``rescore.leaf_bytes.LEAF_ROWS``, which this module may not import; processes share a file by whole leaves.
-_LEAF_ROWS = 65_536
 #: From here on a second process saves more than it costs to start (about 2 s of one processor).
 _WORTH_TWO = 1_000_000
 
@@ -194,7 +193,7 @@ class Package:
         rows, labels = self._rows_of(input_parquet), self.manifest.target.labels
         if probabilities:
             refuse_unnamed_classes(labels, probabilities, f"{self.name} {self.version}")
-        first, last = (0, rows) if leaves is None else (min(edge * _LEAF_ROWS, rows) for edge in leaves)
+        first, last = (0, rows) if leaves is None else (min(edge * LEAF_ROWS, rows) for edge in leaves)
         if processes is None:
             processes = min(2, os.cpu_count() or 1) if last - first >= _WORTH_TWO else 1
         positions = sorted({int(position) for position in exclude or ()})
@@ -259,7 +258,7 @@ class Package:
         def start(team: Team) -> Child:
             return self._child(team, command, run)
 
-        leaves = whole_leaves(rows, -(-(rows[1] - rows[0]) // _LEAF_ROWS))
+        leaves = whole_leaves(rows, -(-(rows[1] - rows[0]) // LEAF_ROWS))
         yield from flow(start, leaves, run.work, min(processes, len(leaves)))
 
     def _in_ranges(
@@ -391,9 +390,9 @@ def open_package(
 def whole_leaves(rows: tuple[int, int], processes: int) -> list[tuple[int, int]]:
     """Cut rows, from the first of a leaf on, into at most ``processes`` ranges of whole leaves."""
     first, last = rows
-    leaves = -(-(last - first) // _LEAF_ROWS)
+    leaves = -(-(last - first) // LEAF_ROWS)
     count = max(1, min(processes, leaves))
-    edges = [first + leaves * number // count * _LEAF_ROWS for number in range(count)]
+    edges = [first + leaves * number // count * LEAF_ROWS for number in range(count)]
     return list(zip(edges, [*edges[1:], last], strict=True))
 
 

@@ -130,37 +130,4 @@ __all__ = [
     "with_interval",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "comparison_page": ["comparison_html"],
-        "days": ["Day", "days_of", "days_said"],
-        "drawing": ["save", "svg"],
-        "drift_charts": ["drift_heatmap", "feature_distribution"],
-        "from_store": [
-            "calibration_of",
-            "drift_heatmap_of",
-            "extracted_rows_of",
-            "feature_distribution_of",
-            "model_pictures",
-            "performance_of",
-            "performance_rows",
-            "score_distribution_of",
-        ],
-        "heat": ["HeatRow", "heat_rows", "heat_said"],
-        "performance_charts": ["calibration", "realised_performance"],
-        "run_charts": ["extracted_rows", "score_distribution"],
-        "run_list": ["RunLine", "run_lines", "run_lines_of"],
-        "model_states": ["ModelState", "concerns_said", "read_model_states"],
-        "text_charts": ["bar", "sparkline", "strip"],
-        "stored_windows": [
-            "DriftWindow",
-            "PerformancePoint",
-            "agreement",
-            "drift_report_of",
-            "drift_windows",
-            "latest_performance_of",
-        ],
-        "wording": ["age", "duration", "percent", "plain", "short", "span", "with_interval"],
-    },
-)
+__getattr__ = lazy_names(__name__, __file__)

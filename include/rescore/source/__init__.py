@@ -65,23 +65,4 @@ __all__ = [
     "without",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "late_commits": ["LateCommits", "known_later"],
-        "extraction": ["FrozenInput", "extract", "probe"],
-        "freeze": ["Freezer", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"],
-        "hour_columns": ["HoursApart", "hours_apart"],
-        "inspection": ["ColumnFacts", "TableFacts", "inspect_table", "is_unique"],
-        "labelling": ["labels"],
-        "late_values": ["late_columns"],
-        "rows_to_come": ["OpenRows", "open_rows"],
-        "leakage": ["Leak", "last_event", "read_past_filter"],
-        "query": ["Rendered", "quote_identifier", "render"],
-        "readiness": ["is_ready"],
-        "row_selection": ["without"],
-        "server": ["describe_server"],
-        "training_snapshot": ["IntervalRows", "TrainingSnapshot", "snapshot"],
-        "untimed": ["UntimedRows", "count_untimed"],
-    },
-)
+__getattr__ = lazy_names(__name__, __file__)

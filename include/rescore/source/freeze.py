@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rescore.digest import DIGEST_METADATA, LEAF_ROWS, TableDigest, TableHasher, table_digest
+from rescore.digest import DIGEST_METADATA, TableDigest, TableHasher, table_digest
 from rescore.disk import disk_full, is_disk_full
 from rescore.errors import (
     DigestMismatchError,
@@ -23,6 +23,7 @@ from rescore.errors import (
     SourceSchemaError,
     UndigestibleError,
 )
+from rescore.leaf_rows import LEAF_ROWS
 
 __all__ = ["Freezer", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore.digest import LEAF_ROWS
 from rescore.errors import MAX_EXAMPLES, SourceEventTimeError, SourceKeyError
 from rescore.interval import Interval
+from rescore.leaf_rows import LEAF_ROWS
 
 __all__ = ["RowLaws", "in_leaves", "key_text"]
 

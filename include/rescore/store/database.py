@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -36,11 +37,9 @@ __all__ = [
     "where_of",
 ]
 
-#: The schema versions this code can work on: the last step under ``migrations/versions``.
-KNOWN_VERSIONS = (
-    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-    *("0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019", "0020", "0021", "0022"),
-    *("0023", "0024", "0025", "0026"),
+#: The schema versions this code can work on: the steps under ``schema/migrations/versions``, in order.
+KNOWN_VERSIONS = tuple(
+    sorted(file.name[1:5] for file in (Path(__file__).parent / "schema/migrations/versions").glob("v*.py"))
 )
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.

@@ -85,7 +85,7 @@ class Store:
     --------
     >>> with Store("postgresql://localhost/rescore") as store:  # doctest: +SKIP
     ...     store.schema.migrate()
-    '0022'
+    '0026'
     """
 
     def __init__(

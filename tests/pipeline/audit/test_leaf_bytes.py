@@ -7,8 +7,9 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rescore.digest import LEAF_ROWS, table_digest
+from rescore.digest import table_digest
 from rescore.leaf_bytes import canonical_leaf
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.pipeline.audit import bundle_verifier
 from rescore.sha256 import bytes_sha256
 

@@ -14,11 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from rescore import model
-from rescore.digest import LEAF_ROWS, table_digest
+from rescore.digest import table_digest
 from rescore.disk import disk_errors, partial_name
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.leaf_bytes import canonical_leaf
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.manifest import Manifest
 from rescore.pipeline.audit import bundle_verifier
 from rescore.pipeline.audit.model_card import model_card

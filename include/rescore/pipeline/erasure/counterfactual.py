@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore import model, source
-from rescore.digest import LEAF_ROWS
 from rescore.disk import disk_errors
 from rescore.errors import RescoreError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.pipeline.context import Context
 from rescore.pipeline.erasure.subjects import FrozenRows, Subject, frozen_tables, models_of
 from rescore.pipeline.packages.carried_folder import folder_of, why_not_trainable

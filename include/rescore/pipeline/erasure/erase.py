@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from rescore import source
-from rescore.digest import LEAF_ROWS, TableDigest, table_digest
+from rescore.digest import TableDigest, table_digest
 from rescore.disk import disk_errors
 from rescore.errors import ParameterError, RescoreError
 from rescore.interval import Interval
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.pipeline.context import Context
 from rescore.pipeline.erasure.strays import erase_strays, not_deleted, strays_with
 from rescore.pipeline.erasure.subjects import (

@@ -14,9 +14,9 @@ from contextlib import closing
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-from rescore.digest import LEAF_ROWS
 from rescore.disk import disk_errors
 from rescore.errors import ModelError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.scoring.failures import recorded

@@ -15,9 +15,10 @@ import pyarrow as pa
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from rescore.digest import LEAF_ROWS, TableDigest, table_digest
+from rescore.digest import TableDigest, table_digest
 from rescore.document import Document
 from rescore.leaf_bytes import canonical_leaf
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.sha256 import Sha256, bytes_sha256
 from rescore.store.schema.removal_tables import tombstone as tombstone_table
 
