@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rescore.local import LocalPostgres, postgres_binaries
-from tests.scheduling import ByScope, first_long, is_left_out, mark_jobs
+from tests.scheduling import ByScope, first_long, is_left_out, mark_long
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
@@ -41,7 +41,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    mark_jobs(items)  # before -m selects
+    mark_long(items)  # before -m selects
     first_long(items)
 
 

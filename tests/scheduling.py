@@ -43,6 +43,38 @@ FIRST = (
     "tests/notebook/",
     "tests/authoring/",
 )
+#: Files of ``make test-slow``, by the beginnings of paths: what a whole suite on one subject adds beyond
+#: its principal cases, which ``make test`` has elsewhere. Of other files, single tests are marked.
+SLOW = (
+    "tests/airflow/test_answers.py",
+    "tests/airflow/test_console.py",
+    "tests/airflow/test_preload.py",
+    "tests/authoring/test_check_answers.py",
+    "tests/cli/test_hostile_arguments.py",
+    "tests/demo/test_flight_delay_leakage.py",
+    "tests/drift/test_calibration.py",
+    "tests/drift/test_compare_window.py",
+    "tests/drift/test_expected_loss.py",
+    "tests/evidence/test_detector.py",
+    "tests/local/test_postgres.py",
+    "tests/model/test_adopt.py",
+    "tests/model/test_adopt_boosters.py",
+    "tests/model/test_boosters.py",
+    "tests/performance/test_watched.py",
+    "tests/pipeline/compare/test_compare_packages.py",
+    "tests/pipeline/erasure/",
+    "tests/pipeline/monitoring/test_status_check.py",
+    "tests/pipeline/packages/test_signing.py",
+    "tests/pipeline/test_another_model.py",
+    "tests/pipeline/training/test_training_rows.py",
+    "tests/source/test_moments_from_text.py",
+    "tests/source/test_volatility.py",
+    "tests/store/audit/test_chain.py",
+    "tests/store/test_consumer_views.py",
+    "tests/store/test_forgeries.py",
+    "tests/store/test_migration.py",
+    "tests/store/test_reads.py",
+)
 #: What ``make test-quick`` leaves out, by the beginnings of paths; their tests get the marker ``job``.
 #: They train, score and prove, each stage in a fresh interpreter, or take long for another reason: files
 #: above some 10 s.
@@ -50,40 +82,24 @@ JOBS = (
     "tests/airflow/",
     "tests/authoring/",
     "tests/cli/test_comparison_commands.py",
-    "tests/cli/test_hostile_arguments.py",
     "tests/cli/test_monitoring_commands.py",
     "tests/cli/test_overview_commands.py",
     "tests/cli/test_selection.py",
     "tests/comparison/test_chance.py",
     "tests/demo/",
     "tests/deploy/test_kubernetes.py",
-    "tests/drift/test_calibration.py",
-    "tests/drift/test_compare_window.py",
-    "tests/drift/test_expected_loss.py",
     "tests/drift/test_odd_shapes.py",
-    "tests/evidence/test_detector.py",
     "tests/fuzz/test_params.py",
-    "tests/local/test_postgres.py",
     "tests/model/child/",
     "tests/model/runtime/test_labels.py",
     "tests/model/runtime/test_scoring.py",
-    "tests/model/test_adopt.py",
-    "tests/model/test_adopt_boosters.py",
-    "tests/model/test_boosters.py",
     "tests/model/test_forking.py",
     "tests/model/test_package.py",
     "tests/model/test_train.py",
     "tests/notebook/",
-    "tests/performance/test_watched.py",
     "tests/pipeline/",
-    "tests/source/test_moments_from_text.py",
     "tests/source/test_snapshot.py",
-    "tests/source/test_volatility.py",
     "tests/store/audit/",
-    "tests/store/test_consumer_views.py",
-    "tests/store/test_forgeries.py",
-    "tests/store/test_migration.py",
-    "tests/store/test_reads.py",
     "tests/validation/test_nulls.py",
 )
 
@@ -97,18 +113,21 @@ def scope(nodeid: str) -> str:
     return path
 
 
-def mark_jobs(items: list[pytest.Item]) -> None:
-    """Mark what takes long, so that ``make test-quick`` can leave it out."""
+def mark_long(items: list[pytest.Item]) -> None:
+    """Mark what takes long, so that ``make test`` and ``make test-quick`` can leave it out."""
     for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
         if item.nodeid.startswith(JOBS):
             item.add_marker("job")
 
 
 def is_left_out(path: Path, markers: str) -> bool:
     """Whether ``-m`` leaves out all of a file, which is then not even imported: many import Airflow."""
-    if "not job" in markers and path.relative_to(_ROOT).as_posix().startswith(JOBS):
+    name = path.relative_to(_ROOT).as_posix()
+    if "not job" in markers and name.startswith(JOBS):
         return True
-    return "not slow" in markers and path.match("test_*.py") and _is_slow(path)
+    return "not slow" in markers and path.match("test_*.py") and (name.startswith(SLOW) or _is_slow(path))
 
 
 def _is_slow(path: Path) -> bool:

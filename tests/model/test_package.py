@@ -195,7 +195,7 @@ def test_scores_are_aligned_and_do_not_depend_on_what_is_left_out(
 def test_scores_flow_leaf_by_leaf_the_same_from_any_number_of_children(
     package: Package, rows: Path, scores: pa.Table, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package_module, "_LEAF_ROWS", 7_000)  # ten leaves, none of which is one of the file's
+    monkeypatch.setattr(package_module, "LEAF_ROWS", 7_000)  # ten leaves, none of which is one of the file's
     left_out = [0, *range(7_000, 14_000), 65_536]  # a leaf without any row
     flowing = package.scored(rows, exclude=left_out, processes=processes)
     batches = list(flowing)
@@ -206,7 +206,7 @@ def test_scores_flow_leaf_by_leaf_the_same_from_any_number_of_children(
 def test_a_package_from_before_leaves_scores_a_range_of_them(
     package: Package, rows: Path, scores: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package_module, "_LEAF_ROWS", 7_000)
+    monkeypatch.setattr(package_module, "LEAF_ROWS", 7_000)
     monkeypatch.setattr(Package, "_knows_leaves", False)
     left_out = [0, 13_999, 14_000, 20_000, 28_000]
     part = list(package.scored(rows, exclude=left_out, leaves=(2, 4), processes=2))
@@ -217,7 +217,7 @@ def test_a_package_from_before_leaves_scores_a_range_of_them(
 def test_the_first_dead_child_ends_the_others_and_so_does_who_takes_no_more(
     package: Package, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package_module, "_LEAF_ROWS", 1_000)
+    monkeypatch.setattr(package_module, "LEAF_ROWS", 1_000)
     flowing = package.scored(rows, processes=2)
     next(flowing)
     first, second = two_scoring_children(package)
