@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # How many attempts make faults breaks.
 FAULTS ?= 500
 FUZZ ?= 2000
-# What runs the tests of make test.
+# What runs the tests of make test and make test-slow.
 TEST := $(BIN)/pytest
 # How many processes run the tests: a number, or logical for one per processor, four at most. 0: pytest itself.
 WORKERS ?= logical
@@ -41,7 +41,7 @@ test: venv ## everything that has to hold: the layers, then the tests on a real 
 	@$(TEST) $(WITH_WORKERS) -m "not slow"
 
 test-slow: venv ## DAG runs on a real scheduler, simulations and other suites that take long
-	@$(BIN)/pytest $(WITH_WORKERS) -m slow
+	@$(TEST) $(WITH_WORKERS) -m slow
 
 test-airflow-oldest: venv ## the DAGs, the plugin and one run on the lowest Airflow that pyproject.toml allows
 	@sh scripts/oldest-airflow.sh
@@ -50,9 +50,9 @@ test-airflow-oldest: venv ## the DAGs, the plugin and one run on the lowest Airf
 test-quick: venv ## what to run while working: without Airflow, whole jobs and what else takes long
 	@$(BIN)/pytest $(WITH_WORKERS) -m "not airflow and not job and not slow"
 
-coverage: venv ## make test, counting branches; fails where fewer are run than the floor
+coverage: venv ## all tests, counting branches; fails where fewer are run than the floor
 	@$(BIN)/coverage erase
-	@$(MAKE) test TEST="$(BIN)/coverage run -m pytest"
+	@$(MAKE) test test-slow TEST="$(BIN)/coverage run -m pytest"
 	@$(MAKE) coverage-report
 
 coverage-report:
