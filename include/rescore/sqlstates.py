@@ -42,6 +42,8 @@ _REFUSED_LOGIN = re.compile(
     r"|no pg_hba.conf entry|not permitted to log in|permission denied for database"
     r"|not currently accepting connections|unrecognized configuration parameter|invalid value for parameter"
     r"|invalid \w+ value: "
+    # TLS that sslmode asks for, and that the server does not speak or can't prove.
+    r"|but SSL was required|certificate verify failed|does not match host name|root certificate file"
 )
 #: The severity before a server's own words, in whatever language; libpq's have none.
 _SERVER_SAYS = re.compile(r"(?:^|: )\w+:  \S", re.MULTILINE)
@@ -63,7 +65,7 @@ def is_statement_timeout(sqlstate: str) -> bool:
 
 
 def login_is_refused(message: str, parameters: Mapping[str, str]) -> bool:
-    """Whether a connection failed because of what its URL asks for: role, password, database, options.
+    """Whether a connection failed because of what its URL asks for: role, password, database, TLS, options.
 
     Parameters
     ----------

@@ -85,6 +85,8 @@ def test_what_a_server_says_at_once_is_told_by_its_code(sqlstate: str, refused: 
             connection, _ = listening.accept()
             with connection:
                 connection.recv(1024)
+                connection.sendall(b"N")  # it speaks no TLS
+                connection.recv(1024)
                 connection.sendall(answer)
 
         with ThreadPoolExecutor(1) as pool:

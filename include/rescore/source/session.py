@@ -352,7 +352,7 @@ def not_connected(message: str, address: PostgresUrl) -> SettingsError | SourceU
         return SettingsError(
             f"the source database refuses the connection: {message}",
             where=where,
-            expected="a database and a role that exist, and its password",
+            expected="a database and a role that exist, its password, and TLS as sslmode asks for it",
             fix="correct the connection's URL, or let the database's administrator admit the role",
         )
     return unavailable(message, where)

@@ -239,7 +239,7 @@ class Database:
             return SettingsError(
                 f"the store's database refuses the connection: {message}",
                 where=self.where,
-                expected="a database and a role that exist, and its password",
+                expected="a database and a role that exist, its password, and TLS as sslmode asks for it",
                 fix="correct RESCORE_DATABASE_URL, or let the database's administrator admit the role",
             )
         if code is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +17,7 @@ from rescore import pipeline
 from rescore.cli import main
 from rescore.digest import TableDigest, table_digest
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError, SettingsError, StoreError
+from rescore.local import postgres_binaries
 from rescore.manifest import Manifest
 from rescore.pipeline.erasure.subjects import Subject, pseudonym
 from rescore.pipeline.reproduce.score_again import frozen_rows
@@ -53,6 +56,24 @@ def traces(bank: Bank, value: str) -> list[str]:
     return found
 
 
+def dumped(bank: Bank) -> str:
+    """A dump of our schemas, as text."""
+    ours = ("--schema=rescore", "--schema=scores")
+    command = [str(postgres_binaries() / "pg_dump"), *ours, bank.url]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def keys_in(dump: str) -> dict[str, set[int]]:
+    """The loans of each dumped table that has a column of them."""
+    found = {}
+    for table, columns, rows in re.findall(
+        r"^COPY (\S+) \(([^\n]*)\) FROM stdin;\n(.*?)^\\\.$", dump, re.M | re.S
+    ):
+        if "loan" in (names := columns.split(", ")):
+            found[table] = {int(row.split("\t")[names.index("loan")]) for row in rows.splitlines()}
+    return found
+
+
 def command(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -80,7 +101,13 @@ def test_an_erased_person_is_nowhere_and_the_rest_still_proves_itself(bank: Bank
     gone = {loan for number in (31, 32) for loan in loans_of(bank, number)}
     known = "SELECT count(*) FROM rescore.keys_loans WHERE loan = ANY(%s)"
     assert bank.execute(known, [*gone]) != [(0,)]
+    holding = {table for table, loans in keys_in(dumped(bank)).items() if loans & gone}
+    assert "rescore.keys_loans" in holding
+    assert any(table.startswith("rescore.scores") for table in holding)
     done = erase(bank)
+    dump = dumped(bank)
+    assert "customer-07" not in dump
+    assert {table for table, loans in keys_in(dump).items() if loans & gone} == set()
     assert list(done.frozen.values()) == [6, 6]
     assert traces(bank, "customer-07") == []
     for run in runs:
