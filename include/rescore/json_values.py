@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-__all__ = ["json_value"]
+__all__ = ["json_bytes", "json_value"]
 
 
 def _in_words(value: float) -> str:
@@ -45,3 +46,15 @@ def json_value(  # noqa: PLR0911 - one for each kind of value
     if isinstance(value, list | tuple):
         return [json_value(item, not_finite=not_finite) for item in value]
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON of one form, so that equal values have equal bytes.
+
+    Raises
+    ------
+    ValueError
+        It holds NaN or an infinity.
+    """
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False)
+    return (text + "\n").encode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rescore.evidence import mid_ranks
 from rescore.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -87,12 +88,10 @@ def _correlation(values: Any, target: Any) -> tuple[str, float]:
 
 def _auc(values: np.ndarray[Any, Any], positive: np.ndarray[Any, Any]) -> float:
     """Area under the ROC curve of the value itself, in the better direction (Mann and Whitney, 1947)."""
-    import pandas as pd
-
     many, few = int(positive.sum()), int((~positive).sum())
     if min(many, few) < 5:
         return 0.5
-    ranks = pd.Series(values).rank().to_numpy()
+    ranks = mid_ranks(values)
     area = (ranks[positive].sum() - many * (many + 1) / 2) / (many * few)
     return float(max(area, 1 - area))
 

@@ -43,6 +43,7 @@ from rescore.comparison.resampling import (
     metric_of,
 )
 from rescore.errors import SpecError
+from rescore.evidence import mid_ranks
 from rescore.performance import METRICS, main_metric, point_metrics
 from rescore.spec import ModelSpec
 
@@ -361,8 +362,6 @@ def movement(
 
 
 def _spearman(one: Floats, other: Floats) -> float | None:
-    from scipy.stats import rankdata
-
-    left, right = (rankdata(score) - (len(score) + 1) / 2 for score in (one, other))
+    left, right = (mid_ranks(score) - (len(score) + 1) / 2 for score in (one, other))
     scale = float(np.sqrt((left**2).sum() * (right**2).sum()))
     return float((left * right).sum() / scale) if scale else None

@@ -9,8 +9,18 @@ from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from rescore.evidence.detector import Alarm, Evidence, Look, accumulate, limit_of
+    from rescore.evidence.ranks import mid_ranks
     from rescore.evidence.window_memory import effective_windows, without_memory
 
-__all__ = ["Alarm", "Evidence", "Look", "accumulate", "effective_windows", "limit_of", "without_memory"]
+__all__ = [
+    "Alarm",
+    "Evidence",
+    "Look",
+    "accumulate",
+    "effective_windows",
+    "limit_of",
+    "mid_ranks",
+    "without_memory",
+]
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
+from rescore.json_values import json_bytes
 from rescore.manifest import Lineage, Manifest
 from rescore.model import requirements
 from rescore.model.allowed_types import refuse_unvouched
 from rescore.model.bill_of_materials import MEMBER, bill_of_materials
 from rescore.model.code_tree import DATA, code_tree, sources_tree
-from rescore.model.manifest_writer import code_digests, manifest_bytes, strict_json, what_was_trained
+from rescore.model.manifest_writer import code_digests, strict_json, what_was_trained
 from rescore.model.training import Fitted
 from rescore.model.wheel_format import build_wheel, wheel_name
 from rescore.sha256 import Sha256, bytes_sha256
@@ -139,8 +140,8 @@ def build_package(
         "artifact": {**fitted.final["artifact"], "sha256": bytes_sha256(data["model.skops"])},
         "files": {path: bytes_sha256(content) for path, content in sorted(files.items())},
     }
-    files[f"{name}/{DATA}/manifest.json"] = manifest_bytes(manifest)
-    materials = bill_of_materials(manifest_bytes(manifest), data["requirements.txt"].decode())
+    files[f"{name}/{DATA}/manifest.json"] = json_bytes(manifest)
+    materials = bill_of_materials(json_bytes(manifest), data["requirements.txt"].decode())
     feature_release = ".".join(fitted.final["environment"]["python"].split(".")[:2])
     content = build_wheel(
         name,

@@ -15,11 +15,12 @@ from math import isfinite
 from typing import Any
 
 from rescore.folder import ModelFolder
+from rescore.json_values import json_bytes
 from rescore.manifest import Manifest
 from rescore.model.training import Fitted
 from rescore.sha256 import bytes_sha256
 
-__all__ = ["code_digests", "manifest_bytes", "strict_json", "what_was_trained"]
+__all__ = ["code_digests", "strict_json", "what_was_trained"]
 
 
 def what_was_trained(fitted: Fitted, folder: ModelFolder, version: str) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def code_digests(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     own = {path: content for path, content in sorted(files.items()) if not path.startswith(shell)}
     digests = {path: bytes_sha256(content) for path, content in own.items()}
     return {
-        "digest": bytes_sha256(manifest_bytes(digests)),
+        "digest": bytes_sha256(json_bytes(digests)),
         "files": digests,
         "git_blobs": {path: _git_blob(content) for path, content in own.items()},
     }
@@ -97,9 +98,3 @@ def strict_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"!bytes": value.hex()}
     return {f"!{type(value).__name__}": value.isoformat() if hasattr(value, "isoformat") else str(value)}
-
-
-def manifest_bytes(value: Any) -> bytes:
-    """JSON of one form, so that equal values have equal bytes."""
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False)
-    return (text + "\n").encode()

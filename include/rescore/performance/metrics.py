@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rescore.evidence import mid_ranks
 from rescore.performance.report import Calibration, CalibrationBin, Measure
 from rescore.spec import ModelSpec
 
@@ -304,9 +305,9 @@ def auc_interval(score: Floats, positive: Bools) -> tuple[float, float, float] |
     m, n = int(positive.sum()), int((~positive).sum())
     if m == 0 or n == 0:
         return None
-    ranks = _mid_ranks(score)
-    right = (ranks[positive] - _mid_ranks(score[positive])) / n
-    wrong = 1 - (ranks[~positive] - _mid_ranks(score[~positive])) / m
+    ranks = mid_ranks(score)
+    right = (ranks[positive] - mid_ranks(score[positive])) / n
+    wrong = 1 - (ranks[~positive] - mid_ranks(score[~positive])) / m
     auc = float(right.mean())
     if not 0 < auc < 1:
         exact = 0.025 ** (1 / min(m, n))
@@ -336,11 +337,6 @@ def _mean(values: Floats, *, least: float = 0.0, most: float = math.inf) -> Inte
 def _measure(found: Interval | None) -> Measure:
     value, low, high = found or (None, None, None)
     return Measure(value=value, low=low, high=high)
-
-
-def _mid_ranks(values: Floats) -> Floats:
-    _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(ties) - (ties - 1) / 2)[place], dtype=np.float64)
 
 
 def _expit(value: float) -> float:

@@ -8,7 +8,6 @@ without a contiguous block of intervals, score that block). Each writes its resu
 
 from __future__ import annotations
 
-import json
 import random
 import warnings
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from rescore.errors import NotDeterministicError, TrainingError
+from rescore.json_values import json_bytes
 from rescore.model.artifact import serialise
 from rescore.model.child import pipeline_refusals
 from rescore.model.child.booster_settings import settle_boosters
@@ -395,5 +395,4 @@ def moment_text(microseconds: Any) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whose bytes depend on the value alone."""
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_bytes(json_bytes(value))
