@@ -10,7 +10,16 @@ import pyarrow as pa
 import pytest
 
 from rescore.errors import DriftError
-from rescore.performance import LatestPerformance, PerformanceReport, judged, measure, outcomes, realised
+from rescore.evidence import Alarm
+from rescore.performance import (
+    LatestPerformance,
+    PerformanceReport,
+    adopted_bound,
+    judged,
+    measure,
+    outcomes,
+    realised,
+)
 from rescore.spec import ModelSpec
 
 Spec = Callable[..., ModelSpec]
@@ -111,12 +120,42 @@ def test_without_a_declared_bound_hold_out_and_folds_give_one() -> None:
     report = judged(latest(9.5, 9.2, 9.8), None, trained)
     assert report.verdict == "ok"
     assert report.bound == pytest.approx(8.6 + 3.18245 * 0.386221 * 1.25**0.5, rel=1e-4)
-    assert judged(latest(121.0, 110.0, 130.0), None, trained).verdict == "worse"
+    # 8.6 to 121 waits for no evidence of many windows; a little beyond the bound does.
+    told = {"alarm": Alarm.model_construct(new=False, raised=False)}
+    broken = judged(latest(121.0, 110.0, 130.0), None, trained)
+    assert (broken.verdict, broken.far, broken.model_copy(update=told).to_be_told) == ("worse", True, True)
+    assert broken.sentence.endswith(
+        "worse than the bound that hold-out and folds give, 9.974; it was 8.6 on the hold-out"
+    )
+    little = judged(latest(10.5, 10.2, 10.8), None, trained)
+    assert (little.verdict, little.far, little.model_copy(update=told).to_be_told) == ("worse", False, False)
+    assert judged(latest(0.5, 0.45, 0.55, metric="auc"), None, [0.9, 0.91, 0.89, 0.9]).far
     assert judged(latest(0.5, 0.45, 0.55, metric="auc"), None, [0.7, 0.72, 0.69]).verdict == "worse"
     assert judged(latest(0.9, 0.85, 0.95, metric="auc"), None, [0.7, 0.72, 0.69]).verdict == "ok"
     few = judged(latest(121.0, 110.0, 130.0), None, [8.6])
     assert (few.verdict, few.bound) == ("ok", None)
     assert "no bound is declared" in few.sentence
+
+
+def test_an_adopted_package_is_held_to_its_first_windows_and_to_a_constant() -> None:
+    first = [8.6, 8.2, 9.1, 8.4]
+    usual = adopted_bound("rmse", {"rmse": 3.0, "r2": 0.96}, first)  # its own rows: it knows them by heart
+    assert (
+        usual is not None and usual.whose == "the bound that the package's first 4 windows with labels give"
+    )
+    assert usual.value == pytest.approx(8.575 + 3.18245 * 0.386221 * 1.25**0.5, rel=1e-4)
+    # What breaks later does not widen it, and what was broken from the start is measured by a constant.
+    assert adopted_bound("rmse", {}, [*first, 121.0, 120.0]) == usual
+    broken = adopted_bound("rmse", {"rmse": 3.0, "r2": 0.96}, [121.0, 120.0, 122.0])
+    assert broken is not None and "always scoring the same" in broken.whose
+    assert broken.value == pytest.approx(15.0)
+    assert adopted_bound("auc", {}, [0.7]) == (0.5, broken.whose)
+    assert adopted_bound("auc", {}, [0.7, 0.72, 0.69]) > (0.5, "")
+    report = judged(latest(121.0, 110.0, 130.0), None, (), broken)
+    assert (report.verdict, report.bound, report.to_be_told) == ("worse", broken.value, True)
+    assert "121 (110 to 130), worse than what always scoring the same would reach" in report.sentence
+    assert judged(latest(121.0, 110.0, 130.0), 200.0, (), broken).verdict == "ok"
+    assert adopted_bound("rmse", {}, [8.6, 8.2]) is None
 
 
 def test_labels_that_training_never_saw_are_not_judged() -> None:

@@ -31,21 +31,24 @@ from rescore.performance.report import (
     Segment,
     measures_of,
 )
-from rescore.performance.verdict import judged
+from rescore.performance.verdict import MAX_FIRST, OwnBound, adopted_bound, judged
 from rescore.performance.watched_measures import CameTrue, Unusual, unusual, watched
 
 __all__ = [
+    "MAX_FIRST",
     "METRICS",
     "Calibration",
     "CameTrue",
     "LatestPerformance",
     "Measure",
     "Outcomes",
+    "OwnBound",
     "PerformanceReport",
     "PerformanceWeek",
     "ScoreCalibration",
     "Segment",
     "Unusual",
+    "adopted_bound",
     "auc_interval",
     "estimated_performance",
     "judged",

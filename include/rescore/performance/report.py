@@ -242,6 +242,8 @@ class LatestPerformance(Measure):
         What is declared (``performance.alarm_at``), else what the package's hold-out and folds give.
     declared : bool
         Whether ``bound`` is declared.
+    far : bool
+        Whether it lies beyond a bound that training gives by more than chance takes it in years.
     alarm : Alarm or None
         The evidence of all measured windows that the package does worse than in training.
     """
@@ -254,6 +256,7 @@ class LatestPerformance(Measure):
     sentence: str = ""
     bound: Number = None
     declared: bool = False
+    far: bool = False
     alarm: Alarm | None = None
 
     @property
@@ -261,13 +264,13 @@ class LatestPerformance(Measure):
         """Whether people should hear of it: a new alarm, a declared bound that is broken, strange labels.
 
         The package's own bound is looked at again and again, so that it is broken by chance sooner or later:
-        it counts only where there is no evidence to accumulate.
+        it counts only where there is no evidence to accumulate, or where the metric lies far beyond it.
         """
         if self.verdict == "unknown_labels":
             return True
         if self.alarm is not None and self.alarm.new:
             return True
-        return self.verdict == "worse" and (self.declared or self.alarm is None)
+        return self.verdict == "worse" and (self.declared or self.far or self.alarm is None)
 
 
 def measures_of(flat: Mapping[str, float | None]) -> dict[str, dict[str, float | None]]:

@@ -109,6 +109,36 @@ def test_it_says_that_its_training_is_not_reproducible(harbour, saved, monkeypat
         pipeline.compare_packages(harbour.ctx, "tides", "1.0.0")
 
 
+def test_an_adopted_package_that_breaks_is_told_though_nothing_is_declared(harbour, saved):
+    ctx = harbour.ctx
+    rows = harbour.execute(
+        "SELECT pressure, moon, wind, level FROM harbour.readings WHERE measured_at < %s", AS_OF
+    )
+    frame = pd.DataFrame(rows, columns=[*FEATURES, "level"])
+    joblib.dump(copy.deepcopy(fitted(7)).fit(frame[FEATURES], frame["level"]), saved)
+    pipeline.pin(ctx, "tides", adopt(ctx, saved).version, who="ada", why="it is what runs today")
+    for number in range(27, 40):
+        pipeline.score_interval(ctx, "tides", harbour.day(number))
+    calm = pipeline.monitor_model(ctx, "tides", harbour.day(32).end)
+    assert calm.performance is not None
+    assert (calm.performance.verdict, calm.performance.alarm, calm.tells) == ("ok", None, False)
+    assert "always scoring the same" in calm.performance.sentence
+
+    harbour.execute(
+        "UPDATE harbour.readings SET level = level + 121 WHERE measured_at >= %s", harbour.day(33).start
+    )
+    broken = pipeline.monitor_model(ctx, "tides", harbour.day(39).end)
+    found = broken.performance
+    assert found is not None and found.value > 100 > 5 > found.bound
+    assert (found.verdict, broken.tells, found.declared) == ("worse", True, False)
+    [row] = pipeline.status_rows(ctx)
+    assert row["performance"] == "worse"
+    assert (
+        "worse than the bound that the package's first 6 windows with labels give"
+        in row["performance_sentence"]
+    )
+
+
 def test_its_training_can_not_be_repeated(harbour, saved):
     adopted = adopt(harbour.ctx, saved)
     found = pipeline.reproduce_package(harbour.ctx, "tides", adopted.version)

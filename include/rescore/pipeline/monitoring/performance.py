@@ -17,6 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.performance import LatestPerformance, PerformanceReport, PerformanceWeek
 from rescore.pipeline.context import Context, utc_now
+from rescore.pipeline.monitoring.performance_bounds import judged_by_package
 from rescore.pipeline.monitoring.performance_evidence import (
     evidence_after,
     kept_performance,
@@ -270,7 +271,7 @@ def latest_performance(
         until=until,
         unknown_labels=found.unknown_labels,
     )
-    return performance.judged(latest, folder.spec.performance.alarm_at, _in_training(ctx, recent[-1], metric))
+    return judged_by_package(ctx, folder, recent[-1], latest, before=until - SPAN)
 
 
 def _measure(
@@ -320,13 +321,6 @@ def _outcomes(
         scores, seen = ctx.store.scores.of_run(run), trained_on[run.package_sha256]
         found.append(performance.outcomes(scores, labels, folder.spec, rows, trained_on=seen))
     return found
-
-
-def _in_training(ctx: Context, run: ScoredRun, metric: str) -> list[float]:
-    """The metric on the hold-out of the run's package, and on each fold of its training."""
-    manifest = ctx.store.packages.find(run.model, run.package_sha256).manifest
-    measured = [manifest.metrics, *(fold.metrics for fold in manifest.evaluation.folds)]
-    return [float(value) for one in measured if (value := one.get(metric)) is not None]
 
 
 def _trained_on(ctx: Context, run: ScoredRun) -> Sequence[str] | None:

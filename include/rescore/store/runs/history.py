@@ -80,17 +80,26 @@ class History:
         query = query.select_from(joined).where(run_table.c.model == model).ext(distinct_on(*bounds))
         latest = performance_table.c.performance_id.desc()
         query = query.order_by(*(one.desc() for one in bounds), latest)
-        return [
-            RunPerformance(
-                row.run_id,
-                Interval(row.interval_start, row.interval_end),
-                row.as_of,
-                row.label_coverage,
-                row.metrics,
-                row.at,
-            )
-            for row in self._rows(query.limit(last))[::-1]
-        ]
+        return [_performance(row) for row in self._rows(query.limit(last))[::-1]]
+
+    def first_performance(
+        self, model: str, package_sha256: str, *, ended_by: datetime, first: int
+    ) -> list[RunPerformance]:
+        """The latest realised metrics of the first windows that a package scored, oldest first."""
+        names = ("as_of", "label_coverage", "metrics", "at")
+        kept = [performance_table.c[name] for name in names]
+        bounds = (run_table.c.interval_start, run_table.c.interval_end)
+        joined = run_table.join(publication_current, publication_current.c.run_id == run_table.c.run_id)
+        joined = joined.join(performance_table, performance_table.c.run_id == run_table.c.run_id)
+        query = select(run_table.c.run_id, *bounds, *kept).select_from(joined)
+        query = query.where(
+            run_table.c.model == model,
+            run_table.c.package_sha256 == package_sha256,
+            run_table.c.interval_end <= ended_by,
+            performance_table.c.label_coverage > 0,
+        )
+        query = query.ext(distinct_on(*bounds)).order_by(*bounds, performance_table.c.performance_id.desc())
+        return [_performance(row) for row in self._rows(query.limit(first))]
 
     def due_for_measuring(
         self,
@@ -197,3 +206,8 @@ def _with_interval(row: Row[Any]) -> dict[str, Any]:
     values = dict(row._mapping)
     values["interval"] = Interval(values.pop("interval_start"), values.pop("interval_end"))
     return values
+
+
+def _performance(row: Any) -> RunPerformance:
+    bounds = Interval(row.interval_start, row.interval_end)
+    return RunPerformance(row.run_id, bounds, row.as_of, row.label_coverage, row.metrics, row.at)
