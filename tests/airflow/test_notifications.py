@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -134,6 +135,31 @@ def test_a_failure_is_told_with_its_reason_and_never_raises(
     mail.server_close()
     on_failure(context)
     assert "not every notifier was told" in caplog.text
+
+
+class StateOfATask(dict[str, Any]):
+    """What Airflow keeps beside a task through tries and clearings."""
+
+    set = dict.__setitem__
+
+
+def test_a_task_that_runs_again_tells_only_who_was_not_told(
+    declare: Any, mail: MailSink, web: WebSink
+) -> None:
+    state = StateOfATask()
+    context = declare(HOOK, MAIL) | {"task_state_store": state}
+    web.status = 500
+    with pytest.raises(SettingsError, match="1 of 2 notifiers failed"):
+        tell(message(), context)
+    web.status = 200
+    assert tell(message(), context) == 1, "the webhook, which did not hear of it"
+    assert tell(message(), context) == 0
+    assert (len(mail.messages), len(web.posts)) == (1, 2)
+    assert tell(message(text="another day"), context) == 2
+    question = replace(message(), once=False)
+    assert [tell(question, context), tell(question, context)] == [2, 2], "put again, it is told again"
+    state.clear()
+    assert tell(message(), context) == 2, "as somebody asked for"
 
 
 def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> None:

@@ -7,7 +7,9 @@ templates see the message as the variable ``rescore``: ``event``, ``model``, ``s
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -45,6 +47,8 @@ class Message:
         One line, and all of it; plain text.
     data : mapping
         The same for a machine, JSON-serialisable.
+    once : bool
+        Whether a task that runs again repeats it to nobody. A question that is put again is told again.
     """
 
     event: str
@@ -52,6 +56,12 @@ class Message:
     subject: str
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = True
+
+    def key(self, spec: NotifySpec) -> str:
+        """Under which Airflow keeps that a notifier was told; of what is said, not of ``data``."""
+        said = [self.event, self.model, self.subject, self.text, spec.model_dump(mode="json")]
+        return "told_" + hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
     def variables(self) -> dict[str, Any]:
         """What templates see as ``rescore``; ``html`` is escaped, because it may quote anybody's data."""
@@ -98,12 +108,15 @@ def _platform() -> list[NotifySpec]:
 
 
 def tell(message: Message, context: Mapping[str, Any]) -> int:
-    """Send a message to every notifier that listens to its event.
+    """Send a message to every notifier that listens to its event, once however often its task runs.
+
+    A task that is tried again or cleared tells the same message only to notifiers that were not told: Airflow
+    keeps beside the task who was (from 3.3 on). Take that away to have it told again.
 
     Returns
     -------
     int
-        How many notifiers were told.
+        How many notifiers were told now.
 
     Raises
     ------
@@ -111,13 +124,19 @@ def tell(message: Message, context: Mapping[str, Any]) -> int:
         At least one notifier failed; raised after all were tried.
     """
     wanted = [spec for spec in listeners(message.model) if message.event in spec.events]
-    failed = []
+    told, failed = 0, []
     for spec in wanted:
+        if message.once and _was_told(message, spec, context):
+            log.info("%s was told already, when this task ran before: %s", spec.notifier, message.subject)
+            continue
         try:
             _notifier(spec)({**context, "rescore": message.variables()})
         except Exception as error:
             log.exception("%s was not told of: %s", spec.notifier, message.subject)
             failed.append(f"{spec.notifier}: {type(error).__name__}: {error}")
+            continue
+        told += 1
+        _keep_told(message, spec, context)
     if failed:
         raise SettingsError(
             f"{len(failed)} of {len(wanted)} notifiers failed: {message.subject}",
@@ -126,7 +145,27 @@ def tell(message: Message, context: Mapping[str, Any]) -> int:
             examples=failed,
             fix="correct the arguments, or the connection that the notifier uses",
         )
-    return len(wanted)
+    return told
+
+
+def _was_told(message: Message, spec: NotifySpec, context: Mapping[str, Any]) -> bool:
+    """Whether Airflow kept that this task told a notifier; not before 3.3, and not outside of a task."""
+    try:
+        return bool(context["task_state_store"].get(message.key(spec)))
+    except KeyError:
+        return False
+    except Exception:  # twice is better than never
+        log.exception("what this task told before can't be read")
+        return False
+
+
+def _keep_told(message: Message, spec: NotifySpec, context: Mapping[str, Any]) -> None:
+    try:
+        context["task_state_store"].set(message.key(spec), message.subject)
+    except KeyError:
+        return
+    except Exception:
+        log.exception("that %s was told can't be kept: it may be told again", spec.notifier)
 
 
 def try_to_tell(message: Message, context: Mapping[str, Any]) -> None:

@@ -187,7 +187,7 @@ class PromotionApproval(ApprovalOperator):
         data = {"package": dict(built), "by_rule": evidence["by_rule"], "reasons": evidence["reasons"]}
         subject = f"{self.model_name} {built['version']} waits for approval"
         text = f"{evidence['text']}\n\nAnswer under Required Actions of {dag_id}."
-        return Message("approval", self.model_name, subject, text, data)
+        return Message("approval", self.model_name, subject, text, data, once=False)
 
     @keeps_answer
     @fail_typed

@@ -90,20 +90,20 @@ class Hold(TriggerDagRunOperator):
             held = ctx.store.runs.get(self.run)
         if held.publication is not None:
             raise AirflowSkipException(f"run {held.run_id} is published: nothing is left to release")
+        self.conf = {"run_id": held.run_id}
+        self.trigger_run_id = f"held__{held.run_id}"
+        instance, ended = context["ti"], ["success", "failed"]
+        if instance.get_dr_count(self.trigger_dag_id, run_ids=[self.trigger_run_id], states=ended):
+            self.trigger_run_id += f"__{instance.try_number}"
         message = Message(
             "held",
             self.model_name,
             f"{self.model_name}: scores of {held.interval} are held, {held.verdict}",
             f"{held.sentence}\n\nRun {held.run_id}, {held.rows_scored:,} scores of package "
             f"{held.package_version}. Release or reject them under Required Actions of "
-            f"{self.trigger_dag_id}.",
+            f"{self.trigger_dag_id}, run {self.trigger_run_id}.",
             {"run_id": held.run_id, "interval": str(held.interval), "verdict": held.verdict},
         )
-        self.conf = {"run_id": held.run_id}
-        self.trigger_run_id = f"held__{held.run_id}"
-        instance, ended = context["ti"], ["success", "failed"]
-        if instance.get_dr_count(self.trigger_dag_id, run_ids=[self.trigger_run_id], states=ended):
-            self.trigger_run_id += f"__{instance.try_number}"
         try:
             super().execute(context)
         except DagRunTriggerException:  # how Airflow is asked to start it; what failed before told nobody
