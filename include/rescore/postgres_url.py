@@ -20,7 +20,10 @@ from rescore.errors import SettingsError
 if TYPE_CHECKING:
     import sqlalchemy
 
-__all__ = ["PostgresUrl", "is_parameter"]
+__all__ = ["QUOTED", "PostgresUrl", "is_parameter"]
+
+#: A setting under which ADBC's driver knows no type of a column: it reads their names when it connects.
+QUOTED = "quote_all_identifiers"
 
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 _DRIVER = "postgresql+psycopg2"
@@ -56,6 +59,7 @@ class PostgresUrl:
             It can't be read. Nothing of the text is shown, because any part of it may be a piece of a
             password.
         """
+        text = text.strip()  # a line end, from the file that a secret came in
         scheme = _SCHEME.match(text)
         parameters: dict[str, str] = {}
         if scheme is None or not _is_ambiguous(text[scheme.end() :]):
@@ -89,6 +93,11 @@ class PostgresUrl:
     def with_defaults(self, **parameters: str) -> PostgresUrl:
         """Add parameters that the URL does not name."""
         return PostgresUrl({**parameters, **self.parameters})
+
+    def with_setting(self, name: str, value: str) -> PostgresUrl:
+        """Also a setting that holds from the session's first moment; not every pooler lets one through."""
+        options = f"{self.parameters.get('options', '')} -c {name}={value}".strip()
+        return PostgresUrl({**self.parameters, "options": options})
 
     def with_database(self, name: str) -> PostgresUrl:
         """Another database on the same server."""

@@ -248,3 +248,13 @@ def test_more_rows_than_a_leaf(source: Source, frozen: Callable[..., pa.Table]) 
     with pytest.raises(SourceKeyError, match="at least 1 rows too many") as caught:
         frozen()
     assert caught.value.examples == ("depot=Lyon, parcel=65535",)
+
+
+def test_a_server_that_quotes_every_identifier_is_read(
+    source: Source, frozen: Callable[..., pa.Table]
+) -> None:
+    source.send(3)
+    expected = frozen()
+    ((database,),) = source.run("SELECT current_database()")
+    source.run(f"ALTER DATABASE {database} SET quote_all_identifiers TO on")
+    assert frozen().equals(expected)

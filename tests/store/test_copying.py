@@ -96,3 +96,27 @@ def test_a_missing_value_or_an_unknown_type_is_refused(store: Store, target: sql
             copy_in(connection, target, pa.table({"a_big": pa.array([1, None])}))
         with pytest.raises(StoreError, match=r"'a_big' has type float, for which the store has no column"):
             copy_in(connection, target, pa.table({"a_big": pa.array([1.5], pa.float32())}))
+
+
+def test_a_server_that_quotes_every_identifier_gives_the_same_types(
+    store: Store, target: sql.Identifier
+) -> None:
+    table = pa.table({"a_text": ["x"], "a_float": [0.1], "a_bool": [True]})
+    plain = round_trip(store, target, table)
+    with store.database.transaction() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar()
+        connection.execute(text(f"ALTER DATABASE {name} SET quote_all_identifiers TO on"))
+    assert round_trip(store, target, table).equals(plain)
+
+
+def test_reading_back_waits_for_a_lock_no_longer_than_declared(store: Store, target: sql.Identifier) -> None:
+    url = store.database.libpq_url
+    [[bound]] = [
+        batch.column(0).to_pylist() for batch in query_batches(url, "SELECT current_setting('lock_timeout')")
+    ]
+    assert bound == "30s"
+    with store.database.transaction() as connection:
+        connection.execute(text("LOCK TABLE copied IN ACCESS EXCLUSIVE MODE"))
+        impatient = f"{url} options='-c lock_timeout=100'"
+        with pytest.raises(StoreError, match="lock timeout"):
+            list(query_batches(impatient, "SELECT a_text FROM copied"))

@@ -22,7 +22,7 @@ from adbc_driver_manager._reader import AdbcRecordBatchReader
 from adbc_driver_postgresql import StatementOptions
 
 from rescore.errors import SettingsError, SourceError, SourceQueryError, SourceUnavailableError
-from rescore.postgres_url import PostgresUrl
+from rescore.postgres_url import QUOTED, PostgresUrl
 from rescore.prefetch import Prefetch
 from rescore.source.query import Rendered, quote_literal
 from rescore.spec import SourceSpec
@@ -131,6 +131,10 @@ class Session:
             from adbc_driver_postgresql import dbapi
 
             self._connection = dbapi.connect(self._address.dsn, autocommit=True)
+            if self._quotes_all():
+                self._connection.close()
+                plain = self._address.with_setting(QUOTED, "off")
+                self._connection = dbapi.connect(plain.dsn, autocommit=True)
         except adbc_driver_manager.Error as error:
             raise not_connected(_message(error), self._address) from None
         self._began = time.monotonic()
@@ -151,6 +155,13 @@ class Session:
         # Read only: nothing to commit. Closing ends the transaction, also one that was broken off.
         with suppress(adbc_driver_manager.Error):
             self._connection.close()
+
+    def _quotes_all(self) -> bool:
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"SELECT current_setting('{QUOTED}') = 'on'")
+            [(answer,)] = cursor.fetchall()
+        # The driver that does not know bool by its name gives the byte.
+        return answer not in {False, b"\x00"}
 
     def describe(self, query: Rendered) -> list[Column]:
         """The output columns of a query, in order, without running it.

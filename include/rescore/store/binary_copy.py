@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +23,9 @@ from psycopg2 import sql
 from sqlalchemy import Connection
 
 from rescore.errors import StoreError, StoreUnavailableError
+from rescore.postgres_url import QUOTED, PostgresUrl
 from rescore.sqlstates import is_retryable
+from rescore.store.waits import BOUND_WAITS
 
 __all__ = ["copy_batches", "copy_in", "held_as", "postgres_type", "query_batches"]
 
@@ -159,17 +161,12 @@ def query_batches(url: str, query: str, snapshot: str | None = None) -> Iterator
     StoreError
         The database refused.
     """
-    # Not the driver's DB-API: that imports pandas, .4 s in every process that reads scores.
     import adbc_driver_manager
-    import adbc_driver_postgresql
 
     try:
-        with (
-            adbc_driver_postgresql.connect(url) as database,
-            adbc_driver_manager.AdbcConnection(database) as connection,
-            adbc_driver_manager.AdbcStatement(connection) as statement,
-        ):
-            for first in () if snapshot is None else (_AS_ANOTHER, f"SET TRANSACTION SNAPSHOT '{snapshot}'"):
+        with _connected(url) as connection, adbc_driver_manager.AdbcStatement(connection) as statement:
+            as_another = () if snapshot is None else (_AS_ANOTHER, f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            for first in (BOUND_WAITS, *as_another):
                 statement.set_sql_query(first)
                 statement.execute_update()
             statement.set_sql_query(query)
@@ -184,6 +181,37 @@ def query_batches(url: str, query: str, snapshot: str | None = None) -> Iterator
         raise kind(f"scores can't be read back: {error}") from error
     except (pa.ArrowException, OSError) as error:  # amid the rows, which the query itself can't fail at
         raise StoreUnavailableError(f"scores can't be read back: {error}") from error
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Any]:
+    """A connection of ADBC that knows the types of columns, whatever the server quotes."""
+    # Not the driver's DB-API: that imports pandas, .4 s in every process that reads scores.
+    import adbc_driver_manager
+    import adbc_driver_postgresql
+
+    plain = PostgresUrl.parse(url, where="the store's own connection").with_setting(QUOTED, "off").dsn
+    for address in (url, plain):
+        with (
+            adbc_driver_postgresql.connect(address) as database,
+            adbc_driver_manager.AdbcConnection(database) as connection,
+        ):
+            if address is url and _quotes_all(connection):
+                continue
+            yield connection
+            return
+
+
+def _quotes_all(connection: Any) -> bool:
+    import adbc_driver_manager
+
+    with adbc_driver_manager.AdbcStatement(connection) as statement:
+        statement.set_sql_query(f"SELECT current_setting('{QUOTED}') = 'on'")
+        stream, _ = statement.execute_query()
+        with pa.RecordBatchReader.from_stream(stream) as batches:
+            [answer] = batches.read_all().column(0).to_pylist()
+    # The driver that does not know bool by its name gives the byte.
+    return answer not in {False, b"\x00"}
 
 
 class _Encoder:

@@ -24,6 +24,7 @@ from rescore.postgres_url import PostgresUrl
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
 from rescore.store.refusals import refusal
+from rescore.store.waits import BOUND_WAITS, KEEPALIVES
 
 __all__ = [
     "KNOWN_VERSIONS",
@@ -44,21 +45,6 @@ KNOWN_VERSIONS = tuple(
 
 #: How long a host that does not answer is waited for (seconds), unless the URL says.
 _CONNECT_SECONDS = "10"
-
-#: What bounds a wait, where neither the role, the database nor the URL does: nobody waits for ever for
-#: an attempt that stalled inside of its transaction, nor for a client that is gone. ``0`` is Postgres'
-#: own default: no bound.
-_BOUNDS = {
-    "lock_timeout": "30s",
-    "idle_in_transaction_session_timeout": "300s",
-    # A server that computes looks whether its client is still there; Windows' can't (Postgres 14 and later).
-    "client_connection_check_interval": "30s",
-    "tcp_keepalives_idle": "30",
-    "tcp_keepalives_interval": "10",
-    "tcp_keepalives_count": "3",
-}
-#: The same on the client's end (seconds, probes), as libpq calls it.
-_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 _MIGRATE = "run `rescore store migrate`"
 #: program_limit_exceeded, as of an index's entry that is too large.
@@ -86,7 +72,7 @@ class Database:
     ) -> None:
         self.address = PostgresUrl.parse(
             url, where="environment variable RESCORE_DATABASE_URL"
-        ).with_defaults(connect_timeout=_CONNECT_SECONDS, **_KEEPALIVES)
+        ).with_defaults(connect_timeout=_CONNECT_SECONDS, **KEEPALIVES)
         self.url = url
         self.store_schema = checked_name(store_schema, "schema")
         self.consumer_schema = checked_name(consumer_schema, "schema")
@@ -347,13 +333,7 @@ def _prepare(raw: Any, entry: ConnectionPoolEntry) -> None:
         # Moments are read back in UTC, whatever the role's or the database's default.
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.execute("SET application_name = 'rescore'")
-        cursor.execute(
-            "SELECT name FROM pg_settings WHERE name = ANY(%s) AND source = 'default' AND NOT"
-            " (name = 'client_connection_check_interval' AND version() ~* 'windows|mingw|visual c')",
-            [[*_BOUNDS]],
-        )
-        for (name,) in cursor.fetchall():
-            cursor.execute("SELECT set_config(%s, %s, false)", [name, _BOUNDS[name]])
+        cursor.execute(BOUND_WAITS)
     raw.commit()
 
 
