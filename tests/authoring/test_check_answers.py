@@ -46,3 +46,21 @@ def test_before_the_first_run_is_due_that_is_what_it_says(call):
     assert (last.name, last.status) == ("extract", "failed")
     assert "no run of call is due yet; the first is due at 2999-01-0" in last.what
     assert "schedule.start" in last.fix
+
+
+def test_ties_fail_a_check_and_sums_that_round_otherwise_are_a_warning(call):
+    _, folder, _ = call
+    path = folder.path / "extract.sql"
+    before, event = path.read_text(), folder.spec.source.event_time
+    url = call[0].connection("source")
+    for taken, then, status, says in (
+        ("c.x", "ORDER BY c.missed LIMIT 1", "failed", "break ties"),
+        ("avg(c.x)", "", "warning", "avg(x ORDER BY x)"),
+        ("avg(c.x ORDER BY c.x)", "", "ok", ""),
+    ):
+        x = f"(SELECT {taken} FROM public.call c WHERE c.recorded_at <= :as_of {then})"
+        path.write_text(f"SELECT q.id, q.{event}, {x} AS x FROM (\n{before}\n) q")
+        found = {one.name: one for one in authoring.check_extract(url, call[0].model("call"), DAY)}
+        told = found["order of rows: extract.sql"]
+        assert (told.status, says in told.fix) == (status, True), told
+        assert found["leakage: extract"].status == "ok", found

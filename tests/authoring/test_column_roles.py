@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from rescore.authoring.column_roles import Drafted, find_event, target_kind_of
+from rescore.authoring.column_roles import Drafted, find_event, find_target, target_kind_of
+from rescore.errors import ParameterError
 from rescore.source import ColumnFacts, TableFacts
 
 FIRST, LAST = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 31, tzinfo=UTC)
@@ -45,3 +46,25 @@ def test_a_level_is_read_back_from_the_draft_as_it_is() -> None:
 def test_a_range_that_no_float_holds_is_not_drafted() -> None:
     wide = ColumnFacts("x", "float8", True, 0, 9, -1.7e308, 1.7e308, ())
     assert Drafted("x", wide, "x", "numeric").usual_range is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "nulls", "distinct", "says"),
+    [
+        ("text", 4_000, 0, "--target won is NULL in every row"),
+        ("float8", 4_000, 0, "--target won is NULL in every row"),
+        ("text", 0, 1, "--target won has one value only"),
+        ("text", 5, 900, "--target won is a text of 900 values in 4,000 rows"),
+        ("uuid", 0, 4_000, "--target won is uuid"),
+        ("json", 0, None, "--target won is json"),
+    ],
+)
+def test_a_target_that_nothing_can_be_learnt_of_is_refused_by_name(
+    kind: str, nulls: int, distinct: int | None, says: str
+) -> None:
+    won = ColumnFacts("won", kind, False, nulls, distinct, None, None, ())
+    with pytest.raises(ParameterError) as caught:
+        find_target(TableFacts("shop", "bid", 4_000, (won,), (), ()), "won", set())
+    assert caught.value.what == says
+    many = ColumnFacts("won", "text", False, 0, 40, None, None, ("a", "b"))
+    assert find_target(TableFacts("shop", "bid", 4_000, (many,), (), ()), "won", set()) is many

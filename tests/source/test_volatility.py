@@ -108,8 +108,6 @@ def freeze(source: Source, folder: ModelFolder) -> int:
         ("size", "said_so_too(size)", "clock_timestamp()"),
         ("size", "size @+@ 1", "now()"),
         ("size", "(SELECT ends_fixed(size) FROM parcel)", "now()"),
-        ("size", "(row_number() OVER ())::int", "row_number() over rows in no order"),
-        ("size", "first_value(size) OVER (PARTITION BY note)", "first_value() over rows in no order"),
         ("size", "careless(size)", "careless()"),
         ("size", "size @@@ 1", "operator @@@"),
         ("note", "(SELECT max(old)::text FROM clocked)", "age()"),

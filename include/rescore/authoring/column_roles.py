@@ -213,11 +213,18 @@ def find_target(table: TableFacts, named: str | None, taken: set[str]) -> Column
                 fix="name the column that is to be predicted",
             )
         if column.postgres not in _TEXTS | _NUMBERS | {"bool"} or column.distinct in {0, 1}:
-            what = "has one value only" if column.distinct in {0, 1} else f"is {column.postgres}"
+            few = {0: "is NULL in every row", 1: "has one value only"}
+            what = few.get(-1 if column.distinct is None else column.distinct, f"is {column.postgres}")
             raise ParameterError(
                 f"--target {named} {what}",
                 expected="a number, a boolean or a text that differs between rows",
                 fix="name another column",
+            )
+        if column.postgres in _TEXTS and (column.distinct or 0) > max(50, table.rows / 20):
+            raise ParameterError(
+                f"--target {named} is a text of {column.distinct:,} values in {table.rows:,} rows",
+                expected="a text of few values, each of many rows: a class is learnt from its rows",
+                fix="name another column, or one of a view that puts its values into classes",
             )
         return column
     free = [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rescore.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from rescore.source.compared_rows import Difference
     from rescore.source.extraction import FrozenInput, extract, probe
     from rescore.source.freeze import Freezer, KeptColumns, frozen_columns, frozen_leaves, read_frozen
     from rescore.source.hour_columns import HoursApart, hours_apart
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rescore.source.labelling import labels
     from rescore.source.late_commits import LateCommits, known_later
     from rescore.source.late_values import late_columns
-    from rescore.source.leakage import Leak, last_event, read_past_filter
+    from rescore.source.leakage import Leak, last_event, read_past_filter, turned_round
     from rescore.source.query import Rendered, quote_identifier, render
     from rescore.source.readiness import is_ready
     from rescore.source.row_selection import without
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ColumnFacts",
+    "Difference",
     "Freezer",
     "FrozenInput",
     "HoursApart",
@@ -62,6 +64,7 @@ __all__ = [
     "read_past_filter",
     "render",
     "snapshot",
+    "turned_round",
     "without",
 ]
 

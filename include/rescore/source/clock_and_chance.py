@@ -8,8 +8,8 @@ SQL and PL/pgSQL are looked into, though they are declared stable or immutable; 
 aggregates, the policies of row security that hold for whoever reads, and user-defined casts. A policy may
 ask who reads: that is the role of the connection. The words ``now``, ``today``, ``tomorrow`` and
 ``yesterday`` are moments wherever the server reads a constant as one; text that becomes a moment as the query
-runs is guarded (``moments_from_text``). Columns of the system (``ctid``, ``xmin``) tell of storage, not of
-data.
+runs is guarded (``moments_from_text``). Rows in no order are chance (``order_of_rows``). Columns of the
+system (``ctid``, ``xmin``) tell of storage, not of data.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from rescore.errors import SpecError
 from rescore.source.clock_refusals import refusal
-from rescore.source.clock_words import constants_with, word_of
+from rescore.source.clock_words import constants_with, end_of_string, word_of
 from rescore.source.grammar import name_parts, parse, scopes, walk
 from rescore.source.moments_from_text import (
     MOMENTS,
@@ -32,6 +32,8 @@ from rescore.source.moments_from_text import (
     moment_types,
     refuse_unguarded,
 )
+from rescore.source.order_of_rows import refuse_disorder
+from rescore.source.plpgsql_bodies import body_of, statements_of
 from rescore.source.query import Rendered, quote_identifier, quote_literal
 from rescore.source.session import Session
 from rescore.source.words_in_columns import refuse_words
@@ -59,14 +61,14 @@ _MOMENT_TYPES = {
 # Where a row lies and who wrote it: a copy of the same data, or a VACUUM FULL, gives others.
 _SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _MAX_DEPTH = 20
-#: What these give of rows in no order is chance.
-_OF_AN_ORDER = {"first_value", "lag", "last_value", "lead", "nth_value", "ntile", "row_number"}
 _CALL = re.compile(
     r'(?:("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-z_][\w$]*)\s*\(', re.IGNORECASE
 )
 #: A policy is about who reads, which the connection settles once: it may ask for that.
 _WHO_READS = {"SVFOP_CURRENT_USER", "SVFOP_CURRENT_ROLE", "SVFOP_SESSION_USER", "SVFOP_USER"}
 _WORDS = re.compile(r"\b(current_\w+|localtime(?:stamp)?|session_user|system_user)\b", re.IGNORECASE)
+#: What may make a moment from text, in PL/pgSQL that can't be read.
+_UNCLEAR = re.compile(r"\bEXECUTE\b|(?:::|\bAS)\s*(?:date|time)\w*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class _Checker:
                 raise refusal(f"the system column {column}", where(fields["location"]))
             if not (of_policy and fields.get("op") in _WHO_READS):
                 self._check_node(kind, fields, sql, where)
+        refuse_disorder(self._session, tree, where)
         types = moment_types(self._session, tree)
         self._check_moments(sql, tree, where, types, depth, of_policy=of_policy)
         self._check_casts(tree, where, depth)
@@ -118,11 +121,6 @@ class _Checker:
             raise refusal(text.group() if text else "this", where(fields["location"]))
         if kind == "RangeTableSample":
             raise refusal("TABLESAMPLE", where(fields["location"]))
-        over = fields.get("over") if kind == "FuncCall" else None
-        if over is not None and not {"orderClause", "name", "refname"} & over.keys():
-            name = name_parts(fields["funcname"])[-1]
-            if name in _OF_AN_ORDER:
-                raise refusal(f"{name}() over rows in no order", where(fields["location"]))
 
     def _check_moments(
         self,
@@ -145,7 +143,8 @@ class _Checker:
         if depth > 0:
             for location, argument in casts_of_text(self._session, sql, tree, types):
                 if not any(kind in {"ColumnRef", "ParamRef"} for kind, _ in walk(argument)):
-                    raise refusal("text that is put together and cast to a moment", where(location))
+                    what = "text that is put together, or comes in a variable, and is cast to a moment"
+                    raise refusal(what, where(location))
                 refuse_words(self._session, tree, argument, where(location), of_policy=of_policy)
 
     def _check_constants(self, tree: Any, sql: str, where: Callable[[int], str]) -> None:
@@ -160,7 +159,7 @@ class _Checker:
             return
         replaced = sql
         for number, (_, location) in sorted(enumerate(words, start=1), key=lambda each: -each[1][1]):
-            end = _end_of_string(replaced, location)
+            end = end_of_string(replaced, location)
             replaced = f"{replaced[:location]}${number}{replaced[end:]}"
         types = self._session.parameter_types(replaced)
         for number, (word, location) in enumerate(words):
@@ -218,8 +217,11 @@ class _Checker:
             body = re.sub(r"(?is)\bEND\s*$", "", body) if body != row["body"] else body
             returned = re.match(r"(?is)^\s*RETURN\b", row["body"])
             self.check(f"SELECT {body}" if returned else body, lambda _: inside, depth + 1)
-        else:
+        elif (read := body_of(self._session, function["oid"])) is None:
             self._scan(row["body"], inside, depth + 1)
+        else:
+            for statement in statements_of(self._session, read, inside):
+                self.check(statement, lambda _: inside, depth + 1)
 
     def _look_into_parts(self, aggregate: dict[str, Any], place: str, depth: int) -> None:
         """Check the functions that an aggregate is made of, those that are not Postgres' own."""
@@ -237,14 +239,16 @@ class _Checker:
             self._look_into(part, place, depth + 1)
 
     def _scan(self, body: str, inside: str, depth: int) -> None:
-        """PL/pgSQL, by what looks like a call, a word of the clock or a moment in it."""
+        """PL/pgSQL that can't be read, by what looks like a call, a word of the clock or a moment in it."""
         plain = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
         code = re.sub(r"'(?:[^']|'')*'", "''", plain)
         for word in _WORDS.finditer(code):
             raise refusal(word.group(), inside)
         for text in re.findall(r"'((?:[^']|'')*)'", plain):
-            if word_of(text) and not re.search(r"\bEXECUTE\b", code, re.IGNORECASE):
+            if word_of(text):
                 raise refusal(f"the constant {text!r}", inside)
+        if unclear := _UNCLEAR.search(code):
+            raise refusal(f"{unclear.group().strip()} in a function that can't be read", inside)
         calls = []
         for match in _CALL.finditer(code):
             parts = tuple(_folded(part) for part in match.groups() if part)
@@ -388,12 +392,3 @@ def _harmless(function: dict[str, Any]) -> bool:
 
 def _folded(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
-
-
-def _end_of_string(sql: str, start: int) -> int:
-    """Where the string constant that begins at ``start`` ends."""
-    match = re.compile(
-        r"(?:[eE]'(?:[^'\\]|\\.|'')*'|(?:[uU]&|[nN])?'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$)", re.DOTALL
-    )
-    found = match.match(sql, start)
-    return found.end() if found else start

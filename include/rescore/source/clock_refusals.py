@@ -28,11 +28,14 @@ def refusal(what: str, place: str, *, owned: str | None = None, cast: bool = Fal
     elif what.startswith("the system column"):
         fix = "leave it out; for the order or identity of rows take columns of the table"
     elif what.startswith("text that is put together"):
-        fix = "write the moment as one literal: '2024-01-01'::timestamptz"
+        fix = (
+            "read it by its format, to_timestamp(text, 'YYYY-MM-DD HH24:MI'); or cast text of columns in the "
+            "query itself, where each value is looked at as it runs; write a constant as one literal"
+        )
+    elif what.endswith("that can't be read"):
+        fix = "give values to variables, not to fields of a record; or write the function LANGUAGE sql"
     elif cast:
         fix = "if it is text, write ::text after it; for a moment write :as_of"
-    elif what.endswith("in no order"):
-        fix = "give the window an ORDER BY, by columns that tell its rows apart"
     elif what.startswith("TABLESAMPLE") or "random" in what:
         fix = "leave chance to the training seed"
     return SpecError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from rescore.source.grammar import walk
 
-__all__ = ["ANYWHERE", "constants_with", "word_of"]
+__all__ = ["ANYWHERE", "constants_with", "end_of_string", "word_of"]
 
 #: A regular expression, for Python and Postgres alike; no zone and no month has one of these in its name.
 ANYWHERE = "(now|today|tomorrow|yesterday)"
@@ -36,3 +36,12 @@ def constants_with(tree: Any, *, parts: bool = False) -> Iterator[tuple[str, int
         text = fields.get("sval", {}).get("sval", "") if kind == "A_Const" else ""
         if word_of(text) or (parts and _WORD.search(text)):
             yield text, fields["location"]
+
+
+def end_of_string(sql: str, start: int) -> int:
+    """Where the string constant that begins at ``start`` ends."""
+    match = re.compile(
+        r"(?:[eE]'(?:[^'\\]|\\.|'')*'|(?:[uU]&|[nN])?'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$)", re.DOTALL
+    )
+    found = match.match(sql, start)
+    return found.end() if found else start

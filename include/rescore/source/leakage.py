@@ -2,7 +2,8 @@
 
 Every relation that the query names is copied into a temporary table, only the rows known by ``as_of``;
 the query runs on the relations and on the copies, in one transaction that is rolled back. What differs
-was read past the filter.
+was read past the filter. A query in which the order of rows can count runs a third time, on the copies
+turned round: what differs then is chance.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from psycopg2 import sql
 
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.source.grammar import RelationName
+from rescore.source.compared_rows import Difference, compare
+from rescore.source.grammar import RelationName, parse
 from rescore.source.inspection import reading
+from rescore.source.order_of_rows import OF_ORDER, may_depend_on_order
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
 
-__all__ = ["Leak", "last_event", "read_past_filter"]
-
-#: Columns that are compared in one query.
-_MAX_COLUMNS = 400
+__all__ = ["Leak", "last_event", "read_past_filter", "turned_round"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Leak:
         Relations with rows that say they were known by ``as_of`` and were committed after it.
     commits_known : bool
         Whether the server keeps the time of commits (``track_commit_timestamp``).
+    turned : Difference or None
+        How the query's rows differ if all rows of its relations lie in another order; None if nothing in it
+        can depend on that.
     """
 
     rows: int
@@ -59,6 +62,7 @@ class Leak:
     functions: tuple[str, ...] = ()
     committed_later: tuple[str, ...] = ()
     commits_known: bool = False
+    turned: Difference | None = None
 
     @property
     def none(self) -> bool:
@@ -78,10 +82,7 @@ def read_past_filter(
     SpecError
         The query is wrong.
     """
-    where = str(folder.path / ("labels.sql" if labels else "extract.sql"))
-    query = render(folder.labels_sql if labels else folder.extract_sql, interval, as_of, where=where).text
-    key = folder.spec.source.key
-    columns = [*key, folder.spec.target.name] if labels else folder.spec.input_columns
+    query, key, columns = _declared(folder, interval, as_of, labels=labels)
     known_by = folder.spec.source.known_by
     names = [known_by.column] if known_by.column else list(known_by.valid_range or ())
     with reading(url, read_only=False) as cursor:
@@ -93,20 +94,86 @@ def read_past_filter(
         others = {read: copy for read in relation_names(query) if (copy := known.copy_of(read)) is not None}
         rewritten = on_other_relations(query, others)
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
-        rows, only_seen, only_known, changed, *by_column = _compare(cursor, key, columns)
+        found = compare(cursor, "rescore_seen", "rescore_known", key, columns)
+        turned = None
+        if _may_depend_on_order(cursor, query):
+            turned = _turned(cursor, query, others, key, columns)
+    # The copies lie in another order than the tables: what that alone changes is no leak.
+    of_order = () if turned is None else turned.columns
+    moved = found.only_left or found.only_right or turned is None
+    by_order = not moved and set(found.columns) <= {*of_order, *found.rounded}
     return Leak(
-        rows=rows,
-        only_seen=only_seen,
-        only_known=only_known,
-        changed=changed,
-        columns=tuple(name for name, number in zip(columns, by_column, strict=True) if number),
+        rows=found.rows,
+        only_seen=found.only_left,
+        only_known=found.only_right,
+        changed=0 if by_order else found.changed,
+        columns=() if by_order else found.columns,
         filtered=tuple(known.filtered),
         unfiltered=tuple(known.unfiltered),
         later_moments=tuple(known.later_moments),
         functions=tuple(functions),
         committed_later=tuple(known.committed_later),
         commits_known=commits_known,
+        turned=turned,
     )
+
+
+def turned_round(
+    url: str, folder: ModelFolder, interval: Interval, as_of: datetime, *, labels: bool = False
+) -> Difference | None:
+    """How a query's rows differ if all rows of its relations lie the other way round.
+
+    None if nothing in it can depend on that. For sources that keep no history: of others
+    :func:`read_past_filter` tells it.
+
+    Raises
+    ------
+    SourceQueryError, SpecError
+        As :func:`read_past_filter`.
+    """
+    query, key, columns = _declared(folder, interval, as_of, labels=labels)
+    with reading(url, read_only=False) as cursor:
+        if not _may_depend_on_order(cursor, query):
+            return None
+        known = _Known(cursor, [], as_of, commits_known=False)
+        copies = {read: copy for read in relation_names(query) if (copy := known.copy_of(read)) is not None}
+        on_copies = on_other_relations(query, copies)
+        cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{on_copies}")
+        return _turned(cursor, query, copies, key, columns)
+
+
+def _may_depend_on_order(cursor: Any, query: str) -> bool:
+    by_itself, called = may_depend_on_order(parse(query, "the query"))
+    if not by_itself:
+        cursor.execute(OF_ORDER, [sorted(called)])
+        [by_itself] = cursor.fetchone()
+    return by_itself
+
+
+def _declared(
+    folder: ModelFolder, interval: Interval, as_of: datetime, *, labels: bool
+) -> tuple[str, Sequence[str], Sequence[str]]:
+    """A query as it runs, its key, and its columns that are declared."""
+    where = str(folder.path / ("labels.sql" if labels else "extract.sql"))
+    query = render(folder.labels_sql if labels else folder.extract_sql, interval, as_of, where=where)
+    key = folder.spec.source.key
+    return query.text, key, [*key, folder.spec.target.name] if labels else folder.spec.input_columns
+
+
+def _turned(
+    cursor: Any, query: str, copies: dict[RelationName, str], key: Sequence[str], columns: Sequence[str]
+) -> Difference:
+    """Run the query on the same copies with their rows the other way round."""
+    for copy in sorted(set(copies.values())):
+        cursor.execute(
+            sql.SQL(
+                "CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM pg_temp.{} ORDER BY ctid DESC"
+            ).format(sql.Identifier(f"{copy}_turned"), sql.Identifier(copy))
+        )
+        cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(f"{copy}_turned")))
+    rewritten = on_other_relations(query, {read: f"{copy}_turned" for read, copy in copies.items()})
+    cursor.execute(f"CREATE TEMP TABLE rescore_turned ON COMMIT DROP AS\n{rewritten}")
+    return compare(cursor, "rescore_known", "rescore_turned", key, columns)
 
 
 def last_event(url: str, folder: ModelFolder, interval: Interval) -> datetime | None:
@@ -300,38 +367,3 @@ def _committed_later(cursor: Any, relation: _Relation, known: str, as_of: dateti
         return []
     at_once = ", all in one transaction: loaded from a history?" if transactions == 1 else ""
     return [f"{relation} ({late:,} of {rows:,} rows{at_once})"]
-
-
-def _compare(cursor: Any, key: Sequence[str], columns: Sequence[str]) -> list[int]:
-    """Rows; rows only seen, only known, changed; and changed rows for each column."""
-    # A FULL JOIN needs equality; keys are never NULL, as every extract is checked for.
-    joined = sql.SQL(" AND ").join(sql.SQL("s.{c} = k.{c}").format(c=sql.Identifier(name)) for name in key)
-    names = sql.SQL(", ").join(map(sql.Identifier, key))
-    sides = [
-        sql.SQL("(SELECT {names}, r AS rescore_row, true AS rescore_in FROM {table} r)").format(
-            names=names, table=sql.Identifier(table)
-        )
-        for table in ("rescore_seen", "rescore_known")
-    ]
-    cursor.execute(
-        sql.SQL(
-            "SELECT count(*) FILTER (WHERE s.rescore_in), count(*) FILTER (WHERE k.rescore_in IS NULL),"
-            " count(*) FILTER (WHERE s.rescore_in IS NULL), count(*) FILTER (WHERE s.rescore_in"
-            " AND k.rescore_in AND s.rescore_row IS DISTINCT FROM k.rescore_row)"
-            " FROM {seen} s FULL JOIN {known} k ON {joined}"
-        ).format(seen=sides[0], known=sides[1], joined=joined)
-    )
-    counts = [int(number) for number in cursor.fetchone()]
-    # Postgres joins at most 1,664 columns at once.
-    for start in range(0, len(columns), _MAX_COLUMNS):
-        differs = (
-            sql.SQL("count(*) FILTER (WHERE s.{c} IS DISTINCT FROM k.{c})").format(c=sql.Identifier(name))
-            for name in columns[start : start + _MAX_COLUMNS]
-        )
-        cursor.execute(
-            sql.SQL("SELECT {} FROM rescore_seen s JOIN rescore_known k ON {}").format(
-                sql.SQL(", ").join(differs), joined
-            )
-        )
-        counts += [int(number) for number in cursor.fetchone()]
-    return counts

@@ -82,12 +82,14 @@ def _read_past(url: str, folder: ModelFolder, interval: Interval, *, labels: boo
     name = "leakage: labels" if labels else "leakage: extract"
     file = "labels.sql" if labels else "extract.sql"
     known_by = folder.spec.source.known_by
+    as_of = interval.end + folder.spec.target.delay if labels else interval.end
     if not known_by.reproducible_from_source:
         what = f"{file} can't be compared with what was known (known_by: none)"
-        return [CheckResult(name, "warning", what)]
-    as_of = interval.end + folder.spec.target.delay if labels else interval.end
+        turned = source.turned_round(url, folder, interval, as_of, labels=labels)
+        return [CheckResult(name, "warning", what), *_of_order(turned, file)]
     leak = source.read_past_filter(url, folder, interval, as_of, labels=labels)
     warnings = [CheckResult(name, "warning", what, fix) for what, fix in _doubts(leak, file, as_of)]
+    warnings += _of_order(leak.turned, file)
     if leak.none:
         unseen = "; not seen: whether that column is true (track_commit_timestamp is off)"
         what = (
@@ -103,6 +105,37 @@ def _read_past(url: str, folder: ModelFolder, interval: Interval, *, labels: boo
     column = known_by.column or " and ".join(known_by.valid_range or ())
     fix = f"filter every table in {file} by {column} and :as_of"
     return [*warnings, CheckResult(name, "failed", what, fix)]
+
+
+def _of_order(turned: source.Difference | None, file: str) -> list[CheckResult]:
+    """Whether the order in which rows happen to lie counts, where it can."""
+    name = f"order of rows: {file}"
+    if turned is None:
+        return []
+    if turned.none:
+        return [
+            CheckResult(
+                name, "ok", f"{file} gives the same rows when its tables' rows lie the other way round"
+            )
+        ]
+    columns = ", ".join(turned.columns) or "no column"
+    if turned.only_rounding:
+        what = (
+            f"{file} gives other last digits of {columns} in {turned.changed:,} of {turned.rows:,} rows when "
+            "its tables' rows lie the other way round: sums of float8 are rounded in the order of their rows"
+        )
+        fix = "sum exactly: sum(x::numeric)::float8; or write the order into the call: avg(x ORDER BY x)"
+        return [CheckResult(name, "warning", what, fix)]
+    what = (
+        f"{file} gives other rows when its tables' rows lie the other way round: of {turned.rows:,} rows "
+        f"{turned.changed:,} have other values in {columns}, {turned.only_left:,} are not there, "
+        f"{turned.only_right:,} more are"
+    )
+    fix = (
+        "break ties: end each ORDER BY (of LIMIT, DISTINCT ON, a window, an aggregate) with columns that "
+        "tell its rows apart"
+    )
+    return [CheckResult(name, "failed", what, fix)]
 
 
 def _doubts(leak: source.Leak, file: str, as_of: datetime) -> list[tuple[str, str]]:

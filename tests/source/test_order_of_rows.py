@@ -1,0 +1,164 @@
+"""The order in which rows happen to lie is chance: no result depends on it unseen."""
+# ruff: noqa: E501 - functions and queries as they are written
+
+from __future__ import annotations
+
+import pytest
+
+from rescore.errors import SpecError
+from rescore.source import labels, read_past_filter, turned_round
+from tests.source.conftest import DAY, EXTRACT, LABELS, MakeModel, Source
+from tests.source.test_refusals import selecting
+from tests.source.test_volatility import freeze
+
+OWN = """
+CREATE FUNCTION put(text, text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1 || $2';
+CREATE AGGREGATE glued(text) (SFUNC = put, STYPE = text, INITCOND = '');
+CREATE AGGREGATE summed(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+CREATE VIEW first_one AS SELECT note FROM parcel LIMIT 1;
+CREATE FUNCTION some_note() RETURNS text STABLE LANGUAGE sql AS 'SELECT note FROM parcel LIMIT 1';
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "expression", "named"),
+    [
+        ("note", "(SELECT note FROM parcel p LIMIT 1)", "LIMIT without ORDER BY"),
+        ("note", "(SELECT note FROM parcel p FETCH FIRST ROW ONLY)", "LIMIT without ORDER BY"),
+        ("note", "(SELECT note FROM parcel p OFFSET 1)", "OFFSET without ORDER BY"),
+        ("note", "(SELECT note FROM parcel p OFFSET 1 + 0 LIMIT 1)", "LIMIT without ORDER BY"),
+        ("size", "(SELECT count(*)::int FROM parcel p GROUP BY note LIMIT 1)", "LIMIT without ORDER BY"),
+        ("size", "(SELECT DISTINCT size FROM parcel p LIMIT 1)", "LIMIT without ORDER BY"),
+        ("size", "((SELECT size FROM parcel LIMIT 1) UNION ALL (SELECT 1 WHERE false))", "LIMIT without ORDER BY"),
+        ("size", "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (carrier) size AS n FROM parcel) q)", "DISTINCT ON"),
+        (
+            "size",
+            "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (carrier) carrier c, size AS n FROM parcel ORDER BY 1) q)",
+            "DISTINCT ON",
+        ),
+        ("note", "(SELECT array_agg(note) FROM parcel p)::text", "array_agg() without ORDER BY"),
+        ("note", "(SELECT string_agg(note, ',') FROM parcel p)", "string_agg() without ORDER BY"),
+        ("note", "(SELECT pg_catalog.json_agg(note) FROM parcel p)::text", "json_agg() without ORDER BY"),
+        ("note", "(SELECT JSONB_OBJECT_AGG(carrier, note) FROM parcel p)::text", "jsonb_object_agg() without"),
+        ("note", "(SELECT JSON_ARRAYAGG(note) FROM parcel p)::text", "JSON_ARRAYAGG without ORDER BY"),
+        ("size", "(SELECT any_value(size) FROM parcel p)", "any_value() without ORDER BY"),
+        ("note", "(SELECT glued(note) FROM parcel p)", "glued() without ORDER BY"),
+        ("note", "(ARRAY(SELECT note FROM parcel p))[1]", "ARRAY(SELECT …) without ORDER BY"),
+        ("note", "string_agg(note, '') OVER (PARTITION BY carrier)", "string_agg() over rows in no order"),
+        ("size", "(row_number() OVER ())::int", "row_number() over rows in no order"),
+        ("size", "first_value(size) OVER (PARTITION BY note)", "first_value() over rows in no order"),
+        ("size", "(SELECT max(n) FROM (SELECT lag(size) OVER w AS n FROM parcel WINDOW w AS (PARTITION BY note)) q)",
+         "lag() over rows in no order"),
+        ("note", "(SELECT note FROM first_one)", "LIMIT without ORDER BY"),
+        ("note", "some_note()", "LIMIT without ORDER BY"),
+    ],
+)  # fmt: skip
+def test_rows_in_no_order_are_refused(
+    source: Source, make_model: MakeModel, column: str, expression: str, named: str
+) -> None:
+    source.run(OWN)
+    with pytest.raises(SpecError) as caught:
+        freeze(source, make_model(selecting(**{column: expression})))
+    assert caught.value.what.startswith(named)
+    assert "the order in which rows happen to lie" in caught.value.what
+    assert "extract.sql line 1, column " in (caught.value.where or "")
+    assert "ORDER BY" in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("column", "expression"),
+    [
+        ("note", "(SELECT p.note FROM parcel p ORDER BY p.parcel LIMIT 1)"),
+        ("fragile", "EXISTS (SELECT note FROM parcel p LIMIT 1)"),
+        ("size", "(SELECT 1 FROM parcel p LIMIT 1)"),
+        ("size", "(SELECT max(size) FROM parcel p LIMIT 1)"),
+        ("size", "(SELECT sum(n)::int FROM (SELECT size AS n FROM parcel p OFFSET 0) q)"),
+        ("size", "(SELECT sum(n)::int FROM (SELECT size AS n FROM parcel p LIMIT ALL) q)"),
+        ("size", "(SELECT count(*)::int FROM (SELECT DISTINCT ON (size) size FROM parcel p) q)"),
+        ("size", "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (carrier) size AS n FROM parcel"
+         " ORDER BY carrier, parcel) q)"),
+        ("note", "(SELECT string_agg(note, ',' ORDER BY p.parcel) FROM parcel p)"),
+        ("note", "(SELECT string_agg(DISTINCT note, ',') FROM parcel p)"),
+        ("note", "(SELECT glued(note ORDER BY p.parcel) FROM parcel p)"),
+        ("size", "(SELECT summed(size) FROM parcel p)"),
+        ("size", "(SELECT count(DISTINCT note)::int + max(size) + bit_or(size) FROM parcel p)"),
+        ("weight", "(SELECT percentile_cont(.5) WITHIN GROUP (ORDER BY weight) FROM parcel p)"),
+        ("weight", "(SELECT avg(weight) FROM parcel p)"),
+        ("note", "(SELECT string_agg(upper(word), ' ') FROM unnest(string_to_array(note, ' ')) word)"),
+        ("note", "array_to_string(ARRAY(SELECT upper(w) FROM unnest(string_to_array(note, ' ')) w), ' ')"),
+        ("fragile", "parcel = ANY (ARRAY(SELECT p.parcel FROM parcel p))"),
+        ("size", "(SELECT max(n)::int FROM (SELECT row_number() OVER w AS n FROM parcel"
+         " WINDOW v AS (PARTITION BY depot), w AS (v ORDER BY parcel)) q)"),
+        ("size", "(rank() OVER (PARTITION BY depot))::int"),
+        ("note", "(SELECT range_agg(int4range(1, 2))::text FROM parcel p)"),
+    ],
+)  # fmt: skip
+def test_what_no_order_can_change_is_not(
+    source: Source, make_model: MakeModel, column: str, expression: str
+) -> None:
+    source.run(OWN)
+    source.send(2)
+    assert freeze(source, make_model(selecting(**{column: expression}))) == 2
+
+
+def test_labels_are_in_an_order_too(source: Source, make_model: MakeModel) -> None:
+    source.send(2)
+    with pytest.raises(SpecError, match="LIMIT without ORDER BY") as caught:
+        labels(source.url, make_model(labels=LABELS.rstrip(";\n") + " LIMIT 1"), [DAY], DAY.end)
+    assert "labels.sql" in (caught.value.where or "")
+
+
+def test_ties_are_found_by_turning_the_rows_round(source: Source, make_model: MakeModel) -> None:
+    source.send(40)
+    latest = "(SELECT p.note FROM parcel p WHERE p.recorded_at <= :as_of ORDER BY p.{} LIMIT 1)"
+    tied = read_past_filter(source.url, make_model(selecting(note=latest.format("size"))), DAY, DAY.end)
+    assert tied.none  # what the order alone changes is no leak
+    assert tied.turned is not None
+    assert (tied.turned.changed, tied.turned.columns) == (40, ("note",))
+    assert not tied.turned.only_rounding
+    total = read_past_filter(
+        source.url, make_model(selecting(note=latest.format("size, p.parcel"))), DAY, DAY.end
+    )
+    assert total.none
+    assert total.turned is not None
+    assert total.turned.none
+    counted = "(SELECT count(*)::int + max(p.size) FROM parcel p WHERE p.recorded_at <= :as_of)"
+    for folder in (make_model(), make_model(selecting(size=counted))):  # no order counts in these
+        assert read_past_filter(source.url, folder, DAY, DAY.end).turned is None
+
+
+def test_sums_of_floats_are_told_from_ties(source: Source, make_model: MakeModel) -> None:
+    source.send(400)
+    mean = "(SELECT avg(p.weight{}) FROM parcel p WHERE p.recorded_at <= :as_of)"
+    found = read_past_filter(source.url, make_model(selecting(weight=mean.format(""))), DAY, DAY.end)
+    assert found.none
+    assert found.turned is not None
+    assert (found.turned.columns, found.turned.only_rounding) == (("weight",), True)
+    no_history = {
+        "key": ["depot", "parcel"],
+        "event_time": "sent_at",
+        "connection": "parcels",
+        "known_by": "none",
+    }
+    for order, same in (("", False), (" ORDER BY p.weight", True)):
+        training = {"intervals": 3, "seed": 1, "from": "frozen_inputs"}
+        folder = make_model(selecting(weight=mean.format(order)), source=no_history, training=training)
+        turned = turned_round(source.url, folder, DAY, DAY.end)
+        assert turned is not None
+        assert turned.none == same
+
+
+def test_keys_that_differ_in_blanks_are_compared_each_by_itself(
+    source: Source, make_model: MakeModel
+) -> None:
+    source.run(
+        "ALTER TABLE parcel ALTER depot TYPE bpchar; INSERT INTO parcel (depot, parcel, sent_at, size, recorded_at)"
+        " SELECT depot, 1, %s, size, %s FROM (VALUES ('a'::bpchar, 1), ('a '::bpchar, 2)) v(depot, size)",
+        DAY.start, DAY.start,
+    )  # fmt: skip
+    leak = read_past_filter(source.url, make_model(), DAY, DAY.end)
+    assert (leak.none, leak.rows) == (True, 2)
+    past = EXTRACT.replace("recorded_at <= :as_of", "true")
+    source.run("UPDATE parcel SET recorded_at = %s WHERE depot::text || '|' = 'a|' AND size = 2", DAY.end)
+    leak = read_past_filter(source.url, make_model(past), DAY, DAY.start)
+    assert (leak.rows, leak.only_seen, leak.changed) == (2, 1, 0)
