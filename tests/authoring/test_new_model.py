@@ -65,6 +65,12 @@ SELECT 'a' || n, n, at, at + n * interval '1 hour', CASE WHEN n = 9 THEN 1e200 E
 FROM generate_series(1, 60) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '1 hour' AS at) t;
 CREATE TABLE shop.huge AS SELECT id * 1e30 AS id, x, y FROM shop.wholes;
 ALTER TABLE shop.huge ADD PRIMARY KEY (id);
+-- Texts of many values, of which some are frequent.
+CREATE TABLE shop.pet (id int PRIMARY KEY, issued timestamptz NOT NULL, name text, breed text, street text, cat boolean);
+INSERT INTO shop.pet
+SELECT n, timestamptz '2024-03-01Z' + n * interval '20 minutes', 'n' || n % 900, 'breed ' || (n % 11) * (n % 17),
+       'street ' || n % 180, n % 11 > 5
+FROM generate_series(1, 2000) n;
 -- Nothing says when a row was recorded.
 CREATE TABLE shop.plain (id bigint PRIMARY KEY, at timestamptz NOT NULL, x int, z float8, done boolean);
 INSERT INTO shop.plain
@@ -172,6 +178,19 @@ def test_a_drafted_folder_runs_from_check_to_reproduction(shop, name, table, tar
     assert pipeline.reproduce_run(shop, done.run_id).verdict == "identical"
 
 
+def test_a_text_of_many_values_keeps_those_that_most_rows_have(shop):
+    folder, made = authoring.new_model(shop, "pet", "shop.pet", connection="shop", target="cat")
+    assert folder.spec.feature_names == ["breed"]
+    assert set(dict(made.left_out)) == {"name", "street"}, "most rows have none of their frequent values"
+    sql = (folder.path / "extract.sql").read_text()
+    assert sql.count("'breed ") == 50
+    assert "breed 0" in sql
+    assert "values that fewer rows have are written as rare" in (folder.path / "model.yaml").read_text()
+    day = folder.spec.schedule.schedule().interval_ending(LAST - timedelta(days=5))
+    found = source.probe(shop.connection("shop"), folder, day, day.end)
+    assert "rare" in found.column("breed").to_pylist()
+
+
 def delivery(shop, name):
     return authoring.new_model(
         shop, name, "shop.delivery", connection="shop", event_time="sent_at", target="late"
@@ -228,7 +247,7 @@ def test_a_table_as_people_keep_it_is_drafted_with_what_is_to_be_decided(shop):
     )
     yaml, extract = ((folder.path / name).read_text() for name in ("model.yaml", "extract.sql"))
     assert folder.spec.feature_names == ["weight", "depot", "built_year", "yr", "since"]
-    assert "the 3 values that few rows have are written as rare" in yaml  # O'Hare, x0 and x1
+    assert "the 3 values that fewer rows have are written as rare" in yaml  # O'Hare, x0 and x1
     assert "WHEN t.\"depot\" IN ('north', 'south') THEN" in extract.replace("''", "'")
     assert "2 rows have none and are never scored" in yaml
     for year in ("built_year", "yr", "since"):

@@ -237,7 +237,7 @@ def find_target(table: TableFacts, named: str | None, taken: set[str]) -> Column
         lambda one: one.postgres == "bool",
         lambda one: one.postgres in {"float4", "float8", "numeric"},
         lambda one: one.postgres in _NUMBERS,
-        lambda one: one.postgres in _TEXTS and bool(one.levels),
+        lambda one: one.postgres in _TEXTS and bool(one.levels) and one.is_of_few_values,
     ):
         if found := [one for one in free if test(one)]:
             return found[-1]
@@ -316,7 +316,7 @@ def _category(column: ColumnFacts, names: Names) -> Drafted:
     kept = ", ".join(_sql_text(level) for level in column.levels)
     pooled = f"CASE WHEN {name} IN ({kept}) THEN {name} WHEN {name} IS NOT NULL THEN {_sql_text(rare)} END"
     values = "value" if column.rare_levels == 1 else f"{column.rare_levels} values"
-    note = f"the {values} that few rows have {'is' if values == 'value' else 'are'} written as {rare}"
+    note = f"the {values} that fewer rows have {'is' if values == 'value' else 'are'} written as {rare}"
     return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
 
 

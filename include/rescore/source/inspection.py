@@ -21,8 +21,9 @@ from rescore.sqlstates import is_retryable, lacks_permission
 
 __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
 
-#: A column of at most this many values has levels.
-MAX_LEVELS = 50
+#: A column of at most this many values has levels; of one with more, if each has as many rows as a level on
+#: average, the most frequent are, where they make up this share of its rows.
+MAX_LEVELS, MOST_ROWS = 50, 0.5
 #: A level that fewer rows have is rare: it is counted, not named.
 _ROWS_PER_LEVEL = 10
 #: Columns that are counted in one query: five results each, and Postgres gives at most 1,664.
@@ -55,7 +56,8 @@ class ColumnFacts:
     low, high : datetime or float or None
         Bounds of numbers and moments, UTC; None for other types or without any value.
     levels : tuple of str
-        Of a text of at most :data:`MAX_LEVELS` values those that ten rows or more have, most frequent first.
+        Of a text those values that ten rows or more have, most frequent first, :data:`MAX_LEVELS` at most;
+        none where most rows have others.
     rare_levels : int
         How many values of it fewer rows have.
     whole : bool
@@ -72,6 +74,11 @@ class ColumnFacts:
     levels: tuple[str, ...]
     rare_levels: int = 0
     whole: bool = False
+
+    @property
+    def is_of_few_values(self) -> bool:
+        """Whether it has no more values than a target of classes should."""
+        return self.distinct is not None and self.distinct <= MAX_LEVELS
 
     @property
     def is_moment(self) -> bool:
@@ -153,7 +160,8 @@ def inspect_table(url: str, schema: str, name: str) -> TableFacts:
         columns = []
         for column, kind, not_null in declared:
             nulls, distinct, low, high, whole = counts[column]
-            levels, rare = _levels(cursor, target, column) if _has_levels(kind, distinct) else ((), 0)
+            has_levels = _has_levels(kind, distinct, rows - nulls)
+            levels, rare = _levels(cursor, target, column) if has_levels else ((), 0)
             columns.append(
                 ColumnFacts(column, kind, not_null, nulls, distinct, low, high, levels, rare, whole)
             )
@@ -277,20 +285,25 @@ def _bound(value: Any) -> datetime | float | None:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def _has_levels(kind: str, distinct: int | None) -> bool:
-    return kind in {"text", "varchar", "bpchar", "enum"} and distinct is not None and distinct <= MAX_LEVELS
+def _has_levels(kind: str, distinct: int | None, present: int) -> bool:
+    if kind not in {"text", "varchar", "bpchar", "enum"} or distinct is None:
+        return False
+    return distinct <= MAX_LEVELS or present >= _ROWS_PER_LEVEL * distinct
 
 
 def _levels(cursor: Any, table: sql.Composable, column: str) -> tuple[tuple[str, ...], int]:
-    """The values that many rows have, and how many values few rows have."""
+    """The values that many rows have, and how many values fewer rows have."""
     cursor.execute(
         sql.SQL(
             "SELECT {c}::text, count(*) FROM {t} WHERE {c} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
         ).format(c=sql.Identifier(column), t=table)
     )
     found = cursor.fetchall()
-    common = tuple(level for level, rows in found if rows >= _ROWS_PER_LEVEL)
-    return common, len(found) - len(common)
+    common = [level for level, rows in found if rows >= _ROWS_PER_LEVEL][:MAX_LEVELS]
+    total, covered = (sum(rows for _, rows in some) for some in (found, found[: len(common)]))
+    if len(found) > MAX_LEVELS and covered < MOST_ROWS * total:
+        return (), len(found)
+    return tuple(common), len(found) - len(common)
 
 
 def _keys(cursor: Any, oid: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
