@@ -27,6 +27,7 @@ from rescore.errors import (
     StoreUnavailableError,
 )
 from rescore.manifest import Manifest
+from rescore.pipeline.scoring.shards import MAX_SHARDS
 from rescore.store import RunHandle, ShardHandle, Store
 from rescore.store.binary_copy import copy_batches
 from rescore.store.database import call, store_table
@@ -105,6 +106,19 @@ def test_any_split_in_any_order_publishes_the_digest_and_rows_of_one_piece(
     with store.database.transaction() as connection:
         left = connection.exec_driver_sql("SELECT count(*) FROM rescore.staging").scalar()
     assert left == 0
+
+
+def test_the_most_shards_that_a_run_may_have_join_to_the_digest_of_one_piece(
+    walk: Walk, store: Store
+) -> None:
+    sizes = (*[LEAF] * (MAX_SHARDS - 1), 3)
+    scores = make_scores(day(), sum(sizes))
+    shards = planned(walk, sizes)
+    with ThreadPoolExecutor(4) as pool:  # as several workers
+        list(pool.map(lambda shard: store.shards.stage(shard, part(shard, sizes, scores)), reversed(shards)))
+    assert store.shards.join(shards[0].run) == digest.table_digest(scores)
+    publish(walk, shards[0].run)
+    assert store.scores.of_run(shards[0].run).equals(scores)
 
 
 def test_a_shard_that_is_missing_is_named_and_nothing_is_published(walk: Walk, store: Store) -> None:
