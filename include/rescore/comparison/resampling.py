@@ -171,11 +171,11 @@ class Predicted(Protocol):
 
     @property
     def raw(self) -> Floats:
-        """See above."""
+        """The numbers of each row, as the class's attribute of this name says."""
 
     @property
     def named(self) -> Integers | None:
-        """See above."""
+        """The label's position of each row, as the class's attribute of this name says."""
 
 
 def metric_of(

@@ -115,7 +115,7 @@ def worth_of(features: Sequence[_Feature], chosen: npt.NDArray[np.intp]) -> floa
 
 
 def _worth(series: Floats) -> float:
-    """With one digit, as it is said and kept."""
+    """Rounded to one digit, as reports print and keep it."""
     return round(float(effective_windows(series).mean()), 1) if series.size else 0.0
 
 

@@ -15,7 +15,7 @@ class Window(Protocol):
 
     @property
     def column_names(self) -> list[str]:
-        """In order."""
+        """The names of the columns, in the order of the file."""
 
     @property
     def num_rows(self) -> int:
