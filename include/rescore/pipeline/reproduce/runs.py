@@ -82,7 +82,7 @@ class Reproduction(Document):
 
     @property
     def proved(self) -> bool:
-        """Whether the scores were reproduced: the same bits, or the same but for another processor's rounding."""
+        """Whether the scores were reproduced, to the bit or but for another processor's rounding."""
         return self.verdict in {"identical", "equal_within_ulp"}
 
     def row(self) -> dict[str, Any]:
