@@ -4,8 +4,10 @@ PYTHON ?=
 # The environment's folder; a second one beside it: make test-quick PYTHON=python3.13 VENV=.venv-3.13
 VENV ?= .venv
 BIN := $(VENV)/bin
-# How many attempts make faults breaks.
+# How many attempts make faults breaks, in how many worlds beside each other; MINUTES bounds it.
 FAULTS ?= 500
+LANES ?= 2
+MINUTES ?=
 FUZZ ?= 2000
 # What runs the tests of make test and make test-slow.
 TEST := $(BIN)/pytest
@@ -76,7 +78,8 @@ format: venv ## fix format, and what of style can be fixed by itself
 	@$(BIN)/ruff format .
 
 faults: venv ## break attempts on purpose while a consumer reads, FAULTS of them (500); fail if anything was wrong, torn, lost or left
-	@PYTHONPATH=.:include $(BIN)/python -m tests.faults --faults $(FAULTS)
+	@PYTHONPATH=.:include $(BIN)/python -m tests.faults --faults $(FAULTS) --lanes $(LANES) \
+	  $(if $(MINUTES),--minutes $(MINUTES))
 
 fuzz: venv ## hostile names and values wherever one is taken from outside, FUZZ of them a test (2000), other ones each time
 	@FUZZ=$(FUZZ) $(BIN)/pytest -q tests/fuzz tests/cli/test_hostile_arguments.py tests/airflow/test_console.py

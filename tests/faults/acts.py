@@ -40,6 +40,26 @@ def _stage(run: Callable[[Context, str], str]) -> Step:
     return step
 
 
+def _split(_: World, ctx: Context, state: State) -> None:
+    shards = pipeline.split_run(ctx, state["run"])
+    state["run"], state["shards"] = shards[0].run.run_id, [shard.to_dict() for shard in shards]
+
+
+def _shard(number: int) -> Step:
+    """The last step scores all that are left: the more people are erased, the fewer shards there are."""
+
+    def step(_: World, ctx: Context, state: State) -> None:
+        theirs = state["shards"][number:] if number + 1 == _SHARDS else state["shards"][number : number + 1]
+        for shard in theirs:
+            pipeline.score_shard(ctx, pipeline.ShardHandle.from_dict(shard))
+
+    return step
+
+
+def _join(_: World, ctx: Context, state: State) -> None:
+    state["run"] = pipeline.join_shards(ctx, pipeline.ShardHandle.from_dict(state["shards"][0]).run)
+
+
 def _publish(_: World, ctx: Context, state: State) -> None:
     pipeline.publish_run(ctx, state["run"])
 
@@ -101,10 +121,16 @@ _SCORED = (
     _stage(pipeline.validate_run),
     _stage(pipeline.score_run),
 )
+#: Steps that score shards, each a task that is retried by itself.
+_SHARDS = 3
 _DRIFT = _stage(pipeline.drift_run)
 
 ACTS: Mapping[str, Act] = {
     "score": Act((*_SCORED, _DRIFT, _publish), publishes=True),
+    "shards": Act(
+        (*_SCORED[:2], _split, *(_shard(number) for number in range(_SHARDS)), _join, _DRIFT, _publish),
+        publishes=True,
+    ),
     "release": Act((*_SCORED, _hold, _DRIFT, _release), publishes=True),
     "pin": Act((_pin,)),
     "retention": Act((_hold_others, _sweep, _lift)),

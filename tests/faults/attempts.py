@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rescore.errors import RescoreError
+from tests.faults import warm
 from tests.faults.acts import ACTS, State
 from tests.faults.breaking import WAYS
 from tests.faults.points import END, Point, watch
@@ -48,8 +49,11 @@ class Attempt:
         Whether the point was reached.
     error : str or None
         The type of the error that ended it, and what it said.
-    points : list
-        What it passed, if that was asked for.
+    points, modules : list
+        What it passed, and what it had imported at its end, if that was asked for.
+    cold : bool
+        Whether it starts the interpreters that predict and fit from nothing, as a process does that was just
+        started; else it shares what the campaign has started.
     """
 
     world: World
@@ -58,11 +62,13 @@ class Attempt:
     first: int = 0
     how: Break | None = None
     trace: bool = False
+    cold: bool = False
     done: int = 0
     acknowledged: float | None = None
     broken: bool = False
     error: str | None = None
     points: list[Point] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
     pid: int = 0
     status: int | None = None
 
@@ -130,6 +136,7 @@ class Attempt:
             self.acknowledged = time.monotonic()
         self.broken |= said.get("broken", False)
         self.error = said.get("error", self.error)
+        self.modules += said.get("modules", [])
         self.points += [(name, number) for name, number in said.get("points", [])]
 
 
@@ -148,6 +155,8 @@ def _run(attempt: Attempt, pipe: int) -> None:
 
     code = 1
     try:
+        if not attempt.cold:
+            warm.share()
         state = dict(attempt.state)
         with attempt.world.context() as ctx:
             watch(attempt.world.rescore_home, before)
@@ -164,6 +173,7 @@ def _run(attempt: Attempt, pipe: int) -> None:
         tell(error=f"{type(error).__name__}{said}: {error}")
     finally:
         if attempt.trace:
+            tell(modules=[*sys.modules])
             for start in range(0, len(points), 200):
                 tell(points=points[start : start + 200])
         os._exit(code)

@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import Callable, Mapping
 
+from tests.faults import clocks
 from tests.faults.world import World
 
 __all__ = ["WAYS"]
@@ -48,6 +49,13 @@ def _fill_disk_of_store(world: World) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
 
 
+def _jump(seconds: int, *, server: bool) -> Callable[[World], None]:
+    return lambda _: clocks.jump(seconds, server=server)
+
+
+#: More than what waits, is tried again or expires within a day.
+_FAR = 25 * 60 * 60
+
 WAYS: Mapping[str, Callable[[World], None]] = {
     "killed": _kill,
     "server stopped": _stop_server,
@@ -55,4 +63,8 @@ WAYS: Mapping[str, Callable[[World], None]] = {
     "disk full": _fill_disk,
     "store's disk full": _fill_disk_of_store,
     "paused": _pause,
+    "clock set ahead": _jump(_FAR, server=False),
+    "clock set back": _jump(-_FAR, server=False),
+    "server's clock set ahead": _jump(_FAR, server=True),
+    "server's clock set back": _jump(-_FAR, server=True),
 }

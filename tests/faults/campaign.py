@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import random
 import re
 import signal
@@ -10,92 +11,47 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from rescore import pipeline
 from rescore.sha256 import file_sha256
+from tests.faults import warm
+from tests.faults.account import Account
 from tests.faults.acts import ACTS, State
 from tests.faults.attempts import Attempt, Break
+from tests.faults.clocks import MOVABLE
 from tests.faults.history import Acknowledged, Counts, Erased, Publication, check, read_seen
 from tests.faults.isolation import elsewhere
 from tests.faults.points import END, Point
-from tests.faults.world import DAYS, KEEPERS, MODEL, Expected, World
+from tests.faults.world import DAYS, KEEPERS, MODEL, Expected, World, cut_small_leaves
 
-__all__ = ["Account", "Campaign"]
+__all__ = ["Campaign"]
 
 _FUNCTION = re.compile(r": (\w+)\(\)$")
 _READER = Path(__file__).with_name("reader.py")
 #: More retries than this, without a fault, and the round is stuck.
 _RETRIES = 8
+#: So many rounds that are stuck, and there is no use in going on.
+_STUCK = 5
 #: How often each act is broken, compared with the others.
-_SHARES = {"score": 10, "release": 4, "pin": 2, "retention": 4, "erase": 4, "look back": 1, "train": 1}
+_SHARES = {
+    "score": 8,
+    "shards": 6,
+    "release": 4,
+    "pin": 2,
+    "retention": 4,
+    "erase": 4,
+    "look back": 1,
+    "train": 1,
+}
 #: Ways other than a kill, which every point gets.
 _OTHER_WAYS = ("server stopped", "connections cut", "disk full", "store's disk full")
-
-
-@dataclass
-class Account:
-    """What was done, and what was found; every list has to stay empty.
-
-    Attributes
-    ----------
-    faults : int
-        Attempts that were broken.
-    ways, acts : dict of str to int
-        The same by way and by act.
-    points : int
-        At how many different points, of ``points_known``.
-    missed : int
-        Attempts that ended before they came to their point.
-    publications : int
-        Made by all rounds.
-    polls : int
-        Readings of the consumers' views.
-    reproduced : dict of str to int
-        Verdicts over every run that is current at the end.
-    wrong, torn, lost, duplicated : list of str
-        As ``history.check`` finds them.
-    stuck : list of str
-        Rounds that did not end as they should, however often they were tried again.
-    left : list of str
-        What was left behind.
-    functions : list of str
-        The functions of the store's protocol that the acts call.
-    """
-
-    faults: int = 0
-    ways: Counter[str] = field(default_factory=Counter)
-    acts: Counter[str] = field(default_factory=Counter)
-    points: int = 0
-    points_known: int = 0
-    missed: int = 0
-    rounds: int = 0
-    publications: int = 0
-    polls: int = 0
-    seconds: float = 0.0
-    errors: Counter[str] = field(default_factory=Counter)
-    reproduced: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    torn: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    duplicated: list[str] = field(default_factory=list)
-    stuck: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    functions: list[str] = field(default_factory=list)
-
-    def findings(self) -> list[str]:
-        """All that should not be."""
-        return [*self.wrong, *self.torn, *self.lost, *self.duplicated, *self.stuck, *self.left]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For a script."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
+_CLOCKS = ("clock set ahead", "clock set back", "server's clock set ahead", "server's clock set back")
+#: How many attempts start their interpreters from nothing, beside those whose fault concerns these.
+_COLD = 0.15
 
 
 class Campaign:
@@ -111,25 +67,40 @@ class Campaign:
         The acts that are broken; default: all.
     packages : int
         How many are trained first.
+    lane : tuple of int
+        Which of how many campaigns beside each other: points that were not tried yet are shared out.
+    ways : sequence of str
+        Break attempts at points in these ways alone; default: in all.
     """
 
-    def __init__(self, home: Path, *, seed: int, acts: Collection[str] = (), packages: int = 2) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        seed: int,
+        acts: Collection[str] = (),
+        packages: int = 2,
+        lane: tuple[int, int] = (0, 1),
+        ways: Sequence[str] = (),
+    ) -> None:
         self.world = World(home, packages)
         self.account = Account()
         self._draw = random.Random(seed)
+        self._lane = lane
+        self._ways = tuple(ways)
         self._acts = tuple(acts or _SHARES)
         self._acknowledged: list[Acknowledged] = []
         self._erased: dict[str, Erased] = {}
         self._keepers = [f"keeper-{number}" for number in range(KEEPERS)]
         self._points: dict[str, list[Point]] = {}
         self._untried: dict[str, list[Point]] = {}
-        self._tried: set[Point] = set()
         self._typical: dict[str, float] = {}
 
-    def run(self, faults: int, say: Callable[[str], None] = print) -> Account:
-        """Break ``faults`` attempts; see what came of it."""
+    def run(self, faults: int, minutes: float = math.inf, say: Callable[[str], None] = print) -> Account:
+        """Break ``faults`` attempts, or as many as ``minutes`` allow; see what came of it."""
         began = time.monotonic()
         _adopt_orphans()
+        cut_small_leaves()
         world = self.world
         world.server.start()
         try:
@@ -139,9 +110,11 @@ class Campaign:
             seen = world.home / "seen.jsonl"
             reader = subprocess.Popen([sys.executable, "-P", str(_READER), world.reader_url, str(seen)])
             try:
+                warm.begin()
                 self._find_points()
-                say(f"{self.account.points_known} points after {time.monotonic() - began:.0f} s")
-                self._break(faults, say)
+                typical = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._typical.items())
+                say(f"{len(self.account.known)} points after {time.monotonic() - began:.0f} s: {typical}")
+                self._break(faults, began + 60 * minutes, say)
             finally:
                 reader.terminate()
                 reader.wait(30)
@@ -151,7 +124,6 @@ class Campaign:
             self.account.left += self._left_behind()
         finally:
             world.server.stop()
-        self.account.points = len(self._tried)
         self.account.seconds = time.monotonic() - began
         return self.account
 
@@ -168,19 +140,21 @@ class Campaign:
             if not attempt.complete:
                 self.account.stuck.append(f"{name}, unbroken: {attempt.error}")
             self._typical[name] = time.monotonic() - began
+            warm.load(attempt.modules)
             # The first of equal points, and the last: the steps of a loop are alike.
             last = {point[0]: point for point in attempt.points}
             self._points[name] = sorted({*(p for p in attempt.points if p[1] == 1), *last.values(), END})
-            self._untried[name] = self._draw.sample(self._points[name], len(self._points[name]))
-            self.account.points_known += len(self._points[name])
+            ours = self._points[name][self._lane[0] :: self._lane[1]]
+            self._untried[name] = self._draw.sample(ours, len(ours))
+            self.account.known |= {*self._points[name]}
             called |= {said[1] for point in attempt.points if (said := _FUNCTION.search(point[0]))}
         self.account.functions = sorted(called)
 
-    def _break(self, faults: int, say: Callable[[str], None]) -> None:
+    def _break(self, faults: int, until: float, say: Callable[[str], None]) -> None:
         names = [name for name in self._acts if self._points.get(name)]
         weights = [_SHARES[name] for name in names]
-        told = 0
-        while self.account.faults < faults and not self.account.stuck:
+        told, began = 0, time.monotonic()
+        while self.account.faults < faults and time.monotonic() < until and len(self.account.stuck) < _STUCK:
             [name] = self._draw.choices(names, weights)
             kind = self._draw.random()
             self.account.rounds += 1
@@ -192,17 +166,21 @@ class Campaign:
                 self._one_after_another(name)
             if self.account.faults >= told + 25:
                 told = self.account.faults
-                say(f"{told} faults in {self.account.rounds} rounds")
+                took = time.monotonic() - began
+                say(f"{told} faults in {self.account.rounds} rounds, {took / told:.1f} s each")
 
     def _one_after_another(self, name: str) -> None:
         """One to three attempts that are broken, then as many as it takes."""
         state, first = self._state(name), 0
         for _ in range(self._draw.randint(1, 3)):
             if self._draw.random() < 0.15:
-                attempt = Attempt(self.world, name, state, first)
+                attempt = Attempt(self.world, name, state, first, cold=self._cold())
                 self._kill_some_time(attempt)
             else:
-                attempt = Attempt(self.world, name, state, first, how=self._any_break(name))
+                how = self._any_break(name)
+                # Whatever it starts is on the same full disk.
+                cold = how.way == "disk full" or self._cold()
+                attempt = Attempt(self.world, name, state, first, how=how, cold=cold)
             self._note(attempt.wait())
             if attempt.complete:
                 return
@@ -247,8 +225,12 @@ class Campaign:
         return attempt.state, attempt.done
 
     def _any_break(self, name: str) -> Break:
-        other = self._draw.random() < 0.3
-        return Break(self._point(name), self._draw.choice(_OTHER_WAYS) if other else "killed")
+        kinds = [("killed",), _OTHER_WAYS, _CLOCKS if MOVABLE else ("killed",)]
+        [ways] = [self._ways] if self._ways else self._draw.choices(kinds, [6, 3, 1])
+        return Break(self._point(name), self._draw.choice(ways))
+
+    def _cold(self) -> bool:
+        return self._draw.random() < _COLD
 
     def _point(self, name: str) -> Point:
         """One that was not tried yet, as long as there is one."""
@@ -261,7 +243,8 @@ class Campaign:
     def _state(self, name: str) -> State:
         state: State = {"day": self._draw.choice(DAYS)}
         if name == "erase":
-            state["keeper"] = self._keepers.pop() if len(self._keepers) > 1 else self._keepers[0]
+            # Half of them stay, or there is nothing left to score; somebody may be erased again.
+            state["keeper"] = self._keepers.pop() if len(self._keepers) > KEEPERS // 2 else self._keepers[0]
             self._erased.setdefault(state["keeper"], Erased(time.monotonic(), None))
         if name == "look back":
             state["day"] = DAYS[0]  # which is published
@@ -275,7 +258,7 @@ class Campaign:
             self.account.ways[way] += 1
             self.account.acts[attempt.act] += 1
             if attempt.how is not None:
-                self._tried.add(attempt.how.point)
+                self.account.tried.add(attempt.how.point)
         elif attempt.how is not None:
             self.account.missed += 1
         if attempt.error is not None:
@@ -319,6 +302,7 @@ class Campaign:
     def _left_behind(self) -> list[str]:
         """Temporary files, files that are not what their name says, locks, connections, processes."""
         last = Attempt(self.world, "retention", {"day": DAYS[0]}).wait()
+        warm.end()
         left = [] if last.complete else [f"the last sweep: {last.error}"]
         home = self.world.rescore_home
         left += [str(path.relative_to(home)) for path in home.rglob("*.partial")]

@@ -100,7 +100,7 @@ def main(url: str, path: str) -> None:
             found = reader.read()
             if found is not None:
                 log.note(began, *found)
-            ended = signal.sigtimedwait({signal.SIGTERM}, 0.02 if found is not None else 0.1)
+            ended = signal.sigtimedwait({signal.SIGTERM}, 0.05 if found is not None else 0.1)
         log.close()
 
 

@@ -18,10 +18,6 @@ NOT_CALLED = {
     "fork": "resume forks, by the same function of the database",
     "note_facts": "one statement; it is called where a run's environment is noted late",
     "end_run": "one statement, called when an attempt fails by itself",
-    **dict.fromkeys(
-        ("shards_begin", "shard_begin", "shard_finish", "shards_finish"),
-        "of runs of many leaves, which tests/store/test_shards.py interrupts",
-    ),
     "add_package": "one statement of a training, which `make faults` breaks",
     "add_pin": "one statement, which `make faults` breaks",
     "record_performance": "one statement, which `make faults` breaks",

@@ -22,6 +22,7 @@ import psycopg2
 from rescore import pipeline
 from rescore.interval import Interval
 from rescore.local import LocalPostgres, Logins
+from rescore.pipeline.scoring import shards
 from rescore.settings import Settings
 from tests.shared.harbour import FIRST, MODELS, TRAINED_AS_OF
 from tests.shared.logins import set_up
@@ -33,6 +34,8 @@ DATABASE = "harbour"
 #: Days that are scored, as numbers after the first; the days before are trained on.
 DAYS = range(31, 39)
 KEEPERS = 24
+#: Rows of a leaf here, so that a day of six gauges has three, and can be scored in as many shards.
+LEAF_ROWS = 64
 #: A writer that stalls in a transaction, or waits for one, is not waited for as long as in production.
 _SHORT_WAITS = "?options=-c%20lock_timeout%3D3000%20-c%20idle_in_transaction_session_timeout%3D3000"
 
@@ -55,6 +58,15 @@ json.dump([float(score).hex() for score in package.predict(frame)["score"]], sys
 """
 
 Key = tuple[str, int]
+
+
+def cut_small_leaves() -> None:
+    """From now on, leaves of this process and of its forks are small, and a shard is one of them."""
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("rescore.") and hasattr(module, "LEAF_ROWS"):
+            module.LEAF_ROWS = LEAF_ROWS
+    sizes = shards.shard_sizes
+    shards.shard_sizes = lambda rows, _: sizes(rows, LEAF_ROWS)
 
 
 @dataclass(frozen=True)
@@ -150,6 +162,8 @@ class World:
                 (MODELS.parent / "harbour.sql").read_text(), {"first": FIRST, "hours": DAYS.stop * 24}
             )
             cursor.execute(
+                "INSERT INTO harbour.readings SELECT gauge || ' ' || wind, reading + 100000, measured_at,"
+                " pressure + 1, moon, wind, level, recorded_at FROM harbour.readings;"
                 "ALTER TABLE harbour.readings ADD keeper text;"
                 f"UPDATE harbour.readings SET keeper = 'keeper-' || reading % {KEEPERS}"
             )
