@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy import event
 
@@ -86,6 +87,57 @@ def test_frozen_inputs_go_and_reproducing_says_so(bank: Bank, runs: list[str]) -
     assert "(retention.frozen_inputs: 30 days)" in done.reason
     found = pipeline.verify_history(bank.ctx, files=True).findings
     assert all("frozen" not in str(finding) and "input" not in str(finding) for finding in found)
+
+
+def partitions(bank: Bank) -> list[str]:
+    return [
+        str(name)
+        for (name,) in bank.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits"
+            " WHERE inhparent = 'rescore.scores_loans'::regclass ORDER BY 1"
+        )
+    ]
+
+
+def test_partitions_are_made_ahead_and_dropped_whole(bank: Bank, runs: list[str]) -> None:
+    """One of a decade ago stays while a score is in it, while somebody stages, and while somebody reads."""
+    (current,) = partitions(bank)
+    bank.execute(
+        "SELECT rescore.ensure_partition('loans', '2010-03-01');"
+        "INSERT INTO rescore.scores_loans (run_id, loan, asked_at, score)"
+        " SELECT run_id, 1, '2010-03-05Z', 0.5 FROM rescore.run WHERE run_id = %s",
+        runs[0],
+    )
+    [old] = set(partitions(bank)) - {current}
+    assert swept(bank, 0) == [], "a score is in it"
+    bank.execute(
+        "SET session_replication_role = replica;"
+        "DELETE FROM rescore.scores_loans WHERE asked_at < '2011-01-01'"
+    )
+    attempt = bank.ctx.store.runs.get(pipeline.begin_extract(bank.ctx, "loans", day(34))).handle
+    bank.execute(
+        "INSERT INTO rescore.staging (table_name, run_id, fence) VALUES ('staged_x', %s, %s)",
+        *(attempt.run_id, attempt.fence),
+    )
+    assert swept(bank, 0) == [], "somebody stages"
+    bank.execute("DELETE FROM rescore.staging")
+    reader = psycopg2.connect(bank.url)
+    with reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM scores.loans")
+        assert swept(bank, 0) == [], "somebody reads"
+    reader.close()
+    assert swept(bank, 0, dry_run=True) == []
+    assert old in partitions(bank)
+    assert swept(bank, 0) == [("partition", old.rpartition(".")[2])]
+    assert partitions(bank) == [current]
+    assert bank.ctx.store.scores.of_run(runs[1]).num_rows
+    assert pipeline.verify_history(bank.ctx, scores=True).findings == ()
+
+    bank.execute(
+        f"ALTER TABLE rescore.scores_loans DETACH PARTITION {current}; ALTER TABLE {current} RENAME TO x"
+    )
+    assert swept(bank, 0) == []
+    assert len(partitions(bank)) == 1, "that of the month to come is there before anybody stages"
 
 
 def test_a_legal_hold_keeps_what_it_covers_until_it_is_lifted(

@@ -18,13 +18,14 @@ from typing import Any
 
 from rescore import model
 from rescore.disk import ABANDONED_SECONDS
-from rescore.errors import KeptError, NotFoundError
+from rescore.errors import KeptError, NotFoundError, StoreUnavailableError
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.retention.rules import Due, due
 from rescore.pipeline.retention.what_is_needed import may_score, read_facts
 
 __all__ = ["Swept", "sweep"]
 
+_EMPTIED = "no score is left in it"
 _STRAY = "no frozen table is read from it"
 _UNUSED = "nobody can score with a package that needs it"
 #: The name of a folder while it is removed.
@@ -84,6 +85,8 @@ def sweep(ctx: Context, *, who: str, dry_run: bool = False, now: datetime | None
             ctx.progress(f"{one.model}: kept since: {kept.what}")
         else:
             ctx.progress(f"{one.model}: {one.what} {one.subject}, {one.rule}")
+    if not dry_run:
+        done += _tend_partitions(ctx)
     done += _delete_strays(ctx, now, who=who, dry_run=dry_run)
     done += [_delete_folder(ctx, *folder, who=who, dry_run=dry_run) for folder in _unused(ctx)]
     return done
@@ -117,6 +120,18 @@ def _delete(ctx: Context, one: Due, who: str) -> Swept:
             one.subject, rule=one.rule, done_by=who, last_progress=last_progress
         )
     return Swept(one.model, one.what, one.subject, str(one.interval), rows, size, one.rule)
+
+
+def _tend_partitions(ctx: Context) -> Iterator[Swept]:
+    """Partitions of scores from which all rows have gone; those that will be needed are made ahead."""
+    for name in sorted(ctx.folders().read.keys() & set(ctx.store.models.names())):
+        try:
+            dropped = ctx.store.deletions.tend_partitions(name)
+        except StoreUnavailableError as busy:
+            ctx.progress(f"{name}: partitions of its scores stay as they are: {busy.what}")
+            continue
+        for partition in dropped:
+            yield Swept(name, "partition", partition, None, 0, None, _EMPTIED)
 
 
 def _delete_strays(ctx: Context, now: datetime, *, who: str, dry_run: bool) -> Iterator[Swept]:

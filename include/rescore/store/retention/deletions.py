@@ -142,6 +142,23 @@ class Deletions:
             (deleted,) = call(connection, "delete_rows", run_id, last_progress, rule, done_by)
         return int(deleted)
 
+    def tend_partitions(self, model: str) -> list[str]:
+        """Make a model's partition of scores for the month to come; drop those over for a month and empty.
+
+        Returns
+        -------
+        list of str
+            The names of those that were dropped.
+
+        Raises
+        ------
+        StoreUnavailableError
+            Somebody has read or written the model's scores for longer than two seconds; nothing was dropped.
+        """
+        with self._as_person.transaction() as connection:
+            (dropped,) = call(connection, "tend_partitions", model)
+        return list(dropped)
+
     def withdraw_package(
         self,
         model: str,

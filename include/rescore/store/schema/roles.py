@@ -54,6 +54,7 @@ RELEASE_FUNCTIONS = (
     "note_table_deletion",
     "note_stray_deletion",
     "delete_rows",
+    "tend_partitions",
     "withdraw_package",
     "place_hold",
     "lift_hold",

@@ -170,6 +170,42 @@ BEGIN
   RETURN deleted;
 END $$;
 
+-- Makes the partition that a model's scores of the next month need, and drops those that ended a month ago and
+-- hold no score any more; gives the names of these. Whoever stages scores of the model comes first.
+CREATE OR REPLACE FUNCTION {store}.tend_partitions(of_model text)
+RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET timezone = 'UTC' SET lock_timeout = '2s' AS $$
+DECLARE
+  parent text := 'scores_' || of_model;
+  partition text;
+  empty boolean;
+  dropped text[] := '{}';
+BEGIN
+  IF NOT EXISTS (SELECT FROM {store}.model WHERE name = of_model) THEN
+    RETURN dropped;
+  END IF;
+  PERFORM {store}.ensure_partition(of_model, (clock_timestamp() + interval '1 month')::date);
+  FOR partition IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      JOIN pg_class p ON p.oid = i.inhparent
+      WHERE p.relname = parent AND p.relnamespace = '{store_text}'::regnamespace
+        AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']*)''\)')::timestamptz
+          < clock_timestamp() - interval '1 month'
+      ORDER BY 1 LOOP
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM {store}.%I)', partition) INTO empty;
+    CONTINUE WHEN NOT empty;
+    -- Only now: nobody waits for a lock, or behind one, for a partition that stays.
+    PERFORM pg_advisory_xact_lock(hashtextextended(format('rescore partition %s.%s', '{store_text}', of_model), 0));
+    EXECUTE format('LOCK TABLE {store}.%I IN ACCESS EXCLUSIVE MODE', parent);
+    EXECUTE format('SELECT NOT EXISTS (SELECT FROM {store}.%I)', partition) INTO empty;
+    IF empty AND NOT EXISTS (SELECT FROM {store}.staging s JOIN {store}.run r ON r.run_id = s.run_id
+        WHERE r.model = of_model) THEN
+      EXECUTE format('DROP TABLE {store}.%I', partition);
+      dropped := dropped || partition;
+    END IF;
+  END LOOP;
+  RETURN dropped;
+END $$;
+
 -- Notes that a package's file is deleted; from then on it can't be pinned. The caller deletes the file in the same
 -- transaction. What a package was trained on may be held; one that is pinned scores.
 CREATE OR REPLACE FUNCTION {store}.withdraw_package(of_model text, of_version text, bytes bigint, rule text,
