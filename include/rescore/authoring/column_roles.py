@@ -157,7 +157,7 @@ def find_key(
         else f"{', '.join(named)} does not identify a row of {table.schema}.{table.name}",
         expected="a primary key, a unique index on columns that are never NULL, or --key COLUMN",
         examples=problems,
-        fix="name the columns: --key a --key b"
+        fix="name the columns: --key a --key b; if none tell rows apart, add an identity column"
         if not named
         else "name columns that are unique together, never NULL, of whole numbers, text, dates or moments",
     )
