@@ -133,10 +133,8 @@ def test_an_adopted_package_that_breaks_is_told_though_nothing_is_declared(harbo
     assert (found.verdict, broken.tells, found.declared) == ("worse", True, False)
     [row] = pipeline.status_rows(ctx)
     assert row["performance"] == "worse"
-    assert (
-        "worse than the bound that the package's first 6 windows with labels give"
-        in row["performance_sentence"]
-    )
+    # Its first windows are told by tests of the bound; here the target's spread is less than theirs.
+    assert "worse than what always scoring the same would reach" in row["performance_sentence"]
 
 
 def test_its_training_can_not_be_repeated(harbour, saved):
