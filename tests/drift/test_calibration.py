@@ -249,5 +249,5 @@ def test_a_rate_that_the_windows_cannot_resolve_is_refused() -> None:
     with pytest.raises(DriftError, match="98 reference windows can't resolve") as caught:
         calibration.refuse_unresolvable(98, 0.01, where="model toy: drift")
     assert "train on 99 intervals" in str(caught.value)
-    # Too few to rank at all: the chi-square fallback resolves any rate.
+    # Too few to rank: p-values are extrapolated, and resolve any rate.
     calibration.refuse_unresolvable(10, 0.01, where="here")

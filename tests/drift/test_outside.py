@@ -56,3 +56,36 @@ def test_a_feature_that_the_model_does_not_use_and_a_window_without_scores_say_n
 ) -> None:
     assert not moved(idle=3.0).outside
     assert not any("estimate" in note for note in moved(x=2.0, scored=False).notes)
+
+
+@pytest.fixture
+def many(
+    seed: int, make_spec: Callable[..., ModelSpec], make_snapshot: Callable[[list[pa.Table]], pa.Table]
+) -> Callable[..., float | None]:
+    """The reach for a window of a model of many features, the first ``copies`` of which say the same."""
+
+    def reach(number: int, *, copies: int = 0, by: float = 0.0, rows: int = 100) -> float | None:
+        random = np.random.default_rng(seed)
+
+        def window(by: float = 0.0) -> pa.Table:
+            values = random.standard_normal((number, rows))
+            values[:copies] = values[0] + by
+            return pa.table({f"x{place}": column for place, column in enumerate(values)})
+
+        names = [f"x{place}" for place in range(number)]
+        spec = make_spec(**dict.fromkeys(names, "numeric"))
+        profile = build_reference(
+            make_snapshot([window() for _ in range(40)]), spec, None, dict.fromkeys(names, 1.0)
+        )
+        return compare(profile, window(by), None, DriftSpec()).reach
+
+    return reach
+
+
+def test_many_features_that_did_not_move_are_not_outside(many: Callable[..., float | None]) -> None:
+    assert (many(150) or 0) > 0.6
+
+
+def test_features_that_say_the_same_are_counted_once(many: Callable[..., float | None]) -> None:
+    # Ten copies by .4: exp(-.16) = .85, as of one; of ten independent ones it were .20.
+    assert 0.7 < (many(12, copies=10, by=0.4, rows=1_000) or 0) < 0.95

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from rescore.document import Number
 from rescore.drift import calibration
 from rescore.drift.binning import OrderedCells, moments
-from rescore.drift.feature_distances import Measured, measure, measure_score, reach_of
+from rescore.drift.feature_distances import Measured, measure, measure_score
 from rescore.drift.histograms import histograms_of, score_quantiles
 from rescore.drift.joint_classifier import Joint, TrainingRows, compare_jointly
 from rescore.drift.outage import broken_windows, join_names, missing_rates
+from rescore.drift.reach import reach_of
 from rescore.drift.reference import Reference
 from rescore.drift.report import (
     LEAST_REACH,
@@ -47,7 +48,7 @@ from rescore.drift.window import Window
 from rescore.drift.window_values import one_score, stratum_of
 from rescore.errors import DriftError
 from rescore.evidence import without_memory
-from rescore.performance import Measure, ScoreCalibration, estimated_performance
+from rescore.performance import Measure, ScoreCalibration, estimated_accuracy, estimated_performance
 from rescore.spec import DriftSpec
 
 __all__ = ["compare"]
@@ -68,6 +69,7 @@ def compare(
     training: TrainingRows | None = None,
     start: datetime | None = None,
     before: Sequence[WindowRows] = (),
+    named: npt.NDArray[np.object_] | None = None,
 ) -> DriftReport:
     """Compare a window with the reference that its package carries.
 
@@ -88,6 +90,8 @@ def compare(
         Of the window's interval, aware. Without it the number of rows is not compared.
     before : sequence of WindowRows
         The published windows before this one, in any order.
+    named : ndarray of str, shape (n_scored,), optional
+        Of several classes, the one that each score is the certainty of, for the estimate of accuracy.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def compare(
     features = _features(measured, p, chosen.places, drift)
     reach = reach_of(measured)
     score_calibration = None if profile.calibration is None else profile.calibration.widened(reach)
-    estimated, auc_reference = _estimated(profile, score_calibration, values, measured, chosen.places)
+    estimated, auc_reference = _estimated(profile, score_calibration, values, named, measured, chosen.places)
     auc = estimated.get("auc", Measure()).value, auc_reference[0]
     learnt = profile.calibration is not None or profile.expected_loss is not None
     if reach < LEAST_REACH and values is not None and learnt:
@@ -242,6 +246,7 @@ def _estimated(
     profile: Reference,
     score_calibration: ScoreCalibration | None,
     values: Floats | None,
+    named: npt.NDArray[np.object_] | None,
     measured: list[Measured],
     places: Places,
 ) -> tuple[dict[str, Measure], tuple[Number, Number]]:
@@ -251,6 +256,8 @@ def _estimated(
     if profile.expected_loss is not None:
         counts = {one.reference.name: one.tally.counts for one in measured}
         return profile.expected_loss.estimate(counts), (None, None)
+    if named is not None and score_calibration is not None:
+        return {"accuracy": estimated_accuracy(values, score_calibration, named)}, (None, None)
     if profile.estimated_auc is None:
         return {}, (None, None)
     aucs = profile.estimated_auc[places]
@@ -286,12 +293,13 @@ class _PValues:
     reference: tuple[float, ...] = ()
 
     def of_no_drift(self) -> _PValues:
-        """The rank of a copy of an unusual window would be that window's: an alarm about training itself."""
+        """The rank of a copy of an unusual window would be that window's: a verdict about training itself.
+
+        What was ranked stays. Of small windows of few levels most are copies of some window, and evidence
+        that left them out would be of the unusual ones alone.
+        """
         window = None if self.window is None else 1.0
-        every = np.ones_like(self.features)
-        return replace(
-            self, window=window, features=every, joint=1.0, volume=1.0, statistic=None, reference=()
-        )
+        return replace(self, window=window, features=np.ones_like(self.features), joint=1.0, volume=1.0)
 
 
 def _p_values(

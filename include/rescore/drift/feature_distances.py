@@ -7,7 +7,6 @@ be ranked among them (``calibration``).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,9 +19,8 @@ from rescore.drift.calibration import others_of, same_size
 from rescore.drift.feature_reference import SCORE, FeatureReference
 from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
 from rescore.drift.standardise import shape_standing, shift_standing
-from rescore.drift.window_values import spread
 
-__all__ = ["Measured", "measure", "measure_score", "reach_of"]
+__all__ = ["Measured", "measure", "measure_score"]
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -49,10 +47,10 @@ class Measured:
         The live window's PSI against all of training, and over how many cells.
     shift : float
         Of the mean normal score, in standard deviations of training's rows; NaN for levels.
-    effect : float
-        The larger of PSI and the squared shift (of a normal variable they are nearly the same), beyond
-        what the window's size makes of it on average and beyond what reference windows typically
-        have: a weekday's PSI against the whole week is large every day.
+    effects : ndarray of float, shape (n_windows + 1,)
+        Of every window, the larger of PSI and the squared shift (of a normal variable they are nearly the
+        same), beyond what the window's size makes of it on average and beyond what reference windows
+        typically have: a weekday's PSI against the whole week is large every day.
     own_distance : float
         Wasserstein-1 in the feature's unit, or total variation; NaN if either side has no value.
     """
@@ -63,10 +61,15 @@ class Measured:
     two_sided: tuple[bool, ...]
     psi: float
     shift: float
-    effect: float
+    effects: Floats
     psi_cells: int
     own_distance: float
     outage: Outage | None
+
+    @property
+    def effect(self) -> float:
+        """The live window's."""
+        return float(self.effects[-1])
 
 
 def measure(
@@ -91,19 +94,7 @@ def measure_score(
     """
     assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are numbers)
     one = _measure(reference, reference.cells.tally(values), None, chosen)
-    return one if one.outage else replace(one, outage=find_collapse(spread(values), spreads[chosen]))
-
-
-def reach_of(measured: Sequence[Measured]) -> float:
-    """What a row of training is worth in the window's population, 0 to 1.
-
-    The effective share of importance weights (Kong, *A note on importance sampling*, 1992). Of a normal
-    feature that moved by d standard deviations it is ``exp(-d ** 2)``, and ``d ** 2`` is the feature's
-    effect; of several features it is the product. Those that the model does not use don't count.
-    """
-    features = [one for one in measured if one.reference.kind != SCORE]
-    used = [one for one in features if one.reference.importance > 0] or features
-    return math.exp(-sum(one.effect for one in used))
+    return one if one.outage else replace(one, outage=find_collapse(reference, values, spreads, chosen))
 
 
 def _measure(
@@ -127,7 +118,7 @@ def _measure(
         two_sided=ranked.two_sided,
         psi=psi,
         shift=ranked.shift,
-        effect=ranked.effect,
+        effects=ranked.effects,
         psi_cells=int((cells + training_cells > 0).sum()),
         own_distance=_own_distance(reference, tally, live, training),
         outage=outage,
@@ -149,7 +140,7 @@ class _Ranked:
     standing: Floats
     two_sided: tuple[bool, ...]
     shift: float
-    effect: float
+    effects: Floats
 
 
 def _to_be_ranked(reference: FeatureReference, held: Counts, live: Counts, moved: Counts) -> _Ranked:
@@ -172,21 +163,22 @@ def _to_be_ranked(reference: FeatureReference, held: Counts, live: Counts, moved
     freedom = np.stack([distances.psi_freedom(window, other) for window, other in pairs], axis=1)
     standing = shape_standing(distance, noise, freedom)
     two_sided, moved_by = [False] * len(pairs), math.nan
-    effect = _beyond(distance[:, 0], noise[:, 0])
+    effects = _beyond(distance[:, 0], noise[:, 0])
     if isinstance(reference.cells, OrderedCells):
         shift = distances.shift(windows[:, :-1], others[:, :-1], reference.cells.places)
         variance = distances.shift_noise(windows[:, :-1], others[:, :-1], reference.cells.places)
         standing = np.column_stack([standing, shift_standing(shift[:, None], variance[:, None])])
         two_sided.append(True)
         moved_by = float(shift[-1])
-        effect = max(effect, _beyond(shift**2, variance))
-    return _Ranked(standing, tuple(two_sided), moved_by, effect)
+        effects = np.maximum(effects, _beyond(shift**2, variance))
+    return _Ranked(standing, tuple(two_sided), moved_by, effects)
 
 
-def _beyond(distance: Floats, noise: Floats) -> float:
-    """The live window's distance past sampling's and past what reference windows typically have."""
-    typical = float(np.median(distance[:-1] - noise[:-1])) if distance.size > 1 else 0.0
-    return max(float(distance[-1] - noise[-1]) - max(typical, 0.0), 0.0)
+def _beyond(distance: Floats, noise: Floats) -> Floats:
+    """Each window's distance past sampling's and past what reference windows typically have."""
+    own = distance - noise
+    typical = float(np.median(own[:-1])) if own.size > 1 else 0.0
+    return np.maximum(own - max(typical, 0.0), 0.0)
 
 
 def _there_or_not(counts: Counts) -> Counts:

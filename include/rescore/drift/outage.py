@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rescore.drift.binning import LevelCells, Tally
 from rescore.drift.feature_reference import FeatureReference
+from rescore.drift.window_values import spread
 
 __all__ = [
     "Outage",
@@ -40,8 +41,13 @@ NEARLY_CONSTANT = 0.95
 #: the same temperature, or a seldom flag that is never set in fifty rows, are no broken columns.
 MANY_CELLS, FAR_FROM_CONSTANT = 6, 8.0
 
-#: With fewer rows than this, nobody can say that a value is stuck or that levels are all unseen.
+#: A window of fewer rows than this is too small to say that a value is stuck, that levels are all unseen or
+#: that scores are all the same; and one of training's is too small to excuse a live one.
 MIN_ROWS = 10
+
+#: What is found may have come, by rows that tell nothing of each other and shares as in training, with this
+#: chance at most: an outage stops a run, and a year has thousands of windows and columns.
+CHANCE = 1e-4
 
 #: Another unit: ten times beyond the largest or smallest magnitude of any reference window.
 SCALE_FACTOR = 10.0
@@ -86,28 +92,48 @@ def find_outage(reference: FeatureReference, tally: Tally, chosen: npt.NDArray[n
     if rows == 0:
         return None
     there = rows - int(tally.counts[-1])
-    missing, was_missing = 1 - there / rows, float(missing_rates(reference)[chosen].max(initial=0.0))
-    if missing >= GONE and was_missing < ALMOST_GONE:
+    missing, was_missing = 1 - there / rows, _was_missing(reference, chosen)
+    if missing >= GONE and was_missing < ALMOST_GONE and _is_no_chance(was_missing, rows, reference, chosen):
         return Outage("missing", missing, was_missing)
     if there < MIN_ROWS:
         return None
-    if tally.constant and _was_never_nearly_constant(reference, chosen):
+    if tally.constant and _was_never_nearly_constant(reference, there, chosen):
         return Outage("constant")
     if isinstance(reference.cells, LevelCells):
-        unseen = tally.counts[-2] / there
+        unseen = float(tally.counts[-2] / there)
         counts = reference.counts[chosen]
-        before = (counts[:, -2] + reference.moved[chosen]) / np.maximum(counts[:, :-1].sum(axis=1), 1)
-        if unseen >= GONE and before.max(initial=0.0) < 0.5:
+        were_there = counts[:, :-1].sum(axis=1)
+        before = (counts[:, -2] + reference.moved[chosen]) / np.maximum(were_there, 1)
+        most = float(before[were_there >= MIN_ROWS].max(initial=0.0))
+        if unseen >= GONE and most < 0.5 and _is_no_chance(most, there, reference, chosen):
             born = bool(missing_rates(reference)[chosen].min(initial=1.0) == 1)
-            return Outage("born" if born else "unseen", unseen, float(before.max(initial=0.0)), tally.unseen)
+            return Outage("born" if born else "unseen", unseen, most, tally.unseen)
     return None
 
 
-def _was_never_nearly_constant(reference: FeatureReference, chosen: npt.NDArray[np.intp]) -> bool:
+def _was_missing(reference: FeatureReference, chosen: npt.NDArray[np.intp]) -> float:
+    """The largest share in a window of enough rows; where none has, of all windows together."""
+    counts = reference.counts[chosen]
+    enough = counts.sum(axis=1) >= MIN_ROWS
+    if enough.any():
+        return float(missing_rates(reference)[chosen][enough].max())
+    return float(counts[:, -1].sum() / max(int(counts.sum()), 1))
+
+
+def _is_no_chance(share: float, rows: int, reference: FeatureReference, chosen: npt.NDArray[np.intp]) -> bool:
+    """Whether so many rows can't all be what this share of training's windows was.
+
+    What training never had may be had by one row in as many as training has.
+    """
+    seen = int(reference.counts[chosen].sum())
+    return max(share, 1 / (seen + 1)) ** rows < CHANCE
+
+
+def _was_never_nearly_constant(reference: FeatureReference, rows: int, chosen: npt.NDArray[np.intp]) -> bool:
     counts = reference.counts[chosen]
     there = counts[:, :-1].sum(axis=1) >= MIN_ROWS
     top = reference.top_share[chosen][there]
-    if top.size == 0 or top.max() > NEARLY_CONSTANT:
+    if top.size == 0 or top.max() > NEARLY_CONSTANT or top.max() ** rows >= CHANCE:
         return False
     filled = (counts[there, :-1] > 0).sum(axis=1)
     besides = 1 - top
@@ -157,12 +183,32 @@ def find_other_scale(reference: FeatureReference, values: Floats) -> Outage | No
     return None
 
 
-def find_collapse(spread: float, before: Floats) -> Outage | None:
-    """Judge the standard deviation of a live window's scores by that of the reference windows'."""
+def find_collapse(
+    reference: FeatureReference, scores: Floats, spreads: Floats, chosen: npt.NDArray[np.intp]
+) -> Outage | None:
+    """Judge the standard deviation of a live window's scores by that of the reference windows'.
+
+    Parameters
+    ----------
+    reference : FeatureReference
+        Of the scores.
+    scores : ndarray of float, shape (n_scored,)
+        The live window's.
+    spreads : ndarray of float, shape (n_windows,)
+        Standard deviations of the reference windows.
+    chosen : ndarray of int
+        Places of those that are compared with.
+    """
+    rows = int(np.isfinite(scores).sum())
+    there = reference.counts[chosen, :-1].sum(axis=1) >= MIN_ROWS
+    before = spreads[chosen][there]
     before = before[np.isfinite(before)]
-    if before.size and spread < COLLAPSE_FACTOR * before.min():
-        return Outage("collapsed", spread, float(before.min()))
-    return None
+    most_alike = reference.top_share[chosen][there].max(initial=0.0)  # a leaf that most rows fall into
+    live = spread(scores)
+    if rows < MIN_ROWS or not before.size or most_alike**rows >= CHANCE:
+        return None
+    lowest = float(before.min())
+    return Outage("collapsed", live, lowest) if live < COLLAPSE_FACTOR * lowest else None
 
 
 def missing_rates(reference: FeatureReference) -> npt.NDArray[np.float64]:

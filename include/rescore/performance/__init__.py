@@ -3,7 +3,7 @@
 Pure functions of tables and arrays: no database, no files, no clock.
 """
 
-from rescore.performance.estimate import ScoreCalibration, estimated_performance
+from rescore.performance.estimate import ScoreCalibration, estimated_accuracy, estimated_performance
 from rescore.performance.labels import label_texts, positive_text
 from rescore.performance.metrics import (
     METRICS,
@@ -50,6 +50,7 @@ __all__ = [
     "Unusual",
     "adopted_bound",
     "auc_interval",
+    "estimated_accuracy",
     "estimated_performance",
     "judged",
     "label_texts",
