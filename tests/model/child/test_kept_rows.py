@@ -21,10 +21,12 @@ from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    RandomTreesEmbedding,
     StackingClassifier,
     VotingClassifier,
 )
@@ -230,6 +232,15 @@ KEEPERS: dict[str, Any] = {
     "KNN imputer": lambda: make_pipeline(KNNImputer(), LinearRegression()),
     "SVC": lambda: make_pipeline(StandardScaler(), SVC()),
     "Gaussian process": lambda: make_pipeline(StandardScaler(), GaussianProcessRegressor()),
+    "tree of single rows": lambda: DecisionTreeRegressor(random_state=0),
+    "forest of single rows": lambda: RandomForestRegressor(10, random_state=0),
+    "tree of logs": lambda: TransformedTargetRegressor(
+        DecisionTreeRegressor(random_state=0), func=np.log1p, inverse_func=np.expm1, check_inverse=False
+    ),
+    "deep boosting": lambda: GradientBoostingRegressor(n_estimators=3, max_depth=None, random_state=0),
+    "deep histogram boosting": lambda: HistGradientBoostingRegressor(
+        max_iter=2, max_leaf_nodes=None, min_samples_leaf=1, random_state=0
+    ),
     "kernel ridge": lambda: make_pipeline(StandardScaler(), KernelRidge()),
     "Nystroem": lambda: make_pipeline(
         StandardScaler(), Nystroem(n_components=20, random_state=0), LinearRegression()
@@ -252,14 +263,18 @@ def test_isotonic_thresholds_are_values_of_rows(seed: int) -> None:
 
 CLEAN: dict[str, Any] = {
     "tree": lambda: DecisionTreeClassifier(random_state=0),
-    "regression tree": lambda: DecisionTreeRegressor(random_state=0),
+    "regression tree": lambda: DecisionTreeRegressor(random_state=0, min_samples_leaf=5),
+    "boosted regression": lambda: GradientBoostingRegressor(n_estimators=20, random_state=0),
+    "embedding": lambda: make_pipeline(RandomTreesEmbedding(5, random_state=0), LogisticRegression()),
     "forest": lambda: RandomForestClassifier(20, random_state=0, oob_score=True),
     "balanced forest": lambda: RandomForestClassifier(10, random_state=0, class_weight="balanced"),
     "bagged balanced forest": lambda: BaggingClassifier(
         ExtraTreesClassifier(3, random_state=0, class_weight={0: 1, 1: 2}), n_estimators=2, random_state=0
     ),
     "extra trees": lambda: ExtraTreesClassifier(10, random_state=0),
-    "regression forest": lambda: RandomForestRegressor(10, random_state=0, max_samples=0.5),
+    "regression forest": lambda: RandomForestRegressor(
+        10, random_state=0, max_samples=0.5, min_samples_leaf=5
+    ),
     "boosting": lambda: GradientBoostingClassifier(
         n_estimators=20, subsample=0.5, random_state=0, n_iter_no_change=3
     ),
@@ -324,6 +339,7 @@ CLEAN: dict[str, Any] = {
 REGRESSES = set(KEEPERS) - {"KNN", "KNN in a tree", "SVC"} | {
     "regression tree",
     "regression forest",
+    "boosted regression",
     "histogram regression",
     "linear",
     "ridge",

@@ -32,14 +32,14 @@ def build(hyperparameters, seed):
 SEARCHES = {
     "a search that draws from distributions": """
     return RandomizedSearchCV(
-        columns(RandomForestRegressor(n_estimators=5, random_state=seed)),
+        columns(RandomForestRegressor(n_estimators=5, min_samples_leaf=5, random_state=seed)),
         {"randomforestregressor__max_depth": randint(2, 6),
          "randomforestregressor__min_impurity_decrease": loguniform(1e-6, 1e-2)},
         n_iter=3, cv=2, random_state=seed)
 """,
     "a halving search": """
     return HalvingRandomSearchCV(
-        columns(DecisionTreeRegressor(random_state=seed)),
+        columns(DecisionTreeRegressor(min_samples_leaf=5, random_state=seed)),
         {"decisiontreeregressor__max_depth": randint(2, 9)}, cv=2, random_state=seed,
         n_candidates=6, min_resources=200)
 """,

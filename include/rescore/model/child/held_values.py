@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.model.boosters import COMPILED
+from rescore.model.child.seen_rows import RARE
 
 __all__ = ["Held", "held_values"]
 
 #: Compiled parts that hold thresholds and counts of the trees people use; and states of generators.
-#: A tree's thresholds lie between two rows' values, or are quantiles, and say nothing of one row alone.
+#: A tree's thresholds lie between two rows' values, or are quantiles, and say nothing of one row alone; what
+#: a regression's leaf predicts is its rows' mean target, so leaves of few rows are counted.
 NOT_ROWS = frozenset({"Tree", "TreePredictor", "_BinMapper", "RandomState", "Generator", "BitGenerator"})
 _NOT_ROWS_FROM = ("sklearn.", "numpy.")
 
@@ -55,6 +57,8 @@ class Held:
         Whether some numbers were held in 32 bits or fewer.
     texts : list of str
     vectors_so_far : int
+    few : int
+        Of a tree that predicts numbers: leaves of fewer than ``RARE`` rows.
     """
 
     path: str
@@ -66,6 +70,7 @@ class Held:
     coarse: bool = False
     texts: list[str] = field(default_factory=list)
     vectors_so_far: int = 0
+    few: int = 0
 
     @property
     def place(self) -> str:
@@ -112,6 +117,7 @@ def _objects(
 ) -> Iterator[Held]:
     """Go through an object: one ``Held`` for each attribute, then the objects below."""
     if _is_exempt(node):
+        yield from _leaves(node, path, owners, archive)
         return
     if not _is_object(node):  # an artifact that is a bare container or array
         yield from _attribute(node, path, owners, "", archive)
@@ -125,6 +131,24 @@ def _objects(
                 yield from _below(item, f"{path}.{name}", inside, name, archive)
         else:
             yield from _below(state, path, inside, "", archive)
+
+
+def _leaves(
+    node: dict[str, Any], path: str, owners: tuple[str, ...], archive: zipfile.ZipFile
+) -> Iterator[Held]:
+    """A tree's leaves of few rows; none of a tree of classes, whose leaves hold shares."""
+    kind = str(node["__class__"])
+    if kind not in {"Tree", "TreePredictor"}:
+        return
+    state = node["content"]["content"]
+    nodes = np.load(io.BytesIO(archive.read(state["nodes"]["file"])), allow_pickle=False)
+    if kind == "Tree":
+        values = np.load(io.BytesIO(archive.read(state["values"]["file"])), allow_pickle=False)
+        few = (nodes["left_child"] == -1) & (nodes["n_node_samples"] < RARE) & (values.shape[2] == 1)
+    else:
+        few = (nodes["is_leaf"] == 1) & (nodes["count"] < RARE)
+    if few.any():
+        yield Held(path, (*owners, kind), "value", few=int(few.sum()))
 
 
 def _states(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -189,7 +213,7 @@ def _gather(
             _gather(part, path, held, objects, archive)
     elif "file" in node:
         _gather_file(node, held, archive)
-    elif _is_object(node) and not _is_exempt(node):
+    elif _is_object(node):
         objects.append((path, node))
 
 

@@ -45,6 +45,16 @@ _TOGETHER_VALUES = 4_000_000
 _ATTRIBUTES = frozenset({"_fit_X", "support_vectors_", "X_fit_", "X_train_", "X_"})
 _TYPES = frozenset({"DBSCAN", "KernelDensity", "Nystroem"})
 
+# Trees that predict numbers which are no row's target: depths, or steps towards a class.
+_NO_TARGETS = frozenset(
+    {
+        "IsolationForest",
+        "RandomTreesEmbedding",
+        "GradientBoostingClassifier",
+        "HistGradientBoostingClassifier",
+    }
+)
+
 
 @dataclass(frozen=True)
 class KeptRows:
@@ -137,12 +147,34 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
             why[index] = f"it has the length {alike[0]:,}, {lengths[alike[0]]}"
         elif seen.texts.intersection(one.texts):
             why[index] = "it holds whole texts of rows"
+    why |= _by_leaves(held)
     for index, reason in _by_value(held, seen).items():
         why.setdefault(index, reason)
     return [
         KeptRows(held[index].place, held[index].path, reason, held[index].owners)
         for index, reason in sorted(why.items())
     ]
+
+
+def _by_leaves(held: Sequence[Held]) -> dict[int, str]:
+    """Of the trees within the same objects the first, if their leaves hold targets of single rows.
+
+    Leaves of a boosted tree hold what the trees before it left of a target: many in one tree are needed.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index, one in enumerate(held):
+        if one.few and not _NO_TARGETS & set(one.owners):
+            groups.setdefault(one.owners, []).append(index)
+    found = {}
+    for owners, places in groups.items():
+        leaves = [held[index].few for index in places]
+        number = max(leaves) if any("Boosting" in owner for owner in owners) else sum(leaves)
+        if number > MANY:
+            found[places[0]] = (
+                f"{number:,} leaves of fewer than {RARE} rows each hold these rows' targets (let them have "
+                f"more: min_samples_leaf={RARE})"
+            )
+    return found
 
 
 def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
