@@ -192,8 +192,9 @@ class PerformanceSpec(Declared):
     """When realised performance is an alarm: the model's metric over the last week with labels.
 
     It is ``worse`` when its whole interval lies beyond ``alarm_at``, in the metric's unit. Default: the bound
-    that the package's own hold-out and folds give, 95 % of which lies within. An *alarm* is evidence of many
-    windows, under the installation's budget of false alarms; ``on_alarm: retrain`` asks for a training, too.
+    that the package's own hold-out and folds give, within which the next such value lies by 95 %. An *alarm*
+    is evidence of many windows, under the installation's budget of false alarms; ``on_alarm: retrain`` asks
+    for a training, too.
     """
 
     alarm_at: float | None = None
@@ -234,7 +235,7 @@ class RetentionSpec(Declared):
 
 
 #: What people are told of; :class:`NotifySpec` says what each is.
-Event = Literal["failed", "held", "verdict", "performance", "approval"]
+Event = Literal["failed", "held", "verdict", "alarm", "performance", "approval"]
 
 
 class NotifySpec(Declared):
@@ -242,8 +243,10 @@ class NotifySpec(Declared):
 
     ``failed``: a task of the model's DAGs failed for good, an outage among them. ``held``: a run waits
     for a person to release it. ``verdict``: published scores drifted as ``drift.acts_on`` says, or
-    worse. ``performance``: realised performance is worse than the bound, or labels came that training never
-    saw. ``approval``: a package waits for approval.
+    worse. ``alarm``: evidence of many windows that features or scores moved, once when it is raised, whatever
+    ``drift`` declares; who listens to it hears of that window's verdict with it. ``performance``: realised
+    performance is worse than the bound, or labels came that training never saw. ``approval``: a package
+    waits for approval.
     """
 
     notifier: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")

@@ -194,7 +194,12 @@ def test_alarms_are_filters_words_in_the_line_and_sentences_on_the_models_page(c
     for concern, count, model, said in (
         ("performance", "1 performance alarm", 2, "Performance: Alarm since 2026-01-05 03:00 UTC"),
         ("labels", "1 without new labels", 4, "Labels: nothing was measured (does monitor_house_price run?)"),
-        ("alarm", "1 drift alarm", 1, "Drift: Alarm since 2026-01-05 03:00 UTC (evidence 812 of 365)"),
+        (
+            "alarm",
+            "1 drift alarm",
+            1,
+            "Drift: Alarm since 2026-01-05 03:00 UTC (evidence 812 of 365, which takes",
+        ),
     ):
         name = console.names[model]
         assert f'href="?show={concern}">{count}</a>' in page

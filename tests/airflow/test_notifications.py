@@ -182,6 +182,33 @@ def test_the_monitor_tells_of_new_verdicts_once(declare: Any, web: WebSink) -> N
     ]
 
 
+def test_an_alarm_is_told_whatever_the_model_acts_on_and_once(
+    declare: Any, mail: MailSink, web: WebSink
+) -> None:
+    """Who listens to verdicts alone hears of it where the model acts at alarms."""
+
+    def state(verdict: str, acts: bool) -> dict[str, Any]:
+        run = {
+            "interval": "a/b",
+            "verdict": verdict,
+            "sentence": "why",
+            "acts": acts,
+            "alarm": "Alarm since x",
+        }
+        return {"model": "tides", "runs": [run], "performance": None, "tells": False, "new": True}
+
+    context = declare(MAIL, HOOK)
+    assert tell_of_scores(state("ok", False), context) == 1
+    assert tell_of_scores(state("ok", True), context) == 2
+    assert tell_of_scores({**state("ok", True), "new": False}, context) == 0
+    first, second = (posted for _, _, posted in web.posts)
+    assert first["text"] == second["text"]
+    assert (first["event"], first["subject"]) == ("alarm", "tides: alarm at the scores of a/b")
+    assert first["text"] == "a/b: Alarm since x\nok: why" + what_to_do("alarm")
+    [sent] = mail.messages
+    assert sent["Subject"] == "tides: alarm at the scores of a/b"
+
+
 def test_a_verdict_that_is_not_heard_keeps_nobody_from_hearing_of_performance(
     declare: Any, web: WebSink
 ) -> None:

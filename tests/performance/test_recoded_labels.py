@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -20,6 +21,7 @@ from rescore.performance import (
     outcomes,
     realised,
 )
+from rescore.performance.verdict import expected_bound
 from rescore.spec import ModelSpec
 
 Spec = Callable[..., ModelSpec]
@@ -116,16 +118,16 @@ def test_a_metric_without_a_value_is_not_judged() -> None:
 
 def test_without_a_declared_bound_hold_out_and_folds_give_one() -> None:
     trained = [8.6, 8.2, 9.1, 8.4]
-    # Student's t at 3 degrees of freedom, 3.182, times .3862 times sqrt(1 + 1 / 4), above 8.6.
+    # Student's t at 3 degrees of freedom, 3.182, times .3862 times sqrt(1 + 1 / 4), above their mean, 8.575.
     report = judged(latest(9.5, 9.2, 9.8), None, trained)
     assert report.verdict == "ok"
-    assert report.bound == pytest.approx(8.6 + 3.18245 * 0.386221 * 1.25**0.5, rel=1e-4)
+    assert report.bound == pytest.approx(8.575 + 3.18245 * 0.386221 * 1.25**0.5, rel=1e-4)
     # 8.6 to 121 waits for no evidence of many windows; a little beyond the bound does.
     told = {"alarm": Alarm.model_construct(new=False, raised=False)}
     broken = judged(latest(121.0, 110.0, 130.0), None, trained)
     assert (broken.verdict, broken.far, broken.model_copy(update=told).to_be_told) == ("worse", True, True)
     assert broken.sentence.endswith(
-        "worse than the bound that hold-out and folds give, 9.974; it was 8.6 on the hold-out"
+        "worse than the bound that hold-out and folds give, 9.949; it was 8.6 on the hold-out"
     )
     little = judged(latest(10.5, 10.2, 10.8), None, trained)
     assert (little.verdict, little.far, little.model_copy(update=told).to_be_told) == ("worse", False, False)
@@ -156,6 +158,13 @@ def test_an_adopted_package_is_held_to_its_first_windows_and_to_a_constant() -> 
     assert "121 (110 to 130), worse than what always scoring the same would reach" in report.sentence
     assert judged(latest(121.0, 110.0, 130.0), 200.0, (), broken).verdict == "ok"
     assert adopted_bound("rmse", {}, [8.6, 8.2]) is None
+
+
+@pytest.mark.parametrize("number", [3, 6])
+def test_the_bound_is_passed_by_chance_as_often_as_it_says(seed: int, number: int) -> None:
+    draws = np.random.default_rng(seed).standard_normal((4_000, number + 1))
+    bounds = [expected_bound("auc", draw[:number].tolist()) or 0.0 for draw in draws]
+    assert 0.015 < (draws[:, number] < bounds).mean() < 0.036  # one side of 95 %, at four standard errors
 
 
 def test_labels_that_training_never_saw_are_not_judged() -> None:

@@ -124,3 +124,23 @@ def test_few_labels_or_strange_ones_say_nothing(seed: int) -> None:
     assert watched(report.model_copy(update={"unknown_labels": {"ja": 3}})) == {}
     assert CameTrue.of([str(n) for n in range(7)], [report] * 7) is None
     assert unusual(world.trained, {}) is None
+
+
+def test_a_window_without_a_segment_is_ranked_among_training_windows_in_all_of_theirs(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    badly, lacking = range(0, WINDOWS, 10), range(1, WINDOWS, 3)  # windows that did so in a city, or lack it
+    rmse, west = random.standard_normal((2, WINDOWS))
+    west[badly] += 30.0
+    kept = {
+        "rmse": tuple(rmse.tolist()),
+        "rmse of city west": tuple(
+            None if place in lacking else one for place, one in enumerate(west.tolist())
+        ),
+    }
+    errors = {name: tuple(None if one is None else 1.0 for one in column) for name, column in kept.items()}
+    trained = CameTrue(starts=tuple(map(str, range(WINDOWS))), values=kept, errors=errors)
+    found = unusual(trained, {"rmse": (2.0, 1.0)})
+    assert found is not None
+    # Were training's windows looked at in what this one has alone, none would be as unusual.
+    assert sum(one >= found.statistic for one in found.reference) >= 4
+    assert unusual(trained, {"auc": (4.0, 1.0)}) is None

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rescore import pipeline
+from rescore.drift import DriftReport
 from rescore.errors import ModelError
 from rescore.pipeline.audit import bundle_verifier
 from tests.shared.harbour import Harbour, harbour_context
@@ -163,6 +164,9 @@ def test_a_forest_of_winds_by_the_week_runs_from_training_to_reproduction(winds)
     assert pipeline.reproduce_run(harbour.ctx, done.run_id).verdict == "identical"
     measured = pipeline.measure_run(harbour.ctx, done.run_id, done.interval.end + timedelta(hours=1))
     assert measured.labelled == done.rows
+    at_scoring = DriftReport.from_dict(harbour.ctx.store.reports.drift_of(done.run_id)).estimated["accuracy"]
+    assert at_scoring.value == pytest.approx(measured.estimated["accuracy"].value)
+    assert at_scoring.low < at_scoring.value < at_scoring.high
 
 
 CLASSES = {"north": "p_north", "east": "p_east", "south": "p_south", "west": "p_west", "none": "p_calm"}

@@ -43,6 +43,18 @@ def test_looking_up_the_revision_changes_nothing_in_the_repository(
     assert code_revision(folder).endswith("+dirty")  # type: ignore[arg-type]
 
 
+def test_what_git_cannot_tell_counts_as_uncommitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESCORE_CODE_REVISION", raising=False)
+    (tmp_path / "model.yaml").write_text("name: x\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "model.yaml")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
+    monkeypatch.setattr(build_facts, "__file__", str(tmp_path / "rescore" / "pipeline" / "build_facts.py"))
+    (tmp_path / ".git" / "index").write_bytes(b"no index")
+    folder = SimpleNamespace(path=tmp_path, shared_path=tmp_path)
+    assert code_revision(folder).endswith("+dirty")  # type: ignore[arg-type]
+
+
 def test_uncommitted_changes_to_what_goes_into_every_package_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

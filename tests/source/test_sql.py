@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rescore.errors import SpecError
 from rescore.interval import Interval
 from rescore.source.grammar import RelationName
-from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
+from rescore.source.query import on_other_relations, quote_identifier, relation_names, render, tables_of
 from tests.source.conftest import DAY
 
 START = "(TIMESTAMPTZ '2024-03-01 00:00:00.000000+00:00')"
@@ -206,3 +206,15 @@ def test_a_long_sum_is_read_and_a_hopeless_nest_refused() -> None:
     assert relation_names("SELECT " + " + ".join(["a"] * 300) + " FROM t") == [RelationName(("t",))]
     with pytest.raises(SpecError, match="nested too deeply"):
         relation_names("SELECT " + "(SELECT " * 2000 + "1" + ")" * 2000)
+
+
+def test_the_tables_of_an_extract_are_relations_and_nothing_else() -> None:
+    query = """
+    -- taken from nowhere, joined from the docs
+    WITH clock AS (SELECT :as_of AS moment), base AS (SELECT * FROM Orders, "Items" AS i)
+    SELECT extract(hour FROM f.event_time), trim(both FROM f.a) FROM fleet.flights f JOIN base b ON b.x = f.x
+    WHERE f.a IS DISTINCT FROM b.y AND f.event_time >= :interval_start AND f.event_time < :interval_end;
+    """
+    assert tables_of(query, where="extract.sql") == {"public.orders", "public.Items", "fleet.flights"}
+    with pytest.raises(SpecError):
+        tables_of("SELECT FROM FROM", where="extract.sql")

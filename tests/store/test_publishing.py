@@ -47,6 +47,7 @@ def test_published_scores_are_what_consumers_read(walk: Walk, store: Store) -> N
     publication = store.publications.publish(run)
     assert table_digest(store.scores.of_run(run)) == table_digest(scores)
     assert store.scores.values_of_run(run).tobytes() == scores["score"].to_numpy().tobytes()
+    assert store.scores.named_of_run(run).tolist() == scores["label"].to_pylist()
     rows = rows_of(store, "loans", "branch = 'b3é' AND loan_id = 33")
     assert len(rows) == 1
     assert rows[0]._mapping == {

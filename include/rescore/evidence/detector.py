@@ -97,12 +97,14 @@ class Alarm(Part):
     features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """``Alarm since … : evidence 812 of 365 (x1, x2)``; of what accumulates, ``Evidence … of …``."""
+        """``Alarm since … (evidence 812 of 365, …): x1, x2``; of what accumulates, ``Evidence … of …``."""
         if not self.raised:
             return f"Evidence {self.evidence or 0:.3g} of {self.limit:.3g} after {self.windows} windows"
         named = f": {', '.join(self.features)}" if self.features else ""
         since = (self.since or "").replace("T", " ").replace(":00+00:00", " UTC")
-        return f"Alarm since {since} (evidence {self.evidence or 0:.3g} of {self.limit:.3g}){named}"
+        said = f"evidence {self.evidence or 0:.3g} of {self.limit:.3g}"
+        # What stands longer than this came slowly, or has been there for longer than the evidence shows.
+        return f"Alarm since {since} ({said}, which takes {self.fastest} windows at least){named}"
 
 
 def limit_of(windows_per_year: float, streams: int, false_per_year: float) -> float:

@@ -120,6 +120,8 @@ class PerformanceReport(Coverage, Document):
         Per segment column, the most frequent value first.
     unknown_labels : dict of str to int
         Labels that training never saw, and how many rows have each. Such rows are in no metric.
+    alarm_limit : float or None
+        The evidence that raised an alarm when the run was first measured; None where that was not kept.
     outside : bool
         Whether the run's rows are outside of what training saw: the estimate's band promises nothing there.
     week : PerformanceWeek or None
@@ -135,6 +137,7 @@ class PerformanceReport(Coverage, Document):
     agreement: dict[str, Agreement] = Field(default_factory=dict)
     segments: dict[str, tuple[Segment, ...]] = Field(default_factory=dict)
     unknown_labels: dict[str, int] = Field(default_factory=dict)
+    alarm_limit: Number = None
     outside: bool = False
     week: PerformanceWeek | None = None
     latest: LatestPerformance | None = None
@@ -246,6 +249,8 @@ class LatestPerformance(Measure):
         Whether it lies beyond a bound that training gives by more than chance takes it in years.
     alarm : Alarm or None
         The evidence of all measured windows that the package does worse than in training.
+    alarm_of : str or None
+        That package's sha256.
     """
 
     metric: str
@@ -258,6 +263,7 @@ class LatestPerformance(Measure):
     declared: bool = False
     far: bool = False
     alarm: Alarm | None = None
+    alarm_of: str | None = None
 
     @property
     def to_be_told(self) -> bool:

@@ -72,7 +72,8 @@ def judged(
     whose = adopted.whose if adopted else "the bound that hold-out and folds give"
     whose = "the declared bound" if declared is not None else whose
     beyond = "worse than" if worse else "not beyond"
-    far = worse and declared is None and bool(trained) and _is_far(high if higher else low, trained[0], bound)
+    far = worse and declared is None and bool(trained)
+    far = far and _is_far(high if higher else low, float(np.mean(trained)), bound)
     usual = f"; it was {trained[0]:.4g} on the hold-out" if far else ""
     update = {
         "verdict": "worse" if worse else "ok",
@@ -85,12 +86,12 @@ def judged(
 
 
 def expected_bound(metric: str, trained: Sequence[float]) -> float | None:
-    """The worse end of the interval in which 95 % of such values lie, around the first of them.
+    """The worse end of the interval in which the next such value lies by 95 %, around the mean of these.
 
     A prediction interval by Student's t (Whitmore, *The American Statistician* 40, 1986). None of fewer
     than ``MIN_VALUES`` values, or if nobody says which way the metric is better.
     """
-    return _bound_around(metric, trained, trained[0]) if trained else None
+    return _bound_around(metric, trained)
 
 
 def adopted_bound(
@@ -116,12 +117,12 @@ def adopted_bound(
     higher = _higher_is_better(metric)
     usual: list[float] = []
     for value in first[:MAX_FIRST]:
-        so_far = _bound_around(metric, usual, float(np.mean(usual))) if usual else None
+        so_far = _bound_around(metric, usual)
         if so_far is not None and (value < so_far if higher else value > so_far):
             break
         usual.append(value)
     known = []
-    if (bound := _bound_around(metric, usual, float(np.mean(usual))) if usual else None) is not None:
+    if (bound := _bound_around(metric, usual)) is not None:
         known.append(
             OwnBound(bound, f"the bound that the package's first {len(usual)} windows with labels give")
         )
@@ -134,13 +135,13 @@ def adopted_bound(
     return (max if higher else min)(known, key=lambda each: each.value)
 
 
-def _bound_around(metric: str, given: Sequence[float], middle: float) -> float | None:
+def _bound_around(metric: str, given: Sequence[float]) -> float | None:
     values = np.asarray(given, dtype=np.float64)
     if values.size < MIN_VALUES or metric not in METRICS:
         return None
-    spread = float(values.std(ddof=1)) * math.sqrt(1 + 1 / values.size)
+    middle, spread = float(values.mean()), float(values.std(ddof=1)) * math.sqrt(1 + 1 / values.size)
     reach = float(stdtrit(values.size - 1, 0.975)) * spread
-    return float(middle) - reach if METRICS[metric].higher_is_better else float(middle) + reach
+    return middle - reach if METRICS[metric].higher_is_better else middle + reach
 
 
 def _is_far(end: float, usual: float, bound: float) -> bool:

@@ -185,11 +185,17 @@ def unusual(trained: CameTrue, live: Watched) -> Unusual | None:
     live : dict
         What :func:`watched` gave.
     """
-    names = [name for name in trained.values if name in live]
-    if not names:
+    names = list(
+        trained.values
+    )  # those that the live window lacks, too: the others' windows lack some as well
+    if not any(name in live for name in names):
         return None
-    values = np.asarray([[*trained.values[name], live[name][0]] for name in names], dtype=np.float64).T
-    errors = np.asarray([[*trained.errors[name], live[name][1]] for name in names], dtype=np.float64).T
+    nothing = (math.nan, math.nan)
+    pairs = [live.get(name, nothing) for name in names]
+    values, errors = (
+        np.asarray([[*kept[name], pair[side]] for name, pair in zip(names, pairs, strict=True)], np.float64).T
+        for side, kept in enumerate((trained.values, trained.errors))
+    )
     two_sided = np.asarray([_WORSE[name.partition(" ")[0]] == 0 for name in names])
     standing = without_memory(_standing(values, errors), two_sided)
     each = np.where(two_sided, -math.log(2) - log_ndtr(-np.abs(standing)), -log_ndtr(-standing))

@@ -29,7 +29,7 @@ def code_revision(folder: ModelFolder) -> str:
     """The revision of the code that runs: ``RESCORE_CODE_REVISION``, else git's, else ``unknown``.
 
     A tree with uncommitted changes to the model gets ``+dirty``; so does one whose ``rescore.model`` has
-    some, for its runtime goes into every package.
+    some, for its runtime goes into every package, and one of which git can't say that it has none.
     """
     declared = os.environ.get("RESCORE_CODE_REVISION")
     if declared:
@@ -54,5 +54,7 @@ def code_revision(folder: ModelFolder) -> str:
         return "unknown"
     status = ("status", "--porcelain", "--")
     packaging = Path(__file__).parents[1] / "model"
-    changes = git(*status, str(folder.path), str(folder.shared_path)) or git(*status, ".", at=packaging)
-    return f"{revision}+dirty" if changes else revision
+    changes = [git(*status, str(folder.path), str(folder.shared_path))]
+    if git("rev-parse", "--git-dir", at=packaging):  # an installed library is in no tree
+        changes.append(git(*status, ".", at=packaging))
+    return f"{revision}+dirty" if any(one != "" for one in changes) else revision

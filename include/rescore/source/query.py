@@ -11,7 +11,7 @@ import difflib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rescore.errors import SpecError
 from rescore.interval import Interval
@@ -27,6 +27,7 @@ __all__ = [
     "quote_literal",
     "relation_names",
     "render",
+    "tables_of",
 ]
 
 #: What is substituted, and nothing else.
@@ -170,6 +171,20 @@ def relation_names(query: str) -> list[RelationName]:
     """What a query's FROM clauses read, each once, in the parts that it gives."""
     named = [relation for scope in scopes(parse(query, "the query")) for relation in scope.relations]
     return list(dict.fromkeys(relation.name for relation in sorted(named, key=lambda each: each.location)))
+
+
+def tables_of(template: str, *, where: str) -> frozenset[str]:
+    """What a query with names of the interval reads: ``schema.relation``, ``public`` where it names none.
+
+    Raises
+    ------
+    SpecError
+        As for :func:`render`, or Postgres' grammar refuses it.
+    """
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    query = render(template, Interval(moment, moment + timedelta(days=1)), moment, where=where).text
+    parts = (("public", *name.parts)[-2:] for name in relation_names(query))
+    return frozenset(".".join(one) for one in parts)
 
 
 def _called(relation: Relation, scope: Scope, others: Mapping[RelationName, str]) -> str:

@@ -13,7 +13,7 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import dag_defaults
 from rescore_airflow.declarations import declared
-from rescore_airflow.notify import listeners, tell_of_scores, tell_of_verdicts
+from rescore_airflow.notify import listeners, tell_of_scores
 from rescore_airflow.operators import RetrainIfDue, fail_typed
 from rescore_airflow.plain_values import plain_values
 
@@ -45,7 +45,9 @@ def monitor_dag(model_name: str) -> DAG:
         **dag_defaults(spec, "monitor"),
     ) as dag:
         state: Any = measure.override(outlets=[Asset(f"monitor/{model_name}")])(model_name)
-        if any({"verdict", "performance"} & {*listener.events} for listener in listeners(model_name)):
+        if any(
+            {"verdict", "alarm", "performance"} & {*listener.events} for listener in listeners(model_name)
+        ):
             notify(state)
         if spec.asks_for_retraining:
             RetrainIfDue(
@@ -73,7 +75,7 @@ def measure(model_name: str) -> dict[str, Any]:
             if new and not (error.retryable and ctx.tried_again):
                 unmeasured = pipeline.unmeasured_report(ctx, model_name, new)
                 with suppress(SettingsError):  # logged, and no reason to hide this one
-                    tell_of_verdicts({**plain_values(unmeasured.to_dict()), "new": True}, context)
+                    tell_of_scores({**plain_values(unmeasured.to_dict()), "new": True}, context)
             raise
     state = plain_values(report.to_dict())
     latest = state["runs"][-1] if state["runs"] else {}
@@ -84,7 +86,7 @@ def measure(model_name: str) -> dict[str, Any]:
 @task(doc_md=documents.NOTIFY)
 @fail_typed
 def notify(state: dict[str, Any]) -> int:
-    """Tell people of new runs at whose verdict the model acts, and of performance worse than its bound.
+    """Tell people of new runs with an alarm or a verdict at which the model acts, and of worse performance.
 
     Gives how many notifiers were told.
     """

@@ -39,7 +39,7 @@ class Message:
 
     Attributes
     ----------
-    event : {'failed', 'held', 'verdict', 'performance', 'approval'}
+    event : {'failed', 'held', 'verdict', 'alarm', 'performance', 'approval'}
         Decides who is told.
     model : str
         The model; empty for the platform's own DAGs.
@@ -107,11 +107,12 @@ def _platform() -> list[NotifySpec]:
         ) from None
 
 
-def tell(message: Message, context: Mapping[str, Any]) -> int:
+def tell(message: Message, context: Mapping[str, Any], *, unless: str | None = None) -> int:
     """Send a message to every notifier that listens to its event, once however often its task runs.
 
     A task that is tried again or cleared tells the same message only to notifiers that were not told: Airflow
-    keeps beside the task who was (from 3.3 on). Take that away to have it told again.
+    keeps beside the task who was (from 3.3 on). Take that away to have it told again. Those that
+    listen to the event ``unless``, too, are left out.
 
     Returns
     -------
@@ -124,6 +125,7 @@ def tell(message: Message, context: Mapping[str, Any]) -> int:
         At least one notifier failed; raised after all were tried.
     """
     wanted = [spec for spec in listeners(message.model) if message.event in spec.events]
+    wanted = [spec for spec in wanted if unless not in spec.events]
     told, failed = 0, []
     for spec in wanted:
         if message.once and _was_told(message, spec, context):

@@ -1,28 +1,28 @@
-"""The messages about published scores: at whose drift verdict the model acts, and how they came true."""
+"""The messages about published scores: alarms, verdicts at which the model acts, and how they came true."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rescore.errors import SettingsError
 from rescore_airflow.notify.messages import Message, tell
 
-__all__ = ["tell_of_performance", "tell_of_scores", "tell_of_verdicts"]
+__all__ = ["tell_of_alarms", "tell_of_performance", "tell_of_scores", "tell_of_verdicts"]
 
 
 def tell_of_scores(state: Mapping[str, Any], context: Any) -> int:
-    """Tell people of verdicts and of performance; gives how many notifiers were told.
+    """Tell people of alarms, verdicts and performance; gives how many notifiers were told.
 
     Takes what :func:`tell_of_verdicts` takes.
 
     Raises
     ------
     SettingsError
-        At least one notifier failed; raised after both were told.
+        At least one notifier failed; raised after all were told.
     """
     told, failed = 0, []
-    for tell_of in (tell_of_verdicts, tell_of_performance):
+    for tell_of in (tell_of_alarms, tell_of_verdicts, tell_of_performance):
         try:
             told += tell_of(state, context)
         except SettingsError as error:
@@ -32,10 +32,24 @@ def tell_of_scores(state: Mapping[str, Any], context: Any) -> int:
     return told
 
 
-def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
-    """Tell people of the new runs at whose verdict the model acts; gives how many notifiers were told.
+def tell_of_alarms(state: Mapping[str, Any], context: Any) -> int:
+    """Tell people of the new runs that raised an alarm, whatever the model declares about drift.
 
-    The daily look at labels brings no new run, and repeats nothing.
+    Takes and gives what :func:`tell_of_verdicts` does.
+    """
+    runs = [run for run in state["runs"] if run.get("alarm")] if state["new"] else []
+    if not runs:
+        return 0
+    lines = [f"{run['interval']}: {run['alarm']}\n{run['verdict']}: {run['sentence']}" for run in runs]
+    subject = f"{state['model']}: alarm at the scores of {runs[-1]['interval']}"
+    return tell(Message("alarm", state["model"], subject, "\n".join(lines), state), context)
+
+
+def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
+    """Tell people of the new runs at whose verdict or alarm the model acts; gives how many were told.
+
+    The daily look at labels brings no new run, and repeats nothing. Of a run that raised an alarm those hear
+    who do not listen to ``alarm``: the others have heard of it.
 
     Parameters
     ----------
@@ -45,8 +59,15 @@ def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
         The task's context; templates of notifiers see it.
     """
     runs = [run for run in state["runs"] if run["acts"]] if state["new"] else []
-    if not runs:
-        return 0
+    of_alarms = [run for run in runs if run.get("alarm")]
+    others = [run for run in runs if not run.get("alarm")]
+    told = _tell_of_verdicts(state, others, context) if others else 0
+    return told + (_tell_of_verdicts(state, of_alarms, context, unless="alarm") if of_alarms else 0)
+
+
+def _tell_of_verdicts(
+    state: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], context: Any, *, unless: str | None = None
+) -> int:
     last = runs[-1]
     more = f", and {len(runs) - 1} more" if len(runs) > 1 else ""
     lines = [f"{run['interval']}: {run['verdict']}: {run['sentence']}" for run in runs]
@@ -56,8 +77,11 @@ def tell_of_verdicts(state: Mapping[str, Any], context: Any) -> int:
             f"{performance['metric']} of the week until {performance['until']}: {value}, "
             f"{performance['rows']:,} labelled rows"
         )
-    subject = f"{state['model']}: scores of {last['interval']} are {last['verdict']}{more}"
-    return tell(Message("verdict", state["model"], subject, "\n".join(lines), state), context)
+    what = f"scores of {last['interval']} are {last['verdict']}"
+    if last["verdict"] == "ok":  # the model acts at alarms, and this day alone is as usual
+        what = f"alarm at the scores of {last['interval']}"
+    message = Message("verdict", state["model"], f"{state['model']}: {what}{more}", "\n".join(lines), state)
+    return tell(message, context, unless=unless)
 
 
 def tell_of_performance(state: Mapping[str, Any], context: Any) -> int:

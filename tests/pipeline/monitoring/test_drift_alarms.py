@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,18 +22,42 @@ def alarm(*features: str, evidence: float = 900.0) -> Alarm:
     )  # fmt: skip
 
 
-def test_alarms_that_share_a_table_or_a_column_are_one_incident() -> None:
+def test_alarms_that_share_a_table_are_one_incident() -> None:
     alarms = [
         StandingAlarm("a", "1 January", alarm("x"), frozenset({"shop.orders"})),
         StandingAlarm("b", "1 January", alarm("y"), frozenset({"shop.orders", "shop.people"})),
-        StandingAlarm("c", "1 January", alarm("y"), frozenset({"fleet.cars"})),
+        StandingAlarm("c", "1 January", alarm("y"), frozenset({"shop.people"})),
         StandingAlarm("d", "1 January", alarm("z", evidence=9_000.0), frozenset({"fleet.trips"})),
     ]
     first, second = incidents_of(alarms)
     assert [one.model for one in first.alarms] == ["d"]
     assert [one.model for one in second.alarms] == ["a", "b", "c"]
-    assert second.shared == ("column y", "shop.orders")
+    assert second.shared == ("column y", "shop.orders", "shop.people")
     assert incidents_of(reversed(alarms))[1].shared == second.shared
+
+
+def test_scores_and_numbers_of_rows_and_namesakes_join_no_models() -> None:
+    named = ("score", "number of rows", "age")
+    apart = [
+        StandingAlarm("a", "1 January", alarm(*named), frozenset({"shop.t1"})),
+        StandingAlarm("b", "1 January", alarm(*named), frozenset({"fleet.t2"})),
+    ]
+    assert [one.shared for one in incidents_of(apart)] == [(), ()]
+    together = [apart[0], StandingAlarm("c", "1 January", alarm(*named), frozenset({"shop.t1"}))]
+    assert [one.shared for one in incidents_of(together)] == [("column age", "shop.t1")]
+
+
+def test_an_alarm_that_ended_before_another_began_is_another_incident() -> None:
+    """A model that scores no more keeps its alarm; what happens months later has another cause."""
+    table = frozenset({"shop.orders"})
+    january, november = (
+        alarm("x").model_copy(update={"since": f"2024-{month}-03T00:00:00+00:00"}) for month in ("01", "11")
+    )
+    old = StandingAlarm("a", "", january, table, ended=datetime(2024, 1, 20, tzinfo=UTC))
+    new = StandingAlarm("b", "", november, table, ended=datetime(2024, 11, 9, tzinfo=UTC))
+    assert len(incidents_of([old, new])) == 2
+    going_on = StandingAlarm("a", "", january, table, ended=datetime(2024, 11, 9, tzinfo=UTC))
+    assert len(incidents_of([going_on, new])) == 1
 
 
 @pytest.mark.slow

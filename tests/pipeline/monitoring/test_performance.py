@@ -14,12 +14,13 @@ from sklearn import metrics
 
 from rescore import pipeline, source
 from rescore.errors import SpecError
+from rescore.evidence import Alarm
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
-from rescore.performance import CameTrue
+from rescore.performance import CameTrue, LatestPerformance
 from rescore.pipeline import MeasuredRun
-from rescore.pipeline.monitoring.performance_evidence import evidence_after
+from rescore.pipeline.monitoring.performance_evidence import Evidence, evidence_after, with_evidence
 from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, copied, day
 
 NOW = day(DAYS).end + timedelta(days=2)
@@ -182,6 +183,36 @@ def test_a_window_with_fewer_labels_than_trainings_says_so_and_is_no_evidence(
     found = evidence_after(bank.ctx, "loans", NOW, also={last.run_id: few})
     assert found.alarm is not None and found.alarm.windows == whole.alarm.windows - 1
     assert found.lacking.startswith("only 50.0% of the last window's rows have a label, in training ")
+
+
+def test_windows_are_judged_by_the_limit_that_held_when_they_were_measured(
+    bank: Bank, measured: list[MeasuredRun], trained: None
+) -> None:
+    """Forty models more or fewer neither end an alarm nor raise one."""
+    limits = {one.performance.alarm_limit for one in measured}
+    assert limits == {bank.ctx.evidence_limit("loans", day(DAYS).end)}
+    fewer = replace(bank.ctx, settings=replace(bank.ctx.settings, false_alarms_per_year=300))
+    assert fewer.evidence_limit("loans", NOW) < min(limits)
+    now, then = (evidence_after(ctx, "loans", NOW).alarm for ctx in (fewer, bank.ctx))
+    assert now is not None and then is not None
+    assert (now.raised, now.since, now.evidence) == (then.raised, then.since, then.evidence)
+    easy = {one.run_id: one.performance.model_copy(update={"alarm_limit": 2.0}) for one in measured}
+    raised = evidence_after(bank.ctx, "loans", NOW, also=easy).alarm
+    assert raised is not None and raised.raised
+    again = pipeline.measure_due(bank.ctx, "loans", NOW + timedelta(days=1), again=True)
+    assert {one.performance.alarm_limit for one in again} == limits
+
+
+def test_an_alarm_of_another_package_is_told() -> None:
+    latest = LatestPerformance(metric="auc", rows=9, until=NOW)
+    stands = Alarm(raised=True, new=False, evidence=9, limit=2, since="s", windows=9, fastest=3)
+    before = with_evidence(latest, Evidence(stands, package="a"), None)
+    assert before.to_be_told and before.alarm_of == "a"
+    assert not with_evidence(latest, Evidence(stands, package="a"), before).to_be_told
+    assert with_evidence(latest, Evidence(stands, package="b"), before).to_be_told
+    assert not with_evidence(
+        latest, Evidence(stands, package="b"), before.model_copy(update={"alarm_of": None})
+    ).to_be_told
 
 
 def test_a_report_of_a_later_release_is_left_out_and_said(

@@ -163,6 +163,19 @@ def test_labels_that_stop_are_missed_and_so_is_a_monitor_that_does_not_run(fresh
     assert "of 2024-02-10 00:00 to 2024-02-13 00:00 UTC" in alarm.sentence
 
 
+def test_labels_that_come_some_hours_late_are_measured_the_next_day_and_not_missed(fresh: Bank) -> None:
+    fresh.execute(
+        "UPDATE bank.outcome SET known_at = asked_at + interval '75 hours' FROM bank.loan"
+        " WHERE loan.loan = outcome.loan"
+    )
+    for number in (40, 41, 42):
+        pipeline.measure_due(fresh.ctx, MODEL, day(number).end + timedelta(hours=49))
+    kept = fresh.ctx.store.history.performance_by_run(MODEL)
+    assert [one.report["coverage"] > 0.5 for one in kept] == [True, True, False]
+    for hours in (60, 73, 95):
+        assert "labels" not in kinds(fresh, day(42).end + timedelta(hours=hours))
+
+
 def test_labels_that_thin_out_are_missed_by_what_runs_of_their_age_had(fresh_bank: Bank) -> None:
     """A fifth of the labels come within three days, the others within ten: that is no silence."""
     store = fresh_bank.ctx.store

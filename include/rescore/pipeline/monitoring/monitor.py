@@ -40,6 +40,8 @@ class MonitoredRun(Part):
     acts : bool
         Whether people are told: ``drift.on_drift`` asks for something at the verdict or begins with this
         run's alarm, or it is an outage.
+    alarm : str
+        The alarm that this run has raised, in words; empty if it has raised none.
     p_value : float or None
         Of the whole window; None without a drift report.
     features : tuple of MonitoredFeature
@@ -53,6 +55,7 @@ class MonitoredRun(Part):
     verdict: str | None
     sentence: str | None
     acts: bool
+    alarm: str = ""
     p_value: Number = None
     features: tuple[MonitoredFeature, ...] = ()
 
@@ -126,7 +129,7 @@ def _standing(ctx: Context, model_name: str, now: datetime) -> LatestPerformance
 def _monitored(ctx: Context, run: ScoredRun) -> MonitoredRun:
     stored = ctx.store.reports.drift_of(run.run_id)
     report = None if stored is None else DriftReport.from_dict(stored)
-    new = report is not None and report.alarm is not None and report.alarm.new
+    alarm = None if report is None or report.alarm is None or not report.alarm.new else report.alarm
     worst = [] if report is None else report.worst_first[:MAX_FEATURES]
     return MonitoredRun(
         run_id=run.run_id,
@@ -135,7 +138,9 @@ def _monitored(ctx: Context, run: ScoredRun) -> MonitoredRun:
         package_version=run.package_version,
         verdict=run.verdict,
         sentence=run.sentence,
-        acts=ctx.model(run.model).spec.drift.acts_at(run.verdict, alarm=new) or run.verdict == "outage",
+        acts=ctx.model(run.model).spec.drift.acts_at(run.verdict, alarm=alarm is not None)
+        or run.verdict == "outage",
+        alarm="" if alarm is None else str(alarm),
         p_value=None if report is None else report.p_value,
         features=tuple(
             MonitoredFeature(**{name: getattr(one, name) for name in MonitoredFeature.model_fields})

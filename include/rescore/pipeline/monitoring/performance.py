@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,6 +21,7 @@ from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.monitoring.performance_bounds import judged_by_package
 from rescore.pipeline.monitoring.performance_evidence import (
     evidence_after,
+    kept_limits,
     kept_performance,
     with_evidence,
 )
@@ -74,7 +76,8 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> Per
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
-    measured = _measure(ctx, folder, run, rows)
+    limit = kept_limits(ctx, run.model).get(run_id) or ctx.evidence_limit(run.model, run.interval.end)
+    measured = _measure(ctx, folder, run, rows).model_copy(update={"alarm_limit": limit})
     _record(ctx, run_id, as_of, measured)
     return measured
 
@@ -116,6 +119,8 @@ def measure_due(ctx: Context, model_name: str, now: datetime, *, again: bool = F
         model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE, again=again
     )
     due_ids = {one.run_id for one in due}
+    limits = kept_limits(ctx, model_name) if due else {}
+    limit = ctx.evidence_limit(model_name, due[-1].interval.end) if due else math.nan
     measured: list[MeasuredRun] = []
     read: dict[str, performance.Outcomes] = {}
     last: MeasuredRun | None = None  # recorded with the verdict: until both stand, it is due
@@ -124,8 +129,9 @@ def measure_due(ctx: Context, model_name: str, now: datetime, *, again: bool = F
         for one in _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now, read):
             if last is not None:
                 _record(ctx, last.run_id, now, last.performance)
-            last = one
-            measured.append(one)
+            kept = {"alarm_limit": limits.get(one.run_id, limit)}
+            last = replace(one, performance=one.performance.model_copy(update=kept))
+            measured.append(last)
     if last is not None:
         _keep_verdict(ctx, folder, now, before, last, read)
     return measured

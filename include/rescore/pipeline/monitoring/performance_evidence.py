@@ -12,9 +12,9 @@ from rescore.evidence import Alarm
 from rescore.performance import LatestPerformance, PerformanceReport
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
-from rescore.store import ScoredRun
+from rescore.store import RunPerformance, ScoredRun
 
-__all__ = ["Evidence", "evidence_after", "kept_performance", "with_evidence"]
+__all__ = ["Evidence", "evidence_after", "kept_limits", "kept_performance", "with_evidence"]
 
 #: The model's latest windows that are looked at, of which those of the package count: more would be read for
 #: each measurement.
@@ -32,10 +32,13 @@ class Evidence:
         was trained before that was kept, or adopted, or too few of them have labels.
     lacking : str
         Why the last window says nothing yet; empty if it counts.
+    package : str or None
+        The package's sha256.
     """
 
     alarm: Alarm | None = None
     lacking: str = ""
+    package: str | None = None
 
 
 def kept_performance(
@@ -47,11 +50,19 @@ def kept_performance(
     """
     for row in ctx.store.history.performance_by_run(model_name, 1):
         if as_of in (None, row.as_of):
-            report = ctx.read_stored(
-                PerformanceReport, row.report, f"{model_name}: the performance of {row.interval}"
-            )
+            report = _report(ctx, model_name, row)
             return None if report is None else report.latest
     return None
+
+
+def kept_limits(ctx: Context, model_name: str) -> dict[str, float]:
+    """Of each of the latest measured runs the evidence that raised an alarm when it was first measured.
+
+    An alarm neither ends nor begins because other models came or went since.
+    """
+    rows = ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
+    every = ((row.run_id, _report(ctx, model_name, row)) for row in rows)
+    return {run: one.alarm_limit for run, one in every if one is not None and one.alarm_limit is not None}
 
 
 def evidence_after(
@@ -86,9 +97,7 @@ def evidence_after(
     rows = ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
     reports = dict(also or {})
     for row in rows:
-        kept = ctx.read_stored(
-            PerformanceReport, row.report, f"{model_name}: the performance of {row.interval}"
-        )
+        kept = _report(ctx, model_name, row)
         if kept is not None:
             reports.setdefault(row.run_id, kept)
     measured = [(run, reports[run_id]) for run_id, run in runs.items() if run_id in reports]
@@ -105,26 +114,40 @@ def evidence_after(
         found = None if lacking else performance.unusual(trained, performance.watched(report))
         if found is not None:
             start = run.interval.start.isoformat()
-            looks.append(evidence.Look(start, found.statistic, found.reference, found.measures))
+            looks.append(
+                evidence.Look(
+                    start, found.statistic, found.reference, found.measures, limit=report.alarm_limit
+                )
+            )
     if not looks:
         return Evidence(lacking=lacking)
-    return Evidence(evidence.accumulate(looks, ctx.evidence_limit(model_name, last.interval.end)), lacking)
+    limit = ctx.evidence_limit(model_name, last.interval.end)
+    return Evidence(evidence.accumulate(looks, limit), lacking, last.package_sha256)
 
 
 def with_evidence(
     latest: LatestPerformance, found: Evidence, before: LatestPerformance | None
 ) -> LatestPerformance:
-    """The same performance with its alarm, which is new unless it stood already when last measured."""
+    """The same performance with its alarm, which is new unless it stood already when last measured.
+
+    One of the package before it is another alarm.
+    """
     if found.lacking:
         latest = latest.model_copy(update={"sentence": f"{latest.sentence}; {found.lacking}"})
     if found.alarm is None:
         return latest
     alarm = found.alarm
-    stood = before is not None and before.alarm is not None and before.alarm.raised
+    stood = False
+    if before is not None and before.alarm is not None and before.alarm.raised:
+        stood = before.alarm_of in (None, found.package)
     alarm = alarm.model_copy(update={"new": alarm.raised and not stood})
     # In front: the metric alone may be within its bound.
     sentence = f"does worse than in training: {alarm}. {latest.sentence}" if alarm.raised else latest.sentence
-    return latest.model_copy(update={"alarm": alarm, "sentence": sentence})
+    return latest.model_copy(update={"alarm": alarm, "alarm_of": found.package, "sentence": sentence})
+
+
+def _report(ctx: Context, model_name: str, row: RunPerformance) -> PerformanceReport | None:
+    return ctx.read_stored(PerformanceReport, row.report, f"{model_name}: the performance of {row.interval}")
 
 
 def _trained(ctx: Context, run: ScoredRun) -> performance.CameTrue | None:

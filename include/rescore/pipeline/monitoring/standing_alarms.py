@@ -1,12 +1,14 @@
-"""Alarms that stand, over all models; those that share a source table or a column are one incident."""
+"""Alarms that stand, over all models; those of one time that share a source table are one incident."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
 from typing import Literal
 
+from rescore import source
 from rescore.drift import alarm_of
 from rescore.errors import RescoreError
 from rescore.evidence import Alarm
@@ -15,7 +17,8 @@ from rescore.pipeline.context import Context
 
 __all__ = ["Incident", "StandingAlarm", "incidents_of", "standing_alarms"]
 
-_TABLE = re.compile(r"\b(?:from|join)\s+(?:only\s+)?([a-z_][\w$]*(?:\.[a-z_][\w$]*)?)", re.IGNORECASE)
+#: What an alarm names that is no column of a table.
+_NO_COLUMNS = frozenset({"score", "number of rows"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class StandingAlarm:
         What is unusual: the model's features (``drift``), or how well it does (``performance``).
     tables : frozenset of str
         What its extract reads, with the connection: ``shop.public.orders``.
+    ended : datetime or None
+        When that window ended, aware; None: now.
     """
 
     model: str
@@ -39,12 +44,27 @@ class StandingAlarm:
     alarm: Alarm
     tables: frozenset[str] = frozenset()
     of: Literal["drift", "performance"] = "drift"
+    ended: datetime | None = None
+
+    def shares(self, other: StandingAlarm) -> frozenset[str]:
+        """Tables that both read, and columns that are unusual in both; empty if not of the same time.
+
+        A name like ``age`` is a column of many tables: it tells something with a table alone.
+        """
+        tables = self.tables & other.tables
+        if not tables or self._is_before(other) or other._is_before(self):
+            return frozenset()
+        return tables | {f"column {name}" for name in self._columns & other._columns}
 
     @property
-    def touches(self) -> frozenset[str]:
-        """Tables, and the columns that are unusual."""
-        columns = self.alarm.features if self.of == "drift" else ()
-        return self.tables | frozenset(f"column {name}" for name in columns)
+    def _columns(self) -> frozenset[str]:
+        return frozenset(self.alarm.features) - _NO_COLUMNS if self.of == "drift" else frozenset()
+
+    def _is_before(self, other: StandingAlarm) -> bool:
+        """Whether its last window ended before what the other one is about began."""
+        if self.ended is None or other.alarm.since is None:
+            return False
+        return self.ended <= datetime.fromisoformat(other.alarm.since)
 
 
 @dataclass(frozen=True)
@@ -62,20 +82,22 @@ def standing_alarms(ctx: Context) -> list[Incident]:
         for last in ctx.store.history.drift(name, 1):
             alarm = alarm_of(last.report)
             if alarm is not None and alarm.raised:
-                found.append(StandingAlarm(name, str(last.interval), alarm, _tables(ctx, name)))
+                window, ended = str(last.interval), last.interval.end
+                found.append(StandingAlarm(name, window, alarm, _tables(ctx, name), ended=ended))
         for measured in ctx.store.history.performance_by_run(name, 1):
             latest = PerformanceReport.from_dict(measured.report).latest
             if latest is not None and latest.alarm is not None and latest.alarm.raised:
-                window, tables = str(measured.interval), _tables(ctx, name)
-                found.append(StandingAlarm(name, window, latest.alarm, tables, "performance"))
+                window, ended = str(measured.interval), measured.interval.end
+                tables = _tables(ctx, name)
+                found.append(StandingAlarm(name, window, latest.alarm, tables, "performance", ended))
     return incidents_of(found)
 
 
 def incidents_of(alarms: Iterable[StandingAlarm]) -> list[Incident]:
-    """Group alarms that share anything, directly or through others."""
+    """Group alarms of one time that share a table, directly or through others."""
     groups: list[list[StandingAlarm]] = []
     for alarm in alarms:
-        joined = [group for group in groups if any(alarm.touches & other.touches for other in group)]
+        joined = [group for group in groups if any(alarm.shares(other) for other in group)]
         groups = [group for group in groups if group not in joined]
         groups.append([*(one for group in joined for one in group), alarm])
     incidents = [Incident(tuple(sorted(group, key=_strength)), _shared(group)) for group in groups]
@@ -87,15 +109,14 @@ def _strength(one: StandingAlarm) -> tuple[float, str]:
 
 
 def _shared(group: list[StandingAlarm]) -> tuple[str, ...]:
-    every = [name for one in group for name in one.touches]
-    return tuple(sorted({name for name in every if every.count(name) > 1}))
+    return tuple(sorted({name for one, other in combinations(group, 2) for name in one.shares(other)}))
 
 
 def _tables(ctx: Context, model: str) -> frozenset[str]:
-    """Tables that ``extract.sql`` names; none where the model has outlived its folder."""
+    """Tables that ``extract.sql`` reads; none where the model has outlived its folder."""
     try:
         folder = ctx.model(model)
-        text = folder.source_files()["extract.sql"].decode()
-    except (RescoreError, KeyError, UnicodeDecodeError):
+        names = source.tables_of(folder.extract_sql, where=str(folder.path / "extract.sql"))
+    except RescoreError:
         return frozenset()
-    return frozenset(f"{folder.spec.source.connection}.{name.lower()}" for name in _TABLE.findall(text))
+    return frozenset(f"{folder.spec.source.connection}.{name}" for name in names)

@@ -249,11 +249,13 @@ def drift_run(ctx: Context, run_id: str) -> str:
         run_id = score_run(ctx, run_id)
     attempt = ctx.store.runs.resume(run_id, "scored")
     run = ctx.store.runs.scored(attempt)
-    declared = ctx.model(run.model).spec.drift
+    spec = ctx.model(run.model).spec
+    declared = spec.drift
     with recorded(ctx, attempt):
         package = open_package(ctx, run.model, run.package_sha256)
         kept = ctx.kept_columns(run)
         scores = ctx.store.scores.values_of_run(run)
+        named = ctx.store.scores.named_of_run(run) if spec.target.kind == "multiclass" else None
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(
             package.reference_profile(),
@@ -263,6 +265,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
             training=training,
             start=run.interval.start,
             before=rows_before(ctx, run),
+            named=named,
         )
         ctx.archive.verify_again(kept.path)
         window = package.manifest.lineage.window

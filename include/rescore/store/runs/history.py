@@ -20,6 +20,7 @@ from rescore.store.report_records import (
     RunPerformance,
     WeekPerformance,
 )
+from rescore.store.runs.silent_labels import AGAIN_AFTER, LABEL_SLACK
 from rescore.store.schema.tables import drift as drift_table
 from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import run as run_table
@@ -114,7 +115,8 @@ class History:
         """Published runs that were never measured, or whose missing labels may have come since.
 
         A run without a label for every row is due again when its age has doubled since it was measured, and
-        has grown by ``min_age``.
+        has grown by ``min_age``. One that had no label at all when it was due is looked at again within
+        ``LABEL_SLACK`` of that: labels that come some hours late are late by hours.
 
         Parameters
         ----------
@@ -141,6 +143,9 @@ class History:
         )
         age = func.greatest(newest.c.as_of - current.interval_end, min_age)
         missing = newest.c.label_coverage.is_distinct_from(1) & (literal(now) - newest.c.as_of >= age)
+        ripe_at = current.interval_end + (now - ended_by)
+        none_yet = (func.coalesce(newest.c.label_coverage, 0) == 0) & (newest.c.as_of < ripe_at + LABEL_SLACK)
+        missing |= none_yet & (literal(now) - newest.c.as_of >= func.greatest(AGAIN_AFTER, min_age))
         wanted = true() if again else newest.c.as_of.is_(None) | missing
         query = (
             select(current.run_id, current.interval_start, current.interval_end)

@@ -115,14 +115,23 @@ class Scores:
         NotFoundError
             No such run.
         """
+        return np.concatenate([np.empty(0), *(one.to_numpy() for one in self._column(run, "score"))])
+
+    def named_of_run(self, run: RunReference) -> npt.NDArray[np.object_]:
+        """The labels that go with :meth:`values_of_run`: of each row the class that its score is of."""
+        # Each text is one object a batch: a million rows name a few classes.
+        read = (one.dictionary_encode() for one in self._column(run, "label"))
+        texts = [one.dictionary.to_numpy(zero_copy_only=False)[one.indices.to_numpy()] for one in read]
+        return np.concatenate([np.empty(0, dtype=object), *texts])
+
+    def _column(self, run: RunReference, name: str) -> Iterator[pa.Array]:
         with self._database.transaction() as connection:
             row = run_row(connection, run_id_of(run))
             layout = score_layout(connection, row.model)
             interval = Interval(row.interval_start, row.interval_end)
-            query = _query(connection, layout, row.run_id, interval, only="score")
+            query = _query(connection, layout, row.run_id, interval, only=name)
             url = address_of(connection).dsn
-        read = [batch.column(0).to_numpy() for batch in query_batches(url, query)]
-        return np.concatenate([np.empty(0), *read])
+        yield from (batch.column(0) for batch in query_batches(url, query))
 
     def of_key(
         self, model: str, key: Mapping[str, str], *, interval: Interval | None = None

@@ -16,11 +16,15 @@ from rescore.store.schema.tables import performance as performance_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.view_handles import publication_current
 
-__all__ = ["SilentLabels", "silent_labels"]
+__all__ = ["AGAIN_AFTER", "LABEL_SLACK", "SilentLabels", "silent_labels"]
 
 #: Ripe runs in a row without any label before labels count as stopped (of so many that are looked at; those
-#: without rows don't count), and how much later than declared labels may come meanwhile.
-SILENT_RUNS, LOOKED_AT, LABEL_SLACK = 3, 30, timedelta(days=1)
+#: without rows don't count).
+SILENT_RUNS, LOOKED_AT = 3, 30
+
+#: How much later than declared labels may come without being missed, how often they are looked for meanwhile,
+#: and how much later still the last of these looks may be: a monitor that runs once a day.
+LABEL_SLACK, AGAIN_AFTER, LOOKED_FOR = timedelta(days=1), timedelta(hours=6), timedelta(days=1)
 
 #: Labels have thinned out where each of those runs has less than this part of what the runs before it had at
 #: its age (their median), and less than nine in ten of them; so many runs before are needed.
@@ -75,7 +79,7 @@ def silent_labels(
     """
     if not delays:
         return {}
-    ripe = _ripe({model: now - delay - LABEL_SLACK for model, delay in delays.items()})
+    ripe = _ripe({model: now - delay - LABEL_SLACK - LOOKED_FOR for model, delay in delays.items()})
     measured = (
         select(func.max(performance_table.c.label_coverage).label("most"), func.count().label("times"))
         .where(performance_table.c.run_id == ripe.c.run_id)
