@@ -26,6 +26,8 @@ EXPECTED = Expected(
     scores={name: {key: f"{name} of {key}" for key in KEYS} for name in ("old", "new")},
     keys={datetime(2024, 2, 1, tzinfo=UTC): frozenset(KEYS)},
     keeper={(gauge, reading): f"keeper-{reading}" for gauge, reading in KEYS},
+    rows=[],
+    columns=[],
 )
 PUBLICATIONS = {"run-1": Publication(DAY, "old", 1), "run-2": Publication(DAY, "new", 2)}
 

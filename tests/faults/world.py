@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,15 @@ class Expected:
         For each day's start the keys of its readings.
     keeper : dict
         Whose reading a key is.
+    rows, columns : list
+        All readings before anybody is erased: what packages that are trained later would score.
     """
 
     scores: dict[str, dict[Key, str]]
     keys: dict[datetime, frozenset[Key]]
     keeper: dict[Key, str]
+    rows: list[Any]
+    columns: list[str]
 
 
 @dataclass
@@ -194,18 +198,26 @@ class World:
             start = row[2].astimezone(UTC).replace(hour=0, minute=0)
             keys.setdefault(start, set()).add((row[0], row[1]))
         plain = [[*row[:2], row[2].isoformat(), *row[3:6]] for row in rows]
-        with self.context() as ctx:
-            packages = {one.sha256: ctx.archive.get_package(one.sha256) for one in ctx.store.packages.all()}
-        return Expected(
-            scores={
-                sha256: dict(
-                    zip([row[:2] for row in rows], self._predict(path, plain, columns[:6]), strict=True)
-                )
-                for sha256, path in packages.items()
-            },
+        expected = Expected(
+            scores={},
             keys={start: frozenset(of_day) for start, of_day in keys.items()},
             keeper={row[:2]: row[6] for row in rows},
+            rows=plain,
+            columns=columns[:6],
         )
+        return self.with_every_package(expected)
+
+    def with_every_package(self, expected: Expected) -> Expected:
+        """The same with the scores of packages trained since: whom an erasure took is in none of them."""
+        with self.context() as ctx:
+            packages = {one.sha256: ctx.archive.get_package(one.sha256) for one in ctx.store.packages.all()}
+        keys = [(row[0], row[1]) for row in expected.rows]
+        new = {
+            sha256: dict(zip(keys, self._predict(path, expected.rows, expected.columns), strict=True))
+            for sha256, path in packages.items()
+            if sha256 not in expected.scores
+        }
+        return replace(expected, scores=expected.scores | new)
 
     def _predict(self, wheel: Path, rows: list[Any], columns: list[str]) -> list[str]:
         unpacked = self.home / "wheels" / wheel.parent.name
