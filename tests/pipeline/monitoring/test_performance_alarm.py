@@ -28,20 +28,23 @@ def test_another_rule_is_an_alarm_told_once_that_asks_for_training(harbour: Any,
     """The water stands higher from the fourth day on, whatever the moon and the wind say."""
     harbour.execute("UPDATE harbour.readings SET level = level + 50 WHERE measured_at >= '2024-02-04'")
     ctx = declared(harbour.ctx, tmp_path, on_alarm="retrain")
-    told, alarms = [], []
+    told, far, alarms = [], [], []
     for number in range(31, 40):
         pipeline.score_interval(ctx, "tides", harbour.day(number))
         report = pipeline.monitor_model(ctx, "tides", harbour.day(number).end)
         told.append(report.tells)
         assert report.performance is not None and report.performance.alarm is not None
         alarms.append(report.performance.alarm)
+        far.append(report.performance.far)
         assert pipeline.MonitorReport.from_dict(report.to_dict()) == report
     assert [one.windows for one in alarms] == list(range(1, 10))
     raised = [one.raised for one in alarms]
     assert not any(raised[:4])
     assert all(raised[-2:])
-    assert told == [one.new for one in alarms]
-    assert sum(told) == 1
+    assert sum(one.new for one in alarms) == 1
+    # 50 metres wait for no evidence: they are told from the first day on.
+    assert far == [False] * 3 + [True] * 6
+    assert told == [one.new or beyond for one, beyond in zip(alarms, far, strict=True)]
     assert "bias" in alarms[-1].features
 
     [row] = pipeline.status_rows(ctx)
