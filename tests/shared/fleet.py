@@ -23,6 +23,7 @@ from rescore.store.schema import tables  # what fills the store's tables has to 
 from tests.shared.fleet_reports import (
     ALARM,
     FEATURES,
+    comparison_report,
     drift_report,
     manifest_sha,
     package_manifests,
@@ -172,6 +173,16 @@ class Fleet:
                 ],
                 tables.package: packages,
                 tables.pin: pins,
+                tables.comparison: [
+                    {
+                        "model": name,
+                        "champion_sha256": packages[0]["sha256"],
+                        "challenger_sha256": packages[1]["sha256"],
+                        "snapshot_digest": bytes_sha256(b"holdout"),
+                        "report": comparison_report(name, rng),
+                        "at": packages[1]["created_at"] + timedelta(hours=1),
+                    }
+                ],
                 tables.run: [one["run"] for one in runs],
                 tables.timetable: [
                     {"model": name, "schedule": "daily", "known_until": coming[-1], "ends": False}
@@ -329,6 +340,11 @@ _DERIVED = (
       d.verdict, p.reason, p.released_by, true
     FROM rescore.publication_current p JOIN rescore.run r ON r.run_id = p.run_id
     LEFT JOIN rescore.drift d ON d.run_id = p.run_id WHERE p.model = :model
+    """,
+    """
+    UPDATE rescore.due u SET published = true WHERE model = :model AND EXISTS (
+      SELECT FROM rescore.publication p WHERE p.model = u.model
+        AND p.interval_start = u.interval_start AND p.interval_end = u.interval_end)
     """,
     """
     INSERT INTO rescore.measured_interval

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 
 from rescore.errors import StoreError
-from rescore.store import Store
+from rescore.store import DueInterval, Store
 from tests.store.builders import Walk, day, make_scores, sha
 
 PUBLICATIONS = 60
@@ -29,7 +29,8 @@ ORDER BY branch, loan_id, event_time DESC, published_at DESC
 _FILL = """
 CREATE TEMP TABLE d AS SELECT n, md5(n::text)::uuid AS run_id, s, s + interval '1 day' AS e
   FROM generate_series(0, :days - 1) n,
-    LATERAL (SELECT timestamptz '2024-03-01 00:00+00' + n * interval '1 day' AS s) x;
+    LATERAL (SELECT timestamptz '2024-03-01 00:00+00' + n * interval '1 day' AS s) x
+  WHERE n <> ALL (CAST(:missing AS int[]));
 INSERT INTO rescore.run (run_id, model, interval_start, interval_end, as_of, fence, state, rows_extracted,
     rows_scored, package_version, package_sha256, environment)
   SELECT run_id, 'loans', s, e, e, 1, 'checked', 50, 50, '1.0.0', :sha256, '{}' FROM d;
@@ -43,9 +44,10 @@ DROP TABLE d;
 """
 
 
-def fill(store: Store, walk: Walk, days: int) -> None:
+def fill(store: Store, walk: Walk, days: int, *, missing: tuple[int, ...] = ()) -> None:
+    values = {"days": days, "sha256": walk.package["package_sha256"], "missing": [*missing]}
     with store.database.transaction() as connection:
-        connection.execute(text(_FILL), {"days": days, "sha256": walk.package["package_sha256"]})
+        connection.execute(text(_FILL), values)
     with psycopg2.connect(store.database.libpq_url) as connection, connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
@@ -96,6 +98,23 @@ def test_the_latest_score_of_a_key_reads_the_same_few_rows_of_any_history(
     assert 1 <= plan.rows_of("scores20") <= 2
     assert plan.rows_of("current_publication") <= 2
     assert not {name for name in plan.scanned if name.startswith("scores")}
+
+
+def test_what_is_missing_is_found_without_all_that_is_there(walk: Walk, store: Store) -> None:
+    """Intervals are declared before, and after, their scores are published; one of each is missing."""
+    days = 16 * PUBLICATIONS
+    all_days = [day(number) for number in range(days)]
+    early, late = all_days[: days // 2], all_days[days // 2 :]
+    store.timetables.declare("loans", "daily", [DueInterval(one, one.end) for one in early], ends=False)
+    fill(store, walk, days, missing=(3, days - 3))
+    due = [DueInterval(one, one.end) for one in late]
+    store.timetables.declare("loans", "daily", due, ends=True)
+    query = "SELECT interval_start FROM scores.gaps WHERE model = 'loans' ORDER BY interval_start"
+    with store.database.transaction() as connection:
+        found = list(connection.execute(text(query)).scalars())
+    assert found == [all_days[3].start, all_days[-3].start]
+    plan = Plan.of(store, query)
+    assert plan.rows_of("due") <= 4 and plan.rows_of("publication") <= 4
 
 
 def test_all_scores_of_a_key_come_by_its_index_and_from_two_tables(walk: Walk, store: Store) -> None:

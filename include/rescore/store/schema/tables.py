@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -287,6 +288,7 @@ due = Table(
     Column("interval_start", DateTime(timezone=True), primary_key=True),
     Column("interval_end", DateTime(timezone=True), primary_key=True),
     moment("due_at"),
+    Column("published", Boolean, nullable=False, server_default=false()),
 )
 
 publication = Table(
