@@ -68,15 +68,35 @@ if [ -e "$venv" ] && { [ "$("$venv/bin/python" -c 'import sys; print("%d.%d" % s
   rm -rf "$venv"
 fi
 rm -f "$venv/.installed"
-echo "making $venv with Python $version: $(grep -c '^[a-z0-9].*==' requirements.txt) packages, a few minutes the first time"
+packages=$(grep -c '^[a-z0-9].*==' requirements.txt) || packages=0
+echo "making $venv with Python $version: $packages packages, a few minutes the first time"
 [ -x "$venv/bin/pip" ] || "$python" -m venv "$place" || fail "python -m venv failed" "see above"
 [ "$("$venv/bin/uv" --version 2>/dev/null | cut -d' ' -f2)" = $uv_version ] ||
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version" ||
   fail "uv $uv_version can't be installed with pip" "see above; is a package index reachable?"
 export VIRTUAL_ENV="$place"
-# Compiled now: on every start of Airflow's four components otherwise, where bytecode is not written.
+# In parts, so that what has come and how long the rest may take can be said.
+rm -rf "$venv/.parts"
+mkdir "$venv/.parts"
+awk -v all="$packages" -v folder="$venv/.parts" '
+  /^[a-z0-9].*==/ { part = 10 + int(number++ * 8 / all) }
+  part { print > (folder "/" part ".txt") }' requirements.txt
+began=$(date +%s)
+come=0
+for part in "$venv"/.parts/*.txt; do
+  [ -f "$part" ] || continue
+  "$venv/bin/uv" pip install --quiet --no-deps --require-hashes -r "$part" ||
+    fail "the packages of requirements.txt can't be installed" "see above; is a package index reachable, is the disk full?"
+  come=$((come + $(grep -c '^[a-z0-9].*==' "$part")))
+  spent=$(($(date +%s) - began))
+  # Compiling takes about as long as a third of all packages.
+  echo "  $come of $packages packages, $spent s so far, about $((spent * (packages * 4 / 3 - come) / come)) s left"
+done
+# All of it once more, as one: nothing is missing. Compiled now: on every start of Airflow's four components otherwise,
+# where bytecode is not written.
 "$venv/bin/uv" pip install --quiet --compile-bytecode --require-hashes -r requirements.txt ||
   fail "the packages of requirements.txt can't be installed" "see above; is a package index reachable, is the disk full?"
 "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable . ||
   fail "the project itself can't be installed" "see above"
+rm -rf "$venv/.parts"
 echo "$wanted" >"$venv/.installed"

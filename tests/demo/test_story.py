@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rescore.demo.story import CHAPTERS, Story, as_time
+from rescore.demo.story import CHAPTERS, Story
+from rescore.progress import as_time
 
 
 @pytest.mark.parametrize("whole", [100.0, 1_000.0])

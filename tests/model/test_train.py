@@ -92,6 +92,10 @@ def test_two_trainings_agree_in_everything(verified: tuple[Fitted, list[str]]) -
     fitted, lines = verified
     assert lines[-1] == "trained twice in fresh processes: every byte is the same"
     assert sum(line.startswith("fitted final (") for line in lines) == 2
+    told = [line for line in lines if line.startswith("fitted ")]
+    assert sum(" s left, " in line or " min left, " in line for line in told) == len(told) - 2, (
+        "not the last ones"
+    )
     assert len(fitted.out_of_fold) == fitted.rows == 500
     assert ((fitted.out_of_fold > 0) & (fitted.out_of_fold < 1)).all()
     assert set(fitted.importance) == {feature["name"] for feature in fitted.final["features"]}

@@ -214,7 +214,7 @@ def test_a_snapshot_is_one_look(source: Source, make_model: MakeModel, tmp_path:
 
     expected = snapshot(source.url, folder, days(3), LATER, tmp_path / "t.parquet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rescore.source.extraction._SECONDS_BETWEEN_LINES", 0.0)
+        patch.setattr("rescore.progress._SECONDS_BETWEEN_LINES", 0.0)
         late = snapshot(source.url, folder, days(3), LATER, tmp_path / "u.parquet", progress=write)
     assert source.run("SELECT count(*) > 15 FROM parcel") == [(True,)]
     assert late.digest == expected.digest

@@ -88,7 +88,7 @@ def audit_check(
     """Verify a bundle; needs neither database nor archive."""
     from rescore import pipeline
 
-    for line in pipeline.check_bundle(file, head=head, public_key=public_key):
+    for line in pipeline.check_bundle(file, head=head, public_key=public_key, progress=say):
         print_line(line)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rescore.cli.selection import day_named, intervals_named, keys_named
-from rescore.cli.terminal import Json, context, counted, print_json, print_line, print_rows, print_table
+from rescore.cli.terminal import Json, context, print_json, print_line, print_rows, print_table, say
 from rescore.errors import ParameterError
+from rescore.progress import counted
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context, Reproduction, ScoreReproduction
@@ -52,7 +53,7 @@ def reproduce(
         else:
             done = [
                 pipeline.reproduce_run(ctx, run_id)
-                for run_id in counted(_run_ids(ctx, model, run, day), "reproduce")
+                for run_id in counted(_run_ids(ctx, model, run, day), "reproduce", say)
             ]
     columns = ["model", "interval", "rows", "verdict"]
     if any(run.reason for run in done):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rescore.cli.selection import intervals_named, moment
-from rescore.cli.terminal import Json, ModelName, context, counted, print_json, print_line, print_rows, say
+from rescore.cli.terminal import Json, ModelName, context, print_json, print_line, print_rows, say
 from rescore.errors import HeldError
+from rescore.progress import counted
 
 if TYPE_CHECKING:
     from rescore.interval import Interval
@@ -44,7 +45,7 @@ def score(
         known_by = moment(as_of, "--as-of")
         published: list[dict[str, Any]] = []
         try:
-            for interval in counted(intervals, model):
+            for interval in counted(intervals, model, say):
                 done = pipeline.score_interval(ctx, model, interval, known_by, processes=processes)
                 published.append(done.to_dict())
         finally:
@@ -101,7 +102,8 @@ def _backfilled(ctx: Context, model: str, intervals: list[Interval]) -> Iterator
     """What became of each interval, as a row; says how far it is and how long the rest may take."""
     from rescore import pipeline
 
-    for _, done in zip(counted(intervals, model), pipeline.backfill(ctx, model, intervals), strict=True):
+    told = counted(intervals, model, say)
+    for _, done in zip(told, pipeline.backfill(ctx, model, intervals), strict=True):
         row: dict[str, Any] = {"interval": str(done.interval)}
         if done.published is not None:
             one = done.published

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -29,7 +28,6 @@ __all__ = [
     "Save",
     "Who",
     "context",
-    "counted",
     "print_json",
     "print_line",
     "print_rows",
@@ -38,8 +36,6 @@ __all__ = [
     "stderr",
     "stdout",
 ]
-
-_Item = TypeVar("_Item")
 
 # Wide enough for the tables where nobody says how wide it is: a file, a pipe, CI.
 stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -151,17 +147,6 @@ def _table(rows: Sequence[dict[str, Any]], title: str, columns: Sequence[str]) -
     for row in rows:
         table.add_row(*(escape(_text(row.get(column))) for column in columns))
     return table
-
-
-def counted(items: Sequence[_Item], what: str) -> Iterator[_Item]:
-    """The items, saying before each one but the first how many are done and how long the rest may take."""
-    began = time.monotonic()
-    for number, item in enumerate(items):
-        if number:
-            left = (time.monotonic() - began) / number * (len(items) - number)
-            about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-            say(f"{what}: {number} of {len(items)} done, about {about} left")
-        yield item
 
 
 def _text(value: Any) -> str:

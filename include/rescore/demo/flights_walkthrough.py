@@ -17,11 +17,12 @@ from rich.markup import escape
 
 from rescore import pipeline
 from rescore.demo import flights, result
-from rescore.demo.story import Story, as_time
+from rescore.demo.shipped import bring_model
+from rescore.demo.story import Story
 from rescore.errors import LocalStackError
 from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
-from rescore.progress import Progress
+from rescore.progress import Progress, as_time
 from rescore.settings import Settings
 
 __all__ = ["run_demo", "what_runs"]
@@ -60,7 +61,9 @@ def run_demo(out: Console, say: Progress) -> int:
     """
     say("Will a flight arrive 15 minutes late or more? A model trains, scores, stops and proves itself.")
     story = Story(say)
-    stack = LocalStack(Settings.from_environment(), progress=_indented(say))
+    settings = Settings.from_environment()
+    bring_model(settings.models, MODEL, say)  # no wheel carries it: it says so before anything is started
+    stack = LocalStack(settings, progress=_indented(say))
     with ExitStack() as running:
         with story.chapter("start"):
             running.enter_context(stack.session())

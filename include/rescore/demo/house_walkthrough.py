@@ -20,10 +20,11 @@ from rich.table import Table
 
 from rescore import pipeline, source
 from rescore.demo import houses
-from rescore.demo.story import HOUSE_CHAPTERS, Story, as_time
+from rescore.demo.shipped import bring_model
+from rescore.demo.story import HOUSE_CHAPTERS, Story
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.progress import Progress
+from rescore.progress import Progress, as_time
 
 __all__ = ["run_house_price"]
 
@@ -57,6 +58,7 @@ def run_house_price(ctx: pipeline.Context, out: Console, say: Progress) -> int:
     """
     say("What will a house be sold for? A model trains, scores month by month and proves itself.")
     story = Story(say, HOUSE_CHAPTERS)
+    bring_model(ctx.settings.models, MODEL, say)
     folder = ctx.model(MODEL)
     schedule = folder.spec.schedule.schedule()
     months = list(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rescore.progress import Progress
+from rescore.progress import Progress, as_time, time_left
 
-__all__ = ["CHAPTERS", "HOUSE_CHAPTERS", "Chapter", "Story", "as_time"]
+__all__ = ["CHAPTERS", "HOUSE_CHAPTERS", "Chapter", "Story"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,6 @@ HOUSE_CHAPTERS = {
 }
 
 
-def as_time(seconds: float) -> str:
-    """A length of time to say: ``40 s``, ``3 min``."""
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
 @dataclass
 class Story:
     """Says each chapter as it begins, and from the second one on how long the rest may take.
@@ -94,8 +89,7 @@ class Story:
         self._number += 1
         line = f"{self._number} of {len(self.chapters)}: {chapter.title}"
         if self._told:
-            left = self.seconds / self._told * (1 - self._told)
-            line += f"  [{as_time(self.seconds)} so far, about {as_time(left)} left]"
+            line += f"  [{as_time(self.seconds)} so far, {time_left(self._told, 1, self.seconds)}]"
         self.say(line)
         yield
         self._told += chapter.share

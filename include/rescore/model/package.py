@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 import zipfile
 from array import array
 from bisect import bisect_left
@@ -28,7 +29,7 @@ from rescore.model.own_environment import Seal, difference_lines, own_environmen
 from rescore.model.package_file import manifest_of
 from rescore.model.process import MARK, Child, Team
 from rescore.model.wheel_format import changed_members, unpack
-from rescore.progress import Progress
+from rescore.progress import Progress, time_left
 from rescore.sha256 import Sha256, bytes_sha256
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class Package:
                 expected=f"positions of its {rows:,} rows, from 0",
             )
         away = bisect_left(positions, last) - bisect_left(positions, first)
-        wanted, given = last - first - away, 0
+        wanted, given, began = last - first - away, 0, time.monotonic()
         with self._unpacked() as run:
             options = ["--exclude", str(_save_positions(positions, run.work))] if positions else []
             # What older packages do not know is passed only where it is asked for.
@@ -216,7 +217,8 @@ class Package:
                 for batch in batches:
                     given += batch.num_rows
                     if progress is not None:
-                        progress(f"scored {given:,} of {wanted:,} rows")
+                        left = time_left(given, wanted, time.monotonic() - began)
+                        progress(f"scored {given:,} of {wanted:,} rows{left and ', '}{left}")
                     yield in_declared_columns(batch, labels, probabilities) if probabilities else batch
         if given != wanted:
             raise ModelError(

@@ -25,7 +25,7 @@ from rescore.folder import ModelFolder
 from rescore.model.code_tree import code_tree, sources_tree, write_tree
 from rescore.model.environment import UMASK
 from rescore.model.process import Team
-from rescore.progress import Progress
+from rescore.progress import Progress, time_left
 
 if TYPE_CHECKING:
     import numpy as np
@@ -245,22 +245,24 @@ class _Tasks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[str] | None = None
-        self.total = 0
-        self.done = 0
+        self._total = self._done = 0
+        self._began = 0.0
 
     def offer(self, tasks: Sequence[str]) -> None:
         with self._lock:
             if self._waiting is None:
-                self._waiting, self.total = deque(tasks), len(tasks)
+                self._waiting, self._total, self._began = deque(tasks), len(tasks), time.monotonic()
 
     def take(self) -> str | None:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
-    def finish(self) -> int:
+    def finish(self) -> str:
+        """One is done: how many are, and how long the rest may take."""
         with self._lock:
-            self.done += 1
-            return self.done
+            self._done += 1
+            left = time_left(self._done, self._total, time.monotonic() - self._began)
+            return f"{self._done} of {self._total}{left and ', '}{left}"
 
 
 def stage_folder(folder: ModelFolder, build_dir: Path) -> None:
@@ -333,7 +335,7 @@ def _run(
                 child_answer(messages, "done")
                 if progress is not None:
                     seconds = time.monotonic() - started
-                    progress(f"fitted {task} ({tasks.finish()} of {tasks.total}, {seconds:.1f} s)")
+                    progress(f"fitted {task} ({tasks.finish()}, {seconds:.1f} s)")
             child.send("end")
             for _ in messages:
                 pass

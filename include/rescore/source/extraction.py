@@ -15,7 +15,7 @@ from rescore.disk import refuse_without_room
 from rescore.errors import EmptyIntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
-from rescore.progress import Progress, silent
+from rescore.progress import Progress, Ticker
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
@@ -27,7 +27,6 @@ from rescore.source.untimed import UntimedRows, untimed_rows
 
 __all__ = ["FrozenInput", "InputQuery", "extract", "ordered", "probe"]
 
-_SECONDS_BETWEEN_LINES = 2.0
 #: Rows in Parquet take half to a quarter of what the planner counts for them.
 _LEAST_SHARE_ON_DISK = 0.25
 
@@ -267,20 +266,6 @@ def _require_utf8(name: str, column: pa.Array, where: str) -> None:
             fix=f"name its encoding in the query: convert_from({name}::bytea, 'LATIN1') AS {name}",
             data={"column": name},
         ) from None
-
-
-class Ticker:
-    """Lines for a person who waits: not more often than every 2 seconds."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.line: Progress = progress or silent
-        self._last = time.monotonic()
-
-    def now_and_then(self, line: str) -> None:
-        """Say it, if the last line was long enough ago."""
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-            self._last = time.monotonic()
-            self.line(line)
 
 
 def _empty(folder: ModelFolder, interval: Interval, as_of: datetime, database: str) -> EmptyIntervalError:

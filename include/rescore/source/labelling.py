@@ -12,10 +12,10 @@ import pyarrow as pa
 from rescore.errors import IntervalError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
-from rescore.progress import Progress
+from rescore.progress import Progress, Ticker
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import check_columns, label_types
-from rescore.source.extraction import Ticker, conform, ordered
+from rescore.source.extraction import conform, ordered
 from rescore.source.moments_from_text import TextCasts
 from rescore.source.query import Rendered, render
 from rescore.source.row_laws import RowLaws
@@ -108,7 +108,8 @@ def labels(
         query = LabelQuery(session, folder)
         for done, interval in enumerate(sorted(intervals), start=1):
             tables.append(with_interval(query.read(interval, as_of), interval))
-            say.now_and_then(f"{folder.name}: labels of {done} of {len(intervals)} intervals read")
+            total = len(intervals)
+            say.step(f"{folder.name}: labels of {done} of {total} intervals read", done, total)
     return pa.concat_tables(tables)
 
 

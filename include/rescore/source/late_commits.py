@@ -18,8 +18,8 @@ from rescore.digest import TableDigest, table_digest
 from rescore.errors import MAX_EXAMPLES
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
-from rescore.progress import Progress
-from rescore.source.extraction import InputQuery, Ticker
+from rescore.progress import Progress, Ticker
+from rescore.source.extraction import InputQuery
 from rescore.source.labelling import joinable, match_keys
 from rescore.source.row_laws import key_text
 from rescore.source.session import Session

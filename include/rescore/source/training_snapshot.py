@@ -19,8 +19,8 @@ from rescore.digest import TableDigest, table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
-from rescore.progress import Progress
-from rescore.source.extraction import InputQuery, Ticker
+from rescore.progress import Progress, Ticker
+from rescore.source.extraction import InputQuery
 from rescore.source.freeze import Freezer
 from rescore.source.labelling import (
     INTERVAL_COLUMNS,
@@ -248,7 +248,7 @@ def _told(
     """Pass on the rows; remember the counts and tell how far we are."""
     for share, table in read:
         shares.append(share)
-        say.now_and_then(f"{name}: {len(shares)} of {total} intervals extracted")
+        say.step(f"{name}: {len(shares)} of {total} intervals extracted", len(shares), total)
         yield from table.to_batches()
 
 

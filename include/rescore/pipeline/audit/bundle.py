@@ -24,6 +24,7 @@ from rescore.manifest import Manifest
 from rescore.pipeline.audit import bundle_verifier
 from rescore.pipeline.audit.model_card import model_card
 from rescore.pipeline.context import Context
+from rescore.progress import Progress, Ticker, counted, silent
 from rescore.sha256 import bytes_sha256
 from rescore.store import ChainedRow, ScoredRun, row_columns
 
@@ -140,7 +141,7 @@ def export_bundle(
     members["bundle.json"] = _json(described)
     members["bundle.sha256"] = f"{bytes_sha256(members['bundle.json'])}\n".encode()
     content = bundle_verifier.written(members)
-    _verified(content, f"run {run.run_id}", None)
+    _verified(content, f"run {run.run_id}", None, ctx.progress)
     _write(out, content)
     return Exported(str(out), bytes_sha256(content), run.run_id, head, len(members), len(content))
 
@@ -158,7 +159,13 @@ def _write(out: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def check_bundle(path: Path, *, head: str | None = None, public_key: Path | None = None) -> list[str]:
+def check_bundle(
+    path: Path,
+    *,
+    head: str | None = None,
+    public_key: Path | None = None,
+    progress: Progress = silent,
+) -> list[str]:
     """Verify a bundle with this release's own verifier; with a key, its package's signature, too.
 
     Raises
@@ -177,15 +184,16 @@ def check_bundle(path: Path, *, head: str | None = None, public_key: Path | None
             f"the bundle {str(path)!r} can't be read: {error.strerror or error}",
             expected="a file that `rescore audit export --out FILE` wrote",
         ) from error
-    said = _verified(content, str(path), head)
+    said = _verified(content, str(path), head, progress)
     if public_key is not None:
         said.insert(-1, _signed(path, public_key))
     return said
 
 
-def _verified(content: bytes, where: str, head: str | None) -> list[str]:
+def _verified(content: bytes, where: str, head: str | None, progress: Progress) -> list[str]:
+    say = Ticker(progress)
     try:
-        return bundle_verifier.verify(content, head)
+        return bundle_verifier.verify(content, head, say.step)
     except bundle_verifier.Uncovered as error:
         raise DigestMismatchError(
             f"the kept head does not cover the bundle: {error}",
@@ -251,7 +259,8 @@ def _members(
     yield "model-card.md", model_card(package, pins, rows).encode()
     for folder, table, position in (("input", frozen, 0), ("scores", scores, 1)):
         yield f"{folder}/digest.json", _json(table_digest(table).to_dict())
-        for number in range(-(-table.num_rows // LEAF_ROWS)):
+        leaves = range(-(-table.num_rows // LEAF_ROWS))
+        for number in counted(leaves, f"leaves of {folder}", ctx.progress):
             if positions is None or number == positions[position] // LEAF_ROWS:
                 leaf = canonical_leaf(table.slice(number * LEAF_ROWS, LEAF_ROWS))
                 yield f"{folder}/leaf-{number:05d}.bin", leaf

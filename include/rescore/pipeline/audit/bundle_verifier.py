@@ -29,7 +29,7 @@ import json
 import struct
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,8 @@ _UNPROVED = (
 Row = Mapping[str, Any]
 #: Rows by table.
 Rows = Mapping[str, list[Row]]
+#: What is read, how many parts of it are done, how many there are.
+Step = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Uncovered(Broken):
     """The kept head is older than what it has to prove."""
 
 
-def verify(content: bytes, head: str | None = None) -> list[str]:
+def verify(content: bytes, head: str | None = None, step: Step | None = None) -> list[str]:
     """Verify a bundle.
 
     Parameters
@@ -114,6 +116,8 @@ def verify(content: bytes, head: str | None = None) -> list[str]:
         The zip file.
     head : str, optional
         A head that was kept, ``12:sha256:…``: the bundle's chain must hold it.
+    step : callable, optional
+        Receives what is read, and how many parts of it are done and there are.
 
     Returns
     -------
@@ -128,14 +132,14 @@ def verify(content: bytes, head: str | None = None) -> list[str]:
         The run, its package or publication, or every pin entered the chain after the kept head.
     """
     try:
-        return _verified(content, head)
+        return _verified(content, head, step)
     except Broken:
         raise
     except Exception as error:  # a forged member may break any reader
         raise Broken(f"a member can't be read: {type(error).__name__}: {error}") from error
 
 
-def _verified(content: bytes, head: str | None) -> list[str]:
+def _verified(content: bytes, head: str | None, step: Step | None) -> list[str]:
     members = _members(content)
     described = json.loads(members["bundle.json"])
     _same("the format of bundle.json", 1, described["format"])
@@ -162,7 +166,7 @@ def _verified(content: bytes, head: str | None) -> list[str]:
         + ("" if frozen.whole and scores.whole else "; the leaves of one row are here, the others by digest")
     )
     _bound(run)
-    _account(members, run, frozen, scores, one)
+    _account(members, run, frozen, scores, one, step)
     said.append("input, package and scores are bound to each other; all rows are accounted for")
     said.append(_package(members, run, rows))
     return [*said, _UNPROVED, verdict]
@@ -406,6 +410,7 @@ def _account(
     frozen: Leaves,
     scores: Leaves,
     one: One | None,
+    step: Step | None,
 ) -> None:
     counts = [run[f"rows_{name}"] for name in ("scored", "quarantined", "rejected")]
     _same("extracted = scored + quarantined + rejected", run["rows_extracted"], sum(counts))
@@ -419,9 +424,9 @@ def _account(
     # No float identifies a row: those are the score and the probabilities of classes.
     names = [name for name, kind in scores.columns if kind != "float64" and name != "label"]
     if frozen.whole and scores.whole:
-        keys = _named(frozen, names)
+        keys = _named(frozen, names, step)
         kept = [key for position, key in enumerate(keys) if position not in excluded]
-        if kept != list(_named(scores, names)):
+        if kept != list(_named(scores, names, step)):
             raise Broken("the scores are not of the frozen rows that were kept")
     if one is not None:
         position = one.frozen_position
@@ -431,8 +436,11 @@ def _account(
             raise Broken("the score is not of the frozen row")
 
 
-def _named(table: Leaves, names: list[str]) -> Iterator[tuple[Any, ...]]:
-    for name in sorted(table.here):
+def _named(table: Leaves, names: list[str], step: Step | None) -> Iterator[tuple[Any, ...]]:
+    for number, name in enumerate(sorted(table.here)):
+        if step is not None:
+            folder = name.partition("/")[0]
+            step(f"verifying leaves of {folder}: {number} of {len(table.here)}", number, len(table.here))
         columns = parse_leaf(table.here[name], table.columns)
         yield from zip(*(columns[name] for name in names), strict=True)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from rescore import source
 from rescore.errors import DigestMismatchError, NotFoundError
 from rescore.pipeline.context import Context
+from rescore.progress import counted
 from rescore.store import ChainHead, Finding, Verification
 
 __all__ = ["archived_inputs", "compare_files"]
@@ -31,7 +32,7 @@ def compare_files(ctx: Context, head: ChainHead | None) -> Verification:
         *_replaced(ctx),
         *(
             finding
-            for package in packages
+            for package in counted(packages, "packages", ctx.progress)
             for finding in _compare_package(ctx, f"{package.model} {package.version}", package.sha256)
         ),
     ]
@@ -75,7 +76,7 @@ def _deleted(ctx: Context, inputs: Iterable[str]) -> set[str]:
 
 def _compare_inputs(ctx: Context, inputs: dict[str, str]) -> Iterator[Finding]:
     buried = ctx.store.erasures.of_frozen()
-    for digest, about in inputs.items():
+    for digest, about in counted(inputs.items(), "frozen tables", ctx.progress):
         try:
             if digest in buried and buried[digest].remaining is not None:
                 remaining = str(buried[digest].remaining)

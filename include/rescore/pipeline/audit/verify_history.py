@@ -58,7 +58,7 @@ def verify_history(
             kept.append(_trusted(anchor, key))
         except DocumentError as error:  # what the others prove is asked all the same
             torn.append(Finding("the kept head can't be read", f"anchor {anchor.name}", got=str(error)))
-    done = ctx.store.chain.verify(kept, scores=scores)
+    done = ctx.store.chain.verify(kept, scores=scores, progress=ctx.progress)
     done += Verification(done.head, {"kept heads": len(kept)}, tuple(torn))
     return done + compare_files(ctx, done.head) if files else done
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from rescore.errors import DigestMismatchError, NotFoundError
 from rescore.pipeline.context import Context
 from rescore.pipeline.erasure.subjects import Subject, names_of_tables
+from rescore.progress import counted
 from rescore.store import Erasure
 
 #: What reading a file raises whose bytes are not what they were.
@@ -74,7 +75,7 @@ def not_deleted(ctx: Context, subject: Subject) -> list[str]:
 
 
 def _with_rows_of(ctx: Context, subject: Subject, digests: Iterable[str]) -> Iterator[str]:
-    for digest in sorted(digests):
+    for digest in counted(sorted(digests), "files of no table searched", ctx.progress):
         with suppress(NotFoundError, *_DAMAGED):  # gone meanwhile, or named as not searched
             path, columns = ctx.archive.get_input(digest), [*subject.values]
             if _asked(ctx, subject, digest) and subject.mask(pq.read_table(path, columns=columns)).any():

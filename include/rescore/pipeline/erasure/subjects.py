@@ -24,6 +24,7 @@ from rescore.errors import NotFoundError, ParameterError, SettingsError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
+from rescore.progress import counted
 from rescore.sha256 import Sha256
 from rescore.store import ScoredRun, Tombstone
 
@@ -163,7 +164,8 @@ def frozen_tables(ctx: Context, models: Collection[str], subject: Subject) -> It
         A file is not what was frozen.
     """
     buried, there, names = ctx.store.erasures.of_frozen(), ctx.archive.inputs(), names_of_tables(ctx)
-    for digest in _with_shared_files(names, buried, models):
+    tables = _with_shared_files(names, buried, models)
+    for digest in counted(tables, "frozen tables searched for the person", ctx.progress):
         whole = digest in there
         found = _rows_in(ctx, digest, buried.get(digest), whole, subject)
         if found is not None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
+from rescore.progress import Progress, counted, silent
 from rescore.sha256 import Sha256, bytes_sha256
 from rescore.store.audit.findings import Finding, Verification
 from rescore.store.audit.head import ChainHead
@@ -102,7 +103,9 @@ class Chain:
         with self._database.transaction() as connection:
             return chained_rows(connection, table, **conditions)
 
-    def verify(self, heads: Iterable[ChainHead] = (), *, scores: bool = False) -> Verification:
+    def verify(
+        self, heads: Iterable[ChainHead] = (), *, scores: bool = False, progress: Progress = silent
+    ) -> Verification:
         """Walk the chain and compare the tables with it, all in one snapshot of the database.
 
         Parameters
@@ -111,6 +114,8 @@ class Chain:
             Heads that were kept outside: the chain must still hold each.
         scores : bool
             Whether stored scores are read, too, and compared with their digests.
+        progress : callable, optional
+            Receives a line now and then: how far it is, and how long the rest may take.
 
         Returns
         -------
@@ -118,11 +123,15 @@ class Chain:
             What was looked at, and what is not as it was recorded.
         """
         with self._snapshot() as connection:
-            number, walked = walk(_read(connection), heads)
-            rows, changed = compare_tables(connection)
-            found = Verification(_head(connection), {"entries": number, "rows": rows}, (*walked, *changed))
+            head = _head(connection)
+            total = 0 if head is None else head.number
+            number, walked = walk(
+                counted(_read(connection), "entries of the history", progress, total=total), heads
+            )
+            rows, changed = compare_tables(connection, progress)
+            found = Verification(head, {"entries": number, "rows": rows}, (*walked, *changed))
             if scores:
-                runs, wrong = compare_scores(connection)
+                runs, wrong = compare_scores(connection, progress)
                 found += Verification(found.head, {"runs with scores": runs}, tuple(wrong))
         return found
 

@@ -9,6 +9,7 @@ from psycopg2 import sql
 from sqlalchemy import Connection, func, select
 
 from rescore.digest import TableDigest
+from rescore.progress import Progress, Ticker, silent
 from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, store_table
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
@@ -28,7 +29,7 @@ WHERE r.model = {model} AND r.state = 'published' GROUP BY 1, 2, 3 ORDER BY 1
 """
 
 
-def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
+def compare_scores(connection: Connection, progress: Progress = silent) -> tuple[int, list[Finding]]:
     """Read every run's scores back, wherever in the table they are, and compare digests.
 
     All of it is read in the connection's snapshot, over connections of their own: what retention or an
@@ -38,6 +39,8 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
     ----------
     connection : Connection
         In a transaction that is ``REPEATABLE READ``.
+    progress : callable, optional
+        Receives a line now and then.
 
     Returns
     -------
@@ -52,7 +55,8 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
     snapshot = str(connection.execute(select(func.pg_export_snapshot())).scalar_one())
     deleted = set(connection.execute(deleted_runs()).scalars())
     buried = last_tombstones(connection, "scores")
-    compared = 0
+    compared, total = 0, sum(row.score_digest is not None for row in runs.values())
+    say = Ticker(progress)
     for model in sorted({row.model for row in runs.values()}):
         if not has_tables(connection, model):
             continue
@@ -76,6 +80,7 @@ def compare_scores(connection: Connection) -> tuple[int, list[Finding]]:
             if row.run_id in deleted:
                 continue
             compared += 1
+            say.step(f"runs with scores: {compared:,} of at most {total:,}", compared, total)
             bound = TableDigest.from_dict(row.score_digest)
             if row.run_id in buried:
                 rest = stored_scores(connection, layout.as_digested(bound.columns), row.run_id, snapshot)

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg2 import sql
 from sqlalchemy import Connection
 
+from rescore.progress import Progress, counted, silent
 from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, schema_names, store_table
 
@@ -116,7 +117,7 @@ WHERE n.nspname = {schema} AND p.proname = 'chain_change' AND t.tgenabled IN ('O
 """
 
 
-def compare_tables(connection: Connection) -> tuple[int, list[Finding]]:
+def compare_tables(connection: Connection, progress: Progress = silent) -> tuple[int, list[Finding]]:
     """Compare every chained table with the chain, in the connection's snapshot.
 
     Returns
@@ -125,9 +126,9 @@ def compare_tables(connection: Connection) -> tuple[int, list[Finding]]:
         How many rows the tables have, and what is not as the chain says.
     """
     rows, found = 0, [*_disabled(connection)]
-    for table, columns in CHAINED.items():
-        counted = sql.SQL("SELECT count(*) FROM {}").format(store_table(connection, table))
-        rows += run_sql(connection, counted)[0][0]
+    for table, columns in counted(CHAINED.items(), "tables", progress):
+        statement = sql.SQL("SELECT count(*) FROM {}").format(store_table(connection, table))
+        rows += run_sql(connection, statement)[0][0]
         found += _differences(connection, table, columns)
         found += _changes(connection, table)
     return rows, [*found, *_shown(connection)]
