@@ -30,10 +30,12 @@ def measure(console: Console) -> None:
     """Ask for every kind of page."""
     name = console.names[0]
     run_id = console.store.runs.published(name, last=1)[0].run_id
+    compared = console.store.comparisons.of_model(name)[0].comparison_id
     client = console.client()
     for path in (
         *("/", "/?sort=name", f"/score_{name}", f"/score_{name}?all=1", f"/score_{name}/runs/{run_id}"),
         *(f"/score_{name}/features/wind", f"/score_{name}/packages/1.0.1"),
+        f"/score_{name}/comparisons/{compared}",
     ):
         spent = []
         for _ in range(6):

@@ -34,7 +34,10 @@ from tests.shared.fleet import Fleet  # noqa: E402
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 #: The pictures that the guide shows: page, width in pixels, theme.
-GUIDE = {("home", 1400, "light"), ("home", 400, "dark"), ("model", 1400, "dark"), ("run", 400, "light")}
+GUIDE = {
+    *(("home", 1400, "light"), ("home", 400, "dark"), ("model", 1400, "dark"), ("run", 400, "light")),
+    ("comparison", 1400, "light"),
+}
 #: How long the server may take to answer for the first time (seconds).
 PATIENCE = 60
 
@@ -81,12 +84,14 @@ def _take(browser: str, console: Console, target: Path, *, everything: bool) -> 
     port = server.servers[0].sockets[0].getsockname()[1]
     outage = console.names[7]
     run_id = console.store.runs.latest(outage, 1)[0].run_id
+    compared = console.store.comparisons.of_model(outage)[0].comparison_id
     pages = {
         "home": ("", 1280),
         "model": (f"score_{outage}", 2150),
         "run": (f"score_{outage}/runs/{run_id}", 1480),
         "feature": (f"score_{outage}/features/wind", 1000),
         "package": (f"score_{outage}/packages/1.0.1", 1760),
+        "comparison": (f"score_{outage}/comparisons/{compared}", 1960),
     }
     try:
         for name, (path, height) in pages.items():

@@ -23,7 +23,6 @@ from rescore.store import Store
 from rescore_airflow.page import create_page
 from rescore_airflow.page.approvals import Approval, open_approvals
 from tests.airflow.console import KINDS, Console, prepare_airflow
-from tests.comparison.builders import STORED
 from tests.fuzz.hostile import MARKUP, fuzzed, hostile_texts, unsafe_characters
 from tests.shared.fleet import FEATURES, Fleet, model_folder
 from tests.shared.waiting import until
@@ -59,27 +58,16 @@ def rows(page: str) -> list[str]:
     return re.findall(r'<td class="name"[^>]*><a href="score_(\w+)">', page)
 
 
-def test_every_route_is_for_those_who_may_read_the_dag_alone(
-    console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Who may see a comparison is looked at here; how one is drawn, where packages are really compared.
-    monkeypatch.setattr("rescore.report.comparison_html", str, raising=False)
+def test_every_route_is_for_those_who_may_read_the_dag_alone(console: Console) -> None:
     name = console.names[0]
     run_id = console.store.runs.latest(name, 1)[0].run_id
-    packages = console.store.packages.of_model(name)
-    comparison = console.store.comparisons.add(
-        model=name,
-        champion_sha256=packages[0].sha256,
-        challenger_sha256=packages[1].sha256,
-        snapshot_digest="sha256:" + "0" * 64,
-        report={**STORED, "model": name},
-    )
+    [comparison] = console.store.comparisons.of_model(name)
     known = {
         "dag_id": f"score_{name}",
         "run_id": run_id,
         "feature": "wind",
         "version": "1.0.1",
-        "comparison_id": str(comparison),
+        "comparison_id": str(comparison.comparison_id),
         "dag_run": "manual__1",
     }
     routes = [route for route in console.app.routes if isinstance(route, APIRoute)]
@@ -417,3 +405,21 @@ def test_questions_that_wait_are_read_from_airflow(console: Console) -> None:
         (dag_id, "manual__approve", "approve_awaiting_input_True")
     ]
     assert open_approvals([]) == []
+
+
+def test_a_comparison_is_a_page_of_the_console_in_its_themes_and_loads_no_drawing_library(
+    console: Console,
+) -> None:
+    name = console.names[0]
+    [comparison] = console.store.comparisons.of_model(name)
+    page = console.get(f"/score_{name}/comparisons/{comparison.comparison_id}")
+    assert (
+        f'href="../../score_{name}#packages"' in page and f'href="../../score_{name}/packages/1.0.1"' in page
+    )
+    assert "prefers-color-scheme: dark" in page and "By the declared rule" in page
+    said = re.findall(r'role="img" aria-label="([^"]+)"', page)
+    assert len(said) == 4, "every picture says its finding"
+    assert any("judged segments" in one for one in said) and any(" of 30 days" in one for one in said)
+    drawn = re.search(r"<style>.*</style>", page, re.DOTALL)
+    assert drawn is not None
+    assert not re.search(r"#[0-9a-fA-F]{6}", page.replace(drawn[0], "")), "colours are the theme's alone"

@@ -15,6 +15,7 @@ from rescore.comparison.report import (
     Promotion,
     Reproduced,
     Side,
+    SureGain,
 )
 from rescore.comparison.rule import decide, ruled
 from rescore.comparison.wording import Comparison, gain_in_words, number_in_words, signed_in_words
@@ -33,6 +34,7 @@ __all__ = [
     "Promotion",
     "Reproduced",
     "Side",
+    "SureGain",
     "decide",
     "error_of",
     "gain_in_words",

@@ -12,6 +12,7 @@ from rescore.lazy_names import lazy_names
 if TYPE_CHECKING:
     from rescore.report.comparison_page import (
         comparison_html,
+        comparison_values,
     )
     from rescore.report.days import (
         Day,
@@ -95,6 +96,7 @@ __all__ = [
     "calibration",
     "calibration_of",
     "comparison_html",
+    "comparison_values",
     "concerns_said",
     "days_of",
     "days_said",

@@ -1,6 +1,6 @@
 """Features by time as rows of cells: how unusual each one was in each window, and what was flagged.
 
-The colours of the shades are in ``drift_charts.py`` for the chart, in the console's ``style.css`` for the
+The colours of the shades are in ``drift_charts.py`` for the chart, in the console's ``colours.css`` for the
 table.
 """
 

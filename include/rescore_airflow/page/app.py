@@ -113,17 +113,18 @@ class _Pages:
             return self.of_dag(request, dag_id)
         return RedirectResponse(Links.of(request).run(name, found), 303)
 
-    def comparison(self, dag_id: str, comparison_id: int) -> HTMLResponse:
+    def comparison(self, request: Request, dag_id: str, comparison_id: int) -> HTMLResponse:
         """One comparison of two packages of the model whose scoring DAG is named."""
         from rescore.comparison import ComparisonReport
-        from rescore.report import comparison_html
+        from rescore.report import comparison_values
 
         ctx = self._shared.get()
         model_name = _model_of(dag_id, ctx)
         comparison = ctx.store.comparisons.get(comparison_id)
         if comparison.model != model_name:  # the right to read one model is none to read another's
             raise HTTPException(404, f"there is no comparison {comparison_id}")
-        return self._render.ready(comparison_html(ComparisonReport.from_dict(comparison.report)))
+        values = comparison_values(ComparisonReport.from_dict(comparison.report))
+        return self._html(request, "comparison.html", recorded_at=comparison.recorded_at, **values)
 
     def _html(self, request: Request, template: str, **values: Any) -> HTMLResponse:
         links = Links.of(request)

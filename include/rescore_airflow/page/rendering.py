@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from rescore.report import age, days_said, span
 from rescore.runbooks import runbook
@@ -96,7 +96,8 @@ class Rendering:
 
     def __init__(self) -> None:
         self._templates = Environment(
-            loader=PackageLoader("rescore_airflow.page"),
+            # The colours, and what a comparison's page in a file shows too, are the library's.
+            loader=ChoiceLoader([PackageLoader("rescore_airflow.page"), PackageLoader("rescore.report")]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -125,10 +126,6 @@ class Rendering:
         """A page."""
         text = self._templates.get_template(template).render(**values)
         return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
-
-    def ready(self, text: str) -> HTMLResponse:
-        """A page that is HTML already."""
-        return HTMLResponse(text, headers=_HEADERS)
 
 
 def _on_clock(moment: datetime, timezone: str, with_year: bool = False) -> str:

@@ -244,7 +244,8 @@ def test_the_same_file_built_again_from_committed_code_is_of_committed_code(comp
 def test_the_page_shows_what_the_report_says_and_loads_nothing(compared):
     report = compared[0].report
     page = comparison_html(report)
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 3 and page.count('role="img"') == 4
+    assert "prefers-color-scheme: dark" in page
     assert "<script" not in page
     assert not re.search(r"(src|href)=.http", page)
     for said in (f"{report.metrics['auc'].challenger:.4f}", "a person has to decide", "surge"):
