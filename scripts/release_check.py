@@ -1,6 +1,6 @@
-"""Check a release: build the wheel, install it in an empty environment, and run a small job with it there.
+"""Check a release: build the wheel, install it in an empty environment, run a small job and a demo with it.
 
-``make release-check``. The job runs away from the checkout, so that whatever the wheel lacks is missed.
+``make release-check``. Both run away from the checkout, so that whatever the wheel lacks is missed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,17 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
         if not name.startswith(("PYTHON", "VIRTUAL", "RESCORE"))
     }
     subprocess.run([str(part) for part in command], cwd=cwd, env=kept, check=True)
+
+
+def demo(wheel: Path, empty: Path) -> None:
+    """Run the demo as somebody does who has the wheel alone: by ``uvx``, in an empty folder."""
+    empty.mkdir()
+    print("a demo by uvx, from the wheel alone", flush=True)
+    lock = ROOT / "requirements.txt"
+    command = (UV, "tool", "run", "--python", sys.executable, "--constraints", lock)
+    run(*command, "--from", f"{wheel}[demo]", "rescore", "demo", "house_price", cwd=empty)
+    made = sorted(path.name for path in empty.iterdir())
+    assert made == ["include", "var"], made
 
 
 def main() -> None:
@@ -51,6 +62,7 @@ def main() -> None:
         print("installed it in an empty environment", flush=True)
         (folder / "elsewhere").mkdir()
         run(python, "-I", ROOT / "scripts" / "smoke_job.py", ROOT / "tests", cwd=folder / "elsewhere")
+        demo(wheel, folder / "an empty folder")
     print("the release holds", flush=True)
 
 
