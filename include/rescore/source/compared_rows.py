@@ -71,7 +71,7 @@ def compare(cursor: Any, left: str, right: str, key: Sequence[str], columns: Seq
     for start in range(0, len(columns), _MAX_COLUMNS):
         some = columns[start : start + _MAX_COLUMNS]
         looks = [sql.SQL("bool_or({})").format(_differs(name, kinds)) for name in some]
-        looks += [sql.SQL("bool_or({})").format(_differs_by_more(name, kinds)) for name in some]
+        looks += [sql.SQL("bool_or({})").format(_differs_by_more(name, kinds, left)) for name in some]
         cursor.execute(
             sql.SQL("SELECT {} FROM pg_temp.{} s JOIN pg_temp.{} k ON {}").format(
                 sql.SQL(", ").join(looks), sql.Identifier(left), sql.Identifier(right), joined
@@ -126,11 +126,14 @@ def _differs(name: str, kinds: dict[str, str]) -> sql.Composable:
     return sql.SQL(" OR ").join(sql.SQL("{} IS DISTINCT FROM {}").format(*pair) for pair in pairs)
 
 
-def _differs_by_more(name: str, kinds: dict[str, str]) -> sql.Composable:
-    """Whether a column differs by more than a sum's rounding; of anything but floats, whether it does."""
+def _differs_by_more(name: str, kinds: dict[str, str], table: str) -> sql.Composable:
+    """Whether a column differs by more than a sum's rounding; of anything but floats, whether it does.
+
+    Sums that cancel are as far off as those that do not: what counts is the column's largest value.
+    """
     if kinds[name] != "float8":
         return _differs(name, kinds)
     return sql.SQL(
-        "s.{c} IS DISTINCT FROM k.{c} AND (abs(s.{c} - k.{c}) <= {r} * greatest(abs(s.{c}), abs(k.{c})))"
-        " IS NOT TRUE"
-    ).format(c=sql.Identifier(name), r=sql.Literal(_ROUNDING))
+        "s.{c} IS DISTINCT FROM k.{c} AND (abs(s.{c} - k.{c}) <= {r} * greatest(1e-300, (SELECT max(abs({c}))"
+        " FROM pg_temp.{t} WHERE abs({c}) < 'Infinity'))) IS NOT TRUE"
+    ).format(c=sql.Identifier(name), t=sql.Identifier(table), r=sql.Literal(_ROUNDING))

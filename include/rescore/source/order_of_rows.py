@@ -23,6 +23,8 @@ __all__ = ["OF_ORDER", "may_depend_on_order", "refuse_disorder"]
 #: Window functions for which a row's place counts; of the others (rank, …) rows in no order are all peers.
 _OF_A_PLACE = {"first_value", "lag", "last_value", "lead", "nth_value", "ntile", "row_number"}
 _ANY = "any"
+#: Postgres' ``FRAMEOPTION_``: ROWS, and both ends that make a frame the whole partition (parsenodes.h).
+_ROWS, _WHOLE = 0x4, 0x20 | 0x100
 #: Of JSON's own aggregates the grammar has nodes.
 _JSON = {"JsonArrayAgg": "JSON_ARRAYAGG", "JsonObjectAgg": "JSON_OBJECTAGG"}
 
@@ -81,6 +83,7 @@ def may_depend_on_order(tree: Any) -> tuple[bool, frozenset[str]]:
         or any(one.fields.get("distinctClause", ()))
         or one.json
         or one.use == "ARRAY_SUBLINK"
+        or any(_counts_rows(call["over"], one.fields) for call in one.calls if "over" in call)
         for one in found
     )
     return by_itself, frozenset(name_parts(call["funcname"])[-1] for one in found for call in one.calls)
@@ -152,7 +155,8 @@ def _check_calls(one: _Select, aggregates: _Aggregates, where: Callable[[int], s
         name, location = name_parts(call["funcname"])[-1], call.get("location", 0)
         collects = aggregates.get(_called(call), False)
         if (over := call.get("over")) is not None:
-            if (collects or name in _OF_A_PLACE) and not _is_ordered(over, one.fields):
+            by_place = collects or name in _OF_A_PLACE or _counts_rows(over, one.fields)
+            if by_place and not _is_ordered(over, one.fields):
                 fix = "give the window an ORDER BY, by columns that tell its rows apart"
                 raise _disorder(f"{name}() over rows in no order", where(location), fix)
         elif collects and not {"agg_order", "agg_distinct"} & call.keys() and not _in_own_order(one.fields):
@@ -205,26 +209,39 @@ def _disorder(what: str, place: str, fix: str) -> SpecError:
     )
 
 
-def _is_ordered(over: dict[str, Any], select: dict[str, Any]) -> bool:
-    """Whether a window has an order, by itself or by the window of WINDOW that it names."""
+def _windows(over: dict[str, Any], select: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A window, and those of WINDOW that it is made of."""
     named = {each["WindowDef"]["name"]: each["WindowDef"] for each in select.get("windowClause", ())}
     window: dict[str, Any] | None = over
     for _ in range(len(named) + 1):
-        if window is None or "orderClause" in window:
-            break
+        if window is None:
+            return
+        yield window
         window = named.get(window.get("refname", window.get("name", "")))
-    return window is not None and "orderClause" in window
+
+
+def _is_ordered(over: dict[str, Any], select: dict[str, Any]) -> bool:
+    """Whether a window has an order, by itself or by the window of WINDOW that it names."""
+    return any("orderClause" in window for window in _windows(over, select))
+
+
+def _counts_rows(over: dict[str, Any], select: dict[str, Any]) -> bool:
+    """Whether a window's frame is so many rows (ROWS), so that it cuts between rows of equal order."""
+    options = [window.get("frameOptions", 0) for window in _windows(over, select)]
+    return any(option & _ROWS and option & _WHOLE != _WHOLE for option in options)
 
 
 def _in_own_order(select: dict[str, Any]) -> bool:
     """Whether all rows are of one function (``unnest``), which gives them in an order, or there is one."""
+    if select.get("op", "SETOP_NONE") != "SETOP_NONE":
+        return False
     sources = select.get("fromClause", [])
     return not sources or (len(sources) == 1 and "RangeFunction" in sources[0])
 
 
 def _is_array_in_no_order(one: _Select) -> bool:
     select = one.fields
-    if one.use != "ARRAY_SUBLINK" or "sortClause" in select or select.get("op") != "SETOP_NONE":
+    if one.use != "ARRAY_SUBLINK" or "sortClause" in select:
         return False
     grouped = {"groupClause", "distinctClause"} & select.keys()
     return bool(grouped) or not _in_own_order(select)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -200,12 +201,25 @@ def test_an_estimator_is_not_changed_and_its_inner_parts_are_reached() -> None:
         LogisticRegression(),
     ).fit(rows, labels)
     boosted = HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(rows, labels)
-    for fitted in (logistic, boosted):
+    calibrated = CalibratedClassifierCV(clone(logistic), cv=2).fit(rows, labels)
+    nested = make_pipeline(
+        make_column_transformer(
+            (StandardScaler(), ["amount"]),
+            (make_column_transformer((ENCODERS["one-hot"](), COLUMNS)), COLUMNS),
+        ),
+        LogisticRegression(),
+    ).fit(rows, labels)
+    for fitted in (logistic, boosted, calibrated, nested):
         looked_up = with_lookups(fitted)
         assert looked_up is not fitted
         assert type(looked_up) is type(fitted)
         expected = fitted.predict_proba(frame(2_000, 8))
         assert looked_up.predict_proba(frame(2_000, 8)).tobytes() == expected.tobytes()
     assert type(logistic[0].transformers_[1][1]) is OneHotEncoder
+    logged = TransformedTargetRegressor(
+        make_pipeline(clone(logistic[0]), Ridge()), func=np.log1p, inverse_func=np.expm1
+    )
+    logged.fit(rows, labels + 1.0)
+    assert with_lookups(logged).predict(frame(99, 9)).tobytes() == logged.predict(frame(99, 9)).tobytes()
     numbers = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[["amount"]], labels)
     assert with_lookups(numbers) is numbers

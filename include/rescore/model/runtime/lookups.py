@@ -48,8 +48,9 @@ def with_lookups(estimator: Any) -> Any:
         return estimator
     held = vars(estimator)
     new = {name: with_lookups(value) for name, value in held.items()}
-    if _named(estimator) == "ColumnTransformer" and estimator.n_jobs in {None, 1}:
-        new["transformers_"] = [_looked_up(*one) for one in new.get("transformers_", [])]
+    # One that is a mere parameter of what was fitted has none.
+    if _named(estimator) == "ColumnTransformer" and "transformers_" in held and estimator.n_jobs in {None, 1}:
+        new["transformers_"] = [_looked_up(*one) for one in new["transformers_"]]
     if all(value is held[name] for name, value in new.items()):
         return estimator
     copied = object.__new__(type(estimator))
