@@ -32,6 +32,8 @@ def plpgsql(body: str, arguments: str = "t text", returns: str = "date") -> str:
         ("DECLARE r parcel%ROWTYPE; BEGIN RETURN r.note::date; END", "comes in a variable"),
         ("DECLARE d date; BEGIN EXECUTE 'SELECT ''now''::date' INTO d; RETURN d; END", "EXECUTE"),
         ("DECLARE d date; BEGIN FOR d IN EXECUTE t LOOP RETURN d; END LOOP; RETURN d; END", "EXECUTE"),
+        ("DECLARE d date; BEGIN FOR d IN SELECT p.note FROM parcel p ORDER BY p.parcel LOOP RETURN d; END LOOP;"
+         " RETURN NULL; END", "cast to a moment"),
         ("BEGIN RETURN 'today'::date; END", "the moment 'today'"),
         ("BEGIN RETURN 'today'; END", "the moment 'today'"),
         ("DECLARE d date := 'now'; BEGIN RETURN d; END", "the moment 'now'"),
@@ -80,6 +82,8 @@ def test_text_that_a_variable_holds_becomes_no_moment_unseen(
          "t date", "boolean", "made(promised)"),
         ("#variable_conflict use_column\nBEGIN RETURN (SELECT bool_or(p.sent_at::date = $1) FROM parcel p); END",
          "t date", "boolean", "made(promised)"),
+        ("DECLARE j jsonb := '{}'; v int[] := '{}'; BEGIN j['x'] := '3'; v[1] := 2; v[1:2] := ARRAY[1, 2];"
+         " RETURN v[1] = 1; END", "t int", "boolean", "made(size)"),
         ("DECLARE n int := 0; i int; BEGIN FOR i IN 1..t LOOP n := n + i; END LOOP; RETURN n > 3; END",
          "t int", "boolean", "made(size)"),
     ],

@@ -68,7 +68,10 @@ _CALL = re.compile(
 _WHO_READS = {"SVFOP_CURRENT_USER", "SVFOP_CURRENT_ROLE", "SVFOP_SESSION_USER", "SVFOP_USER"}
 _WORDS = re.compile(r"\b(current_\w+|localtime(?:stamp)?|session_user|system_user)\b", re.IGNORECASE)
 #: What may make a moment from text, in PL/pgSQL that can't be read.
-_UNCLEAR = re.compile(r"\bEXECUTE\b|(?:::|\bAS)\s*(?:date|time)\w*", re.IGNORECASE)
+_UNCLEAR = re.compile(
+    r"\bEXECUTE\b|(?:::\s*|\bCAST\s*\([^()]*(?:\([^()]*\)[^()]*)*\bAS\s+)(?:date|timetz|time|timestamptz|timestamp)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from rescore.source.tokens import tokens_of
 
 __all__ = ["body_of", "statements_of"]
 
-_ASSIGNED = re.compile(r"^[^:=']*?:?=\s*(.*)$", re.DOTALL)
+#: A variable, its fields and subscripts, and what it is given.
+_ASSIGNED = re.compile(r"""^(?:[^:='"\[]|"[^"]*"|\[[^\]]*\])*:?=\s*(.*)$""", re.DOTALL)
 _RETURNED = re.compile(r'\bRETURN\s+(?:NEXT\s+)?("(?:[^"]|"")+"|[a-z_][\w$]*)\s*;', re.IGNORECASE)
 _NOT_IN_SQL = "write the function LANGUAGE sql, or the expression into the query"
 
@@ -168,10 +169,7 @@ def _of_node(
             expected="statements that stand in the function",
             fix=_NOT_IN_SQL,
         )
-    targets = [
-        _type_of(body, each.get("varno", 0))
-        for each in fields.get("target", {}).get("PLpgSQL_row", {}).get("fields", ())
-    ]
+    targets = _targets(body, fields)
     if kind in {"PLpgSQL_stmt_fetch", "PLpgSQL_stmt_foreach_a"}:
         targets += [_type_of(body, fields["varno"])] if "varno" in fields else []
         if any(map(_is_moment, targets)):
@@ -200,6 +198,17 @@ def _of_node(
                 yield (value, into) if _is_moment(into) else (f"SELECT ({value})", "")
 
 
+def _targets(body: _Body, fields: dict[str, Any]) -> list[str]:
+    """The types of what a statement puts its row into: after INTO, or each time round a loop."""
+    types = []
+    for into in (fields.get("target", {}), fields.get("var", {})):
+        types += [
+            _type_of(body, each.get("varno", 0)) for each in into.get("PLpgSQL_row", {}).get("fields", ())
+        ]
+        types += [_declared(into["PLpgSQL_var"])] if "PLpgSQL_var" in into else []
+    return types
+
+
 def _of_statement(sql: str, targets: list[str]) -> Iterator[tuple[str, str]]:
     yield sql, ""
     if len(targets) == 1 and _is_moment(targets[0]):
@@ -212,7 +221,10 @@ def _of_statement(sql: str, targets: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _type_of(body: _Body, number: int) -> str:
-    variable = body.datums[number].get("PLpgSQL_var", {}) if number < len(body.datums) else {}
+    return _declared(body.datums[number].get("PLpgSQL_var", {}) if number < len(body.datums) else {})
+
+
+def _declared(variable: dict[str, Any]) -> str:
     declared = str(variable.get("datatype", {}).get("PLpgSQL_type", {}).get("typname", ""))
     return declared[1:] + "[]" if declared.startswith("_") else declared
 
