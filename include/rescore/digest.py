@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "FORMAT",
     "TableDigest",
     "TableHasher",
+    "in_leaves",
     "table_digest",
 ]
 
@@ -39,6 +40,9 @@ FORMAT = 1
 
 #: Where a frozen Parquet file keeps the digest of its rows.
 DIGEST_METADATA = b"rescore.digest"
+
+#: Rows are held back until a leaf is full, but never more than this many bytes of them.
+_MAX_HELD_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -262,3 +266,26 @@ def table_digest(table: pa.Table) -> TableDigest:
     for batch in table.to_batches():
         hasher.update(batch)
     return hasher.root()
+
+
+def in_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut a stream into batches of one digest leaf each; the last may be shorter.
+
+    The driver's batches hold whatever fits in its buffer; row groups of whole leaves make the frozen
+    file depend on its content alone. Rows of more than 4 KiB come in shorter batches.
+    """
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        start = 0
+        while start < batch.num_rows:
+            piece = batch.slice(start, LEAF_ROWS - rows)
+            held.append(piece)
+            rows += piece.num_rows
+            size += piece.nbytes
+            start += piece.num_rows
+            if rows == LEAF_ROWS or size > _MAX_HELD_BYTES:
+                yield held[0] if len(held) == 1 else pa.concat_batches(held)
+                held, rows, size = [], 0, 0
+    if held:
+        yield held[0] if len(held) == 1 else pa.concat_batches(held)

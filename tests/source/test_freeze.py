@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from rescore.digest import table_digest
 from rescore.errors import DigestMismatchError, DiskFullError
 from rescore.leaf_rows import LEAF_ROWS
-from rescore.source import Freezer, KeptColumns, read_frozen, without
+from rescore.source import Freezer, FrozenTable, KeptColumns, read_frozen, without
 
 
 def frozen(path: Path, table: pa.Table) -> str:
@@ -55,6 +56,29 @@ def test_columns_read_one_by_one_are_those_of_the_rows_kept(
     assert all(columns[name].equals(kept[name]) for name in table.column_names)
     some = pa.array([3, LEAF_ROWS - 2, 0])
     assert columns.take(some).equals(kept.take(some))
+
+
+def test_a_table_in_its_file_gives_what_the_table_would(tmp_path: Path, table: pa.Table) -> None:
+    file = FrozenTable(tmp_path / "x.parquet", frozen(tmp_path / "x.parquet", table))
+    assert (file.schema, file.num_rows) == (table.schema, table.num_rows)
+    narrow, names = file.select(["c", "k"]), ["c", "k"]
+    assert pa.Table.from_batches(narrow.to_batches(100)).equals(table.select(names))
+    assert not file.read_again  # once, and by that one pass all rows are proved
+    for places in ([], [0, 7, LEAF_ROWS - 1, LEAF_ROWS, LEAF_ROWS + 499], [LEAF_ROWS + 3]):
+        some = pa.array(places, pa.int64())
+        assert narrow.take(some).equals(table.select(names).take(some))
+    assert narrow.column("c").equals(table["c"])
+    assert file.read_again
+
+
+@pytest.mark.parametrize("look", [lambda file: file.column("k"), lambda file: file.take(pa.array([0]))])
+def test_nothing_is_given_of_rows_that_are_not_those_frozen(
+    tmp_path: Path, table: pa.Table, look: Callable[[FrozenTable], object]
+) -> None:
+    file = FrozenTable(tmp_path / "x.parquet", frozen(tmp_path / "x.parquet", table))
+    frozen(tmp_path / "x.parquet", table.set_column(2, "c", pa.array(["other"] * table.num_rows)))
+    with pytest.raises(DigestMismatchError, match="not what was recorded"):
+        look(file)  # neither is of the column that differs
 
 
 def test_a_damaged_column_is_refused(tmp_path: Path, table: pa.Table) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rescore.digest import in_leaves
 from rescore.errors import SourceKeyError
 from rescore.leaf_rows import LEAF_ROWS
-from rescore.source.row_laws import RowLaws, in_leaves
+from rescore.source.row_laws import RowLaws
 from tests.source.conftest import DAY
 
 law = settings(deadline=None, max_examples=100)
@@ -54,7 +55,7 @@ def test_leaves_are_whole_and_in_order(sizes: list[int]) -> None:
 
 
 def test_wide_rows_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rescore.source.row_laws._MAX_HELD_BYTES", 250_000)
+    monkeypatch.setattr("rescore.digest._MAX_HELD_BYTES", 250_000)
     batch = pa.record_batch({"v": pa.array(["x" * 1000] * 100)})
     assert [leaf.num_rows for leaf in in_leaves([batch] * 5)] == [300, 200]
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from rescore.folder import ModelFolder, load_model
+from rescore.source import Freezer, FrozenTable
 
 MODEL_YAML = """
 name: weather
@@ -97,3 +98,11 @@ def replaced(table: pa.Table, name: str, changes: dict[int, Any]) -> pa.Table:
         values[position] = value
     number = table.column_names.index(name)
     return table.set_column(number, name, pa.array(values, table.column(name).type))
+
+
+def frozen(path: Path, table: pa.Table, rows: int) -> FrozenTable:
+    """The table in a file, in row groups of so many rows."""
+    with Freezer(path, table.schema, where="x.sql") as freezer:
+        for batch in table.combine_chunks().to_batches(max_chunksize=rows):
+            freezer.write(batch)
+        return FrozenTable(path, freezer.keep().root)

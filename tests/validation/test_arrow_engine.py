@@ -132,9 +132,10 @@ def seen(one: Evaluation) -> Any:
 def compare(table: pa.Table, mostly: float, some: slice = slice(None)) -> None:
     expectations = list(asked(mostly))[some]
     declared = [declare(one) for one in expectations]
-    found = [
-        arrow_engine.evaluate(one.kind, one.parameters, table) if one.plain else None for one in declared
-    ]
+    plain = [number for number, one in enumerate(declared) if one.plain]
+    questions = [(declared[number].kind, declared[number].parameters) for number in plain]
+    answers = dict(zip(plain, arrow_engine.evaluate(table, questions), strict=True))
+    found = [answers.get(number) for number in range(len(declared))]
     certain = [number for number, one in enumerate(found) if one is not None]
     told = gx_engine.evaluate(
         table, [declared[number].question(expectations[number], table.column_names) for number in certain]
@@ -175,7 +176,8 @@ def test_every_kind_passes_and_fails_as_great_expectations_says() -> None:
 
 @pytest.mark.parametrize("column", ["moment", "day"])
 def test_whether_a_moment_is_there_needs_no_great_expectations(column: str) -> None:
-    found = arrow_engine.evaluate("expect_column_values_to_not_be_null", {"column": column}, table_of(EDGES))
+    asked = [("expect_column_values_to_not_be_null", {"column": column})]
+    [found] = arrow_engine.evaluate(table_of(EDGES), asked)
     assert found is not None and found.positions is not None
     missing = [row for row, values in enumerate(EDGES) if values[NAMES.index(column)] is None]
     assert missing and found.positions.tolist() == missing
@@ -183,7 +185,7 @@ def test_whether_a_moment_is_there_needs_no_great_expectations(column: str) -> N
 
 def test_rows_of_several_leaves_keep_their_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(7)
-    monkeypatch.setattr(arrow_engine, "_LEAF_ROWS", 64)
+    monkeypatch.setattr("rescore.digest.LEAF_ROWS", 64)
     rows = 300
     chunks = [
         pa.table(

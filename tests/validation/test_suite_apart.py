@@ -12,7 +12,7 @@ from rescore.errors import ModelError, SpecError
 from rescore.folder import ModelFolder
 from rescore.model import Child
 from rescore.validation import Apart, Suites, validate, validate_each
-from tests.validation.conftest import HEADER, MakeModel, replaced, weather
+from tests.validation.conftest import HEADER, MakeModel, frozen, replaced, weather
 
 #: What only Great Expectations answers: a class of the model's own, a condition, a moment, a set of rows.
 FILE = f"""
@@ -69,6 +69,7 @@ def test_it_judges_the_same_and_sees_no_secret_of_the_parent(
     for pid, environ in looks:
         assert pid != os.getpid()
         assert "marked-secret" not in str(environ) and not [name for name in environ if "RESCORE" in name]
+    assert validate(frozen(tmp_path / "x.parquet", tables[0], 30), folder, suites=apart) == there[0]
     assert not list((tmp_path / "scratch").iterdir())
 
 

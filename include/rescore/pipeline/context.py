@@ -223,8 +223,16 @@ class Context:
         """
         path = self.archive.get_input(run.input_digest)
         if run.input_uri is None or posixpath.basename(run.input_uri) != path.name:
-            source.read_frozen(path, run.input_digest)
+            source.FrozenTable(path, run.input_digest).prove()
         return path
+
+    def frozen_in_file(self, run: ExtractedRun) -> source.FrozenTable:
+        """The same rows as :meth:`frozen_rows`, in their file: read, and proved, when they are asked for."""
+        try:
+            return source.FrozenTable(self.archive.get_input(run.input_digest), run.input_digest)
+        except NotFoundError:  # unless rows were erased since: what is left of them
+            path, _, tombstone = self.frozen_table(run.input_digest)
+            return source.FrozenTable(path, (tombstone and tombstone.remaining) or run.input_digest)
 
     def kept_rows(self, run: ExtractedRun) -> pa.Table:
         """The rows of the frozen input that were not set aside; see :meth:`frozen_rows`."""

@@ -14,7 +14,14 @@ from rescore.lazy_names import lazy_names
 if TYPE_CHECKING:
     from rescore.source.compared_rows import Difference
     from rescore.source.extraction import FrozenInput, extract, probe
-    from rescore.source.freeze import Freezer, KeptColumns, frozen_columns, frozen_leaves, read_frozen
+    from rescore.source.freeze import Freezer
+    from rescore.source.frozen_table import (
+        FrozenTable,
+        KeptColumns,
+        frozen_columns,
+        frozen_leaves,
+        read_frozen,
+    )
     from rescore.source.hour_columns import HoursApart, hours_apart
     from rescore.source.inspection import ColumnFacts, TableFacts, inspect_table, is_unique
     from rescore.source.labelling import labels
@@ -34,6 +41,7 @@ __all__ = [
     "Difference",
     "Freezer",
     "FrozenInput",
+    "FrozenTable",
     "HoursApart",
     "IntervalRows",
     "KeptColumns",

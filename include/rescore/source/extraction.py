@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rescore.digest import TableDigest
+from rescore.digest import TableDigest, in_leaves
 from rescore.disk import refuse_without_room
 from rescore.errors import EmptyIntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
@@ -21,7 +21,7 @@ from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
 from rescore.source.moments_from_text import TextCasts
 from rescore.source.query import Rendered, quote_identifier, render
-from rescore.source.row_laws import RowLaws, in_leaves
+from rescore.source.row_laws import RowLaws
 from rescore.source.session import Column, Session
 from rescore.source.untimed import UntimedRows, untimed_rows
 

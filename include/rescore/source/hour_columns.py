@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.source.frozen_table import FrozenTable
 from rescore.spec import ModelSpec
 
 __all__ = ["HoursApart", "hours_apart"]
@@ -59,7 +60,7 @@ class HoursApart:
         )
 
 
-def hours_apart(rows: pa.Table, spec: ModelSpec) -> list[HoursApart]:
+def hours_apart(rows: pa.Table | FrozenTable, spec: ModelSpec) -> list[HoursApart]:
     """Compare event times with each feature whose name says that it holds an hour of the day.
 
     A wall clock's time that is stored as if it were UTC is off by the zone's distance from UTC; the hour
@@ -67,7 +68,7 @@ def hours_apart(rows: pa.Table, spec: ModelSpec) -> list[HoursApart]:
 
     Parameters
     ----------
-    rows : pyarrow.Table
+    rows : pyarrow.Table or FrozenTable
         As ``extract.sql`` gives them, of one interval or of many.
     spec : ModelSpec
         The model; ``schedule.timezone`` is where its wall clock hangs.
@@ -75,7 +76,7 @@ def hours_apart(rows: pa.Table, spec: ModelSpec) -> list[HoursApart]:
     return list(_found(rows, spec))
 
 
-def _found(rows: pa.Table, spec: ModelSpec) -> Iterator[HoursApart]:
+def _found(rows: pa.Table | FrozenTable, spec: ModelSpec) -> Iterator[HoursApart]:
     names = [one.name for one in spec.features if one.kind == "numeric" and _HOUR.search(one.name.lower())]
     if not names:
         return

@@ -5,7 +5,7 @@ Rows arrive ordered by key, so a duplicate is a neighbour, also across a border 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 
 from rescore.errors import MAX_EXAMPLES, SourceEventTimeError, SourceKeyError
 from rescore.interval import Interval
-from rescore.leaf_rows import LEAF_ROWS
 
-__all__ = ["RowLaws", "in_leaves", "key_text"]
+__all__ = ["RowLaws", "key_text"]
 
 # What one entry of the scores' index may hold (a third of a page less what a page needs), and what of it
 # is taken: the entry's own header, the run's id, the event time; eight bytes for a number, a text's length.
@@ -24,8 +23,6 @@ _INDEX_FIXED = 8 + 16 + 8
 _INDEX_PER_COLUMN = 11
 #: Of a long value, an error shows the beginning.
 _SHOWN_CHARACTERS = 60
-# Rows are held back until a leaf is full, but never more than this many bytes of them.
-_MAX_HELD_BYTES = 256 * 1024**2
 
 
 class RowLaws:
@@ -168,29 +165,6 @@ def key_text(keys: pa.RecordBatch, positions: np.ndarray) -> list[str]:
         ", ".join(f"{name}={_value(shown[name][row])}" for name in shown.schema.names)
         for row in range(shown.num_rows)
     ]
-
-
-def in_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Cut a stream into batches of one digest leaf each; the last may be shorter.
-
-    The driver's batches hold whatever fits in its buffer; row groups of whole leaves make the frozen
-    file depend on its content alone. Rows of more than 4 KiB come in shorter batches.
-    """
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        start = 0
-        while start < batch.num_rows:
-            piece = batch.slice(start, LEAF_ROWS - rows)
-            held.append(piece)
-            rows += piece.num_rows
-            size += piece.nbytes
-            start += piece.num_rows
-            if rows == LEAF_ROWS or size > _MAX_HELD_BYTES:
-                yield held[0] if len(held) == 1 else pa.concat_batches(held)
-                held, rows, size = [], 0, 0
-    if held:
-        yield held[0] if len(held) == 1 else pa.concat_batches(held)
 
 
 def _flags(array: pa.Array) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rescore.digest import TableDigest, table_digest
+from rescore.digest import TableDigest, in_leaves, table_digest
 from rescore.errors import EmptyIntervalError, IntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
@@ -30,7 +30,6 @@ from rescore.source.labelling import (
     joinable,
     with_interval,
 )
-from rescore.source.row_laws import in_leaves
 from rescore.source.session import Session
 
 __all__ = ["IntervalRows", "TrainingSnapshot", "snapshot"]

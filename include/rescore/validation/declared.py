@@ -107,9 +107,9 @@ class Declared:
 
     def question(self, expectation: Any, names: Sequence[str]) -> Question:
         """What Great Expectations is to be asked about a table of these columns."""
-        return Question(expectation, self._needs(names), tuple(self.skips_nulls_of), self.row_level)
+        return Question(expectation, self.needs(names), tuple(self.skips_nulls_of), self.row_level)
 
-    def _needs(self, names: Sequence[str]) -> tuple[str, ...]:
+    def needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """The columns it reads of those there are, in their order."""
         if self.kind in _ROW_COUNT_ONLY and not self.reads:
             return ()

@@ -23,8 +23,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from rescore.disk import disk_errors, make_private, partial_name, private_folder
 from rescore.folder import ModelFolder
 from rescore.folder_files import read_bytes
@@ -32,6 +30,7 @@ from rescore.sha256 import bytes_sha256
 from rescore.validation import gx_engine
 from rescore.validation.declared import Declared, declare
 from rescore.validation.gx_engine import Evaluation
+from rescore.validation.rows import Rows
 from rescore.validation.suite import read_suite
 from rescore.validation.suite_apart import Apart, SuiteApart
 
@@ -74,10 +73,10 @@ class SuiteHere:
         """What there is to know of each."""
         return [declare(expectation) for expectation in self._expectations]
 
-    def ask(self, table: pa.Table, asked: Sequence[tuple[int, Declared]]) -> list[Evaluation]:
+    def ask(self, rows: Rows, asked: Sequence[tuple[int, Declared]]) -> list[Evaluation]:
         """What Great Expectations says of a table, for some of them by number."""
-        questions = [one.question(self._expectations[number], table.column_names) for number, one in asked]
-        return gx_engine.evaluate(table, questions)
+        questions = [one.question(self._expectations[number], rows.column_names) for number, one in asked]
+        return gx_engine.evaluate(rows, questions)
 
 
 class DeclaredSuite:
@@ -95,9 +94,9 @@ class DeclaredSuite:
         self._reader = reader
         self.declared = reader.declared() if declared is None else list(declared)
 
-    def ask(self, table: pa.Table, numbers: Sequence[int]) -> list[Evaluation]:
+    def ask(self, rows: Rows, numbers: Sequence[int]) -> list[Evaluation]:
         """What Great Expectations says of a table, for some of them by number."""
-        return self._reader.ask(table, [(number, self.declared[number]) for number in numbers])
+        return self._reader.ask(rows, [(number, self.declared[number]) for number in numbers])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from rescore.document import Document, Part
+from rescore.validation.rows import Rows
 
 __all__ = [
     "ExcludedReasons",
@@ -168,13 +169,13 @@ class Validation:
             result for result in self.results if not result.success and severity in (None, result.severity)
         ]
 
-    def excluded(self, table: pa.Table, key: list[str]) -> pa.Table:
+    def excluded(self, rows: Rows, key: list[str]) -> pa.Table:
         """The rows that are not scored: their key columns, ``kind`` and ``reason``, in row order.
 
         Parameters
         ----------
-        table : pa.Table
-            The table that was validated.
+        rows : Rows
+            Those that were validated.
         key : list of str
             Its key columns.
 
@@ -186,7 +187,7 @@ class Validation:
         positions = self.excluded_positions
         kinds = ["rejected" if position in self.rejected else "quarantined" for position in positions]
         reasons = [self.rejected.get(position) or self.quarantined[position] for position in positions]
-        excluded = table.select(key).take(pa.array(positions, pa.int64()))
+        excluded = rows.select(key).take(pa.array(positions, pa.int64()))
         return excluded.append_column("kind", pa.array(kinds, pa.string())).append_column(
             "reason", pa.array(reasons, pa.string())
         )

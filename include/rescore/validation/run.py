@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from rescore.folder import ModelFolder
 from rescore.spec import ModelSpec
-from rescore.validation import arrow_engine, builtin_checks
+from rescore.validation import arrow_engine
+from rescore.validation.builtin_checks import BuiltInChecks
 from rescore.validation.declared import Declared
 from rescore.validation.declared_suite import HERE, DeclaredSuite, Suites
 from rescore.validation.gx_engine import Evaluation
 from rescore.validation.report import ExpectationResult, Validation, join_reasons
+from rescore.validation.rows import Observer, Rows
 from rescore.validation.wording import aggregate_message, failing, recorded, row_message
 
 __all__ = ["validate", "validate_each"]
@@ -24,7 +26,7 @@ _MAX_ROWS_FOR_EXAMPLES, _MAX_EXAMPLES = 1000, 3
 _NO_ROW = np.array([], dtype=np.int64)
 
 
-def validate(table: pa.Table, folder: ModelFolder, *, suites: Suites = HERE) -> Validation:
+def validate(rows: Rows, folder: ModelFolder, *, suites: Suites = HERE) -> Validation:
     """Check the rows of one interval against the platform's expectations and the model's own suite.
 
     A row is *rejected* if a ``required`` feature is missing or a numeric one infinite: the model
@@ -35,8 +37,9 @@ def validate(table: pa.Table, folder: ModelFolder, *, suites: Suites = HERE) -> 
 
     Parameters
     ----------
-    table : pa.Table
-        The extract of one interval (exactly ``folder.spec.input_columns``).
+    rows : Rows
+        The extract of one interval (exactly ``folder.spec.input_columns``): a table, or the table in a frozen
+        file, whose rows are then read once, a leaf at a time, and proved by that.
     folder : ModelFolder
         The model.
     suites : Suites, optional
@@ -45,14 +48,15 @@ def validate(table: pa.Table, folder: ModelFolder, *, suites: Suites = HERE) -> 
     Returns
     -------
     Validation
-        Positions are row indices of ``table``.
+        Positions are row indices of ``rows``.
 
     Raises
     ------
     SpecError
         ``expectations.py`` is wrong; see :func:`load_suite`.
     """
-    return validate_each([table], folder, suites=suites)[0]
+    with suites.of(folder) as suite:
+        return _judge(rows, folder.spec, suite, {})
 
 
 def validate_each(
@@ -80,24 +84,23 @@ def validate_each(
     with suites.of(folder) as suite:
         together = _evaluate_together(tables, suite) if len(tables) > 1 else [{} for _ in tables]
         return [
-            _judge(
-                table, folder.spec, suite.declared, evaluations | _evaluate(table, suite, evaluations.keys())
-            )
+            _judge(table, folder.spec, suite, evaluations)
             for table, evaluations in zip(tables, together, strict=True)
         ]
 
 
-def _ask(table: pa.Table, suite: DeclaredSuite, numbers: Sequence[int]) -> dict[int, Evaluation]:
+def _ask(
+    rows: Rows, suite: DeclaredSuite, numbers: Sequence[int], beside: Sequence[Observer] = ()
+) -> dict[int, Evaluation]:
     """Evaluate expectations by number: on Arrow where that is the same, else Great Expectations does."""
-    answers = {number: _on_arrow(table, suite.declared[number]) for number in numbers}
-    left = [number for number, answer in answers.items() if answer is None]
+    plain = [number for number in numbers if suite.declared[number].plain]
+    questions = [(suite.declared[number].kind, suite.declared[number].parameters) for number in plain]
+    answers = dict(zip(plain, arrow_engine.evaluate(rows, questions, beside), strict=True))
+    evaluations = {number: answer for number, answer in answers.items() if answer is not None}
+    left = [number for number in numbers if number not in evaluations]
     if left:
-        answers |= dict(zip(left, suite.ask(table, left), strict=True))
-    return {number: answer for number, answer in answers.items() if answer is not None}
-
-
-def _on_arrow(table: pa.Table, one: Declared) -> Evaluation | None:
-    return arrow_engine.evaluate(one.kind, one.parameters, table) if one.plain else None
+        evaluations |= dict(zip(left, suite.ask(rows, left), strict=True))
+    return evaluations
 
 
 def _evaluate_together(tables: Sequence[pa.Table], suite: DeclaredSuite) -> list[dict[int, Evaluation]]:
@@ -118,42 +121,45 @@ def _evaluate_together(tables: Sequence[pa.Table], suite: DeclaredSuite) -> list
     return shares
 
 
-def _evaluate(table: pa.Table, suite: DeclaredSuite, done: Collection[int]) -> dict[int, Evaluation]:
+def _evaluate(
+    rows: Rows, suite: DeclaredSuite, done: Collection[int], checks: BuiltInChecks
+) -> dict[int, Evaluation]:
     """Evaluate the rest on one table; what needs a column that is not there fails with an error."""
     evaluations: dict[int, Evaluation] = {}
     on_names: list[int] = []
     on_rows: list[int] = []
     for number, one in enumerate(suite.declared):
-        absent = [name for name in one.reads if name not in table.column_names]
+        absent = [name for name in one.reads if name not in rows.column_names]
         if number in done:
             continue
         if absent:
             evaluations[number] = Evaluation(False, error=f"the table has no column {', '.join(absent)}")
         elif one.names_only:
             on_names.append(number)
-        elif not table.num_rows and one.about:
+        elif not rows.num_rows and one.about:
             evaluations[number] = Evaluation(True, positions=_NO_ROW)
         else:
             on_rows.append(number)
-    return evaluations | _ask(table.slice(0, 0), suite, on_names) | _ask(table, suite, on_rows)
+    # All rows pass by here, and nowhere else.
+    evaluations |= _ask(rows, suite, on_rows, beside=[checks])
+    return evaluations | _ask(rows.schema.empty_table(), suite, on_names)
 
 
-def _judge(
-    table: pa.Table, spec: ModelSpec, declared: Sequence[Declared], evaluations: Mapping[int, Evaluation]
-) -> Validation:
-    """Turn what was evaluated into results, and into a reason for each row that is set aside."""
-    platform = builtin_checks.check(table, spec)
-    results, quarantined = list(platform.results), []
-    for number, one in enumerate(declared):
+def _judge(rows: Rows, spec: ModelSpec, suite: DeclaredSuite, done: Mapping[int, Evaluation]) -> Validation:
+    """Turn what is evaluated into results, and into a reason for each row that is set aside."""
+    checks = BuiltInChecks(rows.schema, spec)
+    evaluations = {**done, **_evaluate(rows, suite, done.keys(), checks)}
+    results, quarantined = checks.results(rows), []
+    for number, one in enumerate(suite.declared):
         positions = evaluations[number].positions
-        result = _result(one, evaluations[number], table, spec)
+        result = _result(one, evaluations[number], rows, spec)
         results.append(result)
         if not result.success and result.severity == "warning" and positions is not None:
             quarantined.append((positions, f"{one.subject} {failing(one.worded_as, one.parameters)}"))
-    rejected = join_reasons(platform.rejected)
+    rejected = join_reasons(checks.rejected)
     reasons = join_reasons(quarantined)
     return Validation(
-        table.num_rows,
+        rows.num_rows,
         tuple(results),
         quarantined={position: reasons[position] for position in reasons if position not in rejected},
         rejected=rejected,
@@ -161,9 +167,9 @@ def _judge(
     )
 
 
-def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelSpec) -> ExpectationResult:
+def _result(one: Declared, evaluation: Evaluation, rows: Rows, spec: ModelSpec) -> ExpectationResult:
     severity = one.severity
-    rows = table.num_rows
+    count = rows.num_rows
     unexpected = 0
     if evaluation.error is not None:
         where = f"{one.subject}: " if one.subject else ""
@@ -176,10 +182,10 @@ def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelS
         unexpected = len(evaluation.positions)
         message = row_message(
             one.subject or "table",
-            rows,
+            count,
             unexpected,
             failing(one.worded_as, one.parameters),
-            _examples(one, evaluation.positions, table, spec),
+            _examples(one, evaluation.positions, rows, spec),
             one.parameters.get("mostly"),
         )
     else:
@@ -194,21 +200,21 @@ def _result(one: Declared, evaluation: Evaluation, table: pa.Table, spec: ModelS
         success=evaluation.success,
         observed=recorded(evaluation.observed),
         unexpected_count=unexpected,
-        unexpected_fraction=unexpected / rows if rows else 0.0,
+        unexpected_fraction=unexpected / count if count else 0.0,
         message=message,
         parameters=one.parameters,
         error=evaluation.error,
     )
 
 
-def _examples(one: Declared, positions: np.ndarray, table: pa.Table, spec: ModelSpec) -> list[str]:
+def _examples(one: Declared, positions: np.ndarray, rows: Rows, spec: ModelSpec) -> list[str]:
     """A few distinct values of failing rows, in row order; never of columns that may name a person."""
     free_text = {feature.name for feature in spec.features if feature.kind == "text"}
     personal = {*spec.source.key, *spec.source.subject, *free_text}
     if not len(positions) or not one.about or personal & set(one.about):
         return []
-    rows = table.select(one.about).take(pa.array(positions[:_MAX_ROWS_FOR_EXAMPLES])).to_pylist()
-    shown = ["/".join(_shown(row[name]) for name in one.about) for row in rows]
+    failing = rows.select(one.about).take(pa.array(positions[:_MAX_ROWS_FOR_EXAMPLES])).to_pylist()
+    shown = ["/".join(_shown(row[name]) for name in one.about) for row in failing]
     if set(shown) == {"missing"}:
         return []
     return list(dict.fromkeys(shown))[:_MAX_EXAMPLES]

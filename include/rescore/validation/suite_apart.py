@@ -22,8 +22,10 @@ import pyarrow as pa
 
 from rescore.disk import disk_errors
 from rescore.errors import ModelError
+from rescore.leaf_rows import LEAF_ROWS
 from rescore.validation.declared import Declared
 from rescore.validation.gx_engine import Evaluation
+from rescore.validation.rows import Rows
 
 __all__ = ["Apart", "SuiteApart"]
 
@@ -104,15 +106,22 @@ class SuiteApart:
         """What there is to know of each expectation."""
         return [Declared(**one) for one in self._answer()]
 
-    def ask(self, table: pa.Table, asked: Sequence[tuple[int, Declared]]) -> list[Evaluation]:
-        """What Great Expectations says of a table, for some expectations by number."""
+    def ask(self, rows: Rows, asked: Sequence[tuple[int, Declared]]) -> list[Evaluation]:
+        """What Great Expectations says of a table, for some expectations by number.
+
+        The columns that they read are written to the disk leaf by leaf; none of them is in memory here.
+        """
         self._started()
-        rows, positions = self._folder / "rows.arrow", self._folder / "positions.npy"
+        read = {name for _, one in asked for name in one.needs(rows.column_names)}
+        names = [name for name in rows.column_names if name in read] or rows.column_names[:1]
+        shown = rows.select(names)
+        file, positions = self._folder / "rows.arrow", self._folder / "positions.npy"
         with disk_errors([self._folder]):
-            with pa.OSFile(str(rows), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
+            with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, shown.schema) as writer:
+                for leaf in shown.to_batches(max_chunksize=LEAF_ROWS):
+                    writer.write_batch(leaf)
             said = self._answer(
-                rows=str(rows),
+                rows=str(file),
                 positions=str(positions),
                 asked=[(number, asdict(one)) for number, one in asked],
             )
@@ -125,7 +134,7 @@ class SuiteApart:
             mine = None if count is None else failing[at : at + count]
             at += count or 0
             evaluations.append(Evaluation(positions=mine, **one))
-        rows.unlink()
+        file.unlink()
         positions.unlink()
         return evaluations
 

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from rescore import drift, pipeline, source
+from rescore import drift, pipeline, source, validation
 from rescore.errors import DigestMismatchError, IntegrityError, RescoreError
 from rescore.pipeline.scoring import predicting
 
@@ -86,6 +86,25 @@ def test_a_file_that_is_changed_while_it_is_read_gives_neither_scores_nor_a_verd
         with pytest.raises(DigestMismatchError):
             pipeline.drift_run(ctx, run_id)
     assert ctx.store.reports.drift_of(ctx.store.runs.get(run_id)) is None
+
+
+def test_no_row_is_set_aside_by_a_file_that_is_changed_once_it_was_judged(harbour, monkeypatch):
+    ctx = harbour.ctx
+    harbour.execute("UPDATE harbour.readings SET pressure = 2000 WHERE reading = 24 * 31 AND gauge = 'pier'")
+    run_id = pipeline.begin_extract(ctx, "tides", harbour.day(31))
+    path = ctx.archive.get_input(ctx.store.runs.get(run_id).input_digest)
+    validate = validation.validate
+
+    def changed_then(*arguments, **options):
+        report = validate(*arguments, **options)
+        swaps(path)
+        return report
+
+    monkeypatch.setattr(validation, "validate", changed_then)
+    with pytest.raises(DigestMismatchError):
+        pipeline.validate_run(ctx, run_id)
+    ended = ctx.store.runs.get(run_id)
+    assert ended.state == "failed" and not ended.rows_quarantined
 
 
 @pytest.mark.parametrize("forged", [False, True])

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from rescore.pipeline.context import Context
-from rescore.source import HoursApart, UntimedRows, hours_apart
+from rescore.source import FrozenTable, HoursApart, UntimedRows, hours_apart
 from rescore.spec import ModelSpec
 from rescore.store import ExtractedRun
 from rescore.validation import ExpectationResult
@@ -26,7 +24,9 @@ def untimed_details(untimed: Sequence[UntimedRows]) -> dict[str, Any]:
     return {"untimed": counted} if counted else {}
 
 
-def source_notes(ctx: Context, run: ExtractedRun, rows: pa.Table, spec: ModelSpec) -> list[ExpectationResult]:
+def source_notes(
+    ctx: Context, run: ExtractedRun, rows: FrozenTable, spec: ModelSpec
+) -> list[ExpectationResult]:
     """Results of severity ``info``, in front of what is expected of the rows.
 
     Parameters
@@ -35,7 +35,7 @@ def source_notes(ctx: Context, run: ExtractedRun, rows: pa.Table, spec: ModelSpe
         Store.
     run : ExtractedRun
         The run.
-    rows : pyarrow.Table
+    rows : FrozenTable
         Its frozen rows.
     spec : ModelSpec
         The model.

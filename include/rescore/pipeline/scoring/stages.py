@@ -137,13 +137,15 @@ def validate_run(ctx: Context, run_id: str) -> str:
     attempt, run = begin_attempt(ctx, run_id, "extracted")
     folder = ctx.model(run.model)
     with recorded(ctx, attempt):
-        rows = ctx.frozen_rows(run)
+        rows = ctx.frozen_in_file(run)
         report = validation.validate(rows, folder, suites=ctx.suites)
         report = report.noting(source_notes(ctx, run, rows, folder.spec))
         ctx.progress(f"{run.model}: {report.summary()}")
         keys = [*folder.spec.source.key, folder.spec.source.event_time]
         ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
         excluded = report.excluded(rows, keys)
+        if rows.read_again:  # columns as a whole, examples, keys: by then all rows had been proved
+            ctx.archive.verify_again(rows.path)
         if report.success:
             # Before the report: a fork inherits a validation that passed, and with it these rows.
             ctx.store.excluded.record(
