@@ -19,4 +19,5 @@ __all__ = ["ScoreTaskGroup", "TrainTaskGroup"]
 # Else the first name that an older Airflow lacks would end in an ImportError that says nothing of it.
 check_airflow_version()
 
-__getattr__ = lazy_names(__name__, __file__)
+if not TYPE_CHECKING:  # or each name that is misspelt would be one for it
+    __getattr__ = lazy_names(__name__, __file__)

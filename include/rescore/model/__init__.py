@@ -111,4 +111,5 @@ __all__ = [
     "verify_file",
 ]
 
-__getattr__ = lazy_names(__name__, __file__)
+if not TYPE_CHECKING:  # or each name that is misspelt would be one for it
+    __getattr__ = lazy_names(__name__, __file__)

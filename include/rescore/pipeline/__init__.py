@@ -264,4 +264,5 @@ __all__ = [
     "without_scores",
 ]
 
-__getattr__ = lazy_names(__name__, __file__)
+if not TYPE_CHECKING:  # or each name that is misspelt would be one for it
+    __getattr__ = lazy_names(__name__, __file__)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rescore.source.late_commits import LateCommits, known_later
     from rescore.source.late_values import late_columns
     from rescore.source.leakage import Leak, last_event, read_past_filter, turned_round
-    from rescore.source.query import Rendered, quote_identifier, render
+    from rescore.source.query import Rendered, quote_identifier, render, tables_of
     from rescore.source.readiness import is_ready
     from rescore.source.row_selection import without
     from rescore.source.rows_to_come import OpenRows, open_rows
@@ -72,8 +72,10 @@ __all__ = [
     "read_past_filter",
     "render",
     "snapshot",
+    "tables_of",
     "turned_round",
     "without",
 ]
 
-__getattr__ = lazy_names(__name__, __file__)
+if not TYPE_CHECKING:  # or each name that is misspelt would be one for it
+    __getattr__ = lazy_names(__name__, __file__)

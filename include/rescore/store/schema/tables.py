@@ -289,6 +289,7 @@ due = Table(
     Column("interval_end", DateTime(timezone=True), primary_key=True),
     moment("due_at"),
     Column("published", Boolean, nullable=False, server_default=false()),
+    Index("due_unpublished_idx", "model", "interval_start", postgresql_where=text("NOT published")),
 )
 
 publication = Table(
