@@ -29,7 +29,7 @@ _IMPORTS = _HERE / "runtime" / "imports.py"
 #: As in ``child/fork_server.py``, which must not be imported here.
 _MESSAGE = 1 << 16
 #: Each holds some 150 MB of libraries, most of it shared with its children.
-_MAX_SERVERS = 3
+_MAX_SERVERS = 4
 #: What the child is told after the fork. All else has to be there when an interpreter or a library starts.
 _LATE = frozenset({"HOME", "PATH", "PYTHONPATH", "TEMP", "TMP", "TMPDIR"})
 

@@ -45,7 +45,8 @@ class Difference:
     @property
     def only_rounding(self) -> bool:
         """Whether floats that were rounded otherwise are all that differs."""
-        return not (self.none or self.only_left or self.only_right) and set(self.columns) <= set(self.rounded)
+        moved = self.none or self.only_left or self.only_right
+        return not moved and bool(self.columns) and set(self.columns) <= set(self.rounded)
 
 
 def compare(cursor: Any, left: str, right: str, key: Sequence[str], columns: Sequence[str]) -> Difference:

@@ -8,6 +8,7 @@ answers in JSON and plain numbers: nothing that it sends is run here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
@@ -38,6 +39,11 @@ _LIBRARIES = (
     "great_expectations.expectations.expectation",
     "great_expectations.validator.validator",
 )
+
+
+def _import_path() -> list[Path]:
+    """Where this process was told to import from, as the images of Airflow are at times."""
+    return [Path(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
 class Interpreter(Protocol):
@@ -159,7 +165,7 @@ class SuiteApart:
                 self._apart.start(
                     _CHILD,
                     folder=self._folder,
-                    path=[] if root.name == "site-packages" else [root],
+                    path=[*([] if root.name == "site-packages" else [root]), *_import_path()],
                     libraries=_LIBRARIES,
                     alone=True,
                 )
