@@ -90,7 +90,5 @@ def _tls(mode: str, parameters: Mapping[str, str]) -> ssl.SSLContext:
     root = parameters.get("sslrootcert") or os.environ.get("PGSSLROOTCERT") or "~/.postgresql/root.crt"
     proved = ssl.create_default_context(cafile=None if root == "system" else os.path.expanduser(root))  # noqa: PTH111
     proved.check_hostname = mode == "verify-full"
-    proved.verify_flags &= (
-        ~ssl.VERIFY_X509_STRICT
-    )  # 3.13 refuses certificates that libpq takes
+    proved.verify_flags &= ~ssl.VERIFY_X509_STRICT  # 3.13 refuses certificates that libpq takes
     return proved
