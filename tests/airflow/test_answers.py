@@ -118,7 +118,7 @@ def test_labels_that_cannot_be_read_keep_no_verdict_from_being_told(
     fresh_bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr("rescore_airflow.dags.monitor.tell_of_verdicts", lambda state, _: told.append(state))
+    monkeypatch.setattr("rescore_airflow.dags.monitor.tell_of_scores", lambda state, _: told.append(state))
     monkeypatch.setenv("RESCORE_DATABASE_URL", fresh_bank.ctx.settings.database_url or "")
     monkeypatch.setenv("RESCORE_HOME", str(fresh_bank.ctx.settings.home))
     monkeypatch.setenv("RESCORE_MODELS", str(fresh_bank.ctx.settings.models))

@@ -140,4 +140,4 @@ def test_labels_of_many_kinds_are_compared_and_their_page_saved(harbour, command
     found = pipeline.compare_packages(ctx, NAME, "1.0.1")
     assert found.report.target.labels == ("flood", "high", "low")
     page.write_text(comparison_html(found.report))
-    assert "share in which it was right" in page.read_text()
+    assert "Share in which it was right" in page.read_text()
