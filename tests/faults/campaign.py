@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -118,11 +119,8 @@ class Campaign:
             finally:
                 reader.terminate()
                 reader.wait(30)
-            known = elsewhere(lambda: world.with_every_package(expected))
-            self._look(elsewhere(self._publications), known, seen)
-            for verdict, count in elsewhere(self._reproduce).items():
-                self.account.reproduced[verdict] += count
-            self.account.left += self._left_behind()
+            for look in (lambda: self._look(expected, seen), self._prove, self._look_for_remains):
+                self._in_any_case(look)
         finally:
             world.server.stop()
         self.account.seconds = time.monotonic() - began
@@ -279,12 +277,26 @@ class Campaign:
 
     # -- the account --------------------------------------------------------------------------
 
-    def _look(self, publications: dict[str, Publication], expected: Expected, seen: Path) -> None:
-        account = self.account
-        counts: Counts = check(read_seen(seen), publications, self._acknowledged, self._erased, expected)
+    def _in_any_case(self, look: Callable[[], None]) -> None:
+        """What one look stumbles over is a finding, and keeps nobody from the others."""
+        try:
+            look()
+        except Exception:
+            self.account.stuck.append(f"no account: {traceback.format_exc()}")
+
+    def _look(self, expected: Expected, seen: Path) -> None:
+        account, publications = self.account, elsewhere(self._publications)
+        known: Expected = elsewhere(lambda: self.world.with_every_package(expected))
+        counts: Counts = check(read_seen(seen), publications, self._acknowledged, self._erased, known)
         account.publications, account.polls = len(publications), counts.polls
         account.wrong, account.torn = counts.wrong, counts.torn
         account.lost, account.duplicated = counts.lost, counts.duplicated
+
+    def _prove(self) -> None:
+        self.account.reproduced += elsewhere(self._reproduce)
+
+    def _look_for_remains(self) -> None:
+        self.account.left += self._left_behind()
 
     def _publications(self) -> dict[str, Publication]:
         rows = self.world.execute(

@@ -32,6 +32,8 @@ END: Point = ("end", 1)
 _LIBRARY = str(Path(rescore.__file__).parent)
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.chmod", "os.truncate"}
+#: What ``tempfile`` puts behind a prefix such as ``package-``.
+_TEMPORARY = re.compile(r"-[a-z0-9_]{8}$")
 _PROTOCOL = re.compile(r'SELECT \* FROM "rescore"\."([a-z_]+)"\(')
 
 
@@ -146,5 +148,6 @@ def _said(query: str | bytes) -> str:
 
 def _shape(path: str) -> str:
     """A path without what differs from attempt to attempt."""
-    parts = [re.sub(r"[0-9a-f]{6,}|\d+", "…", part) for part in Path(path).parts]
+    parts = [_TEMPORARY.sub("-…", part) for part in Path(path).parts]
+    parts = [re.sub(r"[0-9a-f]{6,}|\d+", "…", part) for part in parts]
     return "/".join(re.sub(r"^tmp.*", "tmp…", part) for part in parts)
