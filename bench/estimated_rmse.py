@@ -100,7 +100,7 @@ def held(world: World, shift: float, generator: np.random.Generator) -> tuple[Fl
 
 
 def _counts(cells: list[OrderedCells], values: Floats) -> dict[str, npt.NDArray[np.int64]]:
-    return {str(place): one.tally(values[:, place]).counts for place, one in enumerate(cells)}
+    return {str(place): one.tally([values[:, place]]).counts for place, one in enumerate(cells)}
 
 
 def table(references: int) -> list[str]:

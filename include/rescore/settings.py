@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rescore.errors import SettingsError
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "is_schema_name"]
 
 
 _LOCK = Path(__file__).parents[2] / "requirements.txt"
@@ -179,9 +179,14 @@ def _positive(env: Mapping[str, str], variable: str, default: float) -> float:
     return number
 
 
+def is_schema_name(name: str) -> bool:
+    """Whether it is a plain lower-case identifier that Postgres does not cut: at most 63 bytes."""
+    return re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name) is not None
+
+
 def _schema(env: Mapping[str, str], variable: str, default: str) -> str:
     name = env.get(variable) or default
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+    if not is_schema_name(name):
         raise SettingsError(
             f"{variable}={name!r} is not a schema name",
             where=f"environment variable {variable}",

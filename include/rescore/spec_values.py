@@ -9,7 +9,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Declared", "Duration", "Moment", "Name", "duration_text", "is_zone"]
+__all__ = [
+    "NAME_EXPECTED",
+    "Declared",
+    "Duration",
+    "Moment",
+    "Name",
+    "duration_text",
+    "is_name",
+    "is_zone",
+]
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
 _MAX_DURATION = timedelta(days=100 * 365)  # what can be added to any moment that data has
@@ -50,10 +59,19 @@ def _not_a_number(value: Any) -> Any:
 Moment = Annotated[datetime, BeforeValidator(_not_a_number)]
 
 
+#: 48: Postgres cuts names at 63 bytes, and tables and views add a prefix or a suffix.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+NAME_EXPECTED = "lower-case letters, digits and _, at most 48, starting with a letter"
+
+
+def is_name(value: str) -> bool:
+    """Whether models, features and the like may have this name."""
+    return _NAME.fullmatch(value) is not None
+
+
 def _identifier(value: str) -> str:
-    # 48: Postgres cuts names at 63 bytes, and tables and views add a prefix or a suffix.
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", value):
-        raise ValueError("expected lower-case letters, digits and _, at most 48, starting with a letter")
+    if not is_name(value):
+        raise ValueError(f"expected {NAME_EXPECTED}")
     return value
 
 

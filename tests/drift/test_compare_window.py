@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from rescore.drift import DriftReport, build_reference, compare
 from rescore.errors import DriftError
+from rescore.source import Freezer, KeptColumns, without
 from rescore.spec import DriftSpec, ModelSpec
 
 Spec = Callable[..., ModelSpec]
@@ -228,6 +230,34 @@ def test_a_broken_column_is_an_outage(
     assert set(report.outages) == set(broken)
     # Tables list what is broken in the order in which the sentence names it.
     assert [one.name for one in report.worst_first[: len(broken)]] == list(report.outages)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"carrier": ["x", "AA", "y", None] * (ROWS // 4), "temp": [np.inf, -np.inf, None, 3.0] * (ROWS // 4)},
+        {
+            "wind_speed": list(np.random.default_rng(1).gamma(2, 5000, ROWS))
+        },  # looked at once more, as a whole
+        {"delay": [0.0] * ROWS, "built": [None] * ROWS, "holiday": [True] * ROWS},
+    ],
+    ids=["as it comes", "unseen and infinite", "scale", "constant"],
+)
+def test_a_window_read_leaf_by_leaf_gets_the_report_of_its_table(
+    profile: bytes, live: pa.Table, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    for name, values in changed.items():
+        live = set_column(live, name, values)
+    with Freezer(tmp_path / "x.parquet", live.schema, where="x.sql") as freezer:
+        for batch in live.combine_chunks().to_batches(max_chunksize=37):
+            freezer.write(batch)
+        freezer.keep()
+    away = [0, 36, 37, 200, ROWS - 1]
+    file, table = KeptColumns(tmp_path / "x.parquet", away), without(live, away).combine_chunks()
+    assert check(profile, file, strata="weekday") == check(profile, table, strata="weekday")
+    scores = np.random.default_rng(4).random(table.num_rows)
+    assert compare(profile, file, scores, DriftSpec()) == compare(profile, table, scores, DriftSpec())
 
 
 def test_columns_of_one_source_are_named_together() -> None:

@@ -75,7 +75,7 @@ def test_shift_is_the_difference_of_mean_normal_scores(seed: int) -> None:
     training, live = generator.gamma(2.0, 3.0, 50_000), generator.gamma(2.3, 3.0, 4_000)
     cells = OrderedCells.fit(training, min_rows=10)
     found = distances.shift(
-        cells.tally(live).counts[None, :-1], cells.tally(training).counts[None, :-1], cells.places
+        cells.tally([live]).counts[None, :-1], cells.tally([training]).counts[None, :-1], cells.places
     )[0]
     ranks = (np.searchsorted(np.sort(training), live) + 0.5) / (training.size + 1)
     assert found == pytest.approx(stats.norm.ppf(ranks).mean(), abs=0.02)
@@ -94,7 +94,7 @@ def test_wasserstein_agrees_with_scipy_on_the_raw_values(draw, seed: int) -> Non
     generator = np.random.default_rng(seed)
     training, live = generator.normal(0, 1, 100_000), draw(generator, 40_000)
     cells = OrderedCells.fit(training, min_rows=10)
-    tally, before = cells.tally(live), cells.tally(training)
+    tally, before = cells.tally([live]), cells.tally([training])
     firsts = np.r_[0, np.arange(cells.inner.start + 1, cells.inner.stop + 1)]
     found = distances.wasserstein(
         np.add.reduceat(tally.counts[:-1], firsts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -174,22 +174,20 @@ def draft(
     drafted_target = Drafted(names.of(label.name), label, label_sql)
     roles = {*keys[0], *keys[1], *known_by} | ({event.name} if event else set())
     columns = [one for one in table.columns if one.name not in roles and (labels or one.name != label.name)]
-    known_late = (
-        {} if labels else late([one.name for one in columns], event.name if event else None, label.name)
-    )
     versions = bool(known_by) and known_by[0] in keys[1]
+    known_late: Mapping[str, str] = {}
     waiting = None
-    if event and not labels and label.nulls and not versions and len(known_by) < 2:
-        waiting = to_come([one.name for one in columns], event.name, label.name)
-        known_late = {**(waiting.late if waiting else {}), **known_late}
-    for column in keep:
-        if table.column(column) not in columns:
-            raise ParameterError(
-                f"--keep {column}: it is no feature, but key, target, event time or known-by column",
-                expected="a column that would be left out otherwise",
-                fix=f"leave out --keep {column}, or name another column for what it is now",
-            )
+    if not labels:
+        asked = [one.name for one in columns]
+        known_late = late(asked, event.name if event else None, label.name)
+        if event and label.nulls and not versions and len(known_by) < 2:
+            waiting = to_come(asked, event.name, label.name)
+            known_late = {**(waiting.late if waiting else {}), **known_late}
     features, left_out = _features(columns, event, table, names, known_late, keep)
+    decide += [
+        *_more_to_decide(table, event, event_time, known_by, left_out, waiting),
+        *_decide_on_features(features, known_late, keep),
+    ]
     return Draft(
         name=name,
         connection=connection,
@@ -210,19 +208,21 @@ def draft(
         label_known_sql=_label_known_sql(table, event, waiting) if event and waiting else None,
         rhythm=rhythm_of(table, event, schedule, waiting.since if waiting else None),
         left_out=left_out,
-        decide=[
-            *decide,
-            *_more_to_decide(table, event, event_time, known_by, left_out, waiting),
-            *(f"features: {one.name} is {one.decide}" for one in features if one.decide),
-            *(
-                f"features: {column} {why}: "
-                + ("kept; is it known at the event?" if column in keep else "known only after the event?")
-                for column, why in known_late.items()
-            ),
-        ],
+        decide=decide,
         last_event=event.high if event and isinstance(event.high, datetime) else None,
         estimator=estimator,
     )
+
+
+def _decide_on_features(
+    features: Sequence[Drafted], known_late: Mapping[str, str], keep: Sequence[str]
+) -> Iterator[str]:
+    for one in features:
+        if one.decide:
+            yield f"features: {one.name} is {one.decide}"
+    for column, why in known_late.items():
+        question = "kept; is it known at the event?" if column in keep else "known only after the event?"
+        yield f"features: {column} {why}: {question}"
 
 
 def _features(
@@ -234,6 +234,13 @@ def _features(
     keep: Sequence[str],
 ) -> tuple[list[Drafted], list[tuple[str, str]]]:
     """The columns that can be features or are to be kept, and the others with why not."""
+    for name in keep:
+        if table.column(name) not in columns:
+            raise ParameterError(
+                f"--keep {name}: it is no feature, but key, target, event time or known-by column",
+                expected="a column that would be left out otherwise",
+                fix=f"leave out --keep {name}, or name another column for what it is now",
+            )
     features: list[Drafted] = []
     left_out: list[tuple[str, str]] = []
     for column in columns:

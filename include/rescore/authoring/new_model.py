@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rescore.authoring.file_templates import files
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder, load_model
 from rescore.pipeline import Context
+from rescore.spec_values import NAME_EXPECTED, is_name
 
 __all__ = ["new_model"]
 
@@ -101,10 +101,10 @@ def new_model(
 
 
 def _free_folder(ctx: Context, name: str) -> Path:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", name):
+    if not is_name(name):
         raise ParameterError(
             f"{name!r} can't be a model's name",
-            expected="lower-case letters, digits and _, at most 48, starting with a letter",
+            expected=NAME_EXPECTED,
             fix=f"try {plain_name(name) or 'my_model'}",
         )
     destination = ctx.settings.models / name

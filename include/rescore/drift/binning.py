@@ -12,6 +12,7 @@ Nothing here compares two windows (``distances``) or judges (``outage``, ``calib
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,31 +172,38 @@ class OrderedCells:
         middle = (sums >= np.maximum(sums[:, -1:] / 2, 0.5)).argmax(axis=1)
         return np.where(sums[:, -1] > 0, sizes[order][middle], np.nan)
 
-    def tally(self, values: Floats) -> Tally:
-        """Count ``values`` (NaN is missing) in one pass."""
+    def tally(self, pieces: Iterable[Floats]) -> Tally:
+        """Count the values of all ``pieces`` (NaN is missing) in one pass; of them only tails are held."""
+        counts = np.zeros(self.edges.size + 2, dtype=np.int64)
+        lows, highs, extremes = [np.empty(0)], [np.empty(0)], list[float]()
+        inner = self.edges[self.inner]
+        for values in pieces:
+            counts += self._counts(values)
+            if inner.size:
+                lows.append(values[values <= inner[0]])
+                highs.append(values[values > inner[-1]])
+            else:
+                lows.append(values[~np.isnan(values)])
+            if np.count_nonzero(counts[:-1]) == 1:  # else they are not alike
+                there = values[~np.isnan(values)]
+                extremes += [there.min(), there.max()] if there.size else []
+        low, high = np.concatenate(lows), np.concatenate(highs)
+        finite = [tail[np.isfinite(tail)] for tail in (low, high)]
+        return Tally(
+            counts=counts,
+            constant=bool(np.count_nonzero(counts[:-1]) == 1 and min(extremes) == max(extremes)),
+            low_mean=_mean(finite[0]),
+            high_mean=_mean(finite[1]),
+            infinite=low.size + high.size - finite[0].size - finite[1].size,
+        )
+
+    def _counts(self, values: Floats) -> Counts:
         ends = np.append(self.edges, np.inf)
         below = np.zeros(ends.size, dtype=np.int64)
         for start in range(0, values.size, BLOCK_ROWS):
             block = np.sort(values[start : start + BLOCK_ROWS])  # NaN comes last
             below += np.searchsorted(block, ends, side="right")
-        counts = np.diff(np.concatenate(([0], below, [values.size])))
-        inner = self.edges[self.inner]
-        if inner.size:
-            low, high = values[values <= inner[0]], values[values > inner[-1]]
-        else:
-            low, high = values[~np.isnan(values)], np.empty(0)
-        finite = [tail[np.isfinite(tail)] for tail in (low, high)]
-        alike = False
-        if np.count_nonzero(counts[:-1]) == 1:
-            there = values[~np.isnan(values)]
-            alike = bool(there.min() == there.max())
-        return Tally(
-            counts=counts,
-            constant=alike,
-            low_mean=_mean(finite[0]),
-            high_mean=_mean(finite[1]),
-            infinite=low.size + high.size - finite[0].size - finite[1].size,
-        )
+        return np.diff(np.concatenate(([0], below, [values.size])))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form."""

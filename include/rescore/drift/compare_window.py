@@ -105,25 +105,23 @@ def compare(
     profile = Reference.from_bytes(reference)
     drift = calibration.per_window(drift, profile.starts, where=f"model {profile.model}: drift")
     _refuse_absent(profile, window)
-    event_time = moments(window[profile.event_time]) if profile.event_time in window.column_names else None
-    chosen = _choose_windows(profile, event_time, drift)
+    chosen = _choose_windows(profile, window, drift)
     rows = profile.rows[chosen.places]
     calibration.refuse_unresolvable(rows.size, drift.false_alarm_rate, where=f"model {profile.model}: drift")
     values = None if scores is None else one_score(scores)
-    measured = _measured(profile, window, values, event_time, chosen.places)
+    measured = _measured(profile, window, values, chosen.places)
     worth = worth_of(profile.features, chosen.places)
     method: Method = calibration.method_of(rows.size, worth) if window.num_rows else "none"
     nothing = "The window has no rows"
     if window.num_rows:
         nothing = say_too_few(int(rows.size), worth, chosen.stratum)
     notes = chosen.notes + say_limits(rows, window.num_rows, method, chosen.stratum)
-    joint = None
+    joint: Joint | str | None = None
     if drift.jointly and method != "none":
-        found = compare_jointly(profile, training or TrainingRows(None), window, chosen.places)
-        if isinstance(found, Joint):
-            joint = found
-        else:
-            notes += (f"features were not compared jointly: {found}",)
+        joint = compare_jointly(profile, training or TrainingRows(None), window, chosen.places)
+    if isinstance(joint, str):
+        notes += (f"features were not compared jointly: {joint}",)
+        joint = None
     volume = (
         None if start is None else _volume(profile, chosen.places, before, WindowRows(start, window.num_rows))
     )
@@ -195,11 +193,11 @@ class _Chosen:
     notes: tuple[str, ...]
 
 
-def _choose_windows(profile: Reference, event_time: Floats | None, drift: DriftSpec) -> _Chosen:
+def _choose_windows(profile: Reference, window: Window, drift: DriftSpec) -> _Chosen:
     """The windows of the live window's stratum, without those that had an outage of their own."""
     if drift.strata == "none":
         stratum, places = "all", np.arange(profile.rows.size)
-    elif event_time is None:
+    elif profile.event_time not in window.column_names:
         raise DriftError(
             "strata: weekday needs to know on which day a window is",
             where=f"model {profile.model}: drift.strata",
@@ -207,7 +205,7 @@ def _choose_windows(profile: Reference, event_time: Floats | None, drift: DriftS
             fix="pass the frozen input with its event time, or set drift.strata: none",
         )
     else:
-        stratum = stratum_of(event_time, profile.timezone)
+        stratum = stratum_of(moments(window[profile.event_time]), profile.timezone)
         places = np.flatnonzero(np.asarray(profile.strata) == stratum)
     broken = broken_windows(profile.features, places)
     left = np.asarray([place for place in places if int(place) not in broken], dtype=places.dtype)
@@ -232,11 +230,9 @@ def _volume(
     return compare_volume(reference, places, before, live, profile.timezone)
 
 
-def _measured(
-    profile: Reference, window: Window, values: Floats | None, event_time: Floats | None, places: Places
-) -> list[Measured]:
+def _measured(profile: Reference, window: Window, values: Floats | None, places: Places) -> list[Measured]:
     """Every feature, and the scores last if there are any and the profile has them."""
-    measured = [measure(one, window[one.name], event_time, places) for one in profile.features]
+    measured = [measure(one, window, profile.event_time, places) for one in profile.features]
     if values is not None and profile.score is not None and profile.score_spread is not None:
         measured.append(measure_score(profile.score, values, profile.score_spread, places))
     return measured

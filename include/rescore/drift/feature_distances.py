@@ -7,6 +7,7 @@ be ranked among them (``calibration``).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rescore.drift import distances
-from rescore.drift.binning import LevelCells, OrderedCells, Tally, ordered_values
+from rescore.drift.binning import LevelCells, OrderedCells, Tally, moments, ordered_values
 from rescore.drift.calibration import others_of, same_size
 from rescore.drift.feature_reference import SCORE, FeatureReference
 from rescore.drift.outage import Outage, find_collapse, find_other_scale, find_outage
 from rescore.drift.standardise import shape_standing, shift_standing
+from rescore.drift.window import Window
 
 __all__ = ["Measured", "measure", "measure_score"]
 
@@ -74,15 +76,34 @@ class Measured:
 
 def measure(
     reference: FeatureReference,
-    column: pa.ChunkedArray,
-    event_time: Floats | None,
+    window: Window,
+    event_time: str,
     chosen: npt.NDArray[np.intp],
 ) -> Measured:
-    """Measure a feature against the ``chosen`` reference windows."""
-    if isinstance(reference.cells, LevelCells):
-        return _measure(reference, reference.cells.tally(column), None, chosen)
-    values = ordered_values(column, reference.kind, event_time)
-    return _measure(reference, reference.cells.tally(values), values, chosen)
+    """Measure a feature of a window against the ``chosen`` reference windows, leaf by leaf.
+
+    ``event_time`` is the column of the rows' events, which need not be there.
+    """
+    cells = reference.cells
+    if isinstance(cells, LevelCells):
+        leaves = (leaf.column(0) for leaf in window.select([reference.name]).to_batches())
+        return _measure(reference, cells.tally(leaves), None, chosen)
+
+    def values() -> Iterator[Floats]:
+        return _ordered_leaves(reference, window, event_time)
+
+    return _measure(reference, cells.tally(values()), lambda: np.concatenate([*values()]), chosen)
+
+
+def _ordered_leaves(reference: FeatureReference, window: Window, event_time: str) -> Iterator[Floats]:
+    names = [reference.name]
+    if reference.kind == "datetime" and event_time in window.column_names and event_time != reference.name:
+        names.append(event_time)
+    for leaf in window.select(names).to_batches():
+        events = None
+        if reference.kind == "datetime" and event_time in window.column_names:
+            events = moments(pa.chunked_array([leaf.column(event_time)]))
+        yield ordered_values(pa.chunked_array([leaf.column(reference.name)]), reference.kind, events)
 
 
 def measure_score(
@@ -93,12 +114,15 @@ def measure_score(
     ``spreads`` are the reference windows' standard deviations.
     """
     assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are numbers)
-    one = _measure(reference, reference.cells.tally(values), None, chosen)
+    one = _measure(reference, reference.cells.tally([values]), None, chosen)
     return one if one.outage else replace(one, outage=find_collapse(reference, values, spreads, chosen))
 
 
 def _measure(
-    reference: FeatureReference, tally: Tally, values: Floats | None, chosen: npt.NDArray[np.intp]
+    reference: FeatureReference,
+    tally: Tally,
+    values: Callable[[], Floats] | None,
+    chosen: npt.NDArray[np.intp],
 ) -> Measured:
     held, live = reference.counts[chosen], tally.counts
     if reference.kind == SCORE:
@@ -109,7 +133,7 @@ def _measure(
     psi = float(distances.psi(cells, training_cells)[0])
     outage = find_outage(reference, tally, chosen)
     if outage is None and values is not None and psi > SUSPICIOUS_PSI:
-        outage = find_other_scale(reference, values)
+        outage = find_other_scale(reference, values())
     ranked = _to_be_ranked(reference, held, live, reference.moved[chosen])
     return Measured(
         reference=reference,

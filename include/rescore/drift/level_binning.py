@@ -6,6 +6,7 @@ the last count of every row is *missing*.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -133,14 +134,14 @@ class LevelCells:
         cell = np.asarray(place.to_numpy(zero_copy_only=False), dtype=np.int64)
         return np.where(cell < 0, self.unseen_cell, np.minimum(cell, len(self.levels)))
 
-    def tally(self, column: pa.ChunkedArray) -> Tally:
-        """Count a window's levels in one pass."""
-        dictionary, totals = _count(column)
+    def tally(self, pieces: Iterable[pa.Array]) -> Tally:
+        """Count the levels of all ``pieces`` of a window's column in one pass."""
+        dictionary, totals, rows = _count(pieces)
         cell = self._cells_of(dictionary)
         is_unseen = cell == self.unseen_cell
         counts = np.zeros(self.unseen_cell + 2, dtype=np.int64)
         np.add.at(counts, cell, totals)
-        counts[-1] = len(column) - totals.sum()
+        counts[-1] = rows - totals.sum()
         examples = np.flatnonzero(is_unseen & (totals > 0))[:3]
         return Tally(
             counts=counts,
@@ -158,23 +159,27 @@ class LevelCells:
         return cls(tuple(stored["levels"]), tuple(stored["rare"]))
 
 
-def _count(column: pa.ChunkedArray) -> tuple[pa.Array, Counts]:
-    """Distinct values as strings, and rows of each; NULLs are in none."""
-    if pa.types.is_boolean(column.type):
-        true = pc.sum(column).as_py() or 0
-        rows = len(column) - column.null_count
-        return pa.array(["false", "true"]), np.array([rows - true, true], dtype=np.int64)
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
-    column = column.unify_dictionaries()
-    if column.num_chunks == 0:
-        return pa.array([], pa.string()), np.empty(0, dtype=np.int64)
-    dictionary = column.chunk(0).dictionary.cast(pa.string())
-    totals = np.zeros(len(dictionary), dtype=np.int64)
-    for chunk in column.chunks:
-        indices = chunk.indices.drop_null() if chunk.indices.null_count else chunk.indices
-        totals += np.bincount(indices.to_numpy(), minlength=totals.size)
-    return dictionary, totals
+def _count(pieces: Iterable[pa.Array]) -> tuple[pa.Array, Counts, int]:
+    """Distinct values as strings, rows of each, and rows in all; NULLs are in none."""
+    counted = [_count_one(piece) for piece in pieces]
+    names = pa.chunked_array([names for names, _, _ in counted], pa.string()).combine_chunks()
+    encoded = names.dictionary_encode()
+    totals = np.zeros(len(encoded.dictionary), dtype=np.int64)
+    if len(names):
+        np.add.at(totals, encoded.indices.to_numpy(), np.concatenate([totals for _, totals, _ in counted]))
+    return encoded.dictionary, totals, sum(rows for _, _, rows in counted)
+
+
+def _count_one(piece: pa.Array) -> tuple[pa.Array, Counts, int]:
+    if pa.types.is_boolean(piece.type):
+        true = pc.sum(piece).as_py() or 0
+        totals = np.array([len(piece) - piece.null_count - true, true], dtype=np.int64)
+        return pa.array(["false", "true"]), totals, len(piece)
+    if not pa.types.is_dictionary(piece.type):
+        piece = piece.cast(pa.string()).dictionary_encode()
+    indices = piece.indices.drop_null() if piece.indices.null_count else piece.indices
+    totals = np.bincount(indices.to_numpy(), minlength=len(piece.dictionary)).astype(np.int64)
+    return piece.dictionary.cast(pa.string()), totals, len(piece)
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:

@@ -44,6 +44,8 @@ __all__ = [
 FORMAT = 2
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Names = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -206,52 +208,17 @@ def build_reference(
         The snapshot has no rows or lacks a column, scores are not aligned with it, or there are
         too few windows for the declared false-alarm rate.
     """
-    held = set(snapshot.column_names)
-    if missing := [name for name in ("interval_start", *spec.feature_names) if name not in held]:
-        raise DriftError(
-            "the training snapshot lacks columns",
-            where=f"model {spec.name}",
-            expected="interval_start and every feature",
-            examples=missing,
-            fix="build the reference from the snapshot as it was frozen",
-        )
-    if snapshot.num_rows == 0:
-        raise DriftError(
-            "the training snapshot has no rows", where=f"model {spec.name}", fix="check training.intervals"
-        )
-    if scores is not None and len(scores) != snapshot.num_rows:
-        raise DriftError(
-            f"{len(scores):,} scores for {snapshot.num_rows:,} rows",
-            where=f"model {spec.name}",
-            expected="one out-of-fold score per row of the snapshot",
-            fix="pass NaN for rows without one",
-        )
-    start_micros = snapshot["interval_start"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
-    if (np.diff(start_micros) < 0).any():
-        order = np.argsort(start_micros, kind="stable")
-        snapshot, start_micros = snapshot.take(pa.array(order)), start_micros[order]
-        scores = None if scores is None else np.asarray(scores)[order]
-        named = None if named is None else named[order]
-    begins = np.flatnonzero(np.r_[True, start_micros[1:] != start_micros[:-1]])
-    bounds = np.r_[begins, snapshot.num_rows].astype(np.intp)
-    event_time = None
-    if spec.source.event_time in snapshot.column_names:
-        event_time = moments(snapshot[spec.source.event_time])
-    strata = tuple(
-        stratum_of(
-            event_time[a:b] if event_time is not None else start_micros[a:b] / 86_400e6,
-            spec.schedule.timezone,
-        )
-        for a, b in pairwise(bounds)
-    )
-    rate = _refuse(spec, tuple(iso(int(micros)) for micros in start_micros[begins]), strata)
+    _refuse_unfit(snapshot, spec, scores)
+    snapshot, scores, named = _by_interval(snapshot, scores, named)
+    windows = _Windows.of(snapshot, spec)
+    rate = _refuse(spec, windows.starts, windows.strata)
+    bounds, event_time = windows.bounds, windows.event_time
     features = tuple(
         feature_reference(
             feature, float(importance.get(feature.name, 0.0)), snapshot[feature.name], event_time, bounds
         )
         for feature in spec.features
     )
-    starts = tuple(iso(int(micros)) for micros in start_micros[begins])
     score = score_spread = None
     outcomes, expected_loss = TrainingOutcomes(), None
     if scores is not None:
@@ -259,7 +226,7 @@ def build_reference(
         score = ordered_reference(SCORE, SCORE, spec.output.unit, 0.0, values, bounds)
         score_spread = np.asarray([spread(values[a:b]) for a, b in pairwise(bounds)])
         outcomes = outcomes_of_training(
-            snapshot, spec, values, named, bounds, starts, out_of_fold=out_of_fold
+            snapshot, spec, values, named, bounds, windows.starts, out_of_fold=out_of_fold
         )
         if out_of_fold and spec.target.kind == "regression" and spec.target.name in snapshot.column_names:
             expected_loss = loss_of_training(snapshot, spec, [*features, score], values, event_time, bounds)
@@ -267,18 +234,89 @@ def build_reference(
         model=spec.name,
         timezone=spec.schedule.timezone,
         event_time=spec.source.event_time,
-        starts=starts,
+        starts=windows.starts,
         rows=np.diff(bounds).astype(np.int64),
-        strata=strata,
+        strata=windows.strata,
         features=features,
         score=score,
         score_spread=score_spread,
         estimated_auc=outcomes.estimated_auc,
         calibration=outcomes.calibration,
-        resolution=resolve(features, strata, rate, by_stratum=spec.drift.strata == "weekday"),
+        resolution=resolve(features, windows.strata, rate, by_stratum=spec.drift.strata == "weekday"),
         came_true=outcomes.came_true,
         expected_loss=expected_loss,
     ).to_bytes()
+
+
+def _refuse_unfit(snapshot: pa.Table, spec: ModelSpec, scores: Floats | None) -> None:
+    where = f"model {spec.name}"
+    held = set(snapshot.column_names)
+    if missing := [name for name in ("interval_start", *spec.feature_names) if name not in held]:
+        raise DriftError(
+            "the training snapshot lacks columns",
+            where=where,
+            expected="interval_start and every feature",
+            examples=missing,
+            fix="build the reference from the snapshot as it was frozen",
+        )
+    if snapshot.num_rows == 0:
+        raise DriftError("the training snapshot has no rows", where=where, fix="check training.intervals")
+    if scores is not None and len(scores) != snapshot.num_rows:
+        raise DriftError(
+            f"{len(scores):,} scores for {snapshot.num_rows:,} rows",
+            where=where,
+            expected="one out-of-fold score per row of the snapshot",
+            fix="pass NaN for rows without one",
+        )
+
+
+def _interval_starts(snapshot: pa.Table) -> Counts:
+    """When each row's interval begins, in microseconds since 1970 (UTC)."""
+    starts: Counts = snapshot["interval_start"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    return starts
+
+
+def _by_interval(
+    snapshot: pa.Table, scores: Floats | None, named: Names | None
+) -> tuple[pa.Table, Floats | None, Names | None]:
+    """The rows in the order of their intervals, with what belongs to each."""
+    starts = _interval_starts(snapshot)
+    if not (np.diff(starts) < 0).any():
+        return snapshot, scores, named
+    order = np.argsort(starts, kind="stable")
+    return (
+        snapshot.take(pa.array(order)),
+        None if scores is None else np.asarray(scores)[order],
+        None if named is None else named[order],
+    )
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The intervals of a snapshot whose rows are in their order."""
+
+    #: Window n has the rows from ``bounds[n]`` to before ``bounds[n + 1]``.
+    bounds: npt.NDArray[np.intp]
+    starts: tuple[str, ...]
+    strata: tuple[str, ...]
+    #: Days since 1970 of each row's event, if the snapshot has it.
+    event_time: Floats | None
+
+    @classmethod
+    def of(cls, snapshot: pa.Table, spec: ModelSpec) -> _Windows:
+        micros = _interval_starts(snapshot)
+        begins = np.flatnonzero(np.r_[True, micros[1:] != micros[:-1]])
+        bounds = np.r_[begins, snapshot.num_rows].astype(np.intp)
+        event_time = None
+        if spec.source.event_time in snapshot.column_names:
+            event_time = moments(snapshot[spec.source.event_time])
+        days = micros / 86_400e6 if event_time is None else event_time
+        return cls(
+            bounds=bounds,
+            starts=tuple(iso(int(one)) for one in micros[begins]),
+            strata=tuple(stratum_of(days[a:b], spec.schedule.timezone) for a, b in pairwise(bounds)),
+            event_time=event_time,
+        )
 
 
 def _refuse(spec: ModelSpec, starts: tuple[str, ...], strata: tuple[str, ...]) -> float:

@@ -1,7 +1,8 @@
-"""What a comparison needs of a live window: its columns one by one, so that no table has to be in memory."""
+"""What a comparison needs of a live window: columns leaf by leaf, so that no table has to be in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,7 +23,13 @@ class Window(Protocol):
         """How many rows it has."""
 
     def __getitem__(self, name: str) -> pa.ChunkedArray:
-        """A column."""
+        """A whole column."""
+
+    def select(self, names: Sequence[str]) -> Window:
+        """The same rows with these columns only."""
+
+    def to_batches(self) -> Iterable[pa.RecordBatch]:
+        """All rows, in order."""
 
     def take(self, positions: pa.Array) -> pa.Table:
         """Some rows of it, all columns, by position."""

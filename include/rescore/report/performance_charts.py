@@ -79,23 +79,7 @@ def realised_performance(
     low = alt.Y("low:Q", title=heading, scale=scale)
     layers: list[Any] = []
     if estimated:
-        data = [
-            {
-                **row,
-                "line": _ESTIMATED,
-                "value": row["estimated"],
-                "low": row.get("estimated_low"),
-                "high": row.get("estimated_high"),
-            }
-            for row in estimated
-        ]
-        base = alt.Chart(inline(data, "from", "to", "value", "low", "high", "line"))
-        if all(row["low"] is not None for row in data):
-            band = intervals(base, placed, opacity=0.25).encode(
-                x=x, x2="to:T", y=low, y2="high:Q", color=colour
-            )
-            layers.append(band)
-        layers.append(base.mark_rule(strokeWidth=2).encode(x=x, x2="to:T", y=value, color=colour))
+        layers += _estimates(estimated, placed, colour, {"x": x, "x2": "to:T"}, value, low)
     if expected is not None:
         across = [{"from": placed[0]["from"], "to": placed[-1]["to"], "value": expected, "line": _HOLDOUT}]
         layers.append(
@@ -117,6 +101,34 @@ def realised_performance(
     said = alt.TitleParams(title, subtitle=_said(estimated))
     strip = sample_sizes(placed, "labelled", "labels", timezone)
     return finish(alt.vconcat(chart.properties(width=strip.width), strip, title=said))
+
+
+def _estimates(
+    rows: list[dict[str, Any]],
+    placed: list[dict[str, Any]],
+    colour: alt.Color,
+    across: dict[str, Any],
+    value: alt.Y,
+    low: alt.Y,
+) -> list[Any]:
+    """The estimate of each interval across its width, with its band where every one has a band."""
+    data = [
+        {
+            **row,
+            "line": _ESTIMATED,
+            "value": row["estimated"],
+            "low": row.get("estimated_low"),
+            "high": row.get("estimated_high"),
+        }
+        for row in rows
+    ]
+    base = alt.Chart(inline(data, "from", "to", "value", "low", "high", "line"))
+    layers: list[Any] = []
+    if all(row["low"] is not None for row in data):
+        band = intervals(base, placed, opacity=0.25)
+        layers.append(band.encode(y=low, y2="high:Q", color=colour, **across))
+    rule = base.mark_rule(strokeWidth=2)
+    return [*layers, rule.encode(y=value, color=colour, **across)]
 
 
 def _said(estimated: list[dict[str, Any]]) -> str:

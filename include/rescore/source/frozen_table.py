@@ -229,7 +229,7 @@ def frozen_leaves(
 
 
 class KeptColumns:
-    """Frozen rows without those set aside, read a column at a time: no more than one is in memory.
+    """Frozen rows without those set aside, read a column or a leaf at a time: no more is in memory.
 
     What the rows are is not looked at: the file's bytes are to be proved first.
 
@@ -253,22 +253,31 @@ class KeptColumns:
     def __init__(self, path: Path, without: Sequence[int] = ()) -> None:
         self.path = path
         footer = pq.read_metadata(path)
-        self.column_names: list[str] = footer.schema.names
-        kept = np.ones(footer.num_rows, dtype=np.bool_)
-        kept[list(without)] = False
-        self.num_rows = int(kept.sum())
-        self._kept = pa.array(kept) if without else None
+        self._schema = footer.schema.to_arrow_schema()
+        self.column_names: list[str] = self._schema.names
+        self._without = sorted({*without})
+        self.num_rows = footer.num_rows - len(self._without)
 
-    def __getitem__(self, name: str) -> pa.ChunkedArray:
-        """Read a column.
+    def select(self, names: Sequence[str]) -> KeptColumns:
+        """The same rows with some columns only; nothing is read."""
+        narrower = copy(self)
+        narrower.column_names = list(names)
+        return narrower
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows that are kept, a leaf at a time.
 
         Raises
         ------
         DigestMismatchError
             A page of the file was damaged since.
         """
-        column = _read_column(self.path, name)
-        return column if self._kept is None else column.filter(self._kept)
+        return frozen_leaves(self.path, self.column_names, self._without)
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """Read a column; raises what :meth:`to_batches` does."""
+        leaves = self.select([name]).to_batches()
+        return pa.chunked_array([leaf.column(0) for leaf in leaves], self._schema.field(name).type)
 
     def take(self, positions: pa.Array) -> pa.Table:
         """Read some of the rows that are kept, all columns, by their positions among them."""
@@ -279,11 +288,6 @@ def frozen_columns(path: Path) -> list[str]:
     """The columns of a file that :class:`Freezer` wrote, in order."""
     names: list[str] = pq.read_schema(path).names
     return names
-
-
-def _read_column(path: Path, name: str) -> pa.ChunkedArray:
-    with _readable(path), _opened(path) as file:
-        return file.read(columns=[name]).column(0)
 
 
 def _opened(path: Path) -> pq.ParquetFile:

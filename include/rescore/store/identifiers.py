@@ -7,6 +7,7 @@ import re
 from sqlalchemy.dialects import postgresql
 
 from rescore.errors import SettingsError
+from rescore.settings import is_schema_name
 
 __all__ = ["CONSUMER_SCHEMA", "SCHEMA", "checked_name", "quoted_name", "sql_template"]
 
@@ -27,7 +28,7 @@ def checked_name(name: str, what: str) -> str:
     SettingsError
         It is not.
     """
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+    if not is_schema_name(name):
         raise SettingsError(
             f"{name!r} is not a {what} name",
             expected="lower-case letters, digits and _, at most 63, not starting with a digit",

@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from rescore.validation.gx_engine import Evaluation
-from rescore.validation.rows import Rows
+from rescore.validation.rows import EXACT, Rows
 
 __all__ = [
-    "EXACT",
     "Judge",
     "MakeJudge",
     "Parameters",
@@ -24,9 +23,6 @@ __all__ = [
 ]
 
 Parameters = Mapping[str, Any]
-
-#: Whole numbers beyond this are not exact as float64, which is what pandas may make of them.
-EXACT = 2**53
 
 
 class Unsure(Exception):

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore.validation.arrow_judges import (
-    EXACT,
     Judge,
     MakeJudge,
     Parameters,
@@ -22,7 +21,7 @@ from rescore.validation.arrow_judges import (
     is_number,
 )
 from rescore.validation.gx_engine import Evaluation
-from rescore.validation.rows import Rows
+from rescore.validation.rows import EXACT, Rows
 
 __all__ = ["ROW_JUDGES"]
 

@@ -15,12 +15,10 @@ import pyarrow.compute as pc
 
 from rescore.spec import ModelSpec
 from rescore.validation.report import ExpectationResult, Severity
-from rescore.validation.rows import Rows
+from rescore.validation.rows import EXACT, Rows
 from rescore.validation.wording import row_message
 
 __all__ = ["BuiltInChecks"]
-
-_LARGEST_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def _missing(column: pa.Array) -> pa.Array:
 
 def _inexact(column: pa.Array) -> pa.Array:
     """Whole numbers that float64, in which a model computes, may not hold as they are."""
-    return pc.or_(pc.greater(column, _LARGEST_EXACT), pc.less(column, -_LARGEST_EXACT))
+    return pc.or_(pc.greater(column, EXACT), pc.less(column, -EXACT))
 
 
 _REQUIRED = _ValueCheck(

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore.validation.rows import Rows
+from rescore.validation.rows import EXACT, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +40,6 @@ _RESULT_FORMAT = {
 
 #: Where our number of the expectation travels with it: results come back in another order.
 _NUMBER = "rescore_number"
-
-#: Integers beyond this are not exact as float64, which is what pandas makes of integers with NULLs.
-_EXACT = 2**53
 
 
 #: Cells of frames done with after which they are freed, which takes about .15 s of CPU.
@@ -254,7 +251,7 @@ def to_series(column: pa.ChunkedArray) -> pd.Series[Any]:
         column = column.cast(pa.int64())
         extremes = pc.min_max(column).as_py()
         inexact = column.null_count and any(
-            abs(extreme) > _EXACT for extreme in extremes.values() if extreme is not None
+            abs(extreme) > EXACT for extreme in extremes.values() if extreme is not None
         )
         return column.to_pandas(integer_object_nulls=bool(inexact))  # type: ignore[no-any-return]
     return column.to_pandas()  # type: ignore[no-any-return]

@@ -11,7 +11,10 @@ from rescore.leaf_rows import LEAF_ROWS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Observer", "Rows", "show"]
+__all__ = ["EXACT", "Observer", "Rows", "show"]
+
+#: Whole numbers beyond this are not exact as float64, which is what pandas makes of integers with NULLs.
+EXACT = 2**53
 
 
 class Rows(Protocol):

@@ -97,15 +97,7 @@ def compare_packages(
     new = proved(ctx, model_name, challenger)
     ctx.progress(f"{model_name} {new.package.version}: file and manifest are as recorded")
     if champion is None:
-        proof = reproduced(new, predicted(ctx, new, "evaluation", [new.held_out])[0])
-        if proof.erased:
-            raise NotFoundError(
-                f"{model_name} {new.package.version}: {proof.refused}",
-                where=str(new.snapshot.digest),
-                expected="a hold-out that is whole: there is no other package to compare with",
-                fix="train the model anew",
-            )
-        return Comparison(None, ruled(_first_report(folder, new)))
+        return _alone(ctx, folder, new)
     old = proved(ctx, model_name, champion)
     _refuse_unlike(new, old)
     window = None if start is None and end is None else (start, end)
@@ -158,6 +150,19 @@ def compare_packages(
         report=report.to_dict(),
     )
     return Comparison(stored, report)
+
+
+def _alone(ctx: Context, folder: ModelFolder, new: Rival) -> Comparison:
+    """A package that there is nothing to compare with: what it recorded of itself is made again."""
+    proof = reproduced(new, predicted(ctx, new, "evaluation", [new.held_out])[0])
+    if proof.erased:
+        raise NotFoundError(
+            f"{folder.name} {new.package.version}: {proof.refused}",
+            where=str(new.snapshot.digest),
+            expected="a hold-out that is whole: there is no other package to compare with",
+            fix="train the model anew",
+        )
+    return Comparison(None, ruled(_first_report(folder, new)))
 
 
 def _place(ctx: Context, model_name: str, asked: Asked) -> int:

@@ -22,18 +22,8 @@ def create_view_of_rows_once(layout: ScoreLayout, consumer: str) -> sql.Composed
     )
 
 
-def create_views(layout: ScoreLayout, schema: str, consumer: str, comment: str) -> sql.Composed:
-    """The consumers' views. They run with their owner's rights: readers need no right on tables."""
-    columns = [sql.SQL("s.{}").format(sql.Identifier(name)) for name in layout.key_names]
-    if "event_time" not in layout.key_names:
-        columns.append(sql.SQL("s.{} AS event_time").format(sql.Identifier(layout.event_time)))
-    row = sql.SQL(", ").join(columns)
-    score = sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(name)) for name in layout.said_of_rows)
-    shown = [] if "event_time" in layout.key_names else ["event_time"]
-    shown += [*layout.said_of_rows, "interval_start", "interval_end"]
-    shown += ["published_at", "package_version", "verdict", "reason", "run_id", "released_by"]
-    return sql.SQL(
-        """
+#: The four views of a model; braces are filled in by :func:`create_views`.
+_VIEWS = """
 CREATE OR REPLACE VIEW {all} WITH (security_barrier) AS
   SELECT {row}, {score}, {published}, p.package_version, p.verdict, p.reason, s.run_id, p.released_by
   FROM {scores} s
@@ -72,7 +62,19 @@ COMMENT ON VIEW {latest} IS 'One row per key: the latest event_time, then the la
 COMMENT ON VIEW {history} IS 'All that was ever published; current from published_at until superseded_at';
 COMMENT ON VIEW {without} IS 'Rows of current publications without a score: quarantined or rejected, and why';
 """
-    ).format(
+
+
+def create_views(layout: ScoreLayout, schema: str, consumer: str, comment: str) -> sql.Composed:
+    """The consumers' views. They run with their owner's rights: readers need no right on tables."""
+    columns = [sql.SQL("s.{}").format(sql.Identifier(name)) for name in layout.key_names]
+    if "event_time" not in layout.key_names:
+        columns.append(sql.SQL("s.{} AS event_time").format(sql.Identifier(layout.event_time)))
+    row = sql.SQL(", ").join(columns)
+    score = sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(name)) for name in layout.said_of_rows)
+    shown = [] if "event_time" in layout.key_names else ["event_time"]
+    shown += [*layout.said_of_rows, "interval_start", "interval_end"]
+    shown += ["published_at", "package_version", "verdict", "reason", "run_id", "released_by"]
+    return sql.SQL(_VIEWS).format(
         all=sql.Identifier(consumer, layout.model),
         latest=sql.Identifier(consumer, f"{layout.model}_latest"),
         history=sql.Identifier(consumer, f"{layout.model}_history"),
