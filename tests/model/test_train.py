@@ -93,9 +93,12 @@ def test_two_trainings_agree_in_everything(verified: tuple[Fitted, list[str]]) -
     assert lines[-1] == "trained twice in fresh processes: every byte is the same"
     assert sum(line.startswith("fitted final (") for line in lines) == 2
     told = [line for line in lines if line.startswith("fitted ")]
-    assert sum(" s left, " in line or " min left, " in line for line in told) == len(told) - 2, (
-        "not the last ones"
+    assert sum(" s left, " in line or " min left, " in line for line in told) == len(told) - 1, (
+        "not the last one"
     )
+    assert {line.partition("(")[2].partition(",")[0] for line in told} == {
+        f"{number} of {len(told)}" for number in range(1, len(told) + 1)
+    }, "both trainings are counted as one"
     assert len(fitted.out_of_fold) == fitted.rows == 500
     assert ((fitted.out_of_fold > 0) & (fitted.out_of_fold < 1)).all()
     assert set(fitted.importance) == {feature["name"] for feature in fitted.final["features"]}

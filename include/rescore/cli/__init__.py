@@ -7,6 +7,7 @@ Nothing is decided here. Heavy libraries load inside the command that needs them
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -84,6 +85,8 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; an error of ours is printed whole, without a traceback, and exits 1."""
+    # What is logged for Airflow's sake stands in the progress that people see here: not twice.
+    logging.getLogger("rescore").addHandler(logging.NullHandler())
     try:
         with disk_errors([Path(os.environ.get("RESCORE_HOME") or "var")]):
             app(args=list(argv) if argv is not None else None)

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rescore import pipeline
 from rescore.demo import flights, result
 from rescore.demo.shipped import bring_model
-from rescore.demo.story import Story
+from rescore.demo.story import Story, indented
 from rescore.errors import LocalStackError
 from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
@@ -63,7 +63,7 @@ def run_demo(out: Console, say: Progress) -> int:
     story = Story(say)
     settings = Settings.from_environment()
     bring_model(settings.models, MODEL, say)  # no wheel carries it: it says so before anything is started
-    stack = LocalStack(settings, progress=_indented(say))
+    stack = LocalStack(settings, progress=indented(say))
     with ExitStack() as running:
         with story.chapter("start"):
             running.enter_context(stack.session())
@@ -92,11 +92,11 @@ def what_runs(stack: LocalStack) -> str:
 
 def _run(out: Console, say: Progress, stack: LocalStack, story: Story) -> list[str]:
     settings = Settings.from_environment({**os.environ, **stack.environment()})
-    ctx = pipeline.Context.from_environment(settings, progress=_indented(say))
+    ctx = pipeline.Context.from_environment(settings, progress=indented(say))
     client = stack.client()
     folder = ctx.model(MODEL)
     schedule = folder.spec.schedule.schedule()
-    detail = _indented(say)
+    detail = indented(say)
 
     with story.chapter("load"):
         _load(ctx, stack, detail)
@@ -140,11 +140,6 @@ def _load(ctx: pipeline.Context, stack: LocalStack, say: Progress) -> None:
     pipeline.register_model(ctx, MODEL)
     rows = ", ".join(f"{count:,} {table}" for table, count in loaded.rows.items())
     say(f"{rows} rows in schema {loaded.schema}" + (", loaded before" if loaded.already else ""))
-
-
-def _indented(say: Progress) -> Progress:
-    """What happens within a chapter, under its title."""
-    return lambda line: say(f"   {line.strip()}")
 
 
 def _train(client: AirflowClient, ctx: pipeline.Context, say: Progress) -> None:

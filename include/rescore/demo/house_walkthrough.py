@@ -7,8 +7,12 @@ since, and compare with the prices when they are known: weeks after the month ha
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+import shutil
+import sys
+import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -21,10 +25,11 @@ from rich.table import Table
 from rescore import pipeline, source
 from rescore.demo import houses
 from rescore.demo.shipped import bring_model
-from rescore.demo.story import HOUSE_CHAPTERS, Story
+from rescore.demo.story import HOUSE_CHAPTERS, Story, indented, try_next
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
-from rescore.progress import Progress, as_time
+from rescore.progress import Progress, as_time, silent, time_left
+from rescore.store import Run
 
 __all__ = ["run_house_price"]
 
@@ -37,6 +42,13 @@ FIRST_DUE = datetime(2008, 1, 1, 6, tzinfo=IOWA)
 LAST_DUE = datetime(2010, 5, 1, 6, tzinfo=IOWA)
 #: June and July are left for the lesson. All deeds are recorded by KNOWN.
 KNOWN = datetime(2011, 1, 1, tzinfo=UTC)
+
+NEXT = {
+    "runs house_price": "the months again, each with its verdict and what moved",
+    "drift house_price": "what differs from training now, feature by feature",
+    "performance house_price --measure": "how the prices came true, month by month",
+}
+LESSON = {"docs/lesson-house-price.md": "goes on from here: late prices, a broken feed, a proof"}
 
 
 def run_house_price(ctx: pipeline.Context, out: Console, say: Progress) -> int:
@@ -59,7 +71,7 @@ def run_house_price(ctx: pipeline.Context, out: Console, say: Progress) -> int:
     say("What will a house be sold for? A model trains, scores month by month and proves itself.")
     story = Story(say, HOUSE_CHAPTERS)
     bring_model(ctx.settings.models, MODEL, say)
-    folder = ctx.model(MODEL)
+    folder, detailed = ctx.model(MODEL), replace(ctx, progress=indented(say))
     schedule = folder.spec.schedule.schedule()
     months = list(
         schedule.intervals(schedule.interval_ending(FIRST_DUE).start, schedule.interval_ending(LAST_DUE).end)
@@ -68,23 +80,49 @@ def run_house_price(ctx: pipeline.Context, out: Console, say: Progress) -> int:
         _load(ctx, folder, say)
     with story.chapter("train"):
         if ctx.store.pins.current(MODEL) is None:
-            package = pipeline.train_model(ctx, MODEL, as_of=TRAINED_AS_OF)
+            package = pipeline.train_model(detailed, MODEL, as_of=TRAINED_AS_OF)
             pipeline.pin(ctx, MODEL, package.version, who="the demo", why="first package of the demo")
     with story.chapter("score"):
-        for done in pipeline.backfill(ctx, MODEL, pipeline.without_scores(ctx, MODEL, months)):
-            said = "published" if done.published else str(done.error).partition("\n")[0]
-            say(f"   houses listed in {_month(done.interval)}: {said}")
+        _score(ctx, pipeline.without_scores(ctx, MODEL, months), say)
     with story.chapter("prove"):
         runs = [run for month in months for run in ctx.store.runs.published(MODEL, month)[-1:]]
-        again = pipeline.reproduce_run(ctx, runs[0].run_id).verdict if runs else "nothing to reproduce"
+        again = pipeline.reproduce_run(detailed, runs[0].run_id).verdict if runs else "nothing to reproduce"
     out.print()
     out.print(_table(_errors(ctx, folder, months)))
     out.print(
         "An error of .05 is 12 percent of the price. Prices are known up to 75 days after a month's end."
     )
+    if runs:
+        _print_found(out, runs)
     out.print(f"\npublished: {len(runs)} of {len(months)} months; the first, scored again: {again}")
-    out.print(f"All of it took {as_time(story.seconds)}.")
+    out.print(f"All of it took {as_time(story.seconds)}.\n")
+    try_next(out, {f"{_program()} {command}": what for command, what in NEXT.items()} | LESSON)
     return 0 if len(runs) == len(months) and again == "identical" else 1
+
+
+def _score(ctx: pipeline.Context, months: list[Interval], say: Progress) -> None:
+    """Score month by month, in a line each: what else a run says would bury the story."""
+    began = time.monotonic()
+    for number, done in enumerate(pipeline.backfill(replace(ctx, progress=silent), MODEL, months), start=1):
+        if done.published is None:
+            said = str(done.error).partition("\n")[0]
+        else:
+            said = f"{done.published.rows} houses, {done.published.verdict}"
+        left = time_left(number, len(months), time.monotonic() - began)
+        say(f"   {_month(done.interval)}: {said}{left and '; '}{left}")
+
+
+def _print_found(out: Console, runs: Sequence[Run]) -> None:
+    """What the comparisons with training said, all and the last one."""
+    verdicts = Counter(run.verdict for run in runs)
+    out.print(f"\nVerdicts: {', '.join(f'{count} {verdict}' for verdict, count in verdicts.most_common())}.")
+    out.print(f"That of {_month(runs[-1].interval)} in its own words:")
+    out.print(f"  {runs[-1].sentence}", soft_wrap=True, markup=False)
+
+
+def _program() -> str:
+    """How the shell that runs this finds it."""
+    return "rescore" if shutil.which("rescore") else sys.argv[0]
 
 
 def _load(ctx: pipeline.Context, folder: ModelFolder, say: Progress) -> None:
@@ -100,7 +138,8 @@ def _load(ctx: pipeline.Context, folder: ModelFolder, say: Progress) -> None:
 
 
 def _month(interval: Interval) -> str:
-    return f"{interval.start.astimezone(IOWA):%B %Y}"
+    """In which the run is due, and the houses may be sold; they were listed in the month before."""
+    return f"{interval.end.astimezone(IOWA):%B %Y}"
 
 
 def _errors(

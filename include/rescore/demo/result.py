@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rescore import pipeline
+from rescore.demo.story import try_next
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.progress import Progress
@@ -79,10 +80,7 @@ def show(
     out.print("What a consumer reads:\n")
     out.print(CONSUMER_SQL, markup=False, soft_wrap=True)
     out.print(_consumer_table(ctx))
-    out.print("Try next:")
-    for command, what in NEXT.items():
-        out.print(f"  {command}", soft_wrap=True)
-        out.print(f"      {what}", soft_wrap=True)
+    try_next(out, NEXT)
     return problems
 
 

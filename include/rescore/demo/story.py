@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich.console import Console
+
 from rescore.progress import Progress, as_time, time_left
 
-__all__ = ["CHAPTERS", "HOUSE_CHAPTERS", "Chapter", "Story"]
+__all__ = ["CHAPTERS", "HOUSE_CHAPTERS", "Chapter", "Story", "indented", "try_next"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ HOUSE_CHAPTERS = {
         "train on the sales of 2006 and 2007, twice, and keep the package if both give the same bytes", 0.35
     ),
     "score": Chapter(
-        "score the houses of each month from January 2008 to May 2010, before they are sold", 0.55
+        "score on the first of each month, January 2008 to May 2010, the houses listed the month before", 0.55
     ),
     "prove": Chapter("derive the first month's scores again and compare to the last bit", 0.05),
 }
@@ -93,3 +95,16 @@ class Story:
         self.say(line)
         yield
         self._told += chapter.share
+
+
+def indented(say: Progress) -> Progress:
+    """What happens within a chapter, under its title."""
+    return lambda line: say(f"   {line.strip()}")
+
+
+def try_next(out: Console, commands: Mapping[str, str]) -> None:
+    """Print what to look at after the demo: commands, and what each shows."""
+    out.print("Try next:")
+    for command, what in commands.items():
+        out.print(f"  {command}", soft_wrap=True)
+        out.print(f"      {what}", soft_wrap=True)

@@ -187,7 +187,7 @@ def train(
         many = pq.read_metadata(snapshot_path).num_rows >= _WORTH_TWO
         processes = min(2, os.cpu_count() or 1) if many else 1
     job = write_job(snapshot_path, folder, build_dir, "fitted")
-    _run([(job, _Tasks(), *_AROUND[0])], build_dir, progress, beside=processes)
+    _run([(job, _Tasks(_Done()), *_AROUND[0])], build_dir, progress, beside=processes)
     (build_dir / "fitted" / "complete").touch()
     return Fitted(build_dir)
 
@@ -215,8 +215,9 @@ def train_verified(
     """
     stage_folder(folder, build_dir)
     names = ("fitted", "again")
+    done = _Done(trainings=len(names))
     jobs = [
-        (write_job(snapshot_path, folder, build_dir, name, unlabelled), _Tasks(), *around)
+        (write_job(snapshot_path, folder, build_dir, name, unlabelled), _Tasks(done), *around)
         for name, around in zip(names, _AROUND, strict=True)
     ]
     _run(jobs, build_dir, progress, beside=1)
@@ -239,30 +240,38 @@ def train_verified(
     return Fitted(build_dir)
 
 
+class _Done:
+    """How many fits of some trainings of the same model are done, and how long the rest may take."""
+
+    def __init__(self, trainings: int = 1) -> None:
+        self._lock, self._began = threading.Lock(), time.monotonic()
+        self._trainings, self._done = trainings, 0
+
+    def one_more(self, of_each: int) -> str:
+        """One is done, of so many of each training."""
+        with self._lock:
+            self._done += 1
+            total = self._trainings * of_each
+            left = time_left(self._done, total, time.monotonic() - self._began)
+            return f"{self._done} of {total}{left and ', '}{left}"
+
+
 class _Tasks:
     """The tasks of one training, taken by the children that work on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, done: _Done) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[str] | None = None
-        self._total = self._done = 0
-        self._began = 0.0
+        self.done, self.of_each = done, 0
 
     def offer(self, tasks: Sequence[str]) -> None:
         with self._lock:
             if self._waiting is None:
-                self._waiting, self._total, self._began = deque(tasks), len(tasks), time.monotonic()
+                self._waiting, self.of_each = deque(tasks), len(tasks)
 
     def take(self) -> str | None:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
-
-    def finish(self) -> str:
-        """One is done: how many are, and how long the rest may take."""
-        with self._lock:
-            self._done += 1
-            left = time_left(self._done, self._total, time.monotonic() - self._began)
-            return f"{self._done} of {self._total}{left and ', '}{left}"
 
 
 def stage_folder(folder: ModelFolder, build_dir: Path) -> None:
@@ -335,7 +344,7 @@ def _run(
                 child_answer(messages, "done")
                 if progress is not None:
                     seconds = time.monotonic() - started
-                    progress(f"fitted {task} ({tasks.finish()}, {seconds:.1f} s)")
+                    progress(f"fitted {task} ({tasks.done.one_more(tasks.of_each)}, {seconds:.1f} s)")
             child.send("end")
             for _ in messages:
                 pass
