@@ -121,6 +121,10 @@ if TYPE_CHECKING:
         backfill,
         without_scores,
     )
+    from rescore.pipeline.scoring.lineage import (
+        RunLineage,
+        run_lineage,
+    )
     from rescore.pipeline.scoring.publishing import (
         Published,
         publish_run,
@@ -193,6 +197,7 @@ __all__ = [
     "Reproduction",
     "Retrained",
     "Retraining",
+    "RunLineage",
     "ScoreReproduction",
     "ShardHandle",
     "Swept",
@@ -239,6 +244,7 @@ __all__ = [
     "retrain",
     "retrain_package",
     "rewritten",
+    "run_lineage",
     "save_head",
     "score_interval",
     "score_run",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rescore.source.row_selection import without
     from rescore.source.rows_to_come import OpenRows, open_rows
     from rescore.source.server import describe_server
+    from rescore.source.tables_read import tables_read
     from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
     from rescore.source.untimed import UntimedRows, count_untimed
 
@@ -73,6 +74,7 @@ __all__ = [
     "render",
     "snapshot",
     "tables_of",
+    "tables_read",
     "turned_round",
     "without",
 ]

@@ -15,6 +15,7 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import attempt, dag_defaults
 from rescore_airflow.declarations import declared
+from rescore_airflow.lineage import tell_lineage
 from rescore_airflow.operators import DriftCheck, Hold, ReadinessGate, Retrain, fail_typed
 from rescore_airflow.plain_values import plain_values
 from rescore_airflow.requests import score_params, score_request
@@ -86,9 +87,10 @@ def extract(model_name: str) -> str:
     spec = declared(model_name)
     request = score_request(spec, context, now=datetime.now(UTC))
     with pipeline_context() as ctx:
-        return pipeline.begin_extract(
+        run = pipeline.begin_extract(
             ctx, model_name, request.interval, request.as_of, airflow=attempt(context)
         )
+        return tell_lineage(ctx, run, writes="input")
 
 
 @task(doc_md=documents.VALIDATE)
@@ -98,7 +100,7 @@ def validate(run: str) -> str:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        return pipeline.validate_run(ctx, run)
+        return tell_lineage(ctx, pipeline.validate_run(ctx, tell_lineage(ctx, run)))
 
 
 @task(doc_md=documents.SCORE)
@@ -108,7 +110,7 @@ def score(run: str) -> str:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        return pipeline.score_run(ctx, run)
+        return tell_lineage(ctx, pipeline.score_run(ctx, tell_lineage(ctx, run)))
 
 
 @task(doc_md=documents.SPLIT)
@@ -144,7 +146,7 @@ def join(shards: Sequence[Mapping[str, Any]]) -> str:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        return pipeline.join_shards(ctx, pipeline.ShardHandle.from_dict(shards[0]).run)
+        return tell_lineage(ctx, pipeline.join_shards(ctx, pipeline.ShardHandle.from_dict(shards[0]).run))
 
 
 @task(doc_md=documents.PUBLISH)
@@ -154,7 +156,8 @@ def publish(run: str) -> dict[str, Any]:
     from rescore import pipeline
 
     with pipeline_context() as ctx:
-        publication = plain_values(pipeline.publish_run(ctx, run).to_dict())
+        told = tell_lineage(ctx, run, writes="scores")
+        publication = plain_values(pipeline.publish_run(ctx, told).to_dict())
     context: Any = get_current_context()
     context["outlet_events"][context["task"].outlets[0]].extra = publication
     return publication

@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator, SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from rescore_airflow.connections import pipeline_context
+from rescore_airflow.lineage import tell_lineage
 from rescore_airflow.notify import Message, try_to_tell
 from rescore_airflow.operators.failures import fail_typed
 from rescore_airflow.operators.siblings import sibling
@@ -45,7 +46,7 @@ class DriftCheck(BaseOperator, SkipMixin):
         from rescore import pipeline
 
         with pipeline_context() as ctx:
-            run_id = pipeline.drift_run(ctx, self.run)
+            run_id = tell_lineage(ctx, pipeline.drift_run(ctx, tell_lineage(ctx, self.run)))
             held = ctx.store.runs.get(run_id).held
         context["ti"].xcom_push("return_value", run_id)  # skipping ends the task before it returns
         self.skip(
