@@ -11,8 +11,8 @@ QUICK_ROWS = (40_000, 300_000)
 #: At most so many processor seconds of ours and Postgres' for each of the floor, per row. 2.0 to 2.5 was
 #: measured while other work had most of both processors.
 PER_ROW = 3.2
-#: The peak of the larger day, at most so many times that of the smaller. 1.5 was measured, with the one stage
-#: that holds a table, validation; when drift held one, too, it was 1.8.
+#: The peak of the larger day, at most so many times that of the smaller. No stage holds a table: what grows
+#: are the leaves under way, until there are as many as the queues take.
 MEMORY = 1.8
 
 
