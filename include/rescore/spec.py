@@ -94,7 +94,7 @@ class TrainingSpec(Declared):
 
     A package whose labels are older than ``max_age`` is due for retraining, and so is one whose
     realised performance of the last week, in ``promotion.metric``, is worse than
-    ``retrain_at``: its whole interval lies beyond.
+    ``retrain_at``: its whole 95 % confidence interval lies beyond.
     """
 
     intervals: int = Field(ge=1)
@@ -102,7 +102,7 @@ class TrainingSpec(Declared):
     holdout_intervals: int = Field(default=0, ge=0)
     """How many of them, the last, are kept for measuring."""
     folds: int = Field(default=5, ge=2)
-    """In how many parts cross-validation cuts the others."""
+    """In how many parts cross-validation cuts the intervals before the hold-out."""
     seed: int = Field(ge=0, lt=2**32)
     """What every estimator draws from."""
     hyperparameters: dict[str, Any] = {}
@@ -164,9 +164,9 @@ class DriftSpec(Declared):
     jointly: bool = False
     """Whether the features' joint distribution is compared, too."""
     on_drift: Literal["nothing", "warn", "hold", "retrain"] = "warn"
-    """What happens at a verdict."""
+    """What happens at a verdict or alarm that ``acts_on`` names."""
     acts_on: Literal["drifted", "consequential", "alarm"] = "drifted"
-    """From which verdict on, or while an alarm stands."""
+    """The mildest verdict at which ``on_drift`` acts; ``alarm``: it acts only while an alarm stands."""
     retrain_every: Duration = timedelta(days=7)
     """The shortest time between two retrainings that are asked for."""
     on_outage: Literal["stop", "publish_flagged"] = "stop"
@@ -189,16 +189,16 @@ class DriftSpec(Declared):
 
 
 class PerformanceSpec(Declared):
-    """When realised performance is an alarm: the model's metric over the last week with labels.
+    """When realised performance counts as worse: the model's metric over the last week with labels.
 
-    It is ``worse`` when its whole interval lies beyond ``alarm_at``, in the metric's unit. Default: the bound
-    that the package's own hold-out and folds give, within which the next such value lies by 95 %. An *alarm*
-    is evidence of many windows, under the installation's budget of false alarms; ``on_alarm: retrain`` asks
-    for a training, too.
+    It is ``worse`` when its whole 95 % confidence interval lies beyond ``alarm_at``, in the metric's unit.
+    Default: the bound that the package's own hold-out and folds give, within which the next such value lies
+    by 95 %. An *alarm* is evidence of many windows, under the installation's budget of false alarms;
+    ``on_alarm: retrain`` asks for a training, too.
     """
 
     alarm_at: float | None = None
-    """The value of the metric that is an alarm, in its unit. None: the package's own bound."""
+    """The value of the metric beyond which performance is ``worse``. None: the package's own bound."""
     on_alarm: Literal["notify", "retrain"] = "notify"
     """What an alarm about performance does: it tells people, and can ask for a training, too."""
 
@@ -229,7 +229,7 @@ class RetentionSpec(Declared):
     frozen_inputs: Duration = timedelta(days=400)
     """How long the rows that runs froze are kept."""
     superseded_scores: Duration = timedelta(days=400)
-    """How long scores are kept whose place others took."""
+    """How long superseded scores are kept."""
     abandoned_runs: Duration = timedelta(days=7)
     """How long what an unpublished run left behind is kept."""
 
@@ -325,7 +325,7 @@ class ModelSpec(Declared):
     drift: DriftSpec = DriftSpec()
     """What counts as drift, and what it does."""
     performance: PerformanceSpec = PerformanceSpec()
-    """When realised performance is an alarm."""
+    """When realised performance counts as worse, and what an alarm about it does."""
     promotion: PromotionSpec = PromotionSpec()
     """When a challenger replaces the champion."""
     retention: RetentionSpec = RetentionSpec()

@@ -186,7 +186,7 @@ def test_alarms_are_filters_words_in_the_line_and_sentences_on_the_models_page(c
             "alarm",
             "1 drift alarm",
             1,
-            "Drift: Alarm since 2026-01-05 03:00 UTC (evidence 812 of 365, which takes",
+            "Drift: Alarm since 2026-01-05 03:00 UTC (evidence 812, alarm from 365; even",
         ),
     ):
         name = console.names[model]
@@ -323,10 +323,10 @@ def test_inside_airflows_frame_no_link_leads_out_of_it(console: Console) -> None
 
 
 def test_one_clock_and_utc_on_hover(console: Console) -> None:
-    reach = console.store.overview.reaches(console.names)[console.names[0]]
+    latest = console.store.overview.last_published(console.names)[console.names[0]]
     page = console.get(f"/score_{console.names[0]}")
     assert "Europe/Berlin" in page
-    assert f'title="{reach.interval.end:%Y-%m-%d %H:%M} UTC">' in page
+    assert f'title="{latest.interval.end:%Y-%m-%d %H:%M} UTC">' in page
     assert re.search(r'UTC">\d+ \w+ 04:00</time>', page), "the schedule's own hour"
 
 

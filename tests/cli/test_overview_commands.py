@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from datetime import timedelta
@@ -147,6 +148,7 @@ def test_doctor_names_each_fault_with_its_remedy_and_exits_1(
         found["airflow"]["state"] == "ok" and "plugin and provider are registered" in found["airflow"]["said"]
     )
     assert found["store"]["state"] == "warning" and "superuser" in found["store"]["said"]
+    assert re.search(r"Postgres \d+\.\d+, schema \d{4}", found["store"]["said"])
     assert found["model loan_default"]["state"] == "ok"
     assert (
         found["source bank"]["state"] == "fault" and "RESCORE_CONNECTION_BANK" in found["source bank"]["fix"]

@@ -230,20 +230,6 @@ def test_a_cell_of_more_rows_than_can_be_drawn_from_is_thinned_too() -> None:
     assert abs(grown[2, 0] - 2_000) < 130
 
 
-def test_psi_p_is_the_scaled_chi_square_with_a_tolerance() -> None:
-    scale = 1 / 400 + 1 / 9000
-    psi, cells = np.array([0.01, 0.05, 0.2]), np.array([10, 10, 4])
-    plain = calibration.psi_p(psi, 400, 9000, cells, 0.0)
-    assert plain == pytest.approx(stats.chi2.sf(psi / scale, cells - 1), rel=1e-9)
-    tolerant = calibration.psi_p(psi, 400, 9000, cells, 0.02)
-    assert tolerant == pytest.approx(stats.ncx2.sf(psi / scale, cells - 1, 0.02 / scale), rel=1e-6)
-
-
-def test_benjamini_hochberg_equals_scipy(seed: int) -> None:
-    p = np.random.default_rng(seed).random(50) ** 2
-    assert calibration.benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
-
-
 def test_a_rate_that_the_windows_cannot_resolve_is_refused() -> None:
     calibration.refuse_unresolvable(99, 0.01, where="here")
     with pytest.raises(DriftError, match="98 reference windows can't resolve") as caught:

@@ -72,7 +72,7 @@ def test_an_alarm_says_since_when_and_what(seed: int) -> None:
     assert alarm.since is not None and int(alarm.since.removeprefix("day ")) in range(15, 23)
     assert alarm.features == ("wind",)
     assert str(alarm).startswith(f"Alarm since {alarm.since} (evidence ")
-    assert f", which takes {alarm.fastest} windows at least): " in str(alarm)
+    assert f"; even the strongest change takes {alarm.fastest} windows to show): " in str(alarm)
     assert 2 <= alarm.fastest <= 6
     assert Alarm.from_dict(alarm.to_dict()) == alarm
 

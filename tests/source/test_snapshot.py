@@ -248,7 +248,7 @@ def test_late_commits_are_counted(
     later = known_later(source.url, folder, DAY, DAY.end, frozen)
     assert (later.added, later.removed, later.changed) == counts
     assert later.changed_columns == columns
-    assert later.none == (counts == (0, 0, 0))
+    assert later.is_empty == (counts == (0, 0, 0))
     assert later.then == result.digest
     assert len(later.examples) == min(sum(counts), 7)
 
@@ -266,7 +266,7 @@ def test_the_same_nan_is_no_change(source: Source, folder: ModelFolder, tmp_path
 @pytest.mark.parametrize("key", [{"depot": ["Lyon", "Nice"]}, {"parcel": ["1", "2"]}])
 def test_of_another_key_every_row_is_another_one(key: dict[str, list[str]]) -> None:
     late = compare(pa.table(key), pa.table({"parcel": [1, 2, 3]}), ["parcel"])
-    assert (late.added, late.removed, late.changed, late.none) == (3, 2, 0, False)
+    assert (late.added, late.removed, late.changed, late.is_empty) == (3, 2, 0, False)
 
 
 def test_an_interval_that_has_lost_all_its_rows(source: Source, folder: ModelFolder, tmp_path: Path) -> None:

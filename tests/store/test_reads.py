@@ -298,10 +298,10 @@ def test_the_overview_of_a_model_reads_a_few_rows_of_any_history(
 
     event.listen(store.database.engine, "before_cursor_execute", listen)
     [status] = store.history.status()
-    reach = store.overview.reaches(["loans", "others"])
+    latest = store.overview.last_published(["loans", "others"])
     performances = store.overview.performances(["loans", "others"])
     event.remove(store.database.engine, "before_cursor_execute", listen)
-    assert (status.run_id, reach["loans"].run_id, [*reach]) == (last.run_id, last.run_id, ["loans"])
+    assert (status.run_id, latest["loans"].run_id, [*latest]) == (last.run_id, last.run_id, ["loans"])
     assert status.performance == ("ok" if measured else None)
     assert performances == ({"loans": report["latest"]} if measured else {})
     for statement, values in asked:

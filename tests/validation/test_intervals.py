@@ -87,7 +87,7 @@ def test_a_training_is_stopped_at_the_intervals_that_scoring_would_stop_at(make_
         )
     assert list(caught.value.examples) == [
         f"{intervals[1]}: number of rows is 61, expected within [50, 60]",
-        f"{intervals[3]}: 3 of 50 rows (6.0 %) can't be scored, at most 5.0 % may be "
+        f"{intervals[3]}: 3 of 50 rows (6.0 %) are set aside, at most 5.0 % may be "
         "(validation.max_quarantined_fraction): 3 rows: wind_speed outside [0, 150]",
     ]
     assert list(caught.value.data["intervals"]) == [str(intervals[1]), str(intervals[3])]

@@ -84,7 +84,7 @@ def _row(one: ModelState, now: datetime) -> dict[str, Any]:
         "model": one.name,
         "state": one.state,
         "verdict": one.verdict or None,
-        "scores_until": None if one.reach is None else one.reach.interval.end.isoformat(),
+        "scores_until": None if one.last_published is None else one.last_published.interval.end.isoformat(),
         "due_at": None if one.due_at is None else one.due_at.isoformat(),
         "late": one.late,
         "usable": one.usable,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 __all__ = ["ERROR_A_YEAR", "YEAR", "Asked", "error_of", "place_in_year"]
 
-#: The chance that any challenger of a year is promoted by the rule that is no better than its champion.
+#: The chance, at most, that in a year the rule promotes a challenger that is no better than its champion.
 ERROR_A_YEAR = 0.05
 
 YEAR = timedelta(days=365)

@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc, chndtr
 
 from rescore.drift.report import Method
 from rescore.errors import DriftError
@@ -26,7 +25,6 @@ from rescore.spec import DriftSpec
 __all__ = [
     "FEWEST_WINDOWS",
     "MIN_WINDOWS",
-    "benjamini_hochberg",
     "conformal_p",
     "extrapolated_p",
     "extrapolated_rates",
@@ -34,7 +32,6 @@ __all__ = [
     "neighbourhood",
     "others_of",
     "per_window",
-    "psi_p",
     "refuse_unresolvable",
     "same_size",
     "windows_needed",
@@ -50,10 +47,10 @@ MIN_WINDOWS = 20
 #: With fewer than this, nothing is known of how windows differ, and nothing is said.
 FEWEST_WINDOWS = 8
 
-#: Windows that resemble those before count as fewer independent ones. With fewer than these, alarms are far
-#: more frequent than declared (20 windows with a memory of .8: .11, 12: .36): the first number is for ranks,
-#: the second for extrapolated p-values, which need the spread.
-FEWEST_WORTH_RANKED, FEWEST_WORTH_EXTRAPOLATED = 3.0, 6.0
+#: Windows that resemble those before count as fewer independent ones. Below these, alarms come far more often
+#: than declared: with a memory of .8, a rate of .11 from 20 windows and of .36 from 12. The first number is
+#: for ranks, the second for extrapolated p-values, which need the spread.
+MIN_WORTH_RANKED, MIN_WORTH_EXTRAPOLATED = 3.0, 6.0
 
 #: Draws behind an extrapolated p-value, and what they start from: the same window gets the same p again.
 DRAWS, DRAWS_SEED = 20_000, 14
@@ -73,15 +70,15 @@ def method_of(windows: int, worth: float) -> Method:
     if windows < FEWEST_WINDOWS:
         return "none"
     if windows < MIN_WINDOWS:
-        return "extrapolated" if worth >= FEWEST_WORTH_EXTRAPOLATED else "none"
-    return "conformal" if worth >= FEWEST_WORTH_RANKED else "none"
+        return "extrapolated" if worth >= MIN_WORTH_EXTRAPOLATED else "none"
+    return "conformal" if worth >= MIN_WORTH_RANKED else "none"
 
 
 def windows_needed(windows: int, worth: float) -> int:
     """How many windows that resemble each other as much are needed to tell drift."""
     each = min(max(worth, 1.0) / windows, 1.0) if windows else 1.0
-    few = max(math.ceil(FEWEST_WORTH_EXTRAPOLATED / each), FEWEST_WINDOWS)
-    return few if few < MIN_WINDOWS else max(math.ceil(FEWEST_WORTH_RANKED / each), MIN_WINDOWS)
+    few = max(math.ceil(MIN_WORTH_EXTRAPOLATED / each), FEWEST_WINDOWS)
+    return few if few < MIN_WINDOWS else max(math.ceil(MIN_WORTH_RANKED / each), MIN_WINDOWS)
 
 
 def neighbourhood(windows: int) -> int:
@@ -101,10 +98,10 @@ def others_of(windows: Counts) -> Counts:
         Rows per cell; reference windows in order of time, the live one last.
     """
     reference = windows.shape[0] - 1
-    reach = neighbourhood(reference)
+    neighbours = neighbourhood(reference)
     sums = np.vstack([np.zeros_like(windows[:1]), np.cumsum(windows[:-1], axis=0)])
     place = np.arange(reference)
-    first, last = np.maximum(place - reach, 0), np.minimum(place + reach + 1, reference)
+    first, last = np.maximum(place - neighbours, 0), np.minimum(place + neighbours + 1, reference)
     near = np.vstack([sums[last] - sums[first], windows[-1:]])
     return np.asarray(sums[-1] + windows[-1] - near)
 
@@ -127,7 +124,7 @@ def same_size(windows: Counts, generator: np.random.Generator) -> Counts:
     reference, live = sizes[:-1][sizes[:-1] > 0], int(sizes[-1])
     if reference.size == 0 or live == 0 or reference.min() <= live <= reference.max():
         return windows
-    if sizes.max() >= MAX_DRAWN:  # of so many, every second says the same of each cell
+    if sizes.max() >= MAX_DRAWN:  # more than the generator takes: a window's counts are divided alike
         windows = windows // (sizes // MAX_DRAWN + 1)[:, None]
         sizes = windows.sum(axis=1)
         reference, live = sizes[:-1][sizes[:-1] > 0], int(sizes[-1])
@@ -149,7 +146,7 @@ def conformal_p(statistics: Floats, live: Floats) -> Floats:
     statistics : ndarray of float, shape (n_windows,)
         The reference windows' statistic.
     live : ndarray of float, shape (...)
-        The live window's; equal ones count against an alarm.
+        The live window's; a tie counts as at least as extreme, which makes the p-value larger.
     """
     tolerance = 1e-9 * (1 + np.abs(live))
     at_least = (statistics >= (live - tolerance)[..., None]).sum(axis=-1)
@@ -201,36 +198,6 @@ def _pivots(windows: int) -> Floats:
     drawn = np.random.default_rng(DRAWS_SEED).exponential(size=(DRAWS, windows + 1))
     others = drawn[:, :-1]
     return np.sort((drawn[:, -1] - others.mean(axis=1)) / others.std(axis=1, ddof=1))
-
-
-def psi_p(
-    psi: Floats, window_rows: int, reference_rows: int, cells: npt.NDArray[np.int64], tolerance: float
-) -> Floats:
-    """p-value that a PSI is no more than ``tolerance`` in truth.
-
-    PSI is distributed as ``(1/n + 1/m)`` times a chi-square with B - 1 degrees of freedom, noncentral by
-    ``tolerance / (1/n + 1/m)`` (Yurdakul and Naranjo 2020, as in ``distances.psi_noise``).
-    """
-    scale = 1 / max(window_rows, 1) + 1 / max(reference_rows, 1)
-    freedom = np.maximum(cells - 1, 0).astype(np.float64)
-    known = freedom > 0
-    freedom = np.where(known, freedom, 1.0)
-    if tolerance > 0:
-        tail = 1 - chndtr(psi / scale, freedom, tolerance / scale)
-    else:
-        tail = chdtrc(freedom, psi / scale)
-    return np.where(known, np.clip(np.nan_to_num(tail, nan=0.0), 0.0, 1.0), 1.0)
-
-
-def benjamini_hochberg(p: Floats) -> Floats:
-    """Adjusted p-values (Benjamini and Hochberg, *JRSS B* 57, 1995); the smallest is Simes's."""
-    if p.size == 0:
-        return p
-    order = np.argsort(p, kind="stable")
-    steps = p[order] * p.size / np.arange(1, p.size + 1)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum.accumulate(steps[::-1])[::-1]
-    return np.minimum(adjusted, 1.0)
 
 
 def per_window(drift: DriftSpec, starts: tuple[str, ...], *, where: str) -> DriftSpec:

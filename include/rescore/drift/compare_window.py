@@ -289,10 +289,11 @@ class _PValues:
     reference: tuple[float, ...] = ()
 
     def of_no_drift(self) -> _PValues:
-        """The rank of a copy of an unusual window would be that window's: a verdict about training itself.
+        """A p-value of 1, for a window that is a copy of one of training's.
 
-        What was ranked stays. Of small windows of few levels most are copies of some window, and evidence
-        that left them out would be of the unusual ones alone.
+        Ranked, a copy of an unusual one would be called drifted. What was ranked stays: of small windows of
+        few levels most are copies of some window, and evidence that left them out would be of the unusual
+        ones alone.
         """
         window = None if self.window is None else 1.0
         return replace(self, window=window, features=np.ones_like(self.features), joint=1.0, volume=1.0)
@@ -301,7 +302,10 @@ class _PValues:
 def _p_values(
     measured: list[Measured], joint: Joint | None, volume: Volume | None, method: Method
 ) -> _PValues:
-    """A joint comparison and the number of rows are more to choose from: they cost no false alarm."""
+    """The greatest of all statistics is ranked once.
+
+    The joint comparison and the number of rows are two more to take it from, so they add no false alarms.
+    """
     if method == "none" or not measured:
         return _PValues(None, np.ones(len(measured)), np.zeros(len(measured)))
     standing = [one.standing for one in measured]
@@ -311,7 +315,7 @@ def _p_values(
         firsts = [*firsts, len(sides)]
         standing, sides = [*standing, joint.standing], [*sides, False]
     every = without_memory(np.hstack(standing), np.asarray(sides))
-    if volume is not None:  # what was to be expected took its memory out
+    if volume is not None:  # not through without_memory(): compared with the windows before it already
         firsts = [*firsts, len(sides)]
         every, sides = np.hstack([every, volume.standing]), [*sides, True]
     each = np.maximum.reduceat(unusualness(every, np.asarray(sides)), firsts, axis=1)

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Verdict = Literal["ok", "drifted", "consequential", "outage"]
-#: ``chi2_bh`` is that of reports before there was ``extrapolated``.
+#: ``chi2_bh`` is only read: in reports that are older than ``extrapolated``. Nothing computes it any more.
 Method = Literal["conformal", "extrapolated", "chi2_bh", "none"]
 
 #: Below this reach an estimate is outside of what training saw; chosen by simulation (decision 0012).

@@ -33,7 +33,7 @@ TRIM = 0.1
 #: Standard deviation of a normal variable between its 10th and 90th percentiles, in its own.
 TRIMMED_SD = 0.6616
 
-#: Beyond so many spreads a window counts as being just there, when others are judged by it.
+#: Beyond so many spreads a window counts as being exactly so many off, when others are judged by it.
 CLIP = 3.0
 
 #: An unusualness above this is of the tail: half of all windows, if the model is right.

@@ -66,9 +66,9 @@ def judge(
     declared rate allows, in at least one feature whose effect reaches the floor; *consequential* if besides
     the drifted features carry a tenth of the model's importance, or the scores moved (both by more than
     ``SMALL_EFFECT``), or the estimated AUC fell below every reference window's. Features that go together
-    otherwise than in training (``joint``) count as one more that drifted, of all their importance; a number
-    of rows that is unusual (``volume``) as one of none. ``auc`` is the estimated one, and the smallest of the
-    reference windows. ``nothing`` says why there is no p-value.
+    otherwise than in training (``joint``) count as one more drifted feature, with the importance of them all;
+    an unusual number of rows (``volume``) counts as one with importance 0. ``auc`` is the estimated one, and
+    the smallest of the reference windows. ``nothing`` says why there is no p-value.
     """
     if broken := _broken(outages, volume):
         return "outage", broken
@@ -205,7 +205,7 @@ def _say_share_there(there: float, before: Floats) -> str:
 
 
 def say_missing(features: tuple[FeatureDrift, ...]) -> str:
-    """What goes with a sentence that does not name them: features of which much is missing."""
+    """Sentences to append: features with many missing values that the verdict does not name."""
     much = [
         (one.missing, one)
         for one in features

@@ -30,12 +30,12 @@ Floats = npt.NDArray[np.float64]
 #: A number of rows this near to the expected one says nothing (a difference of logarithms: 15 %).
 USUAL = 0.15
 
-#: Fewer rows than this part of what any of training's windows had of its expected ones are an outage, if they
-#: are also so many standard deviations below the others.
+#: Rows are missing (an outage) if rows / expected is below ``PART`` times the smallest such ratio in training
+#: (1 at most), and ``FAR`` standard deviations below the others.
 PART, FAR = 0.8, 4.0
 
-#: A window is expected to be as the median of so many windows before it; of times that recur (a Monday, nine
-#: o'clock), if each of them was seen so often.
+#: The expected number of rows is the median of so many windows before; of the same weekday and time (or the
+#: same time) only, if training has so many windows of each.
 EXPECTED_BY = 4
 
 

@@ -53,9 +53,10 @@ class Look:
     features : tuple of str
         What is unusual about it, the worst first.
     limit : float, optional
-        What raised an alarm when it was looked at; by default what does now.
+        The limit in force when this window was first looked at; default: today's.
     told : bool, optional
-        Whether an alarm stood when it was looked at before; by default as all these windows let expect.
+        Whether an alarm stood after this window was first looked at; default: worked out from the windows
+        given.
     """
 
     start: str
@@ -74,15 +75,16 @@ class Alarm(Part):
     raised : bool
         Whether an alarm stands.
     new : bool
-        Whether no window that is part of it was told of it before.
+        Whether nobody was told of this alarm at an earlier window.
     evidence, limit : float
-        What has accumulated, and where an alarm is raised: the windows that stable ones take to come there.
+        The evidence so far, and the evidence that raises an alarm. A stable model takes ``limit`` windows on
+        average to get there.
     since : str or None
         The start of the window from which the evidence comes; None without any.
     windows : int
         Windows that were looked at, this one included.
     fastest : int
-        Windows that a change takes which is stronger than every reference window.
+        The fewest windows to an alarm: if each is more unusual than every reference window.
     features : tuple of str
         What is unusual since then, the most frequent first.
     """
@@ -97,14 +99,17 @@ class Alarm(Part):
     features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """``Alarm since … (evidence 812 of 365, …): x1, x2``; of what accumulates, ``Evidence … of …``."""
+        """``Alarm since … (evidence 812, alarm from 365; …): x1, x2``; without an alarm, ``Evidence …``."""
         if not self.raised:
-            return f"Evidence {self.evidence or 0:.3g} of {self.limit:.3g} after {self.windows} windows"
+            return (
+                f"Evidence {self.evidence or 0:.3g} after {self.windows} windows, alarm from {self.limit:.3g}"
+            )
         named = f": {', '.join(self.features)}" if self.features else ""
         since = (self.since or "").replace("T", " ").replace(":00+00:00", " UTC")
-        said = f"evidence {self.evidence or 0:.3g} of {self.limit:.3g}"
+        said = f"evidence {self.evidence or 0:.3g}, alarm from {self.limit:.3g}"
         # What stands longer than this came slowly, or has been there for longer than the evidence shows.
-        return f"Alarm since {since} ({said}, which takes {self.fastest} windows at least){named}"
+        shown = f"even the strongest change takes {self.fastest} windows to show"
+        return f"Alarm since {since} ({said}; {shown}){named}"
 
 
 def limit_of(windows_per_year: float, streams: int, false_per_year: float) -> float:

@@ -1,11 +1,15 @@
 """Windows that resemble the ones before: how many independent ones a reference is worth, and what follows.
 
+Of 90 daily windows, each of which resembles the one before with an autocorrelation of .76, the mean is known
+as badly as that of 90 * (1 - .76) / (1 + .76), about 12, independent ones: they are *worth* 12.
+
 A live window usually lies outside of the reference's time. Where windows wander, the reference's mean is off
 by what it did on average then, and the live window is off by that as well; a reference window is not, for the
-mean went along with it. So the live window stands farther out than its like, by a factor that follows from
-the memory of the windows (the *effective* number of windows, as of any autocorrelated mean). The reference's
-spread is known as badly: it has the degrees of freedom of fewer windows, so that a live window's standing has
-heavier tails than a normal number, and a reference window's, which is part of that spread, has lighter ones.
+mean went along with it. So the live window stands farther out than reference windows, by a factor that
+follows from the memory of the windows (the *effective* number of windows, as of any autocorrelated mean). The
+reference's spread is known as badly: it has the degrees of freedom of fewer windows, so that a live window's
+standing has heavier tails than a normal number, and a reference window's, which is part of that spread, has
+lighter ones.
 """
 
 from __future__ import annotations
@@ -25,16 +29,16 @@ __all__ = ["effective_windows", "memory_of", "without_memory"]
 Floats = npt.NDArray[np.float64]
 
 #: No memory is taken for longer than this decay from one window to the next.
-MOST = 0.95
+MOST_MEMORY = 0.95
 
 #: Autocorrelations of few windows scatter more than the formula for many says.
-NOISE = 6.0
+NOISE_FACTOR = 6.0
 
 #: Standard errors that are added to the memory of a statistic, and the windows that are needed to tell it.
-DOUBT, FEWEST = 2.0, 8
+ADDED_ERRORS, FEWEST = 2.0, 8
 
 #: A spread taken from the middle windows alone is worth half as many degrees of freedom.
-MIDDLE = 0.5
+TRIMMED_WORTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,13 @@ def _worth(standing: Floats) -> _Worth:
     first, second = ((off[lag:] * off[:-lag]).sum(axis=0) / variance for lag in (1, 2))
     first, second = ((r + 1 / windows) / (1 - 3 / windows) for r in (first, second))
     mean = float(first.mean())
-    chance = NOISE * max(1 - mean**2, 0.1) / windows
+    chance = NOISE_FACTOR * max(1 - mean**2, 0.1) / windows
     differ = max(float(first.var()) - chance, 0.0)
     own = mean + differ / (differ + chance) * (first - mean)
-    own = np.clip(own, 0.0, MOST)
+    own = np.clip(own, 0.0, MOST_MEMORY)
     # A quotient of two noisy numbers tells something only where the first is clearly above chance.
     sure = mean > 2 * np.sqrt(chance / first.size)
-    decay = np.clip(np.maximum(float(second.mean()) / mean, own) if sure else own, 0.0, MOST)
+    decay = np.clip(np.maximum(float(second.mean()) / mean, own) if sure else own, 0.0, MOST_MEMORY)
     worth[there] = np.clip(windows / (1 + 2 * own / (1 - decay)), 2.0, windows)
     freedom[there] = np.clip(windows / (1 + 2 * own**2 / (1 - decay**2)), 2.0, windows)
     return _Worth(worth, freedom)
@@ -110,7 +114,7 @@ def without_memory(standing: Floats, two_sided: npt.NDArray[np.bool_]) -> Floats
     for kind in (two_sided, ~two_sided):
         worth = _worth(standing[:-1, kind])
         share[kind] = 1 / worth.windows
-        excess[kind] = 2 * (1 / worth.freedom - 1 / windows) / MIDDLE
+        excess[kind] = 2 * (1 / worth.freedom - 1 / windows) / TRIMMED_WORTH
     factor = np.sqrt((1 - share) / (1 + share) * (1 + 1 / windows) / (1 - 1 / windows))
     live = standing[-1:] * factor
     drawn_in = np.sqrt(np.log1p(excess * live**2) / np.where(excess > 0, excess, 1.0))
@@ -118,12 +122,12 @@ def without_memory(standing: Floats, two_sided: npt.NDArray[np.bool_]) -> Floats
 
 
 def memory_of(statistics: Sequence[float]) -> float:
-    """How much of a window's statistic the one before it may tell: an AR(1)'s coefficient, 0 to ``MOST``.
+    """How much of a window's statistic the one before it may tell: an AR(1)'s coefficient.
 
-    Of normal scores of the ranks, for statistics have long tails; the bias of short series is corrected
-    (Kendall, *Biometrika* 41, 1954). ``DOUBT`` standard errors above what is seen, fewer where that is
-    less than one: memory that is left makes false alarms, too much taken out costs windows of delay.
-    0 of fewer than ``FEWEST`` windows, or if nothing differs.
+    From 0 to ``MOST_MEMORY``. Of normal scores of the ranks, for statistics have long tails; the bias of
+    short series is corrected (Kendall, *Biometrika* 41, 1954). ``ADDED_ERRORS`` standard errors above what is
+    seen, fewer where that is less than one: memory that is left makes false alarms, too much taken out costs
+    windows of delay. 0 of fewer than ``FEWEST`` windows, or if nothing differs.
 
     Parameters
     ----------
@@ -139,4 +143,4 @@ def memory_of(statistics: Sequence[float]) -> float:
         return 0.0
     seen = (float((scores[1:] * scores[:-1]).sum()) / variance + 1 / windows) / (1 - 3 / windows)
     error = math.sqrt(max(1 - seen**2, 0.1) / windows)
-    return min(max(seen + DOUBT * error * min(seen / error, 1.0), 0.0), MOST)
+    return min(max(seen + ADDED_ERRORS * error * min(seen / error, 1.0), 0.0), MOST_MEMORY)

@@ -17,7 +17,7 @@ from rescore.model.runtime.artifact import walk
 
 __all__ = ["distributions_apart", "remove_accidents"]
 
-# Notes of scikit-learn's fits on each of their rows that no prediction needs: no person's, and no package's.
+# What scikit-learn's fits note of each of their rows: no prediction reads it, here or in a package.
 _ROW_BY_ROW = frozenset({"oob_decision_function_", "oob_prediction_", "outliers_", "inlier_mask_"})
 _LABELS = {name: {"labels_"} for name in ("KMeans", "MiniBatchKMeans", "BisectingKMeans")}
 _LABELS["SelfTrainingClassifier"] = {"transduction_", "labeled_iter_"}
@@ -52,7 +52,7 @@ def remove_accidents(fitted: Any) -> None:
 
 @contextmanager
 def distributions_apart(fitted: Any) -> Iterator[None]:
-    """While the pipeline is written, part scipy's distributions from what is not theirs alone.
+    """While the pipeline is written, take out of scipy's distributions what they share or can't write.
 
     A discrete one keeps its own entropy as a function, a circle that can't be written; loading it, scipy
     makes the function again. All share numpy's global generator, whose state is not theirs: a new one stands

@@ -35,7 +35,7 @@ __all__ = ["Fitted", "train", "train_verified"]
 #: Below this many rows a second process costs more than it saves.
 _WORTH_TWO = 20_000
 #: Hash seed and umask of the two trainings that are compared.
-_AROUND = ((0, UMASK), (4_242_424, 0o077))
+_SURROUNDINGS = ((0, UMASK), (4_242_424, 0o077))
 _ARTIFACTS = ("model.skops", "evaluation.skops")
 
 
@@ -187,7 +187,7 @@ def train(
         many = pq.read_metadata(snapshot_path).num_rows >= _WORTH_TWO
         processes = min(2, os.cpu_count() or 1) if many else 1
     job = write_job(snapshot_path, folder, build_dir, "fitted")
-    _run([(job, _Tasks(_Done()), *_AROUND[0])], build_dir, progress, beside=processes)
+    _run([(job, _Tasks(_Done()), *_SURROUNDINGS[0])], build_dir, progress, beside=processes)
     (build_dir / "fitted" / "complete").touch()
     return Fitted(build_dir)
 
@@ -218,7 +218,7 @@ def train_verified(
     done = _Done(trainings=len(names))
     jobs = [
         (write_job(snapshot_path, folder, build_dir, name, unlabelled), _Tasks(done), *around)
-        for name, around in zip(names, _AROUND, strict=True)
+        for name, around in zip(names, _SURROUNDINGS, strict=True)
     ]
     _run(jobs, build_dir, progress, beside=1)
     different = _differences(*(build_dir / name for name in names))

@@ -16,8 +16,8 @@ __all__ = ["MAX_FIRST", "OwnBound", "adopted_bound", "expected_bound", "judged"]
 
 #: With fewer values than this from training, nobody can say how far apart they may lie.
 MIN_VALUES = 3
-#: Beyond the bound that training gives by twice its distance again, nobody waits for evidence: chance alone
-#: goes there about once in a thousand weeks.
+#: A metric this many times as far from training's mean as the bound is told at once, without waiting for
+#: evidence: chance alone goes there about once in a thousand weeks.
 FAR = 3.0
 #: So many of an adopted package's first windows with labels say what is usual.
 MAX_FIRST = 8
@@ -47,7 +47,7 @@ def judged(
     trained : sequence of float
         The metric on the package's hold-out, and on each fold of its training.
     adopted : OwnBound, optional
-        Of a package that was fitted elsewhere, whose hold-out it may have been fitted to.
+        The bound of an adopted package, whose own hold-out gives none: it may have been fitted to those rows.
     """
     if latest.unknown_labels:
         rows = sum(latest.unknown_labels.values())
@@ -86,9 +86,9 @@ def judged(
 
 
 def expected_bound(metric: str, trained: Sequence[float]) -> float | None:
-    """The worse end of the interval in which the next such value lies by 95 %, around the mean of these.
+    """The worse end of the 95 % prediction interval for the next value, around the mean of these.
 
-    A prediction interval by Student's t (Whitmore, *The American Statistician* 40, 1986). None of fewer
+    By Student's t (Whitmore, *The American Statistician* 40, 1986). None of fewer
     than ``MIN_VALUES`` values, or if nobody says which way the metric is better.
     """
     return _bound_around(metric, trained)
@@ -99,9 +99,10 @@ def adopted_bound(
 ) -> OwnBound | None:
     """The bound of a package that was fitted elsewhere: of two, the stricter one that is known.
 
-    One is what its first windows with labels give, as :func:`expected_bound` from folds; a window beyond the
-    bound of those before it ends them. The other is what a constant would reach on the rows that it was
-    adopted with: however optimistic its own metrics are there, those rows' spread is the target's.
+    One is what its first windows with labels give, as :func:`expected_bound` from folds; the first windows
+    end before one that is beyond the bound of its predecessors. The other is what a constant would reach on
+    the rows that it was adopted with: however optimistic its own metrics are there, those rows' spread is the
+    target's.
 
     Parameters
     ----------
@@ -140,8 +141,8 @@ def _bound_around(metric: str, given: Sequence[float]) -> float | None:
     if values.size < MIN_VALUES or metric not in METRICS:
         return None
     middle, spread = float(values.mean()), float(values.std(ddof=1)) * math.sqrt(1 + 1 / values.size)
-    reach = float(stdtrit(values.size - 1, 0.975)) * spread
-    return middle - reach if METRICS[metric].higher_is_better else middle + reach
+    half_width = float(stdtrit(values.size - 1, 0.975)) * spread
+    return middle - half_width if METRICS[metric].higher_is_better else middle + half_width
 
 
 def _is_far(end: float, usual: float, bound: float) -> bool:

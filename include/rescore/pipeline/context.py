@@ -30,11 +30,11 @@ Stored = TypeVar("Stored", bound=Document)
 
 #: Of the Gregorian calendar on average.
 YEAR = timedelta(days=365.2425)
-#: Of a schedule, by which it is known how many windows a year has.
+#: So many of a schedule's last intervals say how many windows a year has.
 LAST_INTERVALS = 100
 
 #: Each model's features and its outcomes are looked at, and either may raise a false alarm.
-LOOKED_AT = 2
+STREAMS_PER_MODEL = 2
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Context:
         return find_models(self.settings.models)
 
     def folders(self) -> Folders:
-        """All model folders, those that can't be read with their error: of the others work goes on."""
+        """All model folders, those that can't be read with their error: work goes on with the others."""
         read, broken = dict[str, ModelFolder](), dict[str, RescoreError]()
         for name in self.models():
             try:
@@ -173,7 +173,7 @@ class Context:
     def read_stored(self, kind: type[Stored], stored: Mapping[str, Any], of: str) -> Stored | None:
         """A stored document that others can do without; None, and a line of progress, if it can't be read.
 
-        One report that was changed, or that a later release wrote, is no reason to score nothing any more.
+        One report that was changed, or that a later release wrote, must not stop scoring.
         """
         try:
             return kind.from_dict(stored)
@@ -190,7 +190,7 @@ class Context:
         latest = self.model(model_name).spec.schedule.schedule().last_intervals(until, LAST_INTERVALS)
         length = (until - latest[0].start) / len(latest) if latest else YEAR
         return evidence.limit_of(
-            YEAR / length, LOOKED_AT * self._models_in_use(), self.settings.false_alarms_per_year
+            YEAR / length, STREAMS_PER_MODEL * self._models_in_use(), self.settings.false_alarms_per_year
         )
 
     def _models_in_use(self) -> int:

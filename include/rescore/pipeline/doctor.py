@@ -133,6 +133,7 @@ def _space(ctx: Context) -> Finding:
 
 
 def _store(ctx: Context) -> Finding | str:
+    server = ctx.store.schema.server_version()
     version = ctx.store.schema.version()
     if version is None:
         return Finding(
@@ -141,9 +142,9 @@ def _store(ctx: Context) -> Finding | str:
             f"{ctx.store.database.where} has no tables of ours",
             "run `rescore store migrate`",
         )
-    ctx.store.overview.reaches([])  # the tables are of a version that this code knows
+    ctx.store.overview.last_published([])  # the tables are of a version that this code knows
     login = ctx.store.roles.login()
-    said = f"{ctx.store.database.where}, version {version}"
+    said = f"{ctx.store.database.where}, Postgres {server}, schema {version}"
     if login.superuser:
         return Finding(
             "store",

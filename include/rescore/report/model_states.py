@@ -17,7 +17,7 @@ from rescore.report.days import Day, DayState, day_state, days_of
 from rescore.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from rescore.store import Pin, Reach, SilentLabels, Store
+    from rescore.store import LastPublished, Pin, SilentLabels, Store
 
 __all__ = ["STRIP_DAYS", "Concern", "ModelState", "concerns_said", "read_model_states"]
 
@@ -72,8 +72,8 @@ class ModelState:
         As declared; ``timezone`` is the model's clock.
     latest : str or None
         What became of the latest interval.
-    reach : Reach or None
-        How far its published scores reach.
+    last_published : LastPublished or None
+        Its latest published interval.
     due_at : datetime or None
         By when the next scores that are missing are due; None if none are, or where the store does not know
         the timetable yet.
@@ -110,7 +110,7 @@ class ModelState:
     description: str = ""
     timezone: str = "UTC"
     latest: DayState | None = None
-    reach: Reach | None = None
+    last_published: LastPublished | None = None
     due_at: datetime | None = None
     late: bool = False
     usable: bool = False
@@ -151,7 +151,7 @@ class ModelState:
         """The most urgent concern, else ``ok``; ``new`` before the first publication, ``retired`` last."""
         if self.retired:
             return "retired"
-        return self.concerns[0] if self.concerns else "ok" if self.reach is not None else "new"
+        return self.concerns[0] if self.concerns else "ok" if self.last_published is not None else "new"
 
     @cached_property
     def alarms(self) -> dict[Concern, str]:
@@ -202,12 +202,12 @@ def read_model_states(
     """
     specs = {name: spec for name, spec in declared.items() if isinstance(spec, ModelSpec)}
     names, overview = list(specs), store.overview
-    reaches, pins, held = overview.reaches(names), overview.pins(names), overview.held(names)
+    latest_of, pins, held = overview.last_published(names), overview.pins(names), overview.held(names)
     performances, drift_alarms = overview.performances(names), overview.drift_alarms(names)
     silences = overview.silent_labels({name: spec.target.delay for name, spec in specs.items()}, now)
     status = {row.model: row for row in store.history.status()}  # what consumers are told
     # What is looked at ends now, or where the schedule or its scores end.
-    ends = {name: _last_moment(spec, reaches.get(name), now) for name, spec in specs.items()}
+    ends = {name: _last_moment(spec, latest_of.get(name), now) for name, spec in specs.items()}
     outcomes = overview.outcomes({name: end - timedelta(days=STRIP_DAYS + 1) for name, end in ends.items()})
     found = [
         ModelState(name, problem=str(error))
@@ -215,11 +215,11 @@ def read_model_states(
         if isinstance(error, RescoreError)
     ]
     for name, spec in specs.items():
-        schedule, reach = spec.schedule.schedule(), reaches.get(name)
+        schedule, last_published = spec.schedule.schedule(), latest_of.get(name)
         row = status.get(name)
         latest = outcomes[name][-1] if outcomes[name] else None
         performance, alarm = performances.get(name), drift_alarms.get(name)
-        judged = latest if latest is not None and latest.verdict is not None else reach
+        judged = latest if latest is not None and latest.verdict is not None else last_published
         found.append(
             ModelState(
                 name,
@@ -227,7 +227,7 @@ def read_model_states(
                 description=spec.description,
                 timezone=spec.schedule.timezone,
                 latest=None if latest is None else day_state(latest),
-                reach=reach,
+                last_published=last_published,
                 due_at=None if row is None else row.due_at,
                 late=row is not None and row.late is True,
                 usable=row is not None and row.usable,
@@ -266,9 +266,9 @@ def concerns_said(found: Sequence[ModelState]) -> list[tuple[Concern, int, str]]
     ]
 
 
-def _last_moment(spec: ModelSpec, reach: Reach | None, now: datetime) -> datetime:
+def _last_moment(spec: ModelSpec, published: LastPublished | None, now: datetime) -> datetime:
     end = spec.schedule.schedule().end
     if end is None or end > now:
         return now
     latest = end - timedelta(seconds=1)
-    return latest if reach is None else max(latest, reach.interval.end)
+    return latest if published is None else max(latest, published.interval.end)

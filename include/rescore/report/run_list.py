@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunLine", "run_lines", "run_lines_of"]
 
-#: A run that has made no progress for so long was killed: no task of ours waits within one.
+#: Without progress for so long, a run is shown as abandoned: no task of ours waits that long between two
+#: states.
 ABANDONED_AFTER = timedelta(days=1)
 
 

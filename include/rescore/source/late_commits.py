@@ -52,7 +52,7 @@ class LateCommits:
     examples: tuple[str, ...]
 
     @property
-    def none(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether the source still gives the same rows."""
         return self.then.root == self.now.root
 

@@ -40,7 +40,7 @@ from rescore.store.report_records import (
 )
 from rescore.store.retention.deletions import Deletion
 from rescore.store.retention.holds import LegalHold
-from rescore.store.runs.overview import Outcome, Reach
+from rescore.store.runs.overview import LastPublished, Outcome
 from rescore.store.runs.silent_labels import SilentLabels
 from rescore.store.schema.score_table import row_columns, score_columns
 from rescore.store.store import Store
@@ -63,13 +63,13 @@ __all__ = [
     "Gap",
     "IntervalDrift",
     "IntervalRun",
+    "LastPublished",
     "LegalHold",
     "ModelStatus",
     "Outcome",
     "Package",
     "Pin",
     "Publication",
-    "Reach",
     "Run",
     "RunHandle",
     "RunPerformance",

@@ -10,7 +10,7 @@ __all__ = ["BOUND_WAITS", "KEEPALIVES"]
 _BOUNDS = {
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "300s",
-    # A server that computes looks whether its client is still there; Windows' can't (Postgres 14 and later).
+    # Since Postgres 14 a busy server can check that its client is still there; not on Windows.
     "client_connection_check_interval": "30s",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",

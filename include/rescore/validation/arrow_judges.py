@@ -42,7 +42,7 @@ class Judge:
         raise NotImplementedError
 
 
-#: Reads what a question was given, of rows of some columns.
+#: Makes the judge of one expectation from the schema of its rows and its parameters.
 MakeJudge = Callable[[pa.Schema, Parameters], Judge]
 
 

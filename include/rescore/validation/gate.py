@@ -16,8 +16,8 @@ __all__ = ["gate", "gate_each"]
 def gate(validation: Validation, spec: ModelSpec) -> None:
     """Stop a run whose rows are not fit to be scored.
 
-    Rejected rows count as well as quarantined ones: both are set aside, and a run that silently
-    scored a tenth of its rows would be as wrong one way as the other.
+    Rejected rows count as well as quarantined ones: both are set aside, and scoring a tenth of the rows in
+    silence is wrong, whichever way the others were set aside.
 
     Raises
     ------
@@ -41,7 +41,8 @@ def gate(validation: Validation, spec: ModelSpec) -> None:
         allowed = percent(validation.allowed_fraction)
         raise ValidationError(
             f"{report.rows - report.scored:,} of {report.rows:,} rows "
-            f"({percent(validation.set_aside_fraction)}) can't be scored: nothing is scored",
+            f"({percent(validation.set_aside_fraction)}) are set aside, more than is allowed: "
+            "nothing is scored",
             where=f"model {spec.name}: {report.quarantined:,} rows quarantined, {report.rejected:,} rejected",
             expected=f"at most {allowed} (validation.max_quarantined_fraction in model.yaml)",
             examples=report.reasons.most_first(),
@@ -79,7 +80,7 @@ def _why_stopped(validation: Validation) -> str:
         return "; ".join(critical)
     rows, aside = validation.rows, validation.rows - validation.scored
     return (
-        f"{aside:,} of {rows:,} rows ({percent(validation.set_aside_fraction)}) can't be scored, at most "
+        f"{aside:,} of {rows:,} rows ({percent(validation.set_aside_fraction)}) are set aside, at most "
         f"{percent(validation.allowed_fraction)} may be (validation.max_quarantined_fraction): "
         f"{'; '.join(validation.report().reasons.most_first())}"
     )

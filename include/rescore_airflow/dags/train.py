@@ -13,8 +13,8 @@ from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import on_demand
 from rescore_airflow.declarations import declared
 from rescore_airflow.operators import (
+    ApprovalCase,
     Decision,
-    Evidence,
     PromotionApproval,
     compare_with_pinned,
     fail_typed,
@@ -93,7 +93,7 @@ def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
 
 @task(doc_md=documents.COMPARE)
 @fail_typed
-def compare(model_name: str, built: dict[str, Any]) -> Evidence:
+def compare(model_name: str, built: dict[str, Any]) -> ApprovalCase:
     """Compare the package with the pinned one, for whoever approves it."""
     with pipeline_context() as ctx:
         return compare_with_pinned(ctx, model_name, built)
@@ -101,7 +101,7 @@ def compare(model_name: str, built: dict[str, Any]) -> Evidence:
 
 @task(doc_md=documents.PIN)
 @fail_typed
-def pin(model_name: str, built: dict[str, Any], evidence: Evidence, decision: Decision) -> int:
+def pin(model_name: str, built: dict[str, Any], evidence: ApprovalCase, decision: Decision) -> int:
     """Make the package the one that scores; gives the pin's id."""
     from rescore import pipeline
 

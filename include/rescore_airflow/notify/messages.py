@@ -48,7 +48,8 @@ class Message:
     data : mapping
         The same for a machine, JSON-serialisable.
     once : bool
-        Whether a task that runs again repeats it to nobody. A question that is put again is told again.
+        Whether a task that runs again leaves out whom it told already. A question that is put again is told
+        again.
     """
 
     event: str
@@ -59,7 +60,7 @@ class Message:
     once: bool = True
 
     def key(self, spec: NotifySpec) -> str:
-        """Under which Airflow keeps that a notifier was told; of what is said, not of ``data``."""
+        """The key under which Airflow remembers that a notifier was told; of the words, not of ``data``."""
         said = [self.event, self.model, self.subject, self.text, spec.model_dump(mode="json")]
         return "told_" + hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 

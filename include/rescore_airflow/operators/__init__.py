@@ -3,8 +3,8 @@
 from rescore_airflow.operators.erasure import Erase
 from rescore_airflow.operators.failures import fail_typed, log_reason
 from rescore_airflow.operators.promotion import (
+    ApprovalCase,
     Decision,
-    Evidence,
     PromotionApproval,
     compare_with_pinned,
     refuse_another_champion,
@@ -15,10 +15,10 @@ from rescore_airflow.operators.retrain import Retrain, RetrainIfDue
 from rescore_airflow.operators.verdict_branch import DriftCheck, Hold
 
 __all__ = [
+    "ApprovalCase",
     "Decision",
     "DriftCheck",
     "Erase",
-    "Evidence",
     "Hold",
     "PromotionApproval",
     "ReadinessGate",

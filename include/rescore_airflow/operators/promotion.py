@@ -23,11 +23,11 @@ from rescore_airflow.requests import train_request
 if TYPE_CHECKING:
     from rescore.pipeline import Context
 
-__all__ = ["Decision", "Evidence", "PromotionApproval", "compare_with_pinned", "refuse_another_champion"]
+__all__ = ["ApprovalCase", "Decision", "PromotionApproval", "compare_with_pinned", "refuse_another_champion"]
 
 
-class Evidence(TypedDict):
-    """What whoever approves a package decides on; between tasks it is a dict.
+class ApprovalCase(TypedDict):
+    """What the approver of a package decides on; between tasks it is a dict.
 
     ``comparison_id`` is None if there is no comparison; ``champion`` is the pinned package's sha256 or
     None; ``text`` is Markdown.
@@ -49,7 +49,7 @@ class Decision(TypedDict):
     at: str
 
 
-def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any]) -> Evidence:
+def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any]) -> ApprovalCase:
     """Compare a new package with the one that scores, for whoever decides: a person or the rule.
 
     If the comparison is refused (the pinned package does not give its recorded metrics, or there is no
@@ -81,7 +81,7 @@ def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any])
         passes, reasons = comparison.report.rule.passes, list(comparison.report.rule.reasons)
         comparison_id = comparison.comparison_id
         text = comparison.markdown() + _link_to_page(model_name, comparison_id)
-    return Evidence(
+    return ApprovalCase(
         comparison_id=comparison_id,
         by_rule=passes,
         reasons=reasons,
@@ -91,12 +91,12 @@ def compare_with_pinned(ctx: Context, model_name: str, built: Mapping[str, Any])
     )
 
 
-def refuse_another_champion(evidence: Evidence, pinned: str | None, challenger: str) -> None:
+def refuse_another_champion(evidence: ApprovalCase, pinned: str | None, challenger: str) -> None:
     """Refuse to pin a package over one that it was not compared with.
 
     Parameters
     ----------
-    evidence : Evidence
+    evidence : ApprovalCase
         What was decided on.
     pinned : str or None
         The sha256 of the package that scores now.
@@ -168,7 +168,7 @@ class PromotionApproval(ApprovalOperator):
         if not request.promote:
             raise AirflowSkipException("Param pin is off: the package stays a challenger")
         built: dict[str, Any] = context["ti"].xcom_pull(task_ids=self.beside("package"))
-        evidence: Evidence = context["ti"].xcom_pull(task_ids=self.beside("compare"))
+        evidence: ApprovalCase = context["ti"].xcom_pull(task_ids=self.beside("compare"))
         if evidence["champion"] == built["sha256"]:
             raise AirflowSkipException("the package is the pinned one, byte for byte")
         if request.approved_by is not None:
@@ -183,7 +183,7 @@ class PromotionApproval(ApprovalOperator):
         self.notifiers = [told]  # called once the question stands: what failed before has told nobody
         return super().execute(context)
 
-    def _message(self, built: Mapping[str, Any], evidence: Evidence, dag_id: str) -> Message:
+    def _message(self, built: Mapping[str, Any], evidence: ApprovalCase, dag_id: str) -> Message:
         data = {"package": dict(built), "by_rule": evidence["by_rule"], "reasons": evidence["reasons"]}
         subject = f"{self.model_name} {built['version']} waits for approval"
         text = f"{evidence['text']}\n\nAnswer under Required Actions of {dag_id}."

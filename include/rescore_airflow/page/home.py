@@ -25,7 +25,10 @@ _COLUMNS = (
 _KEYS: dict[str, Callable[[ModelState], Any]] = {
     "urgency": lambda one: one.urgency,
     "name": lambda one: one.name,
-    "reach": lambda one: (one.reach is not None, one.reach and one.reach.interval.end),
+    "reach": lambda one: (
+        one.last_published is not None,
+        one.last_published and one.last_published.interval.end,
+    ),
     "due": lambda one: (one.due_at is None, one.due_at),
     "pin": lambda one: (one.pin is None, one.pin and one.pin.pinned_at),
     "waiting": lambda one: (-one.held - one.approvals, one.urgency),

@@ -34,7 +34,7 @@ SAMPLED_FROM = 10_000
 def reproduce_params(models: Sequence[str]) -> dict[str, Param]:
     """The Params of ``reproduce``, for the models there are."""
     return {
-        "run_id": text_param("Run", "The id of one run, as in scores.status. Leave the rest empty then."),
+        "run_id": text_param("Run", "The id of one run, as in scores.runs. Leave the rest empty then."),
         "model": text_param("Model", "Only runs of this model.", enum=[None, *models]),
         "interval_start": moment_param(
             "Interval start", "The model's published run of this interval; give interval_end too."

@@ -140,7 +140,7 @@ def test_a_rewrite_through_the_chain_is_no_bundle(
         f"ALTER TABLE rescore.{table} ENABLE TRIGGER {guard}",
     ):
         harbour.execute(statement)
-    with pytest.raises(DigestMismatchError, match=f"{table} .*never changed was changed"):
+    with pytest.raises(DigestMismatchError, match=f"{table} .*must not change was changed"):
         pipeline.export_bundle(harbour.ctx, tmp_path / "x.zip", run_id=published)
 
 

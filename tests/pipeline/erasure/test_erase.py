@@ -312,7 +312,7 @@ def test_reports_lose_the_persons_values(bank: Bank, runs: list[str]) -> None:
         "differences": [{"key": {"loan": ERASED}}, {"key": {"loan": "1"}}],
         "said": f"{ERASED} moved",
     }
-    assert [entry.told["action"] for entry in bank.ctx.store.chain.about("reproduction")] == [
+    assert [entry.content["action"] for entry in bank.ctx.store.chain.about("reproduction")] == [
         "insert",
         "erase",
     ]

@@ -20,7 +20,11 @@ from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.performance import CameTrue, LatestPerformance
 from rescore.pipeline import MeasuredRun
-from rescore.pipeline.monitoring.performance_evidence import Evidence, evidence_after, with_evidence
+from rescore.pipeline.monitoring.performance_evidence import (
+    PerformanceEvidence,
+    evidence_after,
+    with_evidence,
+)
 from tests.shared.bank import CHANGE, DAYS, FOLDER, Bank, copied, day
 
 NOW = day(DAYS).end + timedelta(days=2)
@@ -206,12 +210,12 @@ def test_windows_are_judged_by_the_limit_that_held_when_they_were_measured(
 def test_an_alarm_of_another_package_is_told() -> None:
     latest = LatestPerformance(metric="auc", rows=9, until=NOW)
     stands = Alarm(raised=True, new=False, evidence=9, limit=2, since="s", windows=9, fastest=3)
-    before = with_evidence(latest, Evidence(stands, package="a"), None)
+    before = with_evidence(latest, PerformanceEvidence(stands, package="a"), None)
     assert before.to_be_told and before.alarm_of == "a"
-    assert not with_evidence(latest, Evidence(stands, package="a"), before).to_be_told
-    assert with_evidence(latest, Evidence(stands, package="b"), before).to_be_told
+    assert not with_evidence(latest, PerformanceEvidence(stands, package="a"), before).to_be_told
+    assert with_evidence(latest, PerformanceEvidence(stands, package="b"), before).to_be_told
     assert not with_evidence(
-        latest, Evidence(stands, package="b"), before.model_copy(update={"alarm_of": None})
+        latest, PerformanceEvidence(stands, package="b"), before.model_copy(update={"alarm_of": None})
     ).to_be_told
 
 

@@ -21,8 +21,9 @@ from rescore.digest import table_digest
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError, StoreError
 from rescore.interval import Interval
 from rescore.model.runtime.package import ulps
-from rescore.pipeline.reproduce.runs import concluded, judge, without_rows
+from rescore.pipeline.reproduce.runs import concluded, without_rows
 from rescore.pipeline.reproduce.score_again import Derived
+from rescore.pipeline.reproduce.verdict import judge
 from rescore.store import Tombstone
 from tests.shared.harbour import harbour_context
 

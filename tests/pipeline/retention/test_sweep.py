@@ -63,7 +63,7 @@ def test_superseded_scores_go_and_current_ones_stay(bank: Bank, runs: list[str])
         bank.ctx.store.deletions.delete_rows(current, rule="mine", done_by=WHO)
     verified = pipeline.verify_history(bank.ctx, scores=True)
     assert verified.findings == ()
-    assert [entry.told["row"]["subject"] for entry in bank.ctx.store.chain.about("deletion")] == [first]
+    assert [entry.content["row"]["subject"] for entry in bank.ctx.store.chain.about("deletion")] == [first]
     done = pipeline.reproduce_run(bank.ctx, first)
     assert done.verdict == "not_rederivable"
     assert "its rows in the score table were deleted on" in done.reason

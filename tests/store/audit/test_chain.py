@@ -38,14 +38,14 @@ def test_what_happens_is_entered_in_order_and_verifies(store: Store, walk: Walk)
     store.reports.record_performance(run, day().end, {"auc": 0.7})
     entries = store.chain.entries()
     assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
-    told = [(entry.about, entry.told["action"]) for entry in entries]
+    told = [(entry.about, entry.content["action"]) for entry in entries]
     assert told[:2] == [("package", "insert"), ("pin", "insert")]
     assert told.count(("publication", "insert")) == 2
-    released = [entry.told["row"] for entry in entries if entry.about == "publication"][-1]
+    released = [entry.content["row"] for entry in entries if entry.about == "publication"][-1]
     assert (released["released_by"], released["reason"]) == ("ada", "known")
-    about_run = [entry.told["row"]["state"] for entry in store.chain.about("run", [run.run_id])]
+    about_run = [entry.content["row"]["state"] for entry in store.chain.about("run", [run.run_id])]
     assert about_run == ["validated", "scored", "checked", "published"]
-    assert {entry.told["by"] for entry in entries} == {store.database.engine.url.username}
+    assert {entry.content["by"] for entry in entries} == {store.database.engine.url.username}
     verified = store.chain.verify([store.chain.head()], scores=True)  # type: ignore[list-item]
     assert verified.findings == ()
     assert verified.looked_at["entries"] == len(entries)
@@ -59,7 +59,7 @@ def test_an_entry_is_what_its_documentation_says(store: Store) -> None:
     entry = hashlib.sha256(second.entry.encode()).hexdigest()
     text_of = f"rescore chain 1\n2\n{first.digest}\nsha256:{entry}"
     assert second.digest == "sha256:" + hashlib.sha256(text_of.encode()).hexdigest()
-    manifest = first.told["row"]["manifest"]
+    manifest = first.content["row"]["manifest"]
     assert manifest == {"sha256": hashlib.sha256(b'{"seed": 1, "format": 1}').hexdigest()}
 
 
@@ -170,7 +170,7 @@ def test_a_rewrite_that_goes_through_the_chain_is_found(store: Store, walk: Walk
             connection.execute(text(part))
             connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     [finding] = [one for one in found(store, head) if not one.startswith("current_publication")]
-    assert finding.startswith(row) and "a row that is never changed was changed" in finding
+    assert finding.startswith(row) and "a row that must not change was changed" in finding
 
 
 def test_an_erasure_changes_the_details_of_a_reproduction_alone(store: Store, walk: Walk) -> None:
@@ -190,7 +190,7 @@ def test_a_guard_taken_off_leaves_its_trace_in_the_chain(store: Store) -> None:
         connection.execute(text("ALTER TABLE rescore.pin DISABLE TRIGGER append_only"))
         connection.execute(text("UPDATE rescore.pin SET who = 'bob'"))
     [finding] = found(store)
-    assert finding.startswith("pin 1: a row that is never changed was changed: update at ")
+    assert finding.startswith("pin 1: a row that must not change was changed: update at ")
 
 
 def test_stored_scores_are_read_back_on_demand(store: Store, walk: Walk, superuser: Superuser) -> None:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from rescore.errors import RefusedTypeError
 from rescore.model.child.held_values import Held, held_values
+from rescore.model.child.lengths_of_rows import QUANTILE_ROWS, close_quantiles, lengths_of_rows
 from rescore.model.child.seen_rows import RARE, SeenRows
-from rescore.model.child.telling_lengths import QUANTILE_ROWS, close_quantiles, telling_lengths
 
 __all__ = ["KeptRows", "find_kept_rows", "refuse_kept_rows"]
 
@@ -29,7 +29,7 @@ Integers = npt.NDArray[np.int64]
 #: An array may hold this many such values of one column: its quantiles, say.
 MANY = 20
 
-#: Values of one row in one vector, from which the row is there.
+#: From so many values of one row in one vector on, the row counts as kept.
 TOGETHER = 3
 
 #: ``ln`` of the odds against values standing in one row by chance.
@@ -135,7 +135,7 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
         In the order of the document; one for each attribute.
     """
     held = list(held_values(content))
-    lengths, quantiles = telling_lengths(estimator, seen.rows), close_quantiles(estimator, seen.rows)
+    lengths, quantiles = lengths_of_rows(estimator, seen.rows), close_quantiles(estimator, seen.rows)
     why: dict[int, str] = {}
     for index, one in enumerate(held):
         arrays = any(numbers.size > 1 for numbers in one.numbers)

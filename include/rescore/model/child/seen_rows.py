@@ -23,7 +23,7 @@ SPARSE_COLUMNS = 1_000
 #: A text of so many words is not a word that a vocabulary holds.
 WORDS = 4
 
-#: A value that fewer rows than this share can tell of a person.
+#: A value that fewer than this many rows have may give a person away.
 RARE = 5
 
 

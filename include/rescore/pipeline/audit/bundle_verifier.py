@@ -238,7 +238,7 @@ def _chain(member: bytes, named: str, kept: str | None) -> dict[str, Entry]:
             told = json.loads(entry["entry"])
             about = Entry(entry["number"], *(told[name] for name in ("table", "key", "action", "row")))
             if _is_change(about, last.get(about.where), state):
-                raise Broken(f"{about.where}: a row that is never changed was changed (entry {about.number})")
+                raise Broken(f"{about.where}: a row that must not change was changed (entry {about.number})")
             state = about.row["state"] if about.table == "run" else state
             last[about.where] = about
         number = entry["number"]

@@ -103,7 +103,10 @@ class FrozenRows:
 
     @property
     def gone(self) -> np.ndarray[Any, Any]:
-        """Where in ``rows`` those are that go: the person's, and whoever came back with a whole file."""
+        """Positions in ``rows`` that this erasure removes.
+
+        The person's, and those of persons erased before whom a restored file brought back.
+        """
         if self.whole and self.tombstone is not None:
             return np.union1d(self.places, self.tombstone.erased).astype(np.int64)
         return self.places
@@ -143,7 +146,7 @@ def models_of(ctx: Context, subject: Subject) -> dict[str, ModelFolder]:
     if not found:
         declared = sorted({", ".join(one.spec.source.subject) for one in folders.values()} - {""})
         raise ParameterError(
-            f"no model declares {', '.join(sorted(subject.values))} as whose data a row is",
+            f"no model has {', '.join(sorted(subject.values))} as its subject columns",
             where="source.subject of the model folders",
             examples=[str(error.what) for error in ctx.folders().broken.values()],
             expected=f"one of: {'; '.join(declared) or '(no model declares any)'}",

@@ -14,7 +14,7 @@ from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.store import RunPerformance, ScoredRun
 
-__all__ = ["Evidence", "evidence_after", "kept_limits", "kept_performance", "with_evidence"]
+__all__ = ["PerformanceEvidence", "evidence_after", "kept_limits", "kept_performance", "with_evidence"]
 
 #: The model's latest windows that are looked at, of which those of the package count: more would be read for
 #: each measurement.
@@ -22,7 +22,7 @@ LAST_WINDOWS = 400
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PerformanceEvidence:
     """What all measured windows of a package say together.
 
     Attributes
@@ -72,7 +72,7 @@ def evidence_after(
     *,
     of: str | None = None,
     also: Mapping[str, PerformanceReport] | None = None,
-) -> Evidence:
+) -> PerformanceEvidence:
     """The evidence of all measured windows of a package, in order of time.
 
     A window counts once, by its latest measurement; one whose labels are too few, fewer than training's
@@ -103,11 +103,11 @@ def evidence_after(
     measured = [(run, reports[run_id]) for run_id, run in runs.items() if run_id in reports]
     measured = [one for one in measured if one[0].package_sha256 == (of or measured[-1][0].package_sha256)]
     if not measured:
-        return Evidence()
+        return PerformanceEvidence()
     last = measured[-1][0]
     trained = _trained(ctx, last)
     if trained is None:
-        return Evidence()
+        return PerformanceEvidence()
     looks, lacking = [], ""
     for run, report in measured:
         lacking = trained.lacking_labels(report)
@@ -120,13 +120,13 @@ def evidence_after(
                 )
             )
     if not looks:
-        return Evidence(lacking=lacking)
+        return PerformanceEvidence(lacking=lacking)
     limit = ctx.evidence_limit(model_name, last.interval.end)
-    return Evidence(evidence.accumulate(looks, limit), lacking, last.package_sha256)
+    return PerformanceEvidence(evidence.accumulate(looks, limit), lacking, last.package_sha256)
 
 
 def with_evidence(
-    latest: LatestPerformance, found: Evidence, before: LatestPerformance | None
+    latest: LatestPerformance, found: PerformanceEvidence, before: LatestPerformance | None
 ) -> LatestPerformance:
     """The same performance with its alarm, which is new unless it stood already when last measured.
 

@@ -36,7 +36,7 @@ def package_rows(ctx: Context, model_name: str) -> list[dict[str, Any]]:
 def same_or_next(
     build: Callable[[str], model.PackageFile], known: Sequence[Package], folder: ModelFolder
 ) -> model.PackageFile:
-    """The package under the version of a known one that it is, to the last byte; else under the next one.
+    """The new package: under the version of a known one with the very same bytes, else under the next one.
 
     Any known one of this ``MAJOR.MINOR``: training A, then B, then A again is A's version again.
     """

@@ -22,7 +22,7 @@ from rescore.errors import IntegrityError, ModelError, NotFoundError, ParameterE
 from rescore.interval import Interval
 from rescore.pipeline.compare.proved_packages import predicted, proved, reproduced
 from rescore.pipeline.context import Context
-from rescore.pipeline.reproduce.runs import Reproduction, Verdict, judge, reproduce_run
+from rescore.pipeline.reproduce.runs import Reproduction, reproduce_run
 from rescore.pipeline.reproduce.score_again import (
     Derived,
     derived,
@@ -30,6 +30,7 @@ from rescore.pipeline.reproduce.score_again import (
     frozen_rows,
     largest_distance,
 )
+from rescore.pipeline.reproduce.verdict import Verdict, judge
 from rescore.store import ScoredRun, row_columns
 
 __all__ = ["PackageReproduction", "ScoreReproduction", "reproduce_package", "reproduce_score"]

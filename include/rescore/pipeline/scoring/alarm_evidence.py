@@ -24,7 +24,7 @@ def with_alarm(
     Windows that are outages, and those that could not be compared, say nothing about drift and are left out:
     after one, evidence stands as it stood before, and so does an alarm. A window that is scored again counts
     once; one that is later in time than this one does not count, and none that begins before training ended:
-    another season is no news.
+    that an earlier season differs says nothing of today.
     """
     after = None if trained_on is None else trained_on.end
     looks, again = [], False

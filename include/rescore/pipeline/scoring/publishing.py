@@ -59,7 +59,7 @@ def publish_run(ctx: Context, run_id: str) -> Published:
         The staged rows are not those that were scored, or do not add up.
     """
     run = ctx.store.runs.scored(run_id)
-    # Its scores are whole and checked: an error that passes leaves them to be published later.
+    # Its scores are whole and checked: a passing (retryable) error leaves them to be published later.
     with recorded(replace(ctx, tried_again=True), run.handle):
         publication = ctx.store.publications.publish(run.handle, reason=reason_to_publish(ctx, run))
     ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
@@ -70,8 +70,9 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> Published:
     """Publish a run that is held, or was stopped as an outage; person and reason stand beside the scores.
 
     The fence, the row accounting and the digest are checked as ever: nobody can release scores that
-    are not what was recorded, or an interval that a later attempt has claimed. Scores that are not end the
-    run; a release that fails otherwise (a login without the right, a wrong URL) leaves it to be released.
+    are not what was recorded, or an interval that a later attempt has claimed. If the scores are not what was
+    recorded, the run ends. A release that fails for another reason (a login without the right, a wrong URL)
+    leaves the run as it is, to be released later.
 
     Parameters
     ----------

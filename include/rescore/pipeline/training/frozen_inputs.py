@@ -114,7 +114,7 @@ def rewritten(ctx: Context, model_name: str, last: int = 7) -> Rewritten:
             continue
         compared += 1
         late = source.known_later(ctx.source_url(folder), folder, run.interval, run.as_of, frozen)
-        if not late.none:
+        if not late.is_empty:
             changed.append((run, late))
     return Rewritten(compared, tuple(changed), other_query, gone)
 

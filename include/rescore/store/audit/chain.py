@@ -49,10 +49,10 @@ class ChainEntry:
     digest: str
 
     @property
-    def told(self) -> Mapping[str, Any]:
+    def content(self) -> Mapping[str, Any]:
         """The entry's JSON: table, key, action, row, at, by."""
-        told: dict[str, Any] = json.loads(self.entry)
-        return told
+        content: dict[str, Any] = json.loads(self.entry)
+        return content
 
 
 class Chain:
@@ -199,8 +199,8 @@ def _check(entry: ChainEntry, number: int, previous: str) -> Iterator[Finding]:
     if entry.digest != digest:
         yield Finding("its text was changed", where, entry.digest, digest)
     try:
-        told = entry.told
-        named = (told["table"], told["key"])
+        content = entry.content
+        named = (content["table"], content["key"])
     except (ValueError, KeyError, TypeError):
         yield Finding("its text is none that the store writes", where, "JSON", entry.entry[:80])
         return

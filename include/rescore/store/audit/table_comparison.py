@@ -1,4 +1,4 @@
-"""Compare the store's tables with the last that the chain says of each row.
+"""Compare the store's tables with the last entry that the chain has of each row.
 
 The queries use Postgres' own functions alone: those of the store could have been replaced.
 """
@@ -55,31 +55,34 @@ _SHOWN = """(SELECT jsonb_object_agg(f.key, CASE WHEN jsonb_typeof(f.value) IN (
     THEN jsonb_build_object('sha256', encode(sha256(convert_to(f.value::text, 'UTF8')), 'hex'))
     ELSE f.value END) FROM jsonb_each(to_jsonb(t)) AS f)"""
 #: Which runs are history, as the migration that made the chain says it.
-_TOLD = "(t.binding IS NOT NULL OR t.error IS NOT NULL OR t.state IN ('published', 'failed', 'stopped'))"
+_CHAINED_RUN = (
+    "(t.binding IS NOT NULL OR t.error IS NOT NULL OR t.state IN ('published', 'failed', 'stopped'))"
+)
 
 # A column that an entry does not name was added since; it is not compared.
 _COMPARE = """
-WITH told AS (
+WITH chained AS (
   SELECT DISTINCT ON (key) key, number, entry::jsonb AS entry FROM {chain}
   WHERE about = {about} ORDER BY key, number DESC),
-present AS (SELECT jsonb_build_array({key})::text AS key, {shown} AS row, {told} AS told FROM {table} t)
-SELECT coalesce(told.key, present.key), told.number, told.entry->>'action', told.entry->'row', present.row
-FROM told FULL JOIN present ON told.key = present.key
+present AS (SELECT jsonb_build_array({key})::text AS key, {shown} AS row, {chained} AS chained FROM {table} t)
+SELECT coalesce(chained.key, present.key), chained.number, chained.entry->>'action', chained.entry->'row',
+  present.row
+FROM chained FULL JOIN present ON chained.key = present.key
 WHERE CASE
-  WHEN told.key IS NULL THEN present.told
-  WHEN told.entry->>'action' = 'delete' THEN present.key IS NOT NULL
-  ELSE present.key IS NULL OR EXISTS (SELECT FROM jsonb_each(told.entry->'row') f
+  WHEN chained.key IS NULL THEN present.chained
+  WHEN chained.entry->>'action' = 'delete' THEN present.key IS NOT NULL
+  ELSE present.key IS NULL OR EXISTS (SELECT FROM jsonb_each(chained.entry->'row') f
     WHERE present.row->f.key IS DISTINCT FROM f.value) END
-ORDER BY told.number, 1
+ORDER BY chained.number, 1
 """
 
 # Each entry is judged by the one before it about the same row: a change that went through the chain, with
 # guards taken off for a moment, is there to be seen. A column that the first does not name is newer.
 _CHANGED = """
-WITH told AS (SELECT number, key, entry::jsonb AS entry,
+WITH chained AS (SELECT number, key, entry::jsonb AS entry,
     lag(entry::jsonb->'row') OVER (PARTITION BY key ORDER BY number) AS before
   FROM {chain} WHERE about = {about})
-SELECT number, key, entry->>'action', entry->>'at', entry->>'by' FROM told
+SELECT number, key, entry->>'action', entry->>'at', entry->>'by' FROM chained
 WHERE entry->>'action' IN ('update', 'delete', 'erase') AND {final}
   AND NOT (entry->>'action' = 'erase' AND coalesce({erased}, '') <> '' AND NOT EXISTS (
     SELECT FROM jsonb_each(before) f
@@ -93,20 +96,22 @@ _RUN_IS_FINAL = """(entry->>'action' = 'delete' OR before->>'state' IN ('publish
     'package_version', 'package_sha256', 'score_digest', 'rows_scored']) c
     WHERE before ? c AND entry->'row'->c IS DISTINCT FROM before->c)))"""
 _REPORT_IS_FINAL = """(entry->>'action' <> 'update' OR EXISTS (SELECT FROM {chain} r
-  WHERE r.about = 'run' AND r.key = told.key AND r.number < told.number
+  WHERE r.about = 'run' AND r.key = chained.key AND r.number < chained.number
   AND r.entry::jsonb->'row'->>'state' = ANY({states})))"""
 
 # What consumers' views read is derived from publications, as its trigger says it.
 _CURRENT = """
-WITH told AS (SELECT DISTINCT ON (p.model, p.interval_start, p.interval_end) p.run_id, p.sequence, p.model,
+WITH published AS (
+  SELECT DISTINCT ON (p.model, p.interval_start, p.interval_end) p.run_id, p.sequence, p.model,
     p.interval_start, p.interval_end, p.published_at, r.package_version, d.verdict, p.reason, p.released_by
   FROM {publication} p LEFT JOIN {run} r ON r.run_id = p.run_id LEFT JOIN {drift} d ON d.run_id = p.run_id
   ORDER BY p.model, p.interval_start, p.interval_end, p.sequence DESC)
-SELECT coalesce(told.model, c.model), coalesce(told.interval_start, c.interval_start),
-  to_jsonb(told), to_jsonb(c) - 'keys_known'
-FROM told FULL JOIN {current} c
-  ON c.model = told.model AND c.interval_start = told.interval_start AND c.interval_end = told.interval_end
-WHERE to_jsonb(told) IS DISTINCT FROM to_jsonb(c) - 'keys_known' ORDER BY 1, 2
+SELECT coalesce(published.model, c.model), coalesce(published.interval_start, c.interval_start),
+  to_jsonb(published), to_jsonb(c) - 'keys_known'
+FROM published FULL JOIN {current} c
+  ON c.model = published.model AND c.interval_start = published.interval_start
+  AND c.interval_end = published.interval_end
+WHERE to_jsonb(published) IS DISTINCT FROM to_jsonb(c) - 'keys_known' ORDER BY 1, 2
 """
 
 # 'O' fires unless the session is a replica's; 'A' always.
@@ -144,16 +149,16 @@ def _shown(connection: Connection) -> Iterator[Finding]:
             "current": "current_publication",
         }.items()
     }
-    for model, start, told, present in run_sql(connection, sql.SQL(_CURRENT).format(**named)):
+    for model, start, published, present in run_sql(connection, sql.SQL(_CURRENT).format(**named)):
         different = [
             name
-            for name in {**(told or {}), **(present or {})}
-            if (told or {}).get(name) != (present or {}).get(name)
+            for name in {**(published or {}), **(present or {})}
+            if (published or {}).get(name) != (present or {}).get(name)
         ]
         yield Finding(
             f"what consumers see is not what was published last: {', '.join(different)}",
             f"current_publication {model} {start.astimezone(UTC):%Y-%m-%dT%H:%MZ}",
-            _text({name: (told or {}).get(name) for name in different}),
+            _text({name: (published or {}).get(name) for name in different}),
             _text({name: (present or {}).get(name) for name in different}),
         )
 
@@ -179,19 +184,19 @@ def _differences(connection: Connection, table: str, columns: tuple[str, ...]) -
         about=sql.Literal(table),
         key=sql.SQL(", ").join(key),
         shown=sql.SQL(_SHOWN),
-        told=sql.SQL(_TOLD if table == "run" else "true"),
+        chained=sql.SQL(_CHAINED_RUN if table == "run" else "true"),
         table=store_table(connection, table),
     )
-    for name, number, action, told, present in run_sql(connection, statement):
+    for name, number, action, chained, present in run_sql(connection, statement):
         where = f"{table} {_named(name)}"
         if number is None:
             yield Finding("the row is there, but never entered the chain", where, got=_text(present))
         elif action == "delete":
             yield Finding(f"the row is there, but entry {number} says it was deleted", where)
         elif present is None:
-            yield Finding(f"the row is gone; the chain has it (entry {number})", where, _text(told))
+            yield Finding(f"the row is gone; the chain has it (entry {number})", where, _text(chained))
         else:
-            for column, value in told.items():
+            for column, value in chained.items():
                 if present.get(column, ...) != value:
                     yield Finding(
                         f"{column} is not what entry {number} says",
@@ -210,7 +215,7 @@ def _changes(connection: Connection, table: str) -> Iterator[Finding]:
     statement = sql.SQL(_CHANGED).format(chain=chain, about=sql.Literal(table), final=final, erased=erased)
     for number, key, action, at, by in run_sql(connection, statement):
         yield Finding(
-            f"a row that is never changed was changed: {action} at {at} by {by} (entry {number})",
+            f"a row that must not change was changed: {action} at {at} by {by} (entry {number})",
             f"{table} {_named(key)}",
         )
 

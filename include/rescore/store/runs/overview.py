@@ -34,7 +34,7 @@ from rescore.store.schema.tables import publication as publication_table
 from rescore.store.schema.tables import run as run_table
 from rescore.store.schema.view_handles import publication_current
 
-__all__ = ["Outcome", "Overview", "Reach", "Use"]
+__all__ = ["LastPublished", "Outcome", "Overview", "Use"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How far a model's published scores reach: the latest interval, and which package scored it."""
+class LastPublished:
+    """A model's latest published interval, and which package scored it."""
 
     run_id: str
     interval: Interval
@@ -150,7 +150,7 @@ class Overview:
             )
         return found
 
-    def reaches(self, models: Collection[str]) -> dict[str, Reach]:
+    def last_published(self, models: Collection[str]) -> dict[str, LastPublished]:
         """Of each model that has published something its latest interval."""
         of, asked = current_publication.c, _each(models)
         latest = (
@@ -164,7 +164,7 @@ class Overview:
             asked.join(latest, true()).outerjoin(drift_table, drift_table.c.run_id == latest.c.run_id)
         )
         return {
-            row.model: Reach(
+            row.model: LastPublished(
                 row.run_id,
                 Interval(row.interval_start, row.interval_end),
                 row.published_at,

@@ -6,9 +6,10 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from rescore.store.database import KNOWN_VERSIONS, Database, lock_by_name
+from rescore.store.postgres_version import check_postgres_version
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -35,9 +36,10 @@ class Schema:
         StoreSchemaError
             The schema is newer than this code.
         StoreError
-            The role may not create schemas or tables; print :meth:`ddl` for who may.
+            The role may not create schemas or tables (print :meth:`ddl` for who may), or Postgres is too old.
         """
         with self._database.transaction(checked=False) as connection:
+            self._server_version(connection)
             lock_by_name(connection, "migrate")
             version = self._database.read_version(connection)
             if version is not None and version not in KNOWN_VERSIONS:
@@ -56,6 +58,21 @@ class Schema:
         """The schema's version, None if nothing was ever migrated here."""
         with self._database.transaction(checked=False) as connection:
             return self._database.read_version(connection)
+
+    def server_version(self) -> str:
+        """The version of the store's Postgres.
+
+        Raises
+        ------
+        StoreError
+            It is lower than a store can be on.
+        """
+        with self._database.transaction(checked=False) as connection:
+            return self._server_version(connection)
+
+    def _server_version(self, connection: Connection) -> str:
+        number = connection.execute(text("SELECT current_setting('server_version_num')::int")).scalar_one()
+        return check_postgres_version(number, self._database.where)
 
     def ddl(self) -> str:
         """All of :meth:`migrate` for a new database, as SQL for a database administrator."""

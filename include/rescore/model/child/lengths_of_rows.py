@@ -9,7 +9,7 @@ import numpy as np
 
 from rescore.model.runtime.artifact import walk
 
-__all__ = ["QUANTILE_ROWS", "close_quantiles", "telling_lengths"]
+__all__ = ["QUANTILE_ROWS", "close_quantiles", "lengths_of_rows"]
 
 #: Quantiles with fewer rows between them are those rows' values, however they are interpolated.
 QUANTILE_ROWS = 10
@@ -26,7 +26,7 @@ _STRUCTURE = frozenset(
 )  # fmt: skip
 
 
-def telling_lengths(estimator: Any, rows: int) -> dict[int, str]:
+def lengths_of_rows(estimator: Any, rows: int) -> dict[int, str]:
     """Lengths that mean one entry per row, with the reason; less those of the pipeline's structure."""
     if rows < MIN_ROWS:
         return {}

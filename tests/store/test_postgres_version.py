@@ -1,0 +1,36 @@
+"""A server that is too old is refused before anything is made on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rescore.errors import StoreError
+from rescore.store import Store
+from rescore.store.postgres_version import LOWEST, check_postgres_version
+
+
+@pytest.mark.parametrize(("number", "version"), [(90_624, "9.6.24"), (120_022, "12.22"), (140_023, "14.23")])
+def test_an_older_server_is_refused_by_name(number: int, version: str) -> None:
+    with pytest.raises(StoreError, match=f"the store's database is Postgres {version}") as caught:
+        check_postgres_version(number, "localhost:5432/store")
+    said = str(caught.value)
+    assert "localhost:5432/store" in said and f"Postgres {LOWEST} or later" in said
+    assert "RESCORE_DATABASE_URL" in said
+
+
+@pytest.mark.parametrize(("number", "version"), [(LOWEST * 10_000, f"{LOWEST}.0"), (180_006, "18.6")])
+def test_the_lowest_and_later_ones_are_taken(number: int, version: str) -> None:
+    assert check_postgres_version(number, "here") == version
+
+
+def test_nothing_is_made_on_a_server_that_is_too_old(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rescore.store.postgres_version.LOWEST", 999)
+    store = Store(database_url)
+    with pytest.raises(StoreError, match="Postgres 999 or later"):
+        store.schema.migrate()
+    with pytest.raises(StoreError, match="Postgres 999 or later"):
+        store.schema.server_version()
+    assert store.schema.version() is None
+    store.close()
