@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from rescore.local import LocalPostgres, postgres_binaries
+from rescore.local import LocalPostgres, Logins, postgres_binaries
+from rescore.local.logins import airflow_login
 from tests.scheduling import ByScope, first_long, is_left_out, mark_long
 
 # Fixtures that the tests of several packages ask for.
@@ -95,4 +96,18 @@ def database_url(postgres_server: LocalPostgres) -> Iterator[str]:
     """A fresh, empty database, dropped afterwards; a libpq URL."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield postgres_server.create_database(name, template="rescore_template")
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def owned_database(postgres_server: LocalPostgres, database_url: str) -> str:
+    """The same by the one login of somebody who tries Rescore: its owner, who is no superuser."""
+    return Logins.prepare(postgres_server, database_url.rpartition("/")[2]).owner
+
+
+@pytest.fixture
+def airflow_database(postgres_server: LocalPostgres) -> Iterator[str]:
+    """A fresh, empty database, by the login that owns it and nothing else; dropped afterwards."""
+    name = f"airflow_{uuid.uuid4().hex[:12]}"
+    yield airflow_login(postgres_server, name)
     postgres_server.drop_database(name)

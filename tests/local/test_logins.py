@@ -14,6 +14,7 @@ from rescore.errors import StoreError
 from rescore.local import LocalPostgres, Logins
 from rescore.local.logins import airflow_login
 from rescore.store import Store
+from tests.shared.superuser import as_administrator
 from tests.store.builders import KEY_TYPES, Walk, day, make_spec
 
 
@@ -39,9 +40,8 @@ def test_a_store_is_used_by_a_login_for_each_part_of_the_work(
     postgres_server: LocalPostgres, database: str
 ) -> None:
     """Set-up as the owner, runs as the worker, what a person does as a person; sources only read."""
-    before = Store(postgres_server.url(database))  # an earlier release made it as the superuser
-    before.schema.migrate()
-    before.close()
+    with Store(as_administrator(postgres_server.url(database))) as before:  # as an earlier release did
+        before.schema.migrate()
     logins = Logins.prepare(postgres_server, database)
     assert Logins.prepare(postgres_server, database) == logins
     for url in (logins.owner, logins.run, logins.release, logins.extract):

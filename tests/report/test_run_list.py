@@ -9,17 +9,16 @@ import pytest
 
 from rescore.errors import SourceKeyError
 from rescore.leaf_rows import LEAF_ROWS
+from rescore.local import LocalPostgres
 from rescore.report import run_lines
-from rescore.store import Store
+from tests.shared.logins import set_up_store
 from tests.store.builders import Walk, day
 
 
 @pytest.fixture
-def walk(database_url: str) -> Iterator[Walk]:
-    store = Store(database_url)
-    store.schema.migrate()
-    yield Walk(store)
-    store.close()
+def walk(postgres_server: LocalPostgres, database_url: str) -> Iterator[Walk]:
+    with set_up_store(postgres_server, database_url) as store:
+        yield Walk(store)
 
 
 def test_what_became_of_each_run(walk: Walk) -> None:

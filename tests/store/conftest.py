@@ -8,30 +8,30 @@ from collections.abc import Iterator
 import pytest
 
 from rescore.local import LocalPostgres
+from rescore.local import Logins as OfServer
 from rescore.store import Store
 from tests.store.builders import Walk, day
-from tests.store.logins import Logins
+from tests.store.logins import Logins, copied, opened
 
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: LocalPostgres) -> Iterator[str]:
     """A database that was migrated once and has the model ``loans``; tests copy it."""
-    url = postgres_server.create_database("store_template")
-    store = Store(url)
-    store.schema.migrate()
-    Walk(store)
-    store.close()
+    postgres_server.create_database("store_template")
+    OfServer.prepare(postgres_server, "store_template")
+    with opened(postgres_server, "store_template") as store:
+        store.schema.migrate()
+        store.roles.create()
+        Walk(store)
     yield "store_template"
     postgres_server.drop_database("store_template")
 
 
 @pytest.fixture
 def store(postgres_server: LocalPostgres, migrated_template: str) -> Iterator[Store]:
-    name = f"store_{uuid.uuid4().hex[:12]}"
-    store = Store(postgres_server.create_database(name, template=migrated_template))
-    yield store
-    store.close()
-    postgres_server.drop_database(name)
+    """As a deployment uses it: by the login of runs, where a person acts by theirs, set up by its owner."""
+    with copied(postgres_server, migrated_template, f"store_{uuid.uuid4().hex[:12]}") as store:
+        yield store
 
 
 @pytest.fixture

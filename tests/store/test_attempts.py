@@ -20,6 +20,7 @@ from rescore.errors import (
 from rescore.interval import Interval
 from rescore.store import RunHandle, Store
 from tests.store.builders import DAY, Walk, day, make_scores, sha
+from tests.store.logins import as_superuser, superuser_url
 
 OLD, NEW = "1.0.0", "1.0.1"
 
@@ -166,7 +167,7 @@ def test_a_retry_goes_on_where_forks_of_its_run_are(walk: Walk, store: Store) ->
 
 def test_a_retry_does_not_wait_for_a_writer_that_stalled_in_its_transaction(walk: Walk, store: Store) -> None:
     run = validated(walk)
-    with Store(store.database.url) as other, other.database.transaction() as stalled:
+    with as_superuser(store) as stalled:
         stalled.execute(
             text("SELECT FROM rescore.run WHERE run_id = :id FOR NO KEY UPDATE"), {"id": run.run_id}
         )
@@ -179,7 +180,7 @@ def test_a_retry_does_not_wait_for_a_writer_that_stalled_in_its_transaction(walk
 
 def test_a_claim_waits_for_a_lock_only_so_long(walk: Walk, store: Store) -> None:
     walk.checked(day())
-    with Store(store.database.url) as other, other.database.transaction() as stalled:
+    with as_superuser(store) as stalled:
         stalled.execute(text("SELECT FROM rescore.claim FOR UPDATE"))
         impatient = Store(f"{store.database.url}?options=-c%20lock_timeout%3D100")
         with pytest.raises(StoreUnavailableError, match="lock timeout") as caught:
@@ -203,7 +204,8 @@ def test_connections_bound_their_waits_unless_told_otherwise(store: Store) -> No
 def test_a_transaction_that_stalls_is_ended_by_the_server(walk: Walk, store: Store) -> None:
     """Its locks go with it, so that others go on."""
     walk.checked(day())
-    with Store(f"{store.database.url}?options=-c%20idle_in_transaction_session_timeout%3D200") as stalls:
+    short = "&options=-c%20idle_in_transaction_session_timeout%3D200"
+    with Store(superuser_url(store) + short) as stalls:
         with pytest.raises(StoreError) as caught, stalls.database.transaction() as connection:
             connection.execute(text("SELECT FROM rescore.claim FOR UPDATE"))
             with ThreadPoolExecutor(1) as pool:  # waits for the lock, and gets it when the server acts
@@ -218,10 +220,10 @@ def test_scores_bound_to_another_package_or_input_are_not_published(walk: Walk, 
     values = {"id": run.run_id, "other": sha("other input")}
     with (
         pytest.raises(StoreError, match="bound to them: UPDATE refused"),
-        store.database.transaction() as connection,
+        as_superuser(store) as connection,
     ):
         connection.execute(change, values)
-    with store.database.transaction() as connection:  # whoever owns the tables can
+    with as_superuser(store) as connection:  # whoever owns the tables can
         connection.execute(text("ALTER TABLE rescore.run DISABLE TRIGGER scores_are_bound"))
         connection.execute(change, values)
     with pytest.raises(DigestMismatchError, match="are not bound to the input and package"):
@@ -259,14 +261,14 @@ def test_intervals_of_two_schedules_never_overlap(walk: Walk, store: Store) -> N
     with pytest.raises(OverlapError):
         walk.claim(day(1))
     walk.claim(day())  # the same bounds: scored again, as ever
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         twice = "SELECT branch, loan_id, event_time FROM scores.loans GROUP BY 1, 2, 3 HAVING count(*) > 1"
         assert connection.execute(text(twice)).all() == []
 
 
 def test_publications_that_overlap_from_before_are_named(walk: Walk, store: Store) -> None:
     """Daily, then hourly, in a store whose claims did not look at each other yet."""
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(
             text(
                 "CREATE OR REPLACE FUNCTION rescore.take_over_overlapping(r rescore.run) RETURNS void "
@@ -281,7 +283,7 @@ def test_publications_that_overlap_from_before_are_named(walk: Walk, store: Stor
     assert store.publications.overlapping("loans") == hours[:2], "the hour after the day overlaps nothing"
     assert store.publications.overlapping("others") == []
     seen = "SELECT count(*), count(DISTINCT (branch, loan_id, event_time)) FROM scores."
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text(store.publications.view_of_rows_once("loans")))
         rows, keys = connection.execute(text(f"{seen}loans")).one()
         assert (rows, keys) == (50, 40)

@@ -15,6 +15,7 @@ from rescore.local import LocalPostgres
 from rescore.store import Store
 from rescore.store.binary_copy import query_batches
 from rescore.store.database import run_sql
+from tests.shared.superuser import as_administrator
 
 ROLE = "odd role%"
 
@@ -22,7 +23,7 @@ ROLE = "odd role%"
 @pytest.fixture(scope="module")
 def set_password(postgres_server: LocalPostgres) -> Iterator[tuple[Store, Callable[[str], None]]]:
     """The server's own database, and how the password of a role there is set."""
-    store = Store(postgres_server.url())
+    store = Store(as_administrator(postgres_server.url()))
     role = sql.Identifier(ROLE)
 
     def run(statement: sql.Composable) -> None:
@@ -74,17 +75,19 @@ def test_every_password_written_in_a_url_logs_both_drivers_in(set_password, pass
         ("connect_timeout=3&sslmode=prefer", "1 + 1", "2"),
     ],
 )
-def test_options_of_a_url_reach_the_server(database_url: str, query: str, question: str, answer: str) -> None:
-    assert written_and_read_back(f"{database_url}?{query}", question) == (answer, answer)
+def test_options_of_a_url_reach_the_server(
+    owned_database: str, query: str, question: str, answer: str
+) -> None:
+    assert written_and_read_back(f"{owned_database}?{query}", question) == (answer, answer)
 
 
-def test_the_first_of_several_hosts_that_answers_is_used(database_url: str) -> None:
-    before, at, place = database_url.rpartition("@")
+def test_the_first_of_several_hosts_that_answers_is_used(owned_database: str) -> None:
+    before, at, place = owned_database.rpartition("@")
     assert written_and_read_back(f"{before}{at}127.0.0.1:1,{place}", "1 + 1") == ("2", "2")
 
 
-def test_a_string_of_keys_and_values_is_read_too(database_url: str) -> None:
-    dsn = Store(database_url).database.address.dsn
+def test_a_string_of_keys_and_values_is_read_too(owned_database: str) -> None:
+    dsn = Store(owned_database).database.address.dsn
     assert "://" not in dsn
     assert written_and_read_back(dsn, "1 + 1") == ("2", "2")
 

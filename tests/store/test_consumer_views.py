@@ -20,6 +20,7 @@ from rescore.errors import OutageError
 from rescore.interval import Interval
 from rescore.store import DueInterval, Store
 from tests.store.builders import DAY, START, Walk, day, make_scores
+from tests.store.logins import as_superuser
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "consumers.md"
 NOW = datetime.now(UTC)
@@ -33,7 +34,7 @@ def ask(store: Store) -> Iterator[Ask]:
     role = f"reader_{store.database.engine.url.database}"
     names = {name: f"{name}_{role}" for name in ("extract", "run", "release")}
     store.roles.create(consumer=role, **names)
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text(f"ALTER ROLE {role} LOGIN PASSWORD 'pw'"))
     url = store.database.engine.url.set(username=role, password="pw", drivername="postgresql")
     connection = psycopg2.connect(url.render_as_string(hide_password=False))
@@ -46,7 +47,7 @@ def ask(store: Store) -> Iterator[Ask]:
 
     yield run
     connection.close()
-    with store.database.transaction() as owner:
+    with as_superuser(store) as owner:
         for name in (role, *names.values()):
             owner.execute(text(f"DROP OWNED BY {name}; DROP ROLE {name}"))
 
@@ -60,15 +61,23 @@ def queries() -> list[str]:
     return [block.replace("'UA'", "'b0é'").replace("= 17", "= 2") for block in blocks]
 
 
-def test_the_guides_reader_can_be_made(store: Store) -> None:
+def test_the_guides_readers_can_be_made(store: Store) -> None:
     """Within a transaction that is undone: roles belong to the whole server."""
-    statements = re.findall(r"^    ((?:CREATE ROLE|GRANT) .*\banna\b.*);$", GUIDE.read_text(), re.MULTILINE)
-    assert len(statements) == 2
-    with store.database.engine.connect() as connection:
-        known = connection.execute(text("SELECT FROM pg_roles WHERE rolname = 'rescore_consumer'")).fetchall()
-        for statement in [*([] if known else ["CREATE ROLE rescore_consumer"]), *statements]:
-            connection.execute(text(statement))
-        connection.rollback()
+    statements = re.findall(r"^    ((?:CREATE|GRANT) .*);$", GUIDE.read_text(), re.MULTILINE)
+    assert len(statements) == 4
+    with as_superuser(store) as connection:
+        undone = connection.begin_nested()
+        for statement in ("CREATE ROLE bob", *statements):
+            connection.execute(text(statement.replace("flight_delay", "loans")))
+        reads = "SELECT has_table_privilege(:who, :view, 'SELECT')"
+        for who, view, may in (
+            ("anna", "loans_history", True),
+            ("bob", "loans_latest", True),
+            ("bob", "loans_history", False),
+        ):
+            asked = {"who": who, "view": f"scores.{view}"}
+            assert connection.execute(text(reads), asked).scalar() is may, (who, view)
+        undone.rollback()
 
 
 def declare(store: Store, *due: Interval, within: timedelta = DAY, ends: bool = False) -> None:

@@ -18,6 +18,7 @@ from rescore.errors import StoreError
 from rescore.store import Store
 from rescore.store.binary_copy import copy_in, query_batches
 from tests.store.builders import TIMESTAMP
+from tests.store.logins import as_superuser
 
 COLUMNS = {
     "a_bool": (pa.bool_(), "boolean", st.booleans()),
@@ -36,8 +37,9 @@ SCHEMA = pa.schema([(name, kind) for name, (kind, _, _) in COLUMNS.items()])
 @pytest.fixture
 def target(store: Store) -> sql.Identifier:
     columns = ", ".join(f"{name} {kind}" for name, (_, kind, _) in COLUMNS.items())
-    with store.database.transaction() as connection:
-        connection.execute(text(f"CREATE TABLE copied (run_id uuid, {columns})"))
+    with as_superuser(store) as connection:
+        connection.execute(text(f"CREATE TABLE public.copied (run_id uuid, {columns})"))
+        connection.execute(text("GRANT ALL ON public.copied TO PUBLIC"))
     return sql.Identifier("copied")
 
 
@@ -103,7 +105,7 @@ def test_a_server_that_quotes_every_identifier_gives_the_same_types(
 ) -> None:
     table = pa.table({"a_text": ["x"], "a_float": [0.1], "a_bool": [True]})
     plain = round_trip(store, target, table)
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         name = connection.execute(text("SELECT current_database()")).scalar()
         connection.execute(text(f"ALTER DATABASE {name} SET quote_all_identifiers TO on"))
     assert round_trip(store, target, table).equals(plain)

@@ -7,7 +7,7 @@ import pytest
 
 from rescore.store import Store
 from tests.store.builders import Walk, day, make_scores, sha
-from tests.store.logins import Logins
+from tests.store.logins import Logins, as_superuser
 
 _KEY = "branch, loan_id, event_time, score, label"
 _ROW = "'b0', 1000, '2024-03-01 12:00Z', 0.5, 'pays'"
@@ -68,6 +68,7 @@ FORGERIES = {
     " 'x', 1, 1, now(), 'x', 'ada')",
     "a deletion of a stray": f"SELECT rescore.note_stray_deletion('{sha('x')}', 1, 'x', 'ada', NULL)",
     "a withdrawal": "SELECT rescore.withdraw_package('loans', '1.0.0', 1, 'x', 'ada')",
+    "partitions": "SELECT rescore.tend_partitions('loans')",
     "a retirement": "SELECT rescore.retire_model('loans', 'ada', 'x')",
     "a model in use again": "INSERT INTO rescore.retirement (model) VALUES ('loans')",
     "a legal hold": "SELECT rescore.place_hold('loans', NULL, NULL, 'ada', 'x')",
@@ -102,7 +103,7 @@ def test_the_run_role_forges_nothing(logins: Logins, store: Store, walk: Walk) -
     store.runs.hold(held, "drifted")
     [published] = store.runs.published("loans")
     runs = {"published": published.run_id, "held": held.run_id, "claimed": walk.claim(day(2)).run_id}
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         before = connection.exec_driver_sql(_ALL).all()
     passed = []
     for what, statement in FORGERIES.items():
@@ -114,7 +115,7 @@ def test_the_run_role_forges_nothing(logins: Logins, store: Store, walk: Walk) -
         except psycopg2.Error as refused:
             assert refused.pgcode in {"42501", "RS000", "RS005", "55000"}, (what, refused)
     assert passed == []
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         assert connection.exec_driver_sql(_ALL).all() == before
 
 
@@ -159,7 +160,7 @@ def test_staged_rows_are_what_was_promised(logins: Logins, store: Store, forged:
             if forged == "one row more":
                 logins.run("run", insert + f"({row})")
             if forged == "a crash of the server":  # which leaves nothing in a table outside of its log
-                with store.database.transaction() as connection:
+                with as_superuser(store) as connection:
                     kind = "SELECT relpersistence::text FROM pg_class WHERE relname = %s"
                     assert connection.exec_driver_sql(kind, (table,)).scalar_one() == "u"
                     connection.exec_driver_sql(f"TRUNCATE rescore.{table}")
@@ -169,7 +170,7 @@ def test_staged_rows_are_what_was_promised(logins: Logins, store: Store, forged:
 
 def test_a_staging_that_was_killed_is_begun_again_and_its_table_dropped(walk: Walk, store: Store) -> None:
     def staged() -> int:
-        with store.database.transaction() as connection:
+        with as_superuser(store) as connection:
             return int(
                 connection.exec_driver_sql(
                     "SELECT count(*) FROM pg_class WHERE relname LIKE 'staged%%' AND relkind = 'r'", ()

@@ -32,10 +32,10 @@ UPDATE rescore.run SET binding = 'sha256:' || encode(sha256(convert_to(concat_ws
 
 @pytest.mark.parametrize("version", KNOWN_VERSIONS[:-1])
 def test_a_store_of_an_earlier_version_is_brought_forward_with_its_runs(
-    database_url: str, version: str
+    owned_database: str, version: str
 ) -> None:
     """Made as that release made it; what was published and what is ready keep their scores."""
-    store = Store(database_url)
+    store = Store(owned_database)
     with store.database.transaction(checked=False) as connection:
         store.schema.upgrade(connection, version)
     published, ready, stopped = (str(uuid.UUID(int=number)) for number in (1, 2, 3))

@@ -17,15 +17,12 @@ from rescore.manifest import Manifest
 from rescore.spec import ModelSpec
 from rescore.store import Store
 from tests.store.builders import KEY_TYPES, TIMESTAMP, Walk, day, make_scores, make_spec, sha
+from tests.store.logins import another, as_superuser
 
 
 def test_registering_is_idempotent_also_at_once(store: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
-        list(
-            pool.map(
-                lambda _: Store(store.database.url).models.ensure(make_spec("cards"), KEY_TYPES), range(4)
-            )
-        )
+        list(pool.map(lambda _: another(store).models.ensure(make_spec("cards"), KEY_TYPES), range(4)))
     store.models.ensure(
         make_spec("cards"), {**KEY_TYPES, "branch": pa.dictionary(pa.int32(), pa.large_string())}
     )
@@ -34,11 +31,11 @@ def test_registering_is_idempotent_also_at_once(store: Store) -> None:
 
 def test_views_of_an_older_form_are_made_anew(walk: Walk, store: Store) -> None:
     store.publications.publish(walk.checked(day()))
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("UPDATE rescore.model SET views_format = 0"))
         connection.execute(text("DROP VIEW scores.loans_latest"))
     store.models.ensure(make_spec(), KEY_TYPES)
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         assert connection.execute(text("SELECT count(*) FROM scores.loans_latest")).scalar() == 50
         described = connection.execute(text("SELECT obj_description('scores.loans'::regclass)")).scalar()
     assert described == "100 % 'sure' to default; see {docs} [probability]"
@@ -106,7 +103,7 @@ def test_every_key_type_and_an_event_time_in_the_key(store: Store) -> None:
     store.runs.advance(run, "extracted", input_digest=sha("input"), rows_extracted=18)
     store.scores.stage(run, scores, package_version="1.0.0", package_sha256=sha(name))
     assert table_digest(store.scores.of_run(run)) == table_digest(scores)
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         months = connection.execute(
             text("SELECT relid::regclass::text FROM pg_partition_tree(to_regclass(:t)) WHERE isleaf"),
             {"t": f"rescore.scores_{name}"},
@@ -184,7 +181,7 @@ def test_a_key_that_was_widened_in_the_source_widens_the_tables_and_keeps_old_sc
     ready = walk.checked(
         day(1), make_scores(day(1)).set_column(1, "loan_id", pa.array(range(50), pa.int32()))
     )
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("GRANT SELECT ON scores.orders_latest TO PUBLIC"))
 
     store.models.ensure(walk.spec, KEY_TYPES)  # loan_id is bigint now
@@ -193,7 +190,7 @@ def test_a_key_that_was_widened_in_the_source_widens_the_tables_and_keeps_old_sc
     wide = make_scores(day(40)).set_column(1, "loan_id", pa.array(range(2**31, 2**31 + 50), pa.int64()))
     store.publications.publish(walk.checked(day(40), wide))
     store.models.ensure(walk.spec, narrow)  # a run over rows that were frozen before
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         kinds = connection.execute(
             text(
                 "SELECT DISTINCT format_type(atttypid, atttypmod) FROM pg_attribute JOIN pg_class c"
@@ -219,13 +216,13 @@ NARROW = {"branch": pa.string(), "loan_id": pa.int32()}
 def test_a_consumers_own_view_stands_in_the_way_of_a_wider_key_and_is_named(store: Store) -> None:
     spec = make_spec("orders")
     store.models.ensure(spec, NARROW)
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("CREATE VIEW public.mine AS SELECT loan_id, score FROM scores.orders_latest"))
     with pytest.raises(StoreSchemaError, match="the key of orders is wider now") as caught:
         store.models.ensure(spec, KEY_TYPES)
     assert "view mine depends on view scores.orders_latest" in caught.value.examples
     assert "drop it, score again" in (caught.value.fix or "")
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("DROP VIEW public.mine"))
     store.models.ensure(spec, KEY_TYPES)
 
@@ -233,8 +230,7 @@ def test_a_consumers_own_view_stands_in_the_way_of_a_wider_key_and_is_named(stor
 def test_whose_tables_they_are_is_said_to_a_role_that_may_not_widen_them(store: Store) -> None:
     spec = make_spec("orders")
     store.models.ensure(spec, NARROW)
-    with store.database.transaction() as connection:
-        owner = connection.execute(text("SELECT current_user")).scalar()
+    with as_superuser(store) as connection:
         connection.execute(text("CREATE ROLE widens_not LOGIN PASSWORD 'w'"))
         connection.execute(text("GRANT USAGE ON SCHEMA rescore, scores TO widens_not"))
         connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA rescore TO widens_not"))
@@ -243,11 +239,11 @@ def test_whose_tables_they_are_is_said_to_a_role_that_may_not_widen_them(store: 
     try:
         with pytest.raises(StoreSchemaError, match="this role may not alter its tables") as caught:
             other.models.ensure(spec, KEY_TYPES)
-        assert caught.value.expected == f"their owner, {owner}"
-        assert f"score one interval as {owner}" in (caught.value.fix or "")
+        assert caught.value.expected == "their owner, rescore_owner"
+        assert "score one interval as rescore_owner" in (caught.value.fix or "")
     finally:
         other.close()
-        with store.database.transaction() as connection:
+        with as_superuser(store) as connection:
             connection.execute(text("DROP OWNED BY widens_not"))
             connection.execute(text("DROP ROLE widens_not"))
 

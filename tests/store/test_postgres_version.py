@@ -24,10 +24,10 @@ def test_the_lowest_and_later_ones_are_taken(number: int, version: str) -> None:
 
 
 def test_nothing_is_made_on_a_server_that_is_too_old(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    owned_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rescore.store.postgres_version.LOWEST", 999)
-    store = Store(database_url)
+    store = Store(owned_database)
     with pytest.raises(StoreError, match="Postgres 999 or later"):
         store.schema.migrate()
     with pytest.raises(StoreError, match="Postgres 999 or later"):

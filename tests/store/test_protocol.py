@@ -20,11 +20,12 @@ from rescore.interval import Interval
 from rescore.store import RunHandle, Store
 from rescore.store.binary_copy import _Stream
 from tests.store.builders import Walk, day, make_scores
+from tests.store.logins import as_superuser
 
 
 def seen(store: Store, interval: Interval) -> tuple[set[str], list[float]]:
     """Runs and scores that consumers see of an interval, in one statement."""
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         rows = connection.execute(
             text("SELECT run_id, score FROM scores.loans WHERE interval_start = :start ORDER BY loan_id"),
             {"start": interval.start},

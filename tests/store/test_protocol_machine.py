@@ -21,6 +21,7 @@ from rescore.errors import HeldError, StaleFenceError, StoreError
 from rescore.interval import Interval
 from rescore.store import RunHandle, Store
 from tests.store.builders import Walk, day, make_scores
+from tests.store.logins import as_superuser
 
 ROWS = 5
 #: Mostly the latest attempt, else nothing would get far.
@@ -164,7 +165,7 @@ class Protocol(RuleBasedStateMachine):
     @invariant()
     def consumers_see_the_last_publication_and_nothing_else(self) -> None:
         store = self.walk.store
-        with store.database.transaction() as connection:
+        with as_superuser(store) as connection:
             rows = connection.execute(
                 text(
                     "SELECT run_id::text, score FROM scores.loans WHERE interval_start = :s ORDER BY loan_id"

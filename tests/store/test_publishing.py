@@ -22,20 +22,21 @@ from rescore.store import RunHandle, Store
 from rescore.store.runs import publications
 from rescore.store.runs.scores import digest_of
 from tests.store.builders import DAY, START, Walk, day, make_scores
+from tests.store.logins import as_superuser
 
 
 def rows_of(store: Store, view: str, where: str = "true", **values: Any) -> list[Any]:
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         return list(connection.execute(text(f"SELECT * FROM scores.{view} WHERE {where}"), values))
 
 
 def rows_in(store: Store, table: str, where: str) -> list[Any]:
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         return list(connection.execute(text(f"SELECT * FROM {table} WHERE {where}")))
 
 
 def execute(store: Store, statement: str, **values: Any) -> None:
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text(statement), values)
 
 
@@ -229,7 +230,7 @@ OF_A_MODEL = ("scores", "keys_", "excluded_")
 def test_history_can_only_be_added_to(walk: Walk, store: Store) -> None:
     """Also by the owner, and in every table that a migration adds and that is not named here."""
     store.publications.publish(walk.checked(day()))
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         tables = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'rescore'"))
         history = {name for (name,) in tables if not name.startswith(OF_A_MODEL)} - STANDING
     assert {"drift", "validation", "performance", "reproduction", "run_state", "pin", "package"} <= history

@@ -17,6 +17,7 @@ from sqlalchemy import event, text
 from rescore.errors import StoreError
 from rescore.store import DueInterval, Store
 from tests.store.builders import Walk, day, make_scores, sha
+from tests.store.logins import as_superuser, copied, superuser_url
 
 PUBLICATIONS = 60
 KEY = "branch = 'b3é' AND loan_id = 33"
@@ -46,9 +47,9 @@ DROP TABLE d;
 
 def fill(store: Store, walk: Walk, days: int, *, missing: tuple[int, ...] = ()) -> None:
     values = {"days": days, "sha256": walk.package["package_sha256"], "missing": [*missing]}
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text(_FILL), values)
-    with psycopg2.connect(store.database.libpq_url) as connection, connection.cursor() as cursor:
+    with psycopg2.connect(superuser_url(store)) as connection, connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
 
@@ -61,7 +62,7 @@ class Plan:
     @classmethod
     def of(cls, store: Store, query: str, values: Any = None) -> Plan:
         explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"
-        with store.database.transaction() as connection:
+        with as_superuser(store) as connection:
             explained = connection.exec_driver_sql(explain, values).scalar()
         [found] = explained if isinstance(explained, list) else json.loads(str(explained))
         nodes, left = [], [found["Plan"]]
@@ -128,7 +129,7 @@ def test_all_scores_of_a_key_come_by_its_index_and_from_two_tables(walk: Walk, s
 
 def test_views_are_barriers_and_keys_pass_them(store: Store) -> None:
     """A consumer's own function sees no row that the view leaves out; equality of any key type passes."""
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         open_views = connection.execute(
             text(
                 "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 'scores'::regnamespace"
@@ -156,7 +157,7 @@ def test_what_is_current_is_changed_by_publications_alone(walk: Walk, store: Sto
     ):
         with (
             pytest.raises(StoreError, match="follows from the publications"),
-            store.database.transaction() as c,
+            as_superuser(store) as c,
         ):
             c.execute(text(statement))
 
@@ -164,10 +165,8 @@ def test_what_is_current_is_changed_by_publications_alone(walk: Walk, store: Sto
 @pytest.fixture(scope="module")
 def bare(postgres_server: Any, migrated_template: str) -> Iterator[Store]:
     """A store for all examples of a law."""
-    store = Store(postgres_server.create_database("reads_law", template=migrated_template))
-    yield store
-    store.close()
-    postgres_server.drop_database("reads_law")
+    with copied(postgres_server, migrated_template, "reads_law") as store:
+        yield store
 
 
 @pytest.mark.slow
@@ -193,7 +192,7 @@ def test_the_latest_are_those_of_all_current_scores(bare: Store, published: list
 
 def forget(store: Store, start: Any) -> None:
     """Leave the keys of an interval's run to the run's own rows."""
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(
             text(
                 "ALTER TABLE rescore.current_publication DISABLE TRIGGER derived;"
@@ -212,7 +211,7 @@ def partitions(store: Store) -> list[tuple[str, str]]:
         "SELECT c.relname, pg_get_expr(relpartbound, c.oid) FROM pg_inherits"
         " JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = 'rescore.scores_loans'::regclass ORDER BY 1"
     )
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("SET LOCAL timezone = 'UTC'"))
         return [(row[0], row[1]) for row in connection.execute(text(query))]
 
@@ -225,7 +224,7 @@ def partitions(store: Store) -> list[tuple[str, str]]:
 def test_a_partition_spans_what_the_volume_asks_for(walk: Walk, store: Store, rows: int, first: str) -> None:
     run = walk.claim(day())
     store.runs.advance(run, "extracted", input_digest=sha("input"), rows_extracted=rows)
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         for month in ("2024-03-01", "2024-03-01"):
             connection.execute(text("SELECT rescore.ensure_partition('loans', :m)"), {"m": month})
     [(name, bounds)] = partitions(store)
@@ -234,7 +233,7 @@ def test_a_partition_spans_what_the_volume_asks_for(walk: Walk, store: Store, ro
 
 
 def test_a_partition_leaves_room_to_the_months_of_an_older_store(walk: Walk, store: Store) -> None:
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         for month, after in (("2024-02-01", "2024-03-01"), ("2024-06-01", "2024-07-01")):
             name = f"rescore.scores{month[:4]}{month[5:7]}_loans"
             connection.execute(
@@ -273,10 +272,10 @@ def test_what_is_known_of_a_frozen_table_is_found_by_its_digest(walk: Walk, stor
         SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables
         WHERE relname IN ('run', 'snapshot')
     """
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text(frozen))
         connection.execute(text("ANALYZE rescore.run, rescore.snapshot"))
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         before = connection.execute(text(read)).scalar()
         connection.execute(text(f"SELECT {asked}"), {"digest": sha("a table")})
         assert connection.execute(text(read)).scalar() == before

@@ -11,7 +11,7 @@ from rescore.manifest import Manifest
 from rescore.store import Store
 from rescore.store.schema.roles import RELEASE_FUNCTIONS, RUN_FUNCTIONS
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
-from tests.store.logins import ROLES, Logins
+from tests.store.logins import ROLES, Logins, as_superuser
 
 
 def test_a_consumer_reads_the_views_and_nothing_else(logins: Logins, store: Store) -> None:
@@ -38,7 +38,7 @@ def test_a_login_may_be_given_one_model_alone(logins: Logins, store: Store) -> N
     """What row-level security by model would be for: each model has views of its own."""
     store.models.ensure(make_spec("cards"), KEY_TYPES)
     login = f"extract_{logins.suffix}"  # of no use to consumers otherwise
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text(f"GRANT USAGE ON SCHEMA scores TO {login}"))
         connection.execute(text(f"GRANT SELECT ON scores.loans, scores.loans_latest TO {login}"))
     assert logins.run("extract", "SELECT count(*) FROM scores.loans_latest") == [(50,)]
@@ -157,7 +157,7 @@ def test_no_role_has_a_right_that_nobody_listed(logins: Logins, store: Store) ->
     walk = Walk(store)
     walk.checked(day(3))
     roles = {f"{role}_{logins.suffix}": role for role in ROLES}
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         cursor = connection.connection.cursor()
         cursor.execute(_RIGHTS, {"roles": [*roles]})
         assert [(roles[role], *rest) for role, *rest in cursor.fetchall()] == []

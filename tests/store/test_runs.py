@@ -22,6 +22,7 @@ from rescore.store import Store
 from rescore.store.database import call
 from rescore.store.runs import excluded as excluded_module
 from tests.store.builders import Walk, day, make_scores, sha
+from tests.store.logins import as_superuser
 
 
 def test_a_run_keeps_its_facts_and_the_times_of_its_states(walk: Walk, store: Store) -> None:
@@ -310,7 +311,7 @@ def test_fences_of_one_interval_never_repeat(store: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(claim, range(4))) == [1, 2, 3, 4]
     assert store.runs.claim("loans", day(1), day(1).end).fence == 1
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         owner = connection.execute(
             text("SELECT run_id::text FROM rescore.claim WHERE interval_start = :s"), {"s": day().start}
         ).scalar()

@@ -14,6 +14,8 @@ from rescore.local import LocalPostgres
 from rescore.store import Store
 from rescore.store.database import KNOWN_VERSIONS
 from rescore.store.schema.tables import metadata
+from tests.shared.superuser import as_administrator
+from tests.store.logins import another, as_superuser
 
 CATALOG = """
 SELECT c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -42,11 +44,11 @@ def catalog(store: Store) -> list[tuple[object, ...]]:
         ]
 
 
-def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, database_url: str) -> None:
-    migrated = Store(database_url, store_schema="risk_store", consumer_schema="risk_scores")
+def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, owned_database: str) -> None:
+    migrated = Store(owned_database, store_schema="risk_store", consumer_schema="risk_scores")
     migrated.schema.migrate()
     url = postgres_server.create_database("by_administrator")
-    printed = Store(url, store_schema="risk_store", consumer_schema="risk_scores")
+    printed = Store(as_administrator(url), store_schema="risk_store", consumer_schema="risk_scores")
     ddl = printed.schema.ddl()
     assert "%%" not in ddl
     with printed.database.engine.connect() as connection:
@@ -75,12 +77,12 @@ def test_printed_sql_makes_what_migrating_makes(postgres_server: LocalPostgres, 
     postgres_server.drop_database("by_administrator")
 
 
-def test_any_number_may_migrate_at_once(database_url: str) -> None:
-    store = Store(database_url)
+def test_any_number_may_migrate_at_once(owned_database: str) -> None:
+    store = Store(owned_database)
     assert store.schema.version() is None
     with ThreadPoolExecutor(4) as pool:
         assert (
-            list(pool.map(lambda _: Store(database_url).schema.migrate(), range(4)))
+            list(pool.map(lambda _: Store(owned_database).schema.migrate(), range(4)))
             == [KNOWN_VERSIONS[-1]] * 4
         )
     store.schema.migrate()
@@ -89,11 +91,7 @@ def test_any_number_may_migrate_at_once(database_url: str) -> None:
 
 
 def test_table_definitions_are_those_of_the_migrations(store: Store) -> None:
-    # The local user is called rescore, so that schema would be the default one and go unnamed.
-    engine = create_engine(
-        store.database.address.sqlalchemy(), connect_args={"options": "-c search_path=public"}
-    )
-    with engine.connect() as connection:
+    with create_engine(store.database.address.sqlalchemy()).connect() as connection:
 
         def ours(name: str | None, kind: str, parents: object) -> bool:
             if kind == "table":  # those of models are not fixed tables
@@ -113,8 +111,8 @@ def test_table_definitions_are_those_of_the_migrations(store: Store) -> None:
         assert differences == []
 
 
-def test_an_unmigrated_store_says_how_to_migrate(database_url: str) -> None:
-    store = Store(database_url)
+def test_an_unmigrated_store_says_how_to_migrate(owned_database: str) -> None:
+    store = Store(owned_database)
     with pytest.raises(StoreSchemaError, match="has not been set up") as caught:
         store.runs.latest()
     assert caught.value.fix == "run `rescore store migrate`"
@@ -124,9 +122,9 @@ def test_an_unmigrated_store_says_how_to_migrate(database_url: str) -> None:
 
 
 def test_a_newer_store_is_left_alone(store: Store) -> None:
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("UPDATE rescore.alembic_version SET version_num = '9999'"))
-    later = Store(store.database.url)
+    later = another(store)
     for use in (later.runs.latest, later.schema.migrate):
         with pytest.raises(StoreSchemaError, match="version 9999, which is newer than this code"):
             use()

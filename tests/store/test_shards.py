@@ -33,7 +33,7 @@ from rescore.store.binary_copy import copy_batches
 from rescore.store.database import call, store_table
 from tests.shared.waiting import until
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec, sha
-from tests.store.logins import Logins
+from tests.store.logins import Logins, as_superuser, superuser_url
 
 #: Rows of a leaf in these tests, and of the run that they cut.
 LEAF, ROWS = 8, 50
@@ -331,7 +331,7 @@ def test_rows_that_a_crash_of_the_server_took_are_staged_again(walk: Walk, store
     shards = planned(walk)
     for shard in shards:
         store.shards.stage(shard, part(shard))
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         table = connection.exec_driver_sql("SELECT table_name FROM rescore.staging WHERE shard = 1").scalar()
         connection.exec_driver_sql(f"TRUNCATE rescore.{table}")  # as a crash does with an unlogged table
     with pytest.raises(RowAccountingError, match=r"the staged rows of shard 1 of run .* are gone"):
@@ -427,7 +427,7 @@ def test_a_join_that_is_killed_amid_its_moves_has_moved_nothing(walk: Walk, stor
     for shard in shards:
         store.shards.stage(shard, part(shard))
     run = shards[0].run
-    held = psycopg2.connect(store.database.libpq_url)
+    held = psycopg2.connect(superuser_url(store))
     with closing(held), held.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SELECT table_name FROM rescore.staging WHERE shard = 1")
         [[second]] = cursor.fetchall()

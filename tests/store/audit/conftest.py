@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from rescore.store import Store
 from tests.store.conftest import migrated_template, store, walk
+from tests.store.logins import as_superuser
 
 __all__ = ["migrated_template", "store", "superuser", "walk"]
 
@@ -18,7 +19,7 @@ def superuser(store: Store) -> Callable[[str], None]:
     """Runs SQL with every trigger off, as whoever owns the server can."""
 
     def run(statements: str) -> None:
-        with store.database.transaction() as connection:
+        with as_superuser(store) as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             connection.execute(text(statements))
 

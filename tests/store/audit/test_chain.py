@@ -21,6 +21,7 @@ from rescore.store.audit import stored_scores
 from rescore.store.audit.chain import BEFORE_THE_FIRST, entry_digest, walk
 from rescore.store.audit.table_comparison import CHAINED
 from tests.store.builders import Walk, day, make_scores, sha
+from tests.store.logins import as_superuser
 
 Superuser = Callable[[str], None]
 
@@ -45,7 +46,7 @@ def test_what_happens_is_entered_in_order_and_verifies(store: Store, walk: Walk)
     assert (released["released_by"], released["reason"]) == ("ada", "known")
     about_run = [entry.content["row"]["state"] for entry in store.chain.about("run", [run.run_id])]
     assert about_run == ["validated", "scored", "checked", "published"]
-    assert {entry.content["by"] for entry in entries} == {store.database.engine.url.username}
+    assert {entry.content["by"] for entry in entries} == {"rescore_worker", "rescore_person"}
     verified = store.chain.verify([store.chain.head()], scores=True)  # type: ignore[list-item]
     assert verified.findings == ()
     assert verified.looked_at["entries"] == len(entries)
@@ -68,7 +69,7 @@ def test_every_chained_table_has_its_triggers_and_its_key(store: Store) -> None:
         "SELECT c.relname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
         " WHERE pg_get_triggerdef(t.oid) LIKE '%chain_change%'"
     )
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         triggers = connection.execute(query).all()
     assert {name for name, _ in triggers} == set(CHAINED)
     for name, definition in triggers:
@@ -165,7 +166,7 @@ def test_a_rewrite_that_goes_through_the_chain_is_found(store: Store, walk: Walk
     head = store.chain.head()
     assert head is not None and found(store, head) == []
     statement, row = THROUGH_THE_CHAIN[rewrite]
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         for part in statement.split(";"):
             connection.execute(text(part))
             connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
@@ -176,17 +177,17 @@ def test_a_rewrite_that_goes_through_the_chain_is_found(store: Store, walk: Walk
 def test_an_erasure_changes_the_details_of_a_reproduction_alone(store: Store, walk: Walk) -> None:
     """The setting that lets it in is nobody's secret."""
     store.reports.record_reproduction(walk.checked(day()).run_id, "differs", {"said": "loan 7"})
-    with pytest.raises(StoreError, match="append-only"), store.database.transaction() as connection:
+    with pytest.raises(StoreError, match="append-only"), as_superuser(store) as connection:
         connection.execute(text("SET LOCAL rescore.erasing = '1'"))
         connection.execute(text("UPDATE rescore.reproduction SET verdict = 'identical', details = '{}'"))
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("SET LOCAL rescore.erasing = '1'"))
         connection.execute(text("UPDATE rescore.reproduction SET details = '{}'"))
     assert found(store) == []
 
 
 def test_a_guard_taken_off_leaves_its_trace_in_the_chain(store: Store) -> None:
-    with store.database.transaction() as connection:
+    with as_superuser(store) as connection:
         connection.execute(text("ALTER TABLE rescore.pin DISABLE TRIGGER append_only"))
         connection.execute(text("UPDATE rescore.pin SET who = 'bob'"))
     [finding] = found(store)
@@ -308,7 +309,7 @@ def test_nobody_but_the_triggers_appends(store: Store) -> None:
         "DELETE FROM rescore.chain",
         "TRUNCATE rescore.chain",
     ):
-        with pytest.raises(StoreError, match="append-only"), store.database.transaction() as connection:
+        with pytest.raises(StoreError, match="append-only"), as_superuser(store) as connection:
             connection.execute(text(statement))
 
 
