@@ -103,6 +103,11 @@ class SourceSpec(Declared):
     snapshot_max_age: Duration = timedelta(hours=2)
     """After what time an extraction ends that still reads."""
 
+    @property
+    def row_columns(self) -> list[str]:
+        """What scores stand beside: the key and the event time, which may be part of it; each once."""
+        return list(dict.fromkeys([*self.key, self.event_time]))
+
 
 class Feature(Declared):
     """One input of the model; the order of the list is the order of the matrix.

@@ -6,6 +6,7 @@ knows its run; where the provider is not installed, or sends nothing, nobody ask
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,11 +14,15 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import get_current_context
 
+from rescore.errors import RescoreError
+
 if TYPE_CHECKING:
     from rescore.pipeline import Context, RunLineage
     from rescore.settings import Settings
 
 __all__ = ["tell_lineage"]
+
+log = logging.getLogger(__name__)
 
 #: What a task writes that catalogues know; most only read the frozen input.
 Writes = Literal["input", "scores"]
@@ -44,7 +49,11 @@ def tell_lineage(ctx: Context, run_id: str, *, writes: Writes | None = None) -> 
         The run's id.
     """
     if _LISTENER in sys.modules:
-        source_url = ctx.source_url(ctx.model(ctx.store.runs.get(run_id).model))
+        try:
+            source_url = ctx.source_url(ctx.model(ctx.store.runs.get(run_id).model))
+        except RescoreError as error:  # only what extracts needs the source: scoring goes on without lineage
+            log.warning("OpenLineage is told nothing of run %s: %s", run_id, error)
+            return run_id
         task: Any = get_current_context()["task"]
         # Not at the class: most tasks are functions, whose operator is Airflow's own.
         task.get_openlineage_facets_on_complete = _Lineage(ctx.settings, source_url, run_id, writes)

@@ -26,6 +26,9 @@ def test_few_keys_are_required(write: Write) -> None:
         "-- labels.sql",
     )
     assert spec.input_columns == ["depot", "parcel", "sent_at", "customer", "weight"]
+    assert spec.source.row_columns == ["depot", "parcel", "sent_at"]
+    daily = spec.source.model_copy(update={"event_time": "parcel"})
+    assert daily.row_columns == ["depot", "parcel"], "a moment may be part of the key"
     assert spec.feature_names == ["weight", "depot"]
     assert spec.target.positive is True
     assert spec.schedule.empty == "error"

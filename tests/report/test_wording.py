@@ -9,6 +9,7 @@ import pytest
 
 from rescore.interval import Interval
 from rescore.report import age, duration, percent, plain, span, with_interval
+from rescore.report.wording import evenly
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,18 @@ def test_shares_intervals_and_bounds() -> None:
     assert with_interval(None, None, None) == ""
     interval = Interval.parse("2024-06-01T00:00:00Z/2024-06-02T00:00:00Z")
     assert span(interval, "America/New_York") == "2024-05-31 20:00 to 2024-06-01 20:00"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (-0.0004, 0.0004, ("-0.00040", "0.00000", "0.00040")),
+        (0.0, 1.0, ("0.00", "0.50", "1.00")),
+        (187_000.0, 843_500.0, ("187,000", "515,250", "843,500")),
+        (0.5, 0.5, ("0.500", "0.500", "0.500")),
+    ],
+)
+def test_an_axis_has_decimals_enough_to_tell_its_labels_apart(
+    low: float, high: float, labels: tuple[str, ...]
+) -> None:
+    assert evenly(low, high, 3) == labels

@@ -110,3 +110,26 @@ def test_a_file_that_ends_its_process_ends_that_one_alone(
     folder = make_model(file=f"import os, sys\ndef suite():\n    {end}\n")
     with pytest.raises(ModelError, match=said):
         validate(weather(), folder, suites=apart)
+
+
+FALSE = f"""
+{HEADER}
+import numpy
+kept = numpy.save
+numpy.save = lambda file, found, **options: kept(file, {{made}}, **options)
+
+
+def suite():
+    return gx.ExpectationSuite(name="w", expectations=[
+        gxe.ExpectColumnValuesToBeUnique(column="sky", severity="info"),
+    ])
+"""
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["found + 1000", "found - 1000", "found[::-1].copy()", "found * 0", "found[:-1]", "found.repeat(2)"],
+)
+def test_rows_that_there_are_not_are_no_answer(made: str, make_model: MakeModel, apart: Suites) -> None:
+    with pytest.raises(ModelError, match=r"expectations\.py|failing rows"):
+        validate(weather(), make_model(file=FALSE.format(made=made)), suites=apart)

@@ -199,6 +199,28 @@ def test_examples_never_show_free_text(make_model: MakeModel) -> None:
 
 
 @pytest.mark.parametrize(
+    "expectation",
+    [
+        'gxe.ExpectColumnMostCommonValueToBeInSet(column="observer", value_set=["nobody"], severity="info")',
+        'gxe.ExpectColumnDistinctValuesToBeInSet(column="remark", value_set=["calm"], severity="info")',
+        'gxe.ExpectColumnMaxToBeBetween(column="reading", max_value=1, severity="info")',
+        'gxe.ExpectColumnMeanToBeBetween(column="observer", max_value=1, severity="info")',
+    ],
+)
+def test_a_report_holds_no_value_of_a_column_that_may_name_a_person(
+    make_model: MakeModel, expectation: str
+) -> None:
+    named = replaced(weather(), "remark", dict.fromkeys(range(100), "Ann was here"))
+    named = replaced(named, "observer", dict.fromkeys(range(100), "Ann Example"))
+    named = replaced(named, "reading", {7: 70_123_457})
+    report = validate(named, make_model(expectation))
+    [asked] = model_results(report)
+    assert not asked.success
+    stored = json.dumps(report.report().to_dict())
+    assert not [value for value in ("Ann", "70123457", "70,123,457") if value in stored]
+
+
+@pytest.mark.parametrize(
     ("expectation", "says"),
     [
         ('gxe.ExpectColumnMeanToBeBetween(column="sky", min_value=0, severity="info")', "sky"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rescore.comparison import ComparisonReport, MovedScores, Side, SureGain, gain_in_words, number_in_words
-from rescore.report.wording import short
+from rescore.report.wording import evenly
 
 __all__ = ["GainRow", "Gains", "Picture", "gains", "gains_by_day", "moved_scores", "reliability"]
 
@@ -85,9 +85,7 @@ class _Scale:
 
     def labels(self, count: int) -> tuple[str, ...]:
         """From the lowest to the highest."""
-        step = (self.high - self.low) / (count - 1)
-        # Rounded first, and 0 added: a hair below 0 is no "-0.000".
-        return tuple(short(round(self.low + step * part, 3) + 0.0) for part in range(count))
+        return evenly(self.low, self.high, count)
 
 
 def gains(report: ComparisonReport) -> Gains:
@@ -206,7 +204,7 @@ def moved_scores(report: ComparisonReport) -> Picture | None:
     paths = [(f"h{shade}", "".join(drawn)) for shade, drawn in sorted(shades.items())]
     paths.append(("even", f"M0 {_SIDE:g}L{_SIDE:g} 0"))
     name = "probability of the champion's label" if report.kind == "multiclass" else "score"
-    labels = (short(low), short((low + high) / 2), short(high))
+    labels = evenly(low, high, 3)
     below = sum(rows for x, y, rows in moved.cells if y < x)
     above = sum(rows for x, y, rows in moved.cells if y > x)
     said = (

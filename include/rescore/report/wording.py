@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rescore.interval import Interval
 
-__all__ = ["age", "duration", "percent", "plain", "short", "span", "with_interval"]
+__all__ = ["age", "duration", "evenly", "percent", "plain", "short", "span", "with_interval"]
 
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
@@ -35,8 +36,16 @@ def percent(share: float | None, decimals: int = 0) -> str:
 
 
 def short(value: float) -> str:
-    """A metric in three decimals, or four digits from 10 on."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+    """A metric in three decimals, in four digits from 10 on, without decimals from 1,000 on."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1_000 else f"{value:,.0f}"
+
+
+def evenly(low: float, high: float, count: int) -> tuple[str, ...]:
+    """``count`` numbers from ``low`` to ``high``, with as many decimals as tell them apart."""
+    step = (high - low) / (count - 1)
+    decimals = max(0, 1 - math.floor(math.log10(step))) if step > 0 else 3
+    # Rounded first, and 0 added: a hair below 0 is no "-0.000".
+    return tuple(f"{round(low + step * part, decimals) + 0.0:,.{decimals}f}" for part in range(count))
 
 
 def with_interval(value: float | None, low: float | None, high: float | None) -> str:

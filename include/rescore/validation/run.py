@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,7 @@ def _judge(rows: Rows, spec: ModelSpec, suite: DeclaredSuite, done: Mapping[int,
 
 
 def _result(one: Declared, evaluation: Evaluation, rows: Rows, spec: ModelSpec) -> ExpectationResult:
+    evaluation = _naming_nobody(one, evaluation, spec)
     severity = one.severity
     count = rows.num_rows
     unexpected = 0
@@ -207,11 +209,32 @@ def _result(one: Declared, evaluation: Evaluation, rows: Rows, spec: ModelSpec) 
     )
 
 
+def _personal(spec: ModelSpec) -> set[str]:
+    """The columns whose values may name a person: reports are kept, and no erasure looks into them."""
+    free_text = {feature.name for feature in spec.features if feature.kind == "text"}
+    return {*spec.source.key, *spec.source.subject, *free_text}
+
+
+def _naming_nobody(one: Declared, evaluation: Evaluation, spec: ModelSpec) -> Evaluation:
+    """The evaluation without what may be a person's value: most common ones, extremes, errors that quote."""
+    if one.about:
+        may_name = bool(_personal(spec) & set(one.about))
+    else:  # somebody's own class, which may have looked at any column
+        may_name = not one.kind.startswith("expect_table_")
+    if not may_name:
+        return evaluation
+    observed, error = evaluation.observed, evaluation.error
+    counted = not one.about or "count" in one.kind or "proportion" in one.kind
+    if observed is not None and not (counted and isinstance(observed, int | float)):
+        observed = "not shown, for it may name a person"
+    if one.about and error is not None:
+        error = f"{error.partition(':')[0]}; the rest may quote a row and is not kept"
+    return replace(evaluation, observed=observed, error=error)
+
+
 def _examples(one: Declared, positions: np.ndarray, rows: Rows, spec: ModelSpec) -> list[str]:
     """A few distinct values of failing rows, in row order; never of columns that may name a person."""
-    free_text = {feature.name for feature in spec.features if feature.kind == "text"}
-    personal = {*spec.source.key, *spec.source.subject, *free_text}
-    if not len(positions) or not one.about or personal & set(one.about):
+    if not len(positions) or not one.about or _personal(spec) & set(one.about):
         return []
     failing = rows.select(one.about).take(pa.array(positions[:_MAX_ROWS_FOR_EXAMPLES])).to_pylist()
     shown = ["/".join(_shown(row[name]) for name in one.about) for row in failing]

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from rescore.disk import disk_errors
@@ -139,7 +140,13 @@ class SuiteApart:
             count = one.pop("failing")
             mine = None if count is None else failing[at : at + count]
             at += count or 0
+            if not isinstance(one.get("success"), bool) or not _are_positions(mine, count, rows.num_rows):
+                raise ModelError(
+                    "an answer of expectations.py is none: rows that there are not", where=self._path
+                )
             evaluations.append(Evaluation(positions=mine, **one))
+        if at != len(failing):
+            raise ModelError(f"{len(failing)} failing rows came for {at}", where=self._path)
         file.unlink()
         positions.unlink()
         return evaluations
@@ -172,3 +179,11 @@ class SuiteApart:
             )
             self._messages = self._child.messages()
         return self._child
+
+
+def _are_positions(failing: npt.NDArray[np.int64] | None, count: int | None, rows: int) -> bool:
+    """Whether they are as many as was said, ascending, each once, and rows of the table."""
+    if failing is None:
+        return count is None
+    edges = np.concatenate(([-1], failing, [rows]))
+    return len(failing) == count and bool((np.diff(edges) > 0).all())

@@ -92,7 +92,7 @@ def show_subject(ctx: Context, values: dict[str, str]) -> list[Kept]:
 
 def _frozen_rows(ctx: Context, table: FrozenRows) -> Iterator[Kept]:
     spec = ctx.model(table.model).spec.source
-    names = list(dict.fromkeys([*spec.key, spec.event_time]))
+    names = spec.row_columns
     scored: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     set_aside: dict[int, list[dict[str, Any]]] = {}
     for run in runs_of(ctx, [table.model], table.digest):

@@ -99,8 +99,7 @@ def predict_run(
     path = ctx.frozen_file(run)
     excluded = ctx.store.excluded.positions(run)
     _refuse_other_features(package, path, folder)
-    columns = list(dict.fromkeys([*folder.spec.source.key, folder.spec.source.event_time]))
-    rows = source.frozen_leaves(path, columns, excluded, leaves)
+    rows = source.frozen_leaves(path, folder.spec.source.row_columns, excluded, leaves)
     probabilities = ctx.store.models.probabilities(run.model)
     made = package.scored(
         path, exclude=excluded, leaves=leaves, progress=ctx.progress, probabilities=probabilities

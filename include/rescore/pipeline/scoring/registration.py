@@ -32,7 +32,7 @@ def register_model(ctx: Context, model_name: str) -> None:
     schedule = folder.spec.schedule.schedule()
     interval = schedule.first_interval() or schedule.interval_ending(schedule.previous_boundary(utc_now()))
     rows = source.probe(ctx.source_url(folder), folder, interval, interval.end, limit=1)
-    keys = [*folder.spec.source.key, folder.spec.source.event_time]
+    keys = folder.spec.source.row_columns
     ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
     if ctx.store.retirements.take_back(model_name):
         ctx.progress(f"{model_name}: is in use again")

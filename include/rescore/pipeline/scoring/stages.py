@@ -141,7 +141,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
         report = validation.validate(rows, folder, suites=ctx.suites)
         report = report.noting(source_notes(ctx, run, rows, folder.spec))
         ctx.progress(f"{run.model}: {report.summary()}")
-        keys = [*folder.spec.source.key, folder.spec.source.event_time]
+        keys = folder.spec.source.row_columns
         ctx.store.models.ensure(folder.spec, {name: rows.schema.field(name).type for name in keys})
         excluded = report.excluded(rows, keys)
         if rows.read_again:  # columns as a whole, examples, keys: by then all rows had been proved
