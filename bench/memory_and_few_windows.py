@@ -115,7 +115,7 @@ def p_values(levels: Floats, rows: int, generator: np.random.Generator) -> tuple
     every, two_sided = standings(drawn(levels, rows, generator))
     worth = float(effective_windows(every[:-1, two_sided]).mean())
     method = calibration.method_of(windows - 1, worth)
-    p_of = calibration.conformal_p if windows > calibration.MIN_WINDOWS else calibration.extrapolated_p
+    p_of = calibration.conformal_p if windows > calibration.MIN_RANKED else calibration.extrapolated_p
     found = []
     for one in (without_memory(every, two_sided), every):
         greatest = unusualness(one, two_sided).max(axis=1)

@@ -83,7 +83,7 @@ def p_value(
     two_sided = np.tile([True, False], levels.shape[1])
     every = without_memory(np.hstack(standing), two_sided)
     greatest = unusualness(every, two_sided).max(axis=1)
-    enough = len(levels) > calibration.MIN_WINDOWS
+    enough = len(levels) > calibration.MIN_RANKED
     p_of = calibration.conformal_p if enough else calibration.extrapolated_p
     return float(p_of(greatest[:-1], greatest[-1]))
 

@@ -23,8 +23,8 @@ from rescore.evidence import effective_windows
 from rescore.spec import DriftSpec
 
 __all__ = [
-    "FEWEST_WINDOWS",
-    "MIN_WINDOWS",
+    "MIN_COMPARED",
+    "MIN_RANKED",
     "conformal_p",
     "extrapolated_p",
     "extrapolated_rates",
@@ -42,10 +42,10 @@ Counts = npt.NDArray[np.int64]
 
 #: With fewer reference windows than this, the smallest p-value that a rank can give is above the rates that
 #: people declare: smaller ones are extrapolated.
-MIN_WINDOWS = 20
+MIN_RANKED = 20
 
 #: With fewer than this, nothing is known of how windows differ, and nothing is said.
-FEWEST_WINDOWS = 8
+MIN_COMPARED = 8
 
 #: Windows that resemble those before count as fewer independent ones. Below these, alarms come far more often
 #: than declared: with a memory of .8, a rate of .11 from 20 windows and of .36 from 12. The first number is
@@ -67,9 +67,9 @@ NEIGHBOURHOOD = 1 / 15
 
 def method_of(windows: int, worth: float) -> Method:
     """How a p-value is made of so many windows, worth so many independent ones; ``none`` of too few."""
-    if windows < FEWEST_WINDOWS:
+    if windows < MIN_COMPARED:
         return "none"
-    if windows < MIN_WINDOWS:
+    if windows < MIN_RANKED:
         return "extrapolated" if worth >= MIN_WORTH_EXTRAPOLATED else "none"
     return "conformal" if worth >= MIN_WORTH_RANKED else "none"
 
@@ -77,8 +77,8 @@ def method_of(windows: int, worth: float) -> Method:
 def windows_needed(windows: int, worth: float) -> int:
     """How many windows that resemble each other as much are needed to tell drift."""
     each = min(max(worth, 1.0) / windows, 1.0) if windows else 1.0
-    few = max(math.ceil(MIN_WORTH_EXTRAPOLATED / each), FEWEST_WINDOWS)
-    return few if few < MIN_WINDOWS else max(math.ceil(MIN_WORTH_RANKED / each), MIN_WINDOWS)
+    few = max(math.ceil(MIN_WORTH_EXTRAPOLATED / each), MIN_COMPARED)
+    return few if few < MIN_RANKED else max(math.ceil(MIN_WORTH_RANKED / each), MIN_RANKED)
 
 
 def neighbourhood(windows: int) -> int:
@@ -233,9 +233,9 @@ def refuse_unresolvable(windows: int, rate: float, *, where: str) -> None:
     Raises
     ------
     DriftError
-        There are enough windows to rank (``MIN_WINDOWS``), but ``rate < 1 / (windows + 1)``.
+        There are enough windows to rank (``MIN_RANKED``), but ``rate < 1 / (windows + 1)``.
     """
-    if windows >= MIN_WINDOWS and rate < 1 / (windows + 1) - 1e-12:
+    if windows >= MIN_RANKED and rate < 1 / (windows + 1) - 1e-12:
         needed = math.ceil(1 / rate - 1e-9) - 1
         raise DriftError(
             f"{windows} reference windows can't resolve a false-alarm rate of {rate:g} per window",

@@ -209,7 +209,7 @@ def _choose_windows(profile: Reference, window: Window, drift: DriftSpec) -> _Ch
         places = np.flatnonzero(np.asarray(profile.strata) == stratum)
     broken = broken_windows(profile.features, places)
     left = np.asarray([place for place in places if int(place) not in broken], dtype=places.dtype)
-    enough = left.size >= calibration.MIN_WINDOWS and drift.false_alarm_rate >= 1 / (left.size + 1)
+    enough = left.size >= calibration.MIN_RANKED and drift.false_alarm_rate >= 1 / (left.size + 1)
     if not broken or not enough:
         return _Chosen(stratum, places, ())
     notes = tuple(

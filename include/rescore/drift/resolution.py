@@ -16,7 +16,7 @@ from scipy.special import betaincinv
 
 from rescore.document import Number, Part
 from rescore.drift.binning import OrderedCells
-from rescore.drift.calibration import FEWEST_WINDOWS, extrapolated_rates, method_of, windows_needed
+from rescore.drift.calibration import MIN_COMPARED, extrapolated_rates, method_of, windows_needed
 from rescore.evidence import effective_windows
 
 __all__ = ["Resolution", "resolve", "worth_of"]
@@ -59,8 +59,8 @@ class Resolution(Part):
         kind = "" if self.stratum == "all" else f"{self.stratum} "
         count = f"{self.windows} {kind}window{'' if self.windows == 1 else 's'}"
         if self.smallest_p is None:
-            worth, needed = "", FEWEST_WINDOWS
-            if self.windows >= FEWEST_WINDOWS:
+            worth, needed = "", MIN_COMPARED
+            if self.windows >= MIN_COMPARED:
                 worth = f", worth {self.effective:.1f} independent"
                 needed = windows_needed(self.windows, self.effective)
             return f"{count}{worth}: {needed} are needed to tell drift; outages are found"

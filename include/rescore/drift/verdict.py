@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rescore.drift.binning import Tally
-from rescore.drift.calibration import FEWEST_WINDOWS, MIN_WINDOWS, windows_needed
+from rescore.drift.calibration import MIN_COMPARED, MIN_RANKED, windows_needed
 from rescore.drift.outage import Outage, describe, join_names, percent
 from rescore.drift.report import (
     SHARE_OF_ROWS,
@@ -230,10 +230,8 @@ def say_outside(reach: float) -> str:
 def say_too_few(windows: int, worth: float, stratum: str) -> str:
     """Why nothing is said about drift."""
     kind = "" if stratum == "all" else f" {stratum}"
-    if windows < FEWEST_WINDOWS:
-        return (
-            f"Only {windows}{kind} reference windows, {FEWEST_WINDOWS} are needed to tell drift from chance"
-        )
+    if windows < MIN_COMPARED:
+        return f"Only {windows}{kind} reference windows, {MIN_COMPARED} are needed to tell drift from chance"
     needed = windows_needed(windows, worth)
     return (
         f"{windows}{kind} reference windows resemble each other so much that they are worth {worth:.1f} "
@@ -248,7 +246,7 @@ def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stra
     kind = "" if stratum == "all" else f" {stratum}"
     if method == "extrapolated":
         notes.append(
-            f"only {count}{kind} reference windows, fewer than {MIN_WINDOWS}: the p-value is extrapolated "
+            f"only {count}{kind} reference windows, fewer than {MIN_RANKED}: the p-value is extrapolated "
             "beyond their ranks"
         )
     if method in {"conformal", "extrapolated"} and count and rows:

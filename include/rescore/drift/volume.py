@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from rescore.drift.calibration import FEWEST_WINDOWS
+from rescore.drift.calibration import MIN_COMPARED
 from rescore.drift.report import VolumeDrift
 from rescore.drift.standardise import classifier_standing
 
@@ -112,7 +112,7 @@ def compare_volume(
     timezone : str
         Whose weeks and days count.
     """
-    if live.rows == 0 or chosen.size < FEWEST_WINDOWS or any(one.rows == 0 for one in reference):
+    if live.rows == 0 or chosen.size < MIN_COMPARED or any(one.rows == 0 for one in reference):
         return None
     key = _recurring(reference, live, ZoneInfo(timezone))
     its_key, known = key(live.start), _known_before(live, reference, before)
