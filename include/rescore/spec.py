@@ -11,13 +11,12 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
 from pydantic import Field, model_validator
 
 from rescore.errors import IntervalError
 from rescore.interval import Schedule
 from rescore.spec_rows import Consumer, Feature, FeatureKind, OutputSpec, Ready, SourceSpec, TargetSpec
-from rescore.spec_values import Declared, Duration, Moment, Name, is_zone
+from rescore.spec_values import Declared, Duration, Moment, Name, is_cron, is_zone
 
 __all__ = [
     "DriftSpec",
@@ -58,8 +57,10 @@ class ScheduleSpec(Declared):
     def _valid(self) -> ScheduleSpec:
         if not is_zone(self.timezone):
             raise ValueError(f"unknown time zone {self.timezone!r}, expected an IANA name")
-        if len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
-            raise ValueError(f"{self.cron!r} is not a cron expression of five fields")
+        if not is_cron(self.cron):
+            raise ValueError(
+                f"{self.cron!r} is not a cron expression of five fields, with no R or H, which are chance"
+            )
         try:
             first, last = self.schedule().first_interval(), self.schedule().last_interval()
         except (IntervalError, OverflowError) as error:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from croniter import croniter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Moment",
     "Name",
     "duration_text",
+    "is_cron",
     "is_name",
     "is_zone",
 ]
@@ -91,3 +93,13 @@ def is_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, OSError, ValueError):  # no such name, a folder, no relative path
         return False
     return not name.startswith(("right/", "posix/")) and name not in {"localtime", "posixrules"}
+
+
+def is_cron(text: str) -> bool:
+    """Whether a text is a cron expression of five fields, none of them drawn by chance.
+
+    ``R`` in a field is a number that each reader of the expression draws anew, ``H`` one that hangs on who
+    reads.
+    """
+    drawn = re.search(r"(?:^|[\s,])[rh]", text, re.IGNORECASE)
+    return len(text.split()) == 5 and drawn is None and bool(croniter.is_valid(text))

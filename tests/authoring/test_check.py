@@ -10,7 +10,9 @@ import pytest
 
 from rescore import authoring, pipeline, source
 from rescore.authoring import check_extract
+from rescore.authoring.checks.event_times import check_late
 from rescore.authoring.checks.training import sample_window
+from rescore.errors import TrainingError
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.settings import Settings
@@ -189,6 +191,17 @@ def test_one_column_of_very_many_that_reads_the_future_is_named(job):
     assert "other values in c899," in found.what
 
 
+def test_rows_that_come_after_their_interval_are_counted(job):
+    ctx, folder, cursor = job
+    url, rows = ctx.source_url(folder), rows_of(ctx, folder)
+    assert check_late(url, folder, week(folder), rows) == []
+    cursor.execute("UPDATE job SET recorded_at = at + interval '2 days'")
+    [found] = check_late(url, folder, week(folder), rows_of(ctx, folder))
+    assert found.status == "warning"
+    assert found.what.startswith(f"31 of 112 rows of {week(folder)} were known only after it had ended")
+    assert "make recorded_at the event time" in found.fix
+
+
 def test_an_hour_beside_the_event_says_when_a_local_time_was_stored_as_utc(job):
     ctx, folder, cursor = job
     path = folder.path / "model.yaml"
@@ -227,6 +240,41 @@ def test_a_class_that_the_last_intervals_lack_fails_nothing(job):
     assert [one for one in checks.values() if one.status == "failed"] == []
 
 
+def test_a_class_that_only_the_first_of_the_last_intervals_have_fails_nothing(job):
+    """Of the last six weeks one fold would have no bad one: the fit is tried on weeks that do."""
+    ctx, folder, cursor = job
+    cursor.execute(
+        "UPDATE verdict SET bad = false FROM job j WHERE j.id = verdict.id AND j.at >= '2024-02-26Z'"
+    )
+    window, can_fit = sample_window(ctx.source_url(folder), folder, week(folder))
+    assert can_fit and [one.end.day for one in window] == [12, 19, 26]
+
+
+STRICT = """
+from xgboost import XGBClassifier
+
+def build(hyperparameters, seed):
+    return XGBClassifier(n_estimators=5, random_state=seed)
+"""
+
+
+def test_a_class_that_one_fit_lacks_fails_nothing(job):
+    """Training takes many intervals; of the check's few one has it, and XGBoost wants each in every fit."""
+    ctx, folder, cursor = job
+    cursor.execute(
+        "ALTER TABLE verdict ALTER bad TYPE text USING CASE WHEN bad THEN 'bad' ELSE 'good' END;"
+        "UPDATE verdict SET bad = 'best' WHERE id = (SELECT max(id) FROM job WHERE at < '2024-03-07Z')"
+    )
+    narrow(folder)
+    path = folder.path / "model.yaml"
+    path.write_text(re.sub(r"kind: binary\n(  positive: .*\n)?", "kind: multiclass\n", path.read_text()))
+    (folder.path / "pipeline.py").write_text(STRICT)
+    checks = {one.name: one for one in authoring.check_model(ctx, "job", week(folder))}
+    assert checks["fit"].status == "skipped", checks["fit"]
+    assert checks["fit"].what.startswith("'best' of bad occurs in too few of the intervals looked at")
+    assert [one for one in checks.values() if one.status == "failed"] == []
+
+
 def test_a_feature_that_the_last_intervals_lack_fails_nothing(job):
     """It has values in the training window, and training fits it; the check's few intervals have none."""
     ctx, folder, cursor = job
@@ -258,4 +306,8 @@ def test_labels_that_come_weeks_late_fail_nothing(job):
     assert can_fit and len(window) >= 3
     assert window[-1].end < week(folder).start
     cursor.execute("UPDATE verdict SET bad = NULL")
-    assert sample_window(url, late, week(folder))[1] is False
+    with pytest.raises(
+        TrainingError, match=r"no row of the 1[0-9] intervals up to .* has a known label"
+    ) as caught:
+        sample_window(url, late, week(folder))
+    assert "--day" in (caught.value.fix or "") and "target.delay" in (caught.value.fix or "")

@@ -101,6 +101,10 @@ FROM generate_series(1, 1500) n,
               (ARRAY['north', 'south'])[1 + n % 2] AS depot, 4 + (n * 13) % 40 AS hours) t,
      LATERAL (SELECT at + hours * interval '1 hour' AS arrived) a,
      LATERAL (SELECT arrived <= timestamptz '2024-03-26Z' AS there) x;
+-- A column that is filled no more.
+CREATE TABLE shop.ended (id int PRIMARY KEY, at timestamptz NOT NULL, x float8, hurt boolean, recorded_at timestamptz NOT NULL);
+INSERT INTO shop.ended SELECT n, at, sin(n), CASE WHEN n < 600 THEN n % 3 = 0 END, at
+FROM generate_series(0, 1499) n, LATERAL (SELECT timestamptz '2024-03-01Z' + n * interval '24 minutes' AS at) t;
 CREATE TABLE shop.claims (id int, paid_out float8);
 INSERT INTO shop.claims VALUES (1, 2), (1, 3);
 """  # noqa: E501
@@ -189,6 +193,30 @@ def test_a_text_of_many_values_keeps_those_that_most_rows_have(shop):
     day = folder.spec.schedule.schedule().interval_ending(LAST - timedelta(days=5))
     found = source.probe(shop.connection("shop"), folder, day, day.end)
     assert "rare" in found.column("breed").to_pylist()
+
+
+def test_classes_that_few_rows_have_are_one(shop):
+    folder, made = authoring.new_model(
+        shop, "depots", "shop.parcel", connection="shop", event_time="sent_at", target="depot"
+    )
+    assert folder.spec.target.kind == "multiclass"
+    assert any(
+        "the 3 values that fewer rows have are written as rare, one class" in one for one in made.decide
+    )
+    first = folder.spec.schedule.schedule().interval_ending(datetime(2024, 3, 2, tzinfo=UTC))
+    found = source.labels(shop.connection("shop"), folder, [first], first.end + timedelta(days=3))
+    assert set(found.column("depot").to_pylist()) == {"north", "south", "rare"}
+
+
+def test_labels_that_ended_long_ago_are_not_drafted_as_still_to_come(shop):
+    folder, made = authoring.new_model(shop, "ended", "shop.ended", connection="shop", target="hurt")
+    assert made.to_come is None
+    assert folder.spec.target.delay == timedelta(0)
+    assert any(
+        "900 rows since 2024-03-11 have no hurt: is it no longer recorded?" in one for one in made.decide
+    )
+    assert any("`--day 2024-03-11`" in one and "`--as-of 2024-03-11T00:00Z`" in one for one in made.decide)
+    assert folder.spec.training.intervals == 7, "three quarters of the 10 days that have labels"
 
 
 def delivery(shop, name):
@@ -319,6 +347,7 @@ def test_labels_come_from_another_table_where_they_are_there(shop):
         shop, "claim", "shop.parcel", connection="shop", event_time="sent_at", labels_from="shop.claim"
     )
     assert (folder.spec.target.name, folder.spec.target.kind) == ("paid_out", "regression")
+    assert folder.spec.output.unit == "units of paid_out", "it is said beside every change of the score"
     url, far = shop.connection("shop"), datetime(2025, 1, 1, tzinfo=UTC)
     assert source.labels(url, folder, [day(5)], far).num_rows == 60
     assert source.labels(url, folder, [day(5)], day(5).end).num_rows < 60  # recorded with the claim

@@ -78,6 +78,8 @@ def test_durations_have_units(write: Write, written: str, meant: int) -> None:
         ({"target.kind": "multiclass", "output.probabilities": {"a": "P"}}, "lower-case letters"),
         ({"schedule.cron": "@daily"}, "not a cron expression of five fields"),
         ({"schedule.cron": "0 25 * * *"}, "not a cron expression of five fields"),
+        ({"schedule.cron": "R 0 * * *"}, "no R or H, which are chance"),
+        ({"schedule.cron": "0 1,r(2-4) * * *"}, "no R or H, which are chance"),
         ({"schedule.timezone": "New York"}, "unknown time zone"),
         ({"training.holdout_intervals": 60}, "holdout_intervals must be smaller"),
         ({"training.seed": None}, "training.seed: missing"),

@@ -45,6 +45,11 @@ def test_an_age_is_rounded_down() -> None:
         (1234567, "1,234,567"),
         (0.5, "0.5000"),
         (datetime(2024, 6, 1, tzinfo=UTC), "2024-06-01T00:00:00Z"),
+        (timedelta(days=4067, seconds=435, microseconds=499_533), "4,067 days"),
+        (timedelta(days=1, hours=1, minutes=59), "1 day, 1 hour"),
+        (timedelta(minutes=61, seconds=3), "1 hour, 1 minute"),
+        (timedelta(0), "0 seconds"),
+        (-timedelta(hours=2), "-2 hours"),
         ("100 %", "100 %"),
     ],
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import psycopg2
 import pytest
 
 from rescore.errors import SpecError
@@ -36,6 +37,10 @@ CREATE FUNCTION some_note() RETURNS text STABLE LANGUAGE sql AS 'SELECT note FRO
             "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (carrier) carrier c, size AS n FROM parcel ORDER BY 1) q)",
             "DISTINCT ON",
         ),
+        ("size", "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (carrier) p.size AS n FROM parcel p ORDER BY p.carrier) q)",
+         "DISTINCT ON"),
+        ("size", "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (p.carrier) p.size AS n FROM parcel p ORDER BY carrier) q)",
+         "DISTINCT ON"),
         ("note", "(SELECT array_agg(note) FROM parcel p)::text", "array_agg() without ORDER BY"),
         ("note", "(SELECT string_agg(note, ',') FROM parcel p)", "string_agg() without ORDER BY"),
         ("note", "(SELECT pg_catalog.json_agg(note) FROM parcel p)::text", "json_agg() without ORDER BY"),
@@ -85,6 +90,9 @@ def test_rows_in_no_order_are_refused(
         ("size", "(SELECT count(*)::int FROM (SELECT DISTINCT ON (size) size FROM parcel p) q)"),
         ("size", "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (carrier) size AS n FROM parcel"
          " ORDER BY carrier, parcel) q)"),
+        ("size", "(SELECT count(*)::int FROM (SELECT DISTINCT ON (size) p.size FROM parcel p ORDER BY p.size) q)"),
+        ("size", "(SELECT sum(n)::int FROM (SELECT DISTINCT ON (p.depot) o.parcel AS n FROM parcel p JOIN outcome o"
+         " USING (depot) ORDER BY depot, o.parcel) q)"),
         ("note", "(SELECT string_agg(note, ',' ORDER BY p.parcel) FROM parcel p)"),
         ("note", "(SELECT string_agg(DISTINCT note, ',') FROM parcel p)"),
         ("note", "(SELECT glued(note ORDER BY p.parcel) FROM parcel p)"),
@@ -133,6 +141,50 @@ def test_ties_are_found_by_turning_the_rows_round(source: Source, make_model: Ma
     counted = "(SELECT count(*)::int + max(p.size) FROM parcel p WHERE p.recorded_at <= :as_of)"
     for folder in (make_model(), make_model(selecting(size=counted))):  # no order counts in these
         assert read_past_filter(source.url, folder, DAY, DAY.end).turned is None
+
+
+TIED = """
+CREATE VIEW latest AS SELECT DISTINCT ON (depot) depot, note, recorded_at FROM parcel ORDER BY depot, size;
+CREATE VIEW of_latest AS SELECT depot, note, recorded_at FROM latest;
+CREATE VIEW told_apart AS
+    SELECT DISTINCT ON (depot) depot, note, recorded_at FROM parcel ORDER BY depot, size, parcel;
+CREATE VIEW plain AS SELECT depot, note, recorded_at FROM parcel WHERE parcel = 7;
+"""
+
+
+@pytest.mark.parametrize(
+    ("view", "changed"), [("latest", 40), ("of_latest", 40), ("told_apart", 0), ("plain", None)]
+)
+def test_ties_inside_views_are_found_too(
+    source: Source, make_model: MakeModel, view: str, changed: int | None
+) -> None:
+    source.run(TIED)
+    source.send(40)
+    source.run("UPDATE parcel SET size = 1, note = parcel::text, recorded_at = sent_at")
+    latest = f"(SELECT v.note FROM {view} v WHERE v.depot = parcel.depot AND v.recorded_at <= :as_of)"
+    found = read_past_filter(source.url, make_model(selecting(note=latest)), DAY, DAY.end)
+    assert found.none
+    assert (None if found.turned is None else found.turned.changed) == changed
+
+
+def test_a_view_whose_tables_this_role_may_not_read_is_checked_as_it_is(
+    source: Source, make_model: MakeModel
+) -> None:
+    source.run(TIED)
+    source.send(4)
+    source.run(
+        "DROP ROLE IF EXISTS view_guest; CREATE ROLE view_guest LOGIN PASSWORD 'guest';"
+        " CREATE VIEW shown AS SELECT * FROM parcel; GRANT SELECT ON latest, shown TO view_guest"
+    )
+    try:
+        guest = psycopg2.extensions.make_dsn(source.url, user="view_guest", password="guest")
+        latest = "(SELECT v.note FROM latest v WHERE v.recorded_at <= :as_of)"
+        extract = selecting(note=latest).replace("FROM parcel", "FROM shown")
+        found = read_past_filter(guest, make_model(extract), DAY, DAY.end)
+        assert found.none
+        assert found.turned is not None
+    finally:
+        source.run("DROP OWNED BY view_guest; DROP ROLE view_guest")
 
 
 def test_sums_of_floats_are_told_from_ties(source: Source, make_model: MakeModel) -> None:

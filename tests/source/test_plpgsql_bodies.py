@@ -84,6 +84,9 @@ def test_text_that_a_variable_holds_becomes_no_moment_unseen(
          "t date", "boolean", "made(promised)"),
         ("DECLARE j jsonb := '{}'; v int[] := '{}'; BEGIN j['x'] := '3'; v[1] := 2; v[1:2] := ARRAY[1, 2];"
          " RETURN v[1] = 1; END", "t int", "boolean", "made(size)"),
+        # A relation that is called like a variable.
+        ("DECLARE n int := 1; BEGIN RETURN (SELECT n.sent_at::date = t FROM parcel n ORDER BY n.parcel LIMIT 1); END",
+         "t date", "boolean", "made(promised)"),
         ("DECLARE n int := 0; i int; BEGIN FOR i IN 1..t LOOP n := n + i; END LOOP; RETURN n > 3; END",
          "t int", "boolean", "made(size)"),
     ],

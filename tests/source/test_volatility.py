@@ -41,6 +41,12 @@ CREATE OR REPLACE FUNCTION said_so_of_two(int, int) RETURNS int IMMUTABLE LANGUA
 CREATE OPERATOR @+@ (LEFTARG = int, RIGHTARG = int, FUNCTION = said_so_of_two);
 CREATE AGGREGATE ends_fixed(int) (SFUNC = int4pl, STYPE = int, FINALFUNC = said_to_be_fixed, INITCOND = '0');
 CREATE AGGREGATE in_sum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+CREATE FUNCTION due_in(int, since date DEFAULT current_date) RETURNS date STABLE LANGUAGE sql
+    AS 'SELECT $2 + $1';
+CREATE FUNCTION due_from(int, date DEFAULT 'today'::text::date) RETURNS date STABLE LANGUAGE sql
+    AS 'SELECT $2 + $1';
+CREATE FUNCTION due_since(int, since date DEFAULT '2024-01-01') RETURNS date STABLE LANGUAGE sql
+    AS 'SELECT $2 + $1';
 CREATE SEQUENCE IF NOT EXISTS counter;
 CREATE TYPE grams AS (g float8);
 CREATE FUNCTION weighed(float8) RETURNS grams STABLE LANGUAGE sql AS 'SELECT ROW($1)::grams';
@@ -100,6 +106,12 @@ def freeze(source: Source, folder: ModelFolder) -> int:
         ("fragile", "promised > 'today'", "the constant 'today'"),
         ("fragile", "sent_at BETWEEN 'yesterday' AND :as_of", "the constant 'yesterday'"),
         ("note", "age('now', sent_at)::text", "the constant 'now'"),
+        ("fragile", "sent_at > ANY ('{today}')", "the constant '{today}'"),
+        ("fragile", "promised = ANY ('{2024-03-01,today,now}')", "the constant '{2024-03-01,today,now}'"),
+        ("fragile", "tstzrange(sent_at, NULL) && '[yesterday, now)'", "the constant '[yesterday, now)'"),
+        ("fragile", "(promised, size) < ('today', 1)", "the constant 'today'"),
+        ("promised", "due_in(size)", "CURRENT_DATE"),
+        ("promised", "due_from(size)", "the moment 'today'"),
         ("size", "hidden(size)", "now()"),
         ("size", "atomic(size)", "CURRENT_DATE"),
         ("promised", "returned(size)", "CURRENT_DATE"),
@@ -136,6 +148,9 @@ def test_the_clock_the_session_and_chance_are_refused(
         ("note", "COALESCE(note, 'now')"),
         ("fragile", "note = 'today' OR note IN ('now', 'tomorrow')"),
         ("note", "'today'::text"),
+        ("fragile", "note = ANY ('{now,today}') OR note LIKE '(today%'"),
+        ("promised", "due_in(size, promised)"),
+        ("promised", "due_since(size)"),
         ("note", "to_char(sent_at, 'YYYY-MM-DD') || concat(size, '-', sent_at)"),
         ("promised", "date_trunc('day', sent_at + interval '1 month')::date"),
         ("promised", "(sent_at AT TIME ZONE 'Europe/Paris')::date"),

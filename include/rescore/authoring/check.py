@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rescore import source
 from rescore.authoring.checks.declaration import check_declaration, run_folder_tests
-from rescore.authoring.checks.event_times import check_event_times, check_untimed
+from rescore.authoring.checks.event_times import check_event_times, check_late, check_untimed
 from rescore.authoring.checks.leakage import check_extract, check_labels, check_rewritten, check_values
 from rescore.authoring.checks.result import CheckResult
 from rescore.authoring.checks.training import (
@@ -92,7 +92,8 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
     chosen, rows = extracted
     checks.run("folder tests", lambda: run_folder_tests(folder))
     checks.run("event times", lambda: check_event_times(rows, folder))
-    checks.run("event times", lambda: check_untimed(url, folder, chosen))
+    checks.run("rows without a moment", lambda: check_untimed(url, folder, chosen))
+    checks.run("rows that come late", lambda: check_late(url, folder, chosen, rows))
     checks.run("rows rewritten", lambda: check_rewritten(ctx, folder))
     checks.run("leakage: extract", lambda: check_extract(url, folder, chosen))
     checks.run("leakage: labels", lambda: check_labels(url, folder, chosen, rows))
@@ -127,7 +128,7 @@ def _extract_twice(
 def _try_training(
     checks: _Checks, url: str, folder: ModelFolder, interval: Interval, ctx: Context, scratch: Path
 ) -> None:
-    sampled = checks.value("training rows", lambda: ([], sample_window(url, folder, interval)))
+    sampled = checks.value("labels", lambda: ([], sample_window(url, folder, interval)))
     if sampled is None:
         return
     window, can_fit = sampled

@@ -257,6 +257,10 @@ def target_kind_of(column: ColumnFacts, decide: list[str], row: str = "t") -> tu
         if column.distinct == 2 and len(column.levels) == 2:
             decide.append(f"target.positive: the rarer value, {column.levels[-1]!r}, was taken")
             return "binary", _yaml_text(column.levels[-1]), f"{name}::text"
+        if column.rare_levels and len(column.levels) > 1:  # a class is learnt from its rows
+            pooled, _, note = _pooled(column, f"{name}::text")
+            decide.append(f"target: {note}, one class that stands for values to come as well")
+            return "multiclass", None, pooled
         return "multiclass", None, f"{name}::text"
     if column.distinct == 2 and column.postgres.startswith("int"):
         return "binary", str(int(column.high if isinstance(column.high, float) else 1)), name
@@ -310,6 +314,12 @@ def _category(column: ColumnFacts, names: Names) -> Drafted:
     name = f"{quoted(column.name)}::text" if column.postgres in _AS_TEXT else quoted(column.name)
     if not column.rare_levels:
         return Drafted(names.of(column.name), column, name, "categorical", levels=column.levels)
+    pooled, rare, note = _pooled(column, name)
+    return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
+
+
+def _pooled(column: ColumnFacts, name: str) -> tuple[str, str, str]:
+    """SQL of a text in which the rare values are one; how that is written, and a sentence on it."""
     rare = _RARE
     while rare in column.levels:
         rare += "_"
@@ -317,7 +327,7 @@ def _category(column: ColumnFacts, names: Names) -> Drafted:
     pooled = f"CASE WHEN {name} IN ({kept}) THEN {name} WHEN {name} IS NOT NULL THEN {_sql_text(rare)} END"
     values = "value" if column.rare_levels == 1 else f"{column.rare_levels} values"
     note = f"the {values} that fewer rows have {'is' if values == 'value' else 'are'} written as {rare}"
-    return Drafted(names.of(column.name), column, pooled, "categorical", note, levels=(*column.levels, rare))
+    return pooled, rare, note
 
 
 def _age(

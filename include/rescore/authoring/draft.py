@@ -22,6 +22,7 @@ from rescore.authoring.column_roles import (
 from rescore.authoring.estimators import DEFAULT, missing_library, refuse_unfit
 from rescore.authoring.rhythm import Rhythm, rhythm_of
 from rescore.errors import ParameterError
+from rescore.interval import Schedule
 from rescore.source import ColumnFacts, OpenRows, TableFacts
 from rescore.spec_values import duration_text
 
@@ -176,15 +177,19 @@ def draft(
     columns = [one for one in table.columns if one.name not in roles and (labels or one.name != label.name)]
     versions = bool(known_by) and known_by[0] in keys[1]
     known_late: Mapping[str, str] = {}
-    waiting = None
+    waiting = ended = until = None
     if not labels:
         asked = [one.name for one in columns]
         known_late = late(asked, event.name if event else None, label.name)
         if event and label.nulls and not versions and len(known_by) < 2:
             waiting = to_come(asked, event.name, label.name)
+            until = waiting.since if waiting else None
+            ended, waiting = (waiting, None) if waiting and waiting.stopped else (None, waiting)
             known_late = {**(waiting.late if waiting else {}), **known_late}
     features, left_out = _features(columns, event, table, names, known_late, keep)
+    rhythm = rhythm_of(table, event, schedule, until)
     decide += [
+        *([_ended(ended, label.name, rhythm)] if ended else []),
         *_more_to_decide(table, event, event_time, known_by, left_out, waiting),
         *_decide_on_features(features, known_late, keep),
     ]
@@ -206,7 +211,7 @@ def draft(
         labels=labels,
         to_come=waiting,
         label_known_sql=_label_known_sql(table, event, waiting) if event and waiting else None,
-        rhythm=rhythm_of(table, event, schedule, waiting.since if waiting else None),
+        rhythm=rhythm,
         left_out=left_out,
         decide=decide,
         last_event=event.high if event and isinstance(event.high, datetime) else None,
@@ -276,6 +281,16 @@ def _label_known_sql(table: TableFacts, event: ColumnFacts, waiting: OpenRows) -
         return f"{moment_sql(table.column(waiting.closed_by))} <= :as_of"
     hours = waiting.delay // timedelta(hours=1)
     return f"{moment_sql(event)} + interval '{hours} hours' <= :as_of"
+
+
+def _ended(rows: OpenRows, target: str, rhythm: Rhythm) -> str:
+    """Labels are recorded no more, it seems; what to type to learn from those there are."""
+    last = Schedule(rhythm.cron).floor(rows.since)
+    return (
+        f"target: {rows.rows:,} rows since {rows.since:%Y-%m-%d} have no {target}: is it no longer recorded? "
+        f"`--day {last:%Y-%m-%d}` of `rescore check` and `--as-of {last:%Y-%m-%dT%H:%MZ}` of `rescore train` "
+        "look at rows before"
+    )
 
 
 def _label_table(

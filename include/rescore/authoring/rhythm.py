@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from croniter import croniter
-
 from rescore.errors import ParameterError
 from rescore.interval import Schedule
 from rescore.pipeline import utc_now
 from rescore.source import ColumnFacts, TableFacts
+from rescore.spec_values import is_cron
 
 __all__ = ["Rhythm", "rhythm_of"]
 
@@ -80,7 +79,7 @@ def rhythm_of(
 
 
 def _asked(table: TableFacts, event: ColumnFacts | None, cron: str, until: datetime | None) -> Rhythm:
-    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+    if not is_cron(cron):
         raise ParameterError(
             f"--schedule {cron!r} is no cron expression",
             expected="five fields: minute, hour, day of the month, month, day of the week",

@@ -15,8 +15,8 @@ __all__ = ["age", "duration", "evenly", "percent", "plain", "short", "span", "wi
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
-def plain(value: Any) -> str:
-    """Any value: thousands separated, four decimals, moments as ISO 8601, ``-`` for None."""
+def plain(value: Any) -> str:  # noqa: PLR0911 - one per type
+    """Any value: thousands separated, four decimals, moments as ISO 8601, lengths of time, ``-`` for None."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -27,6 +27,8 @@ def plain(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return _in_two_units(value)
     return str(value)
 
 
@@ -79,5 +81,18 @@ def duration(length: timedelta) -> str:
     return f"{seconds:g} seconds"
 
 
+def _in_two_units(length: timedelta) -> str:
+    """A length of time in the largest unit that fits and the next: ``2 days, 3 hours``."""
+    if length < timedelta(0):
+        return f"-{_in_two_units(-length)}"
+    seconds = int(length.total_seconds())
+    parts: list[str] = []
+    for unit, in_seconds in (*_UNITS, ("second", 1)):
+        count, seconds = divmod(seconds, in_seconds)
+        if count or parts or unit == "second":
+            parts.append(_counted(count, unit))
+    return ", ".join(part for part in parts[:2] if not part.startswith("0 ") or len(parts) == 1)
+
+
 def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}{'s' * (count != 1)}"
+    return f"{count:,} {unit}{'s' * (count != 1)}"

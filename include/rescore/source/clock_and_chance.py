@@ -29,6 +29,7 @@ from rescore.source.moments_from_text import (
     cast_target,
     casts_of_text,
     find_text_casts,
+    hold_moments,
     moment_types,
     refuse_unguarded,
 )
@@ -51,13 +52,6 @@ _FIXED_BY_THE_SESSION = re.compile(
     r"|timestamptz_(mi|pl)_interval|to_(char|date|json|jsonb|number|timestamp|tsquery|tsvector)"
     r"|ts_(headline|rank|rank_cd|lexize|parse|debug)|xml|xml_is_well_formed"
 )
-_MOMENT_TYPES = {
-    "date",
-    "timestamp without time zone",
-    "timestamp with time zone",
-    "time without time zone",
-    "time with time zone",
-}
 # Where a row lies and who wrote it: a copy of the same data, or a VACUUM FULL, gives others.
 _SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _MAX_DEPTH = 20
@@ -157,7 +151,7 @@ class _Checker:
             for kind, fields in walk(tree)
             if kind == "TypeCast" and "A_Const" in fields["arg"]
         }
-        words = [each for each in constants_with(tree) if each[1] not in cast]
+        words = [each for each in constants_with(tree, lists=True) if each[1] not in cast]
         if not words:
             return
         replaced = sql
@@ -165,8 +159,9 @@ class _Checker:
             end = end_of_string(replaced, location)
             replaced = f"{replaced[:location]}${number}{replaced[end:]}"
         types = self._session.parameter_types(replaced)
-        for number, (word, location) in enumerate(words):
-            if types is None or types[number] in _MOMENT_TYPES:
+        held = [True] * len(words) if types is None else hold_moments(self._session, types)
+        for (word, location), moment in zip(words, held, strict=True):
+            if moment:
                 raise refusal(f"the constant {word!r}", where(location), cast=types is None)
 
     def _check_calls(self, calls: list[_Called], where: Callable[[int], str], depth: int) -> None:
@@ -178,6 +173,10 @@ class _Checker:
                 if not _fits(function, call) or _harmless(function):
                     continue
                 place = where(call.location)
+                if function["given"] and (call.arguments is None or call.arguments < function["most"]):
+                    # What a call leaves out is computed as it runs, by expressions of the function's owner.
+                    inside = f"{place}, in what {function['schema']}.{function['name']} takes by default"
+                    self.check(f"SELECT {function['given']}", lambda _: inside, depth + 1)  # noqa: B023
                 if function["volatility"] != "v" and function["schema"] != "pg_catalog":
                     self._look_into(function, place, depth)
                 else:
@@ -192,11 +191,13 @@ class _Checker:
             " p.pronargs::int4 AS most, (p.pronargs - p.pronargdefaults)::int4 AS least,"
             " p.provariadic <> 0 AS variadic, p.provolatile::text AS volatility, l.lanname::text AS language,"
             " pg_function_is_visible(p.oid) AS visible, NULL::text AS operator,"
-            " p.oid::regprocedure::text AS signature FROM pg_proc p"
+            " p.oid::regprocedure::text AS signature, pg_get_expr(p.proargdefaults, 0) AS given"
+            " FROM pg_proc p"
             " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
             f" WHERE p.proname IN ({', '.join(map(quote_literal, names))}) UNION ALL"
             " SELECT p.oid::int8, n.nspname::text, p.proname::text, 2, 1, false, p.provolatile::text,"
-            " l.lanname::text, pg_operator_is_visible(o.oid), o.oprname::text, p.oid::regprocedure::text"
+            " l.lanname::text, pg_operator_is_visible(o.oid), o.oprname::text, p.oid::regprocedure::text,"
+            " NULL"
             " FROM pg_operator o"
             " JOIN pg_proc p ON p.oid = o.oprcode JOIN pg_namespace n ON n.oid = o.oprnamespace"
             " JOIN pg_language l ON l.oid = p.prolang WHERE n.nspname <> 'pg_catalog'"

@@ -30,11 +30,16 @@ def word_of(text: str) -> str | None:
     return str(words[0]) if all(_BESIDE.fullmatch(part) for part in rest) else None
 
 
-def constants_with(tree: Any, *, parts: bool = False) -> Iterator[tuple[str, int]]:
-    """Constants that can be such a moment, and where; with ``parts``, that hold one among other values."""
+def constants_with(tree: Any, *, parts: bool = False, lists: bool = False) -> Iterator[tuple[str, int]]:
+    """Constants that can be such a moment, and where.
+
+    With ``parts`` also those that hold one among other values; with ``lists`` only where they look like an
+    array, a range or a row.
+    """
     for kind, fields in walk(tree):
         text = fields.get("sval", {}).get("sval", "") if kind == "A_Const" else ""
-        if word_of(text) or (parts and _WORD.search(text)):
+        listed = parts or (lists and text.lstrip()[:1] in {"{", "[", "("})
+        if word_of(text) or (listed and _WORD.search(text)):
             yield text, fields["location"]
 
 

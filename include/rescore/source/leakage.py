@@ -2,8 +2,8 @@
 
 Every relation that the query names is copied into a temporary table, only the rows known by ``as_of``;
 the query runs on the relations and on the copies, in one transaction that is rolled back. What differs
-was read past the filter. A query in which the order of rows can count runs a third time, on the copies
-turned round: what differs then is chance.
+was read past the filter. A query in which the order of rows can count, or in a view of which it can, runs a
+third time, on the copies turned round: what differs then is chance.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from psycopg2 import sql
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.source.compared_rows import Difference, compare
-from rescore.source.grammar import RelationName, parse
+from rescore.source.grammar import RelationName
 from rescore.source.inspection import reading
-from rescore.source.order_of_rows import OF_ORDER, may_depend_on_order
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
+from rescore.source.turned_views import may_depend, turned_view
 
 __all__ = ["Leak", "last_event", "read_past_filter", "turned_round"]
 
@@ -96,8 +96,8 @@ def read_past_filter(
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
         found = compare(cursor, "rescore_seen", "rescore_known", key, columns)
         turned = None
-        if _may_depend_on_order(cursor, query):
-            turned = _turned(cursor, query, others, key, columns)
+        if may_depend(cursor, query):
+            turned = _turned(cursor, query, known, others, key, columns)
     # The copies lie in another order than the tables: what that alone changes is no leak.
     of_order = () if turned is None else turned.columns
     moved = found.only_left or found.only_right or turned is None
@@ -133,21 +133,13 @@ def turned_round(
     """
     query, key, columns = _declared(folder, interval, as_of, labels=labels)
     with reading(url, read_only=False) as cursor:
-        if not _may_depend_on_order(cursor, query):
+        if not may_depend(cursor, query):
             return None
         known = _Known(cursor, [], as_of, commits_known=False)
         copies = {read: copy for read in relation_names(query) if (copy := known.copy_of(read)) is not None}
         on_copies = on_other_relations(query, copies)
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{on_copies}")
-        return _turned(cursor, query, copies, key, columns)
-
-
-def _may_depend_on_order(cursor: Any, query: str) -> bool:
-    by_itself, called = may_depend_on_order(parse(query, "the query"))
-    if not by_itself:
-        cursor.execute(OF_ORDER, [sorted(called)])
-        [by_itself] = cursor.fetchone()
-    return by_itself
+        return _turned(cursor, query, known, copies, key, columns)
 
 
 def _declared(
@@ -161,14 +153,19 @@ def _declared(
 
 
 def _turned(
-    cursor: Any, query: str, copies: dict[RelationName, str], key: Sequence[str], columns: Sequence[str]
+    cursor: Any,
+    query: str,
+    known: _Known,
+    copies: dict[RelationName, str],
+    key: Sequence[str],
+    columns: Sequence[str],
 ) -> Difference:
-    """Run the query on the same copies with their rows the other way round."""
-    for copy in sorted(set(copies.values())):
+    """Run the query on the same copies the other way round; views are made of tables that lie so."""
+    for copy, read in sorted({copy: read for read, copy in copies.items()}.items()):
         cursor.execute(
             sql.SQL(
                 "CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM pg_temp.{} ORDER BY ctid DESC"
-            ).format(sql.Identifier(f"{copy}_turned"), sql.Identifier(copy))
+            ).format(sql.Identifier(f"{copy}_turned"), sql.Identifier(known.copy_again(read, copy) or copy))
         )
         cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(f"{copy}_turned")))
     rewritten = on_other_relations(query, {read: f"{copy}_turned" for read, copy in copies.items()})
@@ -262,17 +259,27 @@ class _Known:
         label = f"{relation}, alone" if read.only else str(relation)
         if label not in self._copies:
             self._copies[label] = f"rescore_known_{len(self._copies) + 1}"
-            has_history = bool(self._known_by) and set(self._known_by) <= relation.columns.keys()
-            self._copy(relation, self._copies[label], only=read.only, filtered=has_history)
+            has_history = self._has_history(relation)
+            rows = sql.SQL("ONLY {}" if read.only else "{}").format(relation.identifier)
+            self._copy(relation, self._copies[label], rows)
             (self.filtered if has_history else self.unfiltered).append(label)
             if has_history:
                 self._look_at_history(relation)
         return self._copies[label]
 
-    def _copy(self, relation: _Relation, copy: str, *, only: bool, filtered: bool) -> None:
+    def copy_again(self, read: RelationName, copy: str) -> str | None:
+        """Copy a view made of tables that lie the other way round; None where no order counts in it."""
+        turned, relation = turned_view(self._cursor, read), _Relation.find(self._cursor, read.parts)
+        if turned is None or relation is None:
+            return None
+        self._copy(relation, f"{copy}_again", sql.Identifier(turned))
+        return f"{copy}_again"
+
+    def _copy(self, relation: _Relation, copy: str, rows: sql.Composable) -> None:
+        """Copy what was known of a relation, whose rows are read from ``rows``."""
         selected: list[sql.Composable] = [sql.Identifier(column) for column in relation.columns]
         condition: sql.Composable = sql.SQL("true")
-        if filtered:
+        if filtered := self._has_history(relation):
             known = sql.Identifier(self._known_by[0])
             condition = sql.SQL("{} <= {}").format(known, sql.Literal(self._as_of))
         if filtered and len(self._known_by) == 2:
@@ -284,15 +291,14 @@ class _Known:
                 u=until, t=sql.Literal(self._as_of), o=sql.Literal(_open_end(self._cursor, relation, until))
             )
         self._cursor.execute(
-            sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} {} WHERE {}").format(
-                sql.Identifier(copy),
-                sql.SQL(", ").join(selected),
-                sql.SQL("ONLY" if only else ""),
-                relation.identifier,
-                condition,
+            sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WHERE {}").format(
+                sql.Identifier(copy), sql.SQL(", ").join(selected), rows, condition
             )
         )
         self._cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(copy)))
+
+    def _has_history(self, relation: _Relation) -> bool:
+        return bool(self._known_by) and set(self._known_by) <= relation.columns.keys()
 
     def _look_at_history(self, relation: _Relation) -> None:
         known = self._known_by[0]

@@ -26,6 +26,7 @@ __all__ = [
     "cast_target",
     "casts_of_text",
     "find_text_casts",
+    "hold_moments",
     "moment_types",
     "refuse_unguarded",
 ]
@@ -148,6 +149,17 @@ def moment_types(session: Session, tree: Any) -> frozenset[str]:
         f" ({', '.join(map(quote_literal, sorted(MOMENTS)))}) AND t.typnamespace = 'pg_catalog'::regnamespace"
     )
     return MOMENTS | {str(row["name"]) for row in rows}
+
+
+def hold_moments(session: Session, types: Sequence[str]) -> list[bool]:
+    """Whether each type, as the catalogue writes it, is a moment or holds one."""
+    tree = parse(f"SELECT {', '.join(f'NULL::{name}' for name in types)}", "types of constants")
+    holding = moment_types(session, tree)
+    return [
+        name_parts(fields["typeName"]["names"])[-1] in holding
+        for kind, fields in walk(tree)
+        if kind == "TypeCast"
+    ]
 
 
 def refuse_unguarded(tree: Any, types: frozenset[str], where: Callable[[int], str]) -> None:

@@ -277,9 +277,20 @@ def _keeps_any_row(select: dict[str, Any]) -> bool:
     targets = [each["ResTarget"] for each in select.get("targetList", [])]
     on = [_resolved(each, targets) for each in on]
     order = [_resolved(_plain(each["SortBy"]["node"]), targets) for each in select.get("sortClause", [])]
-    if any(each not in on for each in order):
+    if any(not _among(each, on) for each in order):
         return False
-    return any(_has_columns(each["val"]) and _plain(each["val"]) not in on for each in targets)
+    return any(_has_columns(each["val"]) and not _among(_plain(each["val"]), on) for each in targets)
+
+
+def _among(node: Any, others: list[Any]) -> bool:
+    """Whether an expression is one of others; a column's name alone is that of a relation's, too."""
+    if node in others:
+        return True
+    parts = name_parts(node["ColumnRef"]["fields"]) if "ColumnRef" in node else ("*",)
+    return parts[-1] != "*" and any(
+        parts[-1] == other[-1] and 1 in {len(parts), len(other)}
+        for other in (name_parts(each["ColumnRef"]["fields"]) for each in others if "ColumnRef" in each)
+    )
 
 
 def _resolved(node: Any, targets: list[dict[str, Any]]) -> Any:

@@ -242,11 +242,19 @@ def _with_types(sql: str, types: Mapping[str, str], arguments: tuple[str, ...]) 
     listed = tokens_of(whole, "the function")
     index_at = {token.start: index for index, token in enumerate(listed)}
     edits = []
-    for kind, fields in walk(parse(whole, "the function")):
+    tree = parse(whole, "the function")
+    # A relation may be called like a variable: then what follows the dot is a column of it.
+    relations = {
+        fields.get("alias", {}).get("aliasname", fields.get("relname"))
+        for kind, fields in walk(tree)
+        if kind.startswith("Range") or kind == "JoinExpr"
+    }
+    for kind, fields in walk(tree):
         start = fields["location"]
         if kind == "ColumnRef":
             parts = name_parts(fields["fields"])
-            if parts[0] in types and start in index_at:
+            of_relation = len(parts) > 1 and parts[0] in relations
+            if parts[0] in types and start in index_at and not of_relation:
                 edits.append((start, listed[index_at[start]].end, types[parts[0]]))
         elif kind == "ParamRef" and 0 < fields.get("number", 0) <= len(arguments):
             edits.append(

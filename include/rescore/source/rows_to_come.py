@@ -52,6 +52,8 @@ class OpenRows:
         rows.
     late : mapping of str to str
         Other columns that change when the label comes, and what tells so.
+    stopped : bool
+        Whether labels lag further behind than they reach back: they do not come any more, it seems.
     """
 
     rows: int
@@ -59,6 +61,7 @@ class OpenRows:
     delay: timedelta
     closed_by: str | None
     late: Mapping[str, str]
+    stopped: bool = False
 
 
 def open_rows(
@@ -117,7 +120,9 @@ def open_rows(
         waiting, last = cursor.fetchone()
         closed_by, delay = _closed_by(cursor, known, table, event)
         late = _changing(cursor, known, [table.column(one) for one in columns], waiting)
-    return OpenRows(waiting, since, max(1, ceil((delay or last - since) / unit)) * unit, closed_by, late)
+    stopped = closed_by is None and isinstance(facts.low, datetime) and last - since > since - facts.low
+    lag = max(1, ceil((delay or last - since) / unit)) * unit
+    return OpenRows(waiting, since, lag, closed_by, late, stopped)
 
 
 def _complete_until(cursor: Any, known: Mapping[str, Any], unit: timedelta) -> datetime | None:

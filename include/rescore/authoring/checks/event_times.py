@@ -1,4 +1,4 @@
-"""Whether event times are what they say, and whether every row has one."""
+"""Whether event times are what they say, and whether every row is in an interval whose run sees it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from rescore import source
 from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.pipeline import utc_now
 
-__all__ = ["check_event_times", "check_untimed"]
+__all__ = ["check_event_times", "check_late", "check_untimed"]
+
+#: A share of rows of which it is said that they come too late.
+_SOME = 0.01
 
 
 def check_event_times(rows: pa.Table, folder: ModelFolder) -> list[CheckResult]:
@@ -23,3 +27,23 @@ def check_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[Che
     fix = "give them a moment in the source, or know that they are never scored"
     found = source.count_untimed(url, folder, interval)
     return [CheckResult("event times", "warning", str(untimed), fix) for untimed in found]
+
+
+def check_late(url: str, folder: ModelFolder, interval: Interval, rows: pa.Table) -> list[CheckResult]:
+    """Rows that were known only after their interval had ended: neither its run nor another sees them."""
+    known_by = folder.spec.source.known_by
+    if not known_by.reproducible_from_source:
+        return []
+    key = folder.spec.source.key
+    now = source.probe(url, folder, interval, utc_now(), limit=2 * rows.num_rows + 1000)
+    seen = {tuple(row.values()) for row in rows.select(key).to_pylist()}
+    late = sum(tuple(row.values()) not in seen for row in now.select(key).to_pylist())
+    if late <= _SOME * now.num_rows:
+        return []
+    column = known_by.column or (known_by.valid_range or ("",))[0]
+    what = (
+        f"{late:,} of {now.num_rows:,} rows of {interval} were known only after it had ended (by {column}): "
+        "its run, which sees what is known at its end, never scores them"
+    )
+    fix = f"make {column} the event time, so that a row is in the interval in which it came; or know that"
+    return [CheckResult("event times", "warning", what, fix)]

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from rescore import model, source
 from rescore.authoring.checks.result import CheckResult
+from rescore.errors import TrainingError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import KeptRows, features_without_value, keep_rows, utc_now
@@ -46,8 +47,13 @@ def sample_window(url: str, folder: ModelFolder, last: Interval) -> tuple[list[I
     """The last few intervals whose labels are due, and whether a fit can be tried on them.
 
     A class that is rare may be absent from the last intervals, and labels may come late, which says nothing
-    against the model: then those of the training window are taken that have two classes (a value, in a
-    regression) each. No interval where the labels of none are due.
+    against the model: those are taken that have two classes (a value, in a regression) each, so that every
+    fit has. No interval where the labels of none are due.
+
+    Raises
+    ------
+    TrainingError
+        None of the intervals that training would take has a label, though they are due.
     """
     schedule, target = folder.spec.schedule.schedule(), folder.spec.target
     now = utc_now()
@@ -59,10 +65,13 @@ def sample_window(url: str, folder: ModelFolder, last: Interval) -> tuple[list[I
         return [], False
     while True:
         window = schedule.last_intervals(until, count)
-        labelled = _labelled(source.labels(url, folder, window, now), folder, window)
+        labels = source.labels(url, folder, window, now)
+        labelled = _labelled(labels, folder, window)
         if len(labelled) >= _MIN_LABELLED:
-            return (labelled[-_MAX_INTERVALS:] if count > _MAX_INTERVALS else window), True
+            return labelled[-_MAX_INTERVALS:], True
         if len(window) < count or count >= longest:
+            if labels.column(target.name).null_count == labels.num_rows:
+                raise _no_label(folder, window)
             return latest, False
         count = min(4 * count, longest)
 
@@ -132,9 +141,39 @@ def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path, progress: Prog
     """Whether the pipeline is seeded, fits, and can be packaged."""
     training = folder.spec.training.model_copy(update={"holdout_intervals": 1, "folds": 2})
     small = replace(folder, spec=folder.spec.model_copy(update={"training": training}))
-    fitted = model.train(kept.path, small, build_dir=scratch / "build", progress=progress)
+    try:
+        fitted = model.train(kept.path, small, build_dir=scratch / "build", progress=progress)
+    except TrainingError as error:
+        if "class" not in error.data:
+            raise
+        return _class_too_rare(str(error.data["class"]), kept, folder)
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in fitted.metrics.items() if value is not None)
     return CheckResult("fit", "ok", f"seeded, fits and can be packaged; on one interval held out: {metrics}")
+
+
+def _no_label(folder: ModelFolder, window: Sequence[Interval]) -> TrainingError:
+    target = folder.spec.target
+    return TrainingError(
+        f"no row of the {len(window)} intervals up to {window[-1].end.isoformat()} has a known label",
+        where=f"{folder.path / 'labels.sql'}: {target.name}",
+        expected=f"labels {duration_text(target.delay)} after an interval's end, as model.yaml says",
+        fix="name a --day before which there are labels; if they come later, correct target.delay; if none "
+        "come any more, train on those there are: `rescore train` with --as-of",
+    )
+
+
+def _class_too_rare(label: str, kept: KeptRows, folder: ModelFolder) -> CheckResult:
+    """A class that a few intervals have too rarely for two folds is no fault of the model."""
+    target, training = folder.spec.target.name, folder.spec.training
+    what = (
+        f"{label!r} of {target} occurs in too few of the intervals looked at ({kept.table.num_rows:,} rows) "
+        "to be in every fit: hold-out and folds were not tried"
+    )
+    fix = (
+        f"training takes {training.intervals} intervals and wants each class in the rows of every fit: if it "
+        "says the same, join rare classes in labels.sql"
+    )
+    return CheckResult("fit", "skipped", what, fix)
 
 
 def _labelled(labels: pa.Table, folder: ModelFolder, window: Sequence[Interval]) -> list[Interval]:

@@ -1,0 +1,94 @@
+"""Views whose rows depend on the order of their tables' rows, made of tables that lie the other way round.
+
+A view is written again as a query on copies of what it reads, views in views, too; the copies have all
+rows, in the opposite order.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+
+from rescore.source.grammar import RelationName, parse
+from rescore.source.order_of_rows import OF_ORDER, may_depend_on_order
+from rescore.source.query import on_other_relations, quote_identifier, relation_names
+
+__all__ = ["may_depend", "turned_view"]
+
+
+def may_depend(cursor: Any, query: str) -> bool:
+    """Whether a query's rows can depend on the order of others, by itself or by a view that it reads."""
+    seen: set[RelationName] = set()
+    waiting = [query]
+    while waiting:
+        text = waiting.pop()
+        by_itself, called = may_depend_on_order(parse(text, "the query"))
+        if not by_itself:
+            cursor.execute(OF_ORDER, [sorted(called)])
+            [by_itself] = cursor.fetchone()
+        if by_itself:
+            return True
+        new = set(relation_names(text)) - seen
+        seen |= new
+        waiting += [view for name in sorted(new) if (view := _definition(cursor, name)) is not None]
+    return False
+
+
+def turned_view(cursor: Any, name: RelationName) -> str | None:
+    """A temporary table of a view's rows, made of tables that lie the other way round.
+
+    Returns
+    -------
+    str or None
+        Its name. None if it is no view, if no order can count in it, or if what it reads can't be copied: its
+        owner may read more than this role.
+    """
+    definition = _definition(cursor, name)
+    if definition is None or not may_depend(cursor, definition):
+        return None
+    turned: dict[RelationName, str] = {}
+    cursor.execute("SAVEPOINT rescore_view")
+    with suppress(psycopg2.ProgrammingError):
+        made = _turned(cursor, name, turned)
+        cursor.execute("RELEASE SAVEPOINT rescore_view")
+        return made
+    cursor.execute("ROLLBACK TO SAVEPOINT rescore_view")
+    return None
+
+
+def _turned(cursor: Any, name: RelationName, turned: dict[RelationName, str]) -> str:
+    """Copy a relation the other way round, each once; a view made of such copies."""
+    if name not in turned:
+        definition = _definition(cursor, name)
+        if definition is None:
+            called = ".".join(map(quote_identifier, name.parts))
+            rows = f"SELECT * FROM {'ONLY ' * name.only}{called}"  # noqa: S608 - quoted
+        else:
+            others = {each: _turned(cursor, each, turned) for each in relation_names(definition)}
+            rows = on_other_relations(definition, others)
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^rescore_base_' AND relkind = 'r'")
+        [number] = cursor.fetchone()
+        straight, other = f"rescore_base_{number}", f"rescore_base_{number}_turned"
+        cursor.execute(f"CREATE TEMP TABLE {straight} ON COMMIT DROP AS\n{rows.rstrip().rstrip(';')}")
+        cursor.execute(
+            sql.SQL(
+                "CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM pg_temp.{} ORDER BY ctid DESC"
+            ).format(sql.Identifier(other), sql.Identifier(straight))
+        )
+        cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(other)))
+        turned[name] = other
+    return turned[name]
+
+
+def _definition(cursor: Any, name: RelationName) -> str | None:
+    """The query of a view of the database's own."""
+    cursor.execute(
+        "SELECT pg_get_viewdef(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = to_regclass(%s) AND c.relkind = 'v' AND n.nspname !~ '^(pg_|information_schema)'",
+        [".".join(map(quote_identifier, name.parts))],
+    )
+    row = cursor.fetchone()
+    return None if row is None else str(row[0])
