@@ -156,8 +156,8 @@ def snapshot(
     seconds = time.monotonic() - started
     if unmatched := sum(share.unmatched_labels for share in shares):
         say.line(
-            f"{folder.name}: {unmatched:,} known labels match no row of extract.sql; "
-            "do both queries write the key alike (padding, case)?"
+            f"{folder.name}: {unmatched:,} known labels match no row of extract.sql: their rows were known "
+            "only after their interval had ended, or the queries write the key otherwise (padding, case)"
         )
     say.line(
         f"{folder.name}: {labelled:,} labelled of {extracted:,} rows in {len(intervals)} intervals "
