@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rescore.local import LocalPostgres, Logins, postgres_binaries
 from rescore.local.logins import airflow_login
@@ -20,6 +21,10 @@ from tests.scheduling import ByScope, first_long, is_left_out, mark_long
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
+
+# A machine that does other work fails no law: no example has a time, and none is drawn too slowly.
+settings.register_profile("rescore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rescore")
 
 SEED = int(os.environ.get("RESCORE_TEST_SEED", "42"))
 
