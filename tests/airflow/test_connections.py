@@ -107,9 +107,9 @@ def test_a_folder_of_one_machine_is_no_archive_for_several(
 
 
 def test_a_process_that_answers_requests_has_one_store(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, owned_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    monkeypatch.setenv("RESCORE_DATABASE_URL", owned_database)
     shared = SharedContext()
     first = shared.get()
     first.store.schema.migrate()
@@ -126,8 +126,10 @@ def test_a_process_that_answers_requests_has_one_store(
     assert shared.get() is not second
 
 
-def test_a_task_closes_its_store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+def test_a_task_closes_its_store(
+    database_url: str, owned_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", owned_database)
     with pipeline_context() as ctx:
         ctx.store.schema.migrate()
         assert connections_to(database_url) == 1

@@ -21,8 +21,10 @@ def run(bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     """Run the command on the bank; what it printed."""
     monkeypatch.setenv("RESCORE_HOME", str(bank.ctx.settings.home))
     monkeypatch.setenv("RESCORE_MODELS", str(bank.ctx.settings.models))
-    monkeypatch.setenv("RESCORE_DATABASE_URL", bank.url)
-    monkeypatch.setenv("RESCORE_CONNECTION_BANK", bank.url)
+    settings = bank.ctx.settings
+    monkeypatch.setenv("RESCORE_DATABASE_URL", str(settings.database_url))
+    monkeypatch.setenv("RESCORE_RELEASE_URL", str(settings.release_url))
+    monkeypatch.setenv("RESCORE_CONNECTION_BANK", settings.connection_url("bank"))
 
     def run(*arguments: str, code: int = 0) -> str:
         with pytest.raises(SystemExit) as ended:

@@ -137,8 +137,9 @@ def test_retraining_that_is_not_due_says_why(fleet: Fleet, capsys: pytest.Captur
 
 
 def test_doctor_names_each_fault_with_its_remedy_and_exits_1(
-    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", fleet.store.database.url)
     with pytest.raises(SystemExit) as ended:
         run(["doctor", "--json"])
     assert ended.value.code == 1
@@ -174,9 +175,9 @@ def test_doctor_finds_an_airflow_that_is_too_old(
 
 
 def test_doctor_sees_a_source_that_answers(
-    fleet: Fleet, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fleet: Fleet, owned_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("RESCORE_CONNECTION_BANK", database_url)
+    monkeypatch.setenv("RESCORE_CONNECTION_BANK", owned_database)
     with pytest.raises(SystemExit):
         run(["doctor", "--json"])
     found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
@@ -184,9 +185,9 @@ def test_doctor_sees_a_source_that_answers(
 
 
 def test_doctor_says_that_the_store_is_not_migrated(
-    fleet: Fleet, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fleet: Fleet, owned_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    monkeypatch.setenv("RESCORE_DATABASE_URL", owned_database)
     with pytest.raises(SystemExit):
         run(["doctor", "--json"])
     found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}

@@ -74,8 +74,8 @@ def test_a_command_that_lacks_an_option_is_not_accepted(refused: list[str]) -> N
         accepted(refused)
 
 
-def test_reproduce_and_score_refuse_to_guess(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+def test_reproduce_and_score_refuse_to_guess(owned_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESCORE_DATABASE_URL", owned_database)
     bounds = ["--start", "2013-04-01", "--end", "2013-04-02"]
     for arguments, says in [
         (["reproduce"], "nothing is named"),

@@ -11,14 +11,15 @@ from typer.main import get_command
 
 from rescore import errors
 from rescore.cli import app
+from rescore.local import LocalPostgres
 from rescore.spec import ModelSpec
-from rescore.store import Store
 from scripts.build_docs import fetched_elsewhere
 from scripts.reference import PAGES, consumer_views
 from scripts.reference.command_line import commands
 from scripts.reference.environment import variables
 from scripts.reference.errors import tree
 from scripts.reference.model_yaml import meanings, sections
+from tests.shared.logins import set_up_store
 
 ROOT = Path(__file__).parents[2]
 #: Variables that only a person's own compose file, or an example, has.
@@ -85,9 +86,10 @@ def test_every_param_of_every_dag_has_its_meaning(monkeypatch: pytest.MonkeyPatc
     assert all(len(meaning) > 20 for _, meaning in rows)
 
 
-def test_every_column_of_every_view_has_its_type_and_its_meaning(database_url: str) -> None:
-    with Store(database_url) as store:
-        store.schema.migrate()
+def test_every_column_of_every_view_has_its_type_and_its_meaning(
+    postgres_server: LocalPostgres, database_url: str
+) -> None:
+    with set_up_store(postgres_server, database_url) as store:
         page = consumer_views(store)
     views = re.findall(r"^## scores\.(\w+)$", page, re.MULTILINE)
     assert views == ["gaps", "runs", "status", "model", "model_excluded", "model_history", "model_latest"]

@@ -11,6 +11,8 @@ import pytest
 from rescore.local import LocalPostgres
 from rescore.store import Store
 from tests.shared.fleet import Fleet
+from tests.shared.logins import set_up_store, store_settings
+from tests.shared.superuser import as_administrator
 
 __all__ = ["fleet_by_command"]
 
@@ -22,9 +24,10 @@ def fleet_by_command(server: LocalPostgres, database: str, home: Path) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESCORE_HOME", str(home))
         patch.setenv("RESCORE_MODELS", str(home / "models"))
-        patch.setenv("RESCORE_DATABASE_URL", url)
-        with Store(url) as store:
-            store.schema.migrate()
+        for name, value in store_settings(server, url).items():
+            patch.setenv(name, value)
+        set_up_store(server, url).close()
+        with Store(as_administrator(url)) as store:  # which passes over triggers
             fleet = Fleet(store, home / "models")
             yield fleet, fleet.fill(8, 16)
     server.drop_database(database)

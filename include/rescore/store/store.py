@@ -101,7 +101,7 @@ class Store:
         self._as_person = self.database.as_login(release_url)
         self._as_owner = self.database.as_login(owner_url)
         self.schema = Schema(self._as_owner)
-        self.roles = Roles(self._as_owner)
+        self.roles = Roles(self._as_owner, self.database)
         self.models = Models(self.database, self._as_owner)
         self.snapshots = Snapshots(self.database)
         self.packages = Packages(self.database)

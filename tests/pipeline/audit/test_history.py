@@ -28,6 +28,7 @@ from rescore.store.audit.table_comparison import CHAINED
 from rescore.store.binary_copy import copy_in
 from rescore.store.database import store_table
 from tests.shared.harbour import Harbour
+from tests.shared.superuser import as_administrator
 
 
 def findings(ctx: pipeline.Context, *heads: str, **how: Any) -> list[str]:
@@ -60,7 +61,7 @@ def rewrite(harbour: Harbour, run_id: str, scratch: Path) -> None:
     ).scores
     assert scores != stored
     made = table_digest(scores)
-    with Store(harbour.url) as unbound, unbound.database.transaction() as connection:
+    with Store(as_administrator(harbour.url)) as unbound, unbound.database.transaction() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text("DELETE FROM rescore.scores_tides WHERE run_id = :run"), {"run": run_id})
         copy_in(
@@ -139,7 +140,7 @@ def test_a_consistent_rewrite_of_everything_is_found_by_an_old_head(
     assert "the history up to this entry is not the one that this head was taken of" in finding
 
     monkeypatch.setenv("RESCORE_HOME", str(harbour.home))
-    monkeypatch.setenv("RESCORE_DATABASE_URL", harbour.url)
+    monkeypatch.setenv("RESCORE_DATABASE_URL", str(harbour.ctx.settings.database_url))
     with pytest.raises(SystemExit) as ended:
         main(["audit", "verify", "--head", head])
     assert ended.value.code == 1

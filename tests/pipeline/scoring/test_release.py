@@ -169,7 +169,8 @@ def test_the_command_publishes_with_the_persons_name(harbour, declared, monkeypa
         pipeline.score_interval(harbour.ctx, "tides", harbour.day(31))
     [run] = harbour.ctx.store.runs.latest("tides")
     for name, value in {
-        "RESCORE_DATABASE_URL": harbour.url,
+        "RESCORE_DATABASE_URL": harbour.ctx.settings.database_url,
+        "RESCORE_RELEASE_URL": harbour.ctx.settings.release_url,
         "RESCORE_HOME": str(harbour.home),
         "RESCORE_MODELS": str(harbour.ctx.settings.models),
     }.items():

@@ -287,8 +287,8 @@ def test_a_connection_that_is_not_configured_is_named(harbour):
     assert "cret" not in str(caught.value)
 
 
-def test_a_store_that_was_never_made_says_how_to_make_it(harbour, database_url):
-    settings = replace(harbour.ctx.settings, database_url=database_url)
+def test_a_store_that_was_never_made_says_how_to_make_it(harbour, owned_database):
+    settings = replace(harbour.ctx.settings, database_url=owned_database)
     with pytest.raises(StoreSchemaError, match="rescore store migrate"):
         pipeline.begin_extract(pipeline.Context.from_environment(settings), "tides", harbour.day(31))
 

@@ -110,10 +110,11 @@ class Login:
 
 
 class Roles:
-    """Who may do what."""
+    """Who may do what: roles are made by the owner's login; the store is used by another one, as a rule."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, used: Database) -> None:
         self._database = database
+        self._used = used
 
     def create(
         self,
@@ -187,8 +188,8 @@ class Roles:
             " ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'rescore\\_%%'"
             " AND rolname <> current_user AND pg_has_role(oid, 'USAGE') ORDER BY 1)"
         )
-        with self._database.transaction() as connection:
-            [row] = run_sql(connection, statement, (f"{self._database.store_schema}.run",))
+        with self._used.transaction() as connection:
+            [row] = run_sql(connection, statement, (f"{self._used.store_schema}.run",))
         user, superuser, owner, member_of = row
         return Login(user, bool(superuser), bool(owner), tuple(member_of))
 
