@@ -209,7 +209,9 @@ class PromotionSpec(Declared):
 
     By rule (``approval: auto``) only if on the same hold-out rows it betters ``metric`` by
     ``smallest_gain`` beyond chance, and no segment loses more than ``largest_segment_loss``. Both are in
-    the metric's unit; of ``rmse`` and ``mae`` they are shares of the champion's value.
+    the metric's unit; of ``rmse`` and ``mae`` they are shares of the champion's value. With ``shadow`` a
+    challenger against which nothing but chance speaks is scored on the rows of each published run, too, and
+    evidence accumulates; both share the error of the comparison.
     """
 
     metric: str | None = None
@@ -218,10 +220,18 @@ class PromotionSpec(Declared):
     """How much better a challenger has to be."""
     largest_segment_loss: float = Field(default=0.05, ge=0)
     """How much worse it may be in a segment."""
+    shadow: Duration = timedelta(0)
+    """How long live days may decide where the hold-out could not, at least 14d. 0d: not at all."""
     approval: Literal["required", "four_eyes", "auto"] = "required"
     """Who approves: a person, a person who did not train the package (``four_eyes``), or the rule."""
     signature: Literal["optional", "required"] = "optional"
     """Whether only signed packages may be pinned."""
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> PromotionSpec:
+        if timedelta(0) < self.shadow < timedelta(days=14):
+            raise ValueError("shadow: expected 14d or more, for evidence to come together, or 0d for none")
+        return self
 
 
 class RetentionSpec(Declared):

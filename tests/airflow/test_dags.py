@@ -165,7 +165,7 @@ def test_the_monitor_tells_and_asks_only_where_that_is_declared(
     shutil.copytree(models, folder)
     spec = folder / "tides" / "model.yaml"
     declared = spec.read_text().replace("seed: 7}", "seed: 7, retrain_at: 0.5}")
-    spec.write_text(declared)
+    spec.write_text(f"{declared}promotion: {{shadow: 90d}}\n")
     monkeypatch.setenv("RESCORE_MODELS", str(folder))
     platform = tmp_path / "notify.yaml"
     platform.write_text("- {notifier: rescore_airflow.notify.webhook.WebhookNotifier, events: [verdict]}")
@@ -175,6 +175,7 @@ def test_the_monitor_tells_and_asks_only_where_that_is_declared(
         "measure": set(),
         "notify": {"measure"},
         "retrain": {"measure"},
+        "shadow": {"measure"},
     }
     platform.write_text("- {notifier: WebhookNotifier, event: [verdict]}")
     bag = DagBag(CHECKOUT / "dags", safe_mode=True)

@@ -138,6 +138,10 @@ def status(
             ctx.model(model)
         for row in rows:  # a model may outlive its folder
             row["history"] = pipeline.history(ctx, row["model"]) if row["model"] in known else None
+            if row["model"] in known and (
+                beside := pipeline.shadows_of(ctx, row["model"], datetime.now(UTC))
+            ):
+                row["shadow"] = "; ".join(one.sentence for one in beside)
     print_rows(rows, as_json=as_json, title="models")
 
 

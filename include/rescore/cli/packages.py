@@ -32,7 +32,14 @@ def packages_list(model: ModelName, as_json: Json = False) -> None:
 
     with context() as ctx:
         rows = pipeline.package_rows(ctx, model)
-    print_rows(rows, as_json=as_json, title=f"packages of {model}", columns=[*rows[0]][:-1] if rows else None)
+        beside = pipeline.shadows_of(ctx, model, pipeline.utc_now())
+    columns = [*rows[0]][:-1] if rows else None
+    said = {one.sha256: one.sentence for one in beside}
+    rows = [{**row, **({"shadow": said[row["sha256"]]} if row["sha256"] in said else {})} for row in rows]
+    print_rows(rows, as_json=as_json, title=f"packages of {model}", columns=columns)
+    if not as_json:
+        for sentence in said.values():
+            print_line(sentence)
 
 
 @app.command("show")

@@ -41,6 +41,7 @@ def performance(
         ctx.model(model)
         if measure or again:
             pipeline.measure_due(ctx, model, datetime.now(UTC), again=again)
+            pipeline.follow_shadows(ctx, model, datetime.now(UTC))
         metric, points = report.performance_rows(ctx.store, model, last, by=by, metric=metric)
         latest = report.latest_performance_of(ctx.store, model, by=by)
         if save is not None:

@@ -91,6 +91,7 @@ def compare(
             end=moment(end, "--end"),
             as_of=moment(as_of, "--as-of"),
         )
+        beside = pipeline.shadows_of(ctx, model, pipeline.utc_now())
     if as_json:
         rule = comparison.report.rule
         decided = {"by_rule": rule.passes, "reasons": list(rule.reasons)}
@@ -100,6 +101,8 @@ def compare(
         from rich.markdown import Markdown
 
         stdout.print(Markdown(comparison.markdown()))
+        for one in beside:
+            print_line(one.sentence)
     if save is not None:
         from rescore.report import comparison_html
 

@@ -22,12 +22,16 @@ YEAR = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Asked:
-    """A question put to labelled rows: whether this challenger is better there by this metric."""
+    """A question put to labelled rows: whether this challenger is better there by this metric.
+
+    With ``shadow`` live days are asked, too, and each of both may err in half of what the place has.
+    """
 
     champion_sha256: str
     challenger_sha256: str
     snapshot_digest: str
     metric: str
+    shadow: bool = False
 
 
 def place_in_year(asked: Asked, before: Iterable[tuple[Asked, datetime]], now: datetime) -> int:
@@ -47,6 +51,9 @@ def place_in_year(asked: Asked, before: Iterable[tuple[Asked, datetime]], now: d
     return different.index(asked) + 1 if asked in different else len(different) + 1
 
 
-def error_of(place: int) -> float:
-    """The chance of an error that a year's comparison of this place may take, from 1."""
-    return ERROR_A_YEAR / (place * (place + 1))
+def error_of(place: int, *, shadow: bool = False) -> float:
+    """The chance of an error that a year's comparison of this place may take, from 1.
+
+    With ``shadow`` half of it: hold-out and live days get one half each, however often these are looked at.
+    """
+    return ERROR_A_YEAR / (place * (place + 1)) / (2 if shadow else 1)

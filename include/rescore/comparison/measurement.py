@@ -5,6 +5,7 @@ No row and no key is kept, only what many rows have in common.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,12 +43,13 @@ from rescore.comparison.resampling import (
     Resampled,
     metric_of,
 )
+from rescore.comparison.shadow import loss_of
 from rescore.errors import SpecError
 from rescore.evidence import mid_ranks
-from rescore.performance import METRICS, main_metric, point_metrics
+from rescore.performance import METRICS, main_metric, point_metrics, row_losses
 from rescore.spec import ModelSpec
 
-__all__ = ["Judging", "measured", "movement"]
+__all__ = ["Judging", "daily_gains", "detectable_before", "measured", "movement"]
 
 #: So many values of a segment are told apart; numbers with more are cut at their quartiles.
 MAX_SEGMENTS = 20
@@ -99,7 +101,9 @@ class Judging:
         )
 
 
-def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging, *, place: int = 1) -> Measurement:
+def measured(
+    rows: pa.Table, truth: Any, sides: Sides, judging: Judging, *, place: int = 1, shadow: bool = False
+) -> Measurement:
     """Everything that the hold-out's labels tell about champion and challenger.
 
     Parameters
@@ -114,6 +118,8 @@ def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging, *, plac
         Metric, segments and days.
     place : int
         Which comparison of the year this is: how sure a gain has to be depends on it.
+    shadow : bool
+        Whether live days get half of its error.
 
     Raises
     ------
@@ -145,8 +151,35 @@ def measured(rows: pa.Table, truth: Any, sides: Sides, judging: Judging, *, plac
         blocks=tuple(judged.day(main, name, block == number) for number, name in enumerate(names)),
         calibration={side: judged.calibration(side) for side in _SIDES},
         segments={name: tuple(judged.segments(main, rows[name])) for name in judging.segments},
-        bootstrap=judged.bootstrap(main, place),
+        bootstrap=judged.bootstrap(main, place, error_of(place, shadow=shadow)),
     )
+
+
+def daily_gains(rows: pa.Table, truth: Any, sides: Sides, judging: Judging) -> tuple[float, ...]:
+    """By how much the challenger's mean loss is less on each day, in order of time.
+
+    The loss is :func:`~rescore.comparison.shadow.loss_of` of the metric.
+    """
+    loss = loss_of(judging.kind, judging.metric)
+    block, names = _blocks(judging, rows)
+    old, new = (row_losses(loss, truth, sides[side].raw, sides[side].named) for side in _SIDES)
+    gained = new - old if METRICS[loss].higher_is_better else old - new
+    days = np.bincount(block, gained, len(names)) / np.bincount(block, minlength=len(names))
+    return tuple(float(day) for day in days)
+
+
+def detectable_before(
+    rows: pa.Table, truth: Any, champion: Predicted, judging: Judging, error: float
+) -> float | None:
+    """The gain that 8 of 10 comparisons would find if the challenger erred on days of its own, as far apart.
+
+    From the champion's own hold-out, before there is a challenger: one that errs on the same days is found by
+    less. None where these days give no interval.
+    """
+    block, names = _blocks(judging, rows)
+    metric = metric_of(judging.metric, truth, champion.raw, champion.named, block, len(names))
+    found = Resampled(len(names)).detectable(metric, error)
+    return None if found is None else math.sqrt(2) * found
 
 
 def _better(metric: str) -> Literal["higher", "lower"]:
@@ -180,10 +213,9 @@ class _Judged:
         champion, challenger = (self._resampled.interval(sides[side])[0] for side in _SIDES)
         return SureGain(champion=champion, challenger=challenger, gain=value, low=low, high=high)
 
-    def bootstrap(self, name: str, place: int) -> Bootstrap:
+    def bootstrap(self, name: str, place: int, error: float) -> Bootstrap:
         """How intervals are found, and what the days can tell of the gain in a metric."""
         difference = self._difference(name, np.ones(len(self._block), dtype=bool))
-        error = error_of(place)
         return Bootstrap(
             resamples=RESAMPLES,
             seed=SEED,

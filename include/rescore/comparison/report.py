@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rescore.comparison.shadow import Shadow, ShadowTerms
 from rescore.document import Document, Number, Part
 from rescore.manifest import Output, Target
 
@@ -320,6 +321,10 @@ class ComparisonReport(Measurement, Document):
         In which days are days.
     movement : MovedScores or Movement
         The latter where no live row could be scored with both.
+    terms : ShadowTerms or None
+        By what live days judge the challenger, too; None where ``promotion.shadow`` is not declared.
+    shadow : Shadow or None
+        What live days have shown, where they have decided.
     rule : Rule
         What :func:`rescore.comparison.rule.decide` says of all this.
     """
@@ -334,4 +339,6 @@ class ComparisonReport(Measurement, Document):
     challenger: ComparedPackage
     holdout: HoldOut
     movement: MovedScores | Movement = Field(union_mode="left_to_right")
+    terms: ShadowTerms | None = None
+    shadow: Shadow | None = None
     rule: Rule = Rule()

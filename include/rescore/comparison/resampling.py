@@ -30,6 +30,7 @@ __all__ = [
     "SEED",
     "Predicted",
     "Resampled",
+    "independent_blocks",
     "metric_of",
 ]
 
@@ -117,28 +118,14 @@ class Resampled:
     def effective_blocks(self, statistic: Metric) -> float:
         """How many independent blocks the blocks are worth to a statistic, between 2 and all of them.
 
-        The effect of leaving out one block is modelled as AR(1) plus noise. The noise lowers the first
-        autocorrelation, but not the ratio of the second to the first.
-        ``r[k] = r[1] * decay ** (k - 1)``, so that n blocks are worth ``n / (1 + 2 * r[1] / (1 - decay))``.
-        Both are corrected for the bias of short series (Kendall, *Biometrika* 41, 1954), and raised by a
-        standard error. Gives all blocks where the statistic is not defined without one of them.
+        Found by what leaving out each block does to it; see :func:`independent_blocks`. All blocks where the
+        statistic is not defined without one of them.
         """
         if self.blocks < MIN_BLOCKS:
             return float(self.blocks)
         with np.errstate(invalid="ignore", divide="ignore"):
             left_out = statistic(1 - np.eye(self.blocks, dtype=np.int64))
-        off = left_out - left_out.mean()
-        squares = float((off**2).sum())
-        if not np.isfinite(squares) or squares <= 0:
-            return float(self.blocks)
-        first, second = (
-            (float((off[lag:] * off[:-lag]).sum()) / squares + 1 / self.blocks) / (1 - 3 / self.blocks)
-            for lag in (1, 2)
-        )
-        doubt = DOUBT * np.sqrt(max(1 - min(max(first, 0.0), MOST_MEMORY) ** 2, 0.0) / self.blocks)
-        first, second = (min(max(one + float(doubt), 0.0), MOST_MEMORY) for one in (first, second))
-        decay = max(first, min(second / first, MOST_DECAY)) if first > 0 else 0.0
-        return max(self.blocks / (1 + 2 * first / (1 - decay)), FEWEST_EFFECTIVE)
+        return float(independent_blocks(left_out))
 
     def _wider(self, effective: float) -> float:
         """How much wider the interval is of so many blocks: by their mean's deviation, and by Student's t."""
@@ -155,6 +142,42 @@ class Resampled:
 
         wide = stats.t.ppf((1 + CONFIDENCE) / 2, self.blocks - 1)
         return float(stats.norm.cdf(-np.sqrt(self.blocks / (self.blocks - 1)) * wide))
+
+
+def independent_blocks(effects: Floats, doubt: float = DOUBT) -> Floats:
+    """How many independent blocks the blocks are worth, between 2 and all of them.
+
+    What each block does is modelled as AR(1) plus noise. The noise lowers the first autocorrelation, but not
+    the ratio of the second to the first: ``r[k] = r[1] * decay ** (k - 1)``, so that n blocks are worth
+    ``n / (1 + 2 * r[1] / (1 - decay))``. Both are corrected for the bias of short series (Kendall,
+    *Biometrika* 41, 1954), and raised by ``doubt`` standard errors. All blocks where some
+    effect is not finite, or none differs.
+
+    Parameters
+    ----------
+    effects : ndarray of float, shape (..., n_blocks)
+        In the order of time; of several series at once.
+    doubt : float
+        Standard errors.
+
+    Returns
+    -------
+    ndarray of float, shape (...)
+    """
+    blocks = effects.shape[-1]
+    off = effects - effects.mean(axis=-1, keepdims=True)
+    squares = (off**2).sum(axis=-1)
+    differ = np.isfinite(squares) & (squares > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first, second = (
+            ((off[..., lag:] * off[..., :-lag]).sum(axis=-1) / squares + 1 / blocks) / (1 - 3 / blocks)
+            for lag in (1, 2)
+        )
+        more = doubt * np.sqrt(np.maximum(1 - np.clip(first, 0.0, MOST_MEMORY) ** 2, 0.0) / blocks)
+        first, second = (np.clip(one + more, 0.0, MOST_MEMORY) for one in (first, second))
+        decay = np.where(first > 0, np.maximum(first, np.minimum(second / first, MOST_DECAY)), 0.0)
+        worth = np.maximum(blocks / (1 + 2 * first / (1 - decay)), FEWEST_EFFECTIVE)
+    return np.asarray(np.where(differ, worth, float(blocks)), np.float64)
 
 
 class Predicted(Protocol):

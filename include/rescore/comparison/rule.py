@@ -11,10 +11,10 @@ from typing import TypeVar
 from rescore.comparison.error_budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Rule, SureGain
 from rescore.comparison.resampling import MIN_BLOCKS, MIN_EFFECTIVE
-from rescore.comparison.wording import gain_in_words
+from rescore.comparison.wording import gain_in_words, said_of_shadow
 from rescore.performance import METRICS
 
-__all__ = ["decide", "ruled"]
+__all__ = ["decide", "in_shadow", "ruled"]
 
 Report = TypeVar("Report", ComparisonReport, FirstReport)
 
@@ -31,7 +31,7 @@ def decide(report: ComparisonReport | FirstReport) -> Rule:
     :data:`~rescore.comparison.resampling.MIN_BLOCKS` days, worth
     :data:`~rescore.comparison.resampling.MIN_EFFECTIVE` independent ones; the gain in the metric is at least
     ``promotion.smallest_gain`` and lies above 0 but for the chance that the year's budget of errors has
-    left for this comparison; no segment that is large
+    left for this comparison, or live days have shown so in the shadow; no segment that is large
     enough to be judged loses more than ``promotion.largest_segment_loss``.
 
     Returns
@@ -43,7 +43,9 @@ def decide(report: ComparisonReport | FirstReport) -> Rule:
     if isinstance(report, FirstReport):
         for_it = ("there is no champion: this would be the first package", "its code is committed")
         return Rule(passes=not unclean, reasons=tuple(unclean) or for_it)
-    against = [*unclean, *_no_gain(report), *_lost_segments(report)]
+    shown = report.shadow is not None and report.shadow.decided is not None
+    chance = () if shown else _chance(report)
+    against = [*unclean, *chance, *_small_gain(report), *_lost_segments(report)]
     if against:
         return Rule(passes=False, reasons=tuple(against))
     return Rule(
@@ -52,7 +54,22 @@ def decide(report: ComparisonReport | FirstReport) -> Rule:
             f"{report.metric} is better by {_amount(report, report.main)}",
             f"no segment loses more than {_bound(report, report.promotion.largest_segment_loss)}",
             "its code is committed",
+            *([said_of_shadow(report)] if shown else []),
         ),
+    )
+
+
+def in_shadow(report: ComparisonReport) -> bool:
+    """Whether nothing but chance speaks against the challenger, so that live days may decide.
+
+    A challenger that would not be promoted whatever they show is not looked at.
+    """
+    if report.terms is None or report.shadow is not None or report.main.gain is None:
+        return False
+    if not any(_chance(report)):
+        return False
+    return not any(
+        (*_unclean(report.challenger.code_revision), *_small_gain(report), *_lost_segments(report))
     )
 
 
@@ -61,8 +78,8 @@ def _unclean(revision: str) -> Iterator[str]:
         yield f"its code revision is {revision}, and only committed code is promoted by rule"
 
 
-def _no_gain(report: ComparisonReport) -> Iterator[str]:
-    metric, main, smallest = report.metric, report.main, report.promotion.smallest_gain
+def _chance(report: ComparisonReport) -> Iterator[str]:
+    metric, main = report.metric, report.main
     if report.bootstrap.blocks < MIN_BLOCKS:
         yield f"the hold-out has {report.bootstrap.blocks} days, and the rule decides from {MIN_BLOCKS} on"
     elif report.bootstrap.worth < MIN_EFFECTIVE:
@@ -72,16 +89,20 @@ def _no_gain(report: ComparisonReport) -> Iterator[str]:
         )
     if main.gain is None or main.low is None:
         yield f"{metric} can't be measured with an interval on this hold-out"
-        return
-    if main.low <= 0:
+    elif main.low <= 0:
         yield f"the gain in {metric}, {_amount(report, main)}, may be chance"
     elif report.bootstrap.floor is not None and report.bootstrap.floor <= 0:
         yield (
             f"the gain in {metric}, {_amount(report, main)}, may be the luck of one among many: this is "
             f"comparison {report.bootstrap.place} of a year, to which {report.bootstrap.error or 0:.2g} of "
             f"the year's error of {ERROR_A_YEAR:g} is left"
+            f"{'' if report.terms is None else ', and as much to live days'}"
         )
-    if _scaled(report, main) < smallest:
+
+
+def _small_gain(report: ComparisonReport) -> Iterator[str]:
+    metric, main, smallest = report.metric, report.main, report.promotion.smallest_gain
+    if main.gain is not None and _scaled(report, main) < smallest:
         yield (f"{metric} gains {_amount(report, main)}; at least {_bound(report, smallest)} is declared")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from rescore.comparison.error_budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Gain, MovedScores, SureGain
+from rescore.comparison.shadow import Shadow
 
-__all__ = ["Comparison", "gain_in_words", "number_in_words", "signed_in_words"]
+__all__ = ["Comparison", "gain_in_words", "number_in_words", "said_of_shadow", "signed_in_words"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ def _lines(report: ComparisonReport, verdict: str) -> Iterator[str]:
             f"{found.error:.2g}: it is number {found.place} in 365 days."
         )
         yield ""
+    if report.terms is not None:
+        yield (
+            f"As much is left to live days, by their mean {report.terms.loss}: a challenger that only chance "
+            f"speaks against is looked at in the shadow until {report.terms.until[:10]}."
+        )
+        yield ""
     for column, segments in report.segments.items():
         yield f"| {column} | rows | champion | challenger | gain in {report.metric} |"
         yield "|---|---|---|---|---|"
@@ -78,6 +86,25 @@ def _lines(report: ComparisonReport, verdict: str) -> Iterator[str]:
             yield f"| {segment.value} | {segment.rows:,} | {_both(segment)} | {by} |"
         yield ""
     yield _movement(report)
+
+
+def said_of_shadow(report: ComparisonReport, shadow: Shadow | None = None) -> str:
+    """In one line where a challenger stands in the shadow; by default as it was decided."""
+    terms, found = report.terms, shadow or report.shadow
+    if terms is None or found is None:
+        return "not in the shadow"
+    said = (
+        f"in the shadow since {terms.since[:10]}: {found.days} days, evidence {found.evidence:.3g} of "
+        f"{terms.limit:.3g}"
+    )
+    if found.decided is not None:
+        return f"{said}, beyond it on {found.decided}"
+    if found.last is None or found.more is None:
+        return f"{said}, ends undecided on {terms.until[:10]} as it stands"
+    expected = date.fromisoformat(found.last) + timedelta(days=found.more)
+    if expected > date.fromisoformat(terms.until[:10]):
+        return f"{said}, ends undecided on {terms.until[:10]} as it stands"
+    return f"{said}, expected to decide about {expected.isoformat()}"
 
 
 def _movement(report: ComparisonReport) -> str:

@@ -20,6 +20,7 @@ from rescore.performance.realised import (
     pool,
     positives,
     realised,
+    realised_losses,
     segment_texts,
 )
 from rescore.performance.report import (
@@ -29,6 +30,7 @@ from rescore.performance.report import (
     PerformanceReport,
     PerformanceWeek,
     Segment,
+    ShadowRun,
     measures_of,
 )
 from rescore.performance.verdict import MAX_FIRST, OwnBound, adopted_bound, judged
@@ -47,6 +49,7 @@ __all__ = [
     "PerformanceWeek",
     "ScoreCalibration",
     "Segment",
+    "ShadowRun",
     "Unusual",
     "adopted_bound",
     "auc_interval",
@@ -63,6 +66,7 @@ __all__ = [
     "positive_text",
     "positives",
     "realised",
+    "realised_losses",
     "realised_metric",
     "row_losses",
     "segment_texts",

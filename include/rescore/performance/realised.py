@@ -18,11 +18,20 @@ from rescore.errors import DriftError
 from rescore.performance.estimate import ScoreCalibration, estimated_accuracy, estimated_performance
 from rescore.performance.labels import label_texts, positive_text
 from rescore.performance.metrics import calibration as calibration_of
-from rescore.performance.metrics import realised_metrics
+from rescore.performance.metrics import realised_metrics, row_losses
 from rescore.performance.report import Agreement, Coverage, Measure, PerformanceReport, Segment
 from rescore.spec import ModelSpec
 
-__all__ = ["Outcomes", "measure", "outcomes", "pool", "positives", "realised", "segment_texts"]
+__all__ = [
+    "Outcomes",
+    "measure",
+    "outcomes",
+    "pool",
+    "positives",
+    "realised",
+    "realised_losses",
+    "segment_texts",
+]
 
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.object_]
@@ -216,6 +225,19 @@ def segment_texts(column: pa.ChunkedArray) -> Texts:
         text = [f"{value:g}" if np.isfinite(value) else "missing" for value in values]
         return np.asarray(text, dtype=object)
     return np.asarray(column.cast(pa.string()).fill_null("missing").to_numpy(), dtype=object)
+
+
+def realised_losses(name: str, kind: str, rows: Outcomes, part: npt.NDArray[np.bool_]) -> Floats:
+    """The loss of each row of a part by what is published, less is better.
+
+    Of several classes it is 1 where the named one was wrong, else as :func:`~rescore.performance.row_losses`.
+    """
+    score, truth = rows.score[part], rows.truth[part]
+    if kind == "multiclass":
+        return 1 - truth
+    if kind == "regression":
+        return row_losses(name, truth, score, None)
+    return row_losses(name, truth.astype(np.int64), np.column_stack([1 - score, score]), None)
 
 
 def pool(parts: Iterable[Outcomes]) -> Outcomes:

@@ -21,6 +21,7 @@ __all__ = [
     "PerformanceReport",
     "PerformanceWeek",
     "Segment",
+    "ShadowRun",
     "measures_of",
 ]
 
@@ -105,6 +106,38 @@ class Segment(Coverage):
     value: str
 
 
+class ShadowRun(Part):
+    """What a challenger would have made of a run: sums over its labelled rows, and no row.
+
+    Attributes
+    ----------
+    champion, challenger : str
+        The packages' sha256.
+    loss : str
+        See :class:`rescore.comparison.ShadowTerms`.
+    starts : datetime
+        Where the interval starts.
+    day : str
+        On which that is, on the schedule's clock.
+    closes : bool
+        Whether the interval ends with that day, or later.
+    rows : int
+        With a label that training saw.
+    champion_loss, challenger_loss : float
+        Sums.
+    """
+
+    champion: str
+    challenger: str
+    loss: str
+    starts: datetime
+    day: str
+    closes: bool
+    rows: int
+    champion_loss: float
+    challenger_loss: float
+
+
 class PerformanceReport(Coverage, Document):
     """Realised metrics, the estimate that needs no label, and how the two agree.
 
@@ -122,6 +155,8 @@ class PerformanceReport(Coverage, Document):
         Labels that training never saw, and how many rows have each. Such rows are in no metric.
     alarm_limit : float or None
         The evidence that raised an alarm when the run was first measured; None where that was not kept.
+    shadow : tuple of ShadowRun
+        What challengers in the shadow would have made of the run.
     outside : bool
         Whether the run's rows are outside of what training saw: the estimate's band promises nothing there.
     week : PerformanceWeek or None
@@ -138,6 +173,7 @@ class PerformanceReport(Coverage, Document):
     segments: dict[str, tuple[Segment, ...]] = Field(default_factory=dict)
     unknown_labels: dict[str, int] = Field(default_factory=dict)
     alarm_limit: Number = None
+    shadow: tuple[ShadowRun, ...] = ()
     outside: bool = False
     week: PerformanceWeek | None = None
     latest: LatestPerformance | None = None

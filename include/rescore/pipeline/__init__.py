@@ -31,6 +31,11 @@ if TYPE_CHECKING:
         Retrained,
         retrain,
     )
+    from rescore.pipeline.compare.shadow import (
+        Shadowed,
+        follow_shadows,
+        shadows_of,
+    )
     from rescore.pipeline.context import (
         Context,
         utc_now,
@@ -199,6 +204,7 @@ __all__ = [
     "Retraining",
     "RunLineage",
     "ScoreReproduction",
+    "Shadowed",
     "ShardHandle",
     "Swept",
     "TrainedPackage",
@@ -219,6 +225,7 @@ __all__ = [
     "examine",
     "export_bundle",
     "features_without_value",
+    "follow_shadows",
     "history",
     "is_ready",
     "join_shards",
@@ -249,6 +256,7 @@ __all__ = [
     "score_interval",
     "score_run",
     "score_shard",
+    "shadows_of",
     "show_subject",
     "sign_package",
     "split_run",

@@ -52,6 +52,10 @@ NOTIFY = """\
 Tells who listens (`airflow.notify` in model.yaml, or the file that `RESCORE_NOTIFY` names) of new runs
 at whose verdict the model acts, and of realised performance worse than its bound. **Failed?** A
 notifier's arguments or its connection; clear this task."""
+SHADOW = """\
+Scores the rows of runs that were measured since with each challenger in the shadow (`promotion.shadow`),
+and decides where its evidence suffices: pins by the rule, or tells who listens that a package waits.
+**Failed?** The challenger's package can't run here, or its frozen rows are gone; withdraw it, or clear."""
 RETRAIN_IF_DUE = """\
 Starts `train_<model>` if the package is older than declared, or drift or performance ask for it; at most
 once in `drift.retrain_every`, and never beside a training that is under way. Else it is skipped."""

@@ -13,8 +13,8 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import dag_defaults
 from rescore_airflow.declarations import declared
-from rescore_airflow.notify import listeners, tell_of_scores
-from rescore_airflow.operators import RetrainIfDue, fail_typed
+from rescore_airflow.notify import listeners, tell_of_scores, try_to_tell
+from rescore_airflow.operators import RetrainIfDue, fail_typed, waits_for_approval
 from rescore_airflow.plain_values import plain_values
 
 __all__ = ["monitor_dag"]
@@ -49,6 +49,8 @@ def monitor_dag(model_name: str) -> DAG:
             {"verdict", "alarm", "performance"} & {*listener.events} for listener in listeners(model_name)
         ):
             notify(state)
+        if spec.promotion.shadow:
+            state >> shadow(model_name)
         if spec.asks_for_retraining:
             RetrainIfDue(
                 task_id="retrain",
@@ -81,6 +83,21 @@ def measure(model_name: str) -> dict[str, Any]:
     latest = state["runs"][-1] if state["runs"] else {}
     context["outlet_events"][context["task"].outlets[0]].extra = {**latest, **state}
     return {**state, "new": bool(new), "until": latest.get("interval_end", "")}
+
+
+@task(doc_md=documents.SHADOW)
+@fail_typed
+def shadow(model_name: str) -> list[str]:
+    """Score what was measured with the challengers in the shadow; gives where each stands."""
+    from rescore import pipeline
+
+    context: Any = get_current_context()
+    with pipeline_context() as ctx:
+        found = pipeline.follow_shadows(ctx, model_name, context["dag_run"].run_after)
+    for one in found:
+        if one.new and not one.pinned:
+            try_to_tell(waits_for_approval(one), context)
+    return [one.sentence for one in found]
 
 
 @task(doc_md=documents.NOTIFY)

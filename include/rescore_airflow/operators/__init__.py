@@ -8,6 +8,7 @@ from rescore_airflow.operators.promotion import (
     PromotionApproval,
     compare_with_pinned,
     refuse_another_champion,
+    waits_for_approval,
 )
 from rescore_airflow.operators.readiness import ReadinessGate
 from rescore_airflow.operators.release import Release
@@ -29,4 +30,5 @@ __all__ = [
     "fail_typed",
     "log_reason",
     "refuse_another_champion",
+    "waits_for_approval",
 ]

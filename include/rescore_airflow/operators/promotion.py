@@ -21,9 +21,16 @@ from rescore_airflow.operators.siblings import sibling
 from rescore_airflow.requests import train_request
 
 if TYPE_CHECKING:
-    from rescore.pipeline import Context
+    from rescore.pipeline import Context, Shadowed
 
-__all__ = ["ApprovalCase", "Decision", "PromotionApproval", "compare_with_pinned", "refuse_another_champion"]
+__all__ = [
+    "ApprovalCase",
+    "Decision",
+    "PromotionApproval",
+    "compare_with_pinned",
+    "refuse_another_champion",
+    "waits_for_approval",
+]
 
 
 class ApprovalCase(TypedDict):
@@ -116,6 +123,23 @@ def refuse_another_champion(evidence: ApprovalCase, pinned: str | None, challeng
         expected="the package that the decision was about",
         fix="clear compare and what follows it: the two are compared, and the decision is asked for",
     )
+
+
+def waits_for_approval(one: Shadowed) -> Message:
+    """What people are told of a challenger that live days have shown to be better."""
+    rule = one.report.rule
+    version = f"{one.model} {one.version}"
+    verdict = f"By rule: {'yes' if rule.passes else 'no'}. {'; '.join(rule.reasons)}."
+    text = (
+        f"{version}: {one.sentence}.\n\n{verdict}\n\n"
+        f"`rescore pin {one.model} --to {one.version} --reason …` makes it the package that scores."
+    )
+    data = {
+        "package": {"version": one.version, "sha256": one.sha256},
+        "by_rule": rule.passes,
+        "reasons": [*rule.reasons],
+    }
+    return Message("approval", one.model, f"{version} waits for approval", text, data)
 
 
 def _link_to_page(model_name: str, comparison_id: int | None) -> str:

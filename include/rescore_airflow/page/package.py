@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rescore import pipeline
 from rescore.model import changes
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def package_values(ctx: Context, spec: ModelSpec, version: str, against: str | N
         "use": ctx.store.overview.uses(spec.name).get(package.sha256),
         "pins": [pin for pin in ctx.store.pins.of_model(spec.name) if pin.sha256 == package.sha256],
         "signatures": ctx.store.signatures.of_package(spec.name, package.sha256),
+        "beside": [
+            one
+            for one in pipeline.shadows_of(ctx, spec.name, pipeline.utc_now())
+            if one.sha256 == package.sha256
+        ],
         "comparisons": ctx.store.comparisons.of_model(spec.name, package_sha256=package.sha256),
     }
 

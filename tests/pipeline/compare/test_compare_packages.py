@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,12 @@ def test_a_better_challenger_is_shown_to_be_better_on_rows_that_neither_saw(comp
         del stored["bootstrap"][later]
     for side in ("champion", "challenger"):
         assert stored[side]["reproduced"].pop("erased") == 0
+    # Without promotion.shadow live days decide nothing.
+    assert (stored["promotion"].pop("shadow"), stored.pop("terms"), stored.pop("shadow")) == (
+        "PT0S",
+        None,
+        None,
+    )
     assert stored["output"].pop("probabilities") == {}
     assert fields(stored) == fields(STORED)
 
@@ -122,6 +129,23 @@ def test_a_comparison_is_stored_and_the_same_each_time(compared):
     assert ComparisonReport.from_dict(stored[0].report) == first.report
     with pytest.raises(NotFoundError):
         rivals.ctx.store.comparisons.get(10_000)
+
+
+@pytest.mark.slow
+def test_what_can_be_found_is_said_before_a_first_comparison_and_before_each_other(rivals):
+    said: list[str] = []
+    ctx = replace(rivals.ctx, progress=said.append)
+    for _ in range(2):
+        said.append("--")
+        pipeline.compare_packages(ctx, NAME, STRONG)
+    first, second = "\n".join(said).split("--")[1:]
+    assert re.search(
+        r"by the days of 1\.0\.0's own hold-out, a gain of 0\.\d+ in auc is found in 8 of 10", first
+    )
+    assert first.index("own hold-out") < first.index("1.0.1: its recorded metrics are reproduced")
+    assert "as the last time" not in first
+    assert "on as many days as the last time, a gain of" in second
+    assert "own hold-out" not in second
 
 
 def test_the_markdown_says_first_what_decides(compared):

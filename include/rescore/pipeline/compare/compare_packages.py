@@ -26,8 +26,12 @@ from rescore.comparison import (
     Judging,
     Promotion,
     Reproduced,
+    ShadowTerms,
     Side,
+    daily_gains,
+    detectable_before,
     error_of,
+    loss_of,
     measured,
     movement,
     place_in_year,
@@ -104,8 +108,15 @@ def compare_packages(
     snapshot, rows = _hold_out(ctx, folder, new, old, window, as_of)
     since = rows["interval_start"][0].as_py()
     judging = Judging.of(folder.spec)
-    asked = Asked(old.package.sha256, new.package.sha256, snapshot.digest, judging.metric)
+    asked = Asked(
+        old.package.sha256,
+        new.package.sha256,
+        snapshot.digest,
+        judging.metric,
+        bool(folder.spec.promotion.shadow),
+    )
     place = _place(ctx, model_name, asked)
+    error = error_of(place.number, shadow=asked.shadow)
     live = _live(ctx, model_name, (new, old))
     scored: dict[Side, _Scored] = {}
     rivals: tuple[tuple[Side, Rival], ...] = (("champion", old), ("challenger", new))
@@ -113,12 +124,15 @@ def compare_packages(
         scored[name] = _scored(ctx, rival, rival.fit_before(since) or "evaluation", rows, live.rows)
         said = scored[name].proof.refused or "its recorded metrics are reproduced"
         ctx.progress(f"{rival.package.version}: {said}")
+        if name == "champion" and place.detectable is None and not scored[name].proof.refused:
+            _say_detectable(ctx, rival, scored[name].own, judging, error)
     target = old.manifest.target
     truth = truth_for(target.name, target.kind, target.labels, rows[target.name])
     on_live = {name: one.live for name, one in scored.items() if one.live is not None}
     with one_thread():
         on_holdout = {name: one.holdout for name, one in scored.items()}
-        found = measured(rows, truth, on_holdout, judging, place=place)
+        found = measured(rows, truth, on_holdout, judging, place=place.number, shadow=asked.shadow)
+        gains = daily_gains(rows, truth, on_holdout, judging) if asked.shadow else ()
         moved = movement(target.kind, on_live, runs=live.runs, left_out=tuple(live.left_out))
     report = ruled(
         ComparisonReport(
@@ -140,6 +154,9 @@ def compare_packages(
                 rows=rows.num_rows,
             ),
             movement=moved,
+            terms=_terms(folder, error, place.since, gains, (new.snapshot, old.snapshot, snapshot))
+            if asked.shadow
+            else None,
         )
     )
     stored = ctx.store.comparisons.add(
@@ -154,7 +171,7 @@ def compare_packages(
 
 def _alone(ctx: Context, folder: ModelFolder, new: Rival) -> Comparison:
     """A package that there is nothing to compare with: what it recorded of itself is made again."""
-    proof = reproduced(new, predicted(ctx, new, "evaluation", [new.held_out])[0])
+    proof = reproduced(new, predicted(ctx, new.package, "evaluation", [new.held_out])[0])
     if proof.erased:
         raise NotFoundError(
             f"{folder.name} {new.package.version}: {proof.refused}",
@@ -165,30 +182,78 @@ def _alone(ctx: Context, folder: ModelFolder, new: Rival) -> Comparison:
     return Comparison(None, ruled(_first_report(folder, new)))
 
 
-def _place(ctx: Context, model_name: str, asked: Asked) -> int:
+@dataclass(frozen=True)
+class _Place:
+    """Which comparison of a year this is, since when it is asked, and what the last one could find."""
+
+    number: int
+    since: datetime
+    detectable: float | None
+
+
+def _place(ctx: Context, model_name: str, asked: Asked) -> _Place:
     """Which comparison of a year this is; what it can find is said before it is made."""
     stored = [
         (one, ComparisonReport.from_dict(one.report)) for one in ctx.store.comparisons.of_model(model_name)
     ]
     before = [
         (
-            Asked(one.champion_sha256, one.challenger_sha256, one.snapshot_digest, report.metric),
+            Asked(
+                one.champion_sha256,
+                one.challenger_sha256,
+                one.snapshot_digest,
+                report.metric,
+                report.terms is not None,
+            ),
             one.recorded_at,
         )
         for one, report in stored
     ]
-    place = place_in_year(asked, before, utc_now())
+    now = utc_now()
+    number = place_in_year(asked, before, now)
+    error, live = error_of(number, shadow=asked.shadow), ", and live days in as much" if asked.shadow else ""
     ctx.progress(
-        f"comparison {place} of the last 365 days: it may err in {error_of(place):.2g}, all of a year in "
+        f"comparison {number} of the last 365 days: it may err in {error:.2g}{live}, all of a year in "
         f"{ERROR_A_YEAR:g}"
     )
     last = stored[0][1] if stored else None
-    if last is not None and last.bootstrap.detectable is not None:
+    detectable = None if last is None else last.bootstrap.detectable
+    if last is not None and detectable is not None:
         ctx.progress(
-            f"on as many days as the last time, a gain of {last.bootstrap.detectable:.4g} in {last.metric} "
+            f"on as many days as the last time, a gain of {detectable:.4g} in {last.metric} "
             "is found in 8 of 10"
         )
-    return place
+    return _Place(number, min([now, *(at for one, at in before if one == asked)]), detectable)
+
+
+def _say_detectable(ctx: Context, champion: Rival, own: Predictions, judging: Judging, error: float) -> None:
+    """Before a first comparison: what could be found on as many days as the champion's hold-out has."""
+    target, rows = champion.manifest.target, champion.held_out
+    if judging.metric not in champion.manifest.metrics:
+        return  # a metric of another kind of target, which is refused once both are scored
+    with one_thread():
+        truth = truth_for(target.name, target.kind, target.labels, rows[target.name])
+        found = detectable_before(rows, truth, own, judging, error)
+    if found is not None:
+        ctx.progress(
+            f"by the days of {champion.package.version}'s own hold-out, a gain of {found:.4g} in "
+            f"{judging.metric} is found in 8 of 10 if the challenger does badly on other days, and a smaller "
+            "one if on the same"
+        )
+
+
+def _terms(
+    folder: ModelFolder, error: float, since: datetime, gains: Sequence[float], seen: Sequence[Snapshot]
+) -> ShadowTerms:
+    """By what live days judge the challenger; a question that is put again does not begin anew."""
+    return ShadowTerms(
+        loss=loss_of(folder.spec.target.kind, Judging.of(folder.spec).metric),
+        error=error,
+        since=since.isoformat(),
+        until=(since + folder.spec.promotion.shadow).isoformat(),
+        begins=max(one.interval.end for one in seen).isoformat(),
+        holdout=tuple(gains),
+    )
 
 
 def _refuse_unlike(new: Rival, old: Rival) -> None:
@@ -273,6 +338,7 @@ class _Scored:
 
     fit: Fit
     proof: Reproduced
+    own: Predictions
     holdout: Predictions
     live: Predictions | None
 
@@ -285,9 +351,11 @@ def _scored(ctx: Context, rival: Rival, fit: Fit, holdout: pa.Table, live: pa.Ta
     scored: dict[str, Predictions] = {}
     for which, parts in wanted.items():
         if parts:
-            found = predicted(ctx, rival, which, [rows for _, rows in parts])
+            found = predicted(ctx, rival.package, which, [rows for _, rows in parts])
             scored |= dict(zip([name for name, _ in parts], found, strict=True))
-    return _Scored(fit, reproduced(rival, scored["own"]), scored["holdout"], scored.get("live"))
+    return _Scored(
+        fit, reproduced(rival, scored["own"]), scored["own"], scored["holdout"], scored.get("live")
+    )
 
 
 def _described(rival: Rival) -> dict[str, Any]:

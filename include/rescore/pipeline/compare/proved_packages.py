@@ -151,16 +151,18 @@ def rows_since(rows: pa.Table, moment: datetime) -> pa.Table:
     )
 
 
-def predicted(ctx: Context, rival: Rival, fit: Fit, tables: Sequence[pa.Table]) -> list[Predictions]:
+def predicted(
+    ctx: Context, package: model.Package, fit: Fit, tables: Sequence[pa.Table]
+) -> list[Predictions]:
     """Predictions and labels of some tables, by one process."""
-    names, target = rival.manifest.feature_names, rival.manifest.target
+    names, target = package.manifest.feature_names, package.manifest.target
     together = pa.concat_tables([rows.select(names) for rows in tables], promote_options="permissive")
     regression = target.kind == "regression"
     with TemporaryDirectory(dir=ctx.scratch) as scratch:
         path = Path(scratch) / "rows.parquet"
         pq.write_table(together, path)
         columns = {label: f"p{number}" for number, label in enumerate(target.labels)}
-        scores = rival.package.predict(path, fit=fit, probabilities=columns)
+        scores = package.predict(path, fit=fit, probabilities=columns)
     edges = np.cumsum([rows.num_rows for rows in tables])[:-1]
     if regression:
         return [Predictions(raw, None) for raw in np.split(scores["score"].to_numpy(), edges)]

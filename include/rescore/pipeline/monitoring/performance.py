@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.monitoring.performance_bounds import judged_by_package
 from rescore.pipeline.monitoring.performance_evidence import (
     evidence_after,
-    kept_limits,
+    kept_of_runs,
     kept_performance,
     with_evidence,
 )
@@ -29,6 +29,7 @@ from rescore.store import ScoredRun
 
 __all__ = [
     "MeasuredRun",
+    "labels_of_runs",
     "latest_performance",
     "measure_due",
     "measure_run",
@@ -76,8 +77,9 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> Per
     folder = ctx.model(run.model)
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
-    limit = kept_limits(ctx, run.model).get(run_id) or ctx.evidence_limit(run.model, run.interval.end)
-    measured = _measure(ctx, folder, run, rows).model_copy(update={"alarm_limit": limit})
+    kept = {"alarm_limit": ctx.evidence_limit(run.model, run.interval.end)}
+    kept |= kept_of_runs(ctx, run.model).get(run_id, {})
+    measured = _measure(ctx, folder, run, rows).model_copy(update=kept)
     _record(ctx, run_id, as_of, measured)
     return measured
 
@@ -119,7 +121,7 @@ def measure_due(ctx: Context, model_name: str, now: datetime, *, again: bool = F
         model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE, again=again
     )
     due_ids = {one.run_id for one in due}
-    limits = kept_limits(ctx, model_name) if due else {}
+    of_runs = kept_of_runs(ctx, model_name) if due else {}
     limit = ctx.evidence_limit(model_name, due[-1].interval.end) if due else math.nan
     measured: list[MeasuredRun] = []
     read: dict[str, performance.Outcomes] = {}
@@ -129,7 +131,7 @@ def measure_due(ctx: Context, model_name: str, now: datetime, *, again: bool = F
         for one in _measure_week(ctx, folder, monday.isoformat(), runs, due_ids, now, read):
             if last is not None:
                 _record(ctx, last.run_id, now, last.performance)
-            kept = {"alarm_limit": limits.get(one.run_id, limit)}
+            kept = {"alarm_limit": limit, **of_runs.get(one.run_id, {})}
             last = replace(one, performance=one.performance.model_copy(update=kept))
             measured.append(last)
     if last is not None:
@@ -312,21 +314,28 @@ def _outcomes(
     """Scores beside the labels known by ``as_of``, of each of some runs of different intervals."""
     if not runs:
         return []
-    known = source.labels(ctx.source_url(folder), folder, [run.interval for run in runs], as_of)
-    starts = known["interval_start"].cast(pa.int64()).to_numpy()
     found = []
     trained_on = {run.package_sha256: _trained_on(ctx, run) for run in runs}
-    for run in runs:
-        micros = round(run.interval.start.timestamp() * 1e6)
-        first, after = np.searchsorted(starts, [micros, micros + 1])
+    for run, labels in zip(runs, labels_of_runs(ctx, folder, runs, as_of), strict=True):
         rows = _scored_rows(ctx, folder, run) if segments and folder.spec.segments else None
-        labels = known.slice(int(first), int(after - first))
-        labels = labels.filter(
-            pc.equal(labels["interval_end"], pa.scalar(run.interval.end, labels["interval_end"].type))
-        )
         scores, seen = ctx.store.scores.of_run(run), trained_on[run.package_sha256]
         found.append(performance.outcomes(scores, labels, folder.spec, rows, trained_on=seen))
     return found
+
+
+def labels_of_runs(
+    ctx: Context, folder: ModelFolder, runs: Sequence[ScoredRun], as_of: datetime
+) -> Iterator[pa.Table]:
+    """The labels known by ``as_of`` of each of some runs of different intervals, at least one."""
+    known = source.labels(ctx.source_url(folder), folder, [run.interval for run in runs], as_of)
+    starts = known["interval_start"].cast(pa.int64()).to_numpy()
+    for run in runs:
+        micros = round(run.interval.start.timestamp() * 1e6)
+        first, after = np.searchsorted(starts, [micros, micros + 1])
+        labels = known.slice(int(first), int(after - first))
+        yield labels.filter(
+            pc.equal(labels["interval_end"], pa.scalar(run.interval.end, labels["interval_end"].type))
+        )
 
 
 def _trained_on(ctx: Context, run: ScoredRun) -> Sequence[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from rescore import drift, evidence, performance
 from rescore.errors import RescoreError
@@ -14,7 +15,7 @@ from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
 from rescore.store import RunPerformance, ScoredRun
 
-__all__ = ["PerformanceEvidence", "evidence_after", "kept_limits", "kept_performance", "with_evidence"]
+__all__ = ["PerformanceEvidence", "evidence_after", "kept_of_runs", "kept_performance", "with_evidence"]
 
 #: The model's latest windows that are looked at, of which those of the package count: more would be read for
 #: each measurement.
@@ -55,14 +56,20 @@ def kept_performance(
     return None
 
 
-def kept_limits(ctx: Context, model_name: str) -> dict[str, float]:
-    """Of each of the latest measured runs the evidence that raised an alarm when it was first measured.
+def kept_of_runs(ctx: Context, model_name: str) -> dict[str, dict[str, Any]]:
+    """What stays of each of the latest measured runs when it is measured again.
 
-    An alarm neither ends nor begins because other models came or went since.
+    The evidence that raised an alarm when it was first measured: an alarm neither ends nor begins because
+    other models came or went since. And what challengers in the shadow would have made of it.
     """
     rows = ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
     every = ((row.run_id, _report(ctx, model_name, row)) for row in rows)
-    return {run: one.alarm_limit for run, one in every if one is not None and one.alarm_limit is not None}
+    kept: dict[str, dict[str, Any]] = {}
+    for run_id, one in every:
+        if one is not None:
+            limit = {} if one.alarm_limit is None else {"alarm_limit": one.alarm_limit}
+            kept[run_id] = {**limit, "shadow": one.shadow}
+    return kept
 
 
 def evidence_after(

@@ -239,7 +239,7 @@ def reproduce_package(ctx: Context, model_name: str, reference: str) -> PackageR
     problem = ""
     try:
         rival = proved(ctx, model_name, registered.sha256)
-        proof = reproduced(rival, predicted(ctx, rival, "evaluation", [rival.held_out])[0])
+        proof = reproduced(rival, predicted(ctx, rival.package, "evaluation", [rival.held_out])[0])
         metrics, problem = ({}, proof.refused) if proof.erased else (proof.metrics, "")
     except RescoreError as error:
         if error.retryable:
