@@ -15,6 +15,7 @@ from rescore.cli import main
 from rescore.errors import NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.settings import Settings
+from tests.shared.logins import set_up, store_settings
 
 NAMES = ("HOME", "MODELS", "DATABASE_URL", "CONNECTION_SOURCE")
 NO_HISTORY = "the source keeps no history (known_by: none): only frozen rows prove what was scored"
@@ -29,7 +30,7 @@ FROM generate_series(0, 96 * 12 - 1) n;
 
 
 @pytest.fixture
-def visits(database_url, tmp_path):
+def visits(postgres_server, database_url, tmp_path):
     connection = psycopg2.connect(database_url)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -39,12 +40,11 @@ def visits(database_url, tmp_path):
             {
                 "RESCORE_HOME": str(tmp_path),
                 "RESCORE_MODELS": str(tmp_path / "models"),
-                "RESCORE_DATABASE_URL": database_url,
-                "RESCORE_CONNECTION_SOURCE": database_url,
+                **store_settings(postgres_server, database_url, "source"),
             }
         )
     )
-    ctx.store.schema.migrate()
+    set_up(ctx, "public")
     authoring.new_model(ctx, "visit", "public.visit", target="bought")
     yield ctx, connection
     ctx.store.close()
@@ -98,7 +98,8 @@ def test_a_source_without_history_is_said_wherever_the_model_is_shown(visits, mo
     ctx, connection = visits
     with pytest.raises(NotFoundError, match="no package of visit is pinned"):
         pipeline.score_interval(ctx, "visit", day(0))
-    values = ctx.settings.home, ctx.settings.models, ctx.settings.database_url, ctx.settings.database_url
+    settings = ctx.settings
+    values = settings.home, settings.models, settings.database_url, settings.connection_url("source")
     for name, value in zip(NAMES, values, strict=True):
         monkeypatch.setenv(f"RESCORE_{name}", str(value))
     assert _status(capsys) == f"{NO_HISTORY}; it still gives those of the last 1 runs"
