@@ -215,7 +215,8 @@ def test_labels_that_ended_long_ago_are_not_drafted_as_still_to_come(shop):
     assert any(
         "900 rows since 2024-03-11 have no hurt: is it no longer recorded?" in one for one in made.decide
     )
-    assert any("`--day 2024-03-11`" in one and "`--as-of 2024-03-11T00:00Z`" in one for one in made.decide)
+    assert any("`rescore check ended --day 2024-03-11`" in one for one in made.decide)
+    assert any("`rescore train ended --as-of 2024-03-11T00:00Z`" in one for one in made.decide)
     assert folder.spec.training.intervals == 7, "three quarters of the 10 days that have labels"
 
 

@@ -189,7 +189,7 @@ def draft(
     features, left_out = _features(columns, event, table, names, known_late, keep)
     rhythm = rhythm_of(table, event, schedule, until)
     decide += [
-        *([_ended(ended, label.name, rhythm)] if ended else []),
+        *([_ended(ended, name, label.name, rhythm)] if ended else []),
         *_more_to_decide(table, event, event_time, known_by, left_out, waiting),
         *_decide_on_features(features, known_late, keep),
     ]
@@ -283,13 +283,13 @@ def _label_known_sql(table: TableFacts, event: ColumnFacts, waiting: OpenRows) -
     return f"{moment_sql(event)} + interval '{hours} hours' <= :as_of"
 
 
-def _ended(rows: OpenRows, target: str, rhythm: Rhythm) -> str:
+def _ended(rows: OpenRows, model: str, target: str, rhythm: Rhythm) -> str:
     """Labels are recorded no more, it seems; what to type to learn from those there are."""
     last = Schedule(rhythm.cron).floor(rows.since)
     return (
         f"target: {rows.rows:,} rows since {rows.since:%Y-%m-%d} have no {target}: is it no longer recorded? "
-        f"`--day {last:%Y-%m-%d}` of `rescore check` and `--as-of {last:%Y-%m-%dT%H:%MZ}` of `rescore train` "
-        "look at rows before"
+        f"`rescore check {model} --day {last:%Y-%m-%d}` and "
+        f"`rescore train {model} --as-of {last:%Y-%m-%dT%H:%MZ}` look at rows before"
     )
 
 

@@ -158,7 +158,7 @@ def _no_label(folder: ModelFolder, window: Sequence[Interval]) -> TrainingError:
         where=f"{folder.path / 'labels.sql'}: {target.name}",
         expected=f"labels {duration_text(target.delay)} after an interval's end, as model.yaml says",
         fix="name a --day before which there are labels; if they come later, correct target.delay; if none "
-        "come any more, train on those there are: `rescore train` with --as-of",
+        f"come any more, train on those there are: `rescore train {folder.name} --as-of …`",
     )
 
 
