@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import pytest
 
-from rescore import pipeline
+from rescore import performance, pipeline
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
+from rescore.pipeline.compare.shadow import outcomes_of_both
 from rescore.settings import Settings
 from tests.shared.logins import set_up, store_settings
 
@@ -45,6 +46,15 @@ class Desk:
 
     def due(self, model: str, moment: datetime) -> Interval:
         return self.ctx.model(model).spec.schedule.schedule().interval_ending(moment)
+
+
+def lost_beside_itself(desk: Desk, model: str, run_id: str, as_of: datetime, loss: str) -> list[float]:
+    """The mean loss of what a run published, and of its very package as a challenger in the shadow."""
+    folder, run = desk.ctx.model(model), desk.ctx.store.runs.scored(run_id)
+    both = outcomes_of_both(desk.ctx, folder, run, run.package_sha256, as_of)
+    assert both is not None
+    kind = folder.spec.target.kind
+    return [float(performance.realised_losses(loss, kind, one, one.known).mean()) for one in both]
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +123,8 @@ def test_a_regression_on_versioned_rows(
     assert measured.measure("rmse").value < 3
     expected = measured.estimated["rmse"]  # by training's out-of-fold residuals, before a label was known
     assert expected.low < measured.measure("rmse").value < expected.high
+    lost = lost_beside_itself(desk, "meter_load", done.run_id, morning.end + timedelta(days=3), "rmse")
+    assert lost == pytest.approx([measured.measure("rmse").value ** 2] * 2)
 
 
 def test_a_correction_made_later_is_not_seen(desk: Desk) -> None:
@@ -142,6 +154,8 @@ def test_text_into_classes_and_days_without_rows(
     assert pipeline.reproduce_run(desk.ctx, done.run_id).verdict == "identical"
     measured = pipeline.measure_run(desk.ctx, done.run_id, friday.end + timedelta(days=2))
     assert measured.measure("accuracy").value > 0.8
+    lost = lost_beside_itself(desk, "ticket_queue", done.run_id, friday.end + timedelta(days=2), "accuracy")
+    assert lost == pytest.approx([1 - measured.measure("accuracy").value] * 2)
 
     saturday = desk.due("ticket_queue", datetime(2024, 4, 21, tzinfo=ZoneInfo("UTC")))
     empty = pipeline.score_interval(desk.ctx, "ticket_queue", saturday)
