@@ -70,6 +70,9 @@ def test_no_command_stands_outside_of_what_is_run() -> None:
         ".",
         "export",
         "export",
+        "export",
+        "export",
+        "rescore",
     ]
     assert len(STEPS) == 11
 

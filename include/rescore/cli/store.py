@@ -59,10 +59,15 @@ def store_ddl(source_schema: SourceSchemas = None) -> None:
 
 
 @app.command("url")
-def store_url() -> None:
+def store_url(
+    owner: Annotated[
+        bool, typer.Option("--owner", help="As the owner, who may make tables of a source there.")
+    ] = False,
+) -> None:
     """Print the URL of the store's database, with its password, for psql and other clients."""
     with context() as ctx:
-        sys.stdout.write(f"{ctx.store.database.url}\n")
+        url = (owner and ctx.settings.owner_url) or ctx.store.database.url
+        sys.stdout.write(f"{url}\n")
 
 
 @app.command("register")
