@@ -76,7 +76,8 @@ def _register(ctx: Context) -> None:
         try:
             pipeline.register_model(ctx, model)
         except RescoreError as error:
-            say(f"{model} is not registered: {error.what} (`rescore store register {model}` when it can be)")
+            say(f"{model} is left out for now: {error.what}")
+            say(f"   later: `rescore store register {model}`")
 
 
 @app.command()

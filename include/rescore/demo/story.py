@@ -32,13 +32,13 @@ class Chapter:
 
 #: In the order in which they are told.
 CHAPTERS = {
-    "start": Chapter("start a Postgres and an Airflow of its own on this machine", 0.07),
+    "start": Chapter("start a Postgres and an Airflow of its own on this machine", 0.12),
     "load": Chapter("load a year of real flights into source tables", 0.03),
     "train": Chapter(
-        "train on January to March, twice, and keep the package if both give the same bytes", 0.22
+        "train on January to March, twice, and keep the package if both give the same bytes", 0.37
     ),
-    "score": Chapter("score the flights of 1 to 7 April, each day before its first flight leaves", 0.55),
-    "outage": Chapter("score 31 December, a morning without any weather reading: it has to stop", 0.09),
+    "score": Chapter("score the flights of 1 to 7 April, each day before its first flight leaves", 0.38),
+    "outage": Chapter("score 31 December, a morning without any weather reading: it has to stop", 0.06),
     "prove": Chapter("derive every published score again and compare to the last bit", 0.04),
 }
 
