@@ -66,7 +66,8 @@ class TrainedPackage:
     def to_dict(self) -> dict[str, Any]:
         """As JSON-serialisable values, the metrics beside the rest."""
         fields = asdict(self)
-        return {**fields, **fields.pop("metrics")}
+        metrics = fields.pop("metrics")
+        return {**fields, **metrics}
 
 
 @dataclass(frozen=True)
