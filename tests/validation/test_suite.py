@@ -112,6 +112,35 @@ def test_an_expectation_that_is_silently_left_out_is_refused(make_model: MakeMod
     assert "left it out" in error.what
 
 
+@pytest.mark.parametrize(
+    ("parameter", "says"),
+    [
+        ('strict_min={"$PARAMETER": "x"}', "takes strict_min from a suite parameter"),
+        ('max_value={"$PARAMETER": "now()"}', "takes max_value from a suite parameter"),
+        (r'description="\ud800"', "holds half of a surrogate pair in description"),
+        (r'row_condition=Column("sky") == "\udfff"', "holds half of a surrogate pair in row_condition"),
+    ],
+)
+def test_a_value_that_nobody_can_know_or_store_is_refused(
+    make_model: MakeModel, parameter: str, says: str
+) -> None:
+    wind = f'gxe.ExpectColumnValuesToBeBetween(column="gusts", min_value=0, severity="info", {parameter})'
+    condition = "from great_expectations.expectations.row_conditions import Column\n"
+    suite = f'def suite():\n    return gx.ExpectationSuite(name="w", expectations=[{wind}])\n'
+    error = refusal(make_model, file=HEADER + condition + suite)
+    assert error.what == f"expectation 1, ExpectColumnValuesToBeBetween of gusts, {says}"
+    str(error).encode()
+
+
+def test_a_pair_whose_rule_is_a_suite_parameter_is_refused(make_model: MakeModel) -> None:
+    error = refusal(
+        make_model,
+        'gxe.ExpectColumnPairValuesToBeEqual(column_A="gusts", column_B="pressure", severity="info", '
+        'ignore_row_if={"$PARAMETER": "x"})',
+    )
+    assert "takes ignore_row_if from a suite parameter" in error.what
+
+
 def test_nothing_is_left_behind(
     make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

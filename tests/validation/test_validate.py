@@ -226,11 +226,6 @@ def test_a_report_holds_no_value_of_a_column_that_may_name_a_person(
         ('gxe.ExpectColumnMeanToBeBetween(column="sky", min_value=0, severity="info")', "sky"),
         ('gxe.ExpectColumnValuesToBeBetween(column="sky", min_value=0, severity="warning")', "sky"),
         (
-            'gxe.ExpectColumnValuesToBeBetween(column="gusts", min_value={"$PARAMETER": "low"}, '
-            'severity="info")',
-            "No value found for $PARAMETER low",
-        ),
-        (
             'gxe.UnexpectedRowsExpectation(unexpected_rows_query="SELECT 1", severity="info")',
             "could not be evaluated",
         ),

@@ -28,18 +28,22 @@ __all__ = ["TABLE_JUDGES"]
 class _Whole(Judge):
     """Compare what pandas computes of a whole column with the bounds."""
 
-    def __init__(self, schema: pa.Schema, parameters: Parameters, computes: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, schema: pa.Schema, parameters: Parameters, computes: Callable[[Any], Any], *, of_floats: bool
+    ) -> None:
         self._name, self._within, self._computes = parameters["column"], bounds(parameters), computes
+        self._of_floats = of_floats
         if not is_number(schema.field(self._name).type):
             raise Unsure
 
     def answer(self, rows: Rows) -> Evaluation:
         column = rows.column(self._name)
-        if pa.types.is_integer(column.type):
+        if pa.types.is_integer(column.type) and not self._of_floats:
             column = column.drop_null()  # or pandas would make floats of the rest
         if not len(column) - column.null_count:
             raise Unsure
-        values = to_series(column)
+        # Where a sum of floats is rounded, the place of each NULL counts.
+        values = column.to_pandas() if self._of_floats else to_series(column)
         del column  # or it would be held beside what pandas makes of it
         return _compare(self._computes(values), self._within)
 
@@ -86,8 +90,8 @@ def _compare(observed: Any, within: Callable[[Any], Any]) -> Evaluation:
     return Evaluation(bool(within(observed)), observed=observed)
 
 
-def _aggregate(computes: Callable[[Any], Any]) -> MakeJudge:
-    return lambda schema, parameters: _Whole(schema, parameters, computes)
+def _aggregate(computes: Callable[[Any], Any], *, of_floats: bool = False) -> MakeJudge:
+    return lambda schema, parameters: _Whole(schema, parameters, computes, of_floats=of_floats)
 
 
 def _distinct(*, share: bool) -> MakeJudge:
@@ -143,11 +147,11 @@ def _whole(value: Any) -> int:
 #: How each kind is judged.
 TABLE_JUDGES: dict[str, MakeJudge] = {
     "expect_column_max_to_be_between": _aggregate(lambda values: values.max()),
-    "expect_column_mean_to_be_between": _aggregate(lambda values: values.mean()),
+    "expect_column_mean_to_be_between": _aggregate(lambda values: values.mean(), of_floats=True),
     "expect_column_median_to_be_between": _aggregate(lambda values: values[~values.isnull()].median()),
     "expect_column_min_to_be_between": _aggregate(lambda values: values.min()),
     "expect_column_proportion_of_unique_values_to_be_between": _distinct(share=True),
-    "expect_column_stdev_to_be_between": _aggregate(lambda values: values.std()),
+    "expect_column_stdev_to_be_between": _aggregate(lambda values: values.std(), of_floats=True),
     "expect_column_sum_to_be_between": _aggregate(lambda values: values.sum()),
     "expect_column_to_exist": _of_table(_column_exists),
     "expect_column_unique_value_count_to_be_between": _distinct(share=False),

@@ -29,6 +29,15 @@ _ABOUT_NULLS = {
     "expect_column_values_to_not_be_null",
     "expect_column_proportion_of_non_null_values_to_be_between",
 }
+#: Their answer depends on what pandas makes of the whole column, to its type or to the last bit of a float.
+_OF_COLUMN_AS_IN_PANDAS = {
+    "expect_column_mean_to_be_between",
+    "expect_column_stdev_to_be_between",
+    "expect_column_type_to_be",
+    "expect_column_value_z_scores_to_be_less_than",
+    "expect_column_values_to_be_in_type_list",
+    "expect_column_values_to_be_of_type",
+}
 #: Whether a row fails these depends on that row alone, not on the rows beside it.
 _ROW_BY_ROW = {
     "expect_column_value_lengths_to_be_between",
@@ -78,7 +87,8 @@ class Declared:
     needs_every_column : bool
         Whether it may look at columns that it does not name.
     plain : bool
-        Whether it is one of Great Expectations' own, without a row condition, and JSON holds its parameters.
+        Whether it is one of Great Expectations' own, without a row condition, and ``parameters`` are the very
+        ones it was given.
     parameters : dict
         What it was called with, as JSON has it; a row condition as its text.
     """
@@ -107,12 +117,16 @@ class Declared:
 
     def question(self, expectation: Any, names: Sequence[str]) -> Question:
         """What Great Expectations is to be asked about a table of these columns."""
-        return Question(expectation, self.needs(names), tuple(self.skips_nulls_of), self.row_level)
+        return Question(
+            expectation,
+            self.needs(names),
+            tuple(self.skips_nulls_of),
+            row_level=self.row_level,
+            as_in_pandas=self.worded_as in _OF_COLUMN_AS_IN_PANDAS,
+        )
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """The columns it reads of those there are, in their order."""
-        if self.kind in _ROW_COUNT_ONLY and not self.reads:
-            return ()
         return (
             tuple(names) if self.needs_every_column else tuple(name for name in names if name in self.reads)
         )
@@ -137,6 +151,7 @@ def declare(expectation: Any) -> Declared:
     if condition is not None:
         parameters["row_condition"] = repr(condition)
     free_text = hasattr(condition, "pass_through_filter")
+    kept = recorded(parameters)
     return Declared(
         kind=kind,
         worded_as=worded_as,
@@ -150,22 +165,16 @@ def declare(expectation: Any) -> Declared:
         and parameters.get("mostly", 1) == 1
         and not free_text,
         skips_nulls_of=[]
-        if kind != worded_as or worded_as in _ABOUT_NULLS or free_text
+        if kind != worded_as or worded_as in _ABOUT_NULLS | _OF_COLUMN_AS_IN_PANDAS or free_text
         else _skips_nulls_of(expectation, kind, about),
         needs_every_column=free_text
         or kind in _NAMES_ONLY
-        or not isinstance(expectation, (*classes.row_level, classes.column_aggregate)),
-        plain=own is core and condition is None and _is_exact(parameters),
-        parameters=recorded(parameters),
+        or not (
+            isinstance(expectation, (*classes.row_level, classes.column_aggregate)) or kind in _ROW_COUNT_ONLY
+        ),
+        plain=own is core and condition is None and repr(json.loads(json.dumps(kept))) == repr(parameters),
+        parameters=kept,
     )
-
-
-def _is_exact(parameters: dict[str, Any]) -> bool:
-    """Whether JSON makes no other values of them."""
-    try:
-        return repr(json.loads(json.dumps(parameters, allow_nan=False))) == repr(parameters)
-    except (TypeError, ValueError):
-        return False
 
 
 def _skips_nulls_of(expectation: Any, kind: str, about: list[str]) -> list[str]:

@@ -37,7 +37,7 @@ from rescore.validation.suite_apart import Apart, SuiteApart
 __all__ = ["HERE", "DeclaredSuite", "SuiteHere", "Suites"]
 
 #: Counted up when what is kept of an expectation changes, or how it is read off.
-_KEPT_AS = 2
+_KEPT_AS = 3
 #: What a file that says the same each time may import.
 _COMPUTES = {
     *("__future__", "collections", "dataclasses", "datetime", "enum", "functools", "great_expectations"),

@@ -82,12 +82,15 @@ class Question:
         Of these it looks at no row with a NULL.
     row_level : bool
         Whether it asks about every row.
+    as_in_pandas : bool
+        Whether it is shown what pyarrow makes of the columns by itself, instead of :func:`to_frame`.
     """
 
     expectation: Any
     columns: tuple[str, ...]
     skips_nulls_of: tuple[str, ...]
     row_level: bool
+    as_in_pandas: bool = False
 
 
 def expectation_classes() -> Any:
@@ -163,11 +166,11 @@ def evaluate(rows: Rows, questions: Sequence[Question]) -> list[Evaluation]:
     with ephemeral_context() as context:
         for columns, numbers in by_columns.items():
             table = pa.table({name: rows.column(name) for name in columns})
-            groups: dict[tuple[str, ...], dict[int, Question]] = {}
+            groups: dict[tuple[tuple[str, ...], bool], dict[int, Question]] = {}
             for number in numbers:
-                without_null = _to_drop(table, questions[number])
-                groups.setdefault(without_null, {})[number] = questions[number]
-            for without_null, asked in groups.items():
+                shown = _to_drop(table, questions[number]), questions[number].as_in_pandas
+                groups.setdefault(shown, {})[number] = questions[number]
+            for (without_null, _), asked in groups.items():
                 evaluations |= _evaluate_group(context, table, rows.num_rows, without_null, asked)
                 held += rows.num_rows * len(columns)
                 if held > _HELD_CELLS:  # validator, engine and what they computed hold one another
@@ -201,8 +204,7 @@ def _to_drop(table: pa.Table, question: Question) -> tuple[str, ...]:
     return tuple(
         name
         for name in question.skips_nulls_of
-        if table.column(name).null_count
-        and (pa.types.is_integer(table.column(name).type) or pa.types.is_boolean(table.column(name).type))
+        if table.column(name).null_count and pa.types.is_integer(table.column(name).type)
     )
 
 
@@ -219,15 +221,9 @@ def _evaluate_group(
         present = functools.reduce(pc.and_, (pc.is_valid(table.column(name)) for name in without_null))
         positions = np.flatnonzero(present.to_numpy())
         table, rows = table.filter(present), len(positions)
+    as_in_pandas = any(question.as_in_pandas for question in asked.values())  # then all are
+    frame = table.to_pandas() if as_in_pandas else to_frame(table, rows)
     evaluations: dict[int, Evaluation] = {}
-    if not rows and without_null:  # asked about no value at all, nothing is unexpected
-        evaluations = {
-            number: Evaluation(True, positions=np.array([], dtype=np.int64))
-            for number, question in asked.items()
-            if question.row_level
-        }
-        asked = {number: question for number, question in asked.items() if number not in evaluations}
-    frame = to_frame(table, rows)
     try:
         evaluations |= _run(context, frame, asked)
     except Exception:  # one that can't even be planned takes its whole group down

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,8 @@ from rescore.validation.gx_engine import ephemeral_context, expectation_classes,
 __all__ = ["columns_of", "condition_columns_of", "load_suite", "read_suite"]
 
 _EXPECTED = "def suite() -> gx.ExpectationSuite, with a severity in every expectation"
+
+_SUITE_PARAMETER = "$PARAMETER"
 
 #: Great Expectations logs a configuration it can't read, and goes on without it.
 _SUITE_LOG = "great_expectations.core.expectation_suite"
@@ -46,8 +48,9 @@ def load_suite(folder: ModelFolder) -> Any:
     ------
     SpecError
         The file raises, has no ``suite``, gives something else, drops an expectation, leaves a
-        severity out (Great Expectations would take it for critical), or names a column that the
-        model does not have.
+        severity out (Great Expectations would take it for critical), names a column that the
+        model does not have, asks for a suite parameter (none is ever given), or holds half of a
+        surrogate pair, which is no text.
     """
     return read_suite(folder.path / "expectations.py", folder.spec.input_columns)
 
@@ -65,6 +68,7 @@ def read_suite(path: Path, columns: Sequence[str]) -> Any:
             fix="write it as an expectation class, which checks its parameters",
         )
     for number, expectation in enumerate(suite.expectations, start=1):
+        _check_values(expectation, number, path)
         _check_severity(expectation, number, path)
         _check_columns(expectation, number, path, columns)
     return suite
@@ -139,6 +143,40 @@ def _place(error: Exception, path: Path) -> str:
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
+def _check_values(expectation: Any, number: int, path: Path) -> None:
+    for field, value in expectation:
+        for part in _parts(value):
+            if isinstance(part, Mapping) and _SUITE_PARAMETER in part:
+                raise SpecError(
+                    f"expectation {number}, {_name(expectation)}, takes {field} from a suite parameter",
+                    where=str(path),
+                    expected="values that stand in expectations.py: nobody gives a suite its parameters, and "
+                    "what is computed from the clock says something else each time",
+                    fix=f"write the value of {field}",
+                )
+            if isinstance(part, str) and any("\ud800" <= one <= "\udfff" for one in part):
+                raise SpecError(
+                    f"expectation {number}, {_name(expectation)}, holds half of a surrogate pair in {field}",
+                    where=str(path),
+                    expected="text that UTF-8 can hold, as all text in Postgres is",
+                    examples=[ascii(part)],
+                    fix="write the character itself, or \\U and its eight digits",
+                )
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value of an expectation, and all that it is made of."""
+    if hasattr(value, "__fields__"):
+        value = dict(value)  # a row condition, a column in it
+    yield value
+    if isinstance(value, Mapping):
+        inner = [*value.keys(), *value.values()]
+    else:
+        inner = list(value) if isinstance(value, list | tuple | set | frozenset) else []
+    for one in inner:
+        yield from _parts(one)
+
+
 def _check_severity(expectation: Any, number: int, path: Path) -> None:
     base = expectation_classes().Expectation
     said = expectation.__fields_set__
@@ -177,7 +215,8 @@ def _check_columns(expectation: Any, number: int, path: Path, known: Sequence[st
 
 def _name(expectation: Any) -> str:
     columns = ", ".join(columns_of(expectation))
-    return type(expectation).__name__ + (f" of {columns}" if columns else "")
+    text = type(expectation).__name__ + (f" of {columns}" if columns else "")
+    return text.encode(errors="backslashreplace").decode()
 
 
 @contextmanager
