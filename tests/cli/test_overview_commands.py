@@ -128,6 +128,13 @@ def test_backfill_goes_on_after_a_failure_and_exits_1(
     assert [row["state"] for row in rows] == ["failed", "failed"]
     assert "RESCORE_CONNECTION_BANK" in rows[1]["problem"]
     assert "churn_retail: 1 of 2 done, about" in said.err, "how long the rest may take"
+    with pytest.raises(SystemExit):
+        run(["backfill", "churn_retail", *window, "--again"])
+    shown = capsys.readouterr().out
+    assert (
+        shown.count("RESCORE_CONNECTION_BANK") == len(rows[0]["problem"].split("RESCORE_CONNECTION_BANK")) - 1
+    )
+    assert f"the same of 1 more, the last {done[1]}" in shown, "a problem is told once"
 
 
 def test_retraining_that_is_not_due_says_why(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:

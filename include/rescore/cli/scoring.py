@@ -91,11 +91,20 @@ def backfill(
         print_rows(
             rows, as_json=False, title=f"{model}: {'to score' if dry_run else 'scored'}", columns=columns
         )
-        for row in rows:
-            if row.get("problem"):
-                print_line(f"{row['interval']}: {row['problem']}")
+        _print_problems([row for row in rows if row.get("problem")])
     if any(row.get("problem") for row in rows):
         sys.exit(1)
+
+
+def _print_problems(rows: list[dict[str, Any]]) -> None:
+    """What kept intervals from being scored, each problem once."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault(row["problem"].replace(row["interval"], ""), []).append(row)
+    for first, *more in alike.values():
+        print_line(f"{first['interval']}: {first['problem']}")
+        if more:
+            print_line(f"the same of {len(more):,} more, the last {more[-1]['interval']}")
 
 
 def _backfilled(ctx: Context, model: str, intervals: list[Interval]) -> Iterator[dict[str, Any]]:

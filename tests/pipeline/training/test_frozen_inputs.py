@@ -62,8 +62,9 @@ def test_training_uses_what_was_frozen_and_check_names_what_was_rewritten(visits
     with pytest.raises(ParameterError, match="no frozen input"):
         pipeline.train_model(ctx, "visit", as_of=day(8).end)
     for number in range(8):  # without a pin a run stops after freezing its rows
-        with pytest.raises(NotFoundError, match="no package of visit is pinned"):
+        with pytest.raises(NotFoundError, match="no package of visit is pinned") as caught:
             pipeline.score_interval(ctx, "visit", day(number))
+        assert "its rows are frozen, and training counts them" in caught.value.fix
     before = pipeline.train_snapshot(ctx, "visit", as_of=day(8).end)
 
     with connection.cursor() as cursor:

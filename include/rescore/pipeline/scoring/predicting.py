@@ -57,11 +57,15 @@ def pinned_package(ctx: Context, run: ExtractedRun) -> model.Package:
     """
     pinned = ctx.store.pins.current(run.model)
     if pinned is None:
+        frozen = ctx.model(run.model).spec.training.source == "frozen_inputs"
+        counts = (
+            "its rows are frozen, and training counts them; once enough intervals are: " if frozen else ""
+        )
         raise NotFoundError(
             f"no package of {run.model} is pinned",
             where=f"{run.model} {run.interval}",
             expected="a package that a person or the rule has promoted",
-            fix=f"train one and pin it: `rescore train {run.model}`, then "
+            fix=f"{counts}train one and pin it: `rescore train {run.model}`, then "
             f"`rescore pin {run.model} --to VERSION --reason WHY`",
         )
     refuse_unsigned(ctx, run.model, pinned.sha256)

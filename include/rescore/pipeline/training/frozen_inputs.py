@@ -55,8 +55,9 @@ def frozen_rows(ctx: Context, folder: ModelFolder, intervals: Sequence[Interval]
             f"{folder.name} has no frozen input in the training window",
             where=f"{intervals[0].start.isoformat()} to {intervals[-1].end.isoformat()}",
             expected="intervals that were scored, since training.from is frozen_inputs",
-            fix=f"run `rescore score {folder.name} --day DAY` for each interval as it ends; without a pinned package a run "  # noqa: E501
-            "stops after freezing its rows, and they count",
+            fix=f"run `rescore score {folder.name} --day DAY` for each interval as it ends, or for the past, "
+            f"with its rows of today, `rescore backfill {folder.name} --start … --end …`; without a pinned "
+            "package a run stops after freezing its rows, and they count",
         )
     return tables
 
