@@ -193,7 +193,8 @@ def test_alarms_are_filters_words_in_the_line_and_sentences_on_the_models_page(c
         assert f'href="?show={concern}">{count}</a>' in page
         assert rows(console.get(f"/?show={concern}")) == [name]
         assert f'<td class="state" title="{said}' in console.get(f"/?show={concern}")
-        assert said in console.get(f"/score_{name}")
+        on_its_page = re.sub("</?time[^>]*>", "", console.get(f"/score_{name}"))
+        assert said.replace("2026-01-05 03:00 UTC", "5 Jan 2026 04:00") in on_its_page, "on the model's clock"
     in_order = [name for name in rows(page) if name in {console.names[number] for number in (1, 2, 4)}]
     assert in_order == [console.names[number] for number in (2, 4, 1)], "what consumers feel comes first"
     assert '<span class="chip alarm"' in page and '<span class="also quiet">drifted</span>' in page
@@ -292,7 +293,7 @@ def test_a_package_says_what_changed_and_what_it_scored(console: Console) -> Non
     assert "It is the first package" in console.get(f"/score_{console.names[0]}/packages/1.0.0")
     for fact in (
         bytes_sha256(b"second"),
-        "2026-01-01T00:00:00+00:00 to 2026-07-01",
+        'title="2026-01-01 00:00 UTC">1 Jan 2026 01:00</time> to <time',
         "<dt>As of</dt>",
         "<dt>Rows</dt>",
     ):

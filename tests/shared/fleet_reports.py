@@ -66,7 +66,7 @@ def package_manifests(name: str) -> dict[str, dict[str, Any]]:
         "metrics": {"auc": 0.801, "base_rate": 0.183, "brier": 0.121, "log_loss": 0.392},
         "lineage": {
             "snapshot_digest": bytes_sha256(b"first"),
-            "window": "2026-01-01T00:00:00+00:00 to 2026-07-01T00:00:00+00:00",
+            "window": "2026-01-01T00:00:00Z/2026-07-01T00:00:00Z",
             "as_of": datetime.now(UTC).isoformat(),
         },
         "hyperparameters": {"learning_rate": 0.1, "max_depth": 6, "max_iter": 200},
@@ -242,7 +242,7 @@ def performance_report(rows: int, end: datetime, fate: str, rng: np.random.Gener
                 "verdict": "worse" if fate == "worse" else "ok",
                 "bound": 0.76,
                 **({"alarm": {**ALARM, "features": ["auc"]}} if fate == "performance" else {}),
-                "sentence": f"auc of the last 7 days with labels is {value:.3f} "
+                "sentence": f"the auc of the last 7 days with labels is {value:.3f} "
                 f"({value - 0.02:.3f} to {value + 0.02:.3f}), "
                 + (
                     "beyond what the package's hold-out lets expect (.760)"
@@ -261,7 +261,7 @@ def comparison_report(name: str, rng: np.random.Generator) -> dict[str, Any]:
             "version": version,
             "sha256": manifest_sha(name, version),
             "snapshot_digest": bytes_sha256(version.encode()),
-            "window": "2026-01-01T00:00:00+00:00 to 2026-07-01T00:00:00+00:00",
+            "window": "2026-01-01T00:00:00Z/2026-07-01T00:00:00Z",
             "rows": 1_800_000,
             "code_revision": "5b1f0f7c9a4e",
             "fit": fit,
@@ -292,9 +292,9 @@ def comparison_report(name: str, rng: np.random.Generator) -> dict[str, Any]:
         "metric": "auc",
         "better": "higher",
         "metrics": {
-            "auc": _gain(0.801, 0.012, 0.006) | {"better": "higher"},
-            "brier": _gain(0.121, 0.002, 0.003) | {"better": "lower"},
-            "log_loss": _gain(0.392, 0.005, 0.006) | {"better": "lower"},
+            "auc": _gain(0.801, 0.012, 0.006),
+            "brier": _gain(0.121, 0.002, 0.003, "lower"),
+            "log_loss": _gain(0.392, 0.005, 0.006, "lower"),
         },
         "blocks": [
             {
@@ -344,8 +344,10 @@ def comparison_report(name: str, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _gain(champion: float, gain: float, half: float) -> dict[str, float]:
-    both = {"champion": champion, "challenger": champion + gain, "gain": gain}
+def _gain(champion: float, gain: float, half: float, better: str = "higher") -> dict[str, Any]:
+    """A gain above 0 is an improvement, whichever way the metric points."""
+    challenger = champion + (gain if better == "higher" else -gain)
+    both = {"champion": champion, "challenger": challenger, "gain": gain, "better": better}
     return both | {"low": gain - half, "high": gain + half}
 
 

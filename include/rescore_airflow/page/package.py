@@ -74,7 +74,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
     """What made the package, in a few lines; the whole manifest stands below."""
     training, lineage, environment = manifest.training, manifest.lineage, manifest.environment
     facts = {
-        "Trained on": lineage.window,
+        "Trained on": lineage.window.replace("/", " to "),
         "Rows": "" if training.rows is None else f"{training.rows:,}",
         "As of": lineage.as_of,
         "Snapshot": lineage.snapshot_digest or "",

@@ -58,7 +58,8 @@ class _Frame:
         if least is not None:
             low = least
         margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
-        self.low, self.high = low if least is not None else low - margin, high + margin
+        below = 0.0 if least is not None else min(margin, low) if low >= 0 else margin
+        self.low, self.high = low - below, high + margin
         ordered = sorted(set(moments))
         steps = sorted((b - a).total_seconds() for a, b in pairwise(ordered))
         self.step = steps[len(steps) // 2] if steps else 0.0
@@ -129,7 +130,7 @@ def performance_plot(
     paths += [("whisker", whiskers), ("dot", dots)]
     _, value, low, high = known[-1]
     within = [p.within for p in points if p.within is not None]
-    said = f"{metric} was last {short(value)}"
+    said = f"the last {metric} was {short(value)}"
     if low is not None and high is not None:
         said += f" ({short(low)} to {short(high)})"
     if within:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from rescore.report import age, days_said, span
 from rescore.runbooks import runbook
@@ -40,6 +42,10 @@ _STATE_NAMES = {
     "labels": "no new labels",
     "alarm": "drift alarm",
 }
+#: A moment as sentences of reports and of the store have it.
+_MOMENT = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d)(:\d\d(\.\d+)?)?( ?UTC|Z|\+00:00|\+00\b)"
+)
 _DAY_NAMES = {"gap": "a run was due, none is there", "none": "no run was due", "running": "under way"}
 
 
@@ -104,9 +110,10 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "iso": lambda moment: moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "utc": lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+            "iso": _iso,
+            "utc": _utc,
             "on_clock": _on_clock,
+            "moments": _moments,
             "day_of": lambda moment, timezone: f"{moment.astimezone(ZoneInfo(timezone)):%-d %b %Y}",
             "ago": age,
             "length_of_time": lambda length: age(length).removesuffix(" ago"),
@@ -126,6 +133,25 @@ class Rendering:
         """A page."""
         text = self._templates.get_template(template).render(**values)
         return HTMLResponse(text, status_code=status_code, headers=_HEADERS)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _moments(text: str, timezone: str) -> Markup:
+    """A text whose moments are on the model's clock, as all others of the page, and in UTC on hover."""
+
+    def on_clock(found: re.Match[str]) -> str:
+        moment = datetime.fromisoformat(f"{found['day']} {found['time']}").replace(tzinfo=UTC)
+        local = _on_clock(moment, timezone, with_year=True)
+        return f'<time datetime="{_iso(moment)}" title="{_utc(moment)}">{local}</time>'
+
+    return Markup(_MOMENT.sub(on_clock, str(escape(text))))  # noqa: S704 - escaped, and what is put in is ours
 
 
 def _on_clock(moment: datetime, timezone: str, with_year: bool = False) -> str:
