@@ -91,7 +91,8 @@ class PostgresUrl:
     def server(self) -> str:
         """The first host and its port as lineage names servers: ``postgres://db.example.org:5432``."""
         host = (self.parameters.get("host") or self.parameters.get("hostaddr") or "localhost").split(",")[0]
-        return f"postgres://{'localhost' if host.startswith('/') else host}:{self._ports(1)[0] or 5432}"
+        shown = "localhost" if host.startswith("/") or not host else f"[{host}]" if ":" in host else host
+        return f"postgres://{shown}:{self._ports(1)[0] or 5432}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import get_current_context
 
-from rescore.errors import RescoreError
-
 if TYPE_CHECKING:
     from rescore.pipeline import Context, RunLineage
     from rescore.settings import Settings
@@ -51,7 +49,7 @@ def tell_lineage(ctx: Context, run_id: str, *, writes: Writes | None = None) -> 
     if _LISTENER in sys.modules:
         try:
             source_url = ctx.source_url(ctx.model(ctx.store.runs.get(run_id).model))
-        except RescoreError as error:  # only what extracts needs the source: scoring goes on without lineage
+        except Exception as error:  # only what extracts needs the source: no other task fails for it
             log.warning("OpenLineage is told nothing of run %s: %s", run_id, error)
             return run_id
         task: Any = get_current_context()["task"]

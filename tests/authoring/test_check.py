@@ -202,6 +202,15 @@ def test_rows_that_come_after_their_interval_are_counted(job):
     assert "make recorded_at the event time" in found.fix
 
 
+def test_rows_beyond_those_that_were_looked_at_are_not_late(job):
+    ctx, folder, _ = job
+    first = rows_of(ctx, folder).slice(0, 20)
+    url = ctx.source_url(folder)
+    assert check_late(url, folder, week(folder), first, whole=False) == []
+    [found] = check_late(url, folder, week(folder), first)
+    assert "92 of 112 rows" in found.what
+
+
 def test_an_hour_beside_the_event_says_when_a_local_time_was_stored_as_utc(job):
     ctx, folder, cursor = job
     path = folder.path / "model.yaml"

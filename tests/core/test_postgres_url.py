@@ -136,3 +136,15 @@ def test_defaults_give_way_to_the_url() -> None:
     url = parse("postgresql://h/d?connect_timeout=3").with_defaults(connect_timeout="10", user="u")
     assert (url.parameters["connect_timeout"], url.parameters["user"]) == ("3", "u")
     assert url.with_database("e").parameters["dbname"] == "e"
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("postgresql://u:secret@db.example.org/x", "postgres://db.example.org:5432"),
+        ("postgresql://u@[::1]:55/x", "postgres://[::1]:55"),
+        ("postgresql:///x?host=/var/run/postgresql", "postgres://localhost:5432"),
+    ],
+)
+def test_lineage_names_a_server_without_its_login(url: str, server: str) -> None:
+    assert PostgresUrl.parse(url, where="a test").server == server

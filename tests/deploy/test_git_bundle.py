@@ -51,9 +51,9 @@ def repository(tmp_path: Path) -> Repository:
     folder = tmp_path / "repository"
     shutil.copytree(MODELS / MODEL, folder / "models" / MODEL, ignore=shutil.ignore_patterns("__pycache__"))
     [written] = re.findall(r"```python\n(import os\n.*?)```", GUIDE.read_text(), re.DOTALL)
-    (folder / ".gitignore").write_text("__pycache__/\n")
+    (folder / ".gitignore").write_text("*.pyc\n")
     (folder / "dags").mkdir()
-    (folder / "dags" / "models.py").write_text(written.replace("flight_delay", MODEL))
+    (folder / "dags" / "models.py").write_text(written)
     repository = Repository(folder)
     repository.git("init", "--quiet", "--initial-branch", "main")
     return repository

@@ -55,6 +55,8 @@ def test_a_task_goes_on_where_its_lineage_is_not_known(
     monkeypatch.setitem(sys.modules, lineage._LISTENER, ModuleType("the provider is there"))
     run_id = str(uuid.uuid4())
     assert lineage.tell_lineage(harbour.ctx, run_id) == run_id
+    no_context: Any = None
+    assert lineage.tell_lineage(no_context, run_id) == run_id, "whatever goes wrong there"
 
 
 @dataclass(frozen=True)

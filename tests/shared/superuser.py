@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine, event
 
 from rescore.local.postgres import SUPERUSER
 
-__all__ = ["as_administrator", "refuse_unmarked_superusers"]
+__all__ = ["as_administrator", "superusers_refused"]
 
 _MARK = {"application_name": "administrator"}
 
@@ -19,9 +21,14 @@ def as_administrator(url: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{name}={value}"
 
 
-def refuse_unmarked_superusers() -> None:
-    """From now on a store that this process opens by another superuser's URL fails the test."""
+@contextmanager
+def superusers_refused() -> Iterator[None]:
+    """A store that is opened by an unmarked URL of the superuser fails the test."""
     event.listen(Engine, "connect", _look)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", _look)
 
 
 def _look(connection: Any, entry: object) -> None:

@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import text
 
 from rescore.errors import StoreError
+from rescore.local import LocalPostgres
 from rescore.manifest import Manifest
 from rescore.store import Store
 from rescore.store.schema.roles import RELEASE_FUNCTIONS, RUN_FUNCTIONS
+from tests.shared.superuser import as_administrator
 from tests.store.builders import KEY_TYPES, Walk, day, make_scores, make_spec
 from tests.store.logins import ROLES, Logins, as_superuser
 
@@ -97,6 +99,12 @@ def test_only_the_release_role_publishes_what_is_held(logins: Logins, store: Sto
         mine.close()
     with pytest.raises(psycopg2.Error, match="permission denied"):
         logins.run("release", "DELETE FROM rescore.publication")
+
+
+def test_a_test_that_uses_the_store_as_the_superuser_says_so(postgres_server: LocalPostgres) -> None:
+    with pytest.raises(AssertionError, match="as the superuser"):
+        Store(postgres_server.url()).schema.version()
+    assert Store(as_administrator(postgres_server.url())).schema.version() is None
 
 
 def test_the_extract_role_reads_the_source_only(logins: Logins) -> None:

@@ -346,7 +346,8 @@ def _query_error(
         message = "a text that is cast to a moment names the present: " + message
         fix = "leave such rows out or make them NULL in the query; for the time of the run write :as_of"
     elif lacks_permission(state):
-        fix = "let the database's administrator grant SELECT to the role of this connection"
+        right = "TEMPORARY on the database" if "temporary" in message else "SELECT"
+        fix = f"let the database's administrator grant {right} to the role of this connection"
     return SourceQueryError(
         f"the database refused the query: {message}",
         where=f"{place}; {database}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,19 @@ __all__ = ["validate", "validate_each"]
 #: Failing rows looked at for examples, and distinct examples shown.
 _MAX_ROWS_FOR_EXAMPLES, _MAX_EXAMPLES = 1000, 3
 _NO_ROW = np.array([], dtype=np.int64)
+#: What these observe is a number of rows or values, a share, or a name of a column.
+_NAME_NOBODY = {
+    "expect_column_proportion_of_non_null_values_to_be_between",
+    "expect_column_proportion_of_unique_values_to_be_between",
+    "expect_column_to_exist",
+    "expect_column_unique_value_count_to_be_between",
+    "expect_table_column_count_to_be_between",
+    "expect_table_column_count_to_equal",
+    "expect_table_columns_to_match_ordered_list",
+    "expect_table_columns_to_match_set",
+    "expect_table_row_count_to_be_between",
+    "expect_table_row_count_to_equal",
+}
 
 
 def validate(rows: Rows, folder: ModelFolder, *, suites: Suites = HERE) -> Validation:
@@ -217,18 +231,15 @@ def _personal(spec: ModelSpec) -> set[str]:
 
 def _naming_nobody(one: Declared, evaluation: Evaluation, spec: ModelSpec) -> Evaluation:
     """The evaluation without what may be a person's value: most common ones, extremes, errors that quote."""
-    if one.about:
-        may_name = bool(_personal(spec) & set(one.about))
-    else:  # somebody's own class, which may have looked at any column
-        may_name = not one.kind.startswith("expect_table_")
-    if not may_name:
+    # Without columns it is somebody's own class, which may have looked at any.
+    names_nobody = one.about and not _personal(spec) & set(one.reads)
+    if one.kind in _NAME_NOBODY or names_nobody:
         return evaluation
-    observed, error = evaluation.observed, evaluation.error
-    counted = not one.about or "count" in one.kind or "proportion" in one.kind
-    if observed is not None and not (counted and isinstance(observed, int | float)):
-        observed = "not shown, for it may name a person"
-    if one.about and error is not None:
-        error = f"{error.partition(':')[0]}; the rest may quote a row and is not kept"
+    observed = None if evaluation.observed is None else "not shown, for it may name a person"
+    error = evaluation.error
+    if error is not None:
+        kind = re.match(r"[A-Za-z]*(Error|Exception)(?=: )", error)
+        error = f"{kind[0] if kind else 'an error'}; what it said may quote a row and is not kept"
     return replace(evaluation, observed=observed, error=error)
 
 

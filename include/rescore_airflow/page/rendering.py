@@ -19,7 +19,7 @@ from rescore.report import age, days_said, span
 from rescore.runbooks import runbook
 from rescore_airflow.icon import ICON
 
-__all__ = ["Links", "Rendering"]
+__all__ = ["Links", "Rendering", "with_moments"]
 
 _HEADERS = {
     # One style element and images within the page: no script, nothing from elsewhere.
@@ -44,7 +44,7 @@ _STATE_NAMES = {
 }
 #: A moment as sentences of reports and of the store have it.
 _MOMENT = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d)(:\d\d(\.\d+)?)?( ?UTC|Z|\+00:00|\+00\b)"
+    r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d)(:\d\d(\.\d+)?)?( ?UTC|Z|\+00:00|\+00\b)", re.ASCII
 )
 _DAY_NAMES = {"gap": "a run was due, none is there", "none": "no run was due", "running": "under way"}
 
@@ -113,7 +113,7 @@ class Rendering:
             "iso": _iso,
             "utc": _utc,
             "on_clock": _on_clock,
-            "moments": _moments,
+            "moments": with_moments,
             "day_of": lambda moment, timezone: f"{moment.astimezone(ZoneInfo(timezone)):%-d %b %Y}",
             "ago": age,
             "length_of_time": lambda length: age(length).removesuffix(" ago"),
@@ -143,12 +143,15 @@ def _utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _moments(text: str, timezone: str) -> Markup:
+def with_moments(text: str, timezone: str) -> Markup:
     """A text whose moments are on the model's clock, as all others of the page, and in UTC on hover."""
 
     def on_clock(found: re.Match[str]) -> str:
-        moment = datetime.fromisoformat(f"{found['day']} {found['time']}").replace(tzinfo=UTC)
-        local = _on_clock(moment, timezone, with_year=True)
+        try:
+            moment = datetime.fromisoformat(f"{found['day']} {found['time']}").replace(tzinfo=UTC)
+            local = _on_clock(moment, timezone, with_year=True)
+        except (ValueError, OverflowError):  # as errors quote: 30 February, or a year that no clock has
+            return found[0]
         return f'<time datetime="{_iso(moment)}" title="{_utc(moment)}">{local}</time>'
 
     return Markup(_MOMENT.sub(on_clock, str(escape(text))))  # noqa: S704 - escaped, and what is put in is ours

@@ -29,20 +29,28 @@ def check_untimed(url: str, folder: ModelFolder, interval: Interval) -> list[Che
     return [CheckResult("event times", "warning", str(untimed), fix) for untimed in found]
 
 
-def check_late(url: str, folder: ModelFolder, interval: Interval, rows: pa.Table) -> list[CheckResult]:
-    """Rows that were known only after their interval had ended: neither its run nor another sees them."""
+def check_late(
+    url: str, folder: ModelFolder, interval: Interval, rows: pa.Table, *, whole: bool = True
+) -> list[CheckResult]:
+    """Rows that were known only after their interval had ended: neither its run nor another sees them.
+
+    ``rows`` are those that were known at its end: all, or the first of them by key if not ``whole``.
+    """
     known_by = folder.spec.source.known_by
     if not known_by.reproducible_from_source:
         return []
     key = folder.spec.source.key
     now = source.probe(url, folder, interval, utc_now(), limit=2 * rows.num_rows + 1000)
     seen = {tuple(row.values()) for row in rows.select(key).to_pylist()}
-    late = sum(tuple(row.values()) not in seen for row in now.select(key).to_pylist())
-    if late <= _SOME * now.num_rows:
+    keys = [tuple(row.values()) for row in now.select(key).to_pylist()]
+    if not whole:  # what comes after the last of them by key may have been known as well
+        keys = keys[: 1 + max((place for place, one in enumerate(keys) if one in seen), default=-1)]
+    late = sum(one not in seen for one in keys)
+    if late <= _SOME * len(keys):
         return []
     column = known_by.column or (known_by.valid_range or ("",))[0]
     what = (
-        f"{late:,} of {now.num_rows:,} rows of {interval} were known only after it had ended (by {column}): "
+        f"{late:,} of {len(keys):,} rows of {interval} were known only after it had ended (by {column}): "
         "its run, which sees what is known at its end, never scores them"
     )
     fix = f"make {column} the event time, so that a row is in the interval in which it came; or know that"

@@ -87,6 +87,13 @@ _SOURCE_GRANTS = (
 )
 
 
+#: ``rescore check`` copies rows into temporary tables. Not everybody who owns schemas owns their database.
+_TEMPORARY = """
+DO $$ BEGIN EXECUTE 'GRANT TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' TO %s';
+EXCEPTION WHEN insufficient_privilege THEN NULL; END $$
+"""
+
+
 @dataclass(frozen=True)
 class Login:
     """Who is connected.
@@ -207,8 +214,10 @@ class Roles:
         statements = [_CREATE.replace("{role}", f"{{{role}}}") for role in _ROLES]
         statements += [*self._rights(), _MEMBERSHIP]
         reader = sql_template("{extract}", extract=extract)
-        return [sql_template(statement, **names) for statement in statements] + [
-            grant % (quoted_name(schema), reader) for schema in source_schemas for grant in _SOURCE_GRANTS
+        return [
+            *(sql_template(statement, **names) for statement in statements),
+            *(grant % (quoted_name(schema), reader) for schema in source_schemas for grant in _SOURCE_GRANTS),
+            *([_TEMPORARY % reader] if source_schemas else []),
         ]
 
     def _names(self, **roles: str) -> dict[str, str]:

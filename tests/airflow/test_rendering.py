@@ -1,0 +1,24 @@
+"""How pages write what reports and errors say."""
+
+from __future__ import annotations
+
+import pytest
+
+from rescore_airflow.page.rendering import with_moments
+
+
+def test_moments_are_on_the_models_clock_with_utc_on_hover() -> None:
+    said = with_moments("late since 2024-02-03 04:05:06+00 <b>", "Europe/Berlin")
+    assert 'title="2024-02-03 04:05 UTC">3 Feb 2024 05:05</time> &lt;b&gt;' in said
+
+
+@pytest.mark.parametrize(
+    ("said", "timezone"),
+    [
+        ("out of range: 2024-02-30 10:00:00+00", "UTC"),
+        ("9999-12-31 23:59 UTC", "Europe/Berlin"),
+        ("0001-01-01 00:00 UTC", "America/New_York"),
+    ],
+)
+def test_what_is_no_moment_on_that_clock_stays_as_it_was_said(said: str, timezone: str) -> None:
+    assert with_moments(said, timezone) == said
