@@ -207,11 +207,9 @@ class PerformanceSpec(Declared):
 class PromotionSpec(Declared):
     """When a challenger replaces the champion.
 
-    By rule (``approval: auto``) only if on the same hold-out rows it betters ``metric`` by
-    ``smallest_gain`` beyond chance, and no segment loses more than ``largest_segment_loss``. Both are in
-    the metric's unit; of ``rmse`` and ``mae`` they are shares of the champion's value. With ``shadow`` a
-    challenger against which nothing but chance speaks is scored on the rows of each published run, too, and
-    evidence accumulates; both share the error of the comparison.
+    By rule (``approval: auto``) only if on the same hold-out rows it betters ``metric`` by ``smallest_gain``
+    beyond chance, and no segment loses more than ``largest_segment_loss``: both in the metric's unit, of
+    ``rmse`` and ``mae`` shares of the champion's value. Where only chance speaks against it, ``shadow`` asks.
     """
 
     metric: str | None = None

@@ -69,11 +69,12 @@ def test_evidence_does_not_depend_on_how_often_or_in_which_order_it_is_looked_at
     shuffled = random.sample(runs, len(runs))
     assert shadow_after(terms(holdout), shuffled) == at_once
     # Each look says what a look at all the days would say of that day: none is bet on twice, none forgotten.
-    every = evidence_by_day(np.asarray([*holdout, *gains]), len(holdout))
+    every, always = evidence_by_day(np.asarray([*holdout, *gains]), len(holdout), 1.0)
     for day in range(1, len(gains) + 1):
         look = shadow_after(terms(holdout), runs[: day * parts])
         assert look.days == day
         assert look.evidence == pytest.approx(every[day - 1], rel=1e-3)
+        assert look.bounded == pytest.approx(always[day - 1], rel=1e-3)
     decided = [shadow_after(terms(holdout), runs[: day * parts]).decided for day in range(1, len(gains) + 1)]
     assert all(later == earlier for earlier, later in pairwise(decided) if earlier is not None)
 
@@ -83,10 +84,15 @@ def test_evidence_does_not_depend_on_how_often_or_in_which_order_it_is_looked_at
 def test_a_bet_is_fixed_before_the_day_and_fair(gains, gain):
     """After a day of 0 nothing is expected: what comes may be for or against, and on average wins nothing."""
     before, known = [*gains, 0.0], 5
-    stood = evidence_by_day(np.asarray(before), known)
-    won, lost = (evidence_by_day(np.asarray([*before, one]), known) for one in (gain, -gain))
-    assert np.array_equal(won[:-1], stood)
-    assert (won[-1] + lost[-1]) / 2 == pytest.approx(stood[-1], rel=1e-9)
+    for which in (0, 1):
+        stood = evidence_by_day(np.asarray(before), known, 1.0)[which]
+        won, lost = (evidence_by_day(np.asarray([*before, one]), known, 1.0)[which] for one in (gain, -gain))
+        assert np.array_equal(won[:-1], stood)
+        # Less than nothing where the gain is beyond what counts: a loss counts whole.
+        assert (won[-1] + lost[-1]) / 2 <= stood[-1] * (1 + 1e-9)
+        spread = np.std([*before, 1.0])
+        if gain < spread / 10:
+            assert (won[-1] + lost[-1]) / 2 == pytest.approx(stood[-1], rel=1e-9)
 
 
 def test_a_day_counts_when_it_is_over():
@@ -98,10 +104,10 @@ def test_a_day_counts_when_it_is_over():
 
 def test_nothing_is_bet_before_memory_and_spread_are_known():
     days = np.random.default_rng(3).normal(1, 1, 60)
-    evidence = evidence_by_day(days, 5)
+    evidence, _ = evidence_by_day(days, 5)
     assert (evidence[: FEWEST_DAYS - 5] == 1).all()
     assert evidence[FEWEST_DAYS - 5] != 1
-    assert (evidence_by_day(np.full(60, 0.1), 5) == 1).all()  # days without a spread tell nothing
+    assert (evidence_by_day(np.full(60, 0.1), 5, 1.0)[0] == 1).all()  # days without a spread tell nothing
 
 
 def test_of_equal_challengers_hardly_any_passes_and_of_better_ones_nearly_all():
@@ -112,11 +118,45 @@ def test_of_equal_challengers_hardly_any_passes_and_of_better_ones_nearly_all():
     for day in range(1, 160):
         days[:, day] = 0.5 * days[:, day - 1] + news[:, day]
     days = days[:, 40:]
-    equal = (evidence_by_day(days, 30) >= limit).any(axis=1)
-    better = (evidence_by_day(days + 1.5, 30) >= limit).any(axis=1)
+    equal = (evidence_by_day(days, 30)[0] >= limit).any(axis=1)
+    better = (evidence_by_day(days + 1.5, 30)[0] >= limit).any(axis=1)
     assert equal.mean() <= 0.0125 + 2 * np.sqrt(0.0125 / 400)
     assert better.mean() >= 0.9
-    assert not (evidence_by_day(days - 0.5, 30) >= limit).any()
+    assert not (evidence_by_day(days - 0.5, 30)[0] >= limit).any()
+
+
+@pytest.mark.parametrize("one_in", [100, 50, 20])
+def test_a_challenger_with_rare_very_bad_days_is_not_pinned_by_the_rule(one_in: int) -> None:
+    """A little better on nearly all days, and on the others as bad as can be: on average no better."""
+    random, limit = np.random.default_rng(one_in), 1 / error_of(1, shadow=True)
+    usual = (1 + random.normal(size=(400, 315)) / 2) / (one_in - 1)
+    days = np.where(random.random(usual.shape) < 1 / one_in, -1.0, usual)
+    as_before, always = evidence_by_day(days, 15, 1.0)
+    assert (always >= limit).any(axis=1).mean() <= 0.0125
+    assert (always > 0).all(), "what a day can lose is never all there is"
+    assert (as_before >= limit).any(axis=1).mean() > 0.05, "which is why a person is asked"
+    assert (as_before[:, 0] == 1).all()
+
+
+def test_a_very_bad_day_takes_all_that_was_won_on_days_without_one():
+    days = np.random.default_rng(5).normal(0.05, 0.02, 60)
+    evidence, _ = evidence_by_day(days, 15)
+    assert evidence[-1] > 80
+    assert evidence_by_day(np.append(days, -1.0), 15)[0][-1] == 0
+
+
+@pytest.mark.parametrize("loss", ["rmse", "mae", "log_loss"])
+def test_of_a_loss_without_a_bound_a_person_decides(loss: str) -> None:
+    days = np.random.default_rng(4).normal(0.3, 0.03, 100)
+    runs = [run(day, gain) for day, gain in enumerate(days[8:])]
+    bounded = terms([*days[:8]])
+    unbounded = bounded.model_copy(update={"loss": loss})
+    assert shadow_after(bounded, runs).proved is not None
+    found = shadow_after(unbounded, runs)
+    assert (found.decided, found.bounded, found.proved) == (shadow_after(bounded, runs).decided, None, None)
+    rule = decide(uncertain(shadow=found.to_dict(), terms=unbounded.to_dict()))
+    assert not rule.passes
+    assert "so a person decides: in the shadow since" in rule.reasons[0]
 
 
 def test_hold_out_and_live_days_share_what_a_comparison_may_err_in():
@@ -128,7 +168,7 @@ CHANCE = {"champion": 0.7, "challenger": 0.8, "gain": 0.1, "low": -0.05, "high":
 
 
 def uncertain(**changed) -> ComparisonReport:
-    return report_of(main=CHANCE, terms=terms([0.01] * 8).to_dict(), **changed)
+    return report_of(**{"main": CHANCE, "terms": terms([0.01] * 8).to_dict()} | changed)
 
 
 def test_only_a_challenger_that_chance_alone_speaks_against_is_in_the_shadow():
@@ -143,14 +183,22 @@ def test_only_a_challenger_that_chance_alone_speaks_against_is_in_the_shadow():
 
 
 def test_live_days_take_the_place_of_chance_and_of_nothing_else():
-    days = np.random.default_rng(4).normal(0.1, 0.03, 60)
+    days = np.random.default_rng(4).normal(0.2, 0.03, 60)
     shown = shadow_after(terms([*days[:8]]), [run(day, gain) for day, gain in enumerate(days[8:])])
-    assert shown.decided is not None
+    assert shown.decided is not None and shown.proved is not None
+    assert shown.proved > shown.decided
     found = uncertain(shadow=shown.to_dict())
     assert "may be chance" in decide(uncertain()).reasons[0]
     rule = decide(found)
     assert rule.passes
-    assert f"in the shadow since 2024-03-01: 52 days, evidence {shown.evidence:.3g} of 80" in rule.reasons[-1]
+    assert (
+        f"in the shadow since 2024-03-01: 52 days, evidence {shown.evidence:.3g}, decides from 80"
+        in (rule.reasons[-1])
+    )
+    assert rule.reasons[-1].endswith(f"beyond it on {shown.decided}, and whatever days are on {shown.proved}")
+    likely = decide(uncertain(shadow=shown.model_copy(update={"proved": None}).to_dict()))
+    assert not likely.passes
+    assert likely.reasons[0].startswith("live days show it if they stay as they are, so a person decides")
     assert not in_shadow(found)  # it is decided
     loses = {"gauge": [{**STORED["segments"]["gauge"][0], "gain": -0.1}]}
     assert not decide(uncertain(shadow=shown.to_dict(), segments=loses)).passes
@@ -163,7 +211,8 @@ def test_one_line_says_where_it_stands_and_when_it_may_decide():
     runs = [run(day, gain) for day, gain in enumerate(days[8:])]
     report = uncertain()
     assert said_of_shadow(report, shadow_after(terms([*days[:8]]), runs[:3])) == (
-        "in the shadow since 2024-03-01: 3 days, evidence 1 of 80, ends undecided on 2024-05-30 as it stands"
+        "in the shadow since 2024-03-01: 3 days, evidence 1, decides from 80, "
+        "ends undecided on 2024-05-30 as it stands"
     )
     middle = next(
         one

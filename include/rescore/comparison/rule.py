@@ -31,8 +31,8 @@ def decide(report: ComparisonReport | FirstReport) -> Rule:
     :data:`~rescore.comparison.resampling.MIN_BLOCKS` days, worth
     :data:`~rescore.comparison.resampling.MIN_EFFECTIVE` independent ones; the gain in the metric is at least
     ``promotion.smallest_gain`` and lies above 0 but for the chance that the year's budget of errors has
-    left for this comparison, or live days have shown so in the shadow; no segment that is large
-    enough to be judged loses more than ``promotion.largest_segment_loss``.
+    left for this comparison, or live days have shown so in the shadow, whatever days are; no segment that is
+    large enough to be judged loses more than ``promotion.largest_segment_loss``.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def decide(report: ComparisonReport | FirstReport) -> Rule:
     if isinstance(report, FirstReport):
         for_it = ("there is no champion: this would be the first package", "its code is committed")
         return Rule(passes=not unclean, reasons=tuple(unclean) or for_it)
-    shown = report.shadow is not None and report.shadow.decided is not None
+    shown = report.shadow is not None and report.shadow.proved is not None
     chance = () if shown else _chance(report)
     against = [*unclean, *chance, *_small_gain(report), *_lost_segments(report)]
     if against:
@@ -79,6 +79,9 @@ def _unclean(revision: str) -> Iterator[str]:
 
 
 def _chance(report: ComparisonReport) -> Iterator[str]:
+    if report.shadow is not None and report.shadow.decided is not None:
+        yield f"live days show it if they stay as they are, so a person decides: {said_of_shadow(report)}"
+        return
     metric, main = report.metric, report.main
     if report.bootstrap.blocks < MIN_BLOCKS:
         yield f"the hold-out has {report.bootstrap.blocks} days, and the rule decides from {MIN_BLOCKS} on"

@@ -2,13 +2,18 @@
 
 Each day bets on the difference of mean loss against "no better", at several sizes at once, all of them
 fixed before the day; what the bets have won on average is the evidence. Of a challenger that is no better
-it comes to ``limit`` with a chance of ``1 / limit`` at most, in all looks together (Ville 1939; betting:
-Waudby-Smith and Ramdas, *JRSS B* 86, 2024).
+it comes to ``limit`` with a chance of ``1 / limit`` at most, in all looks together, if no bet can lose more
+than there is (Ville 1939; betting: Waudby-Smith and Ramdas, *JRSS B* 86, 2024).
 
-That holds if a day's difference is 0 on average whatever the days before were. Days resemble each other, so
-what is bet on is a day without what the day before it lets expect: an AR(1), whose decay gives these days the
-number of independent ones that :func:`~rescore.comparison.resampling.independent_blocks` finds, its doubt
-included.
+There are two such bets, since what a day can lose decides how much may be bet. *Whatever days are*: sized by
+the worst day that the loss allows, 1 of Brier's score. They are right for any distribution of days, rare very
+bad ones included, and need large gains. *As days were*: sized by three spreads of the days before. They find
+small gains; a challenger whose very bad days are yet to come wins them, too, so a person is asked. Squared
+and absolute errors and log loss have no bound that could be bet on: of these there is only the second.
+
+Days resemble each other, so what is bet on is a day without what the day before it lets expect: an AR(1),
+whose decay gives these days the number of independent ones that
+:func:`~rescore.comparison.resampling.independent_blocks` finds, its doubt included.
 """
 
 from __future__ import annotations
@@ -22,12 +27,14 @@ from rescore.comparison.resampling import MIN_EFFECTIVE, Floats, independent_blo
 from rescore.document import Number, Part
 from rescore.performance import ShadowRun
 
-__all__ = ["FEWEST_DAYS", "Shadow", "ShadowTerms", "evidence_by_day", "loss_of", "shadow_after"]
+__all__ = ["FEWEST_DAYS", "WORST_DAY", "Shadow", "ShadowTerms", "evidence_by_day", "loss_of", "shadow_after"]
 
 #: Sizes of the bets, as shares of what can be lost.
 BETS: Floats = np.linspace(0.1, 0.95, 10)
-#: A day counts as no more than so many of the spread of the days before it.
+#: As days were, a gain counts as no more than so many of the spread of the days before; a loss counts whole.
 CLIP = 3.0
+#: The most by which a day's mean loss can be more, of losses with a bound that is of use.
+WORST_DAY = {"brier": 1.0, "accuracy": 1.0}
 #: No bet is made before memory and spread are those of so many days, the hold-out's included.
 FEWEST_DAYS = 20
 #: Standard errors that are added to the memory of days: with a whole one, as the hold-out has, errors are a
@@ -64,6 +71,11 @@ class ShadowTerms(Part):
         """The evidence beyond which the challenger is better."""
         return 1 / self.error
 
+    @property
+    def worst(self) -> float:
+        """The most by which a day's mean loss can be more; infinite where nothing bounds it."""
+        return WORST_DAY.get(self.loss, math.inf)
+
 
 class Shadow(Part):
     """Where a challenger stands in the shadow.
@@ -77,11 +89,15 @@ class Shadow(Part):
     gain : float or None
         By how much its loss is less, a mean of days.
     evidence : float
-        That it is better; 1 is none.
+        That it is better if days stay as they were; 1 is none.
     decided : str or None
-        The day on which the limit was reached; None if it never was.
+        The day on which the limit was reached, so that a person is asked; None if it never was.
     more : int or None
         Days until the limit if evidence goes on as it did; None if it does not grow.
+    bounded : float or None
+        The evidence that holds whatever days are; None where the loss has no bound.
+    proved : str or None
+        The day on which that reached the limit, so that the rule may pin.
     """
 
     days: int
@@ -91,6 +107,8 @@ class Shadow(Part):
     evidence: float
     decided: str | None
     more: int | None
+    bounded: Number = None
+    proved: str | None = None
 
 
 def loss_of(kind: str, metric: str) -> str:
@@ -121,10 +139,12 @@ def shadow_after(terms: ShadowTerms, runs: Iterable[ShadowRun]) -> Shadow:
         names.pop()
     gains = [_gain(by_day[name]) for name in names]
     known = len(terms.holdout)
-    won = evidence_by_day(np.asarray([*terms.holdout, *gains], dtype=np.float64), known)
-    reached = np.flatnonzero(won >= terms.limit)
-    decided = None if not reached.size else names[int(reached[0])]
-    evidence = float(won[-1]) if len(won) else 1.0
+    won, bounded = evidence_by_day(np.asarray([*terms.holdout, *gains], dtype=np.float64), known, terms.worst)
+    decided, proved = (
+        names[int(np.argmax(one >= terms.limit))] if (one >= terms.limit).any() else None
+        for one in (won, bounded)
+    )
+    evidence, surely = (float(one[-1]) if len(one) else 1.0 for one in (won, bounded))
     return Shadow(
         days=len(names),
         rows=sum(run.rows for name in names for run in by_day[name]),
@@ -133,6 +153,8 @@ def shadow_after(terms: ShadowTerms, runs: Iterable[ShadowRun]) -> Shadow:
         evidence=float(f"{evidence:.4g}"),
         decided=decided,
         more=None if decided else _more(evidence, len(gains) - max(FEWEST_DAYS - known, 1), terms.limit),
+        bounded=float(f"{surely:.4g}") if math.isfinite(terms.worst) else None,
+        proved=proved,
     )
 
 
@@ -149,8 +171,8 @@ def _more(evidence: float, bets: int, limit: float) -> int | None:
     return math.ceil(bets * math.log(limit / evidence) / math.log(evidence))
 
 
-def evidence_by_day(gains: Floats, known: int) -> Floats:
-    """What the bets have won after each day.
+def evidence_by_day(gains: Floats, known: int, worst: float = math.inf) -> tuple[Floats, Floats]:
+    """What the bets have won after each day: if days stay as they were, and whatever they are.
 
     Parameters
     ----------
@@ -158,15 +180,17 @@ def evidence_by_day(gains: Floats, known: int) -> Floats:
         By how much a day's mean loss is less with the challenger, in order of time; of several pairs at once.
     known : int
         The first ``known`` days are the hold-out's: they say what days are like, and win nothing.
+    worst : float
+        No day loses more. Infinite: nothing is bet whatever days are.
 
     Returns
     -------
-    ndarray of float, shape (..., n_days - known)
+    tuple of two ndarrays of float, shape (..., n_days - known)
         1 while no bet was made.
     """
     days = gains.shape[-1]
-    won = np.zeros((*gains.shape[:-1], BETS.size))
-    evidence = np.ones((*gains.shape[:-1], max(days - known, 0)))
+    won = np.ones((2, *gains.shape[:-1], BETS.size))
+    evidence = np.ones((2, *gains.shape[:-1], max(days - known, 0)))
     # The day after the hold-out may be weeks later: what it lets expect is for the day after it.
     for day in range(known, days):
         if day > known and day >= FEWEST_DAYS:
@@ -175,10 +199,14 @@ def evidence_by_day(gains: Floats, known: int) -> Floats:
             memory = (day - worth) / (day + worth)
             news = before[..., 1:] - memory[..., None] * before[..., :-1]
             spread = CLIP * news.std(axis=-1, ddof=1)
-            told = gains[..., day] - memory * gains[..., day - 1]
+            expected = memory * gains[..., day - 1]
+            told = gains[..., day] - expected
             # A spread of rounding is none.
             bet = (spread > 1e-9 * np.abs(before).max(axis=-1)) & (worth >= MIN_EFFECTIVE)
-            share = np.where(bet, np.clip(told / np.where(bet, spread, 1.0), -1.0, 1.0), 0.0)
-            won = won + np.log1p(BETS * share[..., None])
-        evidence[..., day - known] = np.exp(won).mean(axis=-1)
-    return evidence
+            share = np.where(
+                bet, [np.minimum(told / np.where(bet, spread, 1.0), 1.0), told / (worst + expected)], 0.0
+            )
+            # A day worse than what was at stake takes all of it: there is no debt.
+            won = won * np.maximum(1 + BETS * share[..., None], 0.0)
+        evidence[..., day - known] = won.mean(axis=-1)
+    return evidence[0], evidence[1]

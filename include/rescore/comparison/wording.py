@@ -94,11 +94,12 @@ def said_of_shadow(report: ComparisonReport, shadow: Shadow | None = None) -> st
     if terms is None or found is None:
         return "not in the shadow"
     said = (
-        f"in the shadow since {terms.since[:10]}: {found.days} days, evidence {found.evidence:.3g} of "
-        f"{terms.limit:.3g}"
+        f"in the shadow since {terms.since[:10]}: {found.days} days, evidence {found.evidence:.3g}, decides "
+        f"from {terms.limit:.3g}"
     )
     if found.decided is not None:
-        return f"{said}, beyond it on {found.decided}"
+        surely = "" if found.proved is None else f", and whatever days are on {found.proved}"
+        return f"{said}, beyond it on {found.decided}{surely}"
     if found.last is None or found.more is None:
         return f"{said}, ends undecided on {terms.until[:10]} as it stands"
     expected = date.fromisoformat(found.last) + timedelta(days=found.more)

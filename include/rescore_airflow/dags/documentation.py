@@ -54,7 +54,7 @@ at whose verdict the model acts, and of realised performance worse than its boun
 notifier's arguments or its connection; clear this task."""
 SHADOW = """\
 Scores the rows of runs that were measured since with each challenger in the shadow (`promotion.shadow`),
-and decides where its evidence suffices: pins by the rule, or tells who listens that a package waits.
+and decides where its evidence suffices: tells who listens that a package waits, or pins by the rule.
 **Failed?** The challenger's package can't run here, or its frozen rows are gone; withdraw it, or clear."""
 RETRAIN_IF_DUE = """\
 Starts `train_<model>` if the package is older than declared, or drift or performance ask for it; at most

@@ -93,10 +93,12 @@ def shadow(model_name: str) -> list[str]:
 
     context: Any = get_current_context()
     with pipeline_context() as ctx:
-        found = pipeline.follow_shadows(ctx, model_name, context["dag_run"].run_after)
-    for one in found:
-        if one.new and not one.pinned:
-            try_to_tell(waits_for_approval(one), context)
+        found = pipeline.follow_shadows(
+            ctx,
+            model_name,
+            context["dag_run"].run_after,
+            tell=lambda one: try_to_tell(waits_for_approval(one), context),
+        )
     return [one.sentence for one in found]
 
 

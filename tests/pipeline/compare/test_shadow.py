@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg2
 import pytest
 import yaml
@@ -87,6 +89,12 @@ def test_a_better_challenger_is_promoted_by_live_days_and_an_equal_one_is_not(
 
     # Sixteen days at once, as after a pause, then one a day: each is looked at once.
     found: list[pipeline.Shadowed] = []
+    told: list[pipeline.Shadowed] = []
+
+    def tell(one: pipeline.Shadowed) -> None:
+        assert len(ctx.store.comparisons.of_model(NAME)) == stored, "who ends here tells again"
+        told.append(one)
+
     number = TRAINED - 1
     while not any(one.new for one in found):
         number += 1
@@ -96,7 +104,8 @@ def test_a_better_challenger_is_promoted_by_live_days_and_an_equal_one_is_not(
             continue
         assert pipeline.follow_shadows(ctx, NAME, end) == pipeline.shadows_of(ctx, NAME, end), "unmeasured"
         pipeline.monitor_model(ctx, NAME, end)
-        found = pipeline.follow_shadows(ctx, NAME, end)
+        stored = len(ctx.store.comparisons.of_model(NAME))
+        found = pipeline.follow_shadows(ctx, NAME, end, tell=tell)
         assert {one.version: one.found.days for one in found} == dict.fromkeys(
             (STRONG, TWIN), number - TRAINED + 1
         )
@@ -106,7 +115,9 @@ def test_a_better_challenger_is_promoted_by_live_days_and_an_equal_one_is_not(
     best, twin = found
     assert (best.version, best.new, best.pinned) == (STRONG, True, False), "a person approves"
     assert best.found.evidence >= 80 > twin.found.evidence
-    assert best.report.rule.passes
+    assert not best.report.rule.passes
+    assert "so a person decides" in best.report.rule.reasons[0]
+    assert [(one.version, one.pinned) for one in told] == [(STRONG, False)]
     assert twin.found.decided is None
     kept = shadow_runs(ctx, STRONG)
     assert [one.day for one in kept] == [
@@ -138,9 +149,88 @@ def test_a_better_challenger_is_promoted_by_live_days_and_an_equal_one_is_not(
         for version in (STRONG, TWIN):
             assert f"{version} is in the shadow since" in printed
 
-    # The rule may decide: the decision that stands is carried out, in the rule's name.
+    # The rule pins only what holds whatever days are.
+    declare(ctx.settings.models, promotion={"approval": "auto"})
+    assert not any(one.pinned for one in pipeline.follow_shadows(ctx, NAME, end))
+    assert pinned(ctx) == WEAK
+
+
+def alter(rivals: Rivals, table: str, column: str, key: str, value: str) -> None:
+    """Make a stored document one of a later release."""
+    rivals.execute(
+        f"SET session_replication_role = replica; UPDATE rescore.{table} SET {column} ="
+        f" jsonb_set({column}, '{{format}}', '99') WHERE {key} = '{value}'"
+    )
+
+
+def forge_hours(rivals: Rivals, run_id: str, runs: list[dict[str, Any]]) -> None:
+    """Publish and measure a run of each hour, as copies of one that was."""
+    with psycopg2.connect(rivals.url) as connection, connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(
+            "CREATE TEMPORARY TABLE hour AS SELECT gen_random_uuid() AS id, one AS run,"
+            " (one->>'starts')::timestamptz AS starts FROM jsonb_array_elements(%s::jsonb) AS one",
+            [json.dumps(runs)],
+        )
+        for table in ("run", "run_state", "publication"):
+            changed = "'run_id', id, 'interval_start', starts, 'interval_end', starts + interval '1 hour'"
+            if table == "publication":
+                changed += ", 'sequence', extract(epoch FROM starts)::bigint"
+            cursor.execute(
+                f"INSERT INTO rescore.{table} OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record("
+                f"NULL::rescore.{table}, to_jsonb(kept) || jsonb_build_object({changed}))).*"
+                f" FROM rescore.{table} AS kept, hour WHERE kept.run_id = %s",
+                [run_id],
+            )
+        cursor.execute(
+            "INSERT INTO rescore.performance (run_id, as_of, label_coverage, metrics)"
+            " SELECT id, as_of, label_coverage, jsonb_set(metrics, '{shadow}', jsonb_build_array(run))"
+            " FROM rescore.performance, hour WHERE performance_id ="
+            " (SELECT max(performance_id) FROM rescore.performance WHERE run_id = %s)",
+            [run_id],
+        )
+    connection.close()
+
+
+@pytest.mark.slow
+def test_every_hour_of_months_counts_and_what_holds_whatever_days_are_is_pinned(
+    beside: Rivals,
+) -> None:
+    ctx = beside.ctx
+    end = beside.day(TRAINED + 1).end
+    run = pipeline.score_interval(ctx, NAME, beside.day(TRAINED + 1))
+    pipeline.monitor_model(ctx, NAME, end)
+    pipeline.follow_shadows(ctx, NAME, end)
+    [kept] = shadow_runs(ctx, STRONG)
+    # A day before it that comes later would change what was known before a bet.
+    late = pipeline.score_interval(ctx, NAME, beside.day(TRAINED))
+    pipeline.monitor_model(ctx, NAME, end)
+    pipeline.follow_shadows(ctx, NAME, end)
+    assert shadow_runs(ctx, STRONG) == [kept]
+    alter(beside, "performance", "metrics", "run_id", late.run_id)
+    pipeline.follow_shadows(ctx, NAME, end)  # a report that can't be read stops nothing
+    random = np.random.default_rng(2)
+    hours = []
+    for day in range(1, 61):
+        gain = float(np.clip(random.normal(0.3, 0.3), -0.9, 0.9))
+        for hour in range(24):
+            starts = end + timedelta(days=day - 1, hours=hour)
+            part = {"starts": starts, "day": starts.date().isoformat(), "closes": hour == 23, "rows": 3}
+            lost = {"champion_loss": 1.5, "challenger_loss": 1.5 - 3 * gain}
+            hours.append(kept.model_copy(update=part | lost).to_dict())
+    forge_hours(beside, run.run_id, hours[: 24 * 30])
+    # A month of hours, and the first day is still known; a later look forgets nothing.
+    [after] = [one.found for one in pipeline.shadows_of(ctx, NAME, end) if one.version == STRONG]
+    assert (after.days, after.rows) == (31, kept.rows + 30 * 72)
+    # Measured again, a run of long ago keeps what challengers made of it.
+    pipeline.measure_run(ctx, run.run_id, end + timedelta(days=31))
+    [measured] = ctx.store.history.performance_of_runs([run.run_id])
+    assert kept in PerformanceReport.from_dict(measured.report).shadow
+
+    forge_hours(beside, run.run_id, hours[24 * 30 :])
     declare(ctx.settings.models, promotion={"approval": "auto"})
     [promoted] = pipeline.follow_shadows(ctx, NAME, end)
+    assert promoted.found.proved is not None
     assert promoted.pinned
     assert pinned(ctx) == STRONG
     pin = ctx.store.pins.of_model(NAME)[0]
@@ -172,3 +262,6 @@ def test_a_shadow_ends_with_its_time_and_with_its_package(beside: Rivals) -> Non
     since = [datetime.fromisoformat(one.since) for one in (first, again.terms)]
     assert abs(since[1] - since[0]) < timedelta(minutes=5)
     assert again.terms.begins == first.begins == beside.day(TRAINED).start.isoformat()
+    # A comparison that can't be read is left out.
+    alter(beside, "comparison", "report", "challenger_sha256", again.challenger.sha256)
+    assert pipeline.shadows_of(ctx, NAME, pipeline.utc_now()) == []

@@ -6,8 +6,9 @@ of loss, in the performance report of the run; the decision is one more comparis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -37,8 +38,8 @@ from rescore.store import RunPerformance, ScoredRun, StoredComparison
 
 __all__ = ["Shadowed", "follow_shadows", "outcomes_of_both", "shadows_of"]
 
-#: So many comparisons are looked through, and so many measured runs; so many are scored in one call.
-LAST_COMPARISONS, LAST_RUNS, MAX_RUNS = 30, 400, 30
+#: So many comparisons are looked through; so many runs are scored in one call.
+LAST_COMPARISONS, MAX_RUNS = 30, 30
 #: A run counts once so many of its rows have a label.
 LEAST_COVERAGE = 0.5
 
@@ -56,7 +57,7 @@ class Shadowed:
     found : Shadow
         Where it stands.
     new : bool
-        Whether this look decided.
+        Whether this look decided, or showed for the first time that the rule may pin.
     pinned : bool
         Whether the rule has made it the champion.
     """
@@ -83,22 +84,24 @@ def shadows_of(ctx: Context, model_name: str, now: datetime) -> list[Shadowed]:
     where ``promotion.shadow`` is not declared.
     """
     found = []
-    runs: list[ShadowRun] | None = None
     for stored, report, terms in _open(ctx, model_name, now):
-        if runs is None:
-            runs = [run for _, kept in _measured(ctx, model_name) for run in kept.shadow]
-        of_pair = [run for run in runs if _is_of(run, stored, terms)]
-        stands = report.shadow or shadow_after(terms, of_pair)
+        stands = report.shadow
+        if stands is None or not _settled(stands, terms):
+            looked_at = _looked_at(_measured(ctx, model_name, stored, terms), stored, terms)
+            newer = shadow_after(terms, looked_at)
+            stands = newer if stands is None or newer.decided else stands
         challenger = report.challenger
         found.append(Shadowed(model_name, challenger.version, challenger.sha256, report, stands))
     return sorted(found, key=lambda one: (-one.found.evidence, one.version))
 
 
-def follow_shadows(ctx: Context, model_name: str, now: datetime) -> list[Shadowed]:
+def follow_shadows(
+    ctx: Context, model_name: str, now: datetime, *, tell: Callable[[Shadowed], object] | None = None
+) -> list[Shadowed]:
     """Score what was measured since with each challenger in the shadow, and decide where evidence suffices.
 
-    With ``promotion.approval: auto`` a challenger that passes is pinned; else it waits for a person, as after
-    any comparison that passes.
+    With ``promotion.approval: auto`` a challenger is pinned that is better whatever days are. One that is so
+    if days stay as they were waits for a person, and goes on to be looked at.
 
     Parameters
     ----------
@@ -108,6 +111,9 @@ def follow_shadows(ctx: Context, model_name: str, now: datetime) -> list[Shadowe
         The model.
     now : datetime
         Aware; labels known by then count. A run is looked at once: labels that come later change nothing.
+    tell : callable, optional
+        Called with a challenger that waits for a person, before that is stored: what ends in between tells
+        twice rather than never.
 
     Returns
     -------
@@ -121,12 +127,14 @@ def follow_shadows(ctx: Context, model_name: str, now: datetime) -> list[Shadowe
     """
     folder = ctx.model(model_name)
     for stored, report, terms in _open(ctx, model_name, now):
-        if report.shadow is None:
+        stands = report.shadow
+        over = now > parse_moment(terms.until) or (stands is not None and _settled(stands, terms))
+        if not over:
             _score(ctx, folder, stored, terms, now)
     found = shadows_of(ctx, model_name, now)
     for place, one in enumerate(found):
         if one.found.decided is not None:
-            found[place] = _decided(ctx, folder, one)
+            found[place] = _decided(ctx, folder, one, tell)
             if found[place].pinned:
                 return found[: place + 1]  # the others were compared with another champion
     return found
@@ -144,9 +152,11 @@ def _open(
             newest.setdefault(one.challenger_sha256, one)
     withdrawn = ctx.store.deletions.of_packages(newest) if newest else {}
     for sha256, one in newest.items():
-        report = ComparisonReport.from_dict(one.report)
-        terms = report.terms
-        if terms is None or sha256 in withdrawn or not (in_shadow(report) or report.shadow):
+        report = ctx.read_stored(ComparisonReport, one.report, f"{model_name}: a comparison")
+        terms = None if report is None else report.terms
+        if report is None or terms is None or sha256 in withdrawn:
+            continue
+        if not (in_shadow(report) or report.shadow):
             continue
         # A pin since then, of whatever package, was a decision: it is not turned round by what led to it.
         if parse_moment(terms.since) > pinned.pinned_at and (
@@ -155,26 +165,47 @@ def _open(
             yield one, report, terms
 
 
-def _measured(ctx: Context, model_name: str) -> list[tuple[RunPerformance, PerformanceReport]]:
-    rows = ctx.store.history.performance_by_run(model_name, LAST_RUNS)
-    return [(row, PerformanceReport.from_dict(row.report)) for row in rows]
+def _settled(shadow: Shadow, terms: ShadowTerms) -> bool:
+    """Whether more days could change nothing."""
+    return shadow.proved is not None or not math.isfinite(terms.worst)
 
 
-def _is_of(run: ShadowRun, stored: StoredComparison, terms: ShadowTerms) -> bool:
+def _measured(
+    ctx: Context, model_name: str, stored: StoredComparison, terms: ShadowTerms
+) -> list[tuple[RunPerformance, PerformanceReport]]:
+    """All runs that may count: with a bound on their number, an hourly model would forget as it goes."""
+    rows = ctx.store.history.performance_of_package(
+        model_name, stored.champion_sha256, parse_moment(terms.begins)
+    )
+    read = (
+        (row, ctx.read_stored(PerformanceReport, row.report, f"{model_name}: {row.interval}")) for row in rows
+    )
+    return [(row, report) for row, report in read if report is not None]
+
+
+def _looked_at(
+    measured: Sequence[tuple[RunPerformance, PerformanceReport]], stored: StoredComparison, terms: ShadowTerms
+) -> list[ShadowRun]:
     pair = (stored.champion_sha256, stored.challenger_sha256, terms.loss)
-    return (run.champion, run.challenger, run.loss) == pair and run.starts >= parse_moment(terms.begins)
+    kept = (run for _, report in measured for run in report.shadow)
+    return [run for run in kept if (run.champion, run.challenger, run.loss) == pair]
 
 
 def _score(
     ctx: Context, folder: ModelFolder, stored: StoredComparison, terms: ShadowTerms, now: datetime
 ) -> None:
-    """Score new runs with the challenger, oldest first, and keep its loss beside the champion's."""
+    """Score new runs with the challenger, oldest first, and keep its loss beside the champion's.
+
+    A run of a day that was bet on, or of one before it, is left: it would change what was known before a bet.
+    """
+    every = _measured(ctx, folder.name, stored, terms)
+    looked_at = _looked_at(every, stored, terms)
     measured = {
-        row.run_id: (row, report)
-        for row, report in _measured(ctx, folder.name)
-        if (report.coverage or 0.0) >= LEAST_COVERAGE
-        and not any(_is_of(run, stored, terms) for run in report.shadow)
+        row.run_id: (row, report) for row, report in every if (report.coverage or 0.0) >= LEAST_COVERAGE
     }
+    seen = {run.starts for run in looked_at}
+    last = max((run.day for run in looked_at), default="")
+    over = any(run.closes for run in looked_at if run.day == last)
     begins, scored = parse_moment(terms.begins), 0
     runs = ctx.store.runs.published(
         folder.name,
@@ -184,6 +215,9 @@ def _score(
     )
     for run in runs:
         if run.run_id not in measured or run.interval.start < begins or scored == MAX_RUNS:
+            continue
+        day, _ = _day(run.interval, folder.spec.schedule.timezone)
+        if day < last or (day == last and over) or run.interval.start in seen:
             continue
         both = outcomes_of_both(ctx, folder, run, stored.challenger_sha256, now)
         found = None if both is None else _run(folder, run, stored, terms, both)
@@ -257,10 +291,16 @@ def _day(interval: Interval, timezone: str) -> tuple[str, bool]:
     return day.isoformat(), interval.end >= datetime.combine(day + timedelta(days=1), time.min, zone)
 
 
-def _decided(ctx: Context, folder: ModelFolder, one: Shadowed) -> Shadowed:
+def _decided(
+    ctx: Context, folder: ModelFolder, one: Shadowed, tell: Callable[[Shadowed], object] | None
+) -> Shadowed:
     """Keep the decision as a comparison, once, and pin where the rule may."""
-    new = one.report.shadow is None
+    before = one.report.shadow
+    new = before is None or (before.proved is None and one.found.proved is not None)
     report = ruled(one.report.model_copy(update={"shadow": one.found}))
+    pins = report.rule.passes and folder.spec.promotion.approval == "auto"
+    if new and not pins and tell is not None:
+        tell(replace(one, report=report, new=True))
     if new:
         ctx.store.comparisons.add(
             model=folder.name,
@@ -270,9 +310,8 @@ def _decided(ctx: Context, folder: ModelFolder, one: Shadowed) -> Shadowed:
             report=report.to_dict(),
         )
         ctx.progress(f"{folder.name} {one.sentence}")
-    pinned = report.rule.passes and folder.spec.promotion.approval == "auto"
-    if pinned:
+    if pins:
         evidence = pin_evidence(ctx, folder.name, one.sha256)
         why = "; ".join(report.rule.reasons)
         pin(ctx, folder.name, one.sha256, who="rule", why=why, evidence=evidence)
-    return Shadowed(one.model, one.version, one.sha256, report, one.found, new, pinned)
+    return replace(one, report=report, new=new, pinned=pins)

@@ -78,7 +78,7 @@ def measure_run(ctx: Context, run_id: str, as_of: datetime | None = None) -> Per
     as_of = as_of or utc_now()
     rows = _outcomes(ctx, folder, [run], as_of)[0]
     kept = {"alarm_limit": ctx.evidence_limit(run.model, run.interval.end)}
-    kept |= kept_of_runs(ctx, run.model).get(run_id, {})
+    kept |= kept_of_runs(ctx, run.model, [run_id]).get(run_id, {})
     measured = _measure(ctx, folder, run, rows).model_copy(update=kept)
     _record(ctx, run_id, as_of, measured)
     return measured
@@ -121,7 +121,7 @@ def measure_due(ctx: Context, model_name: str, now: datetime, *, again: bool = F
         model_name, ended_by=ripe_by, now=now, min_age=MIN_AGE, last=MAX_DUE, again=again
     )
     due_ids = {one.run_id for one in due}
-    of_runs = kept_of_runs(ctx, model_name) if due else {}
+    of_runs = kept_of_runs(ctx, model_name, due_ids)
     limit = ctx.evidence_limit(model_name, due[-1].interval.end) if due else math.nan
     measured: list[MeasuredRun] = []
     read: dict[str, performance.Outcomes] = {}

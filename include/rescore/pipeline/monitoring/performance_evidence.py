@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,13 +56,13 @@ def kept_performance(
     return None
 
 
-def kept_of_runs(ctx: Context, model_name: str) -> dict[str, dict[str, Any]]:
-    """What stays of each of the latest measured runs when it is measured again.
+def kept_of_runs(ctx: Context, model_name: str, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What stays of each of these runs when it is measured again.
 
     The evidence that raised an alarm when it was first measured: an alarm neither ends nor begins because
     other models came or went since. And what challengers in the shadow would have made of it.
     """
-    rows = ctx.store.history.performance_by_run(model_name, LAST_WINDOWS)
+    rows = ctx.store.history.performance_of_runs(run_ids)
     every = ((row.run_id, _report(ctx, model_name, row)) for row in rows)
     kept: dict[str, dict[str, Any]] = {}
     for run_id, one in every:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -82,6 +83,34 @@ class History:
         latest = performance_table.c.performance_id.desc()
         query = query.order_by(*(one.desc() for one in bounds), latest)
         return [_performance(row) for row in self._rows(query.limit(last))[::-1]]
+
+    def performance_of_package(
+        self, model: str, package_sha256: str, started_from: datetime
+    ) -> list[RunPerformance]:
+        """The latest realised metrics of every run of a package from a time on, oldest first.
+
+        Runs whose scores were replaced since are among them: what was concluded from them stays.
+        """
+        return self._latest_performance(
+            run_table.c.model == model,
+            run_table.c.package_sha256 == package_sha256,
+            run_table.c.interval_start >= started_from,
+        )
+
+    def performance_of_runs(self, run_ids: Iterable[str]) -> list[RunPerformance]:
+        """The latest realised metrics of these runs, oldest interval first."""
+        return self._latest_performance(run_table.c.run_id.in_([*run_ids]))
+
+    def _latest_performance(self, *where: ColumnElement[bool]) -> list[RunPerformance]:
+        names = ("as_of", "label_coverage", "metrics", "at")
+        order = (run_table.c.interval_start, run_table.c.interval_end, run_table.c.run_id)
+        query = select(*order, *(performance_table.c[name] for name in names))
+        query = query.select_from(
+            run_table.join(performance_table, performance_table.c.run_id == run_table.c.run_id)
+        )
+        query = query.where(*where).ext(distinct_on(*order))
+        query = query.order_by(*order, performance_table.c.performance_id.desc())
+        return [_performance(row) for row in self._rows(query)]
 
     def first_performance(
         self, model: str, package_sha256: str, *, ended_by: datetime, first: int
