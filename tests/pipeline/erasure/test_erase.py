@@ -351,7 +351,7 @@ def test_a_key_is_whole_or_not_there(bank: Bank, monkeypatch: pytest.MonkeyPatch
 
 
 def test_nobody_is_erased_by_another_column_or_without_a_ground(bank: Bank) -> None:
-    with pytest.raises(ParameterError, match="no model declares branch") as caught:
+    with pytest.raises(ParameterError, match="no model has branch as its subject columns") as caught:
         erase(bank, {"branch": "north"})
     assert "customer" in str(caught.value)
     with pytest.raises(StoreError, match="on what ground"):
