@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from rescore.local import LocalPostgres, Logins, postgres_binaries
 from rescore.local.logins import airflow_login
 from tests.scheduling import ByScope, first_long, is_left_out, mark_long
+from tests.shared.superuser import superusers_refused
 
 # Fixtures that the tests of several packages ask for.
 pytest_plugins = ["tests.shared.bank", "tests.shared.harbour"]
@@ -71,6 +72,13 @@ def pytest_report_header() -> list[str]:
 def _postgres_version() -> str:
     command = [str(postgres_binaries() / "postgres"), "--version"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_superuser() -> Iterator[None]:
+    """No test and no fixture uses a store as the superuser, but where it says so."""
+    with superusers_refused():
+        yield
 
 
 @pytest.fixture(scope="session")

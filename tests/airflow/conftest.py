@@ -8,11 +8,14 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rescore.local import LocalPostgres, LocalStack
+from rescore import pipeline
+from rescore.local import LocalPostgres, LocalStack, Logins
+from rescore.local.logins import airflow_login
 from rescore.settings import Settings
 from rescore.store import Store
 from tests.airflow.stack import READINGS, Harbour, add_connection
@@ -81,35 +84,53 @@ def harbour(
     (elsewhere / "plugins").mkdir()
     (elsewhere / "dags").mkdir()
     (elsewhere / "dags" / "our_scoring.py").write_text(THEIR_DAGS)
-    store_url = postgres_server.create_database("airflow_store", template="rescore_template")
-    source_url = postgres_server.create_database("airflow_source", template="rescore_template")
+    for database in ("airflow_store", "airflow_source"):
+        postgres_server.create_database(database, template="rescore_template")
+    logins = Logins.prepare(postgres_server, "airflow_store")
     settings = Settings(
         home=home,
         models=elsewhere / "their_models",
-        database_url=store_url,
+        database_url=logins.run,
+        release_url=logins.release,
+        owner_url=logins.owner,
         archive=str(home / "archive"),
         store_schema="rescore",
         consumer_schema="scores",
         connections={},
     )
-    store = Store(store_url)
-    store.schema.migrate()
     stack = LocalStack(settings, dags=elsewhere / "dags", plugins=elsewhere / "plugins")
-    harbour = Harbour(stack, store, source_url)
+    store = Store(logins.run, release_url=logins.release, owner_url=logins.owner)
+    harbour = Harbour(stack, store, postgres_server.url("airflow_source"))
     harbour.execute(READINGS)
+    reader = Logins.prepare(postgres_server, "airflow_source").extract
+    harbour.execute(_READS)
+    with_source = replace(settings, connections={"harbour": reader})
+    with pipeline.Context.from_environment(with_source) as ctx:  # as its administrator sets it up
+        ctx.store.schema.migrate()
+        ctx.store.roles.create()
+        for model in ("ebb", "surge", "tides"):
+            pipeline.register_model(ctx, model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", str(their_python))  # the stack's processes are started by it
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", airflow_login(postgres_server, "airflow_theirs"))
         stack.up()
     try:
-        yield prepared(harbour)
+        yield prepared(harbour, reader)
     finally:
         stack.release()
 
 
-def prepared(harbour: Harbour) -> Harbour:
-    """Wait for the DAGs, and tell Airflow where the source is."""
+#: What a source's administrator lets extraction do.
+_READS = (
+    "GRANT USAGE ON SCHEMA harbour TO rescore_extract;"
+    "GRANT SELECT ON ALL TABLES IN SCHEMA harbour TO rescore_extract"
+)
+
+
+def prepared(harbour: Harbour, reader: str) -> Harbour:
+    """Wait for the DAGs, and tell Airflow where the source is, by a login that reads it."""
     client = harbour.client
-    add_connection(client, "harbour", harbour.source_url)
+    add_connection(client, "harbour", reader)
     for dag_id in ("train_tides", "score_tides", "score_ebb", "score_surge", "monitor_surge", "reproduce"):
         client.wait_for_dag(dag_id, seconds=400)
     return harbour

@@ -25,6 +25,8 @@ from rescore_airflow.page.approvals import Approval, open_approvals
 from tests.airflow.console import KINDS, Console, prepare_airflow
 from tests.fuzz.hostile import MARKUP, fuzzed, hostile_texts, unsafe_characters
 from tests.shared.fleet import FEATURES, Fleet, model_folder
+from tests.shared.logins import set_up_store, store_settings
+from tests.shared.superuser import as_administrator
 from tests.shared.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
@@ -40,10 +42,11 @@ def console(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESCORE_MODELS", str(home / "models"))
         patch.setenv("RESCORE_HOME", str(home))
-        patch.setenv("RESCORE_DATABASE_URL", url)
+        for name, value in store_settings(postgres_server, url).items():
+            patch.setenv(name, value)
         patch.setattr("rescore_airflow.connections._airflow_connection", lambda connection_id: None)
-        store = Store(url)
-        store.schema.migrate()
+        set_up_store(postgres_server, url).close()
+        store = Store(as_administrator(url))  # passes over triggers to fill it
         fleet = Fleet(store, home / "models")
         names = fleet.fill(8, DAYS)
         prepare_airflow([f"{kind}_{name}" for name in names for kind in KINDS] + ["other"])
@@ -347,9 +350,9 @@ def test_a_wrong_folder_is_a_line_and_a_page_of_its_own(console: Console) -> Non
 
 
 def test_a_store_that_is_not_migrated_says_what_to_do(
-    console: Console, database_url: str, monkeypatch: pytest.MonkeyPatch
+    console: Console, owned_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    monkeypatch.setenv("RESCORE_DATABASE_URL", owned_database)
     answer = console.client().get("/")
     assert answer.status_code == 503
     assert "rescore store migrate" in answer.text

@@ -12,10 +12,11 @@ from rescore import authoring, pipeline, source
 from rescore.authoring import check_extract
 from rescore.authoring.checks.event_times import check_late
 from rescore.authoring.checks.training import sample_window
-from rescore.errors import TrainingError
+from rescore.errors import SourceQueryError, TrainingError
 from rescore.interval import Interval
 from rescore.local import LocalPostgres
 from rescore.settings import Settings
+from tests.shared.logins import set_up, store_settings
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ CREATE FUNCTION public.doubled(v float8) RETURNS float8 IMMUTABLE LANGUAGE sql A
 """
 
 
-def _source(url, tmp_path):
+def _source(server, url, tmp_path):
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -46,11 +47,15 @@ def _source(url, tmp_path):
             {
                 "RESCORE_HOME": str(tmp_path),
                 "RESCORE_MODELS": str(tmp_path / "models"),
-                "RESCORE_DATABASE_URL": url,
-                "RESCORE_CONNECTION_SOURCE": url,
+                **store_settings(server, url, "source"),
             }
         )
     )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"GRANT TEMPORARY ON DATABASE {connection.info.dbname} TO rescore_extract;"
+            "GRANT SELECT ON public.call TO rescore_extract"
+        )
     folder, _ = authoring.new_model(ctx, "call", "public.call", target="missed")
     return ctx, folder, connection
 
@@ -70,8 +75,9 @@ def keeps_commit_times(tmp_path_factory):
 def test_commits_after_the_moment_give_a_lying_column_away(keeps_commit_times, tmp_path):
     """Everything was written today, whatever recorded_at says."""
     url = keeps_commit_times.create_database("calls")
-    ctx, folder, connection = _source(url, tmp_path)
-    found = check_extract(url, folder, DAY)
+    ctx, folder, connection = _source(keeps_commit_times, url, tmp_path)
+    reader = ctx.settings.connection_url("source")
+    found = check_extract(reader, folder, DAY)
     late = [one.what for one in found if "committed later" in one.what]
     assert len(late) == 1
     assert late[0].endswith("public.call (49 of 49 rows)")
@@ -81,22 +87,29 @@ def test_commits_after_the_moment_give_a_lying_column_away(keeps_commit_times, t
         cursor.execute("SELECT now() + interval '1 day'")
         [tomorrow] = cursor.fetchone()
     today = Interval(tomorrow - timedelta(days=1), tomorrow)
-    assert not any("committed later" in one.what for one in check_extract(url, folder, today))
+    assert not any("committed later" in one.what for one in check_extract(reader, folder, today))
     connection.close()
     ctx.store.close()
 
 
-def test_functions_and_untracked_commits_are_said_not_to_be_seen(database_url, tmp_path):
-    ctx, folder, connection = _source(database_url, tmp_path)
-    [one] = check_extract(database_url, folder, DAY)
+def test_functions_and_untracked_commits_are_said_not_to_be_seen(postgres_server, database_url, tmp_path):
+    ctx, folder, connection = _source(postgres_server, database_url, tmp_path)
+    reader = ctx.settings.connection_url("source")
+    [one] = check_extract(reader, folder, DAY)
     assert one.status == "ok"
     assert one.what.endswith("not seen: whether that column is true (track_commit_timestamp is off)")
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"REVOKE TEMPORARY ON DATABASE {connection.info.dbname} FROM rescore_extract")
+        with pytest.raises(SourceQueryError, match="grant TEMPORARY on the database to the role"):
+            check_extract(reader, folder, DAY)
+        cursor.execute(f"GRANT TEMPORARY ON DATABASE {connection.info.dbname} TO rescore_extract")
 
     path = folder.path / "extract.sql"
     before, event = path.read_text(), folder.spec.source.event_time
     for call, seen in (("doubled(x)", False), ("x + mean_x()", True)):
         path.write_text(f"SELECT q.id, q.{event}, {call} AS x FROM (\n{before}\n) q")
-        found = check_extract(database_url, ctx.model("call"), DAY)
+        found = check_extract(reader, ctx.model("call"), DAY)
         assert any("extract.sql calls mean_x: what tables" in one.what for one in found) is seen
     connection.close()
     ctx.store.close()
@@ -116,7 +129,7 @@ INSERT INTO public.verdict SELECT id, id % 17 > 8, at + interval '30 hours' FROM
 
 
 @pytest.fixture
-def job(database_url, tmp_path):
+def job(postgres_server, database_url, tmp_path):
     """A weekly model whose labels are known 30 hours after each row."""
     connection = psycopg2.connect(database_url)
     connection.autocommit = True
@@ -127,12 +140,11 @@ def job(database_url, tmp_path):
                 {
                     "RESCORE_HOME": str(tmp_path),
                     "RESCORE_MODELS": str(tmp_path / "models"),
-                    "RESCORE_DATABASE_URL": database_url,
-                    "RESCORE_CONNECTION_SOURCE": database_url,
+                    **store_settings(postgres_server, database_url, "source"),
                 }
             )
         )
-        ctx.store.schema.migrate()
+        set_up(ctx, "public")
         folder, _ = authoring.new_model(
             ctx, "job", "public.job", event_time="at", labels_from="public.verdict"
         )

@@ -8,12 +8,13 @@ import pytest
 
 from rescore import authoring
 from tests.authoring.test_check import DAY, _source
+from tests.shared.logins import set_up
 
 
 @pytest.fixture
-def call(database_url, tmp_path):
-    ctx, folder, connection = _source(database_url, tmp_path)
-    ctx.store.schema.migrate()
+def call(postgres_server, database_url, tmp_path):
+    ctx, folder, connection = _source(postgres_server, database_url, tmp_path)
+    set_up(ctx, "public")
     with connection.cursor() as cursor:
         yield ctx, folder, cursor
     connection.close()

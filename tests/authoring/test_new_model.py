@@ -17,6 +17,7 @@ from rescore.errors import ParameterError, RescoreError
 from rescore.interval import Interval
 from rescore.model.runtime.frames import Features
 from rescore.settings import Settings
+from tests.shared.logins import set_up, store_settings
 
 SOURCES = """
 CREATE SCHEMA shop;
@@ -129,12 +130,11 @@ def shop(postgres_server, tmp_path_factory):
             {
                 "RESCORE_HOME": str(home),
                 "RESCORE_MODELS": str(home / "models"),
-                "RESCORE_DATABASE_URL": url,
-                "RESCORE_CONNECTION_SHOP": url,
+                **store_settings(postgres_server, url, "shop"),
             }
         )
     )
-    ctx.store.schema.migrate()
+    set_up(ctx, "shop")
     yield ctx
     ctx.store.close()
 

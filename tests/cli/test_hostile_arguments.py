@@ -17,6 +17,8 @@ from rescore.store import Store
 from tests.fuzz.hostile import fuzzed, hostile_texts, unsafe_characters
 from tests.shared.command_line import ROOT
 from tests.shared.fleet import Fleet
+from tests.shared.logins import set_up_store, store_settings
+from tests.shared.superuser import as_administrator
 
 #: They start servers or a browser.
 NOT_RUN = {"up", "down", "demo", "open"}
@@ -56,9 +58,10 @@ def home(postgres_server: LocalPostgres, tmp_path_factory: pytest.TempPathFactor
         patch.chdir(home)
         patch.setenv("RESCORE_HOME", str(home))
         patch.setenv("RESCORE_MODELS", str(home / "models"))
-        patch.setenv("RESCORE_DATABASE_URL", url)
-        with Store(url) as store:
-            store.schema.migrate()
+        for name, value in store_settings(postgres_server, url).items():
+            patch.setenv(name, value)
+        set_up_store(postgres_server, url).close()
+        with Store(as_administrator(url)) as store:  # which passes over triggers
             Fleet(store, home / "models").fill(1, 3)
             yield home
 

@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 from pyarrow import fs
 
 from rescore import pipeline
-from rescore.local import AirflowClient, LocalPostgres, Process
+from rescore.local import AirflowClient, Process
 from tests.deploy.cluster import cluster
 from tests.deploy.test_compose import CHECKOUT, COMPOSE, SECRETS
 from tests.shared.harbour import MODEL, Harbour
@@ -91,13 +90,6 @@ def test_no_secret_is_written_in_the_file() -> None:
     for line in FILES[1].read_text().splitlines():
         if re.search(r"(PASSWORD|SECRET\w*|KEY_ID|BROKER_URL|BACKEND): ", line):
             assert "${" in line, line
-
-
-@pytest.fixture
-def airflow_database(postgres_server: LocalPostgres) -> Iterator[str]:
-    url = postgres_server.create_database("airflow_distributed")
-    yield url
-    postgres_server.drop_database("airflow_distributed")
 
 
 @pytest.mark.airflow

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rescore import pipeline
-from rescore.local import DagRun, LocalPostgres, LocalStack
+from rescore.local import DagRun, LocalStack
 from rescore.store import ScoredRun
 from tests.shared.harbour import MODEL, MODELS, Harbour
 from tests.shared.waiting import until
@@ -61,7 +61,7 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def stack(
-    harbour: Harbour, repository: Repository, postgres_server: LocalPostgres, tmp_path: Path
+    harbour: Harbour, repository: Repository, airflow_database: str, tmp_path: Path
 ) -> Iterator[LocalStack]:
     repository.commit()
     pipeline.register_model(harbour.ctx, MODEL)
@@ -74,19 +74,17 @@ def stack(
         "refresh_interval": 1,
     }
     bundle = {"name": "ours", "classpath": "airflow.providers.git.bundles.git.GitDagBundle", "kwargs": kwargs}
-    url = postgres_server.create_database("airflow_of_a_bundle")
     (tmp_path / "none").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
         patch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path / "bundles"))
-        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", airflow_database)
         stack = LocalStack(settings, dags=tmp_path / "none", plugins=tmp_path / "none")
         stack.up()
     try:
         yield stack
     finally:
         stack.release()
-    postgres_server.drop_database("airflow_of_a_bundle")
 
 
 def test_a_cleared_run_scores_the_same_or_says_that_it_is_of_another_revision(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from packaging.requirements import Requirement
 
 from rescore import pipeline
 from rescore.airflow_version import LOWEST
-from rescore.local import LocalPostgres
 from tests.shared.airflow_in_one_process import OneProcessAirflow, one_process_airflow
 from tests.shared.harbour import MODEL, Harbour
 
@@ -61,12 +59,10 @@ def test_the_version_that_is_checked_is_the_one_that_is_declared() -> None:
 
 
 @pytest.fixture
-def oldest(harbour: Harbour, postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[OneProcessAirflow]:
+def oldest(harbour: Harbour, airflow_database: str, tmp_path: Path) -> OneProcessAirflow:
     if PYTHON is None:
         pytest.skip("no environment with the lowest Airflow: make test-airflow-oldest makes it")
-    url = postgres_server.create_database("oldest_airflow")
-    yield one_process_airflow(harbour.ctx, url, tmp_path, DAGS, python=Path(PYTHON))
-    postgres_server.drop_database("oldest_airflow")
+    return one_process_airflow(harbour.ctx, airflow_database, tmp_path, DAGS, python=Path(PYTHON))
 
 
 @pytest.mark.airflow

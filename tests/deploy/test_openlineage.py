@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,6 @@ import pytest
 
 from rescore import pipeline, source
 from rescore.interval import Interval
-from rescore.local import LocalPostgres
 from rescore.postgres_url import PostgresUrl
 from tests.shared.airflow_in_one_process import OneProcessAirflow, RunOfDag, one_process_airflow
 from tests.shared.harbour import MODEL, Harbour
@@ -34,10 +32,8 @@ print("\\nFOUND", sorted(names))
 
 
 @pytest.fixture
-def airflow(harbour: Harbour, postgres_server: LocalPostgres, tmp_path: Path) -> Iterator[OneProcessAirflow]:
-    url = postgres_server.create_database("airflow_with_lineage")
-    yield one_process_airflow(harbour.ctx, url, tmp_path, DAGS)
-    postgres_server.drop_database("airflow_with_lineage")
+def airflow(harbour: Harbour, airflow_database: str, tmp_path: Path) -> OneProcessAirflow:
+    return one_process_airflow(harbour.ctx, airflow_database, tmp_path, DAGS)
 
 
 def test_tables_are_named_as_the_catalogue_has_them(harbour: Harbour) -> None:

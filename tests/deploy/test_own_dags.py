@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rescore import pipeline
-from rescore.local import LocalPostgres
 from tests.shared.airflow_in_one_process import one_process_airflow
 from tests.shared.harbour import MODEL, Harbour
 
@@ -34,12 +32,6 @@ def weekly() -> None:
 second, weekly = second(), weekly()
 """
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "own-dags.md"
-
-
-@pytest.fixture
-def airflow_database(postgres_server: LocalPostgres) -> Iterator[str]:
-    yield postgres_server.create_database("airflow_of_ones_own")
-    postgres_server.drop_database("airflow_of_ones_own")
 
 
 def test_groups_score_behind_a_load_score_again_in_another_dag_and_train(

@@ -17,7 +17,6 @@ import pytest
 from psycopg2 import sql
 
 from rescore import pipeline
-from rescore.local import LocalPostgres
 from rescore.postgres_url import PostgresUrl
 from rescore.store import Store
 from rescore_airflow.page import create_page
@@ -90,12 +89,6 @@ def rows_with(url: str, texts: list[str]) -> list[tuple[str, str]]:
             found += [(".".join(name), needle) for (needle,) in cursor.fetchall()]
     connection.close()
     return found
-
-
-@pytest.fixture
-def airflow_database(postgres_server: LocalPostgres) -> Iterator[str]:
-    yield postgres_server.create_database("airflow_of_secrets")
-    postgres_server.drop_database("airflow_of_secrets")
 
 
 def test_no_password_is_anywhere_after_runs_that_worked_and_failed(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rescore import pipeline
-from rescore.local import LocalPostgres
 from tests.shared.airflow_in_one_process import one_process_airflow
 from tests.shared.harbour import MODEL, Harbour
 from tests.shared.large_day import DAY, add_large_day, sharded
@@ -31,13 +30,6 @@ def breaks_once(ctx, run, package, *, leaves=None):
 
 shards.predict_run = breaks_once
 """
-
-
-@pytest.fixture
-def airflow_database(postgres_server: LocalPostgres) -> str:
-    url = postgres_server.create_database("airflow_of_shards")
-    yield url
-    postgres_server.drop_database("airflow_of_shards")
 
 
 def test_a_mapped_run_tries_a_failed_shard_again_alone_and_publishes_once(

@@ -12,10 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "lesson-house-price.md"
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_page_says(database_url: str, tmp_path: Path) -> None:
+def test_every_command_prints_what_the_page_says(owned_database: str, tmp_path: Path) -> None:
     steps = steps_of(PAGE)
     assert len(steps) == 8
     models = Path(__file__).parents[2] / "include" / "models"
-    run_page(
-        steps, tmp_path, {"RESCORE_DATABASE_URL": database_url, "RESCORE_MODELS": str(models), "PGTZ": "UTC"}
-    )
+    given = {"RESCORE_DATABASE_URL": owned_database, "RESCORE_MODELS": str(models), "PGTZ": "UTC"}
+    run_page(steps, tmp_path, given)

@@ -54,11 +54,11 @@ def run_page(steps: list[tuple[str, str]], folder: Path, given: dict[str, str]) 
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_page_says(database_url: str, tmp_path: Path) -> None:
+def test_every_command_prints_what_the_page_says(owned_database: str, tmp_path: Path) -> None:
     folder = tmp_path / "a folder with spaces"
     folder.mkdir()
-    given = {"RESCORE_DATABASE_URL": database_url, "RESCORE_CONNECTION_SHOP": database_url, "PGTZ": "UTC"}
-    run_page(STEPS, folder, given)
+    given = {"RESCORE_DATABASE_URL": owned_database, "RESCORE_CONNECTION_SHOP": owned_database}
+    run_page(STEPS, folder, given | {"PGTZ": "UTC"})
 
 
 def test_no_command_stands_outside_of_what_is_run() -> None:

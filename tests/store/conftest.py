@@ -10,16 +10,8 @@ import pytest
 from rescore.local import LocalPostgres
 from rescore.local import Logins as OfServer
 from rescore.store import Store
-from tests.shared.superuser import superusers_refused
 from tests.store.builders import Walk, day
 from tests.store.logins import Logins, copied, opened
-
-
-@pytest.fixture(autouse=True)
-def no_superuser() -> Iterator[None]:
-    """No test of the store uses it as the superuser, but where it says so."""
-    with superusers_refused():
-        yield
 
 
 @pytest.fixture(scope="session")

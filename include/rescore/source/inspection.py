@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2 import sql
 
 from rescore.errors import ParameterError, SourceQueryError
-from rescore.source.session import not_connected, source_address, unavailable
+from rescore.source.session import let_grant, not_connected, source_address, unavailable
 from rescore.sqlstates import is_retryable, lacks_permission
 
 __all__ = ["ColumnFacts", "TableFacts", "inspect_table", "is_unique", "reading"]
@@ -209,7 +209,7 @@ def reading(url: str, *, read_only: bool = True) -> Iterator[Any]:
             f"the database refused a query: {str(error).strip().splitlines()[0]}",
             where=f"database {address}",
             fix=(
-                "let the database's administrator grant SELECT to the role of this connection"
+                let_grant(str(error))
                 if lacks_permission(error.pgcode)
                 else "correct what the database names; its own words are above"
             ),

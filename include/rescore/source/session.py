@@ -346,8 +346,7 @@ def _query_error(
         message = "a text that is cast to a moment names the present: " + message
         fix = "leave such rows out or make them NULL in the query; for the time of the run write :as_of"
     elif lacks_permission(state):
-        right = "TEMPORARY on the database" if "temporary" in message else "SELECT"
-        fix = f"let the database's administrator grant {right} to the role of this connection"
+        fix = let_grant(message)
     return SourceQueryError(
         f"the database refused the query: {message}",
         where=f"{place}; {database}",
@@ -355,6 +354,12 @@ def _query_error(
         fix=fix,
         data={"sqlstate": state, "message": message},
     )
+
+
+def let_grant(message: str) -> str:
+    """What to do about a right that is lacking, from the server's message."""
+    right = "TEMPORARY on the database" if "temporary" in message else "SELECT"
+    return f"let the database's administrator grant {right} to the role of this connection"
 
 
 def not_connected(message: str, address: PostgresUrl) -> SettingsError | SourceUnavailableError:

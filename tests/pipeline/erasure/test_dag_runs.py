@@ -6,13 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rescore.local import LocalPostgres
 from tests.pipeline.erasure.test_erase import traces
 from tests.shared.bank import Bank
 
@@ -64,12 +62,6 @@ runs = {run.dag_id: {task.task_id: str(task.state) for task in run.get_task_inst
         for run in (erased, kept)}
 print("\\nRUNS " + json.dumps([runs, bodies]))
 """
-
-
-@pytest.fixture
-def airflow_database(postgres_server: LocalPostgres) -> Iterator[str]:
-    yield postgres_server.create_database("airflow_of_erasure")
-    postgres_server.drop_database("airflow_of_erasure")
 
 
 def test_a_person_is_erased_once_somebody_approves_and_what_is_past_its_time_goes(

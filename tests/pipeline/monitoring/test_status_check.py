@@ -256,7 +256,7 @@ def check(
     """``rescore status --check`` on the bank: exit code and what it printed."""
     monkeypatch.setenv("RESCORE_HOME", str(fresh.ctx.settings.home))
     monkeypatch.setenv("RESCORE_MODELS", str(fresh.ctx.settings.models))
-    monkeypatch.setenv("RESCORE_DATABASE_URL", fresh.url)
+    monkeypatch.setenv("RESCORE_DATABASE_URL", str(fresh.ctx.settings.database_url))
 
     def run(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
