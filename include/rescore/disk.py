@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rescore.errors import DiskFullError
 
@@ -29,6 +30,7 @@ __all__ = [
     "process_folder",
     "refuse_without_room",
     "remove_leftovers",
+    "scratch_folder",
 ]
 
 _OWN: set[Path] = set()
@@ -148,6 +150,31 @@ def disk_errors(folders: Iterable[Path]) -> Iterator[None]:
         temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - only named, not written to
         named = [Path(os.fsdecode(written)).parent] if written else [*folders, temporary]
         raise disk_full(error, _fullest(named)) from error
+
+
+@contextmanager
+def scratch_folder(
+    parent: Path | None = None, *, prefix: str = "", also: Iterable[Path] = ()
+) -> Iterator[Path]:
+    """A folder for files on their way, gone afterwards: a full disk is an error of ours whoever writes there.
+
+    Parameters
+    ----------
+    parent : Path, optional
+        Where; the default is the folder for temporary files.
+    prefix : str
+        How its name begins.
+    also : iterable of Path
+        What else the block writes to.
+
+    Raises
+    ------
+    DiskFullError
+        In place of an `OSError` of the block that says so.
+    """
+    named = [*([] if parent is None else [parent]), *also]
+    with disk_errors(named), TemporaryDirectory(dir=parent, prefix=prefix) as folder:
+        yield Path(folder)
 
 
 def _fullest(folders: list[Path]) -> Path:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from rescore.cli import main
 from rescore.errors import StoreError
+from rescore.local import postgres_binaries
 from rescore.store import Store
 from rescore.store.postgres_version import LOWEST, check_postgres_version
 
@@ -34,3 +39,25 @@ def test_nothing_is_made_on_a_server_that_is_too_old(
         store.schema.server_version()
     assert store.schema.version() is None
     store.close()
+
+
+def test_printed_sql_makes_nothing_on_such_a_server_either(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run by who owns the server; psql goes on after an error unless it is told not to."""
+    monkeypatch.setattr("rescore.store.postgres_version.LOWEST", 999)
+    monkeypatch.setenv("RESCORE_DATABASE_URL", database_url)
+    monkeypatch.setenv("RESCORE_HOME", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["store", "ddl", "--source-schema", "public"])
+    printed = tmp_path / "store.sql"
+    printed.write_text(capsys.readouterr().out.replace("rescore_run", "of_an_old_server"))
+    psql = [str(postgres_binaries() / "psql"), "-X", "-q", database_url, "-f", str(printed)]
+    done = subprocess.run(psql, capture_output=True, text=True, check=False)
+    assert "expected Postgres 999 or later" in done.stderr
+    query = (
+        "SELECT nspname FROM pg_namespace WHERE nspname IN ('rescore', 'scores')"
+        " UNION SELECT rolname FROM pg_roles WHERE rolname = 'of_an_old_server'"
+    )
+    made = subprocess.run([*psql[:-2], "-Atc", query], capture_output=True, text=True, check=True)
+    assert made.stdout == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pyarrow as pa
@@ -99,8 +98,8 @@ def check_model(ctx: Context, model_name: str, interval: Interval | None = None)
     checks.run("rows rewritten", lambda: check_rewritten(ctx, folder))
     checks.run("leakage: extract", lambda: check_extract(url, folder, chosen))
     checks.run("leakage: labels", lambda: check_labels(url, folder, chosen, rows))
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        _try_training(checks, url, folder, chosen, ctx, Path(scratch))
+    with ctx.scratch_folder() as scratch:
+        _try_training(checks, url, folder, chosen, ctx, scratch)
     return checks.results
 
 

@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from packaging.utils import canonicalize_name
 
+from rescore.disk import disk_errors, scratch_folder
 from rescore.errors import EnvironmentMismatchError
 from rescore.manifest import Manifest
 from rescore.model.environment import differences
@@ -88,7 +88,7 @@ class OwnEnvironment:
             It can't be built; names each distribution with the version expected and found here, and
             the end of what the installer said.
         """
-        with _locked(self.root):
+        with disk_errors([self.root]), _locked(self.root):
             if self.built:
                 return False
             if progress is not None:
@@ -182,8 +182,8 @@ class OwnEnvironment:
         return differences(self.requirements, installed=lambda name: there.get(canonicalize_name(name)))
 
     def _install(self) -> None:
-        with TemporaryDirectory() as scratch:
-            lock = Path(scratch) / "requirements.txt"
+        with scratch_folder() as scratch:
+            lock = scratch / "requirements.txt"
             lock.write_text(self.lock, encoding="utf-8")
             for command in self._commands(lock):
                 self._run(command)

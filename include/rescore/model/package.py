@@ -17,9 +17,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+from rescore.disk import scratch_folder
 from rescore.errors import DigestMismatchError, EnvironmentMismatchError, ModelError
 from rescore.leaf_rows import LEAF_ROWS
 from rescore.manifest import Manifest
@@ -294,8 +294,8 @@ class Package:
         if self.seal:
             self.seal.compare()
         self.scratch.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self.scratch, prefix="package-") as folder:
-            run = _Unpacked(Path(folder) / "code", Path(folder) / "work")
+        with scratch_folder(self.scratch, prefix="package-") as folder:
+            run = _Unpacked(folder / "code", folder / "work")
             run.work.mkdir()
             unpack(self.wheel, run.code)
             yield run

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from rescore.disk import is_disk_full, scratch_folder
 from rescore.errors import SignatureError
 
 __all__ = ["sign_file", "verify_file"]
@@ -45,14 +45,16 @@ def sign_file(path: Path, key: Path, *, password: str | None = None) -> dict[str
     _require_library()
     signing: Any = import_module("model_signing.signing")
 
-    with TemporaryDirectory() as scratch:
-        written = Path(scratch) / "bundle.json"
+    with scratch_folder() as scratch:
+        written = scratch / "bundle.json"
         try:
             # The library hands the password on to cryptography, which wants bytes.
             secret: Any = None if password is None else password.encode()
             config = signing.Config().set_hashing_config(_hashing())
             config.use_elliptic_key_signer(private_key=key, password=secret).sign(path, written)
         except Exception as error:
+            if is_disk_full(error):
+                raise
             raise SignatureError(
                 f"{path.name} can't be signed: {error}",
                 where=str(key),
@@ -94,13 +96,15 @@ def verify_file(path: Path, bundle: Mapping[str, Any], public_key: Path) -> None
             expected="a public key in PEM, on the curve P-256, P-384 or P-521",
             fix="make it from the private one: openssl ec -in KEY -pubout -out FILE",
         ) from error
-    with TemporaryDirectory() as scratch:
-        written = Path(scratch) / "bundle.json"
+    with scratch_folder() as scratch:
+        written = scratch / "bundle.json"
         written.write_text(json.dumps(bundle), encoding="utf-8")
         try:
             _refuse_loose(written, bundle)
             config.verify(path, written)
         except Exception as error:
+            if is_disk_full(error):
+                raise
             raise SignatureError(
                 f"the signature of {path.name} does not hold: {error or type(error).__name__}",
                 where=f"the file {path}",

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rescore import model, pipeline
@@ -121,11 +120,9 @@ class Model:
         """
         snapshot = self._snapshot or self.snapshot()
         folder = _with_training(self.folder, hyperparameters, seed)
-        place = self._resources.enter_context(TemporaryDirectory(dir=self._ctx.scratch))
+        place = self._resources.enter_context(self._ctx.scratch_folder())
         started = time.monotonic()
-        fitted = model.train(
-            snapshot.path, folder, build_dir=Path(place) / "build", progress=self._ctx.progress
-        )
+        fitted = model.train(snapshot.path, folder, build_dir=place / "build", progress=self._ctx.progress)
         self._fitted, self._fitted_folder, self._package = fitted, folder, None
         self._fit = Fit(
             model=self.name,
@@ -213,8 +210,8 @@ class Model:
             raise ModelError(
                 str(error).partition("\n")[0], where=f"the frame, for {self.name}", fix="correct the frame"
             ) from None
-        with TemporaryDirectory(dir=self._ctx.scratch) as scratch:
-            path = Path(scratch) / "frame.parquet"
+        with self._ctx.scratch_folder() as scratch:
+            path = scratch / "frame.parquet"
             pq.write_table(rows, path)
             scores: pd.DataFrame = package.predict(path).to_pandas()
         scores.index = frame.index

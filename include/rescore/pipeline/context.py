@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rescore import evidence, source
-from rescore.disk import private_folder, process_folder, remove_leftovers
+from rescore.disk import private_folder, process_folder, remove_leftovers, scratch_folder
 from rescore.document import Document
 from rescore.errors import DigestMismatchError, DocumentError, NotFoundError, RescoreError, SettingsError
 from rescore.folder import ModelFolder, find_models, load_model
@@ -317,6 +318,10 @@ class Context:
         from rescore.validation import Apart, Suites
 
         return Suites(self.settings.home / "suites", Apart(Child, self.scratch))
+
+    def scratch_folder(self) -> AbstractContextManager[Path]:
+        """A fresh folder for files on their way, gone afterwards; a full disk is said by name."""
+        return scratch_folder(self.scratch, also=self.written_folders)
 
     @property
     def written_folders(self) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rescore.errors import StoreError
 
-__all__ = ["LOWEST", "check_postgres_version"]
+__all__ = ["LOWEST", "check_postgres_version", "version_check_sql"]
 
 #: The lowest major version that a store can be on. The steps run on 12 to 14, too, but below 15 every login
 #: may make tables in schema ``public``, so that roles that only read could write. Below 14 a busy server does
@@ -38,3 +38,13 @@ def check_postgres_version(number: int, where: str) -> str:
             data={"version": version, "lowest": LOWEST},
         )
     return version
+
+
+def version_check_sql() -> str:
+    """What refuses a server that is too old in SQL that is printed: it ends the transaction it stands in."""
+    return f"""DO $$ BEGIN
+  IF current_setting('server_version_num')::int < {LOWEST * 10_000} THEN
+    RAISE EXCEPTION 'the store''s database is Postgres %, expected Postgres {LOWEST} or later',
+      current_setting('server_version') USING HINT = 'upgrade the server, or take another one';
+  END IF;
+END $$"""

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rescore.disk import disk_errors
+from rescore.disk import disk_errors, scratch_folder
 from rescore.errors import ModelError
 from rescore.leaf_rows import LEAF_ROWS
 from rescore.validation.declared import Declared
@@ -165,8 +164,8 @@ class SuiteApart:
 
     def _started(self) -> Interpreter:
         if self._child is None:
-            scratch = TemporaryDirectory(dir=self._apart.scratch)
-            self._folder = Path(self._resources.enter_context(scratch))
+            scratch = scratch_folder(self._apart.scratch)
+            self._folder = self._resources.enter_context(scratch)
             root = Path(__file__).parents[2]  # of this library
             self._child = self._resources.enter_context(
                 self._apart.start(

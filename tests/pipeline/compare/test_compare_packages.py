@@ -293,3 +293,43 @@ def test_every_kind_of_model_and_a_first_package_have_a_page(compared):
         }
     )
     assert "nothing to compare this one with" in comparison_html(first)
+
+
+@pytest.mark.slow
+def test_a_comparison_of_a_later_release_counts_and_stops_nobody(rivals):
+    """Whoever went back to this release compares and pins; what it can't read is said by its number."""
+    said: list[str] = []
+    ctx = replace(rivals.ctx, progress=said.append)
+    first = pipeline.compare_packages(ctx, NAME, STRONG)
+    [stored] = ctx.store.comparisons.of_model(NAME)
+    later = ctx.store.comparisons.add(
+        model=NAME,
+        champion_sha256=stored.champion_sha256,
+        challenger_sha256=stored.challenger_sha256,
+        snapshot_digest=stored.snapshot_digest,
+        report={"format": 99, "of": "a later release"},
+    )
+    said.clear()
+    again = pipeline.compare_packages(ctx, NAME, STRONG)
+    assert again.report.holdout == first.report.holdout
+    assert (
+        f"{NAME}: what comparison {later} found is left out: a stored ComparisonReport has format 99" in said
+    )
+    assert any(one.startswith("comparison 1 of the last 365 days") for one in said), (
+        "asked before, so it keeps it"
+    )
+    assert any("as the last time" in one for one in said)
+
+    ctx.store.comparisons.add(
+        model=NAME,
+        champion_sha256=stored.champion_sha256,
+        challenger_sha256=stored.challenger_sha256,
+        snapshot_digest=stored.snapshot_digest,
+        report={"format": 99},
+    )
+    evidence = pipeline.pin_evidence(ctx, NAME, STRONG)["comparison"]
+    assert (evidence["by_rule"], evidence["reasons"]) == (
+        False,
+        ["what was found can't be read by this release"],
+    )
+    pipeline.pin(ctx, NAME, STRONG, who="ada", why="looked at it there")

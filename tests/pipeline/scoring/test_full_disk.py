@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,10 +13,13 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from rescore import pipeline
 from rescore.errors import DiskFullError
 from rescore.interval import Interval
+from rescore.model import sign_file
 from tests.shared.harbour import FIRST, Harbour
 
 
@@ -102,3 +105,24 @@ def test_a_process_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
     end = "; (process_folder(p) / 'rows').write_text('x'); assert len(list(p.iterdir())) == 1"
     subprocess.run([sys.executable, "-c", code + end], check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whatever_writes_to_the_disk_says_that_it_is_full(harbour: Harbour, tmp_path: Path) -> None:
+    """Not runs alone: who looks back at one unpacks its package, who signs writes, too."""
+    ctx = harbour.ctx
+    run_id = pipeline.score_interval(ctx, "tides", harbour.day(31)).run_id
+    wheel = ctx.archive.get_package(ctx.store.pins.current("tides").sha256)
+    key, private = tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1())
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    acts: list[Callable[[], object]] = [
+        lambda: pipeline.reproduce_run(ctx, run_id),
+        lambda: pipeline.reproduce_score(ctx, "tides", {"gauge": "pier", "reading": "745"}),
+        lambda: pipeline.retrain_package(ctx, "tides", "1.0.0"),
+        lambda: sign_file(wheel, key),
+    ]
+    for act in acts:
+        with full_disk(), pytest.raises(DiskFullError, match="a file may grow no larger here") as caught:
+            act()
+        assert caught.value.retryable
+    assert list(ctx.scratch.iterdir()) == []
+    assert pipeline.reproduce_run(ctx, run_id).verdict == "identical"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from rescore import model
 from rescore.digest import table_digest
-from rescore.disk import disk_errors, partial_name
+from rescore.disk import disk_errors, partial_name, scratch_folder
 from rescore.errors import DigestMismatchError, NotFoundError, ParameterError
 from rescore.interval import Interval
 from rescore.leaf_bytes import canonical_leaf
@@ -314,13 +314,11 @@ def _chain(ctx: Context, rows: list[ChainedRow]) -> Iterator[dict[str, Any]]:
 
 
 def _signed(path: Path, public_key: Path) -> str:
-    from tempfile import TemporaryDirectory
-
     from rescore.errors import SignatureError
 
-    with zipfile.ZipFile(path) as archive, TemporaryDirectory() as scratch:
+    with zipfile.ZipFile(path) as archive, scratch_folder() as scratch:
         [name] = [name for name in archive.namelist() if name.endswith(".whl")]
-        wheel = Path(scratch) / Path(name).name
+        wheel = scratch / Path(name).name
         wheel.write_bytes(archive.read(name))
         bundles = json.loads(archive.read("package/signatures.json"))
         refused = None

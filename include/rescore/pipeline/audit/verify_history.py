@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rescore import model
+from rescore.disk import disk_errors, scratch_folder
 from rescore.errors import DocumentError, NotFoundError, ParameterError, SettingsError, SignatureError
 from rescore.pipeline.audit.files import compare_files
 from rescore.pipeline.context import Context
@@ -103,11 +103,12 @@ def save_head(
     head = _head(ctx)
     if path is None:
         return head
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_content(head))
-    if key is not None:
-        bundle = model.sign_file(path, key, password=password)
-        path.with_name(f"{path.name}.sig").write_text(json.dumps(bundle), encoding="utf-8")
+    with disk_errors([path.parent]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_content(head))
+        if key is not None:
+            bundle = model.sign_file(path, key, password=password)
+            path.with_name(f"{path.name}.sig").write_text(json.dumps(bundle), encoding="utf-8")
     return head
 
 
@@ -138,8 +139,8 @@ def anchor_head(ctx: Context) -> str:
     head = _head(ctx)
     bundle = None
     if ctx.settings.signing_key is not None:
-        with TemporaryDirectory(dir=ctx.scratch) as scratch:
-            path = Path(scratch) / f"{head.number:012d}.json"
+        with ctx.scratch_folder() as scratch:
+            path = scratch / f"{head.number:012d}.json"
             path.write_bytes(_content(head))
             bundle = model.sign_file(path, ctx.settings.signing_key)
     return Anchors(ctx.settings.anchors).put(head, _content(head), bundle)
@@ -177,8 +178,8 @@ def _trusted(anchor: Anchor, public_key: Path | None) -> ChainHead:
             expected=f"a signature {anchor.name}.sig by the owner of {public_key}",
             fix="`rescore audit head --save FILE --sign KEY`, or RESCORE_SIGNING_KEY for anchors",
         )
-    with TemporaryDirectory() as scratch:
-        path = Path(scratch) / anchor.name
+    with scratch_folder() as scratch:
+        path = scratch / anchor.name
         path.write_bytes(anchor.content)
         model.verify_file(path, anchor.signature, public_key)
     return head

@@ -43,7 +43,7 @@ from rescore.model import Predictions, one_thread, truth_for
 from rescore.pipeline.compare.proved_packages import Fit, Rival, predicted, proved, reproduced, rows_since
 from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.training.training_rows import train_snapshot
-from rescore.store import Snapshot
+from rescore.store import Snapshot, StoredComparison
 
 __all__ = ["compare_packages"]
 
@@ -194,21 +194,15 @@ class _Place:
 def _place(ctx: Context, model_name: str, asked: Asked) -> _Place:
     """Which comparison of a year this is; what it can find is said before it is made."""
     stored = [
-        (one, ComparisonReport.from_dict(one.report)) for one in ctx.store.comparisons.of_model(model_name)
-    ]
-    before = [
         (
-            Asked(
-                one.champion_sha256,
-                one.challenger_sha256,
-                one.snapshot_digest,
-                report.metric,
-                report.terms is not None,
+            one,
+            ctx.read_stored(
+                ComparisonReport, one.report, f"{model_name}: what comparison {one.comparison_id} found"
             ),
-            one.recorded_at,
         )
-        for one, report in stored
+        for one in ctx.store.comparisons.of_model(model_name)
     ]
+    before = [(_asked(one, report), one.recorded_at) for one, report in stored]
     now = utc_now()
     number = place_in_year(asked, before, now)
     error, live = error_of(number, shadow=asked.shadow), ", and live days in as much" if asked.shadow else ""
@@ -216,7 +210,7 @@ def _place(ctx: Context, model_name: str, asked: Asked) -> _Place:
         f"comparison {number} of the last 365 days: it may err in {error:.2g}{live}, all of a year in "
         f"{ERROR_A_YEAR:g}"
     )
-    last = stored[0][1] if stored else None
+    last = next((report for _, report in stored if report is not None), None)
     detectable = None if last is None else last.bootstrap.detectable
     if last is not None and detectable is not None:
         ctx.progress(
@@ -224,6 +218,17 @@ def _place(ctx: Context, model_name: str, asked: Asked) -> _Place:
             "is found in 8 of 10"
         )
     return _Place(number, min([now, *(at for one, at in before if one == asked)]), detectable)
+
+
+def _asked(stored: StoredComparison, report: ComparisonReport | None) -> Asked:
+    """What a comparison asked; one that can't be read counts as another question, which allows less error."""
+    return Asked(
+        stored.champion_sha256,
+        stored.challenger_sha256,
+        stored.snapshot_digest,
+        f"that of comparison {stored.comparison_id}" if report is None else report.metric,
+        report is not None and report.terms is not None,
+    )
 
 
 def _say_detectable(ctx: Context, champion: Rival, own: Predictions, judging: Judging, error: float) -> None:

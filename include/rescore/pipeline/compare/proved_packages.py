@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -158,8 +156,8 @@ def predicted(
     names, target = package.manifest.feature_names, package.manifest.target
     together = pa.concat_tables([rows.select(names) for rows in tables], promote_options="permissive")
     regression = target.kind == "regression"
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        path = Path(scratch) / "rows.parquet"
+    with ctx.scratch_folder() as scratch:
+        path = scratch / "rows.parquet"
         pq.write_table(together, path)
         columns = {label: f"p{number}" for number, label in enumerate(target.labels)}
         scores = package.predict(path, fit=fit, probabilities=columns)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rescore import model, source
-from rescore.disk import disk_errors
 from rescore.errors import RescoreError
 from rescore.leaf_rows import LEAF_ROWS
 from rescore.pipeline.context import Context
@@ -114,8 +112,8 @@ def _compared(ctx: Context, package: Package, tables: list[FrozenRows], subject:
     if reason:
         return Counterfactual(name, version, removed, reason)
     try:
-        with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
-            return _trained(ctx, package, removed, subject, Path(scratch))
+        with ctx.scratch_folder() as scratch:
+            return _trained(ctx, package, removed, subject, scratch)
     except RescoreError as error:
         if error.retryable:
             raise

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ import pyarrow as pa
 
 from rescore import source
 from rescore.digest import TableDigest, table_digest
-from rescore.disk import disk_errors
 from rescore.errors import ParameterError, RescoreError
 from rescore.interval import Interval
 from rescore.leaf_rows import LEAF_ROWS
@@ -291,8 +289,8 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
     models = ctx.store.models.names()
     kept = np.setdiff1d(np.arange(table.rows.num_rows), table.gone)
     rest = table.rows.take(pa.array(kept))
-    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
-        path = Path(scratch) / "rest.parquet"
+    with ctx.scratch_folder() as scratch:
+        path = scratch / "rest.parquet"
         remaining = _freeze(rest, path, table)
         ctx.put_frozen(path, remaining.root)
     # Of runs whose scores retention took nobody asks below; their keys are known until here.

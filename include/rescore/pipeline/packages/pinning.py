@@ -14,6 +14,8 @@ from rescore.store import Package
 
 __all__ = ["pin", "pin_evidence", "refuse_own_approval"]
 
+_UNREAD = "what was found can't be read by this release"
+
 
 def pin(
     ctx: Context,
@@ -131,6 +133,11 @@ def _of_manifest(package: Package) -> dict[str, Any]:
 def _last(ctx: Context, model_name: str, champion: str, challenger: str) -> dict[str, Any] | None:
     for one in ctx.store.comparisons.of_model(model_name, challenger_sha256=challenger):
         if one.champion_sha256 == champion:
-            rule = ComparisonReport.from_dict(one.report).rule
-            return {"comparison_id": one.comparison_id, "by_rule": rule.passes, "reasons": list(rule.reasons)}
+            named = f"{model_name}: what comparison {one.comparison_id} found"
+            report = ctx.read_stored(ComparisonReport, one.report, named)
+            return {
+                "comparison_id": one.comparison_id,
+                "by_rule": report is not None and report.rule.passes,
+                "reasons": [_UNREAD] if report is None else list(report.rule.reasons),
+            }
     return None

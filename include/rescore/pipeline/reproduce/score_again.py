@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,9 +97,9 @@ def frozen_rows(ctx: Context, run: ScoredRun) -> Iterator[Frozen]:
     try:
         path, rows, excluded, erased = ctx.frozen(run)
     except NotFoundError as gone:
-        with TemporaryDirectory(dir=ctx.scratch) as scratch:
+        with ctx.scratch_folder() as scratch:
             excluded = ctx.store.excluded.positions(run)
-            yield _from_source(ctx, run, Path(scratch) / "again.parquet", excluded, gone)
+            yield _from_source(ctx, run, scratch / "again.parquet", excluded, gone)
     else:
         yield Frozen(path, rows, excluded, f"{erased:,} of the frozen rows were erased" if erased else "")
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -162,8 +160,8 @@ def _of_run(ctx: Context, run: ScoredRun, published: pa.Table) -> list[ScoreRepr
             done = []
             for row in rows:
                 position = _position(frozen.rows, row, kept)
-                with TemporaryDirectory(dir=ctx.scratch) as scratch:
-                    path = Path(scratch) / "row.parquet"
+                with ctx.scratch_folder() as scratch:
+                    path = scratch / "row.parquet"
                     alone = frozen.rows.slice(position, 1)
                     pq.write_table(alone, path)
                     single = replace(frozen, path=path, rows=alone, excluded=[])

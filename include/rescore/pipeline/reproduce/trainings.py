@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 from zipfile import ZipFile
 
@@ -86,12 +85,12 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         if error.retryable:
             raise
         return because(str(error))
-    with TemporaryDirectory(dir=ctx.scratch) as scratch:
-        folder = folder_of(path, model_name, Path(scratch))
-        lock = Path(scratch) / "requirements.txt"
+    with ctx.scratch_folder() as scratch:
+        folder = folder_of(path, model_name, scratch)
+        lock = scratch / "requirements.txt"
         with ZipFile(path) as wheel:
             lock.write_bytes(wheel.read(f"{model_name}/_data/requirements.txt"))
-        candidate = fit(ctx, folder, lineage, Path(scratch) / "fit", lock=lock)
+        candidate = fit(ctx, folder, lineage, scratch / "fit", lock=lock)
         again = candidate.build(package.version, bill=model.held_bill(path.read_bytes()) is not None)
         same = again.sha256 == package.sha256
         return TrainingReproduction(

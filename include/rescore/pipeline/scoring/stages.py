@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import drift, model, source, validation
@@ -95,8 +93,8 @@ def begin_extract(
         code_revision=code_revision(folder),
         environment=model.numeric_environment(),
     )
-    with recorded(ctx, run), TemporaryDirectory(dir=ctx.scratch) as scratch:
-        path = Path(scratch) / "input.parquet"
+    with recorded(ctx, run), ctx.scratch_folder() as scratch:
+        path = scratch / "input.parquet"
         frozen = source.extract(ctx.source_url(folder), folder, interval, as_of, path, progress=ctx.progress)
         uri = ctx.put_frozen(frozen.path, frozen.digest.root)
         ctx.store.snapshots.add(

@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import model
-from rescore.disk import disk_errors
 from rescore.errors import ParameterError
 from rescore.folder import ModelFolder
 from rescore.manifest import Lineage
@@ -107,20 +105,20 @@ def adopt_model(
     folder = ctx.model(model_name)
     _check_version(folder, version)
     saved = model.find_saved(file)
-    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with ctx.scratch_folder() as scratch:
         rows = _ReferenceRows(ctx, model_name, as_of=as_of, start=start, end=end)
         fitted = model.adopt(
             saved,
             folder,
             rows.freeze,
-            build_dir=Path(scratch) / "build",
+            build_dir=scratch / "build",
             progress=ctx.progress,
             timeout=timeout,
         )
         adopted = fitted.final["adopted"]
         found_here = {"training": adopted["note"], "adopted_from": adopted["adopted_from"]}
         lineage = Lineage.from_dict({**found_here, **lineage_of(rows.snapshot).to_dict()})
-        candidate = make_candidate(ctx, folder, fitted, lineage, Path(scratch), lock=ctx.settings.lock)
+        candidate = make_candidate(ctx, folder, fitted, lineage, scratch, lock=ctx.settings.lock)
         package, _ = register(ctx, candidate, version, who=who)
         return AdoptedPackage(
             model=model_name,

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rescore import drift, model
-from rescore.disk import disk_errors
 from rescore.errors import NotFoundError, StoreError
 from rescore.folder import ModelFolder
 from rescore.manifest import Lineage
@@ -165,8 +163,8 @@ def train_package(
             expected="a digest that a training snapshot returned",
             fix=f"`rescore train {model_name}`",
         )
-    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
-        candidate = fit(ctx, folder, lineage_of(snapshots[0]), Path(scratch), lock=ctx.settings.lock)
+    with ctx.scratch_folder() as scratch:
+        candidate = fit(ctx, folder, lineage_of(snapshots[0]), scratch, lock=ctx.settings.lock)
         package, built = register(ctx, candidate, who=who)
         return TrainedPackage(
             model=model_name,

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rescore import source, validation
 from rescore.digest import TableDigest, table_digest
-from rescore.disk import disk_errors
 from rescore.errors import SpecError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
@@ -99,26 +97,26 @@ def train_snapshot(
         intervals = list(frozen)
         ctx.progress(f"{model_name} trains on what was frozen when it was scored, not on the source of today")
     ctx.progress(f"snapshot: {len(intervals)} intervals, {intervals[0].start} to {intervals[-1].end}")
-    with disk_errors(ctx.written_folders), TemporaryDirectory(dir=ctx.scratch) as scratch:
+    with ctx.scratch_folder() as scratch:
         raw = source.snapshot(
             ctx.source_url(folder),
             folder,
             intervals,
             as_of,
-            Path(scratch) / "raw.parquet",
+            scratch / "raw.parquet",
             frozen=frozen,
             unlabelled=True,
             progress=ctx.progress,
         )
         rows = source.read_frozen(raw.path, raw.digest.root)
-        kept = keep_rows(rows, raw, folder, Path(scratch) / "training.parquet", suites=ctx.suites)
+        kept = keep_rows(rows, raw, folder, scratch / "training.parquet", suites=ctx.suites)
         if empty := features_without_value(kept.table, folder):
             raise _nothing_to_learn_of(empty, kept.table.num_rows, folder)
         apart = source.hours_apart(rows, folder.spec)
         for each in apart:
             ctx.progress(f"{model_name}: {each} If so, {each.fix}")
         uri = ctx.put_frozen(kept.path, kept.digest.root)
-        unlabelled_path = Path(scratch) / "unlabelled.parquet"
+        unlabelled_path = scratch / "unlabelled.parquet"
         unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, unlabelled_path)
         ctx.progress(f"snapshot: {kept.digest.rows:,} labelled rows kept, {kept.set_aside:,} set aside")
         ctx.store.snapshots.add(

@@ -75,7 +75,7 @@ class Schema:
         return check_postgres_version(number, self._database.where)
 
     def ddl(self) -> str:
-        """All of :meth:`migrate` for a new database, as SQL for a database administrator."""
+        """All of :meth:`migrate` for a new database, its refusal of an old server too, as SQL."""
         from alembic import command
 
         output = io.StringIO()

@@ -10,6 +10,7 @@ from itertools import chain
 from alembic import context
 
 from rescore.store.identifiers import sql_template
+from rescore.store.postgres_version import version_check_sql
 from rescore.store.schema.consumer_columns import VIEW_COMMENTS, column_comments
 from rescore.store.schema.protocol_functions import function_statements
 
@@ -20,6 +21,8 @@ _store = _attributes["store_schema"]
 def _run() -> None:
     create = sql_template("CREATE SCHEMA IF NOT EXISTS {store}", store=_store)
     with context.begin_transaction():
+        if context.is_offline_mode():  # else the caller has looked
+            context.execute(version_check_sql())
         # Alembic's own table lives in the store's schema, so the schema comes before the first step.
         context.execute(create)
         context.run_migrations(
