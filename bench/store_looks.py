@@ -26,6 +26,8 @@ QUERIES = {
     "status of all models": "SELECT * FROM scores.status",
     "the newest 50 runs": "SELECT * FROM scores.runs WHERE model = '{model}'"
     " ORDER BY interval_start DESC LIMIT 50",
+    "runs of two days": "SELECT * FROM scores.runs WHERE model = '{model}'"
+    " AND interval_start >= '{end}'::timestamptz - interval '2 days' ORDER BY interval_start DESC",
 }
 REPEATS = 15
 
@@ -76,6 +78,7 @@ class Looker:
             " AND pid <> pg_backend_pid()"
         )
         asked = {name: query.format(model=model, end=end.isoformat()) for name, query in QUERIES.items()}
+        plans = {name: self.plan(query) for name, query in asked.items()}
         return {
             "runs": done,
             "database_mb": float(size) / 1e6,
@@ -84,7 +87,8 @@ class Looker:
             "partitions": partitions,
             "run_ms": 1_000 * statistics.median(seconds[-100:]),
             **{f"{name}_ms": self.milliseconds(query) for name, query in asked.items()},
-            "whole_reads": [name for name, query in asked.items() if self.reads_all_scores(query)],
+            **{f"{name}_pages": _pages(plan) for name, plan in plans.items()},
+            "whole_reads": [name for name, plan in plans.items() if _reads_all_scores(plan)],
             "memory_mb": self.process.memory_info().rss / 1e6,
             "threads": threading.active_count(),
             "open_files": self.process.num_fds(),
@@ -109,16 +113,27 @@ class Looker:
             taken.append(time.perf_counter() - began)
         return 1_000 * statistics.median(taken)
 
-    def reads_all_scores(self, query: str) -> bool:
-        """Whether the plan reads a partition of scores of more than two days from one end to the other."""
-        [(plan,)] = self.ask(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")
-        return any(
-            node["Node Type"] == "Seq Scan"
-            and str(node.get("Relation Name", "")).startswith("scores_")
-            and node["Actual Loops"]
-            and node["Actual Rows"] + node.get("Rows Removed by Filter", 0) > 24 * 24 * 2
-            for node in _nodes(plan[0]["Plan"])
-        )
+    def plan(self, query: str) -> dict[str, Any]:
+        """How the server ran a query: the topmost node."""
+        [(found,)] = self.ask(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}")
+        top: dict[str, Any] = found[0]["Plan"]
+        return top
+
+
+def _pages(plan: dict[str, Any]) -> int:
+    """Pages that a query looked at, in memory or not; those of its planning do not count."""
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def _reads_all_scores(plan: dict[str, Any]) -> bool:
+    """Whether a plan reads a partition of scores of more than two days from one end to the other."""
+    return any(
+        node["Node Type"] == "Seq Scan"
+        and str(node.get("Relation Name", "")).startswith("scores_")
+        and node["Actual Loops"]
+        and node["Actual Rows"] + node.get("Rows Removed by Filter", 0) > 24 * 24 * 2
+        for node in _nodes(plan)
+    )
 
 
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,15 +1,15 @@
 """A year of one model scored hourly, and a day of a hundred models: what grows, and what does not.
 
-    python bench/year_of_hours.py [--hours 8760] [--models 100] [--minutes 4] [--write docs/scaling.md]
+    python bench/year_of_hours.py [--hours 8760] [--models 100] [--real 60] [--write docs/scaling.md]
 
-Every run goes through the store's own protocol, over the login of runs: claimed, extracted, validated,
-scored by COPY, compared, published, and in the hash chain. What is left out is what no growth of the store
-can change: the extraction, and the processes that predict. Noted as the history grows: the size of the
-tables, what a run costs (the median of the last hundred, this process and the server's backend together),
-what consumers' queries cost and whether their plans read a whole table of scores, and the memory, threads,
-open files and connections of the process. Hours that ``--minutes`` do not suffice for are written by SQL,
-as a run of the protocol left them. At the end the store is maintained: the chain is verified, a sweep runs,
-autovacuum has kept up or not.
+Runs go through the store's own protocol, over the login of runs: claimed, extracted, validated, scored by
+COPY, compared, published, and in the hash chain. What is left out is what no growth of the store can change:
+the extraction, and the processes that predict. Hours between those that are measured are written by SQL, all
+triggers at work, as a run of the protocol left them; other numbers of rows in any table end the bench.
+Noted after each quarter of the year: the size of the tables, what a run costs (the median of ``--real`` of
+them, this process and the server's backend together), what consumers' queries cost, in time and in pages
+read, whether their plans read a whole table of scores, and the memory, threads, open files and connections of
+the process. At the end the store is maintained: the chain is verified, a sweep and a vacuum run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -167,8 +166,9 @@ def main() -> None:
     parser.add_argument("--hours", type=int, default=8_760)
     parser.add_argument("--models", type=int, default=100)
     parser.add_argument("--rows", type=int, default=24, help="rows of a run")
-    parser.add_argument("--minutes", type=float, default=4, help="stop the year after so long")
-    parser.add_argument("--day-minutes", type=float, default=1, help="stop the day after so long")
+    parser.add_argument(
+        "--real", type=int, default=60, help="hours by the protocol, each quarter of the year"
+    )
     parser.add_argument("--write", type=Path, help="a page whose section is written anew")
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
@@ -206,94 +206,77 @@ def measure(server: LocalPostgres, home: Path, given: argparse.Namespace) -> str
         scorer.register("hourly")
         year = _year(scorer, looker, given)
         day = _day(scorer, looker, given)
-        proved = _verify(ctx, scores=True)
-        year += _rest(scorer, looker, given, year[-1]["runs"])
         kept_up = _maintenance(ctx, looker)
-    return _text(year, day, proved, kept_up, given)
+    return _text(year, day, kept_up, given)
 
 
 def _year(scorer: Scorer, looker: Looker, given: argparse.Namespace) -> list[dict[str, Any]]:
-    looks, until = [], time.monotonic() + 60 * given.minutes
-    marks = {given.hours * share // 12 for share in (1, 2, 3, 6, 9, 12)}
-    for number in range(given.hours):
-        scorer.publish("hourly", hour(number))
-        late = time.monotonic() > until
-        if number + 1 in marks or late:
-            looks.append(looker.look(number + 1, "hourly", hour(number).end, scorer.seconds))
-            print(json.dumps(looks[-1]), file=sys.stderr, flush=True)
-        if late:
-            break
+    looks, done = [], 0
+    for quarter in range(5):
+        mark = max(given.hours * quarter // 4, given.real)
+        if mark - given.real > done:
+            _fill(scorer, looker, ["hourly"], done, mark - given.real)
+        scorer.seconds.clear()
+        for number in range(mark - given.real, mark):
+            scorer.publish("hourly", hour(number))
+        done = mark
+        looks.append(_look(looker, done, "hourly", hour(done - 1), scorer))
     return looks
 
 
 def _day(scorer: Scorer, looker: Looker, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """A hundred models, each hour of a day, beside the year."""
+    """A hundred models, each hour of a day, beside the year: the first and the last hour by the protocol."""
     names, looks = [f"model_{number:03d}" for number in range(given.models)], []
     for name in names:
         scorer.register(name)
+    _fill(scorer, looker, names, 0, 23)
+    looks.append(_look(looker, 23 * len(names), names[0], hour(22), scorer))
     scorer.seconds.clear()
-    until = time.monotonic() + 60 * given.day_minutes
-    for number in range(24):
-        for name in names:
-            scorer.publish(name, hour(number))
-        late = time.monotonic() > until
-        if number in {0, 11, 23} or late:
-            done = (number + 1) * len(names)
-            looks.append(looker.look(done, names[0], hour(number).end, scorer.seconds))
-            print(json.dumps(looks[-1]), file=sys.stderr, flush=True)
-        if late:
-            break
+    for name in names:
+        scorer.publish(name, hour(23))
+    looks.append(_look(looker, 24 * len(names), names[0], hour(23), scorer))
     return looks
 
 
-def _rest(scorer: Scorer, looker: Looker, given: argparse.Namespace, done: int) -> list[dict[str, Any]]:
-    """The hours that time did not suffice for, by SQL; then a hundred more by the protocol."""
-    if done >= given.hours:
-        return []
+def _look(looker: Looker, done: int, model: str, interval: Interval, scorer: Scorer) -> dict[str, Any]:
+    found = looker.look(done, model, interval.end, scorer.seconds)
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    return found
+
+
+def _fill(scorer: Scorer, looker: Looker, names: list[str], first: int, last: int) -> None:
+    """Publish an hour of each model by the protocol, those after it up to ``last`` by SQL."""
     before = looker.rows()
-    publish = partial(scorer.publish, "hourly")
-    last = publish(hour(done))
-    of_one = {name: rows - before[name] for name, rows in looker.rows().items()}
-    by_sql = given.hours - done - 1
-    pass_over(looker, "hourly", last, by_sql)
-    added = {name: rows - before[name] for name, rows in looker.rows().items()}
-    other = {name: (rows, added[name]) for name, rows in of_one.items() if rows * (by_sql + 1) != added[name]}
-    if other.keys() - {"keys_hourly"}:  # of which there are as many as keys
+    runs = {name: scorer.publish(name, hour(first)) for name in names}
+    of_one = {table: rows - before[table] for table, rows in looker.rows().items()}
+    began, hours = time.perf_counter(), last - first
+    for name, run in runs.items():
+        pass_over(looker, name, run, hours - 1)
+    seconds = time.perf_counter() - began
+    print(f"{(hours - 1) * len(names)} runs by SQL in {seconds:.0f} s", file=sys.stderr, flush=True)
+    added = {table: rows - before[table] for table, rows in looker.rows().items()}
+    other = {table: (rows, added[table]) for table, rows in of_one.items() if rows * hours != added[table]}
+    if other := {table: rows for table, rows in other.items() if not table.startswith("keys_")}:  # known once
         raise RuntimeError(f"rows of a run that are not those of the protocol: {other}")
     looker.ask("ANALYZE")  # as autovacuum does within a minute
-    scorer.seconds.clear()
-    for number in range(given.hours, given.hours + 100):
-        publish(hour(number))
-    looks = [looker.look(given.hours + 100, "hourly", hour(number).end, scorer.seconds)]
-    print(json.dumps(looks[-1]), file=sys.stderr, flush=True)
-    return looks
-
-
-def _verify(ctx: pipeline.Context, *, scores: bool) -> tuple[float, int, int]:
-    """Seconds, entries and runs whose scores were compared."""
-    began = time.perf_counter()
-    found = ctx.store.chain.verify(scores=scores)
-    if found.findings:
-        raise RuntimeError(f"the chain does not hold: {found.findings[:3]}")
-    return time.perf_counter() - began, found.looked_at["entries"], found.looked_at.get("runs with scores", 0)
 
 
 def _maintenance(ctx: pipeline.Context, looker: Looker) -> dict[str, Any]:
-    seconds, entries, _ = _verify(ctx, scores=False)
-    began = time.perf_counter()
-    swept = pipeline.sweep(ctx, who="bench")
-    took = time.perf_counter() - began
-    [(dead,)] = looker.ask(
-        "SELECT max(n_dead_tup::float8 / greatest(n_live_tup, 1)) FILTER (WHERE n_live_tup > 1000)"
-        " FROM pg_stat_user_tables"
-    )
-    return {
-        "verify_s": seconds,
-        "entries": entries,
-        "sweep_s": took,
-        "swept": len(swept),
-        "dead_share": float(dead or 0),
-    }
+    """What a store's nightly work takes: seconds of each."""
+    took = {}
+    for what, act in {
+        "chain": lambda: ctx.store.chain.verify(scores=False),
+        "sweep": lambda: pipeline.sweep(ctx, who="bench"),
+        "vacuum": lambda: looker.ask("VACUUM (ANALYZE)"),
+    }.items():
+        began = time.perf_counter()
+        found = act()
+        took[what] = time.perf_counter() - began
+        if what == "chain":
+            if found.findings:
+                raise RuntimeError(f"the chain does not hold: {found.findings[:3]}")
+            took["entries"] = found.looked_at["entries"]
+    return took
 
 
 _COLUMNS = {
@@ -304,6 +287,7 @@ _COLUMNS = {
     "partitions": "{}",
     "run_ms": "{:.0f}",
     **{f"{name}_ms": "{:.1f}" for name in QUERIES},
+    **{f"{name}_pages": "{}" for name in QUERIES},
     "memory_mb": "{:,.0f}",
     "threads": "{}",
     "open_files": "{}",
@@ -319,6 +303,7 @@ _HEADS = {
     "partitions": "partitions",
     "run_ms": "a run ms",
     **{f"{name}_ms": f"{name} ms" for name in QUERIES},
+    **{f"{name}_pages": f"{name}: pages read" for name in QUERIES},
     "memory_mb": "memory MB",
     "threads": "threads",
     "open_files": "open files",
@@ -338,33 +323,23 @@ def _table(looks: list[dict[str, Any]]) -> str:
 
 
 def _text(
-    year: list[dict[str, Any]],
-    day: list[dict[str, Any]],
-    proved: tuple[float, int, int],
-    kept_up: dict[str, Any],
-    given: argparse.Namespace,
+    year: list[dict[str, Any]], day: list[dict[str, Any]], kept_up: dict[str, Any], given: argparse.Namespace
 ) -> str:
     whole = sorted({name for look in [*year, *day] for name in look["whole_reads"]})
     plans = f"read one from end to end: {', '.join(whole)}" if whole else "read none from end to end"
-    if year[-1]["runs"] > given.hours:
-        rest = " In the last column all but the first and the last hours were written by SQL."
-    else:
-        rest = ""
-    seconds, entries, runs = proved
     return f"""\
-One model, hour after hour, {given.rows} rows each ({os.cpu_count()} processors that others used, too).{rest}
+One model, hour after hour, {given.rows} rows each ({os.cpu_count()} processors that others used, too);
+{given.real} runs before each look by the protocol, those between by SQL.
 
 {_table(year)}
 
-{given.models} models, each hour of a day, in the same store, before the hours by SQL:
+Then {given.models} models, each hour of a day, in the same store; first and last hour by the protocol.
 
 {_table(day)}
 
 Of partitions of scores with more than two days, consumers' queries {plans}.
-{entries:,} entries of the chain and the scores of {runs:,} runs were verified in {seconds:.0f} s
-({1_000 * seconds / runs:.0f} ms a run); at the end {kept_up["entries"]:,} entries without scores
-in {kept_up["verify_s"]:.0f} s. A sweep took {kept_up["sweep_s"]:.1f} s,
-and of no table above 1,000 rows were more than {100 * kept_up["dead_share"]:.0f} % dead.
+At the end {kept_up["entries"]:,} entries of the chain were verified in {kept_up["chain"]:.0f} s, a sweep took
+{kept_up["sweep"]:.1f} s and VACUUM (ANALYZE) {kept_up["vacuum"]:.1f} s.
 """
 
 

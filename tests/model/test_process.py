@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rescore.errors import EnvironmentMismatchError, GoldenRowError, ModelError, UnseededEstimatorError
+from rescore.errors import (
+    DiskFullError,
+    EnvironmentMismatchError,
+    GoldenRowError,
+    ModelError,
+    UnseededEstimatorError,
+)
 from rescore.model.environment import THREAD_VARIABLES, numeric_environment, start_environment
 from rescore.model.process import MARK, Child, Team
 
@@ -60,6 +66,17 @@ print({MARK!r} + '{{"umask": %d}}' % umask)
 def test_a_childs_error_is_raised_as_ours(described: str, error: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(error, match="w"):
         messages(f"""print({MARK!r} + '{{"error": ' + {described!r} + '}}')""", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "write", ["open('/dev/full', 'w').write('x' * 9_999)", "pyarrow.OSFile('/dev/full', 'wb').write(b'x')"]
+)
+def test_a_child_that_met_a_full_disk_may_be_tried_again(write: str, tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match="no room is left on a disk") as caught:
+        messages(f"import pyarrow; {write}", tmp_path)
+    assert caught.value.retryable and str(tmp_path) in (caught.value.where or "")
+    with pytest.raises(ModelError, match="No such file"):
+        messages("open('/no/such/file')", tmp_path)
 
 
 def test_the_first_error_ends_those_beside_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from rescore import errors
+from rescore.disk import disk_full, is_disk_full
 from rescore.errors import ModelError, RescoreError
 from rescore.model.environment import UMASK, start_environment
 from rescore.model.forking import can_fork, fork
@@ -36,6 +38,8 @@ T = TypeVar("T")
 MARK = "::rescore "
 
 _TAIL_LINES = 15
+#: How a traceback of an error of the operating system ends.
+_OS_ERROR = re.compile(r"OSError: \[Errno (\d+)\]")
 
 _MEANING: Mapping[str, type[RescoreError]] = {
     "digest": errors.DigestMismatchError,
@@ -87,6 +91,7 @@ class Child:
         libraries: Sequence[str] = (),
         alone: bool = False,
     ) -> None:
+        self._folder = folder
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         environment = start_environment(path, hash_seed=hash_seed)
         self._process = (
@@ -147,8 +152,8 @@ class Child:
         Raises
         ------
         RescoreError
-            The error that the child reported, or a ModelError with the end of its log when it
-            ended without saying why.
+            The error that the child reported, a DiskFullError if its log ends with that, or a ModelError
+            with the end of its log when it ended without saying why.
         """
         assert self._process.stdout is not None  # noqa: S101 - we asked for a pipe
         for line in self._process.stdout:
@@ -159,6 +164,7 @@ class Child:
                 yield message
         code = self._process.wait()
         if code:
+            self._refuse_full_disk()
             ending = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise ModelError(
                 f"the child interpreter {ending} without saying why",
@@ -167,10 +173,19 @@ class Child:
                 fix="signal 9 is mostly a lack of memory; the end of its log:\n" + self._log_tail(),
             )
 
+    def _refuse_full_disk(self) -> None:
+        """Raise what Python, or Arrow, said last of a file that could not be written, as ours would be."""
+        said = _OS_ERROR.match((self._log() or [""])[-1])
+        error = OSError(int(said[1]), os.strerror(int(said[1]))) if said else None
+        if error is not None and is_disk_full(error):
+            raise disk_full(error, self._folder)
+
     def _log_tail(self) -> str:
+        return "\n".join(f"    {line}" for line in self._log()[-_TAIL_LINES:])
+
+    def _log(self) -> list[str]:
         self._stderr.seek(0)
-        lines = self._stderr.read().decode("utf-8", "replace").splitlines()
-        return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+        return self._stderr.read().decode("utf-8", "replace").splitlines()
 
 
 class _FreshProcess(subprocess.Popen[str]):
