@@ -18,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rescore.local import LocalPostgres
+from rescore.pipeline import Context
 from rescore.sha256 import bytes_sha256
 from rescore.store import Store
 from rescore_airflow.page import create_page
 from rescore_airflow.page.approvals import Approval, open_approvals
+from rescore_airflow.page.model import model_values
 from tests.airflow.console import KINDS, Console, prepare_airflow
 from tests.fuzz.hostile import MARKUP, fuzzed, hostile_texts, unsafe_characters
 from tests.shared.fleet import FEATURES, Fleet, model_folder
@@ -220,6 +222,17 @@ def test_a_strip_says_its_days_in_words(console: Console) -> None:
     strip = re.search(r'class="strip" role="img" aria-label="([^"]+)"', page)
     assert strip is not None
     assert re.search(r"1 outage \(\d+ \w+\)", strip[1]) and "1 gap" in strip[1]
+
+
+def test_a_model_that_ended_years_ago_shows_the_days_up_to_its_last_run(console: Console) -> None:
+    name = console.names[7]
+    ctx = Context.from_environment()
+    long_after = datetime.now(UTC) + timedelta(days=3 * 365)
+    values = model_values(ctx, ctx.model(name).spec, now=long_after, approvals={}, everything=False)
+    calendar = values["calendar"]
+    assert calendar.stopped
+    assert sum(day.runs for day in calendar.days) >= DAYS - 1
+    assert "gap" not in {day.state for day in calendar.days[-3:]}
 
 
 def test_a_model_links_its_days_its_flags_and_its_runs(console: Console) -> None:

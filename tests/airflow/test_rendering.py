@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 
+from rescore.report import Day, days_said
 from rescore_airflow.page.rendering import with_moments
 
 
@@ -22,3 +25,10 @@ def test_moments_are_on_the_models_clock_with_utc_on_hover() -> None:
 )
 def test_what_is_no_moment_on_that_clock_stays_as_it_was_said(said: str, timezone: str) -> None:
     assert with_moments(said, timezone) == said
+
+
+def test_days_are_counted_in_the_number_that_they_have() -> None:
+    first = date(2024, 3, 1)
+    days = [Day(first + timedelta(days=n), "gap", None, runs=0, due=1, superseded=0) for n in range(5)]
+    assert days_said(days) == "5 gaps"
+    assert days_said(days[:1]) == "1 gap (1 Mar)"

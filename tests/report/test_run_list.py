@@ -44,6 +44,7 @@ def test_a_run_without_progress_for_a_day_is_abandoned(walk: Walk) -> None:
     soon, late = (datetime.now(UTC) + timedelta(hours=hours) for hours in (23, 25))
     [line] = run_lines(walk.store, "loans", 1, timezone="UTC", now=soon)
     assert (line.state, line.problem) == ("extracted", "")
+    assert line.set_aside is None, "validation has yet to say"
     [line] = run_lines(walk.store, "loans", 1, timezone="UTC", now=late)
     assert line.state == "abandoned"
     assert line.started == "1 day ago"

@@ -264,6 +264,7 @@ def doctor(as_json: Json = False) -> None:
         print_json([vars(finding) for finding in found])
     else:
         warnings = sum(finding.state == "warning" for finding in found)
-        print_line(f"{len(found)} checks: {faults} faults, {warnings} warnings")
+        said = f"{faults} fault{'s' * (faults != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+        print_line(f"{len(found)} checks: {said}")
     if faults:
         sys.exit(1)

@@ -67,21 +67,24 @@ class Metric:
         Which way is better.
     in_target_unit : bool
         Has the target's unit; gains and losses in it are shares of the champion's value.
+    most : float or None
+        The highest value there can be.
     """
 
     label: str
     higher_is_better: bool
     in_target_unit: bool = False
+    most: float | None = None
 
 
 METRICS = {
-    "auc": Metric("AUC", higher_is_better=True),
-    "accuracy": Metric("accuracy", higher_is_better=True),
+    "auc": Metric("AUC", higher_is_better=True, most=1.0),
+    "accuracy": Metric("accuracy", higher_is_better=True, most=1.0),
     "log_loss": Metric("log loss", higher_is_better=False),
-    "brier": Metric("Brier score", higher_is_better=False),
+    "brier": Metric("Brier score", higher_is_better=False, most=1.0),
     "rmse": Metric("RMSE", higher_is_better=False, in_target_unit=True),
     "mae": Metric("MAE", higher_is_better=False, in_target_unit=True),
-    "r2": Metric("R²", higher_is_better=True),
+    "r2": Metric("R²", higher_is_better=True, most=1.0),
 }
 
 #: What a model is judged by unless ``promotion.metric`` says.

@@ -128,5 +128,6 @@ def days_said(days: Iterable[Day]) -> str:
         if counted[state]:
             on = [f"{day.day.day} {day.day:%b}" for day in kept if day.state == state]
             few = state not in {"ok", "running"} and len(on) <= 3
-            parts.append(f"{counted[state]} {state}" + (f" ({', '.join(on)})" if few else ""))
+            noun = f"{state}s" if state in {"gap", "outage"} and len(on) > 1 else state
+            parts.append(f"{len(on)} {noun}" + (f" ({', '.join(on)})" if few else ""))
     return ", ".join(parts) or "no run was due"

@@ -29,8 +29,8 @@ class RunLine:
         The run's state, ``held`` or ``abandoned``.
     current : bool
         Whether consumers see its scores now.
-    set_aside : int
-        Rows quarantined and rejected.
+    set_aside : int or None
+        Rows quarantined and rejected; None where validation has not passed, and so set nothing aside.
     started : str
         How long ago.
     problem : str
@@ -49,7 +49,7 @@ class RunLine:
     sentence: str
     extracted: int | None
     scored: int | None
-    set_aside: int
+    set_aside: int | None
     package: str
     started: str
     problem: str
@@ -103,6 +103,7 @@ def _line(run: Run, timezone: str, now: datetime, shards: str) -> RunLine:
         state = "abandoned"
         problem = f"abandoned at state {run.state}: its process ended without a word, and published nothing"
         problem += f" ({shards})" if shards else ""
+    aside = run.rows_quarantined + run.rows_rejected
     released = ""
     if publication is None:
         # Of a published run, the error says why it was held, which the sentence says too.
@@ -118,7 +119,7 @@ def _line(run: Run, timezone: str, now: datetime, shards: str) -> RunLine:
         sentence=run.sentence or "",
         extracted=run.rows_extracted,
         scored=run.rows_scored,
-        set_aside=run.rows_quarantined + run.rows_rejected,
+        set_aside=aside if aside or "validated" in run.states else None,
         package=run.package_version or "",
         started=age(now - run.claimed_at),
         problem=problem,

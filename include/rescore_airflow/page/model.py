@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 from rescore.errors import ParameterError
 from rescore.manifest import Manifest
+from rescore.performance import METRICS
 from rescore.report import (
     Day,
+    ModelState,
     concerns_said,
     days_of,
     drift_windows,
@@ -26,6 +28,7 @@ from rescore_airflow.page.plots import performance_plot, score_plot
 if TYPE_CHECKING:
     from rescore.pipeline import Context
     from rescore.spec import ModelSpec
+    from rescore.store import Outcome
 
 __all__ = ["MANY", "model_values"]
 
@@ -47,10 +50,13 @@ class Calendar:
         Oldest first.
     months : tuple of (str, int)
         Above the columns: name, and in which column it begins.
+    stopped : bool
+        Whether no run is of the last year, so that these are the days up to the last published one.
     """
 
     days: tuple[Day, ...]
     months: tuple[tuple[str, int], ...]
+    stopped: bool
 
 
 def model_values(
@@ -81,18 +87,21 @@ def model_values(
     manifest = next((one.manifest for one in packages if pinned and one.sha256 == pinned.sha256), Manifest())
     plots = [_performance(ctx, spec.name, manifest, by, windows) for by in ("week", "run")]
     comparisons = ctx.store.comparisons.of_model(spec.name)
+    most = 1.0 if spec.target.kind != "regression" else None  # a probability
     return {
         "model": state,
         "spec": spec,
         "now": now,
         "concerns": [said for _, _, said in concerns_said([state])],
         "history": history(ctx, spec.name, last=0),  # a page that is only looked at leaves the source alone
-        "calendar": _calendar(ctx, spec, state.days[-1].day, now),
+        "calendar": _calendar(ctx, spec, state, now),
         "windows": windows,
         "heat": rows,
         "heat_said": heat_said(rows),
         "features": features,
-        "plots": [plot for plot in (*plots, score_plot(windows, spec.output.unit)) if plot is not None],
+        "plots": [
+            plot for plot in (*plots, score_plot(windows, spec.output.unit, most=most)) if plot is not None
+        ],
         "runs": run_lines(
             ctx.store, spec.name, MANY if everything else FEW, timezone=spec.schedule.timezone, now=now
         ),
@@ -105,13 +114,17 @@ def model_values(
     }
 
 
-def _calendar(ctx: Context, spec: ModelSpec, last: date, now: datetime) -> Calendar:
+def _calendar(ctx: Context, spec: ModelSpec, state: ModelState, now: datetime) -> Calendar:
     schedule = spec.schedule.schedule()
     zone = ZoneInfo(spec.schedule.timezone)
+    last = state.days[-1].day
     last = max(last, now.astimezone(zone).date()) if schedule.end is None else last
+    outcomes = _year_of_outcomes(ctx, spec.name, last, zone)
+    stopped = not outcomes and state.last_published is not None
+    if stopped and state.last_published is not None:
+        last = state.last_published.interval.end.astimezone(zone).date()
+        outcomes = _year_of_outcomes(ctx, spec.name, last, zone)
     end_of_week = last + timedelta(days=6 - last.weekday())
-    since = datetime(last.year, last.month, last.day, tzinfo=zone) - timedelta(days=CALENDAR_DAYS + 1)
-    outcomes = ctx.store.overview.outcomes({spec.name: since})[spec.name]
     days = days_of(
         schedule, outcomes, last=end_of_week, count=CALENDAR_DAYS, now=now, within=spec.publish_within
     )
@@ -120,7 +133,12 @@ def _calendar(ctx: Context, spec: ModelSpec, last: date, now: datetime) -> Calen
         for number, one in enumerate(days)
         if one.day.day <= 7 and one.day.weekday() == 0
     ]
-    return Calendar(tuple(one for one in days if one.day <= last), tuple(months))
+    return Calendar(tuple(one for one in days if one.day <= last), tuple(months), stopped)
+
+
+def _year_of_outcomes(ctx: Context, name: str, last: date, zone: ZoneInfo) -> list[Outcome]:
+    since = datetime(last.year, last.month, last.day, tzinfo=zone) - timedelta(days=CALENDAR_DAYS + 1)
+    return ctx.store.overview.outcomes({name: since})[name]
 
 
 def _performance(ctx: Context, name: str, manifest: Manifest, by: str, windows: list[Any]) -> Any:
@@ -129,4 +147,7 @@ def _performance(ctx: Context, name: str, manifest: Manifest, by: str, windows: 
     except ParameterError:
         return None
     expected = manifest.metrics.get(metric)
-    return performance_plot(metric, points, f"Performance by {by}: {metric}", expected)
+    label = METRICS[metric].label
+    return performance_plot(
+        label, points, f"Performance by {by}: {label}", expected, most=METRICS[metric].most
+    )

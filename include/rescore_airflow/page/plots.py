@@ -51,7 +51,12 @@ class _Frame:
     """Where moments and values lie."""
 
     def __init__(
-        self, moments: Sequence[datetime], values: Sequence[float], *, least: float | None = None
+        self,
+        moments: Sequence[datetime],
+        values: Sequence[float],
+        *,
+        least: float | None = None,
+        most: float | None = None,
     ) -> None:
         self.first, self.last = min(moments), max(moments)
         low, high = min(values), max(values)
@@ -59,7 +64,10 @@ class _Frame:
             low = least
         margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
         below = 0.0 if least is not None else min(margin, low) if low >= 0 else margin
-        self.low, self.high = low - below, high + margin
+        above = margin if most is None or high > most else min(margin, most - high)
+        if high - low + below + above == 0:  # all values at the highest there can be
+            below = margin
+        self.low, self.high = low - below, high + above
         ordered = sorted(set(moments))
         steps = sorted((b - a).total_seconds() for a, b in pairwise(ordered))
         self.step = steps[len(steps) // 2] if steps else 0.0
@@ -103,9 +111,17 @@ class _Frame:
 
 
 def performance_plot(
-    metric: str, points: Sequence[PerformancePoint], title: str, expected: float | None
+    metric: str,
+    points: Sequence[PerformancePoint],
+    title: str,
+    expected: float | None,
+    *,
+    most: float | None,
 ) -> Plot | None:
-    """A realised metric with its intervals over what the scores let expect; None without any value."""
+    """A realised metric with its intervals over what the scores let expect; None without any value.
+
+    The axis does not go beyond ``most``, the highest value that the metric can have.
+    """
     known = [(p.interval_start, p.value, p.low, p.high) for p in points if p.value is not None]
     if not known:
         return None
@@ -117,7 +133,7 @@ def performance_plot(
     values = [number for one in known for number in one[1:] if number is not None]
     values += [number for _, both in band for number in both]
     values += [] if expected is None else [expected]
-    frame = _Frame([p.interval_start for p in points], values)
+    frame = _Frame([p.interval_start for p in points], values, most=most)
     paths = [("band", frame.band(band))] if band else []
     if expected is not None:
         paths.append(("line dashed", f"M0 {frame.y(expected)}H{_WIDTH:g}"))
@@ -143,8 +159,8 @@ def performance_plot(
     return Plot(title, tuple(paths), frame.labels(), (frame.first, frame.last), said, tuple(legend))
 
 
-def score_plot(windows: Sequence[DriftWindow], name: str) -> Plot | None:
-    """How scores are spread in each window; None without any score."""
+def score_plot(windows: Sequence[DriftWindow], name: str, *, most: float | None) -> Plot | None:
+    """How scores are spread in each window; None without any score. The axis does not go beyond ``most``."""
     points = []
     for window in windows:
         spread = window.report.scores
@@ -155,6 +171,7 @@ def score_plot(windows: Sequence[DriftWindow], name: str) -> Plot | None:
     frame = _Frame(
         [at for at, _ in points],
         [value for _, one in points for value in (one.p05, one.p95) if value is not None],
+        most=most,
     )
     paths = (
         ("wide", frame.band([(at, (one.p05 or 0.0, one.p95 or 0.0)) for at, one in points])),

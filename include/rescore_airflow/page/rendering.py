@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from rescore.performance import METRICS
 from rescore.report import age, days_said, span
 from rescore.runbooks import runbook
 from rescore_airflow.icon import ICON
@@ -120,6 +121,7 @@ class Rendering:
             "days_said": days_said,
             "runbook": lambda state: f"What to do: {runbook(state)}",
             "span": span,
+            "metric_label": lambda name: METRICS[name].label if name in METRICS else name.replace("_", " "),
         }
         self._templates.globals |= {
             "icon": f"data:image/svg+xml;base64,{b64encode(ICON.encode()).decode()}",
