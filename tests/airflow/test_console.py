@@ -231,7 +231,7 @@ def test_a_model_that_ended_years_ago_shows_the_days_up_to_its_last_run(console:
     values = model_values(ctx, ctx.model(name).spec, now=long_after, approvals={}, everything=False)
     calendar = values["calendar"]
     assert calendar.stopped
-    assert sum(day.runs for day in calendar.days) >= DAYS - 1
+    assert sum(day.runs for day in calendar.days) > DAYS // 2
     assert "gap" not in {day.state for day in calendar.days[-3:]}
 
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
         numeric_environment,
         start_environment,
     )
-    from rescore.model.hyperparameters import (
-        numbers_as_text,
-    )
     from rescore.model.manifest_changes import (
         changes,
     )
@@ -75,6 +72,9 @@ if TYPE_CHECKING:
         Fitted,
         train,
         train_verified,
+    )
+    from rescore.model.yaml_numbers import (
+        numbers_as_text,
     )
 
 __all__ = [

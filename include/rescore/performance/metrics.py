@@ -2,7 +2,9 @@
 
 To add a metric: a line in :data:`METRICS`, what a row adds to it in :func:`row_losses` (comparisons of
 packages resample that), its value in :func:`point_metrics` (what a manifest records) and its interval in
-:func:`realised_metrics` (what is measured once labels are known). For alarms about it, its direction in
+:func:`realised_metrics` (what is measured once labels are known). One that is no mean over rows needs its
+own branch in :func:`rescore.comparison.resampling.metric_of`, and a loss that stands for it in
+:func:`rescore.comparison.shadow.loss_of`. For alarms about it, its direction in
 :mod:`rescore.performance.watched_measures`.
 
 Intervals take rows as independent. Rows of one day share its weather and its holidays, so that
@@ -164,6 +166,11 @@ def row_losses(name: str, truth: Array, raw: Array, named: Array | None) -> Floa
         One of :data:`METRICS` but ``auc`` and ``r2``.
     truth, raw, named
         As in :func:`point_metrics`.
+
+    Raises
+    ------
+    ValueError
+        The metric is no mean over rows.
     """
     if name == "log_loss":
         tiny = np.finfo(np.float64).eps  # as scikit-learn clips
@@ -172,7 +179,11 @@ def row_losses(name: str, truth: Array, raw: Array, named: Array | None) -> Floa
         return np.asarray((raw[:, 1] - truth) ** 2)
     if name == "accuracy":
         return np.asarray(named == truth, dtype=np.float64)
-    return np.asarray(np.abs(raw - truth) if name == "mae" else (raw - truth) ** 2)
+    if name == "mae":
+        return np.asarray(np.abs(raw - truth))
+    if name == "rmse":
+        return np.asarray((raw - truth) ** 2)
+    raise ValueError(f"{name} is no mean over rows: see this module's docstring")
 
 
 def realised_metrics(kind: str, score: Floats, truth: Floats) -> dict[str, Measure]:

@@ -59,6 +59,11 @@ if TYPE_CHECKING:
         ErasureReport,
         erase_subject,
     )
+    from rescore.pipeline.monitoring.monitor import (
+        MonitorReport,
+        monitor_model,
+        unmeasured_report,
+    )
     from rescore.pipeline.monitoring.performance import (
         MeasuredRun,
         latest_performance,
@@ -70,11 +75,6 @@ if TYPE_CHECKING:
     from rescore.pipeline.monitoring.standing_alarms import (
         Incident,
         standing_alarms,
-    )
-    from rescore.pipeline.monitoring.standing_report import (
-        MonitorReport,
-        monitor_model,
-        unmeasured_report,
     )
     from rescore.pipeline.monitoring.status import (
         status_rows,

@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 from rescore.errors import StoreError, StoreUnavailableError
 from rescore.postgres_url import QUOTED, PostgresUrl
 from rescore.sqlstates import is_retryable
-from rescore.store.waits import BOUND_WAITS
+from rescore.store.timeouts import BOUND_WAITS
 
 __all__ = ["copy_batches", "copy_in", "held_as", "postgres_type", "query_batches"]
 

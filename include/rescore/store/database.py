@@ -24,7 +24,7 @@ from rescore.postgres_url import PostgresUrl
 from rescore.sqlstates import is_retryable, is_statement_timeout, login_is_refused
 from rescore.store.identifiers import CONSUMER_SCHEMA, SCHEMA, checked_name, sql_template
 from rescore.store.refusals import refusal
-from rescore.store.waits import BOUND_WAITS, KEEPALIVES
+from rescore.store.timeouts import BOUND_WAITS, KEEPALIVES
 
 __all__ = [
     "KNOWN_VERSIONS",

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from rescore.validation.arrow_base import Parameters, Unsure
 from rescore.validation.arrow_columns import TABLE_JUDGES
-from rescore.validation.arrow_judges import Parameters, Unsure
 from rescore.validation.arrow_rows import ROW_JUDGES
 from rescore.validation.gx_engine import Evaluation
 from rescore.validation.rows import Observer, Rows, show

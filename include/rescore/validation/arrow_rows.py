@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rescore.validation.arrow_judges import (
+from rescore.validation.arrow_base import (
     Judge,
     MakeJudge,
     Parameters,

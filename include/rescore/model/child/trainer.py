@@ -34,7 +34,6 @@ from rescore.model.child.known_levels import levels_like_missing
 from rescore.model.child.model_code import pipeline_module, where_in_model
 from rescore.model.child.seen_rows import SeenRows
 from rescore.model.class_probabilities import refuse_unnamed_classes
-from rescore.model.hyperparameters import numbers_as_text
 from rescore.model.runtime.artifact import force_one_job, load_artifact
 from rescore.model.runtime.environment import numeric_environment
 from rescore.model.runtime.errors import PackageError, ScoreError
@@ -42,6 +41,7 @@ from rescore.model.runtime.frames import Array, Features
 from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer, Target
 from rescore.model.target import encode_target
+from rescore.model.yaml_numbers import numbers_as_text
 
 __all__ = ["Trainer", "moment_text", "write_json"]
 

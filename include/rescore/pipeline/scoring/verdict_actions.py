@@ -1,6 +1,7 @@
 """What a verdict does to its run, as the model declares it: stop it, hold it, or warn.
 
-``monitor.py`` tells people of verdicts, and ``retraining.py`` asks for a training because of one.
+:mod:`rescore.pipeline.training.retraining` asks for a training because of one;
+``rescore_airflow.notify.verdicts`` tells people.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rescore.model.hyperparameters import numbers_as_text
 from rescore.model.manifest_writer import strict_json
 from rescore.model.training import write_job
+from rescore.model.yaml_numbers import numbers_as_text
 from tests.model.parcels import write_folder
 
 GIVEN = """
