@@ -38,11 +38,11 @@ def ours(model: str) -> None:
         return pipeline
 
     pipeline = timed("start", start)
-    with pipeline.Context.from_environment() as ctx:
+    with pipeline.Context.from_environment() as ctx, pipeline.ScoresAtHand(ctx.scratch) as at_hand:
         run = timed("extract", lambda: pipeline.begin_extract(ctx, model, SCORED))
         run = timed("validate", lambda: pipeline.validate_run(ctx, run))
-        run = timed("score", lambda: pipeline.score_run(ctx, run))
-        run = timed("drift", lambda: pipeline.drift_run(ctx, run))
+        run = timed("score", lambda: pipeline.score_run(ctx, run, at_hand=at_hand))
+        run = timed("drift", lambda: pipeline.drift_run(ctx, run, at_hand=at_hand))
         timed("publish", lambda: pipeline.publish_run(ctx, run))
 
 

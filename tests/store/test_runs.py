@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -316,3 +317,14 @@ def test_fences_of_one_interval_never_repeat(store: Store) -> None:
             text("SELECT run_id::text FROM rescore.claim WHERE interval_start = :s"), {"s": day().start}
         ).scalar()
     assert store.runs.get(str(owner)).fence == 4
+
+
+def test_ids_of_runs_begin_with_their_moment(store: Store) -> None:
+    """So the rows of a new run go to the end of the index that begins with it, not to a place by chance."""
+    before = datetime.now(UTC).timestamp()
+    ids = [uuid.UUID(store.runs.claim("loans", day(n), day(n).end).run_id) for n in range(3)]
+    assert {one.version for one in ids} == {7}
+    moments = [one.int >> 80 for one in ids]
+    assert moments == sorted(moments)
+    assert int(before * 1000) - 1 <= moments[0] <= moments[-1] <= datetime.now(UTC).timestamp() * 1000
+    assert len({one.int & (1 << 62) - 1 for one in ids}) == 3

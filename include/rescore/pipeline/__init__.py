@@ -141,6 +141,9 @@ if TYPE_CHECKING:
     from rescore.pipeline.scoring.registration import (
         register_model,
     )
+    from rescore.pipeline.scoring.scores_at_hand import (
+        ScoresAtHand,
+    )
     from rescore.pipeline.scoring.shards import (
         ShardHandle,
         join_shards,
@@ -204,6 +207,7 @@ __all__ = [
     "Retraining",
     "RunLineage",
     "ScoreReproduction",
+    "ScoresAtHand",
     "Shadowed",
     "ShardHandle",
     "Swept",

@@ -27,6 +27,7 @@ from rescore.pipeline.scoring.joint_drift_rows import training_rows
 from rescore.pipeline.scoring.predicting import begin_attempt, pinned_package, predict_run
 from rescore.pipeline.scoring.publishing import Published, publish_run
 from rescore.pipeline.scoring.rows_before import rows_before
+from rescore.pipeline.scoring.scores_at_hand import ScoresAtHand
 from rescore.pipeline.scoring.shards import join_shards, plan_shards, score_shards
 from rescore.pipeline.scoring.source_notes import source_notes, untimed_details
 from rescore.pipeline.scoring.verdict_actions import act_on_verdict
@@ -161,7 +162,7 @@ def validate_run(ctx: Context, run_id: str) -> str:
     return run.run_id
 
 
-def score_run(ctx: Context, run_id: str, *, processes: int = 1) -> str:
+def score_run(ctx: Context, run_id: str, *, processes: int = 1, at_hand: ScoresAtHand | None = None) -> str:
     """Score the rows that passed with the pinned package, and stage the scores, invisible to readers.
 
     Parameters
@@ -172,6 +173,8 @@ def score_run(ctx: Context, run_id: str, *, processes: int = 1) -> str:
         A validated run.
     processes : int
         How many work beside each other where the model declares shards.
+    at_hand : ScoresAtHand, optional
+        Where the scores are noted for :func:`drift_run`; those of shards are not.
 
     Returns
     -------
@@ -195,13 +198,15 @@ def score_run(ctx: Context, run_id: str, *, processes: int = 1) -> str:
     with recorded(ctx, attempt):
         package = pinned_package(ctx, run)
         with closing(predict_run(ctx, run, package)) as scores:
-            ctx.store.scores.stage(
+            digest = ctx.store.scores.stage(
                 attempt,
-                scores,
+                scores if at_hand is None else at_hand.noting(scores),
                 package_version=package.version,
                 package_sha256=package.sha256,
                 environment=package.numeric_environment(),  # the claim could only know the worker's
             )
+        if at_hand is not None:
+            at_hand.keep(digest.root)
         ctx.store.runs.advance(attempt, "scored")
     return run.run_id
 
@@ -216,11 +221,20 @@ def _with_rows_set_aside(ctx: Context, run_id: str) -> str:
     return validate_run(ctx, run_id) if ctx.store.deletions.of_runs([run_id]) else run_id
 
 
-def drift_run(ctx: Context, run_id: str) -> str:
+def drift_run(ctx: Context, run_id: str, *, at_hand: ScoresAtHand | None = None) -> str:
     """Compare the scored rows and their scores with training; stop or hold the run as declared.
 
     An outage stops it where the model declares ``drift.on_outage: stop``; drift holds it, checked but
     not published, where ``drift.on_drift: hold`` is declared. A person can release either.
+
+    Parameters
+    ----------
+    ctx : Context
+        Store and archive.
+    run_id : str
+        A run that is scored.
+    at_hand : ScoresAtHand, optional
+        What :func:`score_run` was given; scores that are not at hand are read from the store.
 
     Returns
     -------
@@ -246,7 +260,7 @@ def drift_run(ctx: Context, run_id: str) -> str:
                 expected="a run that is scored",
                 fix="score its shards again: in Airflow clear from `split` on, else score the interval",
             )
-        run_id = score_run(ctx, run_id)
+        run_id = score_run(ctx, run_id, at_hand=at_hand)
     attempt = ctx.store.runs.resume(run_id, "scored")
     run = ctx.store.runs.scored(attempt)
     spec = ctx.model(run.model).spec
@@ -254,7 +268,9 @@ def drift_run(ctx: Context, run_id: str) -> str:
     with recorded(ctx, attempt):
         package = open_package(ctx, run.model, run.package_sha256)
         kept = ctx.kept_columns(run)
-        scores = ctx.store.scores.values_of_run(run)
+        scores = None if at_hand is None else at_hand.of(run)
+        if scores is None:
+            scores = ctx.store.scores.values_of_run(run)
         named = ctx.store.scores.named_of_run(run) if spec.target.kind == "multiclass" else None
         training = training_rows(ctx, package) if declared.jointly else None
         report = drift.compare(
@@ -294,5 +310,7 @@ def score_interval(
     """
     ctx = replace(ctx, tried_again=False)
     run_id = validate_run(ctx, begin_extract(ctx, model_name, interval, as_of))
-    run_id = drift_run(ctx, score_run(ctx, run_id, processes=processes))
+    with ScoresAtHand(ctx.scratch) as at_hand:
+        run_id = score_run(ctx, run_id, processes=processes, at_hand=at_hand)
+        run_id = drift_run(ctx, run_id, at_hand=at_hand)
     return publish_run(ctx, run_id)
