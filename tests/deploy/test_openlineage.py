@@ -42,6 +42,14 @@ def test_tables_are_named_as_the_catalogue_has_them(harbour: Harbour) -> None:
     assert found == (f"{database}.harbour.readings",)
 
 
+def test_tables_of_another_query_than_the_runs_are_not_told(harbour: Harbour) -> None:
+    run_id = pipeline.score_interval(harbour.ctx, MODEL, harbour.day(32)).run_id
+    assert pipeline.run_lineage(harbour.ctx, run_id).tables
+    query = harbour.folder.path / "extract.sql"
+    query.write_text(query.read_text() + "\n-- another one\n")
+    assert pipeline.run_lineage(harbour.ctx, run_id).tables == ()
+
+
 @pytest.mark.airflow
 def test_a_task_goes_on_where_its_lineage_is_not_known(
     harbour: Harbour, monkeypatch: pytest.MonkeyPatch

@@ -24,7 +24,8 @@ class RunLineage:
     source_server, store_server : str
         ``postgres://host:port``; no user, no password.
     tables : tuple of str
-        What ``extract.sql`` reads, as ``database.schema.relation``.
+        What ``extract.sql`` reads, as ``database.schema.relation``; empty where the run's rows were read by
+        another text than today's.
     scores : str
         What consumers read, as ``database.schema.view``.
     expectations : tuple of ExpectationResult
@@ -53,13 +54,16 @@ def run_lineage(ctx: Context, run_id: str) -> RunLineage:
     folder = ctx.model(run.model)
     url = ctx.source_url(folder)
     where = f"the source connection of {run.model}"
+    file = str(folder.path / "extract.sql")
+    today = source.render(folder.extract_sql, run.interval, run.as_of, where=file).sha256
+    same_query = run.query_sha256 in {None, today}  # None: nothing was extracted yet
     stored = ctx.store.reports.validation_of(run)
     report = None if stored is None else ctx.read_stored(ValidationReport, stored, f"validation of {run_id}")
     store = ctx.store.database.address
     return RunLineage(
         run=run,
         source_server=PostgresUrl.parse(url, where=where).server,
-        tables=source.tables_read(url, folder, run.interval),
+        tables=source.tables_read(url, folder, run.interval) if same_query else (),
         store_server=store.server,
         scores=f"{store.parameters.get('dbname', '')}.{ctx.settings.consumer_schema}.{run.model}",
         expectations=() if report is None else report.results,
