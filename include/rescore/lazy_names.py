@@ -37,6 +37,10 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
         for alias in node.names
     }
+    for name, module in module_of.items():
+        # Importing the module would put it in its name's place: the second reader would get the module.
+        if module == f"{package}.{name}":
+            raise ImportError(f"{module} has the name of what {package} gives from it: rename the module")
 
     def load(name: str) -> Any:
         if name not in module_of:

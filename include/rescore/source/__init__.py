@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from rescore.source.late_commits import LateCommits, known_later
     from rescore.source.late_values import late_columns
     from rescore.source.leakage import Leak, last_event, read_past_filter, turned_round
+    from rescore.source.named_tables import tables_read
     from rescore.source.query import Rendered, quote_identifier, render, tables_of
     from rescore.source.readiness import is_ready
     from rescore.source.row_selection import without
     from rescore.source.rows_to_come import OpenRows, open_rows
     from rescore.source.server import describe_server
-    from rescore.source.tables_read import tables_read
     from rescore.source.training_snapshot import IntervalRows, TrainingSnapshot, snapshot
     from rescore.source.untimed import UntimedRows, count_untimed
 
