@@ -1,13 +1,15 @@
 """Whether bands of estimates hold where features moved, and what is called outside of what training saw.
 
     python bench/estimates_under_shift.py                  # some four minutes
-    python bench/estimates_under_shift.py --write docs/guides/performance.md
+    python bench/estimates_under_shift.py --table contradictions --write docs/guides/performance.md
 
 Labels follow rules that a linear model does not know: with a square and a product, or saturating; three
 classes by one of each. 40 windows of 300 rows, days off by .1; estimates by scores of three folds. Features
 move by so many standard deviations, one of five, or all together (the length of the shift is what is said).
 Of several classes the logits are multiplied, so that the model is too sure of itself (2), not enough (.5),
-or of each class otherwise.
+or of each class otherwise. *Contradictions*: how often the shares that came true are said to contradict
+what was expected where nothing changed, a feature moved, or one class has become more frequent for the
+same features.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from rescore.spec import DriftSpec, ModelSpec
 SEED = 20_130_401
 WINDOWS, ROWS, FEATURES, FOLDS = 40, 300, 5, 3
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+#: By how much the logit of one of three classes is higher for the same features.
+MORE_OFTEN = (0.25, 0.5, 1.0)
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,23 +96,26 @@ class World:
         importance = dict.fromkeys(self._names, 1.0)
         self._profile = build_reference(snapshot, self._spec(), scores, importance, named=self._texts(named))
 
-    def look(self, shift: Floats) -> tuple[bool, bool] | None:
-        """Whether the band held the realised metric, and whether the window was called outside."""
-        features, truth = self._window(shift)
+    def look(self, shift: Floats, more_often: float = 0.0) -> tuple[bool, bool, bool] | None:
+        """Whether the band held the realised metric, the window was outside, and shares contradicted."""
+        features, truth = self._window(shift, more_often)
         table = pa.table({name: features[:, place] for place, name in enumerate(self._names)})
         score, named = self._scored(self._fitted, features)
         report = compare(self._profile, table, score, DriftSpec())
         spec: Any = SimpleNamespace(target=SimpleNamespace(kind=self._rule.kind))
         came_true = truth if self._rule.kind == "binary" else named == truth
-        rows = Outcomes(score, came_true.astype(np.float64), {}, named=self._texts(named))
+        texts, true = self._texts(named), self._texts(truth)
+        rows = Outcomes(score, came_true.astype(np.float64), {}, named=texts, true=true)
         found = measure(rows, spec, report.score_calibration)
         agreement = found.agreement.get("auc" if self._rule.kind == "binary" else "accuracy")
-        return None if agreement is None else (agreement.within, report.outside)
+        said = bool(found.contradiction())
+        return None if agreement is None else (agreement.within, report.outside, said)
 
-    def _window(self, shift: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def _window(self, shift: Floats, more_often: float = 0.0) -> tuple[Floats, npt.NDArray[np.int64]]:
         day = 0.1 * self._random.standard_normal(FEATURES)
         features = self._random.standard_normal((ROWS, FEATURES)) + day + shift
         of_classes = logits(features, self._rule.name)
+        of_classes[:, -1] += more_often
         chance = softmax(of_classes + 0.1 * self._random.standard_normal(of_classes.shape[1]), axis=1)
         drawn = (chance.cumsum(axis=1) < self._random.random((ROWS, 1))).sum(axis=1)
         return features, np.minimum(drawn, chance.shape[1] - 1)
@@ -160,7 +167,7 @@ def lines(references: int, looks: int, rules: Sequence[Rule] = RULES) -> list[st
                     for sign in (1, -1)
                     for _ in range(often if by else 2 * often)
                 ]
-                held, outside = np.asarray([one for one in seen if one is not None], dtype=np.float64).T
+                held, outside, _ = np.asarray([one for one in seen if one is not None], dtype=np.float64).T
                 rate = float(held.mean())
                 width = 1.96 * math.sqrt(max(rate * (1 - rate), 0.25 / held.size) / held.size)
                 found.append(
@@ -171,14 +178,43 @@ def lines(references: int, looks: int, rules: Sequence[Rule] = RULES) -> list[st
     return found
 
 
+def contradictions(references: int, looks: int) -> list[str]:
+    """How often the shares that came true are said to contradict, by what changed."""
+    found = ["| target | what changed | by | contradicted | ± |", "|---|---|--:|--:|--:|"]
+    for rule in (RULES[0], RULES[2]):
+        made = [World([SEED, 100 + RULES.index(rule), number], rule) for number in range(references)]
+        worlds = [("nothing", 0.0), *(("one feature, sd", by) for by in SHIFTS[1:3])]
+        for what, by in [*worlds, *(("one class more often, logit", by) for by in MORE_OFTEN)]:
+            shift = np.eye(FEATURES)[0] * (by if "feature" in what else 0.0)
+            more = by if "class" in what else 0.0
+            seen = [world.look(shift, more) for world in made for _ in range(looks)]
+            said = np.asarray([one[2] for one in seen if one is not None], dtype=np.float64)
+            each = said.reshape(references, -1).mean(axis=1) if said.size == references * looks else said
+            spread = max(float(said.mean() * (1 - said.mean())), 1 / said.size)
+            chance = math.sqrt(spread * each.size / said.size)
+            width = 1.96 * max(float(each.std()), chance) / math.sqrt(each.size)
+            kind = "two classes" if rule.kind == "binary" else "three classes"
+            found.append(f"| {kind} | {what} | {by:g} | {said.mean():.3f} | {width:.3f} |")
+            print(found[-1], flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a third of the draws")
-    parser.add_argument("--write", type=Path, help="the page whose table is replaced")
+    parser.add_argument("--table", choices=["estimates", "contradictions"], help="only this one")
+    parser.add_argument("--write", type=Path, help="the page whose tables are replaced")
     options = parser.parse_args()
-    made = lines(4, 6) if options.short else lines(8, 8)
-    if options.write:
-        replace_table(options.write, "estimates", Path(__file__).name, made)
+    tables = {
+        "estimates": lambda: lines(4, 6) if options.short else lines(8, 8),
+        "contradictions": lambda: contradictions(*((4, 10) if options.short else (8, 20))),
+    }
+    for name, made in tables.items():
+        if options.table not in (None, name):
+            continue
+        rows = made()
+        if options.write:
+            replace_table(options.write, name, Path(__file__).name, rows)
 
 
 if __name__ == "__main__":

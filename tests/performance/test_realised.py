@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,15 @@ import pytest
 from sklearn import metrics
 
 from rescore.errors import DriftError
-from rescore.performance import PerformanceReport, main_metric, realised, realised_metric
+from rescore.performance import (
+    Outcomes,
+    PerformanceReport,
+    ScoreCalibration,
+    main_metric,
+    measure,
+    realised,
+    realised_metric,
+)
 from rescore.spec import ModelSpec
 
 Spec = Callable[..., ModelSpec]
@@ -121,3 +131,40 @@ def test_segments_of_few_rows_are_pooled(make_spec: Spec, seed: int) -> None:
     assert [one.value for one in found["gate"]] == ["1", "2.5", "other values"]
     with pytest.raises(DriftError, match="segments of 99 rows"):
         realised(scores, labels, spec, rows.slice(1))
+
+
+def three_classes(rows: int, generator: np.random.Generator, more: float = 0.0) -> tuple[Any, ...]:
+    """Certainty, the class named and the true one; the third comes more often for the same scores."""
+    logits = generator.normal(0, 1.5, (rows, 3))
+    said = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    chance = np.exp(logits + np.asarray([0.0, 0.0, more]))
+    chance /= chance.sum(axis=1, keepdims=True)
+    drawn = (chance.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
+    names = np.asarray(["calm", "fog", "rain"], dtype=object)
+    return said.max(axis=1), names[said.argmax(axis=1)], names[np.minimum(drawn, 2)]
+
+
+def test_classes_that_come_true_more_often_than_scores_let_expect_are_named_with_both_shares(
+    make_spec: Spec, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    spec = make_spec(target="multiclass", x="numeric")
+    score, named, true = three_classes(12_000, generator)
+    learnt = ScoreCalibration.fit(score, named == true, list(range(0, 12_001, 400)), named, true)
+    assert learnt is not None
+    assert ScoreCalibration.from_dict(json.loads(json.dumps(learnt.to_dict()))).class_rates is not None
+
+    def found(more: float) -> PerformanceReport:
+        score, named, true = three_classes(400, generator, more)
+        return measure(
+            Outcomes(score, (named == true).astype(np.float64), {}, named=named, true=true), spec, learnt
+        )
+
+    usual = [found(0.0) for _ in range(60)]
+    assert sum(bool(one.contradiction()) for one in usual) <= 8  # .05 are to be expected
+    changed = [found(1.0) for _ in range(10)]
+    assert all(not one.class_rates["rain"].within for one in changed)
+    said = changed[0].contradiction()
+    share = changed[0].class_rates["rain"].realised
+    assert f"{share:.3g} of the rows with a label were 'rain', and their scores let 0.3" in said
+    assert "more often are 'rain'" in said and "the relation of features and target is another one" in said

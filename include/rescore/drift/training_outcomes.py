@@ -74,7 +74,9 @@ def outcomes_of_training(
     calibration = came_true = estimated = None
     if truth is not None and spec.target.kind != "regression":
         known = np.where(np.isfinite(truth), scores, np.nan)
-        calibration = ScoreCalibration.fit(known, truth == 1, bounds.tolist(), named)
+        texts = None if named is None else label_texts(snapshot[spec.target.name])
+        true = None if texts is None else texts.to_numpy(zero_copy_only=False)
+        calibration = ScoreCalibration.fit(known, truth == 1, bounds.tolist(), named, true)
     if spec.target.kind == "binary":
         aucs = [estimated_performance(scores[a:b], calibration)["auc"].value for a, b in pairwise(bounds)]
         estimated = floats(aucs)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, model_serializer
 
 from rescore.document import Part
+from rescore.performance.class_rates import ClassRates
 from rescore.performance.metrics import MIN_PROBABILITY, Z95, auc_interval
 from rescore.performance.report import Measure
 
@@ -62,12 +63,15 @@ class ScoreCalibration(Part):
     by_class : dict of str to ScoreCalibration
         Of several classes: what scores meant where the class was the one named, for those that training
         named often; without ``strays``. Other rows are judged by those of all.
+    class_rates : ClassRates or None
+        Of several classes: how many rows of each are to be expected; none in older profiles.
     """
 
     scores: tuple[float, ...]
     probabilities: tuple[float, ...]
     strays: dict[str, float]
     by_class: dict[str, ScoreCalibration] = Field(default_factory=dict)
+    class_rates: ClassRates | None = None
 
     @classmethod
     def fit(
@@ -76,6 +80,7 @@ class ScoreCalibration(Part):
         positive: npt.NDArray[np.bool_],
         bounds: Sequence[int],
         named: Texts | None = None,
+        true: Texts | None = None,
     ) -> ScoreCalibration | None:
         """Learn from out-of-fold scores; None if no row has one.
 
@@ -93,6 +98,8 @@ class ScoreCalibration(Part):
         named : ndarray of str, shape (n_rows,), optional
             Of several classes, the one that each score is the certainty of; ``positive`` says whether it
             came true.
+        true : ndarray of str, shape (n_rows,), optional
+            Of several classes, the one that came true.
         """
         there = np.isfinite(scores)
         if not there.any():
@@ -115,7 +122,12 @@ class ScoreCalibration(Part):
             for name, pairs in gaps.items()
             if pairs
         }
-        return plain.model_copy(update={"strays": strays})
+        rates = None
+        if named is not None and true is not None:
+            chance = np.full(scores.size, np.nan)
+            chance[there] = plain.chances(scores[there], named[there])
+            rates = ClassRates.fit(chance, named, true, bounds)
+        return plain.model_copy(update={"strays": strays, "class_rates": rates})
 
     @classmethod
     def _of_all(cls, scores: Floats, positive: npt.NDArray[np.bool_]) -> Self:
@@ -151,7 +163,8 @@ class ScoreCalibration(Part):
         """
         farther = math.sqrt(1 / max(reach, LEAST_WORTH))
         strays = {name: float(f"{stray * farther:.6g}") for name, stray in self.strays.items()}
-        return self.model_copy(update={"strays": strays})
+        rates = None if self.class_rates is None else self.class_rates.widened(farther)
+        return self.model_copy(update={"strays": strays, "class_rates": rates})
 
     def realised(
         self, scores: Floats, positive: npt.NDArray[np.bool_], named: Texts | None = None
@@ -191,6 +204,8 @@ class ScoreCalibration(Part):
         written: dict[str, Any] = fields(self)
         if not self.by_class:  # pydantic calls this twice where a class holds itself
             written.pop("by_class", None)
+        if self.class_rates is None:
+            written.pop("class_rates", None)
         return written
 
 

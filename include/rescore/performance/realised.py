@@ -66,6 +66,8 @@ class Outcomes:
         Labels that training never saw, and the rows of each.
     named : ndarray of str, shape (n_rows,), or None
         Multiclass: the class that each score is the certainty of.
+    true : ndarray of str, shape (n_rows,), or None
+        Multiclass: the class that came true; empty where no label is known.
     """
 
     score: Floats
@@ -73,6 +75,7 @@ class Outcomes:
     segments: Mapping[str, Texts]
     unknown: Counter[str] = field(default_factory=Counter)
     named: Texts | None = None
+    true: Texts | None = None
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -134,7 +137,12 @@ def outcomes(
     joined = _joined(scores, labels, spec)
     truth = np.full(scores.num_rows, np.nan)
     found, unknown = _truth(joined, spec, trained_on)
-    truth[joined["__position"].to_numpy()] = found
+    at = joined["__position"].to_numpy()
+    truth[at] = found
+    true = None
+    if spec.target.kind == "multiclass":
+        true = np.full(scores.num_rows, "", dtype=object)
+        true[at] = _class_texts(joined["__target"], spec).to_numpy(zero_copy_only=False)
     return Outcomes(
         score=np.asarray(scores["score"].to_numpy(), dtype=np.float64),
         truth=truth,
@@ -145,6 +153,7 @@ def outcomes(
         },
         unknown=unknown,
         named=segment_texts(scores["label"]) if spec.target.kind == "multiclass" else None,
+        true=true,
     )
 
 
@@ -169,9 +178,7 @@ def _truth(
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise _other_type(spec, column.type, "a number")
         return np.asarray(column.cast(pa.float64()).to_numpy()), Counter()
-    texts = label_texts(column)
-    if texts is None:
-        raise _other_type(spec, column.type, "booleans, integers or text for classes")
+    texts = _class_texts(column, spec)
     if spec.target.kind == "binary":
         positive = trained_on[-1] if trained_on else positive_text(spec.target.positive, column.type)
         if trained_on is None:
@@ -185,6 +192,13 @@ def _truth(
     strange = pc.invert(pc.is_in(texts, value_set=pa.array(trained_on, pa.string())))
     truth[strange.to_numpy(zero_copy_only=False)] = np.nan
     return truth, Counter(texts.filter(strange).to_pylist())
+
+
+def _class_texts(column: pa.ChunkedArray, spec: ModelSpec) -> pa.Array:
+    texts = label_texts(column)
+    if texts is None:
+        raise _other_type(spec, column.type, "booleans, integers or text for classes")
+    return texts
 
 
 def _other_type(spec: ModelSpec, kind: pa.DataType, expected: str) -> DriftError:
@@ -209,9 +223,7 @@ def _refuse_third_label(spec: ModelSpec, found: list[str], positive: str) -> Non
 
 def positives(labels: pa.ChunkedArray, spec: ModelSpec) -> npt.NDArray[np.bool_]:
     """Which labels are the positive class of a binary model, shape (n_rows,); an unknown one is not."""
-    texts = label_texts(labels)
-    if texts is None:
-        raise _other_type(spec, labels.type, "booleans, integers or text for classes")
+    texts = _class_texts(labels, spec)
     same = pc.fill_null(pc.equal(texts, positive_text(spec.target.positive, labels.type)), False)
     return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
@@ -246,14 +258,19 @@ def pool(parts: Iterable[Outcomes]) -> Outcomes:
     if not listed:
         return Outcomes(np.empty(0), np.empty(0), {})
     names = [name for name in listed[0].segments if all(name in part.segments for part in listed)]
-    named = [part.named for part in listed if part.named is not None]
     return Outcomes(
         np.concatenate([part.score for part in listed]),
         np.concatenate([part.truth for part in listed]),
         {name: np.concatenate([part.segments[name] for part in listed]) for name in names},
         sum((part.unknown for part in listed), Counter()),
-        np.concatenate(named) if len(named) == len(listed) else None,
+        _together([part.named for part in listed]),
+        _together([part.true for part in listed]),
     )
+
+
+def _together(parts: Sequence[Texts | None]) -> Texts | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None
 
 
 def realised(
@@ -298,6 +315,7 @@ def measure(
         calibration=came_true,
         estimated=_estimate(rows, slice(None), spec, calibration) if probabilities else dict(expected or {}),
         agreement=agreement,
+        class_rates=_class_rates(rows, calibration),
         segments={name: tuple(_segments(rows, texts, spec)) for name, texts in rows.segments.items()},
         unknown_labels=dict(rows.unknown.most_common(MAX_UNKNOWN)),
     )
@@ -326,6 +344,15 @@ def _estimate(
         return estimated_performance(rows.score[member], calibration)
     named = None if rows.named is None else rows.named[member]
     return {"accuracy": estimated_accuracy(rows.score[member], calibration, named)}
+
+
+def _class_rates(rows: Outcomes, calibration: ScoreCalibration | None) -> dict[str, Agreement]:
+    rates = None if calibration is None else calibration.class_rates
+    if calibration is None or rates is None or rows.named is None or rows.true is None or not rows.labelled:
+        return {}
+    known = rows.known
+    named = rows.named[known]
+    return rates.agreement(calibration.chances(rows.score[known], named), named, rows.true[known])
 
 
 def _agreement(realised: Mapping[str, Measure], estimate: Mapping[str, Measure]) -> dict[str, Agreement]:

@@ -149,6 +149,8 @@ class PerformanceReport(Coverage, Document):
         Classifiers: what the scores of all rows let expect.
     agreement : dict of str to Agreement
         Per metric, realised and estimated from the labelled rows alone, so that both speak of the same rows.
+    class_rates : dict of str to Agreement
+        Of several classes, per class: the share of the labelled rows, and the band of all classes together.
     segments : dict of str to tuple of Segment
         Per segment column, the most frequent value first.
     unknown_labels : dict of str to int
@@ -170,6 +172,7 @@ class PerformanceReport(Coverage, Document):
     calibration: Calibration | None = None
     estimated: dict[str, Measure] = Field(default_factory=dict)
     agreement: dict[str, Agreement] = Field(default_factory=dict)
+    class_rates: dict[str, Agreement] = Field(default_factory=dict)
     segments: dict[str, tuple[Segment, ...]] = Field(default_factory=dict)
     unknown_labels: dict[str, int] = Field(default_factory=dict)
     alarm_limit: Number = None
@@ -190,27 +193,34 @@ class PerformanceReport(Coverage, Document):
         )
 
     def contradiction(self) -> str:
-        """Which assumption of the estimates the share that came true contradicts; empty if none.
+        """Which assumption of the estimates the shares that came true contradict; empty if none.
 
         An estimate takes the relation of features and target as it was in training. Then the scores say
         how many rows come true; more or fewer, beyond the estimate's band, are a shift of the labels that the
         features do not explain.
         """
-        rate = self.agreement.get("base_rate")
-        if rate is None or rate.within:
+        rates = {"came true": self.agreement["base_rate"]} if "base_rate" in self.agreement else {}
+        rates |= {f"were {name!r}": rate for name, rate in self.class_rates.items()}
+        off = {what: rate for what, rate in rates.items() if not rate.within}
+        if not off:
             return ""
-        said = (
-            f"{rate.realised:.3g} of the rows with a label came true, and their scores let "
+        said = "; ".join(
+            f"{rate.realised:.3g} of the rows with a label {what}, and their scores let "
             f"{rate.estimated:.3g} be expected ({rate.low:.3g} to {rate.high:.3g})"
+            for what, rate in off.items()
         )
         if self.outside:
             return (
                 f"{said}: the rows are outside of what training saw, so that scores need not mean what they "
                 "meant; estimates assume rows like training's"
             )
-        often = "more" if rate.realised > rate.estimated else "less"
+        often = " and ".join(
+            f"{'more' if rate.realised > rate.estimated else 'less'} often "
+            f"{'come true' if what == 'came true' else what.replace('were', 'are', 1)}"
+            for what, rate in off.items()
+        )
         return (
-            f"{said}: rows like these {often} often come true than in training, so the relation of features "
+            f"{said}: rows like these {often} than in training, so the relation of features "
             "and target is another one, which estimates assume to be the same; trust what came true, and "
             "train again"
         )

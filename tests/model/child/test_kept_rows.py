@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -178,6 +180,18 @@ WAYS: dict[str, Any] = {
     "the truth": lambda rows, some, truth: truth.astype(bool),
     "something of each row": lambda rows, some, truth: np.cumsum(rows[:, 0]) / 7,
     "one list for each row": lambda rows, some, truth: [[0.5] for _ in rows],
+    "scalars of single precision": lambda rows, some, truth: [np.float32(one) for one in some[:, 1]],
+    "a sparse matrix of single precision": lambda rows, some, truth: sp.csc_matrix(some.astype(np.float32)),
+    "complex numbers": lambda rows, some, truth: some[:, 1] + 1j * some[:, 3],
+    "the opposite": lambda rows, some, truth: -some,
+    "standardised by itself": lambda rows, some, truth: ((rows - rows.mean(0)) / rows.std(0))[37:97],
+    "from 0 to 1": lambda rows, some, truth: ((rows - rows.min(0)) / np.ptp(rows, axis=0))[37:97],
+    "texts of numbers": lambda rows, some, truth: [repr(one) for one in some[:, 1].tolist()],
+    "keys of numbers": lambda rows, some, truth: {f"{a!r}|{b!r}": 1 for a, b in some[:, [1, 3]].tolist()},
+    "bytes of single precision": lambda rows, some, truth: some.astype(np.float32).tobytes(),
+    "bytes of another order": lambda rows, some, truth: some.astype(">f8").tobytes(),
+    "hexadecimal": lambda rows, some, truth: some.tobytes().hex(),
+    "packed, in base 64": lambda rows, some, truth: base64.b64encode(zlib.compress(some.tobytes())).decode(),
 }
 
 
@@ -191,6 +205,26 @@ def test_a_planted_leak_is_found_and_named(way: str, scaled: bool, seed: int) ->
     assert found, way
     assert {one.owners[1] for one in found} == {"Keeps"}
     assert all(".memory_" in one.path for one in found)
+
+
+FORMS: dict[str, tuple[str, Any]] = {
+    "logarithms": ("income", np.log),
+    "logarithms of one more": ("income", np.log1p),
+    "cents": ("income", lambda column: np.rint(column * 100).astype(np.int64)),
+    "less the mean": ("income", lambda column: column - column.mean()),
+    "spans of time": ("distance", lambda column: column.astype("m8[s]")),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_a_class_has_made_of_a_column_by_itself_is_found(name: str, seed: int) -> None:
+    frame, risk, _ = people(seed)
+    column, form = FORMS[name]
+    estimator = make_pipeline(Keeps("one row"), LogisticRegression()).fit(frame[NUMBERS], risk)
+    estimator[0].memory_ = form(frame[column].to_numpy())[37:97]
+    content, _ = serialise(estimator, model="tests", declared=("pandas.",))
+    (found,) = find_kept_rows(estimator, content, SeenRows.of(estimator, frame[NUMBERS], risk))
+    assert found.why.endswith("values of one column's rows")
 
 
 def test_rows_are_found_in_a_frame_that_the_folder_trusts(seed: int) -> None:
@@ -242,6 +276,10 @@ KEEPERS: dict[str, Any] = {
         max_iter=2, max_leaf_nodes=None, min_samples_leaf=1, random_state=0
     ),
     "kernel ridge": lambda: make_pipeline(StandardScaler(), KernelRidge()),
+    "close bins": lambda: make_pipeline(
+        KBinsDiscretizer(100, quantile_method="linear", subsample=None), LinearRegression()
+    ),
+    "close knots": lambda: make_pipeline(SplineTransformer(n_knots=100, knots="quantile"), Ridge()),
     "Nystroem": lambda: make_pipeline(
         StandardScaler(), Nystroem(n_components=20, random_state=0), LinearRegression()
     ),
@@ -364,12 +402,41 @@ def test_categories_and_words_are_no_rows(seed: int) -> None:
             (OneHotEncoder(handle_unknown="ignore"), ["city"]),
             (make_pipeline(OrdinalEncoder(), StandardScaler()), ["city"]),
             (TargetEncoder(random_state=0), ["city"]),
-            (TfidfVectorizer(), "said"),
+            (TfidfVectorizer(min_df=5), "said"),
             (MinMaxScaler(), NUMBERS),
         ),
         LogisticRegression(max_iter=2_000),
     )
     assert kept(estimator, frame, risk) == []
+
+
+@pytest.mark.parametrize("keeps", ["one-hot", "words", "pairs of words"])
+def test_names_are_found_that_few_rows_have(keeps: str, seed: int) -> None:
+    frame, risk, _ = people(seed)
+    frame["name"] = pd.Series(
+        [f"{first} Sur{row}" for row, first in enumerate(["Ann", "Bo"] * 300)], dtype=object
+    )
+    made = {
+        "one-hot": (OneHotEncoder(handle_unknown="ignore"), ["name"]),
+        "words": (TfidfVectorizer(), "name"),
+        "pairs of words": (TfidfVectorizer(ngram_range=(2, 2)), "name"),
+    }
+    (found,) = kept(make_pipeline(make_column_transformer(made[keeps]), LogisticRegression()), frame, risk)
+    assert found.why.startswith("it holds more than 20 words that fewer than 5 rows have")
+
+
+def test_groups_of_letters_that_many_texts_have_are_no_words(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), min_df=5)
+    # Each is a word of one row, and a part of a word of many.
+    frame["said"] = [
+        f"{text} {chr(97 + row % 26) * 2 if row < 26 else ''}"
+        for row, text in enumerate(f"{chr(97 + row % 26) * 3}" for row in range(ROWS))
+    ]
+    assert (
+        kept(make_pipeline(make_column_transformer((letters, "said")), LogisticRegression()), frame, risk)
+        == []
+    )
 
 
 @pytest.mark.parametrize("encoder", ["one-hot", "target", "histograms", "LightGBM"])

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rescore.model.boosters import COMPILED
 from rescore.model.child.seen_rows import RARE
+from rescore.model.child.written_numbers import numbers_of_bytes, numbers_of_texts, unwrapped
 
 __all__ = ["Held", "held_values"]
 
@@ -30,9 +31,6 @@ _NOT_ROWS_FROM = ("sklearn.", "numpy.")
 
 _CONTAINERS = frozenset({"ListNode", "TupleNode", "SetNode"})
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-
-#: A text shorter than this can't hold rows of numbers.
-_LONG_TEXT = 60
 
 
 @dataclass
@@ -88,11 +86,20 @@ class Held:
         if array.dtype.kind in "US":
             self.texts += [str(one) for one in array.ravel()]
             return
-        if array.dtype.kind in "mM":
+        if array.dtype.kind in "mM":  # as moments of the rows are, and as the numbers that they were made of
+            self._add_numbers(array.astype(np.int64))
             array = array.astype("M8[us]" if array.dtype.kind == "M" else "m8[us]").astype(np.int64)
-        if array.dtype.kind not in "biuf" or not array.size:
+        if array.dtype.kind == "c":
+            self.coarse |= array.dtype.itemsize < 16
+            self._add_numbers(array.real)
+            array = array.imag
+        if array.dtype.kind in "biuf":
+            self._add_numbers(array)
+
+    def _add_numbers(self, array: npt.NDArray[Any]) -> None:
+        if not array.size:
             return
-        self.coarse |= array.dtype.kind == "f" and array.dtype.itemsize < 8
+        self.coarse |= _is_coarse(array.dtype)
         width = array.shape[-1] if array.ndim else 1
         place = np.arange(array.size) // max(width, 1) + self.vectors_so_far
         self.vectors_so_far += array.size // max(width, 1)
@@ -176,6 +183,9 @@ def _attribute(
     held = Held(path, owners, attribute)
     objects: list[tuple[str, dict[str, Any]]] = []
     _gather(node, path, held, objects, archive)
+    _add_numbers(held, *numbers_of_texts(held.texts))
+    for packed in filter(None, map(unwrapped, held.texts)):
+        _add_bytes(held, packed)
     if held.lengths or held.numbers or held.texts:
         yield held
     for place, one in objects:
@@ -229,12 +239,13 @@ def _gather_items(
         if item.get("__loader__") == "JsonNode":
             value = json.loads(item["content"])
             if isinstance(value, str):
-                _add_text(held, value)
+                held.texts.append(value)
             elif isinstance(value, int | float) and not isinstance(value, bool):
                 numbers.append(float(value))
         elif item.get("__loader__") == "NdArrayNode" and item.get("__class__") != "ndarray":
             array = np.load(io.BytesIO(archive.read(item["file"])), allow_pickle=False)  # numpy's scalars
             if array.dtype.kind in "biuf":
+                held.coarse |= _is_coarse(array.dtype)
                 numbers.append(float(array))
             elif array.dtype.kind in "US":
                 held.texts.append(str(array))
@@ -252,20 +263,21 @@ def _gather_file(node: dict[str, Any], held: Held, archive: zipfile.ZipFile) -> 
 
         matrix: Any = load_npz(io.BytesIO(content))
         matrix = matrix.tocoo()
+        held.coarse |= _is_coarse(matrix.data.dtype)
         held.lengths.update(int(one) for one in matrix.shape)
         _add_numbers(held, matrix.data.astype(np.float64), matrix.coords[0].astype(np.int64))
     else:
-        for offset in range(min(8, len(content))):  # rows as bytes, behind a header of any length
-            usable = (len(content) - offset) // 8 * 8
-            values = np.frombuffer(content, "<f8", usable // 8, offset)
-            plausible = np.isfinite(values) & (np.abs(values) > 1e-30) & (np.abs(values) < 1e30)
-            _add_numbers(held, values[plausible])
+        _add_bytes(held, content)
 
 
-def _add_text(held: Held, value: str) -> None:
-    held.texts.append(value)
-    if len(value) >= _LONG_TEXT:
-        _add_numbers(held, [float(one) for one in _NUMBER.findall(value)])
+def _add_bytes(held: Held, content: bytes) -> None:
+    held.coarse = True
+    for values in numbers_of_bytes(content):
+        _add_numbers(held, values)
+
+
+def _is_coarse(kind: np.dtype[Any]) -> bool:
+    return kind.kind == "f" and kind.itemsize < 8
 
 
 def _add_numbers(held: Held, numbers: Any, vectors: npt.NDArray[np.int64] | None = None) -> None:

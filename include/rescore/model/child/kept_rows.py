@@ -141,12 +141,17 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
         arrays = any(numbers.size > 1 for numbers in one.numbers)
         if one.attribute in _ATTRIBUTES or (arrays and one.owners and one.owners[-1] in _TYPES):
             why[index] = "it is known to"
-        elif one.place == "QuantileTransformer.quantiles_" and one.lengths & quantiles:
+        elif any(one.lengths & quantiles.get(owner, set()) for owner in one.owners):
             why[index] = f"it holds {max(one.lengths):,} quantiles, fewer than {QUANTILE_ROWS} rows apart"
         elif alike := sorted(one.lengths & lengths.keys()):
             why[index] = f"it has the length {alike[0]:,}, {lengths[alike[0]]}"
         elif seen.texts.intersection(one.texts):
             why[index] = "it holds whole texts of rows"
+        elif seen.rare_words(one.texts, MANY + 1) > MANY:
+            why[index] = (
+                f"it holds more than {MANY} words that fewer than {RARE} rows have "
+                f"(leave them out: min_df={RARE})"
+            )
     why |= _by_leaves(held)
     for index, reason in _by_value(held, seen).items():
         why.setdefault(index, reason)
@@ -253,7 +258,7 @@ def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDA
             useful = np.isfinite(numbers) & (np.abs(numbers) > 1)
             useful |= (numbers != 0) & (np.abs(numbers) < 1)
             useful &= np.isfinite(numbers)
-            values.append(numbers[useful])
+            values.append(np.abs(numbers[useful]))  # a column of opposite sign is the column
             vector.append(places[useful] + offset)
             holder.append(np.full(int(useful.sum()), index))
             coarse.append(np.full(int(useful.sum()), one.coarse))
@@ -292,13 +297,14 @@ class _Column:
         column, rows = column[there], rows[there]
         if not column.size:
             return None
+        # The extremes and the quartiles are statistics, whoever has them.
+        quartiles = np.abs(np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0], method="nearest"))
+        column = np.abs(column)
         order = np.argsort(column, kind="stable")
         column = column[order]
         values, first, counts = np.unique(column, return_index=True, return_counts=True)
         if values.size <= TOGETHER:
             return None
-        # The extremes and the quartiles are statistics, whoever has them.
-        quartiles = np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0], method="nearest")
         counts = np.where(np.isin(values, quartiles), RARE, counts)
         if (counts >= RARE).all():
             return None

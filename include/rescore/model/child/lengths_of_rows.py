@@ -60,11 +60,22 @@ def _sets_rows_aside(part: Any, name: str) -> bool:
     return name in _SUBSAMPLES
 
 
-def close_quantiles(estimator: Any, rows: int) -> set[int]:
-    """Numbers of quantiles that lie so close that they tell single rows, though drawn between two."""
-    return {
-        int(part.n_quantiles_)
-        for _, part in walk(estimator)
-        if type(part).__name__ == "QuantileTransformer" and hasattr(part, "n_quantiles_")
-        if part.n_quantiles_ * QUANTILE_ROWS > min(rows, part.subsample or rows)
-    }
+def close_quantiles(estimator: Any, rows: int) -> dict[str, set[int]]:
+    """Lengths of quantiles that lie so close that they tell single rows, though drawn between two; by type.
+
+    Of quantile transformers, and of bins and splines whose edges and knots are quantiles.
+    """
+    found: dict[str, set[int]] = {}
+    for _, part in walk(estimator):
+        kind, numbers = type(part).__name__, []
+        if kind == "QuantileTransformer":
+            numbers = [getattr(part, "n_quantiles_", 0)]
+        elif kind == "KBinsDiscretizer" and part.strategy == "quantile":
+            numbers = [len(edges) for edges in getattr(part, "bin_edges_", ())]
+        elif kind == "SplineTransformer" and part.knots == "quantile":
+            numbers = [len(spline.t) for spline in getattr(part, "bsplines_", ())]
+        of_rows = min(rows, getattr(part, "subsample", None) or rows)
+        around = 2 * part.degree if kind == "SplineTransformer" else 0
+        close = {int(number) for number in numbers if (number - around) * QUANTILE_ROWS > of_rows}
+        found.setdefault(kind, set()).update(close)
+    return {kind: close for kind, close in found.items() if close}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,19 @@ STEP_ROWS, STEP_NUMBERS = 100_000, 20_000_000
 
 #: Of a sparse input, so many columns.
 SPARSE_COLUMNS = 1_000
+
+#: What a class of one's own may make of a column before it keeps it. (A column's sign is not looked at.)
+FORMS: tuple[Callable[[Floats], Floats], ...] = (
+    lambda one: one - np.nanmean(one),
+    lambda one: (one - np.nanmean(one)) / np.nanstd(one),
+    lambda one: (one - np.nanmin(one)) / (np.nanmax(one) - np.nanmin(one)),
+    lambda one: np.log(np.abs(one)),
+    lambda one: np.log1p(np.abs(one)),
+    lambda one: one * 100,
+)
+
+#: Forms are looked for of columns of which so many values are possible: those of fewer coincide.
+POSSIBLE = 100_000
 
 #: A text of so many words is not a word that a vocabulary holds.
 WORDS = 4
@@ -40,11 +56,14 @@ class SeenRows:
     texts : frozenset of str
         Those of more than a few words, in features of text, that few rows have. The levels of a
         categorical feature are none: the manifest lists them.
+    written : tuple of Series of str
+        Features of text.
     """
 
     rows: int
     columns: tuple[tuple[Floats, Integers], ...]
     texts: frozenset[str]
+    written: tuple[Any, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, estimator: Any, frame: Any, truth: npt.NDArray[Any]) -> SeenRows:
@@ -55,16 +74,72 @@ class SeenRows:
             columns.append((np.asarray(truth, np.float64), every))
         budget = max(1, min(len(frame), STEP_ROWS, STEP_NUMBERS // max(frame.shape[1], 1)))
         some = every[:: -(-len(frame) // budget)]
+        forms = list(_forms(columns, min(STEP_ROWS, STEP_NUMBERS // (len(FORMS) * max(len(columns), 1)))))
         for matrix in _inputs(estimator, frame.iloc[some]):
             columns += _numeric(matrix, some)
+        kinds = {"object", "string", "str"}
+        written = tuple(frame[name] for name in frame.columns if str(frame[name].dtype) in kinds)
         texts = {
             text
-            for name in frame.columns
-            if str(frame[name].dtype) in {"object", "string", "str"}
-            for text, count in frame[name].value_counts().items()
+            for series in written
+            for text, count in series.value_counts().items()
             if count < RARE and isinstance(text, str) and len(text.split()) >= WORDS
         }
-        return cls(len(frame), tuple(columns), frozenset(texts))
+        return cls(len(frame), (*columns, *forms), frozenset(texts), written)
+
+    def rare_words(self, held: Collection[str], enough: int) -> int:
+        """How many words that fewer than ``RARE`` rows' texts have are held; counted up to ``enough``.
+
+        What is part of other rows' texts, as groups of letters are, is no word of few.
+        """
+        asked = {word for text in held for word in _words(text)}
+        if len(asked) < enough or not self.written:
+            return 0
+        found = 0
+        for word in (word for word in asked if 0 < self._rows_with[word] < RARE):
+            parts = 0
+            for text in self._lower:
+                parts += word in text
+                if parts == RARE:
+                    break
+            found += parts < RARE
+            if found == enough:
+                break
+        return found
+
+    @cached_property
+    def _lower(self) -> list[str]:
+        return [one.lower() for series in self.written for one in series if isinstance(one, str)]
+
+    @cached_property
+    def _rows_with(self) -> Counter[str]:
+        """How many texts have each word."""
+        return Counter(word for text in self._lower for word in _words(text))
+
+
+def _words(text: str) -> set[str]:
+    return {*text.lower().split(), *re.findall(r"\w+", text.lower())}
+
+
+def _forms(columns: list[tuple[Floats, Integers]], rows: int) -> Iterator[tuple[Floats, Integers]]:
+    """What the usual functions of one column make of each column, of so many rows at most."""
+    for values, places in list(columns):
+        step = -(-values.size // max(rows, 1))
+        some, at = values[::step], places[::step]
+        if np.unique(some[np.isfinite(some)]).size <= RARE or _possible(some) < POSSIBLE:
+            continue
+        with np.errstate(all="ignore"):
+            yield from ((form(values)[::step], at) for form in FORMS)
+
+
+def _possible(values: Floats) -> float:
+    """How many values a column may have between its extremes, by the grid that they stand on."""
+    there = values[np.isfinite(values)]
+    for digits in range(7):
+        scaled = there * 10.0**digits
+        if (np.abs(scaled - np.rint(scaled)) <= 1e-4).all():
+            return float(np.ptp(scaled))
+    return float("inf")
 
 
 def _inputs(estimator: Any, frame: Any) -> Iterator[Any]:

@@ -1,0 +1,86 @@
+"""Numbers that an artifact holds as text or bytes, however they are wrapped."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import lzma
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["numbers_of_bytes", "numbers_of_texts", "unwrapped"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+#: Not the 7 of ``x7``.
+_NUMBER = re.compile(r"(?<![A-Za-z\d.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_HEX, _BASE64 = re.compile(r"(?:[0-9a-fA-F]{2})+"), re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}")
+
+#: A text shorter than this holds no bytes of rows.
+_LONG = 60
+#: Bytes that are unpacked at most, and wrappings within each other.
+_MOST, _DEPTH = 1 << 28, 3
+
+
+def numbers_of_texts(texts: Sequence[str]) -> tuple[Floats, Integers]:
+    """Every number written in texts, and which of the texts it stands in."""
+    values, places = [], []
+    for place, text in enumerate(texts):
+        for one in _NUMBER.findall(text):
+            values.append(float(one))
+            places.append(place)
+    return np.asarray(values, np.float64), np.asarray(places, np.int64)
+
+
+def unwrapped(text: str) -> bytes:
+    """The bytes that a text is in hexadecimal or base 64; none of a text that is neither."""
+    if len(text) < _LONG:
+        return b""
+    try:
+        if _HEX.fullmatch(text):
+            return bytes.fromhex(text)
+        if _BASE64.fullmatch(text):
+            return base64.b64decode(text, altchars=b"-_" if set("-_") & set(text) else None)
+    except (ValueError, binascii.Error):
+        pass
+    return b""
+
+
+def numbers_of_bytes(content: bytes) -> Iterator[Floats]:
+    """Numbers of 64 or 32 bits, of either order of bytes, behind a header of any length; also compressed."""
+    for _ in range(_DEPTH):
+        content, packed = _unpacked(content) or b"", content
+        if not content:
+            content = packed
+            break
+    for kind in ("<f8", ">f8", "<f4", ">f4"):
+        size = int(kind[-1])
+        for offset in range(min(size, len(content))):
+            usable = (len(content) - offset) // size
+            with np.errstate(all="ignore"):
+                values = np.frombuffer(content, kind, usable, offset).astype(np.float64)
+            plausible = np.isfinite(values) & (np.abs(values) > 1e-9) & (np.abs(values) < 1e15)
+            if plausible.any():
+                yield values[plausible]
+
+
+def _unpacked(content: bytes) -> bytes | None:
+    makers = {
+        b"\x1f\x8b": lambda: zlib.decompressobj(wbits=47),
+        b"\x78": lambda: zlib.decompressobj(wbits=47),
+        b"BZh": bz2.BZ2Decompressor,
+        b"\xfd7zXZ": lzma.LZMADecompressor,
+    }
+    for magic, made in makers.items():
+        if content.startswith(magic):
+            try:
+                return bytes(made().decompress(content, _MOST))  # type: ignore[attr-defined]
+            except (zlib.error, OSError, EOFError, lzma.LZMAError):
+                return None
+    return None
