@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import field_serializer
-from scipy.special import ndtri
 
 from rescore.document import Part
 from rescore.performance.report import Agreement
@@ -92,7 +92,7 @@ class ClassRates(Part):
 
         Bands hold for all classes together (Bonferroni), with Wilson's allowance for rare ones.
         """
-        z = float(-ndtri(ERROR / 2 / max(len(self.shares), 1)))
+        z = -NormalDist().inv_cdf(ERROR / 2 / max(len(self.shares), 1))
         found = {}
         for name, (realised, expected, deviation) in self._each(chance, named, true).items():
             half = z * math.hypot(deviation, self.strays.get(name, 0.0))
