@@ -159,6 +159,22 @@ def daily_gains(rows: pa.Table, truth: Any, sides: Sides, judging: Judging) -> t
     """By how much the challenger's mean loss is less on each day, in order of time.
 
     The loss is :func:`~rescore.comparison.shadow.loss_of` of the metric.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        The rows, for the days they are of.
+    truth : ndarray, shape (n_rows,)
+        Positions of labels, or values.
+    sides : Sides
+        What champion and challenger predict of them.
+    judging : Judging
+        The metric, and by which days.
+
+    Returns
+    -------
+    tuple of float
+        One a day, in the loss's unit.
     """
     loss = loss_of(judging.kind, judging.metric)
     block, names = _blocks(judging, rows)
@@ -174,7 +190,25 @@ def detectable_before(
     """The gain that 8 of 10 comparisons would find if the challenger erred on days of its own, as far apart.
 
     From the champion's own hold-out, before there is a challenger: one that errs on the same days is found by
-    less. None where these days give no interval.
+    less.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        The hold-out, for the days it is of.
+    truth : ndarray, shape (n_rows,)
+        Positions of labels, or values.
+    champion : Predicted
+        What the champion predicts of them.
+    judging : Judging
+        The metric, and by which days.
+    error : float
+        How often an equal challenger may win by chance, 0 to 1.
+
+    Returns
+    -------
+    float or None
+        In the metric's unit; None where these days give no interval.
     """
     block, names = _blocks(judging, rows)
     metric = metric_of(judging.metric, truth, champion.raw, champion.named, block, len(names))

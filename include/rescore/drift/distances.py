@@ -47,6 +47,15 @@ def psi_noise(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
     ``(B - 1) * (1/n + 1/m)`` for ``B`` cells with rows, ``n`` and ``m`` rows (Yurdakul and Naranjo,
     "Statistical properties of the population stability index", *Journal of Risk Model Validation*
     14(4), 2020, theorem 1).
+
+    Parameters
+    ----------
+    window, others : ndarray, shape (n_windows, n_cells)
+        Rows per cell.
+
+    Returns
+    -------
+    ndarray of float, shape (n_windows,)
     """
     return np.asarray(psi_freedom(window, others) * (1 / _rows(window) + 1 / _rows(others)))
 
@@ -79,6 +88,17 @@ def shift_noise(window: npt.NDArray[Any], others: npt.NDArray[Any], places: Floa
     """Variance of :func:`shift` when nothing drifted and rows are independent.
 
     ``v * (1/n + 1/m)`` for ``n`` and ``m`` rows and the others' variance ``v`` of places.
+
+    Parameters
+    ----------
+    window, others : ndarray, shape (n_windows, n_cells)
+        Rows per cell.
+    places : ndarray of float64, shape (n_cells,)
+        Where each cell lies, as for :func:`shift`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_windows,)
     """
     _, q, _ = _shares(window, others)
     spread = q @ places**2 - (q @ places) ** 2
@@ -86,7 +106,17 @@ def shift_noise(window: npt.NDArray[Any], others: npt.NDArray[Any], places: Floa
 
 
 def total_variation(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
-    """Share of rows that would have to change their level: ``sum(|p - q|) / 2``, from 0 to 1."""
+    """Share of rows that would have to change their level: ``sum(|p - q|) / 2``, from 0 to 1.
+
+    Parameters
+    ----------
+    window, others : ndarray, shape (n_windows, n_cells)
+        Rows per cell.
+
+    Returns
+    -------
+    ndarray of float, shape (n_windows,)
+    """
     p, q, _ = _shares(window, others)
     return np.where(_comparable(window, others), np.abs(p - q).sum(axis=1) / 2, 0.0)
 

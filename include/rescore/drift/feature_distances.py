@@ -80,9 +80,18 @@ def measure(
     event_time: str,
     chosen: npt.NDArray[np.intp],
 ) -> Measured:
-    """Measure a feature of a window against the ``chosen`` reference windows, leaf by leaf.
+    """Measure a feature of a window against reference windows, leaf by leaf.
 
-    ``event_time`` is the column of the rows' events, which need not be there.
+    Parameters
+    ----------
+    reference : FeatureReference
+        What training kept of the feature.
+    window : Window
+        The rows to compare.
+    event_time : str
+        The column of the rows' events, which need not be there.
+    chosen : ndarray of intp, shape (n_chosen,)
+        Places of the reference windows to compare with.
     """
     cells = reference.cells
     if isinstance(cells, LevelCells):
@@ -111,7 +120,16 @@ def measure_score(
 ) -> Measured:
     """Measure the model's scores; a missing one is no matter of distance, only of outage.
 
-    ``spreads`` are the reference windows' standard deviations.
+    Parameters
+    ----------
+    reference : FeatureReference
+        What training kept of the scores.
+    values : ndarray of float64, shape (n_rows,)
+        The window's scores; NaN where there is none.
+    spreads : ndarray of float64, shape (n_windows,)
+        Standard deviation of the scores in each reference window, in the unit of the scores.
+    chosen : ndarray of intp, shape (n_chosen,)
+        Places of the reference windows to compare with.
     """
     assert isinstance(reference.cells, OrderedCells)  # noqa: S101  (scores are numbers)
     one = _measure(reference, reference.cells.tally([values]), None, chosen)

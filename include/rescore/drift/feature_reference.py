@@ -86,7 +86,21 @@ def feature_reference(
     event_time: Floats | None,
     bounds: npt.NDArray[np.intp],
 ) -> FeatureReference:
-    """Count a column of training, window by window; ``bounds`` are first rows, and the one after the last."""
+    """Count a column of training, window by window.
+
+    Parameters
+    ----------
+    feature : Feature
+        As declared.
+    importance : float
+        Its share of the model's importance, 0 to 1.
+    column : ChunkedArray, shape (n_rows,)
+        Its values, windows in order.
+    event_time : ndarray of float64, shape (n_rows,), or None
+        Days since 1970 in UTC of each row's event; moments are counted as ages at it.
+    bounds : ndarray of intp, shape (n_windows + 1,)
+        The first row of each window, and the one after the last.
+    """
     if feature.kind not in ("categorical", "boolean"):
         values = ordered_values(column, feature.kind, event_time)
         return ordered_reference(feature.name, feature.kind, feature.unit, importance, values, bounds)
@@ -110,7 +124,19 @@ def feature_reference(
 def ordered_reference(
     name: str, kind: str, unit: str, importance: float, values: Floats, bounds: npt.NDArray[np.intp]
 ) -> FeatureReference:
-    """Count values that have an order, window by window."""
+    """Count values that have an order, window by window.
+
+    Parameters
+    ----------
+    name, kind, unit : str
+        Of the feature.
+    importance : float
+        Its share of the model's importance, 0 to 1.
+    values : ndarray of float64, shape (n_rows,)
+        Windows in order; NaN where missing.
+    bounds : ndarray of intp, shape (n_windows + 1,)
+        The first row of each window, and the one after the last.
+    """
     cells = OrderedCells.fit(values, min_rows=MIN_ROWS)
     counts, top_share = cells.count_windows(values, bounds)
     return FeatureReference(

@@ -171,7 +171,20 @@ def broken_windows(
 
 
 def find_other_scale(reference: FeatureReference, values: Floats) -> Outage | None:
-    """Judge the magnitude of a live window's numbers."""
+    """Judge the magnitude of a live window's numbers.
+
+    Parameters
+    ----------
+    reference : FeatureReference
+        What training kept of the feature; only numeric ones have a magnitude.
+    values : ndarray of float64, shape (n_rows,)
+        In the feature's own unit; NaN where missing.
+
+    Returns
+    -------
+    Outage or None
+        If the median magnitude lies outside of all reference windows' by :data:`SCALE_FACTOR`.
+    """
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if reference.kind != "numeric" or sizes.size < MIN_ROWS or isinstance(reference.cells, LevelCells):
         return None
@@ -212,7 +225,7 @@ def find_collapse(
 
 
 def missing_rates(reference: FeatureReference) -> npt.NDArray[np.float64]:
-    """Share of rows without a value, per reference window."""
+    """Share of rows without a value, 0 to 1, in each reference window: shape (n_windows,)."""
     rows = np.maximum(reference.counts.sum(axis=1), 1)
     return np.asarray(reference.counts[:, -1] / rows, dtype=np.float64)
 

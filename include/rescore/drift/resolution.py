@@ -109,7 +109,15 @@ def resolve(
 
 
 def worth_of(features: Sequence[_Feature], chosen: npt.NDArray[np.intp]) -> float:
-    """How many independent windows the chosen ones are worth, on average over the features."""
+    """How many independent windows the chosen ones are worth, on average over the features.
+
+    Parameters
+    ----------
+    features : sequence of FeatureReference
+        The profile's.
+    chosen : ndarray of intp, shape (n_chosen,)
+        Places of reference windows, ascending.
+    """
     windows = features[0].counts.shape[0] if features else 0
     return _worth(_series(features, windows)[chosen])
 

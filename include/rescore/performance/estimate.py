@@ -146,7 +146,19 @@ class ScoreCalibration(Part):
         return cls(scores=tuple(means.tolist()), probabilities=tuple(rates.tolist()), strays={})
 
     def chances(self, scores: Floats, named: Texts | None = None) -> Floats:
-        """The probability behind each finite score; of several classes, that the one named is right."""
+        """The probability behind each finite score; of several classes, that the one named is right.
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n_rows,)
+            As published.
+        named : ndarray of str, shape (n_rows,), optional
+            The class that each row was given, of several.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows,)
+        """
         found = np.interp(scores, self.scores, self.probabilities)
         for label, own in self.by_class.items() if named is not None else ():
             of_it = named == label
@@ -169,7 +181,22 @@ class ScoreCalibration(Part):
     def realised(
         self, scores: Floats, positive: npt.NDArray[np.bool_], named: Texts | None = None
     ) -> dict[str, tuple[float, float]]:
-        """Realised less estimated metrics of one window, and the deviation that chance explains."""
+        """Realised less estimated metrics of one window, and the deviation that chance explains.
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n_rows,)
+            As published.
+        positive : ndarray of bool, shape (n_rows,)
+            Whether the row is of the positive class; of several, whether the class named was right.
+        named : ndarray of str, shape (n_rows,), optional
+            The class that each row was given, of several.
+
+        Returns
+        -------
+        dict of str to (float, float)
+            By metric: the difference and its standard deviation by chance, in the metric's unit.
+        """
         if scores.size == 0:
             return {}
         if named is not None:

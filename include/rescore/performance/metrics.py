@@ -247,6 +247,13 @@ def calibration(score: Floats, positive: Bools) -> Calibration:
     same rows would have on average if every score were the true probability. The interval holds the
     errors under which the one seen would be no surprise, so that it reaches 0 for calibrated scores
     (a bootstrap's would not); it is found with normal draws of the rates, of a fixed seed.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n_rows,)
+        Probabilities; at least one.
+    positive : ndarray of bool, shape (n_rows,)
+        Which rows are of the positive class.
     """
     _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
     middle = (np.cumsum(ties) - ties / 2)[place]
@@ -315,6 +322,18 @@ def auc_interval(score: Floats, positive: Bools) -> tuple[float, float, float] |
     Processing Letters* 21, 2014); the interval is normal on the logit scale, so that it stays in 0…1.
     Where all pairs are in the right (or wrong) order that variance is 0: the bound is then the exact
     binomial one of as many hits in a row as the smaller class has members.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n_rows,)
+        What orders the rows; none is NaN.
+    positive : ndarray of bool, shape (n_rows,)
+        Which rows are of the positive class.
+
+    Returns
+    -------
+    tuple of float or None
+        AUC, lower and upper bound.
     """
     m, n = int(positive.sum()), int((~positive).sum())
     if m == 0 or n == 0:

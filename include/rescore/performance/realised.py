@@ -243,6 +243,22 @@ def realised_losses(name: str, kind: str, rows: Outcomes, part: npt.NDArray[np.b
     """The loss of each row of a part by what is published, less is better.
 
     Of several classes it is 1 where the named one was wrong, else as :func:`~rescore.performance.row_losses`.
+
+    Parameters
+    ----------
+    name : str
+        A metric that is a mean over rows.
+    kind : str
+        ``binary``, ``multiclass`` or ``regression``.
+    rows : Outcomes
+        Scores and what came true.
+    part : ndarray of bool, shape (n_rows,)
+        Which rows.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_part,)
+        In the metric's unit; of ``rmse`` in its square.
     """
     score, truth = rows.score[part], rows.truth[part]
     if kind == "multiclass":

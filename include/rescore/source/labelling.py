@@ -142,7 +142,18 @@ def join_labels(
 def match_keys(
     left: pa.Table, right: pa.Table
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Row positions of the keys that both tables have, ascending in ``left``."""
+    """Row positions of the keys that both tables have.
+
+    Parameters
+    ----------
+    left, right : pyarrow.Table
+        Columns of keys alone, of the same names; no key occurs twice in a table.
+
+    Returns
+    -------
+    tuple of (ndarray of int64, ndarray of int64), each of shape (n_matches,)
+        Positions in ``left``, ascending, and those of the same keys in ``right``.
+    """
     left, right = _comparable(left), _comparable(right)
     names = left.column_names
     left = left.append_column("left", pa.array(np.arange(left.num_rows)))
