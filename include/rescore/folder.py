@@ -77,8 +77,23 @@ def _determines_scores(relative: Path) -> bool:
 
 
 def find_models(models: Path) -> list[str]:
-    """The names of the model folders under ``models``, sorted; the folder's name is the model's."""
-    return sorted(path.parent.name for path in models.glob("*/model.yaml"))
+    """The names of the model folders under ``models``, sorted; the folder's name is the model's.
+
+    A folder whose ``model.yaml`` is a link to nothing, or that this user may not look into, is one too:
+    loading it says what is wrong.
+    """
+    try:
+        return sorted(folder.name for folder in models.iterdir() if _declares(folder))
+    except OSError:
+        return []
+
+
+def _declares(folder: Path) -> bool:
+    try:
+        os.lstat(folder / "model.yaml")
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
+    return True
 
 
 def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelFolder:
@@ -101,7 +116,7 @@ def load_model(models: Path, name: str, *, shared: Path | None = None) -> ModelF
         A file is missing or wrong.
     """
     folder = models / name
-    if not os.path.lexists(folder / "model.yaml"):
+    if not _declares(folder):
         known = find_models(models)
         close = difflib.get_close_matches(name, known, n=1)
         raise UnknownModelError(

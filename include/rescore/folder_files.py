@@ -28,6 +28,9 @@ __all__ = ["read_bytes", "read_spec", "read_text"]
 # libyaml's parser where PyYAML was built with it: ten times as fast.
 _SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+#: Levels of lists and mappings within each other.
+_MAX_DEPTH = 100
+
 
 def _open_file(name: str, flags: int) -> int:
     """Open a file; not a pipe that nobody may ever write to, nor a device that never ends."""
@@ -105,6 +108,7 @@ def read_spec(path: Path) -> ModelSpec:
     """
     text = read_text(path)
     try:
+        _refuse_depth(text)
         declared = yaml.load(text, _Loader)  # noqa: S506 - a safe loader's child
         _refuse_circles(declared)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -165,6 +169,15 @@ class _Loader(_SafeLoader):  # type: ignore[misc, valid-type]  # which of the tw
             seen[key.value] = line
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
+
+
+def _refuse_depth(text: str) -> None:
+    """Refuse what libyaml's loader follows until the process dies: it calls itself for each level, in C."""
+    depth = 0
+    for event in yaml.parse(text, _SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"more than {_MAX_DEPTH} levels of lists and mappings\n{event.start_mark}")
 
 
 def _refuse_circles(value: Any, above: tuple[int, ...] = (), done: set[int] | None = None) -> None:

@@ -110,7 +110,10 @@ def test_words_that_yaml_reads_as_something_else(write: Write, written: str, pro
         ("America/New_York", "../UTC", "unknown time zone"),
         ("seed: 1}", "seed: 1, hyperparameters: &a {b: *a}}", "stands inside of what it names"),
         ("seed: 1}", "seed: 1, hyperparameters: {? [a] : 1}}", "not valid YAML"),
-        ("owner: logistics", "owner: " + "[" * 5000, "not valid YAML"),
+        # libyaml's loader calls itself for each level: so many end the process, and every model's DAGs.
+        ("owner: logistics", "owner: " + "[" * 100_000, "more than 100 levels of lists"),
+        ("owner: logistics", "owner: " + "{a: " * 100_000, "more than 100 levels of lists"),
+        ("owner: logistics", "owner:\n" + "- " * 100_000 + "a", "more than 100 levels of lists"),
         ("seed: 1}", f"seed: {'9' * 5000}}}", f"not valid YAML: '{'9' * 99}… "),
     ],
 )
@@ -132,9 +135,12 @@ def test_a_folder_or_a_dead_link_in_place_of_a_file(write: Write, tmp_path: Path
     with pytest.raises(SpecError, match=f"{name} can't be read: Is a directory"):
         load_model(tmp_path / "models", "parcels")
     path.rmdir()
-    path.symlink_to("nowhere")
-    with pytest.raises(SpecError, match=f"{name} can't be read: No such file"):
-        load_model(tmp_path / "models", "parcels")
+    for target, said in (("nowhere", "No such file"), (name, "Too many levels of symbolic links")):
+        path.symlink_to(target)
+        assert find_models(tmp_path / "models") == ["parcels"]
+        with pytest.raises(SpecError, match=f"{name} can't be read: {said}"):
+            load_model(tmp_path / "models", "parcels")
+        path.unlink()
 
 
 @pytest.mark.parametrize("name", ["extract.sql", "pipeline.py"])

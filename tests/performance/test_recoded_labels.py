@@ -98,6 +98,19 @@ def test_a_regressions_label_that_became_text_is_refused(make_spec: Spec) -> Non
         outcomes(SCORES, pa.table({"id": range(8), "y": ["1.5"] * 8}), spec)
 
 
+def test_a_regressions_whole_numbers_may_be_as_large_as_they_are(make_spec: Spec) -> None:
+    spec = make_spec(target="regression", x="numeric")
+    labels = pa.table({"id": range(8), "y": [2**53 + 1] * 8})
+    assert measure(outcomes(SCORES, labels, spec), spec).measure("rmse").value == pytest.approx(2.0**53)
+
+
+def test_keys_of_another_kind_are_named(make_spec: Spec) -> None:
+    labels = pa.table({"id": [f"c{number}" for number in range(8)], "y": [True, False] * 4})
+    with pytest.raises(DriftError, match="id of the labels is string, that of the scores int64") as caught:
+        realised(SCORES, labels, make_spec(x="numeric"))
+    assert caught.value.fix == "cast id in labels.sql to what extract.sql gives"
+
+
 def latest(value: float | None, low: float | None, high: float | None, **more: Any) -> LatestPerformance:
     until = datetime(2024, 3, 1, tzinfo=UTC)
     given: dict[str, Any] = {"metric": "rmse", "value": value, "low": low, "high": high, "rows": 500}

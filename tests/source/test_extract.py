@@ -245,7 +245,7 @@ def test_more_rows_than_a_leaf(source: Source, frozen: Callable[..., pa.Table]) 
     parcels = table.column("parcel").combine_chunks()
     assert pc.all(pc.less(parcels.slice(0, len(parcels) - 1), parcels.slice(1))).as_py()
     source.send(1, first=65_535)  # its twin is the last row of the first leaf
-    with pytest.raises(SourceKeyError, match="at least 1 rows too many") as caught:
+    with pytest.raises(SourceKeyError, match="at least 1 row too many") as caught:
         frozen()
     assert caught.value.examples == ("depot=Lyon, parcel=65535",)
 

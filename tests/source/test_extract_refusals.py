@@ -41,7 +41,7 @@ def test_an_empty_interval_is_an_error_unless_declared(
     [
         ([("Lyon", 7), ("Lyon", 7), ("Nice", 1)], "occurs more than once (depot, parcel): at least 1 row",
          "depot=Lyon, parcel=7"),
-        ([("Lyon", 7), ("Lyon", None)], "NULL in at least 1 rows: parcel", "depot=Lyon, parcel=NULL"),
+        ([("Lyon", 7), ("Lyon", None)], "NULL in at least 1 row: parcel", "depot=Lyon, parcel=NULL"),
         ([(None, 7), ("Lyon", 7), (None, None)], "NULL in at least 2 rows: depot, parcel",
          "depot=NULL, parcel=7"),
         ([(None, 7), (None, 7)], "NULL in at least 2 rows: depot", "depot=NULL, parcel=7"),
@@ -69,10 +69,10 @@ def test_a_wrong_key_is_shown(
 @pytest.mark.parametrize(
     ("sent_at", "problem", "example"),
     [
-        (None, "sent_at is NULL in at least 1 rows", "depot=Lyon, parcel=2"),
+        (None, "sent_at is NULL in at least 1 row", "depot=Lyon, parcel=2"),
         (
             DAY.end,
-            "sent_at lies outside the interval in at least 1 rows",
+            "sent_at lies outside the interval in at least 1 row",
             "depot=Lyon, parcel=2: 2024-03-02 00:00:00",
         ),
         (DAY.start - timedelta(microseconds=1), "lies outside", "2024-02-29 23:59:59.999999"),
@@ -148,7 +148,7 @@ def test_a_key_too_long_for_the_index_is_refused_with_its_column(
     source.run("UPDATE parcel SET depot = repeat('http://x/', 600) || parcel WHERE parcel = 1")
     with pytest.raises(SourceKeyError) as caught:
         extract(source.url, folder, DAY, DAY.end, tmp_path / "frozen.parquet")
-    assert caught.value.what == "the key is too long in at least 1 rows: depot has up to 5,401 bytes"
+    assert caught.value.what == "the key is too long in at least 1 row: depot has up to 5,401 bytes"
     assert len(caught.value.examples[0]) < 100
     assert caught.value.examples[0].endswith("parcel=1")
     assert "md5(depot) AS depot" in (caught.value.fix or "")

@@ -106,6 +106,8 @@ NOT_GUARDED = [
     ("(SELECT due FROM jsonb_to_record(to_jsonb(note)) AS x(due date))", "the column due of a record"),
     ("(SELECT due FROM XMLTABLE('/a' PASSING (note::xml) COLUMNS due date))", "the column due of XMLTABLE"),
     ("(ROW('said', note)::promise).due", "a row that is cast"),
+    ("JSON_VALUE(to_jsonb(note), '$' RETURNING date)", "a function of JSON"),
+    ("JSON_QUERY(to_jsonb(note), '$' RETURNING deadline)::date", "a function of JSON"),
     ("upper('[2024-01-01,now)'::daterange)", "the moment"),
     ("(SELECT max(due) FROM put_together)", "text that is put together"),
     ("due()", "text that is put together"),

@@ -167,6 +167,34 @@ def test_ties_inside_views_are_found_too(
     assert (None if found.turned is None else found.turned.changed) == changed
 
 
+FUNCTIONS = """
+CREATE FUNCTION tied() RETURNS text STABLE LANGUAGE sql AS 'SELECT note FROM parcel ORDER BY size LIMIT 1';
+CREATE FUNCTION inside() RETURNS text STABLE LANGUAGE plpgsql AS
+    'DECLARE found_note text; BEGIN SELECT p.note INTO found_note FROM parcel p ORDER BY p.size LIMIT 1;
+     RETURN found_note; END';
+CREATE FUNCTION around() RETURNS text STABLE LANGUAGE sql AS 'SELECT inside()';
+CREATE FUNCTION total() RETURNS text STABLE LANGUAGE sql AS
+    'SELECT note FROM parcel ORDER BY size, parcel LIMIT 1';
+CREATE FUNCTION of_no_table() RETURNS text STABLE LANGUAGE sql AS 'SELECT max(x) FROM (VALUES (''a'')) t(x)';
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "changed"),
+    [("tied", 40), ("inside", 40), ("around", 40), ("total", 0), ("of_no_table", None)],
+)
+def test_ties_inside_functions_are_found_too(
+    source: Source, make_model: MakeModel, function: str, changed: int | None
+) -> None:
+    source.run(FUNCTIONS)
+    source.send(40)
+    source.run("UPDATE parcel SET size = 1, note = parcel::text, recorded_at = sent_at")
+    folder = make_model(selecting(note=f"{function}()"))
+    found = read_past_filter(source.url, folder, DAY, DAY.end)
+    assert (None if found.turned is None else found.turned.changed) == changed
+    assert source.run("SELECT count(*) FROM parcel") == [(40,)]
+
+
 def test_a_view_whose_tables_this_role_may_not_read_is_checked_as_it_is(
     source: Source, make_model: MakeModel
 ) -> None:

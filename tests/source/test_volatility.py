@@ -52,6 +52,26 @@ CREATE TYPE grams AS (g float8);
 CREATE FUNCTION weighed(float8) RETURNS grams STABLE LANGUAGE sql AS 'SELECT ROW($1)::grams';
 CREATE FUNCTION scaled(int) RETURNS grams LANGUAGE sql AS 'SELECT ROW($1)::grams';
 CREATE CAST (float8 AS grams) WITH FUNCTION weighed(float8);
+CREATE AGGREGATE since_now(timestamptz) (SFUNC = timestamptz_larger, STYPE = timestamptz, INITCOND = 'now');
+CREATE FUNCTION ends_so(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT said_to_be_fixed($1)';
+CREATE AGGREGATE of_set(int ORDER BY int) (SFUNC = int4pl, STYPE = int, FINALFUNC = ends_so, INITCOND = '0');
+CREATE OR REPLACE FUNCTION our.unseen() RETURNS date VOLATILE LANGUAGE sql AS 'SELECT NULL::date';
+CREATE FUNCTION by_its_path() RETURNS date STABLE LANGUAGE sql SET search_path = our, public
+    AS 'SELECT unseen()';
+CREATE FUNCTION days_of(parcel) RETURNS int STABLE LANGUAGE sql AS 'SELECT hidden(($1).size)';
+CREATE FUNCTION later(int, int) RETURNS bool STABLE LANGUAGE sql AS 'SELECT hidden($1) > $2';
+CREATE OPERATOR @> (LEFTARG = int, RIGHTARG = int, FUNCTION = later);
+CREATE DOMAIN past AS int CHECK (VALUE < extract(epoch FROM now()));
+CREATE DOMAIN shelf AS int CHECK (VALUE < 1000 AND VALUE::text <> 'today');
+CREATE TYPE stones AS (s float8);
+CREATE FUNCTION counted(int) RETURNS stones STABLE LANGUAGE sql AS 'SELECT ROW(hidden($1))::stones';
+CREATE CAST (int AS stones) WITH FUNCTION counted(int);
+CREATE DOMAIN heap AS stones;
+CREATE FUNCTION due_among(int, date DEFAULT current_date, VARIADIC int[] DEFAULT '{}') RETURNS date STABLE
+    LANGUAGE sql AS 'SELECT $2';
+CREATE FUNCTION halved(int, int DEFAULT 1) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1';
+CREATE OR REPLACE FUNCTION halved(int, int DEFAULT halved(1)) RETURNS int STABLE LANGUAGE sql
+    AS 'SELECT CASE WHEN $1 > 1 THEN halved($1 / 2, $2) ELSE $2 END';
 CREATE VIEW clocked AS SELECT parcel, age(sent_at) AS old FROM parcel;
 CREATE VIEW over_it AS SELECT * FROM clocked;
 CREATE VIEW plain AS SELECT parcel, date_trunc('day', sent_at) AS day, 'today'::text AS word FROM parcel;
@@ -120,6 +140,14 @@ def freeze(source: Source, folder: ModelFolder) -> int:
         ("size", "said_so_too(size)", "clock_timestamp()"),
         ("size", "size @+@ 1", "now()"),
         ("size", "(SELECT ends_fixed(size) FROM parcel)", "now()"),
+        ("promised", "(SELECT since_now(sent_at)::date FROM parcel)", "the moment 'now'"),
+        ("size", "(SELECT of_set(3) WITHIN GROUP (ORDER BY size) FROM parcel)", "now()"),
+        ("promised", "by_its_path()", "unseen()"),
+        ("size", "parcel.days_of", "now()"),
+        ("fragile", "size @> ANY (SELECT 3)", "now()"),
+        ("size", "size::past::int", "now()"),
+        ("weight", "(size::heap).s", "now()"),
+        ("promised", "due_among(1)", "CURRENT_DATE"),
         ("size", "careless(size)", "careless()"),
         ("size", "size @@@ 1", "operator @@@"),
         ("note", "(SELECT max(old)::text FROM clocked)", "age()"),
@@ -151,6 +179,10 @@ def test_the_clock_the_session_and_chance_are_refused(
         ("fragile", "note = ANY ('{now,today}') OR note LIKE '(today%'"),
         ("promised", "due_in(size, promised)"),
         ("promised", "due_since(size)"),
+        ("promised", "due_among(1, promised)"),
+        ("size", "halved(size, 2)"),
+        ("size", "size::shelf::int"),
+        ("fragile", "parcel.size BETWEEN 1 AND 2 OR CASE parcel.size WHEN 3 THEN true END"),
         ("note", "to_char(sent_at, 'YYYY-MM-DD') || concat(size, '-', sent_at)"),
         ("promised", "date_trunc('day', sent_at + interval '1 month')::date"),
         ("promised", "(sent_at AT TIME ZONE 'Europe/Paris')::date"),

@@ -32,6 +32,8 @@ from rescore.validation.wording import recorded
 from tests.validation.test_arrow_engine import EDGES, NAMES, ROW, table_of
 
 COLUMNS = [*NAMES, "codes", "short"]
+#: Of these, int64 is the type whatever their width, beside a NULL too (test_nulls).
+WHOLE = ["whole", "small", "codes", "short"]
 W = {"severity": "warning"}
 LISTED = ("all_values_are_missing", "any_value_is_missing", "never")
 PAIRED = ("both_values_are_missing", "either_value_is_missing", "neither")
@@ -163,10 +165,11 @@ def asked() -> list[Any]:
 def asked_of_column(column: str) -> Iterator[Any]:
     of: dict[str, Any] = {"column": column, **W}
     yield gxe.ExpectColumnToExist(**of)
-    for type_ in ("int64", "int32", "float64", "bool", "str", "object"):
-        yield gxe.ExpectColumnValuesToBeOfType(type_=type_, **of)
-        yield gxe.ExpectColumnTypeToBe(type_=type_, **of)
-    yield gxe.ExpectColumnValuesToBeInTypeList(type_list=["int64", "str"], **of)
+    if column not in WHOLE:
+        for type_ in ("int64", "int32", "float64", "bool", "str", "object"):
+            yield gxe.ExpectColumnValuesToBeOfType(type_=type_, **of)
+            yield gxe.ExpectColumnTypeToBe(type_=type_, **of)
+        yield gxe.ExpectColumnValuesToBeInTypeList(type_list=["int64", "str"], **of)
     for often in ({}, {"mostly": 0.5}):
         yield gxe.ExpectColumnValuesToBeNull(**of, **often)
         yield gxe.ExpectColumnValuesToNotBeNull(**of, **often)
@@ -275,11 +278,9 @@ def test_what_once_differed() -> None:
             kind(column=column, type_=type_, **W)
             for kind in (gxe.ExpectColumnTypeToBe, gxe.ExpectColumnValuesToBeOfType)
             for column, type_ in (
-                *(("codes", "int64"), ("codes", "float64"), ("short", "int64"), ("short", "int16")),
-                *(("truth", "bool"), ("truth", "object")),
+                *(("short", "int16"), ("short", "float64"), ("truth", "bool"), ("truth", "object")),
             )
         ),
-        gxe.ExpectColumnValuesToBeInTypeList(column="codes", type_list=["int64"], **W),
     ]
     assert not compare(table, questions)
     none = tables([(None, None, None, None, 1, 2.0, None, None)] * 3)

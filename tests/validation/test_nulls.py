@@ -52,6 +52,12 @@ def suite():
         gxe.ExpectColumnValuesToNotMatchRegexList(regex_list=["^7$", "^True"], **of),
         gxe.ExpectColumnValueLengthsToEqual(value=5, **of),
         gxe.ExpectColumnValueLengthsToBeBetween(min_value=1, max_value=30, **of),
+        gxe.ExpectColumnValuesToBeOfType(type_="int64", **of),
+        gxe.ExpectColumnValuesToBeOfType(type_="float64", **of),
+        gxe.ExpectColumnValuesToBeOfType(type_="bool", **of),
+        gxe.ExpectColumnValuesToBeOfType(type_="str", **of),
+        gxe.ExpectColumnValuesToBeInTypeList(type_list=["int64", "float64"], **of),
+        gxe.ExpectColumnTypeToBe(column="gusts", type_="int64", severity="warning"),
         gxe.ExpectColumnValuesToBeInSet(value_set=[v, high], **of),
         gxe.ExpectColumnValuesToNotBeInSet(value_set=[v], **of),
         gxe.ExpectColumnValuesToBeBetween(min_value=v, max_value=high, **of),
@@ -129,6 +135,9 @@ def test_integer_codes_beside_a_null_are_codes(make_model: MakeModel) -> None:
         gxe.ExpectColumnValuesToMatchRegex(column="gusts", regex="^[0-9]{5}$", severity="warning"),
         gxe.ExpectColumnValueLengthsToEqual(column="gusts", value=5, severity="warning"),
         gxe.ExpectColumnValuesToNotMatchRegex(column="gusts", regex=r"\\.0$", severity="critical"),
+        gxe.ExpectColumnValuesToBeOfType(column="gusts", type_="int64", severity="critical"),
+        gxe.ExpectColumnValuesToBeInTypeList(column="gusts", type_list=["int32"], severity="critical"),
+        gxe.ExpectColumnTypeToBe(column="gusts", type_="int64", severity="critical"),
         """,
         fraction=1,
     )
@@ -136,3 +145,7 @@ def test_integer_codes_beside_a_null_are_codes(make_model: MakeModel) -> None:
     assert list(judged.quarantined) == [3]
     assert not judged.failed("critical")
     assert validate(weather(2, gusts=[None, None]), folder).success
+    folder = make_model(
+        'gxe.ExpectColumnValuesToBeOfType(column="gusts", type_="float64", severity="critical")', fraction=1
+    )
+    assert validate(weather(3, gusts=[5, None, 7]), folder).failed("critical")

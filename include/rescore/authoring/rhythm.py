@@ -15,8 +15,9 @@ __all__ = ["Rhythm", "rhythm_of"]
 
 #: Rows that an interval should have at least for its drift to say something.
 _ROWS_PER_INTERVAL = 20
-#: Intervals that a draft trains on, at most.
+#: Intervals that a draft trains on, at most; of a sparse table more, that come to as many rows.
 _MOST = 90
+_MOST_SPARSE = 1_000
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,14 @@ def rhythm_of(
     ]
     if span < timedelta(days=4):
         choices.insert(0, ("0 * * * *", "every hour", timedelta(hours=1)))
+    if table.rows * 6 * choices[-1][2] < span:  # half a year and more from row to row
+        choices.append(("0 0 1 1 *", "every year", timedelta(days=365.24)))
     usable = [one for one in choices if span / one[2] >= 4] or choices[:1]
     cron, words, length = next(
         (one for one in usable if table.rows / (span / one[2]) >= _ROWS_PER_INTERVAL), usable[-1]
     )
     whole = max(2, int(((until or event.high) - event.low + timedelta(seconds=1)) / length))
-    intervals = min(_MOST, max(2, whole * 3 // 4))
+    intervals = _trained_on(whole, table.rows / (span / length))
     start = event.low.replace(minute=0, second=0, microsecond=0)
     start = start if words == "every hour" else start.replace(hour=0)
     distinct = event.distinct or 0
@@ -91,6 +94,12 @@ def _asked(table: TableFacts, event: ColumnFacts | None, cron: str, until: datet
         return Rhythm(cron, words, today, intervals=14, holdout=2, gaps=False)
     start = event.low.replace(minute=0, second=0, microsecond=0)
     whole = max(2, sum(1 for _ in Schedule(cron).intervals(start, until or event.high)))
-    intervals = min(_MOST, max(2, whole * 3 // 4))
+    intervals = _trained_on(whole, table.rows / whole)
     sparse = table.rows / whole < 3 * _ROWS_PER_INTERVAL or (event.distinct or 0) < whole
     return Rhythm(cron, words, start, intervals, max(1, intervals // 6), gaps=sparse)
+
+
+def _trained_on(whole: int, rows: float) -> int:
+    """How many of so many intervals, of so many rows each, a draft trains on: others are left to score."""
+    most = _MOST if rows >= _ROWS_PER_INTERVAL else int(_MOST * _ROWS_PER_INTERVAL / max(rows, 0.1))
+    return min(most, _MOST_SPARSE, max(2, whole * 3 // 4))

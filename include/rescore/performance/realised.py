@@ -165,7 +165,16 @@ def _joined(scores: pa.Table, labels: pa.Table, spec: ModelSpec) -> pa.Table:
     known = labels.select([*keys, target]).rename_columns([*keys, "__target"])
     known = known.filter(known["__target"].is_valid())
     for key in keys:
-        known = known.set_column(known.column_names.index(key), key, known[key].cast(scores[key].type))
+        try:
+            same = known[key].cast(scores[key].type)
+        except pa.ArrowException:
+            raise DriftError(
+                f"{key} of the labels is {known[key].type}, that of the scores {scores[key].type}",
+                where=f"labels of model {spec.name}",
+                expected="the same keys in labels.sql and extract.sql",
+                fix=f"cast {key} in labels.sql to what extract.sql gives",
+            ) from None
+        known = known.set_column(known.column_names.index(key), key, same)
     return kept.join(known, keys=keys, join_type="inner")
 
 
@@ -177,7 +186,8 @@ def _truth(
     if spec.target.kind == "regression":
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             raise _other_type(spec, column.type, "a number")
-        return np.asarray(column.cast(pa.float64()).to_numpy()), Counter()
+        # Beyond 2**53 the nearest: what was predicted is no nearer.
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy()), Counter()
     texts = _class_texts(column, spec)
     if spec.target.kind == "binary":
         positive = trained_on[-1] if trained_on else positive_text(spec.target.positive, column.type)

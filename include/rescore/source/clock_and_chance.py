@@ -15,11 +15,19 @@ system (``ctid``, ``xmin``) tell of storage, not of data.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from rescore.errors import SpecError
+from rescore.errors import SourceError, SpecError
+from rescore.source.called_functions import (
+    Called,
+    calls_of,
+    fits,
+    functions_of,
+    harmless,
+    left_to_default,
+)
 from rescore.source.clock_refusals import refusal
 from rescore.source.clock_words import constants_with, end_of_string, word_of
 from rescore.source.grammar import name_parts, parse, scopes, walk
@@ -41,17 +49,6 @@ from rescore.source.words_in_columns import refuse_words
 
 __all__ = ["refuse_volatile"]
 
-# Postgres' own stable functions that depend on nothing but what a session fixes (time zone, formats,
-# locale of numbers) or what is stored (text search rules, the order of an enumeration).
-_FIXED_BY_THE_SESSION = re.compile(
-    r"anytextcat|textanycat|array_to_json|array_to_string|concat|concat_ws|convert|convert_from|convert_to"
-    r"|date|date_(add|subtract|part|trunc)|enum_(first|last|range)|extract|format|format_type|generate_series"
-    r"|in_range|interval_pl_timestamptz|jsonb?_\w+|length|make_timestamptz|money|numeric|overlaps|pg_typeof"
-    r"|(phraseto|plainto|websearch_to)_tsquery|quote_literal|quote_nullable|row_to_json|time|timetz|timezone"
-    r"|(date|timestamp|timestamptz)_(cmp|eq|ge|gt|le|lt|ne)_\w+|timestamp|timestamptz"
-    r"|timestamptz_(mi|pl)_interval|to_(char|date|json|jsonb|number|timestamp|tsquery|tsvector)"
-    r"|ts_(headline|rank|rank_cd|lexize|parse|debug)|xml|xml_is_well_formed"
-)
 # Where a row lies and who wrote it: a copy of the same data, or a VACUUM FULL, gives others.
 _SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _MAX_DEPTH = 20
@@ -68,25 +65,12 @@ _UNCLEAR = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Called:
-    """A function or operator that a text names: its name, and how many arguments it gets (None: unknown)."""
-
-    name: tuple[str, ...]
-    arguments: int | None
-    location: int
-    operator: bool = False
-
-    def __str__(self) -> str:
-        return f"operator {self.name[-1]}" if self.operator else f"{self.name[-1]}()"
-
-
 class _Checker:
     """Follows what a query calls, through views and functions, each once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._seen: set[int] = set()
+        self._seen: set[tuple[Any, ...]] = set()
 
     def check(
         self, sql: str, where: Callable[[int], str], depth: int = 0, *, of_policy: bool = False
@@ -105,7 +89,7 @@ class _Checker:
         self._check_moments(sql, tree, where, types, depth, of_policy=of_policy)
         self._check_casts(tree, where, depth)
         self._check_constants(tree, sql, where)
-        self._check_calls(list(_calls(tree)), where, depth)
+        self._check_calls(list(calls_of(tree)), where, depth)
         names = {relation.name.parts for scope in scopes(tree) for relation in scope.relations}
         for name in sorted(names):
             self._check_view(name, where, depth)
@@ -164,50 +148,39 @@ class _Checker:
             if moment:
                 raise refusal(f"the constant {word!r}", where(location), cast=types is None)
 
-    def _check_calls(self, calls: list[_Called], where: Callable[[int], str], depth: int) -> None:
+    def _check_calls(self, calls: list[Called], where: Callable[[int], str], depth: int) -> None:
         if not calls:
             return
-        functions = self._functions(calls)
+        functions = functions_of(self._session, calls)
         for call in calls:
             for function in functions:
-                if not _fits(function, call) or _harmless(function):
+                if not fits(function, call) or harmless(function):
                     continue
                 place = where(call.location)
-                if function["given"] and (call.arguments is None or call.arguments < function["most"]):
+                for number, default in left_to_default(function, call):
                     # What a call leaves out is computed as it runs, by expressions of the function's owner.
                     inside = f"{place}, in what {function['schema']}.{function['name']} takes by default"
-                    self.check(f"SELECT {function['given']}", lambda _: inside, depth + 1)  # noqa: B023
+                    if self._enter(("default", function["oid"], number), place, depth):
+                        self.check(f"SELECT {default}", lambda _: inside, depth + 1)  # noqa: B023
                 if function["volatility"] != "v" and function["schema"] != "pg_catalog":
                     self._look_into(function, place, depth)
                 else:
                     owned = function["signature"] if function["schema"] != "pg_catalog" else None
                     raise refusal(str(call), place, owned=owned)
 
-    def _functions(self, calls: Iterable[_Called]) -> list[dict[str, Any]]:
-        names = sorted({call.name[-1] for call in calls if not call.operator}) or [""]
-        operators = sorted({call.name[-1] for call in calls if call.operator}) or [""]
-        return self._session.ask(
-            "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
-            " p.pronargs::int4 AS most, (p.pronargs - p.pronargdefaults)::int4 AS least,"
-            " p.provariadic <> 0 AS variadic, p.provolatile::text AS volatility, l.lanname::text AS language,"
-            " pg_function_is_visible(p.oid) AS visible, NULL::text AS operator,"
-            " p.oid::regprocedure::text AS signature, pg_get_expr(p.proargdefaults, 0) AS given"
-            " FROM pg_proc p"
-            " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
-            f" WHERE p.proname IN ({', '.join(map(quote_literal, names))}) UNION ALL"
-            " SELECT p.oid::int8, n.nspname::text, p.proname::text, 2, 1, false, p.provolatile::text,"
-            " l.lanname::text, pg_operator_is_visible(o.oid), o.oprname::text, p.oid::regprocedure::text,"
-            " NULL"
-            " FROM pg_operator o"
-            " JOIN pg_proc p ON p.oid = o.oprcode JOIN pg_namespace n ON n.oid = o.oprnamespace"
-            " JOIN pg_language l ON l.oid = p.prolang WHERE n.nspname <> 'pg_catalog'"
-            f" AND o.oprname IN ({', '.join(map(quote_literal, operators))})"
-        )
-
     def _look_into(self, function: dict[str, Any], place: str, depth: int) -> None:
         """Check the body of a function in SQL or PL/pgSQL; of other languages its declaration counts."""
-        if not self._enter(function["oid"], place, depth):
+        if not self._enter(("function", function["oid"]), place, depth):
             return
+        [row] = self._session.ask(
+            "SELECT (SELECT substr(o, 13) FROM unnest(p.proconfig) o WHERE o LIKE 'search\\_path=%') AS path"
+            f" FROM pg_proc p WHERE p.oid = {function['oid']}"
+        )
+        with _searching(self._session, row["path"]):
+            self._look_inside(function, place, depth)
+
+    def _look_inside(self, function: dict[str, Any], place: str, depth: int) -> None:
+        """The same in the function's own search path, if it has one."""
         if function["language"] not in {"sql", "plpgsql"}:
             self._look_into_parts(function, place, depth)
             return
@@ -228,12 +201,20 @@ class _Checker:
                 self.check(statement, lambda _: inside, depth + 1)
 
     def _look_into_parts(self, aggregate: dict[str, Any], place: str, depth: int) -> None:
-        """Check the functions that an aggregate is made of, those that are not Postgres' own."""
+        """Check what an aggregate begins with, and its functions that are not Postgres' own."""
+        values = self._session.ask(
+            "SELECT v.value, format_type(v.kind, NULL) AS kind FROM pg_aggregate a, LATERAL (VALUES"
+            " (a.agginitval, a.aggtranstype), (a.aggminitval, a.aggmtranstype)) v (value, kind)"
+            f" WHERE a.aggfnoid = {aggregate['oid']} AND v.value IS NOT NULL"
+        )
+        inside = f"{place}, in what {aggregate['schema']}.{aggregate['name']} begins with"
+        for row in values:  # text, which is read each time that it begins
+            self.check(f"SELECT {quote_literal(row['value'])}::{row['kind']}", lambda _: inside, depth + 1)
         parts = self._session.ask(
             "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
             " p.provolatile::text AS volatility, l.lanname::text AS language,"
             " p.oid::regprocedure::text AS signature FROM pg_aggregate a JOIN pg_proc p ON p.oid IN"
-            " (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggmfinalfn)"
+            " (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)"
             " JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
             f" WHERE a.aggfnoid = {aggregate['oid']} AND n.nspname <> 'pg_catalog' ORDER BY 1"
         )
@@ -256,7 +237,7 @@ class _Checker:
         calls = []
         for match in _CALL.finditer(code):
             parts = tuple(_folded(part) for part in match.groups() if part)
-            calls.append(_Called(parts, None, 0))
+            calls.append(Called(parts, None, 0))
         self._check_calls(calls, lambda _: inside, depth)
 
     def _check_view(self, name: tuple[str, ...], where: Callable[[int], str], depth: int) -> None:
@@ -266,7 +247,7 @@ class _Checker:
             f" FROM pg_class c WHERE c.relkind = 'v' AND c.oid = to_regclass({quoted})"
         )
         for row in rows:
-            if self._enter(row["oid"], where(0), depth):
+            if self._enter(("view", row["oid"]), where(0), depth):
                 inside = f"{where(0)}, inside the view {row['name']}"
                 self.check(row["definition"], lambda _: inside, depth + 1)  # noqa: B023 - called at once
 
@@ -282,7 +263,7 @@ class _Checker:
             " AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r"
             f" WHERE {depth} > 0 OR pg_has_role(r, 'USAGE'))) ORDER BY p.polname"
         )
-        if rows and self._enter(rows[0]["oid"], where(0), depth):
+        if rows and self._enter(("policy", rows[0]["oid"]), where(0), depth):
             for row in rows:
                 inside = f"{where(0)}, inside the policy {row['name']} of {row['relation']}"
                 condition = f"SELECT {row['condition']} FROM {row['relation']}"
@@ -296,6 +277,8 @@ class _Checker:
             if kind == "TypeCast"
         }
         targets = ", ".join(map(quote_literal, named)) or "NULL"
+        if named:
+            self._check_domains(targets, where, depth)
         functions = self._session.ask(
             "SELECT p.oid::int8 AS oid, n.nspname::text AS schema, p.proname::text AS name,"
             " p.provolatile::text AS volatility, l.lanname::text AS language, t.typname::text AS target,"
@@ -312,7 +295,21 @@ class _Checker:
                 what = f"the cast to {function['target']} by {function['name']}()"
                 raise refusal(what, place, owned=function["signature"])
 
-    def _enter(self, oid: int, place: str, depth: int) -> bool:
+    def _check_domains(self, targets: str, where: Callable[[int], str], depth: int) -> None:
+        """What a domain's values are cast to on the way, and the conditions that they are held to."""
+        rows = self._session.ask(
+            "SELECT t.oid::int8 AS oid, t.oid::regtype::text AS name, pg_get_expr(c.conbin, 0) AS condition,"
+            " format_type(t.typbasetype, t.typtypmod) AS base FROM pg_type t LEFT JOIN pg_constraint c ON"
+            f" c.contypid = t.oid AND c.contype = 'c' WHERE t.typtype = 'd' AND t.typname IN ({targets})"
+        )
+        for row in rows:
+            if self._enter(("domain", row["oid"], row["condition"]), where(0), depth):
+                inside = f"{where(0)}, inside the domain {row['name']}"
+                values = f"(SELECT NULL::{row['base']}) AS each(value)"  # in a condition it is called VALUE
+                condition = f"SELECT {row['condition'] or 'true'} FROM {values}"
+                self.check(condition, lambda _: inside, depth + 1)  # noqa: B023 - called at once
+
+    def _enter(self, what: tuple[Any, ...], place: str, depth: int) -> bool:
         if depth >= _MAX_DEPTH:
             raise SpecError(
                 f"views and functions are nested more than {_MAX_DEPTH} deep",
@@ -320,8 +317,8 @@ class _Checker:
                 expected="a query that can be checked",
                 fix="select from the tables",
             )
-        new = oid not in self._seen
-        self._seen.add(oid)
+        new = what not in self._seen
+        self._seen.add(what)
         return new
 
 
@@ -357,41 +354,19 @@ def _made_of_others(tree: Any) -> set[str]:
     }
 
 
-def _calls(tree: Any) -> Iterator[_Called]:
-    for kind, fields in walk(tree):
-        yield from _called(kind, fields)
-
-
-def _called(kind: str, fields: dict[str, Any]) -> Iterator[_Called]:
-    if kind == "FuncCall":
-        name = name_parts(fields["funcname"])
-        arguments = fields.get("args", [])
-        yield _Called(name, len(arguments), fields["location"])
-    elif kind == "A_Expr":
-        yield _Called(name_parts(fields["name"]), None, fields["location"], operator=True)
-
-
-def _fits(function: dict[str, Any], call: _Called) -> bool:
-    """Whether a call may mean this function; both may be meant where names and numbers allow it."""
-    if (function["operator"] is not None) != call.operator:
-        return False
-    if (function["operator"] or function["name"]) != call.name[-1]:
-        return False
-    if len(call.name) > 1:
-        if function["schema"] != call.name[-2]:
-            return False
-    elif not function["visible"]:
-        return False
-    if call.arguments is None:
-        return True
-    most = call.arguments if function["variadic"] else function["most"]
-    return bool(function["least"] <= call.arguments <= most or function["variadic"])
-
-
-def _harmless(function: dict[str, Any]) -> bool:
-    if function["schema"] != "pg_catalog" or function["volatility"] == "v":
-        return False
-    return function["volatility"] == "i" or bool(_FIXED_BY_THE_SESSION.fullmatch(function["name"]))
+@contextmanager
+def _searching(session: Session, path: str | None) -> Iterator[None]:
+    """Names are found by this search path, as a function's own has it; None: as they are."""
+    if path is None:
+        yield
+        return
+    [row] = session.ask("SELECT current_setting('search_path') AS own")
+    session.ask(f"SELECT set_config('search_path', {quote_literal(path)}, true)")
+    try:
+        yield
+    finally:
+        with suppress(SourceError):  # of a transaction that an error has ended
+            session.ask(f"SELECT set_config('search_path', {quote_literal(row['own'])}, true)")
 
 
 def _folded(name: str) -> str:

@@ -21,7 +21,7 @@ from rescore.source.compared_rows import Difference, compare
 from rescore.source.grammar import RelationName
 from rescore.source.inspection import reading
 from rescore.source.query import on_other_relations, quote_identifier, relation_names, render
-from rescore.source.turned_views import may_depend, turned_view
+from rescore.source.turned_views import may_depend, put_before, tables_of_functions, turned_view
 
 __all__ = ["Leak", "last_event", "read_past_filter", "turned_round"]
 
@@ -96,7 +96,7 @@ def read_past_filter(
         cursor.execute(f"CREATE TEMP TABLE rescore_known ON COMMIT DROP AS\n{rewritten}")
         found = compare(cursor, "rescore_seen", "rescore_known", key, columns)
         turned = None
-        if may_depend(cursor, query):
+        if may_depend(cursor, query) or tables_of_functions(cursor, functions):
             turned = _turned(cursor, query, known, others, key, columns)
     # The copies lie in another order than the tables: what that alone changes is no leak.
     of_order = () if turned is None else turned.columns
@@ -133,7 +133,7 @@ def turned_round(
     """
     query, key, columns = _declared(folder, interval, as_of, labels=labels)
     with reading(url, read_only=False) as cursor:
-        if not may_depend(cursor, query):
+        if not (may_depend(cursor, query) or tables_of_functions(cursor, _functions(cursor, query))):
             return None
         known = _Known(cursor, [], as_of, commits_known=False)
         copies = {read: copy for read in relation_names(query) if (copy := known.copy_of(read)) is not None}
@@ -169,6 +169,7 @@ def _turned(
         )
         cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(f"{copy}_turned")))
     rewritten = on_other_relations(query, {read: f"{copy}_turned" for read, copy in copies.items()})
+    put_before(cursor, tables_of_functions(cursor, _functions(cursor, query)))
     cursor.execute(f"CREATE TEMP TABLE rescore_turned ON COMMIT DROP AS\n{rewritten}")
     return compare(cursor, "rescore_known", "rescore_turned", key, columns)
 

@@ -132,7 +132,7 @@ def casts_of_text(session: Session, sql: str, tree: Any, types: frozenset[str]) 
 
 def moment_types(session: Session, tree: Any) -> frozenset[str]:
     """The types that a query names and that hold a moment: also in a range, an array, a domain, a row."""
-    named = {name_parts(fields["typeName"]["names"])[-1] for _, fields in walk(tree) if "typeName" in fields}
+    named = {name_parts(names)[-1] for _, fields in walk(tree) if (names := _type_named(fields)) is not None}
     unknown = sorted(named - MOMENTS - _PLAIN)
     if not unknown:
         return MOMENTS
@@ -218,14 +218,20 @@ def _is_moment(argument: Any, types: frozenset[str]) -> bool:
     return kind == "TypeCast" and name_parts(fields["typeName"]["names"])[-1] in types
 
 
+def _type_named(fields: Mapping[str, Any]) -> Any:
+    """The name of the type that a node has, a function of JSON after RETURNING."""
+    given = fields.get("typeName") or (fields["output"].get("typeName", {}) if "output" in fields else {})
+    return given.get("names")
+
+
 def _unguarded(kind: str, fields: Mapping[str, Any], types: frozenset[str]) -> str | None:
-    named = fields.get("typeName", {}).get("names")
+    named = _type_named(fields)
     holds = named is not None and name_parts(named)[-1] in types
     if kind == "ColumnDef" and holds:
         return f"the column {fields['colname']} of a record"
     if kind == "RangeTableFuncCol" and holds:
         return f"the column {fields['colname']} of XMLTABLE"
-    if kind in {"JsonTableColumn", "JsonOutput"} and holds:
+    if holds and (kind == "JsonTableColumn" or "output" in fields):
         return "a function of JSON"
     if kind == "TypeCast" and holds and "RowExpr" in fields["arg"]:
         return "a row that is cast"

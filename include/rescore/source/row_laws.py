@@ -77,7 +77,7 @@ class RowLaws:
         for name in empty:
             missing |= _flags(keys.column(name).is_null())
         raise SourceKeyError(
-            f"the key is NULL in at least {int(missing.sum()):,} rows: {', '.join(empty)}",
+            f"the key is NULL in at least {_rows(missing.sum())}: {', '.join(empty)}",
             where=self._where,
             expected="every row has a key",
             examples=key_text(keys, np.flatnonzero(missing)),
@@ -95,8 +95,8 @@ class RowLaws:
             same &= _flags(pc.equal(column.slice(1), column.slice(0, keys.num_rows - 1)))
         if same.any():
             raise SourceKeyError(
-                f"a key occurs more than once ({', '.join(self._key)}): at least {int(same.sum()):,} "
-                "rows too many",
+                f"a key occurs more than once ({', '.join(self._key)}): "
+                f"at least {_rows(same.sum())} too many",
                 where=self._where,
                 expected="one row per key within the interval",
                 examples=dict.fromkeys(key_text(keys, np.flatnonzero(same))),
@@ -118,7 +118,7 @@ class RowLaws:
             return
         longest = max(lengths, key=lambda name: int(lengths[name].max()))
         raise SourceKeyError(
-            f"the key is too long in at least {int(long.sum()):,} rows: {longest} has up to "
+            f"the key is too long in at least {_rows(long.sum())}: {longest} has up to "
             f"{int(lengths[longest].max()):,} bytes",
             where=self._where,
             expected=f"at most {room:,} bytes of text in all key columns: what the scores' index holds",
@@ -130,7 +130,7 @@ class RowLaws:
     def _check_event_time(self, keys: pa.RecordBatch, times: pa.Array) -> None:
         if times.null_count:
             found = np.flatnonzero(_flags(times.is_null()))
-            self._refuse_times(f"{self._event_time} is NULL in at least {len(found):,} rows", keys, found)
+            self._refuse_times(f"{self._event_time} is NULL in at least {_rows(len(found))}", keys, found)
         ticks = np.asarray(times.view(pa.int64()))
         start, end = (
             pa.scalar(bound, times.type).value for bound in (self._interval.start, self._interval.end)
@@ -138,7 +138,7 @@ class RowLaws:
         if ticks.min() >= start and ticks.max() < end:
             return
         found = np.flatnonzero((ticks < start) | (ticks >= end))
-        problem = f"{self._event_time} lies outside the interval in at least {len(found):,} rows"
+        problem = f"{self._event_time} lies outside the interval in at least {_rows(len(found))}"
         self._refuse_times(problem, keys, found, times)
 
     def _refuse_times(
@@ -179,3 +179,7 @@ def _value(scalar: pa.Scalar) -> str:
         return "a moment outside the years 1 to 9999"
     text = "NULL" if value is None else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def _rows(count: int) -> str:
+    return f"{int(count):,} row{'' if count == 1 else 's'}"

@@ -1,7 +1,8 @@
-"""Views whose rows depend on the order of their tables' rows, made of tables that lie the other way round.
+"""Views and functions that depend on the order of their tables' rows, made of tables that lie otherwise.
 
 A view is written again as a query on copies of what it reads, views in views, too; the copies have all
-rows, in the opposite order.
+rows, in the opposite order. A function can't be written again: it finds such a copy by the name of its table,
+since temporary tables are found first. One that names its table with the schema reads the table itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,22 @@ from rescore.source.grammar import RelationName, parse
 from rescore.source.order_of_rows import OF_ORDER, may_depend_on_order
 from rescore.source.query import on_other_relations, quote_identifier, relation_names
 
-__all__ = ["may_depend", "turned_view"]
+__all__ = ["may_depend", "put_before", "tables_of_functions", "turned_view"]
+
+#: Tables and views that the bodies of some functions name without their schema, and of functions that those
+#: call; not of one that runs with another's rights.
+_TABLES_OF_FUNCTIONS = r"""
+WITH RECURSIVE ours AS (
+    SELECT p.oid, p.proname, p.prosrc AS body FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE l.lanname IN ('sql', 'plpgsql') AND p.pronamespace <> 'pg_catalog'::regnamespace
+        AND NOT p.prosecdef AND p.proname ~ '^\w+$'),
+called AS (
+    SELECT oid, body FROM ours WHERE oid::regproc::text = ANY(%s)
+    UNION SELECT o.oid, o.body FROM called c JOIN ours o ON c.body ~* ('\m' || o.proname || '\M'))
+SELECT DISTINCT n.nspname, c.relname FROM called f, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid) AND c.relname ~ '^\w+$'
+    AND n.nspname !~ '^(pg_|information_schema)' AND f.body ~* ('\m' || c.relname || '\M')
+ORDER BY 1, 2"""
 
 
 def may_depend(cursor: Any, query: str) -> bool:
@@ -57,6 +73,29 @@ def turned_view(cursor: Any, name: RelationName) -> str | None:
         return made
     cursor.execute("ROLLBACK TO SAVEPOINT rescore_view")
     return None
+
+
+def tables_of_functions(cursor: Any, functions: list[str]) -> list[tuple[str, str]]:
+    """Schema and name of what functions read whose tables :func:`put_before` can put others before."""
+    cursor.execute(_TABLES_OF_FUNCTIONS, [functions])
+    return [(str(schema), str(name)) for schema, name in cursor.fetchall()]
+
+
+def put_before(cursor: Any, tables: list[tuple[str, str]]) -> None:
+    """Make temporary tables of the same names and rows, the other way round: these are found from now on."""
+    for number, (schema, name) in enumerate(tables):
+        copy, table = sql.Identifier(f"rescore_read_{number}"), sql.Identifier(schema, name)
+        cursor.execute("SAVEPOINT rescore_read")
+        with suppress(psycopg2.ProgrammingError):
+            for statement in (
+                "CREATE TEMP TABLE {copy} ON COMMIT DROP AS SELECT * FROM {table}",
+                "CREATE TEMP TABLE {own} ON COMMIT DROP AS SELECT * FROM pg_temp.{copy} ORDER BY ctid DESC",
+            ):
+                cursor.execute(sql.SQL(statement).format(copy=copy, table=table, own=sql.Identifier(name)))
+            cursor.execute("RELEASE SAVEPOINT rescore_read")
+            continue
+        cursor.execute("ROLLBACK TO SAVEPOINT rescore_read")
+    cursor.execute("DISCARD PLANS")  # of functions that have run
 
 
 def _turned(cursor: Any, name: RelationName, turned: dict[RelationName, str]) -> str:

@@ -29,12 +29,15 @@ _ABOUT_NULLS = {
     "expect_column_values_to_not_be_null",
     "expect_column_proportion_of_non_null_values_to_be_between",
 }
-#: Their answer depends on what pandas makes of the whole column, to its type or to the last bit of a float.
-_OF_COLUMN_AS_IN_PANDAS = {
+#: Their answer depends on what pandas makes of the whole column, to the last bit of a float.
+_OF_FLOATS_AS_IN_PANDAS = {
     "expect_column_mean_to_be_between",
     "expect_column_stdev_to_be_between",
-    "expect_column_type_to_be",
     "expect_column_value_z_scores_to_be_less_than",
+}
+#: Their answer depends on the type that pandas gives a column; a NULL makes no whole number a float.
+_OF_TYPE = {
+    "expect_column_type_to_be",
     "expect_column_values_to_be_in_type_list",
     "expect_column_values_to_be_of_type",
 }
@@ -122,7 +125,8 @@ class Declared:
             self.needs(names),
             tuple(self.skips_nulls_of),
             row_level=self.row_level,
-            as_in_pandas=self.worded_as in _OF_COLUMN_AS_IN_PANDAS,
+            as_in_pandas=self.worded_as in _OF_FLOATS_AS_IN_PANDAS | _OF_TYPE,
+            of_type=self.worded_as in _OF_TYPE,
         )
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -165,7 +169,7 @@ def declare(expectation: Any) -> Declared:
         and parameters.get("mostly", 1) == 1
         and not free_text,
         skips_nulls_of=[]
-        if kind != worded_as or worded_as in _ABOUT_NULLS | _OF_COLUMN_AS_IN_PANDAS or free_text
+        if kind != worded_as or worded_as in _ABOUT_NULLS | _OF_FLOATS_AS_IN_PANDAS or free_text
         else _skips_nulls_of(expectation, kind, about),
         needs_every_column=free_text
         or kind in _NAMES_ONLY

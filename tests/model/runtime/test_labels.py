@@ -151,3 +151,19 @@ def test_a_class_that_nobody_knows_is_refused(seed: int) -> None:
     estimator = Stray().fit(features.frame(table), (value > 0).astype(int))
     with pytest.raises(ScoreError, match=r"predict\(\) named 7"):
         Scorer(estimator, features, BINARY).scores(table)
+
+
+@pytest.mark.parametrize(
+    ("predict", "said"),
+    [
+        (lambda frame: [1], r"predict\(\) gives 1 values for a frame of 16,384 rows"),
+        (lambda frame: np.int64(1), r"predict\(\) gives 1 values"),
+        (lambda frame: np.ones((len(frame), 2), int), r"predict\(\) gives 2 classes for each row"),
+    ],
+)
+def test_one_answer_is_not_every_rows(predict: Callable[[Any], Any], said: str, seed: int) -> None:
+    table, value = rows(seed, 40)
+    estimator = Wary().fit(Features(KINDS).frame(table), (value > 0).astype(int))
+    estimator.predict = predict
+    with pytest.raises(ScoreError, match=said):
+        Scorer(estimator, Features(KINDS), BINARY).scores(table)

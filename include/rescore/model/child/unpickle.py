@@ -20,6 +20,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import joblib
+import numpy as np
 from joblib import numpy_pickle
 from sklearn.exceptions import InconsistentVersionWarning
 
@@ -75,7 +76,7 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
             ) from error
         if not (by_name or _defined_in(found, module)):
             raise _undeclared(path, full, model)
-        return found
+        return _safely_called(found)
 
     own = own_names(model)
     _expose(model, own)
@@ -100,6 +101,34 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
             expected="a file that joblib.dump or pickle.dump wrote, whole",
             fix="save the fitted estimator again with joblib.dump(estimator, FILE)",
         ) from error
+
+
+class _ArrayType:
+    """``numpy.ndarray`` as the functions take it that arrays are pickled by; no file has to call it.
+
+    A call could give it bytes as the memory of an array of objects: they would be taken for addresses.
+    """
+
+    def __new__(cls, *_: Any, **__: Any) -> _ArrayType:
+        raise RefusedTypeError(
+            "the model calls numpy.ndarray, by which bytes become addresses in memory",
+            expected="arrays as numpy pickles them",
+            fix="save the fitted estimator again with joblib.dump(estimator, FILE)",
+            data={"types": ["numpy.ndarray"]},
+        )
+
+
+def _safely_called(found: Any) -> Any:
+    """What a file may have in place of a name that it gives."""
+    if found is np.ndarray:
+        return _ArrayType
+    if found not in (np._core.multiarray._reconstruct, np.ma.core._mareconstruct):  # type: ignore[attr-defined]
+        return found
+
+    def reconstruct(*arguments: Any) -> Any:
+        return found(*(np.ndarray if one is _ArrayType else one for one in arguments))
+
+    return reconstruct
 
 
 def _is_folder_code(module: str, model: str) -> bool:

@@ -192,12 +192,13 @@ class Scorer:
         frame, rows = self.features.frame(part, BLOCK_ROWS), part.num_rows
         try:
             if self.target.kind == "regression":
-                return _one_number(np.asarray(self.estimator.predict(frame), np.float64))[:rows], None
+                return _one_each(np.asarray(self.estimator.predict(frame), np.float64), "number")[:rows], None
             raw = np.asarray(self.estimator.predict_proba(frame), np.float64)
+            _refuse_other_rows(raw, "predict_proba")
             raw = self._in_order_of_labels(raw)[:rows]
             if self._names_the_most_probable and not _tied(raw):
                 return raw, raw.argmax(axis=1)
-            return raw, self._positions(np.asarray(self.estimator.predict(frame)).reshape(-1)[:rows])
+            return raw, self._positions(_one_each(np.asarray(self.estimator.predict(frame)), "class")[:rows])
         except ScoreError:
             raise
         except Exception as error:
@@ -250,15 +251,28 @@ class Scorer:
         return named
 
 
-def _one_number(given: Array) -> Array:
-    """What ``predict`` gave as one number for each row."""
-    if given.ndim == 2 and given.shape[1] > 1:
+def _one_each(given: Array, what: str) -> Array:
+    """What ``predict`` gave, as one number, or class, for each row."""
+    _refuse_other_rows(given, "predict")
+    if given.size != len(given):
+        many = "numbers" if what == "number" else "classes"
         raise ScoreError(
-            f"the model's predict() gives {given.shape[1]} numbers for each row",
-            expected="one number: a model has one target",
+            f"the model's predict() gives {given.size // len(given)} {many} for each row",
+            expected=f"one {what}: a model has one target",
             fix="fit one model for each target",
         )
     return given.reshape(-1)
+
+
+def _refuse_other_rows(given: Array, method: str) -> None:
+    """One value alone would be every row's."""
+    found = len(given) if given.ndim else 1
+    if found != BLOCK_ROWS:
+        raise ScoreError(
+            f"the model's {method}() gives {found:,} values for a frame of {BLOCK_ROWS:,} rows",
+            expected="one for each row, in their order",
+            fix="let every step keep the rows that it is given",
+        )
 
 
 def _tied(raw: Array) -> bool:
