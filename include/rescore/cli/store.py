@@ -54,9 +54,8 @@ def store_ddl(source_schema: SourceSchemas = None) -> None:
     """Print the SQL of `migrate` and `roles` for a new database, for a database administrator."""
     with context() as ctx:
         sys.stdout.write(ctx.store.schema.ddl())
-        sys.stdout.write(
-            "BEGIN;\n"
-        )  # where the tables were refused there is nothing to grant, so no role stays
+        # One transaction: where the tables were refused there is nothing to grant, so no role stays either.
+        sys.stdout.write("BEGIN;\n")
         for statement in ctx.store.roles.statements(source_schemas=source_schema or ()):
             sys.stdout.write(f"{statement};\n")
         sys.stdout.write("COMMIT;\n")

@@ -71,7 +71,14 @@ _FIXED_SETTINGS: _Settings = {
         # A stopped stack leaves tasks that nobody runs; they are noticed after this many seconds.
         "task_instance_heartbeat_timeout": 120,
     },
-    "workers": {"execution_api_timeout": 30, "max_failed_heartbeats": 6},
+    "workers": {
+        "execution_api_timeout": 30,
+        "max_failed_heartbeats": 6,
+        # After a crash the scheduler starts tasks while the API server is still starting: by Airflow's own
+        # five questions each of them would lose a try, and soon the run.
+        "execution_api_retries": 20,
+        "execution_api_retry_wait_max": 10,
+    },
     "logging": {
         "file_task_handler_new_folder_permissions": "0o700",
         "file_task_handler_new_file_permissions": "0o600",
