@@ -9,6 +9,7 @@ import typer
 
 from rescore.cli.terminal import Who, context, say, stdout
 from rescore.errors import SpecError, UnknownModelError
+from rescore.shown_text import shown
 
 if TYPE_CHECKING:
     from rescore.pipeline import Context
@@ -81,9 +82,14 @@ def store_register(
     from rescore import pipeline
 
     with context() as ctx:
-        for model in models or ctx.models():
+        broken = {} if models else ctx.folders().broken
+        for model in models or ctx.folders().read:
             pipeline.register_model(ctx, model)
             stdout.print(f"{model}: registered")
+    for name, error in broken.items():
+        say(f"{shown(name)} is not registered: {error}")
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command("retire")

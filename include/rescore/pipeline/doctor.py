@@ -74,7 +74,8 @@ def examine(ctx: Context) -> Iterator[Finding]:
         said = f"read by {', '.join(models)}"
         yield _checked(f"source {connection}", said, partial(_source, ctx, models[0]))
     if store.state != "fault":
-        for name in ctx.models():
+        # A folder's name may be bytes that no text is: the store knows no such model.
+        for name in filter(str.isprintable, ctx.models()):
             yield _checked(f"scores of {name}", "what consumers see", partial(_scores, ctx, name))
             yield _checked(f"archive of {name}", "what its scores stand on", partial(_archive, ctx, name))
 
