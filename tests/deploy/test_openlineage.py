@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from rescore import pipeline, source
 from rescore.interval import Interval
 from rescore.postgres_url import PostgresUrl
 from tests.shared.airflow_in_one_process import OneProcessAirflow, RunOfDag, one_process_airflow
-from tests.shared.harbour import MODEL, Harbour
+from tests.shared.harbour import MODEL, MODELS, Harbour
 
 DAGS = f"""
 from rescore_airflow.dags import score_dag
@@ -42,12 +43,14 @@ def test_tables_are_named_as_the_catalogue_has_them(harbour: Harbour) -> None:
     assert found == (f"{database}.harbour.readings",)
 
 
-def test_tables_of_another_query_than_the_runs_are_not_told(harbour: Harbour) -> None:
+def test_tables_of_another_query_than_the_runs_are_not_told(harbour: Harbour, tmp_path: Path) -> None:
     run_id = pipeline.score_interval(harbour.ctx, MODEL, harbour.day(32)).run_id
     assert pipeline.run_lineage(harbour.ctx, run_id).tables
-    query = harbour.folder.path / "extract.sql"
+    changed = shutil.copytree(MODELS, tmp_path / "changed")
+    query = changed / MODEL / "extract.sql"
     query.write_text(query.read_text() + "\n-- another one\n")
-    assert pipeline.run_lineage(harbour.ctx, run_id).tables == ()
+    ctx = replace(harbour.ctx, settings=replace(harbour.ctx.settings, models=changed))
+    assert pipeline.run_lineage(ctx, run_id).tables == ()
 
 
 @pytest.mark.airflow
