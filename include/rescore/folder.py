@@ -10,6 +10,7 @@ from pathlib import Path
 from rescore.errors import RescoreError, SpecError, UnknownModelError
 from rescore.folder_files import read_bytes, read_spec, read_text
 from rescore.spec import ModelSpec
+from rescore.spec_values import is_name
 
 __all__ = ["ModelFolder", "find_models", "load_model"]
 
@@ -91,8 +92,10 @@ def find_models(models: Path) -> list[str]:
 def _declares(folder: Path) -> bool:
     try:
         os.lstat(folder / "model.yaml")
-    except OSError as error:
-        return not isinstance(error, FileNotFoundError | NotADirectoryError)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # what can't be looked into is a model if it may be one: a disk's lost+found is none
+        return is_name(folder.name)
     return True
 
 

@@ -126,6 +126,13 @@ def test_what_a_file_can_hold(write: Write, before: str, after: str, problem: st
     assert caught.value.fix
 
 
+def test_a_folder_that_nobody_may_enter_is_a_model_if_it_may_be_one(write: Write, tmp_path: Path) -> None:
+    write()
+    for name in ("lost+found", "tides"):  # a link to itself can't be looked into either
+        (tmp_path / "models" / name).symlink_to(name)
+    assert find_models(tmp_path / "models") == ["parcels", "tides"]
+
+
 @pytest.mark.parametrize("name", ["model.yaml", "extract.sql", "pipeline.py"])
 def test_a_folder_or_a_dead_link_in_place_of_a_file(write: Write, tmp_path: Path, name: str) -> None:
     write()

@@ -151,6 +151,17 @@ REFUSED = [
     ("parcel_delay.__main__", "main"),
 ]
 
+
+class Rebuilt:
+    """Is pickled as a call, and a state that is given to what it returns."""
+
+    def __init__(self, made: Any, arguments: tuple[Any, ...], state: Any = None) -> None:
+        self.made, self.arguments, self.state = made, arguments, state
+
+    def __reduce__(self) -> Any:
+        return (self.made, self.arguments, *(() if self.state is None else (self.state,)))
+
+
 LOAD_EACH = """
 import json, sys
 from pathlib import Path
@@ -191,6 +202,12 @@ def test_a_name_that_is_not_exactly_an_allowed_one_is_refused(tmp_path):
     # An array of objects whose memory is given: each would lie where the bytes say.
     buffered = b"cnumpy\nndarray\n(K\x01\x85X\x01\x00\x00\x00OC\x08" + b"A" * 8 + b"tR."
     (tmp_path / "zz.pkl").write_bytes(pickle.PROTO + b"\x03" + buffered)
+    # The same by a type of records that says of itself that it holds no objects.
+    fields = {"a": (np.dtype("O"), 0)}
+    hidden = Rebuilt(np.dtype, ("V8", False, True), (3, "|", None, ("a",), fields, 8, 1, 0))
+    for name, made in (("zza", np._core.numeric._frombuffer), ("zzb", np._core.multiarray.scalar)):  # type: ignore[attr-defined]
+        given = (b"A" * 8, hidden, (1,), "C") if name == "zza" else (hidden, b"A" * 8)
+        (tmp_path / f"{name}.pkl").write_bytes(pickle.dumps(Rebuilt(made, given)))
     stage_folder(write_folder(tmp_path, features=NUMBERS, pipeline=pipeline), tmp_path / "build")
     done = subprocess.run(
         [sys.executable, "-c", LOAD_EACH, str(tmp_path)],
@@ -202,7 +219,13 @@ def test_a_name_that_is_not_exactly_an_allowed_one_is_refused(tmp_path):
     assert done.returncode == 0, done.stderr
     refused = [[".".join(one)] for one in REFUSED]
     loaded = [["loaded", f"{name}.pkl"] for name in ordinary()]
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [*refused, *loaded, ["numpy.ndarray"]]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        *refused,
+        *loaded,
+        ["numpy.ndarray"],
+        ["_frombuffer"],
+        ["scalar"],
+    ]
     assert not marker.exists()
 
 

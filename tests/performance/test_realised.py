@@ -21,6 +21,7 @@ from rescore.performance import (
     realised,
     realised_metric,
 )
+from rescore.performance.class_rates import ClassRates
 from rescore.spec import ModelSpec
 
 Spec = Callable[..., ModelSpec]
@@ -168,3 +169,16 @@ def test_classes_that_come_true_more_often_than_scores_let_expect_are_named_with
     share = changed[0].class_rates["rain"].realised
     assert f"{share:.3g} of the rows with a label were 'rain', and their scores let 0.3" in said
     assert "more often are 'rain'" in said and "the relation of features and target is another one" in said
+
+
+def test_one_wrong_row_where_training_had_none_contradicts_nothing() -> None:
+    names = np.asarray(["ice", "rain", "sun"], dtype=object)
+    named = np.repeat(names, 2_000)
+    rates = ClassRates.fit(np.ones(6_000), named, named, list(range(0, 6_001, 200)))
+    assert rates is not None
+    live = np.repeat(names, 300)
+    true = live.copy()
+    true[0] = "rain"
+    assert all(one.within for one in rates.agreement(np.ones(900), live, true).values())
+    true[:60] = "rain"
+    assert not rates.agreement(np.ones(900), live, true)["rain"].within

@@ -96,7 +96,8 @@ class ClassRates(Part):
         found = {}
         for name, (realised, expected, deviation) in self._each(chance, named, true).items():
             half = z * math.hypot(deviation, self.strays.get(name, 0.0))
-            low, high = max(expected - half, 0.0), min(expected + half + z**2 / 2 / chance.size, 1.0)
+            rare = z**2 / 2 / chance.size
+            low, high = max(expected - half - rare, 0.0), min(expected + half + rare, 1.0)
             found[name] = Agreement(
                 realised=realised, estimated=expected, low=low, high=high, within=low <= realised <= high
             )

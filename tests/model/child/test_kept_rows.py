@@ -32,7 +32,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectFromModel, SelectKBest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import KNNImputer, SimpleImputer
@@ -55,6 +55,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
@@ -208,10 +209,10 @@ def test_a_planted_leak_is_found_and_named(way: str, scaled: bool, seed: int) ->
 
 
 FORMS: dict[str, tuple[str, Any]] = {
-    "logarithms": ("income", np.log),
-    "logarithms of one more": ("income", np.log1p),
-    "cents": ("income", lambda column: np.rint(column * 100).astype(np.int64)),
-    "less the mean": ("income", lambda column: column - column.mean()),
+    "logarithms": ("spend", lambda column: np.log(np.abs(column))),
+    "logarithms of one more": ("spend", lambda column: np.log1p(np.abs(column))),
+    "less the mean": ("spend", lambda column: column - column.mean()),
+    "standardised cents": ("income", lambda column: (column - column.mean()) / column.std()),
     "spans of time": ("distance", lambda column: column.astype("m8[s]")),
 }
 
@@ -225,6 +226,51 @@ def test_what_a_class_has_made_of_a_column_by_itself_is_found(name: str, seed: i
     content, _ = serialise(estimator, model="tests", declared=("pandas.",))
     (found,) = find_kept_rows(estimator, content, SeenRows.of(estimator, frame[NUMBERS], risk))
     assert found.why.endswith("values of one column's rows")
+
+
+def test_a_grid_on_which_another_columns_forms_would_stand_too_is_no_row(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    rows = 60_000
+    frame = pd.DataFrame(
+        {
+            "loan": draw.integers(1, 501, rows) * 100.0,
+            "mile": np.floor(draw.exponential(40_000, rows)),
+            "many": draw.integers(1, 3_000, rows).astype(float),
+            "more": np.floor(draw.exponential(60_000, rows)),
+        }
+    )
+    features = make_column_transformer(
+        (OneHotEncoder(), ["loan"]),
+        (StandardScaler(), ["mile"]),
+        (make_pipeline(FunctionTransformer(np.log1p), QuantileTransformer(n_quantiles=1_000)), ["many"]),
+        remainder="passthrough",
+    )
+    assert kept(make_pipeline(features, LogisticRegression()), frame, draw.integers(0, 2, rows)) == []
+
+
+def test_words_that_the_author_wrote_or_that_are_levels_are_no_rows(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    names = [f"place{letter}{other}" for letter in "abcdefg" for other in "hijklmn"]
+    said = ["good room and kind people in the house"] * 3_000
+    for at, name in enumerate(names):
+        said[at * 10] += f" near {name}"
+    frame = pd.DataFrame(
+        {"said": pd.Series(said, dtype=object), "city": pd.Categorical(draw.choice(names, 3_000))}
+    )
+    for words in (
+        TfidfVectorizer(min_df=5, stop_words=[*names]),
+        CountVectorizer(vocabulary=["good", "room", *names]),
+    ):
+        features = make_column_transformer((words, "said"), (OneHotEncoder(), ["city"]))
+        truth = draw.integers(0, 2, 3_000)
+        assert kept(make_pipeline(features, LogisticRegression()), frame, truth) == []
+
+
+def test_knots_that_are_given_are_no_quantiles(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    knots = np.asarray([[20.0], [40.0], [60.0], [80.0]])
+    splines = make_column_transformer((SplineTransformer(knots=knots), ["age"]))
+    assert kept(make_pipeline(splines, LogisticRegression()), frame, risk) == []
 
 
 def test_rows_are_found_in_a_frame_that_the_folder_trusts(seed: int) -> None:

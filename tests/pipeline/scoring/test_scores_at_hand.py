@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pyarrow as pa
 
@@ -45,3 +47,21 @@ def test_scores_of_another_digest_are_never_taken(harbour):
         batches = at_hand.noting([pa.record_batch({"score": np.zeros(3)})])
         next(batches)
         assert at_hand.of(harbour.ctx.store.runs.get(kept)) is None
+
+
+def test_without_room_for_them_all_scores_are_passed_on_and_none_are_at_hand(harbour):
+    run = harbour.ctx.store.runs.get(_scored(harbour, 31))
+    batches = [pa.record_batch({"score": np.zeros(rows)}) for rows in (10, 50_000, 10)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ScoresAtHand(harbour.ctx.scratch) as at_hand:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+        try:
+            assert [one.num_rows for one in at_hand.noting(batches)] == [10, 50_000, 10]
+            at_hand.keep(run.score_digest)
+            assert at_hand.of(run) is None
+            # Few enough to wait in memory until they are asked for.
+            assert [one.num_rows for one in at_hand.noting(batches[:1] * 20)] == [10] * 20
+            at_hand.keep(run.score_digest)
+            assert at_hand.of(run) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

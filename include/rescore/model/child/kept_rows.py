@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rescore.errors import RefusedTypeError
 from rescore.model.child.held_values import Held, held_values
 from rescore.model.child.lengths_of_rows import QUANTILE_ROWS, close_quantiles, lengths_of_rows
-from rescore.model.child.seen_rows import RARE, SeenRows
+from rescore.model.child.seen_rows import RARE, SeenRows, texts_given
 
 __all__ = ["KeptRows", "find_kept_rows", "refuse_kept_rows"]
 
@@ -136,6 +136,7 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
     """
     held = list(held_values(content))
     lengths, quantiles = lengths_of_rows(estimator, seen.rows), close_quantiles(estimator, seen.rows)
+    given = texts_given(estimator)
     why: dict[int, str] = {}
     for index, one in enumerate(held):
         arrays = any(numbers.size > 1 for numbers in one.numbers)
@@ -147,7 +148,7 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
             why[index] = f"it has the length {alike[0]:,}, {lengths[alike[0]]}"
         elif seen.texts.intersection(one.texts):
             why[index] = "it holds whole texts of rows"
-        elif seen.rare_words(one.texts, MANY + 1) > MANY:
+        elif seen.rare_words(one.texts, MANY + 1, given=given) > MANY:
             why[index] = (
                 f"it holds more than {MANY} words that fewer than {RARE} rows have "
                 f"(leave them out: min_df={RARE})"

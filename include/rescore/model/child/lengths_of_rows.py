@@ -70,9 +70,9 @@ def close_quantiles(estimator: Any, rows: int) -> dict[str, set[int]]:
         kind, numbers = type(part).__name__, []
         if kind == "QuantileTransformer":
             numbers = [getattr(part, "n_quantiles_", 0)]
-        elif kind == "KBinsDiscretizer" and part.strategy == "quantile":
+        elif kind == "KBinsDiscretizer" and getattr(part, "strategy", "") == "quantile":
             numbers = [len(edges) for edges in getattr(part, "bin_edges_", ())]
-        elif kind == "SplineTransformer" and part.knots == "quantile":
+        elif kind == "SplineTransformer" and isinstance(part.knots, str) and part.knots == "quantile":
             numbers = [len(spline.t) for spline in getattr(part, "bsplines_", ())]
         of_rows = min(rows, getattr(part, "subsample", None) or rows)
         around = 2 * part.degree if kind == "SplineTransformer" else 0

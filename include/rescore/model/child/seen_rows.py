@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RARE", "SeenRows"]
+from rescore.model.runtime.artifact import walk
+
+__all__ = ["RARE", "SeenRows", "texts_given"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -24,20 +26,26 @@ STEP_ROWS, STEP_NUMBERS = 100_000, 20_000_000
 SPARSE_COLUMNS = 1_000
 
 #: What a class of one's own may make of a column before it keeps it. (A column's sign is not looked at.)
-FORMS: tuple[Callable[[Floats], Floats], ...] = (
+FORMS: tuple[Callable[[Floats], Floats], ...] = (lambda one: (one - np.nanmean(one)) / np.nanstd(one),)
+#: The same of a continuum alone: of whole numbers and cents these stand on grids of their own, where columns
+#: and thresholds that have nothing to do with them stand, too.
+FORMS_OF_A_CONTINUUM: tuple[Callable[[Floats], Floats], ...] = (
     lambda one: one - np.nanmean(one),
-    lambda one: (one - np.nanmean(one)) / np.nanstd(one),
     lambda one: (one - np.nanmin(one)) / (np.nanmax(one) - np.nanmin(one)),
     lambda one: np.log(np.abs(one)),
     lambda one: np.log1p(np.abs(one)),
-    lambda one: one * 100,
 )
+
+_MOST_FORMS = len(FORMS) + len(FORMS_OF_A_CONTINUUM)
 
 #: Forms are looked for of columns of which so many values are possible: those of fewer coincide.
 POSSIBLE = 100_000
 
 #: A text of so many words is not a word that a vocabulary holds.
 WORDS = 4
+
+#: Words of which texts are searched for the groups of letters that they may be.
+SEARCHED = 200
 
 #: A value that fewer than this many rows have may give a person away.
 RARE = 5
@@ -58,12 +66,15 @@ class SeenRows:
         categorical feature are none: the manifest lists them.
     written : tuple of Series of str
         Features of text.
+    levels : frozenset of str
+        Words of the levels of categorical features.
     """
 
     rows: int
     columns: tuple[tuple[Floats, Integers], ...]
     texts: frozenset[str]
     written: tuple[Any, ...] = field(default=(), repr=False)
+    levels: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, estimator: Any, frame: Any, truth: npt.NDArray[Any]) -> SeenRows:
@@ -74,7 +85,7 @@ class SeenRows:
             columns.append((np.asarray(truth, np.float64), every))
         budget = max(1, min(len(frame), STEP_ROWS, STEP_NUMBERS // max(frame.shape[1], 1)))
         some = every[:: -(-len(frame) // budget)]
-        forms = list(_forms(columns, min(STEP_ROWS, STEP_NUMBERS // (len(FORMS) * max(len(columns), 1)))))
+        forms = list(_forms(columns, min(STEP_ROWS, STEP_NUMBERS // (_MOST_FORMS * max(len(columns), 1)))))
         for matrix in _inputs(estimator, frame.iloc[some]):
             columns += _numeric(matrix, some)
         kinds = {"object", "string", "str"}
@@ -85,18 +96,27 @@ class SeenRows:
             for text, count in series.value_counts().items()
             if count < RARE and isinstance(text, str) and len(text.split()) >= WORDS
         }
-        return cls(len(frame), (*columns, *forms), frozenset(texts), written)
+        levels = {
+            word
+            for name in frame.columns
+            if str(frame[name].dtype) == "category"
+            for level in frame[name].cat.categories
+            for word in _words(str(level))
+        }
+        return cls(len(frame), (*columns, *forms), frozenset(texts), written, frozenset(levels))
 
-    def rare_words(self, held: Collection[str], enough: int) -> int:
+    def rare_words(self, held: Collection[str], enough: int, *, given: Collection[str] = ()) -> int:
         """How many words that fewer than ``RARE`` rows' texts have are held; counted up to ``enough``.
 
-        What is part of other rows' texts, as groups of letters are, is no word of few.
+        What is part of other rows' texts, as groups of letters are, is no word of few; nor is what the author
+        wrote (``given``), or what is a level of a categorical feature.
         """
-        asked = {word for text in held for word in _words(text)}
+        asked = {word for text in held for word in _words(text)} - self.levels
+        asked -= {word for text in given for word in _words(text)}
         if len(asked) < enough or not self.written:
             return 0
         found = 0
-        for word in (word for word in asked if 0 < self._rows_with[word] < RARE):
+        for word in sorted(word for word in asked if 0 < self._rows_with[word] < RARE)[:SEARCHED]:
             parts = 0
             for text in self._lower:
                 parts += word in text
@@ -117,6 +137,24 @@ class SeenRows:
         return Counter(word for text in self._lower for word in _words(text))
 
 
+def texts_given(estimator: Any) -> set[str]:
+    """The texts among the parameters that steps were made with: stop words, vocabularies."""
+    found: set[str] = set()
+    for _, part in walk(estimator):
+        if not isinstance(part, type) and hasattr(part, "get_params"):
+            for value in part.get_params(deep=False).values():
+                found |= set(_texts_in(value))
+    return found
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple | set | frozenset | np.ndarray):
+        for one in value:
+            yield from _texts_in(one)
+
+
 def _words(text: str) -> set[str]:
     return {*text.lower().split(), *re.findall(r"\w+", text.lower())}
 
@@ -126,10 +164,12 @@ def _forms(columns: list[tuple[Floats, Integers]], rows: int) -> Iterator[tuple[
     for values, places in list(columns):
         step = -(-values.size // max(rows, 1))
         some, at = values[::step], places[::step]
-        if np.unique(some[np.isfinite(some)]).size <= RARE or _possible(some) < POSSIBLE:
+        possible = _possible(some)
+        if np.unique(some[np.isfinite(some)]).size <= RARE or possible < POSSIBLE:
             continue
-        with np.errstate(all="ignore"):
-            yield from ((form(values)[::step], at) for form in FORMS)
+        forms = FORMS if np.isfinite(possible) else (*FORMS, *FORMS_OF_A_CONTINUUM)
+        with np.errstate(all="ignore"):  # copies: a view would keep the form of all rows
+            yield from ((form(values)[::step].copy(), at) for form in forms)
 
 
 def _possible(values: Floats) -> float:

@@ -76,8 +76,9 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
             ) from error
         if not (by_name or _defined_in(found, module)):
             raise _undeclared(path, full, model)
-        return _safely_called(found)
+        return _safely_called(found, kinds)
 
+    kinds: list[np.dtype[Any]] = []
     own = own_names(model)
     _expose(model, own)
     _guard(permitted, path)
@@ -85,7 +86,10 @@ def load_pickle(path: Path, *, model: str, declared: Sequence[str]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", InconsistentVersionWarning)
-            return joblib.load(path)
+            loaded = joblib.load(path)
+        for kind in kinds:
+            _refuse_hidden_objects(kind)
+        return loaded
     except RescoreError:
         raise
     except InconsistentVersionWarning as warning:
@@ -110,18 +114,56 @@ class _ArrayType:
     """
 
     def __new__(cls, *_: Any, **__: Any) -> _ArrayType:
-        raise RefusedTypeError(
-            "the model calls numpy.ndarray, by which bytes become addresses in memory",
-            expected="arrays as numpy pickles them",
-            fix="save the fitted estimator again with joblib.dump(estimator, FILE)",
-            data={"types": ["numpy.ndarray"]},
-        )
+        raise _addresses("numpy.ndarray")
 
 
-def _safely_called(found: Any) -> Any:
-    """What a file may have in place of a name that it gives."""
+def _addresses(name: str) -> RefusedTypeError:
+    return RefusedTypeError(
+        f"the model calls {name}, by which bytes become addresses in memory",
+        expected="arrays as numpy pickles them",
+        fix="save the fitted estimator again with joblib.dump(estimator, FILE)",
+        data={"types": [name]},
+    )
+
+
+#: What makes values of bytes.
+_OF_BYTES = (np._core.numeric._frombuffer, np._core.multiarray.scalar, np.void)  # type: ignore[attr-defined]
+
+
+def _holds_objects(kind: np.dtype[Any]) -> bool:
+    """Whether values of this type hold objects, by its fields: what it says of itself came from the file."""
+    if kind.subdtype is not None:
+        return _holds_objects(kind.subdtype[0])
+    if kind.fields is not None:
+        return any(_holds_objects(field[0]) for field in kind.fields.values())
+    return kind.kind == "O"
+
+
+def _refuse_hidden_objects(kind: np.dtype[Any]) -> None:
+    if _holds_objects(kind) and not kind.hasobject:
+        raise _addresses("numpy.dtype")
+
+
+def _safely_called(found: Any, kinds: list[np.dtype[Any]]) -> Any:
+    """What a file may have in place of a name that it gives; types of arrays are noted in ``kinds``."""
     if found is np.ndarray:
         return _ArrayType
+    if found is np.dtype:
+
+        def noted(*arguments: Any) -> np.dtype[Any]:
+            kinds.append(np.dtype(*arguments))
+            return kinds[-1]
+
+        return noted
+    if any(found is one for one in _OF_BYTES):
+
+        def made(*arguments: Any, **named: Any) -> Any:
+            for one in (*arguments, *named.values()):
+                if isinstance(one, np.dtype) and (_holds_objects(one) or one.hasobject):
+                    raise _addresses(found.__name__)
+            return found(*arguments, **named)
+
+        return made
     if found not in (np._core.multiarray._reconstruct, np.ma.core._mareconstruct):  # type: ignore[attr-defined]
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Self
@@ -47,7 +48,7 @@ class ScoresAtHand:
         self._forget()
         self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115  (until the end of the block)
         for batch in batches:
-            self._file.write(np.ascontiguousarray(batch.column("score").to_numpy(), np.float64).data)
+            self._write(np.ascontiguousarray(batch.column("score").to_numpy(), np.float64))
             yield batch
 
     def keep(self, digest: Sha256) -> None:
@@ -58,10 +59,24 @@ class ScoresAtHand:
         """The run's scores, shape (n_rows,), in their order; None if others or none are at hand."""
         if self._file is None or run.score_digest != self._digest:
             return None
-        self._file.seek(0)
-        return np.fromfile(self._file, np.float64)
+        try:
+            self._file.seek(0)
+            return np.fromfile(self._file, np.float64)
+        except OSError:
+            self._forget()
+            return None
+
+    def _write(self, scores: npt.NDArray[np.float64]) -> None:
+        """Write scores down while there is room; without it they are in the store all the same."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(scores.data)
+        except OSError:
+            self._forget()
 
     def _forget(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what is still to be written may find no room
+                self._file.close()
         self._file = self._digest = None
