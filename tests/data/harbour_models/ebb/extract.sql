@@ -1,1 +1,3 @@
-../tides/extract.sql
+SELECT gauge, reading, measured_at, pressure
+FROM harbour.readings
+WHERE measured_at >= :interval_start AND measured_at < :interval_end AND recorded_at <= :as_of
