@@ -1,4 +1,4 @@
-"""What a scoring run tells OpenLineage: by the real provider, listener and extractor manager, in a file."""
+"""What runs and trainings tell OpenLineage: real provider, listener and extractor manager write a file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.shared.airflow_in_one_process import OneProcessAirflow, RunOfDag, one
 from tests.shared.harbour import MODEL, MODELS, Harbour
 
 DAGS = f"""
-from rescore_airflow.dags import score_dag
+from rescore_airflow.dags import score_dag, train_dag
 
-score = score_dag("{MODEL}")
+score, train = score_dag("{MODEL}"), train_dag("{MODEL}")
 """
 IMPORTED = """
 import sys
@@ -132,6 +132,31 @@ def test_a_run_tells_tables_digests_assertions_and_package(
     [held] = told.ended("FAIL")["validate"]["inputs"]
     assert ("expect_table_row_count_to_be_between", False) in assertions_of(held)
     assert database.parameters["password"] not in told.file.read_text(), "servers are named without a login"
+
+
+@pytest.mark.airflow
+@pytest.mark.slow
+def test_a_training_tells_tables_rows_and_package(
+    harbour: Harbour, airflow: OneProcessAirflow, told: Told
+) -> None:
+    before = {package.sha256 for package in harbour.ctx.store.packages.of_model(MODEL)}
+    start, end = harbour.day(1).start.isoformat(), harbour.day(25).end.isoformat()
+    run = airflow.run("train", start=start, end=end, pin=False)
+    ended = told.ended("COMPLETE")
+    assert {"snapshot", "package"} <= set(ended), run.said[-3000:]
+    [package] = [one for one in harbour.ctx.store.packages.of_model(MODEL) if one.sha256 not in before]
+
+    database = PostgresUrl.parse(harbour.url, where="a test")
+    [read], [frozen] = ended["snapshot"]["inputs"], ended["snapshot"]["outputs"]
+    assert named(read) == (database.server, f"{database.parameters['dbname']}.harbour.readings")
+    digest = package.manifest.lineage.snapshot_digest
+    assert frozen["facets"]["version"]["datasetVersion"] == digest
+    [rows], [wheel] = ended["package"]["inputs"], ended["package"]["outputs"]
+    assert named(rows) == named(frozen)
+    assert rows["facets"]["version"]["datasetVersion"] == digest
+    assert wheel["facets"]["version"]["datasetVersion"] == package.sha256
+    facet = ended["package"]["run"]["facets"]["rescore"]
+    assert (facet["snapshot_digest"], facet["package_version"]) == (digest, package.version)
 
 
 def said_of_it(run: RunOfDag) -> str:

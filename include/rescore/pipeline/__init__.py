@@ -165,6 +165,10 @@ if TYPE_CHECKING:
         history,
         rewritten,
     )
+    from rescore.pipeline.training.lineage import (
+        TrainingLineage,
+        training_lineage,
+    )
     from rescore.pipeline.training.retraining import (
         Retraining,
         ask_for_retraining,
@@ -212,6 +216,7 @@ __all__ = [
     "ShardHandle",
     "Swept",
     "TrainedPackage",
+    "TrainingLineage",
     "TrainingReproduction",
     "adopt_model",
     "alarms",
@@ -271,6 +276,7 @@ __all__ = [
     "train_package",
     "train_snapshot",
     "train_without",
+    "training_lineage",
     "training_window",
     "unmeasured_report",
     "utc_now",

@@ -1,6 +1,8 @@
-"""Which tables and views a model's query reads, by the names that the source's catalogue has for them."""
+"""Which tables and views a model's queries read, by the names that the source's catalogue has for them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
@@ -17,20 +19,39 @@ WHERE n.nspname <> 'pg_catalog' AND n.nspname <> 'information_schema' ORDER BY 1
 """
 
 
-def tables_read(url: str, folder: ModelFolder, interval: Interval) -> tuple[str, ...]:
-    """What ``extract.sql`` reads, as ``database.schema.relation``, sorted; views are not followed.
+def tables_read(
+    url: str, folder: ModelFolder, interval: Interval, queries: Sequence[str] = ("extract.sql",)
+) -> tuple[str, ...]:
+    """What a model's queries read, as ``database.schema.relation``, sorted; views are not followed.
+
+    Parameters
+    ----------
+    url : str
+        The source.
+    folder : ModelFolder
+        The model.
+    interval : Interval
+        Any that the queries can be rendered for.
+    queries : sequence of {"extract.sql", "labels.sql"}
+        Which of its files.
 
     Raises
     ------
     SourceUnavailableError
         The database can't be reached now.
     SpecError
-        The query can't be read.
+        A query can't be read.
     """
-    query = render(folder.extract_sql, interval, interval.end, where=str(folder.path / "extract.sql")).text
-    named = [".".join(map(quote_identifier, name.parts)) for name in relation_names(query)]
+    texts = {"extract.sql": folder.extract_sql, "labels.sql": folder.labels_sql}
+    named = {
+        ".".join(map(quote_identifier, name.parts))
+        for file in queries
+        for name in relation_names(
+            render(texts[file], interval, interval.end, where=str(folder.path / file)).text
+        )
+    }
     if not named:
         return ()
-    values = ", ".join(f"({quote_literal(name)})" for name in named)
+    values = ", ".join(f"({quote_literal(name)})" for name in sorted(named))
     with Session(url, folder.spec.source) as session:
         return tuple(row["name"] for row in session.ask(_NAMES.format(values=values)))

@@ -12,6 +12,7 @@ from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import on_demand
 from rescore_airflow.declarations import declared
+from rescore_airflow.lineage import tell_training
 from rescore_airflow.operators import (
     ApprovalCase,
     Decision,
@@ -74,7 +75,9 @@ def snapshot(model_name: str) -> str:
     request = train_request(spec, context, now=datetime.now(UTC))
     start, end = (None, None) if request.window is None else (request.window.start, request.window.end)
     with pipeline_context() as ctx:
-        return pipeline.train_snapshot(ctx, model_name, as_of=request.as_of, start=start, end=end)
+        digest = pipeline.train_snapshot(ctx, model_name, as_of=request.as_of, start=start, end=end)
+        tell_training(ctx, model_name, digest, reads=False)
+        return digest
 
 
 @task(doc_md=documents.PACKAGE, max_active_tis_per_dag=1)  # versions are counted up
@@ -87,7 +90,9 @@ def package(model_name: str, snapshot_digest: str) -> dict[str, Any]:
     spec = declared(model_name)
     request = train_request(spec, context, now=datetime.now(UTC))
     with pipeline_context() as ctx:
+        tell_training(ctx, model_name, snapshot_digest, reads=True)
         made = pipeline.train_package(ctx, model_name, snapshot_digest, who=request.trained_by)
+        tell_training(ctx, model_name, snapshot_digest, package_sha256=made.sha256, reads=True)
         return plain_values(made.to_dict())
 
 
