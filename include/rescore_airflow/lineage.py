@@ -168,7 +168,9 @@ def _written(namespace: str, name: str, digest: str | None, rows: int | None) ->
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
-    facets = {} if rows is None else {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rows)}
+    facets: dict[str, Any] = (
+        {} if rows is None else {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(rows)}
+    )
     return OutputDataset(namespace, name, facets=_version(digest), outputFacets=facets)
 
 

@@ -5,14 +5,16 @@ The tests share one stack and one pinned package, so they leave their runs behin
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import psycopg2
 import pytest
 
 from rescore.interval import Interval
-from rescore.local import DagRun
+from rescore.local import DagRun, LocalPostgres
 from tests.airflow.stack import PATIENCE, Harbour, day
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -193,7 +195,7 @@ def test_failures_of_the_source_publish_nothing(harbour: Harbour, pinned: DagRun
 
 
 def test_published_runs_are_derived_again_and_a_changed_score_is_found(
-    harbour: Harbour, pinned: DagRun
+    harbour: Harbour, pinned: DagRun, postgres_server: LocalPostgres
 ) -> None:
     client = harbour.client
     asked = [
@@ -206,12 +208,13 @@ def test_published_runs_are_derived_again_and_a_changed_score_is_found(
     assert "no run of tides is published" in harbour.log(missing, "choose")
 
     run_id = harbour.store.runs.published("tides", day("2024-02-03"))[0].run_id
-    with harbour.store.database.engine.begin() as connection:
-        # The store refuses this to everyone who does not switch its triggers off.
-        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        connection.exec_driver_sql(
+    with closing(psycopg2.connect(postgres_server.url("airflow_store"))) as forger, forger.cursor() as cursor:
+        # The store refuses this to everyone who does not switch its triggers off: a superuser alone can.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(
             "UPDATE rescore.scores_tides SET score = score + 1e-9 WHERE run_id = %s AND gauge = 2", (run_id,)
         )
+        forger.commit()
     changed = harbour.trigger("reproduce", {"run_id": run_id})
     assert changed.state == "failed"
     assert "the rows in the score table are not those that were published" in harbour.log(
