@@ -303,7 +303,7 @@ class SignatureError(IntegrityError):
 
 
 class RowAccountingError(IntegrityError):
-    """extracted != scored + quarantined + rejected."""
+    """The rows extracted are not the sum of those scored, quarantined and rejected."""
 
 
 class UndigestibleError(IntegrityError):

@@ -186,7 +186,7 @@ def _refuse_circles(value: Any, above: tuple[int, ...] = (), done: set[int] | No
     if not isinstance(value, dict | list) or id(value) in done:
         return
     if id(value) in above:
-        raise ValueError("an alias (*name) stands inside of what it names")
+        raise ValueError("an alias (*name) refers to a value that contains it")
     for item in value.values() if isinstance(value, dict) else value:
         _refuse_circles(item, (*above, id(value)), done)
     done.add(id(value))

@@ -68,7 +68,7 @@ class Settings:
 
     Notes
     -----
-    Read where they are needed, as they are no place where things are:
+    Not part of these settings, read where they are used:
 
     ``RESCORE_STORE_CONN_ID``: the Airflow connection of the store, in place of ``RESCORE_DATABASE_URL``.
         Default ``rescore_store``, if there is one.

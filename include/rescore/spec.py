@@ -352,7 +352,9 @@ class ModelSpec(Declared):
         if self.target.name in self.input_columns:
             raise ValueError(f"target {self.target.name!r} is also an input column: that is a leak")
         for name in sorted(_OUR_COLUMNS & {*self.input_columns, self.target.name}):
-            raise ValueError(f"{name!r} is a name of our own: a training snapshot has that column")
+            raise ValueError(
+                f"{name!r} is reserved: a training snapshot has a column of that name; rename yours"
+            )
         columns = list(self.output.probabilities.values())
         if columns and self.target.kind != "multiclass":
             raise ValueError(

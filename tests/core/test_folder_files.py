@@ -108,7 +108,7 @@ def test_words_that_yaml_reads_as_something_else(write: Write, written: str, pro
         ('cron: "0 4 * * *"', 'cron: "0 4 30 2 *"', "comes round"),
         ("America/New_York", "America", "unknown time zone 'America'"),
         ("America/New_York", "../UTC", "unknown time zone"),
-        ("seed: 1}", "seed: 1, hyperparameters: &a {b: *a}}", "stands inside of what it names"),
+        ("seed: 1}", "seed: 1, hyperparameters: &a {b: *a}}", "refers to a value that contains it"),
         ("seed: 1}", "seed: 1, hyperparameters: {? [a] : 1}}", "not valid YAML"),
         # libyaml's loader calls itself for each level: so many end the process, and every model's DAGs.
         ("owner: logistics", "owner: " + "[" * 100_000, "more than 100 levels of lists"),

@@ -72,7 +72,10 @@ def test_durations_have_units(write: Write, written: str, meant: int) -> None:
         ({"features": [{"name": "a", "kind": "number"}]}, "features.0.kind:"),
         ({"features": [{"name": "a", "kind": "text"}] * 2}, "feature 'a' is declared twice"),
         ({"features": [{"name": "late", "kind": "boolean"}]}, "that is a leak"),
-        ({"features": [{"name": "interval_start", "kind": "datetime"}]}, "is a name of our own"),
+        (
+            {"features": [{"name": "interval_start", "kind": "datetime"}]},
+            "is reserved: a training snapshot has a column of that name",
+        ),
         ({"output.probabilities": {"a": "p_a"}}, "output.probabilities is of multiclass models; of a binary"),
         ({"target.kind": "multiclass", "output.probabilities": {"a": "p", "b": "p"}}, "names a column twice"),
         ({"target.kind": "multiclass", "output.probabilities": {"a": "P"}}, "lower-case letters"),

@@ -96,7 +96,7 @@ def test_what_is_not_there_is_named(untrained):
     tides = rescore.Model(MODEL, context=untrained, quiet=True)
     with pytest.raises(NotFoundError, match="nothing to evaluate"):
         tides.evaluate()
-    with pytest.raises(NotFoundError, match="nothing that could predict"):
+    with pytest.raises(NotFoundError, match="no fitted model, package or pin to predict with"):
         tides.predict(None)
     with pytest.raises(NotFoundError, match="no published run"):
         tides.run()

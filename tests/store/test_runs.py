@@ -146,7 +146,7 @@ def test_rows_set_aside_are_kept_once_and_must_fit_together(walk: Walk, store: S
         (["rejected", "lost"], [0, 1]),
         (["rejected"] * 2, [3, 3]),
     ):
-        with pytest.raises(RowAccountingError, match="do not fit together"):
+        with pytest.raises(RowAccountingError, match="differ in number, or a position or kind is wrong"):
             record(kinds, positions)
     for _ in range(2):
         record(["rejected", "quarantined"], [7, 3])

@@ -43,7 +43,7 @@ class _Checks:
         self.results: list[CheckResult] = []
 
     def value(self, name: str, step: Callable[[], tuple[list[CheckResult], T]]) -> T | None:
-        """Run a check that finds something for the next ones; None if it failed."""
+        """Run a check whose finding later checks use; None if it failed."""
         self._progress(f"checking {name}")
         try:
             results, found = step()

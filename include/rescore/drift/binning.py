@@ -159,8 +159,9 @@ class OrderedCells:
         return cell
 
     def magnitudes(self, counts: Counts) -> Floats:
-        """Per row of counts, the median absolute value of what is neither zero nor missing.
+        """Per window, the median absolute value of what is neither zero nor missing, in the column's unit.
 
+        ``counts`` are rows per cell, shape (n_windows, n_cells); returned is shape (n_windows,).
         As precise as the cells are: within a few percent where training has values.
         """
         sizes = np.abs(self.means)
@@ -230,7 +231,7 @@ class OrderedCells:
 
 
 def moments(column: pa.ChunkedArray) -> Floats:
-    """Timestamps or dates as days since 1970-01-01T00:00Z, NaN for NULL; days before are negative."""
+    """Timestamps or dates as days since 1970-01-01T00:00Z, negative before; NaN for NULL, shape (n_rows,)."""
     zone = getattr(column.type, "tz", None)
     micros = column.cast(pa.timestamp("us", tz=zone)).cast(pa.int64())
     return ordered_values(micros, "numeric") / 86_400e6

@@ -61,7 +61,10 @@ def psi_noise(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
 
 
 def psi_freedom(window: npt.NDArray[Any], others: npt.NDArray[Any]) -> Floats:
-    """Degrees of freedom of :func:`psi`'s chi-square: one fewer than there are cells with rows."""
+    """Degrees of freedom of :func:`psi`'s chi-square: one fewer than there are cells with rows.
+
+    ``window`` and ``others`` are rows per cell, shape (n_windows, n_cells); returned is shape (n_windows,).
+    """
     cells = (window + others > 0).sum(axis=1)
     return np.asarray(np.maximum(cells - 1, 0), dtype=np.float64)
 

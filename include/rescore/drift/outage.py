@@ -85,8 +85,8 @@ class Outage:
 def find_outage(reference: FeatureReference, tally: Tally, chosen: npt.NDArray[np.intp]) -> Outage | None:
     """Judge one column of a live window by its counts: missing, constant, or nearly all unseen levels.
 
-    ``chosen`` are the places of the reference windows that it is compared with: one that was broken itself
-    excuses nothing.
+    ``chosen``, shape (n_chosen,), are the places of the reference windows that it is compared with: one that
+    was broken itself excuses nothing.
     """
     rows = int(tally.counts.sum())
     if rows == 0:
@@ -152,7 +152,7 @@ def broken_windows(
     ----------
     features : tuple of FeatureReference
         The profile's features.
-    chosen : ndarray of int
+    chosen : ndarray of int, shape (n_chosen,)
         The reference windows that are compared with.
 
     Returns
@@ -209,7 +209,7 @@ def find_collapse(
         The live window's.
     spreads : ndarray of float, shape (n_windows,)
         Standard deviations of the reference windows.
-    chosen : ndarray of int
+    chosen : ndarray of int, shape (n_chosen,)
         Places of those that are compared with.
     """
     rows = int(np.isfinite(scores).sum())

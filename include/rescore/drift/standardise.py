@@ -98,7 +98,10 @@ def classifier_standing(values: Floats, noise: Floats) -> Floats:
 
 
 def between_windows(means: Floats, noise: Floats) -> Floats:
-    """Variance of windows' means beyond sampling's, by the middle windows; shape (n_statistics,)."""
+    """Variance of windows' means beyond sampling's, by the middle windows; shape (n_statistics,).
+
+    ``means``, shape (n_windows, n_statistics), vary by sampling alone by ``noise``, shape (n_statistics,).
+    """
     return np.asarray(np.maximum(_centre_and_spread(means)[1] ** 2 - noise, 0.0))
 
 

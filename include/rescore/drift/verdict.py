@@ -240,7 +240,7 @@ def say_too_few(windows: int, worth: float, stratum: str) -> str:
 
 
 def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stratum: str) -> tuple[str, ...]:
-    """What limits the statement about this window."""
+    """What limits the statement about this window; ``reference_rows``: rows a window, shape (n_windows,)."""
     notes = []
     count = int(reference_rows.size)
     kind = "" if stratum == "all" else f" {stratum}"

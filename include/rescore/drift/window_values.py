@@ -16,13 +16,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def one_score(scores: npt.NDArray[Any]) -> Floats:
-    """One number per row: of a matrix of class probabilities, the largest."""
+    """One number per row, shape (n_rows,): of class probabilities, shape (n_rows, n_classes), the largest."""
     values = np.asarray(scores, dtype=np.float64)
     return values.max(axis=1) if values.ndim == 2 else values
 
 
 def stratum_of(days: Floats, timezone: str) -> str:
-    """``weekend`` if the middle one of these moments (days since 1970, UTC) is on one there."""
+    """``weekend`` if the middle one of these moments (days since 1970, UTC; shape (n,)) is on one there."""
     there = days[np.isfinite(days)]
     if there.size == 0:
         return "weekday"
@@ -31,6 +31,6 @@ def stratum_of(days: Floats, timezone: str) -> str:
 
 
 def spread(values: Floats) -> float:
-    """Standard deviation of what is finite, NaN if nothing is."""
+    """Standard deviation of what is finite in ``values``, shape (n,), in their unit; NaN if nothing is."""
     there = values[np.isfinite(values)]
     return float(there.std()) if there.size else math.nan

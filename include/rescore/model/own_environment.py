@@ -188,7 +188,7 @@ class OwnEnvironment:
             for command in self._commands(lock):
                 self._run(command)
         if different := self.different():
-            raise self._impossible(f"the installer left other versions: {', '.join(different)}")
+            raise self._impossible(f"after installing, versions differ from the lock: {', '.join(different)}")
 
     def _commands(self, lock: Path) -> list[list[str]]:
         feature = ".".join(self.requirements["python"].split(".")[:2])

@@ -248,7 +248,7 @@ class _Done:
         self._trainings, self._done = trainings, 0
 
     def one_more(self, of_each: int) -> str:
-        """One is done, of so many of each training."""
+        """Count one fit as done and say how far all are; each training has ``of_each``."""
         with self._lock:
             self._done += 1
             total = self._trainings * of_each
@@ -356,7 +356,9 @@ def child_answer(messages: Any, key: str) -> Any:
     """The child's next message, which has to be of this kind."""
     message = next(messages, None)
     if message is None or key not in message:
-        raise ModelError("the fitting process ended early", expected=key, fix="train again")
+        raise ModelError(
+            "the fitting process ended early", expected=f"the child's message {key!r}", fix="train again"
+        )
     return message[key]
 
 

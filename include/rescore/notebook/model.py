@@ -366,7 +366,7 @@ class Model:
         pinned = self._ctx.store.pins.current(self.name)
         if pinned is None:
             raise NotFoundError(
-                f"{self.name} has nothing that could predict",
+                f"{self.name} has no fitted model, package or pin to predict with",
                 expected="a fit, a package or a pin",
                 fix="call fit() or package(), or pin a package",
             )

@@ -79,7 +79,7 @@ class Outcomes:
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """Which rows have a score and a label."""
+        """Which rows have a score and a label; shape (n_rows,)."""
         return np.isfinite(self.truth) & np.isfinite(self.score)
 
     @property

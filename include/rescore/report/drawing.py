@@ -65,7 +65,7 @@ def records(rows: Rows) -> list[dict[str, Any]]:
 
 
 def over_time(rows: Rows, timezone: str) -> list[dict[str, Any]]:
-    """Rows in order of time, with ``start`` as the clock shows it in ``timezone``, and where to draw them.
+    """Rows in order of time, each with its ``start`` in ``timezone`` and its place on the axis.
 
     ``interval_start`` and ``interval_end`` are aware datetimes or ISO 8601 text. ``from``, ``middle`` and
     ``to`` are the same clock, less the gaps: where nothing ran for a long while, one blank interval is

@@ -161,7 +161,7 @@ class FrozenTable:
         return pa.concat_tables([self.schema.empty_table(), *found])
 
     def prove(self) -> None:
-        """Read all rows once, unless they were read to the end, to be sure of them.
+        """Check the digest, by reading all rows unless they were read to the end already.
 
         Raises
         ------

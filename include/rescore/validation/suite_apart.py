@@ -133,7 +133,7 @@ class SuiteApart:
             )
         failing = np.load(positions, allow_pickle=False)
         if len(said) != len(asked) or failing.dtype != np.int64:
-            raise ModelError(f"{len(said)} answers came to {len(asked)} expectations", where=self._path)
+            raise ModelError(f"{len(asked)} expectations were asked, {len(said)} answered", where=self._path)
         evaluations, at = [], 0
         for one in said:
             count = one.pop("failing")

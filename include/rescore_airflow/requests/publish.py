@@ -29,7 +29,7 @@ def release_params() -> dict[str, Param]:
 
 @dataclass(frozen=True)
 class ReleaseRequest:
-    """A run, who releases it and why; ``who`` and ``why`` are None if a person still has to be asked."""
+    """The run to release, by whom and why; ``who`` and ``why`` are None if somebody still has to be asked."""
 
     run_id: str
     who: str | None = None

@@ -48,7 +48,10 @@ def folds(starts: Array, count: int) -> list[tuple[int, int]]:
 
 
 def measured(scorer: Scorer, table: pa.Table, truth: Array) -> dict[str, float | None]:
-    """Metrics of a fit on rows that it has not seen; see :func:`rescore.performance.point_metrics`."""
+    """Metrics of a fit on rows that it has not seen, whose ``truth`` has shape (n_rows,).
+
+    See :func:`rescore.performance.point_metrics`.
+    """
     predictions = scorer.predictions(table)
     return point_metrics(scorer.target.kind, truth, predictions.raw, predictions.named)
 
@@ -59,7 +62,7 @@ def permutation_importance(scorer: Scorer, table: pa.Table, truth: Array, seed: 
     Breiman, "Random forests", 2001, on at most one block of evenly spaced unseen rows, with more than
     :data:`MAX_BLOCKS` features a part of one. Shuffled copies of as many features as fit into a few blocks
     are predicted together, so that few rows need few predictions: a row's score does not depend on the rows
-    beside it.
+    beside it. ``truth`` has shape (n_rows,).
 
     Returns
     -------

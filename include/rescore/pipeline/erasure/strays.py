@@ -43,7 +43,7 @@ def erase_strays(ctx: Context, erasure: Erasure, subject: Subject) -> None:
 
 
 def not_deleted(ctx: Context, subject: Subject) -> list[str]:
-    """Files that may have, or have, rows of the person, and that are not ours to delete; with the reason."""
+    """Files that hold or may hold rows of the person but are not ours to delete, each with the reason."""
     there, begun = ctx.archive.inputs(), ctx.store.snapshots.begun()
     buried = ctx.store.erasures.of_frozen()
     known = {*names_of_tables(ctx), *(str(one.remaining) for one in buried.values()), *begun}

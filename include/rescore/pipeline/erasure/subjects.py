@@ -50,7 +50,7 @@ class Subject:
     values: Mapping[str, str]
 
     def mask(self, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which rows are this person's."""
+        """Which rows are this person's; shape (n_rows,)."""
         found = np.ones(rows.num_rows, dtype=bool)
         for column, value in self.values.items():
             equal = pc.equal(pc.cast(rows[column], pa.string()), value)
@@ -285,7 +285,7 @@ def pseudonym(ctx: Context, subject: Subject) -> str:
         raise SettingsError(
             f"the key file of erasures has {len(key)} bytes",
             where=str(path),
-            expected=f"at least {_KEY_BYTES} random bytes: with fewer anybody can try out pseudonyms",
+            expected=f"at least {_KEY_BYTES} random bytes: with fewer, keys can be tried until one fits",
             fix="bring it back from its backup; if no erasure used it yet, delete it: a new one is made",
         )
     named = json.dumps(dict(sorted(subject.values.items())), ensure_ascii=False).encode()

@@ -20,7 +20,7 @@ __all__ = ["delete_keys", "forget_keys", "keys_of", "rows_of"]
 def rows_of(
     keys: pa.Table, names: Sequence[str]
 ) -> Callable[[pa.Table], np.ndarray[Any, np.dtype[np.bool_]]]:
-    """What says of each row of a table whether it has one of these keys."""
+    """A function that says of each row of a table, shape (n_rows,), whether it has one of these keys."""
     wanted = set(zip(*(keys[name].to_pylist() for name in names), strict=True))
     first = {row[0] for row in wanted}
 

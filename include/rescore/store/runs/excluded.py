@@ -64,7 +64,7 @@ class Excluded:
         unknown = sorted(set(kinds) - set(EXCLUDED_KINDS))
         if len(lengths) > 1 or len(set(positions)) != len(positions) or unknown:
             raise RowAccountingError(
-                f"the excluded rows of run {run.run_id} do not fit together",
+                f"the excluded rows of run {run.run_id} differ in number, or a position or kind is wrong",
                 expected=f"per row a kind ({', '.join(EXCLUDED_KINDS)}), a reason and a position of its own",
                 examples=[f"{rows.num_rows} rows", f"{len(positions)} positions", *unknown],
             )
