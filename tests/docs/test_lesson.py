@@ -16,5 +16,6 @@ def test_every_command_prints_what_the_page_says(owned_database: str, tmp_path: 
     steps = steps_of(PAGE)
     assert len(steps) == 8
     models = Path(__file__).parents[2] / "include" / "models"
-    given = {"RESCORE_DATABASE_URL": owned_database, "RESCORE_MODELS": str(models), "PGTZ": "UTC"}
+    given = {"RESCORE_DATABASE_URL": owned_database, "HOUSES": owned_database}
+    given |= {"RESCORE_MODELS": str(models), "PGTZ": "UTC"}
     run_page(steps, tmp_path, given)
