@@ -42,13 +42,17 @@ ABANDONED_SECONDS = 24 * 3600.0
 def private_folder(path: Path) -> Path:
     """Make a folder that only its owner can enter; one that exists is made so if it is ours.
 
+    So are the folders made on the way to it: who may write there could put another one in its place.
+
     Raises
     ------
     DiskFullError
         There is no room for it.
     """
     with disk_errors([path]):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for missing in reversed([each for each in path.parents if not each.exists()]):
+            missing.mkdir(exist_ok=True, mode=0o700)
+        path.mkdir(exist_ok=True, mode=0o700)
     make_private(path)
     return path
 

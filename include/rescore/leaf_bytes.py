@@ -39,6 +39,7 @@ import pyarrow.compute as pc
 
 from rescore.errors import UndigestibleError
 from rescore.leaf_rows import LEAF_ROWS
+from rescore.shown_text import number_of
 
 __all__ = ["canonical_array", "canonical_leaf", "canonical_type", "leaf_buffers"]
 
@@ -80,7 +81,9 @@ def canonical_leaf(rows: pa.Table) -> bytes:
         A column or a value that has no canonical form, or more rows.
     """
     if rows.num_rows > LEAF_ROWS:
-        raise UndigestibleError(f"{rows.num_rows:,} rows are no leaf", expected=f"at most {LEAF_ROWS:,}")
+        raise UndigestibleError(
+            f"{number_of(rows.num_rows, 'row is', 'rows are')} no leaf", expected=f"at most {LEAF_ROWS:,}"
+        )
     kinds = [canonical_type(field.name, field.type) for field in rows.schema]
     columns = [
         [canonical_array(chunk, name, kind) for chunk in rows[name].chunks if len(chunk)]

@@ -278,7 +278,7 @@ def test_a_table_as_people_keep_it_is_drafted_with_what_is_to_be_decided(shop):
     assert folder.spec.feature_names == ["weight", "depot", "built_year", "yr", "since"]
     assert "the 3 values that fewer rows have are written as rare" in yaml  # O'Hare, x0 and x1
     assert "WHEN t.\"depot\" IN ('north', 'south') THEN" in extract.replace("''", "'")
-    assert "2 rows have none and are never scored" in yaml
+    assert "2 rows have none: such are never scored" in yaml
     for year in ("built_year", "yr", "since"):
         assert f"# DECIDE: {year} is a calendar year" in yaml
     left_out = dict(made.left_out)

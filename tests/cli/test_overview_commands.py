@@ -173,8 +173,6 @@ def test_a_folder_that_is_wrong_keeps_no_command_from_the_others(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RESCORE_DATABASE_URL", fleet.store.database.url)
-    registered: list[str] = []
-    monkeypatch.setattr("rescore.pipeline.register_model", lambda ctx, model: registered.append(model))
     models = tmp_path / "models"
     models.mkdir()
     (models / "loan_default").symlink_to(Path(os.environ["RESCORE_MODELS"]) / "loan_default")
@@ -187,10 +185,6 @@ def test_a_folder_that_is_wrong_keeps_no_command_from_the_others(
     found = {one["about"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["scores of loan_default"]["state"] == "ok"
     assert sum(one["state"] == "fault" for about, one in found.items() if about.startswith("model ")) == 2
-    assert app(["store", "register"], standalone_mode=False) == 1
-    printed = capsys.readouterr()
-    assert registered == ["loan_default"]
-    assert printed.err.count("is not registered: model.yaml") == 2
 
 
 def test_doctor_finds_an_airflow_that_is_too_old(

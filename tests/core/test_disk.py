@@ -115,3 +115,14 @@ def test_of_folders_on_one_disk_the_first_is_named_whatever_others_write_meanwhi
     with pytest.raises(DiskFullError) as caught, disk_errors([mine, other]):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.data["folder"] == str(mine)
+
+
+@pytest.mark.parametrize("mask", [0, 0o002, 0o027])
+def test_nobody_else_may_put_another_folder_in_the_place_of_a_private_one(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        folder = private_folder(tmp_path / "home" / "of" / "rows")
+    finally:
+        os.umask(before)
+    made = [folder, folder.parent, folder.parent.parent]
+    assert {one.stat().st_mode & 0o777 for one in made} == {0o700}

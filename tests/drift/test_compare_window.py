@@ -388,7 +388,7 @@ def test_wide_tables_small_windows_and_odd_values(make_spec: Spec, make_snapshot
     report = check(profile, wide(50))
     assert len(report.features) == 600
     assert not report.outages
-    assert feature(report, "x1").note == "infinite in 1 rows"
+    assert feature(report, "x1").note == "infinite in 1 row"
 
 
 def test_most_drifted_is_ordered_for_people(profile: bytes, live: pa.Table) -> None:

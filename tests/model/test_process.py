@@ -14,6 +14,7 @@ from rescore.errors import (
     EnvironmentMismatchError,
     GoldenRowError,
     ModelError,
+    RescoreError,
     UnseededEstimatorError,
 )
 from rescore.model.environment import THREAD_VARIABLES, numeric_environment, start_environment
@@ -77,6 +78,52 @@ def test_a_child_that_met_a_full_disk_may_be_tried_again(write: str, tmp_path: P
     assert caught.value.retryable and str(tmp_path) in (caught.value.where or "")
     with pytest.raises(ModelError, match="No such file"):
         messages("open('/no/such/file')", tmp_path)
+
+
+IMPORT = """
+from rescore import limited_import
+from rescore.model.child import model_code
+from rescore.model.child.worker import _say
+from rescore.errors import RescoreError
+model_code.limited_import = lambda: limited_import.limited_import({seconds})
+try:
+    model_code.pipeline_module("m")
+except RescoreError as error:
+    _say(error=error.to_dict())
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "what", "where"),
+    [
+        ("while True: pass", 0.5, "pipeline.py was not imported within 0:00:00.5", "pipeline.py, line 2"),
+        (
+            "import threading\nwhile True:\n  try: threading.Event().wait()\n  except BaseException: pass",
+            0.5,
+            "pipeline.py was not imported within 0:00:00.5",
+            "pipeline.py, line 4",
+        ),
+        ("raise SystemExit", 60, "can't be imported: SystemExit", "pipeline.py, line 2: raise SystemExit"),
+        ("raise KeyboardInterrupt", 60, "can't be imported: KeyboardInterrupt", "pipeline.py, line 2"),
+        ("def build(:", 60, "can't be imported: SyntaxError: invalid syntax", "pipeline.py, line 2: def"),
+        ("def f(): f()\nf()", 60, "can't be imported: RecursionError", "pipeline.py, line 2"),
+        ("print('x' * 9_000_000)", 60, "pipeline.py has no build()", "m/pipeline.py"),
+        ("import os; os.kill(os.getpid(), 9)", 60, "was ended by signal 9", ""),
+    ],
+)
+def test_a_module_that_does_not_come_to_its_end_is_named(
+    code: str, seconds: float, what: str, where: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "pipeline.py").write_text(f"# a model\n{code}\n")
+    arguments = ["-c", IMPORT.format(seconds=seconds)]
+    with (
+        Child(arguments, folder=tmp_path, path=[tmp_path, INCLUDE]) as child,
+        pytest.raises(RescoreError) as caught,
+    ):
+        list(child.messages())
+    assert what in caught.value.what and (caught.value.where or "").startswith(where)
+    assert caught.value.fix
 
 
 def test_the_first_error_ends_those_beside_it(tmp_path: Path) -> None:

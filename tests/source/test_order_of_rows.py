@@ -7,7 +7,9 @@ import psycopg2
 import pytest
 
 from rescore.errors import SpecError
-from rescore.source import labels, read_past_filter, turned_round
+from rescore.source import labels, read_past_filter, turned_round, turned_views
+from rescore.source.inspection import reading
+from rescore.source.turned_views import put_before
 from tests.source.conftest import DAY, EXTRACT, LABELS, MakeModel, Source
 from tests.source.test_refusals import selecting
 from tests.source.test_volatility import freeze
@@ -193,6 +195,29 @@ def test_ties_inside_functions_are_found_too(
     found = read_past_filter(source.url, folder, DAY, DAY.end)
     assert (None if found.turned is None else found.turned.changed) == changed
     assert source.run("SELECT count(*) FROM parcel") == [(40,)]
+
+
+def test_tables_of_functions_are_copied_with_their_indexes_and_only_so_large(
+    source: Source, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.run(FUNCTIONS)
+    source.send(40)
+    source.run("CREATE UNIQUE INDEX by_parcel ON parcel (parcel, sent_at); ANALYZE parcel")
+    with reading(source.url, read_only=False) as cursor:
+        assert put_before(cursor, [("public", "parcel")]) == ()
+        cursor.execute(
+            "SELECT c.reltuples, i.indisunique, c.relnamespace = pg_my_temp_schema()"
+            " FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid WHERE c.oid = 'parcel'::regclass"
+        )
+        assert cursor.fetchall() == [(40, True, True)]
+        cursor.execute("SELECT parcel FROM parcel ORDER BY ctid LIMIT 2")
+        turned = cursor.fetchall()
+    assert turned == source.run("SELECT parcel FROM parcel ORDER BY ctid DESC LIMIT 2")
+    monkeypatch.setattr(turned_views, "MOST_ROWS", 39)
+    source.run("UPDATE parcel SET size = 1, note = parcel::text, recorded_at = sent_at")
+    found = read_past_filter(source.url, make_model(selecting(note="tied()")), DAY, DAY.end)
+    assert found.turned is not None
+    assert (found.turned.none, found.turned.too_large) == (True, ("public.parcel",))
 
 
 def test_a_view_whose_tables_this_role_may_not_read_is_checked_as_it_is(

@@ -72,6 +72,9 @@ CREATE FUNCTION due_among(int, date DEFAULT current_date, VARIADIC int[] DEFAULT
 CREATE FUNCTION halved(int, int DEFAULT 1) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1';
 CREATE OR REPLACE FUNCTION halved(int, int DEFAULT halved(1)) RETURNS int STABLE LANGUAGE sql
     AS 'SELECT CASE WHEN $1 > 1 THEN halved($1 / 2, $2) ELSE $2 END';
+CREATE TABLE depots (place text);
+CREATE FUNCTION note(depots) RETURNS text VOLATILE LANGUAGE sql AS 'SELECT clock_timestamp()::text';
+CREATE FUNCTION carrier(anyelement) RETURNS text VOLATILE LANGUAGE sql AS 'SELECT clock_timestamp()::text';
 CREATE VIEW clocked AS SELECT parcel, age(sent_at) AS old FROM parcel;
 CREATE VIEW over_it AS SELECT * FROM clocked;
 CREATE VIEW plain AS SELECT parcel, date_trunc('day', sent_at) AS day, 'today'::text AS word FROM parcel;
@@ -144,6 +147,11 @@ def freeze(source: Source, folder: ModelFolder) -> int:
         ("size", "(SELECT of_set(3) WITHIN GROUP (ORDER BY size) FROM parcel)", "now()"),
         ("promised", "by_its_path()", "unseen()"),
         ("size", "parcel.days_of", "now()"),
+        ("note", "(SELECT d.note FROM depots d)", "note()"),
+        ("note", "(SELECT (d).note FROM depots d)", "note()"),
+        ("note", "(SELECT d.note FROM (SELECT * FROM depots) d)", "note()"),
+        ("note", "(WITH parcel AS (SELECT * FROM depots) SELECT parcel.note FROM parcel)", "note()"),
+        ("note", "(SELECT d.note FROM depots p (note), depots d)", "note()"),
         ("fragile", "size @> ANY (SELECT 3)", "now()"),
         ("size", "size::past::int", "now()"),
         ("weight", "(size::heap).s", "now()"),
@@ -200,6 +208,17 @@ def test_the_clock_the_session_and_chance_are_refused(
         ("note", "(SELECT max(day)::text FROM plain)"),
         ("size", "(SELECT xmin FROM (SELECT 1 AS xmin) box)"),
         ("size", "(WITH now AS (SELECT 1 AS current_date) SELECT now.current_date FROM now)"),
+        ("note", "parcel.note || public.parcel.carrier || (SELECT max((p).note) FROM parcel p)"),
+        ("note", "(SELECT max(d.note) FROM depots d (note))"),
+        ("note", "(SELECT max(p.note) FROM parcel p JOIN depots d ON p.note = d.place AND p.carrier > '')"),
+        ("note", "(SELECT max(q.note) FROM (SELECT p.* FROM parcel p, depots d) q)"),
+        ("note", "(SELECT max(q.note) FROM (SELECT place AS note FROM depots UNION SELECT '') q)"),
+        ("note", "(WITH parcel AS (SELECT * FROM parcel) SELECT max(parcel.note) FROM parcel)"),
+        (
+            "note",
+            "(WITH RECURSIVE r AS (SELECT carrier FROM parcel UNION SELECT r.* FROM r WHERE r.carrier = '')"
+            " SELECT max((SELECT r.carrier)) FROM r)",
+        ),
         ("weight", "sum(weight) OVER (ORDER BY parcel RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)"),
     ],
 )

@@ -76,13 +76,14 @@ def test_it_judges_the_same_and_sees_no_secret_of_the_parent(
 WRONG = (
     "def suite(:\n",
     HEADER + "def suite():\n    return 1 / 0\n",
+    HEADER + "import sys\ndef suite():\n    sys.exit(5)\n",
     HEADER + "suite = None\n",
     HEADER + "def suite():\n    return gx.ExpectationSuite(name='w', expectations=["
     "gxe.ExpectColumnValuesToBeUnique(column='nowhere', severity='info')])\n",
 )
 
 
-@pytest.mark.parametrize("file", WRONG, ids=["syntax", "raises", "no-function", "no-column"])
+@pytest.mark.parametrize("file", WRONG, ids=["syntax", "raises", "exits", "no-function", "no-column"])
 def test_a_file_that_is_wrong_is_refused_in_the_same_words(
     file: str, make_model: MakeModel, apart: Suites
 ) -> None:
@@ -99,7 +100,7 @@ def refusal(folder: ModelFolder, suites: Suites) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        ("sys.exit(5)", "exit code 5"),
+        ("os._exit(5)", "exit code 5"),
         ("os._exit(0)", "without an answer"),
         ("os.kill(os.getpid(), 9)", "signal 9"),
     ],

@@ -388,4 +388,4 @@ def test_a_stored_report_is_read_back_whole(make_model: MakeModel) -> None:
     later = {**stored, "asked_by": "a later release", "results": [{**stored["results"][0], "seconds": 2}]}
     read = ValidationReport.from_dict(later)
     assert read.to_dict() == later
-    assert read.reasons.most_first() == ["1 rows: wind_speed outside [0, 150]"]
+    assert read.reasons.most_first() == ["1 row: wind_speed outside [0, 150]"]

@@ -28,6 +28,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import Context, features_without_value, utc_now
 from rescore.progress import Progress
+from rescore.shown_text import number_of
 
 __all__ = ["check_model"]
 
@@ -115,7 +116,9 @@ def _extract_twice(
     rows, again = (source.probe(url, folder, chosen, chosen.end, limit=_MAX_ROWS) for _ in range(2))
     if rows.num_rows == 0:
         raise EmptyIntervalError(f"{folder.name} has no row in {chosen}", fix="name a --day that has rows")
-    result = CheckResult("extract", "ok", f"{rows.num_rows:,} rows of {chosen}, as declared, twice the same")
+    result = CheckResult(
+        "extract", "ok", f"{number_of(rows.num_rows, 'row')} of {chosen}, as declared, twice the same"
+    )
     if table_digest(rows).root != table_digest(again).root:
         result = CheckResult(
             "extract",

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from rescore import source
 from rescore.errors import ParameterError
+from rescore.shown_text import number_of
 from rescore.source import ColumnFacts, TableFacts
 
 __all__ = [
@@ -222,7 +223,8 @@ def find_target(table: TableFacts, named: str | None, taken: set[str]) -> Column
             )
         if column.postgres in _TEXTS and (column.distinct or 0) > max(50, table.rows / 20):
             raise ParameterError(
-                f"--target {named} is a text of {column.distinct:,} values in {table.rows:,} rows",
+                f"--target {named} is a text of {number_of(column.distinct or 0, 'value')} in "
+                f"{number_of(table.rows, 'row')}",
                 expected="a text of few values, each of many rows: a class is learnt from its rows",
                 fix="name another column, or one of a view that puts its values into classes",
             )
@@ -291,7 +293,8 @@ def feature_of(  # noqa: PLR0911 - one per kind of column
             return _category(column, names), ""
         return (
             None,
-            f"text of {column.distinct:,} values: an identifier, free text, or too rare to learn from",
+            f"text of {number_of(column.distinct or 0, 'value')}: an identifier, free text, or too rare "
+            "to learn from",
         )
     if column.is_moment:
         return _age(column, event, names, kept=kept)

@@ -23,6 +23,7 @@ from rescore.authoring.estimators import DEFAULT, missing_library, refuse_unfit
 from rescore.authoring.rhythm import Rhythm, rhythm_of
 from rescore.errors import ParameterError
 from rescore.interval import Schedule
+from rescore.shown_text import number_of
 from rescore.source import ColumnFacts, OpenRows, TableFacts
 from rescore.spec_values import duration_text
 
@@ -93,7 +94,7 @@ class Draft:
             return ""
         how = f"from {self.to_come.closed_by} on" if self.to_come.closed_by else "that long after its event"
         return (
-            f"{self.to_come.rows:,} rows since {self.to_come.since:%Y-%m-%d %H:%M} UTC have no "
+            f"{number_of(self.to_come.rows, 'row')} since {self.to_come.since:%Y-%m-%d %H:%M} UTC have no "
             f"{self.target.name} yet; they are scored as they are, and a label counts {how} "
             f"(target.delay: {self.delay})"
         )
@@ -287,8 +288,8 @@ def _ended(rows: OpenRows, model: str, target: str, rhythm: Rhythm) -> str:
     """Labels are recorded no more, it seems; what to type to learn from those there are."""
     last = Schedule(rhythm.cron).floor(rows.since)
     return (
-        f"target: {rows.rows:,} rows since {rows.since:%Y-%m-%d} have no {target}: is it no longer recorded? "
-        f"`rescore check {model} --day {last:%Y-%m-%d}` and "
+        f"target: {number_of(rows.rows, 'row')} since {rows.since:%Y-%m-%d} have no {target}: is it "
+        f"no longer recorded? `rescore check {model} --day {last:%Y-%m-%d}` and "
         f"`rescore train {model} --as-of {last:%Y-%m-%dT%H:%MZ}` look at rows before"
     )
 
@@ -343,7 +344,9 @@ def _more_to_decide(
     elif named is None:
         open_questions.append(f"source.event_time: {event.name} was guessed")
     if event is not None and event.nulls:
-        open_questions.append(f"source.event_time: {event.nulls:,} rows have none and are never scored")
+        open_questions.append(
+            f"source.event_time: {number_of(event.nulls, 'row has', 'rows have')} none: such are never scored"
+        )
     if event is not None and event.postgres != "timestamptz":
         open_questions.append(f"source.event_time: {event.name} has no time zone and was read as UTC")
     if left_out:

@@ -20,6 +20,7 @@ from rescore.cli.terminal import (
 )
 from rescore.errors import NotFoundError
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     from rescore.drift import DriftReport, FeatureDrift
@@ -113,10 +114,12 @@ def _print_windows(model: str, windows: Sequence[DriftWindow]) -> None:
     interval = Interval(latest.interval_start, latest.interval_end)
     print_line(f"{model}: {span(interval)} UTC, run {latest.run_id}\n")
     rows = [_feature_row(feature, windows) for feature in report.worth_a_look]
-    print_rows(rows, as_json=False, title=f"{report.rows:,} rows", columns=[*rows[0]] if rows else None)
+    print_rows(rows, as_json=False, title=number_of(report.rows, "row"), columns=[*rows[0]] if rows else None)
     marks = "".join(_MARKS[window.report.verdict] for window in windows)
-    shown = f"{len(windows)} window{'s' * (len(windows) > 1)}"
-    print_line(f"verdicts of {shown}: {marks}   (· ok, d drifted, C consequential, X outage)")
+    print_line(
+        f"verdicts of {number_of(len(windows), 'window')}: {marks}   (· ok, d drifted, C "
+        "consequential, X outage)"
+    )
     print_line(f"{report.verdict}: {report.sentence}")
     for note in report.notes:
         print_line(f"note: {note}")
@@ -186,9 +189,9 @@ def _print_feature(model: str, report: DriftReport, name: str) -> None:
         {
             "value": value,
             "training": percent(reference, 1),
-            f"{sum(histogram.reference):,} rows": bar(reference, most=most, width=WIDTH),
+            number_of(sum(histogram.reference), "row"): bar(reference, most=most, width=WIDTH),
             "now": percent(live, 1),
-            f"{sum(histogram.live):,} rows ": bar(live, most=most, width=WIDTH),
+            f"{number_of(sum(histogram.live), 'row')} ": bar(live, most=most, width=WIDTH),
         }
         for value, reference, live in histogram.shares
     ]

@@ -8,6 +8,7 @@ import typer
 
 from rescore.cli.terminal import Json, Who, context, print_json, print_line, print_rows
 from rescore.errors import MAX_EXAMPLES, ParameterError
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     from rescore.pipeline import Counterfactual
@@ -49,11 +50,13 @@ def erase(
         return
     verb = "would be erased" if dry_run else f"erased as {done.pseudonym}"
     print_line(
-        f"{sum(done.frozen.values()):,} rows of {len(done.frozen)} frozen tables and "
-        f"{sum(done.rows.values()):,} rows of {len(done.rows)} runs {verb}"
+        f"{number_of(sum(done.frozen.values()), 'row')} of {number_of(len(done.frozen), 'frozen table')} and "
+        f"{number_of(sum(done.rows.values()), 'row')} of {number_of(len(done.rows), 'run')} {verb}"
     )
     if done.strays:
-        print_line(f"{len(done.strays)} files of no frozen table, with rows of the person, {verb}")
+        print_line(
+            f"{number_of(len(done.strays), 'file')} of no frozen table, with rows of the person, {verb}"
+        )
     for package, meaning in done.packages.items():
         print_line(f"package {package}: {meaning}")
     for one in without:
@@ -62,9 +65,14 @@ def erase(
         print_line(hold)
     if done.ended:
         end = "would end" if dry_run else "have ended"
-        print_line(f"{len(done.ended)} runs that were to score these rows {end}: score their intervals again")
+        print_line(
+            f"{number_of(len(done.ended), 'run')} that were to score these rows {end}: score their "
+            "intervals again"
+        )
     if done.unsearched:
-        print_line(f"{len(done.unsearched)} runs can't be searched: nothing says whose their scores are")
+        print_line(
+            f"{number_of(len(done.unsearched), 'run')} can't be searched: nothing says whose their scores are"
+        )
     for what in done.passed_over:
         print_line(f"not searched: {what}")
 
@@ -81,7 +89,7 @@ def subject_show(subject: _Subject, as_json: Json = False) -> None:
 
 def _print_without(one: Counterfactual) -> None:
     """What a package would be without the person."""
-    print_line(f"package {one.model} {one.version} without the person's {one.removed:,} rows:")
+    print_line(f"package {one.model} {one.version} without the person's {number_of(one.removed, 'row')}:")
     if one.reason:
         print_line(f"  not trained: {one.reason}")
         return
@@ -93,7 +101,7 @@ def _print_without(one: Counterfactual) -> None:
         print_line(f"  {metric}: {before} -> {after}")
     print_line(
         f"  scores: {one.moved:,} of {one.rows:,} differ, by {one.largest:.3g} at most and {one.mean:.3g} on"
-        f" average; {one.labels:,} labels do"
+        f" average; {number_of(one.labels, 'label does', 'labels do')}"
     )
 
 

@@ -22,6 +22,7 @@ from rescore.cli.terminal import (
 )
 from rescore.errors import LocalStackError, RescoreError
 from rescore.runbooks import runbook
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     from rescore.report import ModelState
@@ -71,7 +72,7 @@ def models(
         )
         return
     said = ", ".join(f"{count} {said}" for _, count, said in concerns_said(found)) or "all ok"
-    print_line(fill(f"{len(found)} model{'s' * (len(found) != 1)}: {said}", stdout.width))
+    print_line(fill(f"{number_of(len(found), 'model')}: {said}", stdout.width))
     if rows:
         print_table([_for_people(row) for row in rows], "times are on each model's own clock")
     for one in shown:
@@ -178,7 +179,7 @@ def alarms(as_json: Json = False) -> None:
             "of": one.of,
             "since": one.alarm.since,
             "evidence": f"{one.alarm.evidence or 0:.3g} of {one.alarm.limit:.3g}",
-            "least delay": f"{one.alarm.fastest} windows",
+            "least delay": number_of(one.alarm.fastest, "window"),
             "unusual": ", ".join(one.alarm.features),
             "shared": ", ".join(incident.shared),
         }
@@ -264,7 +265,7 @@ def doctor(as_json: Json = False) -> None:
         print_json([vars(finding) for finding in found])
     else:
         warnings = sum(finding.state == "warning" for finding in found)
-        said = f"{faults} fault{'s' * (faults != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-        print_line(f"{len(found)} checks: {said}")
+        said = f"{number_of(faults, 'fault')}, {number_of(warnings, 'warning')}"
+        print_line(f"{number_of(len(found), 'check')}: {said}")
     if faults:
         sys.exit(1)

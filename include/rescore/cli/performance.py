@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from rescore.cli.terminal import Json, ModelName, Save, context, print_json, print_line, print_table
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     from rescore.performance import Segment
@@ -75,7 +76,7 @@ def _print_performance(model: str, by: str, metric: str, points: Sequence[Perfor
             "estimated": _estimated(point),
             f"{short(least)} to {short(most)}": strip(*row, between=(least, most), width=WIDTH),
             "came true": {True: "yes", False: "no", None: None}[point.within],
-            "unknown labels": f"{point.unknown_labels:,} rows" if point.unknown_labels else None,
+            "unknown labels": number_of(point.unknown_labels, "row") if point.unknown_labels else None,
         }
         for point, row in zip(points, values, strict=True)
     ]

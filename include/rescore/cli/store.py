@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rescore.cli.terminal import Who, context, say, stdout
-from rescore.errors import SpecError, UnknownModelError
+from rescore.errors import ConfigError, SourceError, SpecError, UnknownModelError
 from rescore.shown_text import shown
 
 if TYPE_CHECKING:
@@ -82,12 +82,18 @@ def store_register(
     from rescore import pipeline
 
     with context() as ctx:
-        broken = {} if models else ctx.folders().broken
+        broken = {} if models else dict(ctx.folders().broken)
         for model in models or ctx.folders().read:
-            pipeline.register_model(ctx, model)
-            stdout.print(f"{model}: registered")
-    for name, error in broken.items():
-        say(f"{shown(name)} is not registered: {error}")
+            try:
+                pipeline.register_model(ctx, model)
+            except (ConfigError, SourceError) as error:  # of this model: the others are registered
+                if len(models or ()) == 1:
+                    raise
+                broken[model] = error
+            else:
+                stdout.print(f"{model}: registered")
+    for name, why in broken.items():
+        say(f"{shown(name)} is not registered: {why}")
     if broken:
         raise typer.Exit(1)
 

@@ -20,6 +20,7 @@ from rescore.cli.terminal import (
     say,
     stdout,
 )
+from rescore.shown_text import number_of
 
 app = typer.Typer()
 
@@ -149,7 +150,7 @@ def retrain(
         )
         return
     version = done.package.version
-    print_line(f"{model} {version}, trained on {done.package.rows:,} rows: {done.package.sha256}")
+    print_line(f"{model} {version}, trained on {number_of(done.package.rows, 'row')}: {done.package.sha256}")
     if done.passes is not None:
         ruled = "may replace" if done.passes else "does not replace"
         print_line(f"by the declared rule it {ruled} {done.champion}:")

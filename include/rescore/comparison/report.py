@@ -9,6 +9,7 @@ from pydantic import Field
 from rescore.comparison.shadow import Shadow, ShadowTerms
 from rescore.document import Document, Number, Part
 from rescore.manifest import Output, Target
+from rescore.shown_text import number_of
 
 __all__ = [
     "Bootstrap",
@@ -252,7 +253,8 @@ class Reproduced(Part):
         if not self.erased:
             return ""
         return (
-            f"{self.erased:,} rows of its hold-out were erased: its recorded metrics can't be measured again"
+            f"{number_of(self.erased, 'row')} of its hold-out were erased: its recorded metrics "
+            "can't be measured again"
         )
 
 

@@ -13,6 +13,7 @@ from rescore.comparison.report import ComparisonReport, FirstReport, Rule, SureG
 from rescore.comparison.resampling import MIN_BLOCKS, MIN_EFFECTIVE
 from rescore.comparison.wording import gain_in_words, said_of_shadow
 from rescore.performance import METRICS
+from rescore.shown_text import number_of
 
 __all__ = ["decide", "in_shadow", "ruled"]
 
@@ -84,10 +85,13 @@ def _chance(report: ComparisonReport) -> Iterator[str]:
         return
     metric, main = report.metric, report.main
     if report.bootstrap.blocks < MIN_BLOCKS:
-        yield f"the hold-out has {report.bootstrap.blocks} days, and the rule decides from {MIN_BLOCKS} on"
+        yield (
+            f"the hold-out has {number_of(report.bootstrap.blocks, 'day')}, and the rule decides "
+            f"from {MIN_BLOCKS} on"
+        )
     elif report.bootstrap.worth < MIN_EFFECTIVE:
         yield (
-            f"the hold-out's {report.bootstrap.blocks} days may be worth as few as "
+            f"the hold-out's {number_of(report.bootstrap.blocks, 'day')} may be worth as few as "
             f"{report.bootstrap.worth:.1f} independent ones, and the rule decides from {MIN_EFFECTIVE:g} on"
         )
     if main.gain is None or main.low is None:
@@ -119,8 +123,8 @@ def _lost_segments(report: ComparisonReport) -> Iterator[str]:
                 yield f"{column} {segment.value}: {report.metric} can't be measured"
             elif -_scaled(report, segment) > largest:
                 yield (
-                    f"{column} {segment.value} ({segment.rows:,} rows) loses {_amount(report, segment)}; "
-                    f"at most {_bound(report, largest)} is declared"
+                    f"{column} {segment.value} ({number_of(segment.rows, 'row')}) loses "
+                    f"{_amount(report, segment)}; at most {_bound(report, largest)} is declared"
                 )
 
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from rescore.comparison.error_budget import ERROR_A_YEAR
 from rescore.comparison.report import ComparisonReport, FirstReport, Gain, MovedScores, SureGain
 from rescore.comparison.shadow import Shadow
+from rescore.shown_text import number_of
 
 __all__ = ["Comparison", "gain_in_words", "number_in_words", "said_of_shadow", "signed_in_words"]
 
@@ -50,7 +51,10 @@ def _lines(report: ComparisonReport, verdict: str) -> Iterator[str]:
     yield f"**{report.model} {new.version}** (challenger) against {old.version} (champion) on "
     found = report.bootstrap
     worth = f" (worth {found.worth:.1f} independent ones)" if found.worth < found.blocks else ""
-    yield f"{report.holdout.rows:,} rows of {found.blocks} days{worth}, {days[0].block} to "
+    yield (
+        f"{number_of(report.holdout.rows, 'row')} of {number_of(found.blocks, 'day')}{worth}, "
+        f"{days[0].block} to "
+    )
     yield f"{days[-1].block}, that neither was fitted on. The recorded metrics of both were measured again "
     yield "first, and hold."
     yield ""
@@ -94,8 +98,8 @@ def said_of_shadow(report: ComparisonReport, shadow: Shadow | None = None) -> st
     if terms is None or found is None:
         return "not in the shadow"
     said = (
-        f"in the shadow since {terms.since[:10]}: {found.days} days, evidence {found.evidence:.3g}, decides "
-        f"from {terms.limit:.3g}"
+        f"in the shadow since {terms.since[:10]}: {number_of(found.days, 'day')}, evidence "
+        f"{found.evidence:.3g}, decides from {terms.limit:.3g}"
     )
     if found.decided is not None:
         surely = "" if found.proved is None else f", and whatever days are on {found.proved}"
@@ -117,8 +121,8 @@ def _movement(report: ComparisonReport) -> str:
     changed = moved.label_changed
     label = "" if changed is None else f", the label of {changed:.1%} would change"
     return (
-        f"On {moved.rows:,} live rows of the last {moved.runs} runs, scores would move by "
-        f"{number_in_words(moved.mean_absolute)} on average (nine in ten between "
+        f"On {number_of(moved.rows, 'live row')} of the last {number_of(moved.runs, 'run')}, scores "
+        f"would move by {number_in_words(moved.mean_absolute)} on average (nine in ten between "
         f"{signed_in_words(moved.p05)} and {signed_in_words(moved.p95)}){label}."
     )
 

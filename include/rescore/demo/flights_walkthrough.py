@@ -24,6 +24,7 @@ from rescore.interval import Interval
 from rescore.local import AirflowClient, DagRun, LocalStack, TaskState
 from rescore.progress import Progress, as_time
 from rescore.settings import Settings
+from rescore.shown_text import number_of
 
 __all__ = ["run_demo", "what_runs"]
 
@@ -174,7 +175,7 @@ def _backfill(client: AirflowClient, first: Interval, last: Interval, say: Progr
             for task in tasks[run.run_id]
             if task.state == "running" and not run.finished
         }
-        line = f"  {finished} of {len(latest)} days done"
+        line = f"  {finished} of {number_of(len(latest), 'day')} done"
         line += f"; running: {', '.join(sorted(running))}" if running else ""
         if not said.startswith(line):  # between two tasks nothing runs: no line for that
             said = line

@@ -29,6 +29,7 @@ from rescore.demo.story import HOUSE_CHAPTERS, Story, indented, try_next
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.progress import Progress, as_time, silent, time_left
+from rescore.shown_text import number_of
 from rescore.store import Run
 
 __all__ = ["run_house_price"]
@@ -94,7 +95,9 @@ def run_house_price(ctx: pipeline.Context, out: Console, say: Progress) -> int:
     )
     if runs:
         _print_found(out, runs)
-    out.print(f"\npublished: {len(runs)} of {len(months)} months; the first, scored again: {again}")
+    out.print(
+        f"\npublished: {len(runs)} of {number_of(len(months), 'month')}; the first, scored again: {again}"
+    )
     out.print(f"All of it took {as_time(story.seconds)}.\n")
     try_next(out, {f"{_program()} {command}": what for command, what in NEXT.items()} | LESSON)
     return 0 if len(runs) == len(months) and again == "identical" else 1

@@ -17,6 +17,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.progress import Progress
 from rescore.report import drift_report_of
+from rescore.shown_text import number_of
 from rescore.store import Run
 
 __all__ = ["show"]
@@ -62,7 +63,9 @@ def show(
         identical += again == "identical"
         table.add_row(*_published_cells(ctx, folder, runs[-1]), again.replace("_", " "))
     if identical != len(intervals):
-        problems.append(f"only {identical} of {len(intervals)} runs were reproduced bit for bit")
+        problems.append(
+            f"only {identical} of {number_of(len(intervals), 'run was', 'runs were')} reproduced bit for bit"
+        )
     stopped = ctx.store.runs.latest(folder.name, limit=1, interval=outage)[0]
     table.add_row(
         *_counts(folder, stopped), stopped.verdict or "", _most_drifted(ctx, stopped), "", stopped.state

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from rescore.drift.report import Method
 from rescore.errors import DriftError
 from rescore.evidence import effective_windows
+from rescore.shown_text import number_of
 from rescore.spec import DriftSpec
 
 __all__ = [
@@ -240,7 +241,8 @@ def refuse_unresolvable(windows: int, rate: float, *, where: str) -> None:
         raise DriftError(
             f"{windows} reference windows can't resolve a false-alarm rate of {rate:g} per window",
             where=where,
-            expected=f"a rate of at least 1/{windows + 1} = {1 / (windows + 1):.4f}, or {needed} windows",
-            fix=f"raise drift.false_alarm_rate, or train on {needed} intervals or more",
+            expected=f"a rate of at least 1/{windows + 1} = {1 / (windows + 1):.4f}, or "
+            f"{number_of(needed, 'window')}",
+            fix=f"raise drift.false_alarm_rate, or train on {number_of(needed, 'interval')} or more",
             data={"windows": windows, "rate": rate, "windows_needed": needed},
         )

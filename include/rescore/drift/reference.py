@@ -30,6 +30,7 @@ from rescore.drift.training_outcomes import TrainingOutcomes, loss_of_training, 
 from rescore.drift.window_values import one_score, spread, stratum_of
 from rescore.errors import DriftError
 from rescore.performance import CameTrue, ScoreCalibration
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 
 __all__ = [
@@ -263,7 +264,7 @@ def _refuse_unfit(snapshot: pa.Table, spec: ModelSpec, scores: Floats | None) ->
         raise DriftError("the training snapshot has no rows", where=where, fix="check training.intervals")
     if scores is not None and len(scores) != snapshot.num_rows:
         raise DriftError(
-            f"{len(scores):,} scores for {snapshot.num_rows:,} rows",
+            f"{number_of(len(scores), 'score')} for {number_of(snapshot.num_rows, 'row')}",
             where=where,
             expected="one out-of-fold score per row of the snapshot",
             fix="pass NaN for rows without one",

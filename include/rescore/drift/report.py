@@ -14,6 +14,7 @@ from pydantic import Field
 from rescore.document import Document, Number, Part
 from rescore.evidence import Alarm
 from rescore.performance import Measure, ScoreCalibration, measures_of
+from rescore.shown_text import number_of
 
 __all__ = [
     "DriftReport",
@@ -262,7 +263,7 @@ class VolumeDrift(Part):
 
     def __str__(self) -> str:
         """``1,020 rows where 1,950 to 2,310 were to be expected``."""
-        return f"{self.rows:,} rows where {self.low:,} to {self.high:,} were to be expected"
+        return f"{number_of(self.rows, 'row')} where {self.low:,} to {self.high:,} were to be expected"
 
 
 class DriftReport(Document):

@@ -18,6 +18,7 @@ from rescore.document import Number, Part
 from rescore.drift.binning import OrderedCells
 from rescore.drift.calibration import MIN_COMPARED, extrapolated_rates, method_of, windows_needed
 from rescore.evidence import effective_windows
+from rescore.shown_text import number_of
 
 __all__ = ["Resolution", "resolve", "worth_of"]
 
@@ -57,7 +58,7 @@ class Resolution(Part):
     def __str__(self) -> str:
         """``60 windows, worth 41: p can't be below 0.016; own false-alarm rate …``."""
         kind = "" if self.stratum == "all" else f"{self.stratum} "
-        count = f"{self.windows} {kind}window{'' if self.windows == 1 else 's'}"
+        count = number_of(self.windows, f"{kind}window")
         if self.smallest_p is None:
             worth, needed = "", MIN_COMPARED
             if self.windows >= MIN_COMPARED:

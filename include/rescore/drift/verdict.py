@@ -20,6 +20,7 @@ from rescore.drift.report import (
     VolumeDrift,
     worst_first,
 )
+from rescore.shown_text import number_of
 from rescore.spec import DriftSpec
 
 __all__ = [
@@ -169,7 +170,7 @@ def say_note(tally: Tally, outage: Outage | None, name: str, missing: float, bef
         like = join_names([repr(level) for level in tally.unseen])
         notes.append(f"{share} of rows have a level not known from training, like {like}")
     if tally.infinite:
-        notes.append(f"infinite in {tally.infinite:,} rows")
+        notes.append(f"infinite in {number_of(tally.infinite, 'row')}")
     return "; ".join(notes)
 
 
@@ -185,7 +186,7 @@ def say_share_missing(missing: float, before: Floats) -> str:
         training = "never" if most == 0 else f"at most {percent(most)}"
         return f"missing in {percent(missing)} of rows; in training {training}"
     if missing >= typical + MUCH_MISSING and missing > np.quantile(before, 0.75):
-        as_many = f"as much in {int((before >= missing).sum())} of {before.size} windows"
+        as_many = f"as much in {int((before >= missing).sum())} of {number_of(before.size, 'window')}"
         told_apart = most < 1 and percent(most) != percent(missing)
         seen = f"at most {percent(most)} ({as_many})" if told_apart else as_many
         return f"missing in {percent(missing)} of rows; in training typically {percent(typical)}, {seen}"
@@ -229,12 +230,15 @@ def say_outside(reach: float) -> str:
 
 def say_too_few(windows: int, worth: float, stratum: str) -> str:
     """Why nothing is said about drift."""
-    kind = "" if stratum == "all" else f" {stratum}"
+    kind = "" if stratum == "all" else f"{stratum} "
     if windows < MIN_COMPARED:
-        return f"Only {windows}{kind} reference windows, {MIN_COMPARED} are needed to tell drift from chance"
+        return (
+            f"Only {number_of(windows, f'{kind}reference window')}, {MIN_COMPARED} are needed to "
+            "tell drift from chance"
+        )
     needed = windows_needed(windows, worth)
     return (
-        f"{windows}{kind} reference windows resemble each other so much that they are worth {worth:.1f} "
+        f"{windows} {kind}reference windows resemble each other so much that they are worth {worth:.1f} "
         f"independent ones; {needed} such windows are needed to tell drift from chance"
     )
 
@@ -243,18 +247,18 @@ def say_limits(reference_rows: npt.NDArray[Any], rows: int, method: Method, stra
     """What limits the statement about this window; ``reference_rows``: rows a window, shape (n_windows,)."""
     notes = []
     count = int(reference_rows.size)
-    kind = "" if stratum == "all" else f" {stratum}"
+    kind = "" if stratum == "all" else f"{stratum} "
     if method == "extrapolated":
         notes.append(
-            f"only {count}{kind} reference windows, fewer than {MIN_RANKED}: the p-value is extrapolated "
-            "beyond their ranks"
+            f"only {number_of(count, f'{kind}reference window')}, fewer than {MIN_RANKED}: the "
+            "p-value is extrapolated beyond their ranks"
         )
     if method in {"conformal", "extrapolated"} and count and rows:
         low, high = int(np.min(reference_rows)), int(np.max(reference_rows))
         if not low <= rows <= high:
             target = min(rows, int(np.median(reference_rows)))
             notes.append(
-                f"{rows:,} rows, in reference windows {low:,} to {high:,}: "
+                f"{number_of(rows, 'row')}, in reference windows {low:,} to {high:,}: "
                 f"compared as if all had {target:,} (drawn by a fixed seed)"
             )
     return tuple(notes)

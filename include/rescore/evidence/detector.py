@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from rescore.document import Number, Part
 from rescore.evidence.window_memory import memory_of
+from rescore.shown_text import number_of
 
 __all__ = ["Alarm", "Evidence", "Look", "accumulate", "limit_of"]
 
@@ -102,13 +103,14 @@ class Alarm(Part):
         """``Alarm since … (evidence 812, alarm from 365; …): x1, x2``; without an alarm, ``Evidence …``."""
         if not self.raised:
             return (
-                f"Evidence {self.evidence or 0:.3g} after {self.windows} windows, alarm from {self.limit:.3g}"
+                f"Evidence {self.evidence or 0:.3g} after {number_of(self.windows, 'window')}, "
+                f"alarm from {self.limit:.3g}"
             )
         named = f": {', '.join(self.features)}" if self.features else ""
         since = (self.since or "").replace("T", " ").replace(":00+00:00", " UTC")
         said = f"evidence {self.evidence or 0:.3g}, alarm from {self.limit:.3g}"
         # What stands longer than this came slowly, or has been there for longer than the evidence shows.
-        shown = f"even the strongest change takes {self.fastest} windows to show"
+        shown = f"even the strongest change takes {number_of(self.fastest, 'window')} to show"
         return f"Alarm since {since} ({said}; {shown}){named}"
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rescore.errors import AirflowRequestError
 from rescore.interval import Interval
 from rescore.local.rest import request_json
+from rescore.shown_text import number_of
 
 __all__ = ["AirflowClient", "DagRun", "TaskState"]
 
@@ -328,8 +329,8 @@ class AirflowClient:
             works = any(task.state == "running" for run in unfinished for task in tasks[run.run_id])
             if patience.is_over((list(latest), dict(tasks)), works=works, now=time.monotonic()):
                 raise AirflowRequestError(
-                    f"{len(unfinished)} of {len(runs)} runs have not finished, and nothing has changed for "
-                    f"{seconds:.0f} seconds",
+                    f"{len(unfinished)} of {number_of(len(runs), 'run has', 'runs have')} not "
+                    f"finished, and nothing has changed for {seconds:.0f} seconds",
                     where=self.url,
                     examples=[_doing(run, tasks[run.run_id]) for run in unfinished],
                     fix="see var/logs/scheduler.log and the runs in the Airflow page",

@@ -26,6 +26,7 @@ from rescore.model.process import Child
 from rescore.model.training import Fitted, child_answer, library_path, stage_folder, write_job
 from rescore.progress import Progress
 from rescore.sha256 import file_sha256
+from rescore.shown_text import number_of
 
 __all__ = ["SavedModel", "adopt", "find_saved"]
 
@@ -181,7 +182,9 @@ def adopt(
             child.send("inspect")
             child_answer(messages, "done")
         if progress is not None:
-            progress(f"{saved.path.name} holds a fitted model of {len(folder.spec.features)} features")
+            progress(
+                f"{saved.path.name} holds a fitted model of {number_of(len(folder.spec.features), 'feature')}"
+            )
         rows = json.dumps([str(path.absolute()) for path in snapshot()])
         with _Limit(child, timeout, saved):
             child.send(f"convert:{rows}")
@@ -202,7 +205,7 @@ def adopt(
     (build_dir / "fitted" / "complete").touch()
     if progress is not None:
         same = fitted.final["adopted"]["same_bits_on_rows"]
-        progress(f"converted: {same:,} rows score the same bits as with {saved.path.name}")
+        progress(f"converted: {number_of(same, 'row')} score the same bits as with {saved.path.name}")
     return fitted
 
 

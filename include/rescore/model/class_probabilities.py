@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pyarrow as pa
 
 from rescore.errors import ModelError
+from rescore.shown_text import number_of
 
 __all__ = ["in_declared_columns", "refuse_unnamed_classes"]
 
@@ -31,7 +32,8 @@ def refuse_unnamed_classes(labels: Sequence[str], declared: Collection[str], whe
     unnamed = [label for label in labels if label not in declared]
     if unnamed:
         raise ModelError(
-            f"output.probabilities has no column for {len(unnamed)} of the {len(labels)} classes",
+            f"output.probabilities has no column for {len(unnamed)} of the "
+            f"{number_of(len(labels), 'class', 'classes')}",
             where=where,
             expected=f"classes among {', '.join(declared)}",
             examples=unnamed,

@@ -31,6 +31,7 @@ from rescore.model.process import MARK, Child, Team
 from rescore.model.wheel_format import changed_members, unpack
 from rescore.progress import Progress, time_left
 from rescore.sha256 import Sha256, bytes_sha256
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,7 +203,7 @@ class Package:
             raise ModelError(
                 f"excluded positions reach from {positions[0]:,} to {positions[-1]:,}",
                 where=str(input_parquet),
-                expected=f"positions of its {rows:,} rows, from 0",
+                expected=f"positions of its {number_of(rows, 'row')}, from 0",
             )
         away = bisect_left(positions, last) - bisect_left(positions, first)
         wanted, given, began = last - first - away, 0, time.monotonic()
@@ -218,11 +219,11 @@ class Package:
                     given += batch.num_rows
                     if progress is not None:
                         left = time_left(given, wanted, time.monotonic() - began)
-                        progress(f"scored {given:,} of {wanted:,} rows{left and ', '}{left}")
+                        progress(f"scored {given:,} of {number_of(wanted, 'row')}{left and ', '}{left}")
                     yield in_declared_columns(batch, labels, probabilities) if probabilities else batch
         if given != wanted:
             raise ModelError(
-                f"{self.name} {self.version} gave {given:,} scores",
+                f"{self.name} {self.version} gave {number_of(given, 'score')}",
                 where=str(input_parquet),
                 expected=f"{wanted:,}, one for each row kept",
             )

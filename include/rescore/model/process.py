@@ -26,6 +26,7 @@ from typing import IO, Any, TypeVar
 from rescore import errors
 from rescore.disk import disk_full, is_disk_full
 from rescore.errors import ModelError, RescoreError
+from rescore.limited_import import refuse_endless
 from rescore.model.environment import UMASK, start_environment
 from rescore.model.forking import can_fork, fork
 
@@ -75,6 +76,8 @@ class Child:
     alone : bool
         Whether these libraries are loaded where no other children come from, since they change more of an
         interpreter than a model would find in a fresh one.
+    label : str
+        What it is, for errors; default: its arguments.
     """
 
     def __init__(
@@ -90,8 +93,10 @@ class Child:
         types: Sequence[str] = (),
         libraries: Sequence[str] = (),
         alone: bool = False,
+        label: str = "",
     ) -> None:
         self._folder = folder
+        self._label = label or " ".join(arguments)
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         environment = start_environment(path, hash_seed=hash_seed)
         self._process = (
@@ -152,8 +157,9 @@ class Child:
         Raises
         ------
         RescoreError
-            The error that the child reported, a DiskFullError if its log ends with that, or a ModelError
-            with the end of its log when it ended without saying why.
+            The error that the child reported, a DiskFullError if its log ends with that, a SpecError if the
+            model's code took too long to import, or a ModelError with the end of its log when it ended
+            without saying why.
         """
         assert self._process.stdout is not None  # noqa: S101 - we asked for a pipe
         for line in self._process.stdout:
@@ -165,10 +171,11 @@ class Child:
         code = self._process.wait()
         if code:
             self._refuse_full_disk()
+            refuse_endless("\n".join(self._log()))
             ending = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise ModelError(
                 f"the child interpreter {ending} without saying why",
-                where=" ".join(self._process.args[1:]),
+                where=self._label,
                 expected="a result",
                 fix="signal 9 is mostly a lack of memory; the end of its log:\n" + self._log_tail(),
             )

@@ -13,6 +13,7 @@ from rescore.errors import TrainingError
 from rescore.model.runtime.frames import Array
 from rescore.model.runtime.scoring import Target
 from rescore.performance import label_texts, positive_text
+from rescore.shown_text import number_of
 
 __all__ = ["encode_target", "truth_for"]
 
@@ -41,10 +42,10 @@ def encode_target(name: str, kind: str, positive: Any, column: pa.ChunkedArray) 
         NULL or infinite values, a type that is no target, one class only, more than two classes of
         a binary target, or a positive value that never occurs.
     """
-    where = f"target {name!r} of the training snapshot, {len(column):,} rows"
+    where = f"target {name!r} of the training snapshot, {number_of(len(column), 'row')}"
     if column.null_count:
         raise TrainingError(
-            f"{column.null_count:,} rows have no {name}",
+            f"{number_of(column.null_count, 'row has', 'rows have')} no {name}",
             where=where,
             expected="labelled rows only",
             fix="leave rows without a known label out of labels.sql",
@@ -95,7 +96,7 @@ def truth_for(name: str, kind: str, labels: Sequence[str], column: pa.ChunkedArr
     TrainingError
         A label that the package has never seen, or one that is no target.
     """
-    where = f"target {name!r}, {len(column):,} rows"
+    where = f"target {name!r}, {number_of(len(column), 'row')}"
     if kind == "regression":
         return _numbers(name, column, where)
     codes = pc.index_in(_texts(column, where), value_set=pa.array(labels, pa.string()))
@@ -129,7 +130,7 @@ def _numbers(name: str, column: pa.ChunkedArray, where: str) -> Array:
         ) from None
     if not np.isfinite(values).all():
         raise TrainingError(
-            f"{name} is NaN or infinite in {int((~np.isfinite(values)).sum()):,} rows",
+            f"{name} is NaN or infinite in {number_of(int((~np.isfinite(values)).sum()), 'row')}",
             where=where,
             expected="finite numbers",
             fix="leave such rows out of labels.sql",
@@ -151,7 +152,7 @@ def _texts(column: pa.ChunkedArray, where: str) -> pa.Array:
     texts = label_texts(column)
     if texts is None and pa.types.is_floating(column.type) and (unknown := pc.sum(pc.is_nan(column)).as_py()):
         raise TrainingError(
-            f"the target is NaN in {unknown:,} rows",
+            f"the target is NaN in {number_of(unknown, 'row')}",
             where=where,
             expected="a class for each row",
             fix="leave such rows out of labels.sql",

@@ -187,7 +187,7 @@ def train(
         many = pq.read_metadata(snapshot_path).num_rows >= _WORTH_TWO
         processes = min(2, os.cpu_count() or 1) if many else 1
     job = write_job(snapshot_path, folder, build_dir, "fitted")
-    _run([(job, _Tasks(_Done()), *_SURROUNDINGS[0])], build_dir, progress, beside=processes)
+    _run(folder.name, [(job, _Tasks(_Done()), *_SURROUNDINGS[0])], build_dir, progress, beside=processes)
     (build_dir / "fitted" / "complete").touch()
     return Fitted(build_dir)
 
@@ -220,7 +220,7 @@ def train_verified(
         (write_job(snapshot_path, folder, build_dir, name, unlabelled), _Tasks(done), *around)
         for name, around in zip(names, _SURROUNDINGS, strict=True)
     ]
-    _run(jobs, build_dir, progress, beside=1)
+    _run(folder.name, jobs, build_dir, progress, beside=1)
     different = _differences(*(build_dir / name for name in names))
     if different:
         raise NotDeterministicError(
@@ -316,6 +316,7 @@ def write_job(
 
 
 def _run(
+    model: str,
     jobs: Sequence[tuple[Path, _Tasks, int, int]],
     build_dir: Path,
     progress: Progress | None,
@@ -335,6 +336,7 @@ def _run(
             hash_seed=hash_seed,
             umask=umask,
             libraries=["skops.io"],  # which imports all of scikit-learn
+            label=f"the process that fits {model}, in which its pipeline.py runs",
         ) as child:
             messages = child.messages()
             tasks.offer(child_answer(messages, "tasks"))
@@ -357,7 +359,9 @@ def child_answer(messages: Any, key: str) -> Any:
     message = next(messages, None)
     if message is None or key not in message:
         raise ModelError(
-            "the fitting process ended early", expected=f"the child's message {key!r}", fix="train again"
+            "the process that fits ended without an error and without its result",
+            expected=f"the child's message {key!r}",
+            fix="look for what ends a process (os._exit, say) in pipeline.py and what it uses",
         )
     return message[key]
 

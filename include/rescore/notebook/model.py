@@ -18,6 +18,7 @@ from rescore.manifest import Lineage
 from rescore.notebook.connecting import Console, connect
 from rescore.notebook.results import Compared, Evaluation, Fit, ModelPackage, PublishedRun, Snapshot
 from rescore.pipeline import Context
+from rescore.shown_text import number_of
 from rescore.who import system_user
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ class Model:
 
     def __repr__(self) -> str:
         spec = self.folder.spec
-        what = f"{spec.target.kind} {spec.target.name}, {len(spec.features)} features"
+        what = f"{spec.target.kind} {spec.target.name}, {number_of(len(spec.features), 'feature')}"
         return f"rescore.Model({self.name!r}): {what}"
 
     def _moment(self, given: Moment | None, name: str) -> datetime | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rescore.interval import Interval
 from rescore.manifest import Manifest
 from rescore.report import plain
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +182,11 @@ class Evaluation(Shown):
     def _with_range(self, name: str, value: float | None) -> str:
         values = [fold.get("metrics", {}).get(name) for fold in self.folds]
         known = [number for number in values if number is not None]
-        spread = f"  ({plain(min(known))} to {plain(max(known))} over {len(known)} folds)" if known else ""
+        spread = (
+            f"  ({plain(min(known))} to {plain(max(known))} over {number_of(len(known), 'fold')})"
+            if known
+            else ""
+        )
         return plain(value) + spread
 
 

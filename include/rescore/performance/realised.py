@@ -20,6 +20,7 @@ from rescore.performance.labels import label_texts, positive_text
 from rescore.performance.metrics import calibration as calibration_of
 from rescore.performance.metrics import realised_metrics, row_losses
 from rescore.performance.report import Agreement, Coverage, Measure, PerformanceReport, Segment
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 
 __all__ = [
@@ -130,7 +131,7 @@ def outcomes(
             )
     if segments is not None and segments.num_rows != scores.num_rows:
         raise DriftError(
-            f"segments of {segments.num_rows:,} rows for {scores.num_rows:,} scores",
+            f"segments of {number_of(segments.num_rows, 'row')} for {number_of(scores.num_rows, 'score')}",
             where=f"model {spec.name}",
             expected="the rows that were scored, in their order",
         )

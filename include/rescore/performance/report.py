@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from rescore.document import Document, Number, Part
 from rescore.evidence import Alarm
+from rescore.shown_text import number_of
 
 __all__ = [
     "Agreement",
@@ -188,8 +189,9 @@ class PerformanceReport(Coverage, Document):
         rows = sum(self.unknown_labels.values())
         named = ", ".join(f"{label!r} in {count:,}" for label, count in self.unknown_labels.items())
         return (
-            f"{rows:,} rows have a label that training never saw ({named}) and are in no metric; nothing "
-            "acts on these metrics. Give the labels the codes of training in labels.sql, or train again"
+            f"{number_of(rows, 'row has', 'rows have')} a label that training never saw ({named}), "
+            "and no metric counts such; nothing acts on these metrics. Give the labels the codes of training "
+            "in labels.sql, or train again"
         )
 
     def contradiction(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rescore.performance.metrics import METRICS
 from rescore.performance.report import LatestPerformance
+from rescore.shown_text import number_of
 
 __all__ = ["MAX_FIRST", "OwnBound", "adopted_bound", "expected_bound", "judged"]
 
@@ -52,8 +53,8 @@ def judged(
         rows = sum(latest.unknown_labels.values())
         named = ", ".join(map(repr, latest.unknown_labels))
         sentence = (
-            f"{rows:,} rows until {latest.until.isoformat()} have labels that training never saw ({named}): "
-            f"{latest.metric} is not judged"
+            f"until {latest.until.isoformat()} {number_of(rows, 'row has', 'rows have')} labels "
+            f"that training never saw ({named}): {latest.metric} is not judged"
         )
         return latest.model_copy(update={"verdict": "unknown_labels", "sentence": sentence})
     bound = adopted.value if adopted else expected_bound(latest.metric, trained)
@@ -124,7 +125,10 @@ def adopted_bound(
     known = []
     if (bound := _bound_around(metric, usual)) is not None:
         known.append(
-            OwnBound(bound, f"the bound that the package's first {len(usual)} windows with labels give")
+            OwnBound(
+                bound,
+                f"the bound that the package's first {number_of(len(usual), 'window')} with labels give",
+            )
         )
     if (constant := _of_a_constant(metric, reference)) is not None:
         known.append(
@@ -172,6 +176,6 @@ def _higher_is_better(metric: str) -> bool:
 def _say(latest: LatestPerformance) -> str:
     within = "" if latest.low is None or latest.high is None else f" ({latest.low:.4g} to {latest.high:.4g})"
     return (
-        f"{latest.metric} of {latest.rows:,} rows in the week until {latest.until.isoformat()} is "
+        f"{latest.metric} of {number_of(latest.rows, 'row')} in the week until {latest.until.isoformat()} is "
         f"{latest.value:.4g}{within}"
     )

@@ -15,6 +15,7 @@ from rescore import source
 from rescore.airflow_version import check_airflow_version
 from rescore.errors import NotFoundError, RescoreError
 from rescore.pipeline.context import Context
+from rescore.shown_text import number_of
 
 __all__ = ["Finding", "examine"]
 
@@ -164,7 +165,7 @@ def _model(ctx: Context, name: str) -> Finding | str:
         return Finding(
             f"model {name}", "warning", "no package is pinned, so it can't score", f"`rescore retrain {name}`"
         )
-    return f"{len(spec.features)} features; {pinned.version} is pinned"
+    return f"{number_of(len(spec.features), 'feature')}; {pinned.version} is pinned"
 
 
 def _connections(ctx: Context) -> dict[str, list[str]]:
@@ -190,8 +191,9 @@ def _scores(ctx: Context, name: str) -> Finding | str:
         return Finding(
             f"scores of {name}",
             "warning",
-            f"{len(twice)} published intervals overlap others, of another schedule: keys come more than once "
-            f"in scores.{name}. They begin with {shown}",
+            f"{number_of(len(twice), 'published interval overlaps', 'published intervals overlap')} "
+            "others, of "
+            f"another schedule: keys come more than once in scores.{name}. They begin with {shown}",
             "what was published stays as it is, and nothing new can overlap; let who owns the schema make a "
             f"view for consumers to read instead: {ctx.store.publications.view_of_rows_once(name)}",
         )
@@ -217,8 +219,12 @@ def _archive(ctx: Context, name: str) -> Finding | str:
         return Finding(
             f"archive of {name}",
             "warning",
-            f"the frozen input of {len(gone)} of the last {len(runs)} runs is gone: {', '.join(gone)}",
+            f"the frozen input of {len(gone)} of the last {number_of(len(runs), 'run')} is gone: "
+            f"{', '.join(gone)}",
             "it went by retention, or look for the folder or bucket that RESCORE_ARCHIVE named before",
         )
     package = "no package" if pinned is None else f"package {pinned.version}"
-    return f"{package} and the frozen inputs of the last {len(runs)} runs are there, unchanged"
+    return (
+        f"{package} and the frozen inputs of the last "
+        f"{number_of(len(runs), 'run is', 'runs are')} there, unchanged"
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rescore.comparison import ComparisonReport, MovedScores, Side, SureGain, gain_in_words, number_in_words
 from rescore.report.wording import evenly
+from rescore.shown_text import number_of
 
 __all__ = ["GainRow", "Gains", "Picture", "gains", "gains_by_day", "moved_scores", "reliability"]
 
@@ -139,7 +140,7 @@ def gains_by_day(report: ComparisonReport) -> Picture:
             bars[side].append(f"M{left} {scale.down(0)}V{scale.down(day.gain)}h{bar:.1f}V{scale.down(0)}Z")
     paths = [("zero", f"M0 {scale.down(0)}H{_WIDTH:g}")]
     paths += [(f"bars {side}", "".join(drawn)) for side, drawn in bars.items() if drawn]
-    said = f"the challenger is better on {len(bars['challenger'])} of {len(known)} days"
+    said = f"the challenger is better on {len(bars['challenger'])} of {number_of(len(known), 'day')}"
     if len(known) < len(days):
         said += f"; {metric} is not defined on {len(days) - len(known)} more"
     legend = (("challenger", "challenger is better"), ("champion", "champion is better"))
@@ -208,7 +209,8 @@ def moved_scores(report: ComparisonReport) -> Picture | None:
     below = sum(rows for x, y, rows in moved.cells if y < x)
     above = sum(rows for x, y, rows in moved.cells if y > x)
     said = (
-        f"of {moved.rows:,} live rows {above:,} move to a higher cell of scores and {below:,} to a lower one"
+        f"of {number_of(moved.rows, 'live row')} {above:,} move to a higher cell of scores and "
+        f"{below:,} to a lower one"
     )
     legend = tuple((f"h{shade}", _rows_of(shade, most)) for shade in sorted(shades))
     across = f"Across: champion's {name}"
@@ -231,4 +233,4 @@ def _shade(rows: int, most: int) -> int:
 def _rows_of(shade: int, most: int) -> str:
     low, high = (math.ceil(most ** (part / _SHADES)) for part in (shade - 1, shade))
     last = most if shade == _SHADES else max(low, high - 1)
-    return f"{low:,} rows" if low == last else f"{low:,} to {last:,} rows"
+    return number_of(low, "row") if low == last else f"{low:,} to {number_of(last, 'row')}"

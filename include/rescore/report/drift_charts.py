@@ -25,6 +25,7 @@ from rescore.report.drawing import (
     sample_sizes,
     time_axis,
 )
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     from rescore.report.stored_windows import DriftWindow
@@ -194,7 +195,10 @@ def feature_distribution(
     if not histogram.names:
         return finish(nothing(heading, "nothing to compare"))
     like = "training" if stratum == "all" else f"training's {stratum} windows"
-    training, now = f"{like}, {sum(histogram.reference):,} rows", f"this window, {sum(histogram.live):,} rows"
+    training, now = (
+        f"{like}, {number_of(sum(histogram.reference), 'row')}",
+        f"this window, {number_of(sum(histogram.live), 'row')}",
+    )
     bars = [
         {"cell": bar, "share": share, "of": of}
         for bar, reference, live in histogram.shares

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rescore.shown_text import number_of
+
 if TYPE_CHECKING:
     from rescore.drift import FeatureDrift
     from rescore.report.stored_windows import DriftWindow
@@ -107,5 +109,7 @@ def heat_said(rows: Sequence[HeatRow]) -> str:
     named = [f"{feature} in {count}" for feature, count in marked.items() if count]
     count = max((len(row.cells) for row in rows), default=0)
     if not named:
-        return f"no feature was flagged in {count} windows"
-    return f"flagged in {count} windows: {', '.join(named[:5])}" + (" and others" if len(named) > 5 else "")
+        return f"no feature was flagged in {number_of(count, 'window')}"
+    return f"flagged in {number_of(count, 'window')}: {', '.join(named[:5])}" + (
+        " and others" if len(named) > 5 else ""
+    )

@@ -21,6 +21,7 @@ from rescore.report.drawing import (
     sample_sizes,
     time_axis,
 )
+from rescore.shown_text import number_of
 
 __all__ = ["calibration", "realised_performance"]
 
@@ -173,7 +174,9 @@ def calibration(
         y=alt.Y("observed_rate:Q", title=title_y, **axis)
     )
     total, least = sum(one.rows for one in groups), min(one.rows for one in groups)
-    counted = f"{total:,} labelled rows, {least:,} and more a point; dashed: scores come true exactly"
+    counted = (
+        f"{number_of(total, 'labelled row')}, {least:,} and more a point; dashed: scores come true exactly"
+    )
     lines = [subtitle, counted] if subtitle else [counted]
     chart = alt.layer(diagonal, bars, dots, title=alt.TitleParams(title, subtitle=lines))
     return finish(chart.properties(width=SIDE, height=SIDE))

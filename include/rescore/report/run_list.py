@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rescore.report.wording import age, span
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     from rescore.store import Run, Shard, Store
@@ -90,7 +91,10 @@ def _shards_of(missing: tuple[int, list[Shard]] | None) -> str:
     count, shards = missing
     first = "; ".join(f"shard {shard.number}, {shard}" for shard in shards[:3])
     more = f" and {len(shards) - 3} more" if len(shards) > 3 else ""
-    return f"{count - len(shards)} of {count} shards are staged; missing: {first}{more}"
+    return (
+        f"{count - len(shards)} of {number_of(count, 'shard is', 'shards are')} staged; missing: "
+        f"{first}{more}"
+    )
 
 
 def _line(run: Run, timezone: str, now: datetime, shards: str) -> RunLine:

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 
 __all__ = ["age", "duration", "evenly", "percent", "plain", "short", "span", "with_interval"]
 
@@ -68,7 +69,7 @@ def age(elapsed: timedelta) -> str:
     seconds = int(elapsed.total_seconds())
     for unit, length in _UNITS:
         if seconds >= length:
-            return f"{_counted(seconds // length, unit)} ago"
+            return f"{number_of(seconds // length, unit)} ago"
     return "just now"
 
 
@@ -77,7 +78,7 @@ def duration(length: timedelta) -> str:
     seconds = length.total_seconds()
     for unit, in_seconds in _UNITS:
         if seconds and seconds % in_seconds == 0:
-            return _counted(int(seconds // in_seconds), unit)
+            return number_of(int(seconds // in_seconds), unit)
     return f"{seconds:g} seconds"
 
 
@@ -90,9 +91,5 @@ def _in_two_units(length: timedelta) -> str:
     for unit, in_seconds in (*_UNITS, ("second", 1)):
         count, seconds = divmod(seconds, in_seconds)
         if count or parts or unit == "second":
-            parts.append(_counted(count, unit))
+            parts.append(number_of(count, unit))
     return ", ".join(part for part in parts[:2] if not part.startswith("0 ") or len(parts) == 1)
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count:,} {unit}{'s' * (count != 1)}"

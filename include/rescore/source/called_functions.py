@@ -80,7 +80,9 @@ def calls_of(tree: Any) -> Iterator[Called]:
             name = name_parts(fields["funcname"])
             yield Called(name, len(arguments) + ordered, location, by_name=by_name)
         elif (column := _column(kind, fields)) is not None:
-            yield Called((column,), 1, location, of_row=True)
+            row = fields.get("arg", {}).get("ColumnRef", {})  # (e).name; more parts: a column's own field
+            place = row.get("location", 0) if len(row.get("fields", ())) == 1 else location
+            yield Called((column,), 1, place, of_row=True)
         else:
             for operator in _operators(kind, fields):
                 yield Called(operator, None, location, operator=True)

@@ -44,6 +44,7 @@ from rescore.source.moments_from_text import (
 from rescore.source.order_of_rows import refuse_disorder
 from rescore.source.plpgsql_bodies import body_of, statements_of
 from rescore.source.query import Rendered, quote_identifier, quote_literal
+from rescore.source.real_columns import is_column
 from rescore.source.session import Session
 from rescore.source.words_in_columns import refuse_words
 
@@ -89,7 +90,7 @@ class _Checker:
         self._check_moments(sql, tree, where, types, depth, of_policy=of_policy)
         self._check_casts(tree, where, depth)
         self._check_constants(tree, sql, where)
-        self._check_calls(list(calls_of(tree)), where, depth)
+        self._check_calls(list(calls_of(tree)), where, depth, tree)
         names = {relation.name.parts for scope in scopes(tree) for relation in scope.relations}
         for name in sorted(names):
             self._check_view(name, where, depth)
@@ -148,7 +149,9 @@ class _Checker:
             if moment:
                 raise refusal(f"the constant {word!r}", where(location), cast=types is None)
 
-    def _check_calls(self, calls: list[Called], where: Callable[[int], str], depth: int) -> None:
+    def _check_calls(
+        self, calls: list[Called], where: Callable[[int], str], depth: int, tree: Any = ()
+    ) -> None:
         if not calls:
             return
         functions = functions_of(self._session, calls)
@@ -156,6 +159,8 @@ class _Checker:
             for function in functions:
                 if not fits(function, call) or harmless(function):
                     continue
+                if call.of_row and is_column(self._session, tree, call.location, call.name[-1]):
+                    break
                 place = where(call.location)
                 for number, default in left_to_default(function, call):
                     # What a call leaves out is computed as it runs, by expressions of the function's owner.

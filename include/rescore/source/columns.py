@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from rescore.errors import SourceSchemaError
+from rescore.shown_text import number_of
 from rescore.source.session import Column
 from rescore.spec import ModelSpec
 
@@ -110,7 +111,9 @@ def check_columns(
     problems += [f"{name}: {_wrong(wrong[name], allowed[name])}" for name in wrong]
     if problems:
         raise SourceSchemaError(
-            problems[0] if len(problems) == 1 else f"{len(problems)} columns are not as declared",
+            problems[0]
+            if len(problems) == 1
+            else f"{number_of(len(problems), 'column is', 'columns are')} not as declared",
             where=where,
             expected=f"exactly the columns {', '.join(allowed)}",
             examples=problems if len(problems) > 1 else (),

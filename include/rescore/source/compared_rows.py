@@ -28,6 +28,8 @@ class Difference:
         Columns in which rows differ.
     rounded : tuple of str
         Those of them, of ``float8``, in which no row differs by more than rounding does.
+    too_large : tuple of str
+        Tables that functions read and that were not turned round.
     """
 
     rows: int
@@ -36,6 +38,7 @@ class Difference:
     changed: int
     columns: tuple[str, ...]
     rounded: tuple[str, ...]
+    too_large: tuple[str, ...] = ()
 
     @property
     def none(self) -> bool:

@@ -16,6 +16,7 @@ from rescore.errors import EmptyIntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, Ticker
+from rescore.shown_text import number_of
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import TEXT_TYPES, check_columns, input_types
 from rescore.source.freeze import Freezer
@@ -178,13 +179,13 @@ def extract(
             for batch in inputs.rows(query, interval):
                 freezer.write(batch)
                 rows += batch.num_rows
-                say.now_and_then(f"{folder.name}: {rows:,} rows extracted")
+                say.now_and_then(f"{folder.name}: {number_of(rows, 'row')} extracted")
             if rows == 0 and folder.spec.schedule.empty == "error":
                 raise _empty(folder, interval, as_of, session.where)
             digest = freezer.keep()
         untimed = tuple(untimed_rows(session, folder, interval))
     seconds = time.monotonic() - started
-    say.line(f"{folder.name}: {rows:,} rows of {interval} extracted in {seconds:.1f} s")
+    say.line(f"{folder.name}: {number_of(rows, 'row')} of {interval} extracted in {seconds:.1f} s")
     return FrozenInput(
         path=destination,
         digest=digest,

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from rescore.digest import DIGEST_METADATA, TableDigest, TableHasher
 from rescore.errors import DigestMismatchError, UndigestibleError
 from rescore.leaf_rows import LEAF_ROWS
+from rescore.shown_text import number_of
 
 __all__ = ["FrozenTable", "KeptColumns", "frozen_columns", "frozen_leaves", "read_frozen"]
 
@@ -181,7 +182,9 @@ class FrozenTable:
             return
         if recorded is not None and recorded.root == wanted:
             raise _mismatch(self.path, "its rows were changed", wanted, recorded.differences(got))
-        raise _mismatch(self.path, "it holds other rows", wanted, [f"got {got.root}, {got.rows:,} rows"])
+        raise _mismatch(
+            self.path, "it holds other rows", wanted, [f"got {got.root}, {number_of(got.rows, 'row')}"]
+        )
 
 
 def frozen_leaves(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.shown_text import number_of
 from rescore.source.frozen_table import FrozenTable
 from rescore.spec import ModelSpec
 
@@ -45,10 +46,9 @@ class HoursApart:
 
     def __str__(self) -> str:
         side = "behind" if self.hours > 0 else "ahead of"
-        number = "1 hour" if abs(self.hours) == 1 else f"{abs(self.hours)} hours"
         return (
-            f"{self.event_time} is {number} {side} {self.feature} in {self.timezone}: is a local time "
-            f"stored as UTC, or {self.feature} counted in another zone?"
+            f"{self.event_time} is {number_of(abs(self.hours), 'hour')} {side} {self.feature} in "
+            f"{self.timezone}: is a local time stored as UTC, or {self.feature} counted in another zone?"
         )
 
     @property

@@ -13,6 +13,7 @@ from rescore.errors import IntervalError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, Ticker
+from rescore.shown_text import number_of
 from rescore.source.clock_and_chance import refuse_volatile
 from rescore.source.columns import check_columns, label_types
 from rescore.source.extraction import conform, ordered
@@ -109,7 +110,7 @@ def labels(
         for done, interval in enumerate(sorted(intervals), start=1):
             tables.append(with_interval(query.read(interval, as_of), interval))
             total = len(intervals)
-            say.step(f"{folder.name}: labels of {done} of {total} intervals read", done, total)
+            say.step(f"{folder.name}: labels of {done} of {number_of(total, 'interval')} read", done, total)
     return pa.concat_tables(tables)
 
 

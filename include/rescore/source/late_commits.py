@@ -19,6 +19,7 @@ from rescore.errors import MAX_EXAMPLES
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, Ticker
+from rescore.shown_text import number_of
 from rescore.source.extraction import InputQuery
 from rescore.source.labelling import joinable, match_keys
 from rescore.source.row_laws import key_text
@@ -95,7 +96,9 @@ def known_later(
         batches = []
         for batch in inputs.rows(query, interval):
             batches.append(batch)
-            say.now_and_then(f"{folder.name}: {sum(b.num_rows for b in batches):,} rows extracted again")
+            say.now_and_then(
+                f"{folder.name}: {number_of(sum(b.num_rows for b in batches), 'row')} extracted again"
+            )
     return compare(frozen, pa.Table.from_batches(batches, schema=inputs.schema), folder.spec.source.key)
 
 

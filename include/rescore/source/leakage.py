@@ -9,7 +9,7 @@ third time, on the copies turned round: what differs then is chance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from psycopg2 import sql
 
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 from rescore.source.compared_rows import Difference, compare
 from rescore.source.grammar import RelationName
 from rescore.source.inspection import reading
@@ -169,9 +170,9 @@ def _turned(
         )
         cursor.execute(sql.SQL("ANALYZE pg_temp.{}").format(sql.Identifier(f"{copy}_turned")))
     rewritten = on_other_relations(query, {read: f"{copy}_turned" for read, copy in copies.items()})
-    put_before(cursor, tables_of_functions(cursor, _functions(cursor, query)))
+    too_large = put_before(cursor, tables_of_functions(cursor, _functions(cursor, query)))
     cursor.execute(f"CREATE TEMP TABLE rescore_turned ON COMMIT DROP AS\n{rewritten}")
-    return compare(cursor, "rescore_known", "rescore_turned", key, columns)
+    return replace(compare(cursor, "rescore_known", "rescore_turned", key, columns), too_large=too_large)
 
 
 def last_event(url: str, folder: ModelFolder, interval: Interval) -> datetime | None:
@@ -333,7 +334,7 @@ def _later(cursor: Any, relation: _Relation, known: str) -> list[str]:
         )
         later, present = cursor.fetchone()
         if later > 0.01 * present:
-            found.append(f"{relation}.{column} ({later:,} of {present:,} rows)")
+            found.append(f"{relation}.{column} ({later:,} of {number_of(present, 'row')})")
     return found
 
 
@@ -373,4 +374,4 @@ def _committed_later(cursor: Any, relation: _Relation, known: str, as_of: dateti
     if not late:
         return []
     at_once = ", all in one transaction: loaded from a history?" if transactions == 1 else ""
-    return [f"{relation} ({late:,} of {rows:,} rows{at_once})"]
+    return [f"{relation} ({late:,} of {number_of(rows, 'row')}{at_once})"]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from rescore.errors import MAX_EXAMPLES, SourceEventTimeError, SourceKeyError
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 
 __all__ = ["RowLaws", "key_text"]
 
@@ -77,7 +78,7 @@ class RowLaws:
         for name in empty:
             missing |= _flags(keys.column(name).is_null())
         raise SourceKeyError(
-            f"the key is NULL in at least {_rows(missing.sum())}: {', '.join(empty)}",
+            f"the key is NULL in at least {number_of(missing.sum(), 'row')}: {', '.join(empty)}",
             where=self._where,
             expected="every row has a key",
             examples=key_text(keys, np.flatnonzero(missing)),
@@ -96,7 +97,7 @@ class RowLaws:
         if same.any():
             raise SourceKeyError(
                 f"a key occurs more than once ({', '.join(self._key)}): "
-                f"at least {_rows(same.sum())} too many",
+                f"at least {number_of(same.sum(), 'row')} too many",
                 where=self._where,
                 expected="one row per key within the interval",
                 examples=dict.fromkeys(key_text(keys, np.flatnonzero(same))),
@@ -118,7 +119,7 @@ class RowLaws:
             return
         longest = max(lengths, key=lambda name: int(lengths[name].max()))
         raise SourceKeyError(
-            f"the key is too long in at least {_rows(long.sum())}: {longest} has up to "
+            f"the key is too long in at least {number_of(long.sum(), 'row')}: {longest} has up to "
             f"{int(lengths[longest].max()):,} bytes",
             where=self._where,
             expected=f"at most {room:,} bytes of text in all key columns: what the scores' index holds",
@@ -130,7 +131,9 @@ class RowLaws:
     def _check_event_time(self, keys: pa.RecordBatch, times: pa.Array) -> None:
         if times.null_count:
             found = np.flatnonzero(_flags(times.is_null()))
-            self._refuse_times(f"{self._event_time} is NULL in at least {_rows(len(found))}", keys, found)
+            self._refuse_times(
+                f"{self._event_time} is NULL in at least {number_of(len(found), 'row')}", keys, found
+            )
         ticks = np.asarray(times.view(pa.int64()))
         start, end = (
             pa.scalar(bound, times.type).value for bound in (self._interval.start, self._interval.end)
@@ -138,7 +141,7 @@ class RowLaws:
         if ticks.min() >= start and ticks.max() < end:
             return
         found = np.flatnonzero((ticks < start) | (ticks >= end))
-        problem = f"{self._event_time} lies outside the interval in at least {_rows(len(found))}"
+        problem = f"{self._event_time} lies outside the interval in at least {number_of(len(found), 'row')}"
         self._refuse_times(problem, keys, found, times)
 
     def _refuse_times(
@@ -179,7 +182,3 @@ def _value(scalar: pa.Scalar) -> str:
         return "a moment outside the years 1 to 9999"
     text = "NULL" if value is None else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-
-
-def _rows(count: int) -> str:
-    return f"{int(count):,} row{'' if count == 1 else 's'}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from psycopg2 import sql
 
+from rescore.shown_text import number_of
 from rescore.source.inspection import ColumnFacts, TableFacts, reading
 
 __all__ = ["OpenRows", "open_rows"]
@@ -191,9 +192,11 @@ def _changing(
         for column in asked:
             missing, share_missing, other = next(answers), next(answers) or 0, next(answers)
             if missing and share_missing**waiting < _BY_CHANCE:
-                late[column.name] = f"has no value in the {waiting:,} rows without a label"
+                late[column.name] = f"has no value in the {number_of(waiting, 'row')} without a label"
             elif other:
-                late[column.name] = f"has a value of its own in the {waiting:,} rows without a label"
+                late[column.name] = (
+                    f"has a value of its own in the {number_of(waiting, 'row')} without a label"
+                )
     return late
 
 

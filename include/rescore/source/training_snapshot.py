@@ -20,6 +20,7 @@ from rescore.errors import EmptyIntervalError, IntervalError, SourceSchemaError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval, parse_moment
 from rescore.progress import Progress, Ticker
+from rescore.shown_text import number_of
 from rescore.source.extraction import InputQuery
 from rescore.source.freeze import Freezer
 from rescore.source.labelling import (
@@ -156,12 +157,13 @@ def snapshot(
     seconds = time.monotonic() - started
     if unmatched := sum(share.unmatched_labels for share in shares):
         say.line(
-            f"{folder.name}: {unmatched:,} known labels match no row of extract.sql: their rows were known "
-            "only after their interval had ended, or the queries write the key otherwise (padding, case)"
+            f"{folder.name}: {number_of(unmatched, 'known label matches', 'known labels match')} no row of "
+            "extract.sql: the row was known only after its interval had ended, or the queries write the "
+            "key otherwise (padding, case)"
         )
     say.line(
-        f"{folder.name}: {labelled:,} labelled of {extracted:,} rows in {len(intervals)} intervals "
-        f"extracted in {seconds:.1f} s"
+        f"{folder.name}: {labelled:,} labelled of {number_of(extracted, 'row')} in "
+        f"{number_of(len(intervals), 'interval')} extracted in {seconds:.1f} s"
     )
     return TrainingSnapshot(
         path=destination,
@@ -247,7 +249,7 @@ def _told(
     """Pass on the rows; remember the counts and tell how far we are."""
     for share, table in read:
         shares.append(share)
-        say.step(f"{name}: {len(shares)} of {total} intervals extracted", len(shares), total)
+        say.step(f"{name}: {len(shares)} of {number_of(total, 'interval')} extracted", len(shares), total)
         yield from table.to_batches()
 
 
@@ -326,7 +328,8 @@ def _nothing_to_learn(
         where=f"{shares[0].interval.start.isoformat()} to {shares[-1].interval.end.isoformat()}, "
         f"labels as of {as_of.isoformat()}; {database}",
         expected="labelled rows to learn from",
-        fix=f"{unmatched:,} labels were found that match no row: do both queries give the same key?"
+        fix=f"{number_of(unmatched, 'label was', 'labels were')} found that match no row: do both "
+        "queries give the same key?"
         if unmatched
         else "was the source loaded, and is the label's delay over?",
         data={"extracted": extracted, "unmatched_labels": unmatched},

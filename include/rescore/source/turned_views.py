@@ -35,6 +35,26 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid) AND 
 ORDER BY 1, 2"""
 
 
+#: Rows of a table that is copied so at most: some twenty seconds.
+MOST_ROWS = 5_000_000
+#: Whether a relation's rows lie somewhere, and how many there are, as far as it was ever counted.
+_SIZE = """
+WITH named AS (SELECT %s::regclass AS oid)
+SELECT bool_and(c.relkind IN ('r', 'p', 'm')), COALESCE(sum(c.reltuples) FILTER (WHERE c.reltuples > 0), 0)
+FROM pg_class c, named WHERE c.oid = named.oid
+    OR c.relkind <> 'p' AND c.oid IN (SELECT relid FROM pg_partition_tree(named.oid))"""
+_COPY_OF_STORED = (
+    "CREATE TEMP TABLE {own} (LIKE {table} INCLUDING INDEXES) ON COMMIT DROP",
+    "INSERT INTO pg_temp.{own} SELECT * FROM {table} ORDER BY tableoid DESC, ctid DESC",
+    "ANALYZE pg_temp.{own}",
+)
+_COPY_OF_MADE = (
+    "CREATE TEMP TABLE {copy} ON COMMIT DROP AS SELECT * FROM {table}",
+    "CREATE TEMP TABLE {own} ON COMMIT DROP AS SELECT * FROM pg_temp.{copy} ORDER BY ctid DESC",
+    "ANALYZE pg_temp.{own}",
+)
+
+
 def may_depend(cursor: Any, query: str) -> bool:
     """Whether a query's rows can depend on the order of others, by itself or by a view that it reads."""
     seen: set[RelationName] = set()
@@ -81,21 +101,34 @@ def tables_of_functions(cursor: Any, functions: list[str]) -> list[tuple[str, st
     return [(str(schema), str(name)) for schema, name in cursor.fetchall()]
 
 
-def put_before(cursor: Any, tables: list[tuple[str, str]]) -> None:
-    """Make temporary tables of the same names and rows, the other way round: these are found from now on."""
+def put_before(cursor: Any, tables: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Make temporary tables of the same names and rows, the other way round: these are found from now on.
+
+    They have the indexes of the others: a function may ask for a row of theirs for every row of a query.
+
+    Returns
+    -------
+    tuple of str
+        Tables that are left as they are, for they have more than :data:`MOST_ROWS` rows.
+    """
+    too_large = []
     for number, (schema, name) in enumerate(tables):
-        copy, table = sql.Identifier(f"rescore_read_{number}"), sql.Identifier(schema, name)
+        table, own = sql.Identifier(schema, name), sql.Identifier(name)
+        copy = sql.Identifier(f"rescore_read_{number}")
+        cursor.execute(_SIZE, [table.as_string(cursor)])
+        stored, rows = cursor.fetchone()
+        if rows > MOST_ROWS:
+            too_large.append(f"{schema}.{name}")
+            continue
         cursor.execute("SAVEPOINT rescore_read")
         with suppress(psycopg2.ProgrammingError):
-            for statement in (
-                "CREATE TEMP TABLE {copy} ON COMMIT DROP AS SELECT * FROM {table}",
-                "CREATE TEMP TABLE {own} ON COMMIT DROP AS SELECT * FROM pg_temp.{copy} ORDER BY ctid DESC",
-            ):
-                cursor.execute(sql.SQL(statement).format(copy=copy, table=table, own=sql.Identifier(name)))
+            for statement in _COPY_OF_STORED if stored else _COPY_OF_MADE:
+                cursor.execute(sql.SQL(statement).format(copy=copy, table=table, own=own))
             cursor.execute("RELEASE SAVEPOINT rescore_read")
             continue
         cursor.execute("ROLLBACK TO SAVEPOINT rescore_read")
     cursor.execute("DISCARD PLANS")  # of functions that have run
+    return tuple(too_large)
 
 
 def _turned(cursor: Any, name: RelationName, turned: dict[RelationName, str]) -> str:

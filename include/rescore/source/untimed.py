@@ -10,6 +10,7 @@ from typing import Any
 from rescore.errors import SourceError
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 from rescore.source.grammar import Scope, name_parts, parse, scopes, walk
 from rescore.source.query import quote_identifier, quote_literal, render
 from rescore.source.session import Session
@@ -40,7 +41,7 @@ class UntimedRows:
     def __str__(self) -> str:
         if self.rows is None:
             return f"rows in which {self.column} is NULL could not be counted: they are in no interval"
-        return f"{self.column} is NULL in {self.rows:,} rows: they are in no interval"
+        return f"{self.column} is NULL in {number_of(self.rows, 'row')}: they are in no interval"
 
 
 def untimed_rows(session: Session, folder: ModelFolder, interval: Interval) -> list[UntimedRows]:

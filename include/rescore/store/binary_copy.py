@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 
 from rescore.errors import StoreError, StoreUnavailableError
 from rescore.postgres_url import QUOTED, PostgresUrl
+from rescore.shown_text import number_of
 from rescore.sqlstates import is_retryable
 from rescore.store.timeouts import BOUND_WAITS
 
@@ -230,7 +231,8 @@ class _Encoder:
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 if column.null_count and column.type != pa.string():
                     raise StoreError(
-                        f"column {name!r} is NULL in {column.null_count:,} of {batch.num_rows:,} rows",
+                        f"column {name!r} is NULL in {column.null_count:,} of "
+                        f"{number_of(batch.num_rows, 'row')}",
                         expected="a value in every row",
                     )
             for start in range(0, batch.num_rows, CHUNK_ROWS):

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 from rescore.validation.report import ExpectationResult, Severity
 from rescore.validation.rows import EXACT, Rows
@@ -226,7 +227,7 @@ def _columns(rows: Rows, spec: ModelSpec) -> ExpectationResult:
 def _row_count(rows: Rows, spec: ModelSpec) -> ExpectationResult:
     empty_is_fine = spec.schedule.empty == "publish"
     count = rows.num_rows
-    message = f"{count:,} rows"
+    message = number_of(count, "row")
     if not count:
         message = "no row at all" + (" (schedule.empty: publish allows it)" if empty_is_fine else "")
     return ExpectationResult(

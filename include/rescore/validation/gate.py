@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rescore.errors import ValidationError
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 from rescore.validation.report import Validation
 from rescore.validation.wording import percent
@@ -31,8 +32,8 @@ def gate(validation: Validation, spec: ModelSpec) -> None:
         plural = "s" * (len(critical) > 1)
         raise ValidationError(
             f"{len(critical)} critical expectation{plural} failed: nothing is scored",
-            where=f"model {spec.name}, {report.rows:,} rows",
-            expected=f"all critical ones among {len(report.results)} expectations met",
+            where=f"model {spec.name}, {number_of(report.rows, 'row')}",
+            expected=f"all critical ones among {number_of(len(report.results), 'expectation')} met",
             examples=[result.message for result in critical],
             fix="correct the rows in the source and run again, or correct expectations.py where it is wrong",
             data=report.to_dict(),
@@ -40,10 +41,11 @@ def gate(validation: Validation, spec: ModelSpec) -> None:
     if not validation.success:
         allowed = percent(validation.allowed_fraction)
         raise ValidationError(
-            f"{report.rows - report.scored:,} of {report.rows:,} rows "
+            f"{report.rows - report.scored:,} of {number_of(report.rows, 'row')} "
             f"({percent(validation.set_aside_fraction)}) are set aside, more than is allowed: "
             "nothing is scored",
-            where=f"model {spec.name}: {report.quarantined:,} rows quarantined, {report.rejected:,} rejected",
+            where=f"model {spec.name}: {number_of(report.quarantined, 'row')} quarantined, "
+            f"{report.rejected:,} rejected",
             expected=f"at most {allowed} (validation.max_quarantined_fraction in model.yaml)",
             examples=report.reasons.most_first(),
             fix="correct the rows in the source and run again, or declare a larger fraction",
@@ -80,7 +82,8 @@ def _why_stopped(validation: Validation) -> str:
         return "; ".join(critical)
     rows, aside = validation.rows, validation.rows - validation.scored
     return (
-        f"{aside:,} of {rows:,} rows ({percent(validation.set_aside_fraction)}) are set aside, at most "
+        f"{aside:,} of {number_of(rows, 'row')} ({percent(validation.set_aside_fraction)}) are set "
+        "aside, at most "
         f"{percent(validation.allowed_fraction)} may be (validation.max_quarantined_fraction): "
         f"{'; '.join(validation.report().reasons.most_first())}"
     )

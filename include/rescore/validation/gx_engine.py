@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rescore.shown_text import number_of
 from rescore.validation.rows import EXACT, Rows
 
 if TYPE_CHECKING:
@@ -310,7 +311,9 @@ def _read(result: Any, *, row_level: bool, rows: int) -> Evaluation:
     count = int(detail.get("unexpected_count") or 0)
     if len(positions) != count or (count and not 0 <= positions[0] <= positions[-1] < rows):
         return Evaluation(
-            False, error=f"{count:,} rows failed, but Great Expectations named {len(positions):,} of them"
+            False,
+            error=f"{number_of(count, 'row')} failed, but Great Expectations named "
+            f"{len(positions):,} of them",
         )
     return Evaluation(bool(result.success), positions=positions)
 

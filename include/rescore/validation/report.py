@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from rescore.document import Document, Part
+from rescore.shown_text import number_of
 from rescore.validation.rows import Rows
 
 __all__ = [
@@ -81,7 +82,7 @@ class ExcludedReasons(Part):
         """A line for each reason, the one of most rows first."""
         counts = {**self.quarantined, **self.rejected}
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return [f"{count:,} rows: {reason}" for reason, count in ordered]
+        return [f"{number_of(count, 'row')}: {reason}" for reason, count in ordered]
 
 
 class ValidationReport(Document):
@@ -199,11 +200,11 @@ class Validation:
             for severity in ("critical", "warning", "info")
             if (count := len(self.failed(severity)))
         ]
-        met = f"{len(self.results) - len(self.failed())} of {len(self.results)} expectations met"
+        met = f"{len(self.results) - len(self.failed())} of {number_of(len(self.results), 'expectation')} met"
         failed = f" (failed: {', '.join(failures)})" if failures else ""
         return (
-            f"{self.rows:,} rows: {self.scored:,} to score, {len(self.quarantined):,} quarantined, "
-            f"{len(self.rejected):,} rejected; {met}{failed}"
+            f"{number_of(self.rows, 'row')}: {self.scored:,} to score, {len(self.quarantined):,} "
+            f"quarantined, {len(self.rejected):,} rejected; {met}{failed}"
         )
 
     def report(self) -> ValidationReport:

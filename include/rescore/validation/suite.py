@@ -107,9 +107,9 @@ def _call(path: Path) -> Any:
         exec(code, module.__dict__)  # noqa: S102 - the model's own code, as importing it would
         build = getattr(module, "suite", None)
         suite = build() if callable(build) else None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(
-            f"expectations.py raised {type(error).__name__}: {error}",
+            f"expectations.py raised {type(error).__name__}: {error}".removesuffix(": "),
             where=_place(error, path),
             expected=_EXPECTED,
             fix="correct the line named; the file may import Great Expectations and what is installed, "
@@ -134,7 +134,7 @@ def _call(path: Path) -> Any:
     return suite
 
 
-def _place(error: Exception, path: Path) -> str:
+def _place(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{path}, line {error.lineno}"
     lines = [

@@ -24,6 +24,7 @@ import pyarrow as pa
 from rescore.disk import disk_errors, scratch_folder
 from rescore.errors import ModelError
 from rescore.leaf_rows import LEAF_ROWS
+from rescore.shown_text import number_of
 from rescore.validation.declared import Declared
 from rescore.validation.gx_engine import Evaluation
 from rescore.validation.rows import Rows
@@ -133,7 +134,8 @@ class SuiteApart:
             )
         failing = np.load(positions, allow_pickle=False)
         if len(said) != len(asked) or failing.dtype != np.int64:
-            raise ModelError(f"{len(asked)} expectations were asked, {len(said)} answered", where=self._path)
+            asked_for = number_of(len(asked), "expectation was", "expectations were")
+            raise ModelError(f"{asked_for} asked, {len(said)} answered", where=self._path)
         evaluations, at = [], 0
         for one in said:
             count = one.pop("failing")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rescore.json_values import json_value
+from rescore.shown_text import number_of
 
 __all__ = ["aggregate_message", "failing", "percent", "recorded", "row_message"]
 
@@ -43,8 +44,8 @@ def row_message(
 ) -> str:
     """The sentence of a row-level expectation."""
     if not unexpected:
-        return f"{subject}: none of {rows:,} rows {what}"
-    text = f"{subject}: {unexpected:,} of {rows:,} rows ({percent(unexpected / rows)}) {what}"
+        return f"{subject}: none of {number_of(rows, 'row')} {what}"
+    text = f"{subject}: {unexpected:,} of {number_of(rows, 'row')} ({percent(unexpected / rows)}) {what}"
     if examples:
         text += f"; e.g. {', '.join(examples)}"
     if mostly is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 
 __all__ = ["monitor", "publish", "score", "train"]
@@ -192,7 +193,7 @@ def train(spec: ModelSpec) -> str:
     """The document of ``train_<model>``."""
     return f"""\
 ### Purpose
-Train `{spec.name}` on {spec.training.intervals} intervals, package it, and make scoring use it.
+Train `{spec.name}` on {number_of(spec.training.intervals, "interval")}, package it, and make scoring use it.
 
 ### Inputs
 The source connection `{spec.source.connection}`; Params narrow the window and the moment by which

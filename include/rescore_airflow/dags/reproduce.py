@@ -10,6 +10,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, get_current_context, task
 from rescore.errors import DigestMismatchError
 from rescore.folder import find_models
 from rescore.settings import Settings
+from rescore.shown_text import number_of
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.dags import documentation as documents
 from rescore_airflow.dags.defaults import CALLBACKS
@@ -67,7 +68,7 @@ def reproduce_run(run: str) -> dict[str, Any]:
     if not reproduction.proved:
         raise DigestMismatchError(
             f"run {run} is {reproduction.verdict}: {reproduction.reason}",
-            where=f"{reproduction.model} {reproduction.interval}, {reproduction.rows:,} rows",
+            where=f"{reproduction.model} {reproduction.interval}, {number_of(reproduction.rows, 'row')}",
             expected=f"the scores that were published, {reproduction.recorded_digest}",
             examples=[str(difference) for difference in reproduction.differences],
             fix="the verdict is stored; find out what changed before anyone relies on these scores",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rescore.errors import SettingsError
+from rescore.shown_text import number_of
 from rescore_airflow.notify.messages import Message, tell
 
 __all__ = ["tell_of_alarms", "tell_of_performance", "tell_of_scores", "tell_of_verdicts"]
@@ -75,7 +76,7 @@ def _tell_of_verdicts(
         value = "not judged" if performance["value"] is None else f"{performance['value']:.4g}"
         lines.append(
             f"{performance['metric']} of the week until {performance['until']}: {value}, "
-            f"{performance['rows']:,} labelled rows"
+            f"{number_of(performance['rows'], 'labelled row')}"
         )
     what = f"scores of {last['interval']} are {last['verdict']}"
     if last["verdict"] == "ok":  # the model acts at alarms, and this day alone is as usual

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from rescore.shown_text import number_of
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.operators.answers import Answer, keeps_answer
 from rescore_airflow.operators.failures import fail_typed
@@ -32,8 +33,9 @@ class Erase(ApprovalOperator):
                 ctx, request.subject, ground=request.ground, who="dry run", dry_run=True
             )
         lines = [
-            f"**{sum(found.frozen.values()):,} rows** of {len(found.frozen)} frozen tables, and what "
-            f"{len(found.rows)} runs made of them, would be erased. It can't be undone.",
+            f"**{number_of(sum(found.frozen.values()), 'row')}** of "
+            f"{number_of(len(found.frozen), 'frozen table')}, and what "
+            f"{number_of(len(found.rows), 'run')} made of them, would be erased. It can't be undone.",
             "",
             f"Ground: {request.ground}",
             *(f"- package {package}: {meaning}" for package, meaning in found.packages.items()),

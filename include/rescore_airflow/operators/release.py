@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from rescore.errors import ParameterError
 from rescore.report import duration
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.operators.answers import Answer, keeps_answer
@@ -38,8 +39,9 @@ def release_text(ctx: Context, run_id: str) -> str:
     lines = [
         f"**{run.model} {run.interval}** is **{run.verdict}**: {run.sentence}",
         "",
-        f"{run.rows_scored:,} scores of package {run.package_version} wait; {run.rows_quarantined:,} rows "
-        f"are quarantined, {run.rows_rejected:,} rejected. Approved, they are published with your name and "
+        f"{number_of(run.rows_scored or 0, 'score')} of package {run.package_version} wait; "
+        f"{number_of(run.rows_quarantined or 0, 'row is', 'rows are')} quarantined, "
+        f"{run.rows_rejected:,} rejected. Approved, they are published with your name and "
         "reason beside them. Rejected, or unanswered in time, they stay unpublished.",
     ]
     if worst:

@@ -8,6 +8,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import BaseOperator, SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
+from rescore.shown_text import number_of
 from rescore_airflow.connections import pipeline_context
 from rescore_airflow.lineage import tell_lineage
 from rescore_airflow.notify import Message, try_to_tell
@@ -100,7 +101,7 @@ class Hold(TriggerDagRunOperator):
             "held",
             self.model_name,
             f"{self.model_name}: scores of {held.interval} are held, {held.verdict}",
-            f"{held.sentence}\n\nRun {held.run_id}, {held.rows_scored:,} scores of package "
+            f"{held.sentence}\n\nRun {held.run_id}, {number_of(held.rows_scored or 0, 'score')} of package "
             f"{held.package_version}. Release or reject them under Required Actions of "
             f"{self.trigger_dag_id}, run {self.trigger_run_id}.",
             {"run_id": held.run_id, "interval": str(held.interval), "verdict": held.verdict},

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from rescore.report import DriftWindow, PerformancePoint, short
+from rescore.shown_text import number_of
 
 __all__ = ["Plot", "effect_plot", "performance_plot", "score_plot"]
 
@@ -198,7 +199,10 @@ def effect_plot(windows: Sequence[DriftWindow], feature: str, floor: float) -> P
     paths.append(
         ("dot", "".join(f"M{frame.x(at)} {frame.y(one.effect)}h.01" for at, one in found if one.flagged))
     )
-    said = f"the effect is {found[-1][1].effect:.2f} now; flagged in {len(flagged)} of {len(found)} windows"
+    said = (
+        f"the effect is {found[-1][1].effect:.2f} now; flagged in {len(flagged)} of "
+        f"{number_of(len(found), 'window')}"
+    )
     legend = (
         ("blue", "effect (PSI beyond chance)"),
         ("dot", "flagged"),

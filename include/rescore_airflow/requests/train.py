@@ -11,6 +11,7 @@ from airflow.sdk import Param
 
 from rescore.errors import FourEyesError, IntervalError, ParameterError
 from rescore.interval import Interval, parse_moment
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 from rescore.who import SCHEDULE
 from rescore_airflow.requests.typed_params import (
@@ -41,7 +42,7 @@ def train_params(spec: ModelSpec) -> dict[str, Param]:
         "start": moment_param(
             "Window start",
             f"First moment of the training window; give end too. Leave both empty for the last "
-            f"{spec.training.intervals} intervals whose labels are known.",
+            f"{number_of(spec.training.intervals, 'interval')} whose labels are known.",
         ),
         "end": moment_param("Window end", "End of the training window, not part of it."),
         "as_of": moment_param(

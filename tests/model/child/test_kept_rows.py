@@ -77,6 +77,7 @@ from rescore.model.artifact import serialise
 from rescore.model.child import kept_rows
 from rescore.model.child.kept_rows import KeptRows, find_kept_rows, refuse_kept_rows
 from rescore.model.child.seen_rows import SeenRows
+from rescore.model.child.written_numbers import unwrapped
 
 ROWS = 600
 NUMBERS = ["age", "income", "distance", "spend", "rooms"]
@@ -191,6 +192,17 @@ WAYS: dict[str, Any] = {
     "keys of numbers": lambda rows, some, truth: {f"{a!r}|{b!r}": 1 for a, b in some[:, [1, 3]].tolist()},
     "bytes of single precision": lambda rows, some, truth: some.astype(np.float32).tobytes(),
     "bytes of another order": lambda rows, some, truth: some.astype(">f8").tobytes(),
+    "base 64 in lines, unpadded": lambda rows, some, truth: (
+        base64.encodebytes(some.tobytes()).decode().replace("=", "")
+    ),
+    "base 64 of an address": lambda rows, some, truth: base64.urlsafe_b64encode(
+        some[:, [1]].tobytes()
+    ).decode(),
+    "hexadecimal in groups": lambda rows, some, truth: some.tobytes().hex(" ", 8),
+    "single precision beside whole texts": lambda rows, some, truth: [
+        "a sentence about the model, as people write them",
+        *some[:, 3].astype(np.float32),
+    ],
     "hexadecimal": lambda rows, some, truth: some.tobytes().hex(),
     "packed, in base 64": lambda rows, some, truth: base64.b64encode(zlib.compress(some.tobytes())).decode(),
 }
@@ -264,6 +276,32 @@ def test_words_that_the_author_wrote_or_that_are_levels_are_no_rows(seed: int) -
         features = make_column_transformer((words, "said"), (OneHotEncoder(), ["city"]))
         truth = draw.integers(0, 2, 3_000)
         assert kept(make_pipeline(features, LogisticRegression()), frame, truth) == []
+
+
+def test_prose_is_no_base_64_and_bytes_loosen_no_number_beside_them(seed: int) -> None:
+    prose = "the mean of all of the rows that the fit saw and not one row of them"
+    assert unwrapped(prose) == b""
+    assert unwrapped("a_name_of_a_column_" * 5) != b""  # as a token may be
+    frame, risk, _ = people(seed)
+    estimator = make_pipeline(Keeps("one row"), LogisticRegression()).fit(frame[NUMBERS], risk)
+    near = np.sort(frame["spend"].to_numpy())[37:97] * (1 + 5e-8)  # near as 32 bits are, and no row's
+    for beside in (prose, b"\x00" * 64, np.float32(1.5)):
+        estimator[0].memory_ = [beside, *near.tolist()]
+        content, _ = serialise(estimator, model="tests")
+        assert find_kept_rows(estimator, content, SeenRows.of(estimator, frame[NUMBERS], risk)) == []
+
+
+def test_amounts_and_their_refunds_are_told_apart(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    prices = np.round(draw.choice(np.arange(1_000, 90_000), 60, replace=False) / 100, 2)
+    amounts = np.concatenate([np.repeat(prices, 9), -prices])  # each was paid nine times and refunded once
+    frame = pd.DataFrame({"amount": amounts, "age": draw.integers(18, 90, ROWS).astype(float)})
+    truth = draw.integers(0, 2, ROWS)
+    estimator = make_pipeline(Keeps("one row"), LogisticRegression()).fit(frame, truth)
+    for held, rows in ((-prices, True), (prices, False)):
+        estimator[0].memory_ = held
+        content, _ = serialise(estimator, model="tests")
+        assert bool(find_kept_rows(estimator, content, SeenRows.of(estimator, frame, truth))) == rows
 
 
 def test_knots_that_are_given_are_no_quantiles(seed: int) -> None:

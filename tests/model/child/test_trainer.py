@@ -238,15 +238,15 @@ def test_whole_numbers_are_classes_in_the_order_of_numbers() -> None:
 @pytest.mark.parametrize(
     ("kind", "column", "message"),
     [
-        ("binary", pa.array([True, None]), "1 rows have no y"),
+        ("binary", pa.array([True, None]), "1 row has no y"),
         ("binary", pa.array([True, True]), "only one value: true"),
         ("binary", pa.array(["a", "b"]), "values a, b"),
         ("binary", pa.array([0, 1, 2]), "values 0, 1, 2"),
         ("regression", pa.array(["a", "b"]), "y is string"),
-        ("regression", pa.array([1.0, float("nan")]), "NaN or infinite in 1 rows"),
+        ("regression", pa.array([1.0, float("nan")]), "NaN or infinite in 1 row"),
         ("multiclass", pa.array([0.5, 1.0]), "the target is double"),
         ("regression", pa.array([1, 2**53 + 1]), "whole numbers beyond 2\\*\\*53"),
-        ("multiclass", pa.array([1.0, 2.0, float("nan")]), "the target is NaN in 1 rows"),
+        ("multiclass", pa.array([1.0, 2.0, float("nan")]), "the target is NaN in 1 row"),
         ("multiclass", pa.array([1.0, 1e19]), "the target is double"),
     ],
 )

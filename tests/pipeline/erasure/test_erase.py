@@ -261,7 +261,7 @@ def test_packages_trained_on_the_person_are_listed(bank: Bank, runs: list[str]) 
 def test_a_legal_hold_stands_in_the_way(bank: Bank) -> None:
     bank.ctx.store.holds.place(who="eve", reason="case 7", model="loans", interval=day(31))
     assert erase(bank, dry_run=True).legal_holds
-    with pytest.raises(ParameterError, match="legal holds cover rows"):
+    with pytest.raises(ParameterError, match=r"legal holds? covers? rows"):
         erase(bank)
     assert bank.ctx.store.erasures.all() == []
 

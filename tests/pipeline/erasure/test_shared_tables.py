@@ -93,7 +93,7 @@ def test_a_retired_model_loses_the_rows_that_it_shares(arrears: tuple[Bank, str,
 def test_a_legal_hold_by_any_name_of_a_table_stands_in_the_way(arrears: tuple[Bank, str, str]) -> None:
     bank, _, _ = arrears
     bank.ctx.store.holds.place(who="eve", reason="case 7", model="arrears", interval=day(NUMBER))
-    with pytest.raises(ParameterError, match="1 legal holds cover rows"):
+    with pytest.raises(ParameterError, match="1 legal hold covers rows"):
         erase(bank)
 
 
@@ -120,7 +120,7 @@ def test_a_hold_keeps_scores_whose_frozen_rows_are_gone(bank: Bank) -> None:
     [(loan,)] = bank.execute("SELECT min(loan) FROM rescore.scores_loans WHERE loan / 240 = 31")
     bank.ctx.store.holds.place(who="eve", reason="case 7", model=MODEL, interval=day(31))
     assert erase(bank, {"loan": str(loan)}, dry_run=True).legal_holds
-    with pytest.raises(ParameterError, match="legal holds cover rows"):
+    with pytest.raises(ParameterError, match=r"legal holds? covers? rows"):
         erase(bank, {"loan": str(loan)})
     assert bank.execute("SELECT count(*) FROM rescore.scores_loans WHERE loan = %s", loan) != [(0,)]
 

@@ -65,3 +65,17 @@ def test_without_room_for_them_all_scores_are_passed_on_and_none_are_at_hand(har
             assert at_hand.of(run) is None
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_drift_takes_the_stores_scores_where_none_of_the_run_are_at_hand(harbour):
+    ctx = harbour.ctx
+    with ScoresAtHand(ctx.scratch) as at_hand:
+        run_id = _scored(harbour, 31)
+        _scored(harbour, 32, at_hand)  # another run's: what is at hand is not this one's
+        pipeline.drift_run(ctx, run_id, at_hand=at_hand)
+    report = ctx.store.reports.drift_of(run_id)
+    again = _scored(harbour, 31)
+    with ScoresAtHand(ctx.scratch) as at_hand:  # killed between the stages: nothing is at hand
+        pipeline.drift_run(ctx, again, at_hand=at_hand)
+    assert ctx.store.reports.drift_of(again) == report
+    assert report["rows"] == ctx.store.runs.get(run_id).rows_scored > 0

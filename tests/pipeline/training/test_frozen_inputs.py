@@ -103,7 +103,7 @@ def test_a_source_without_history_is_said_wherever_the_model_is_shown(visits, mo
     values = settings.home, settings.models, settings.database_url, settings.connection_url("source")
     for name, value in zip(NAMES, values, strict=True):
         monkeypatch.setenv(f"RESCORE_{name}", str(value))
-    assert _status(capsys) == f"{NO_HISTORY}; it still gives those of the last 1 runs"
+    assert _status(capsys) == f"{NO_HISTORY}; it still gives those of the last 1 run"
 
     with connection.cursor() as cursor:
         cursor.execute("UPDATE visit SET x = x + 1000 WHERE id = 7")

@@ -12,8 +12,12 @@ from rescore import model
 from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
 from rescore.folder_files import read_text
+from rescore.shown_text import number_of
 
 __all__ = ["check_declaration", "run_folder_tests"]
+
+#: What the tests of a folder may take; one that waits for ever must not hold the other checks.
+_TESTS_SECONDS = 600
 
 
 def check_declaration(folder: ModelFolder) -> list[CheckResult]:
@@ -35,7 +39,10 @@ def check_declaration(folder: ModelFolder) -> list[CheckResult]:
         where = ", ".join(f"{name} {count}" for name, count in undecided.items() if count)
         what = f"DECIDE is left: {where}"
         results.append(CheckResult("to decide", "warning", what, "decide, delete the word"))
-    return [*results, CheckResult("declaration", "ok", f"{len(spec.features)} features, {spec.target.kind}")]
+    return [
+        *results,
+        CheckResult("declaration", "ok", f"{number_of(len(spec.features), 'feature')}, {spec.target.kind}"),
+    ]
 
 
 def run_folder_tests(folder: ModelFolder, python: str = sys.executable) -> CheckResult:
@@ -51,14 +58,19 @@ def run_folder_tests(folder: ModelFolder, python: str = sys.executable) -> Check
     library = str(Path(__file__).parents[3])
     path = [library, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(tests)]
-    done = subprocess.run(
-        command,
-        cwd=folder.path,
-        env=model.start_environment([Path(folder) for folder in path if folder]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder.path,
+            env=model.start_environment([Path(folder) for folder in path if folder]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TESTS_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        what = f"the tests in {tests} were not over within {_TESTS_SECONDS} seconds and were ended"
+        return CheckResult("folder tests", "failed", what, "run them by pytest and see where they wait")
     lines = (done.stdout + done.stderr).strip().splitlines() or ["no output"]
     if done.returncode == 0:
         return CheckResult("folder tests", "ok", lines[-1])

@@ -9,6 +9,7 @@ from rescore.authoring.checks.result import CheckResult
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import utc_now
+from rescore.shown_text import number_of
 
 __all__ = ["check_event_times", "check_late", "check_untimed"]
 
@@ -50,8 +51,8 @@ def check_late(
         return []
     column = known_by.column or (known_by.valid_range or ("",))[0]
     what = (
-        f"{late:,} of {len(keys):,} rows of {interval} were known only after it had ended (by {column}): "
-        "its run, which sees what is known at its end, never scores them"
+        f"{late:,} of {number_of(len(keys), 'row')} of {interval} were known only after it had "
+        f"ended (by {column}): its run, which sees what is known at its end, never scores them"
     )
     fix = f"make {column} the event time, so that a row is in the interval in which it came; or know that"
     return [CheckResult("event times", "warning", what, fix)]

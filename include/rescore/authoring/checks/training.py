@@ -15,6 +15,7 @@ from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline import KeptRows, features_without_value, keep_rows, utc_now
 from rescore.progress import Progress
+from rescore.shown_text import number_of
 from rescore.spec_values import duration_text
 from rescore.validation import Suites
 
@@ -87,7 +88,7 @@ def check_training_rows(
     if scored.digest.root != snapshot.per_interval[-1].digest.root:
         what = f"training sees other rows of {last} than scoring"
         return [CheckResult("training rows", "failed", what, "see extract")], sample
-    labelled = f"{snapshot.rows:,} labelled rows of {len(window)} intervals"
+    labelled = f"{number_of(snapshot.rows, 'labelled row')} of {number_of(len(window), 'interval')}"
     what = f"{labelled}; those of {last} are scoring's, by digest"
     return [CheckResult("training rows", "ok", what)], sample
 
@@ -98,10 +99,13 @@ def check_expectations(
     """Whether each interval would have been scored, and what would have been set aside."""
     kept = keep_rows(sample.rows, sample.snapshot, folder, scratch / "rows.parquet", suites=suites)
     intervals = len(sample.snapshot.per_interval)
-    what = f"{intervals} intervals of {sample.rows.num_rows:,} rows, {kept.set_aside:,} of them set aside"
+    what = (
+        f"{number_of(intervals, 'interval')} of {number_of(sample.rows.num_rows, 'row')}, "
+        f"{kept.set_aside:,} of them set aside"
+    )
     results = [CheckResult("expectations", "ok", what)]
     if empty := features_without_value(kept.table, folder):
-        what = f"{', '.join(empty)}: no value in any of {kept.table.num_rows:,} rows"
+        what = f"{', '.join(empty)}: no value in any of {number_of(kept.table.num_rows, 'row')}"
         fix = "training refuses a feature that has none in its whole window: then fill it, or take it out"
         results.insert(0, CheckResult("features", "warning", what, fix))
     return results, kept
@@ -110,8 +114,8 @@ def check_expectations(
 def fit_without_values(features: Sequence[str], window: Sequence[Interval]) -> CheckResult:
     """A feature that the last intervals lack may have values in the training window, and often has."""
     what = (
-        f"{', '.join(features)}: no value in the {len(window)} intervals up to {window[-1].end.isoformat()}: "
-        "a fit was not tried"
+        f"{', '.join(features)}: no value in the {number_of(len(window), 'interval')} up to "
+        f"{window[-1].end.isoformat()}: a fit was not tried"
     )
     return CheckResult("fit", "skipped", what, "name a --day before which each feature has values")
 
@@ -131,7 +135,7 @@ def fit_not_tried(folder: ModelFolder, last: Interval) -> CheckResult:
     """Of one class alone nothing is learnt, here or in the training that this stands for."""
     values = "a value" if _least(folder) == 1 else "two values"
     what = (
-        f"fewer than {_MIN_LABELLED} of the {folder.spec.training.intervals} intervals up to "
+        f"fewer than {_MIN_LABELLED} of the {number_of(folder.spec.training.intervals, 'interval')} up to "
         f"{last.end.isoformat()} have {values} of {folder.spec.target.name}: a fit was not tried"
     )
     return CheckResult("fit", "skipped", what, f"name a --day whose training window has {values}")
@@ -154,7 +158,8 @@ def check_fit(kept: KeptRows, folder: ModelFolder, scratch: Path, progress: Prog
 def _no_label(folder: ModelFolder, window: Sequence[Interval]) -> TrainingError:
     target = folder.spec.target
     return TrainingError(
-        f"no row of the {len(window)} intervals up to {window[-1].end.isoformat()} has a known label",
+        f"no row of the {number_of(len(window), 'interval')} up to {window[-1].end.isoformat()} has "
+        "a known label",
         where=f"{folder.path / 'labels.sql'}: {target.name}",
         expected=f"labels {duration_text(target.delay)} after an interval's end, as model.yaml says",
         fix="name a --day before which there are labels; if they come later, correct target.delay; if none "
@@ -166,12 +171,12 @@ def _class_too_rare(label: str, kept: KeptRows, folder: ModelFolder) -> CheckRes
     """A class that a few intervals have too rarely for two folds is no fault of the model."""
     target, training = folder.spec.target.name, folder.spec.training
     what = (
-        f"{label!r} of {target} occurs in too few of the intervals looked at ({kept.table.num_rows:,} rows) "
-        "to be in every fit: hold-out and folds were not tried"
+        f"{label!r} of {target} occurs in too few of the intervals looked at "
+        f"({number_of(kept.table.num_rows, 'row')}) to be in every fit: hold-out and folds were not tried"
     )
     fix = (
-        f"training takes {training.intervals} intervals and wants each class in the rows of every fit: if it "
-        "says the same, join rare classes in labels.sql"
+        f"training takes {number_of(training.intervals, 'interval')} and wants each class in the "
+        "rows of every fit: if it says the same, join rare classes in labels.sql"
     )
     return CheckResult("fit", "skipped", what, fix)
 

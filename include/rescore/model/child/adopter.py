@@ -35,6 +35,7 @@ from rescore.model.runtime.frames import Features
 from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer, Target
 from rescore.model.target import truth_for
+from rescore.shown_text import number_of
 
 __all__ = ["SYNTHETIC_ROWS", "Adopter"]
 
@@ -118,7 +119,7 @@ class Adopter(Trainer):
         expected, count = list(self._kinds), getattr(self._estimator, "n_features_in_", None) or None
         if count is not None and count != len(expected):
             raise self._error(
-                f"was fitted to {count} features",
+                f"was fitted to {number_of(count, 'feature')}",
                 f"{len(expected)}, as model.yaml declares: {', '.join(expected)}",
                 "declare the features that it was fitted to, in their order",
             )
@@ -161,7 +162,7 @@ class Adopter(Trainer):
         if not converted.predictions(compared).same_bits(before):
             raise NotDeterministicError(
                 f"{self._path.name} predicts otherwise after it was converted",
-                where=f"{compared.num_rows:,} rows, {SYNTHETIC_ROWS:,} of them synthetic",
+                where=f"{number_of(compared.num_rows, 'row')}, {SYNTHETIC_ROWS:,} of them synthetic",
                 expected="the same bits",
                 fix="keep everything that predict() needs in fitted attributes of plain types and arrays",
             )

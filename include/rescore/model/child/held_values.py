@@ -51,8 +51,8 @@ class Held:
         Each array's or container's own, flat.
     vectors : list of ndarray of int, shape (n_values,)
         For each number, which vector (row of an array, or list, or dict) it stands in.
-    coarse : bool
-        Whether some numbers were held in 32 bits or fewer.
+    coarse : list of ndarray of bool, shape (n_values,)
+        For each number, whether it was held in 32 bits or fewer.
     texts : list of str
     vectors_so_far : int
     few : int
@@ -65,7 +65,7 @@ class Held:
     lengths: set[int] = field(default_factory=set)
     numbers: list[npt.NDArray[np.float64]] = field(default_factory=list)
     vectors: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    coarse: bool = False
+    coarse: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     vectors_so_far: int = 0
     few: int = 0
@@ -90,7 +90,6 @@ class Held:
             self._add_numbers(array.astype(np.int64))
             array = array.astype("M8[us]" if array.dtype.kind == "M" else "m8[us]").astype(np.int64)
         if array.dtype.kind == "c":
-            self.coarse |= array.dtype.itemsize < 16
             self._add_numbers(array.real)
             array = array.imag
         if array.dtype.kind in "biuf":
@@ -99,12 +98,12 @@ class Held:
     def _add_numbers(self, array: npt.NDArray[Any]) -> None:
         if not array.size:
             return
-        self.coarse |= _is_coarse(array.dtype)
         width = array.shape[-1] if array.ndim else 1
         place = np.arange(array.size) // max(width, 1) + self.vectors_so_far
         self.vectors_so_far += array.size // max(width, 1)
         self.numbers.append(array.ravel().astype(np.float64))
         self.vectors.append(place)
+        self.coarse.append(np.full(array.size, _is_coarse(array.dtype)))
 
 
 def held_values(content: bytes) -> Iterator[Held]:
@@ -235,6 +234,7 @@ def _gather_items(
     archive: zipfile.ZipFile,
 ) -> None:
     numbers: list[float] = []
+    coarse: list[bool] = []
     for index, item in enumerate(items):
         if item.get("__loader__") == "JsonNode":
             value = json.loads(item["content"])
@@ -242,16 +242,17 @@ def _gather_items(
                 held.texts.append(value)
             elif isinstance(value, int | float) and not isinstance(value, bool):
                 numbers.append(float(value))
+                coarse.append(False)
         elif item.get("__loader__") == "NdArrayNode" and item.get("__class__") != "ndarray":
             array = np.load(io.BytesIO(archive.read(item["file"])), allow_pickle=False)  # numpy's scalars
             if array.dtype.kind in "biuf":
-                held.coarse |= _is_coarse(array.dtype)
                 numbers.append(float(array))
+                coarse.append(_is_coarse(array.dtype))
             elif array.dtype.kind in "US":
                 held.texts.append(str(array))
         else:
             _gather(item, f"{path}[{index}]", held, objects, archive)
-    _add_numbers(held, numbers)
+    _add_numbers(held, numbers, coarse=coarse)
 
 
 def _gather_file(node: dict[str, Any], held: Held, archive: zipfile.ZipFile) -> None:
@@ -263,30 +264,36 @@ def _gather_file(node: dict[str, Any], held: Held, archive: zipfile.ZipFile) -> 
 
         matrix: Any = load_npz(io.BytesIO(content))
         matrix = matrix.tocoo()
-        held.coarse |= _is_coarse(matrix.data.dtype)
         held.lengths.update(int(one) for one in matrix.shape)
-        _add_numbers(held, matrix.data.astype(np.float64), matrix.coords[0].astype(np.int64))
+        coarse = _is_coarse(matrix.data.dtype)
+        _add_numbers(held, matrix.data, matrix.coords[0].astype(np.int64), coarse=coarse)
     else:
         _add_bytes(held, content)
 
 
 def _add_bytes(held: Held, content: bytes) -> None:
-    held.coarse = True
-    for values in numbers_of_bytes(content):
-        _add_numbers(held, values)
+    for values, kind in numbers_of_bytes(content):
+        _add_numbers(held, values, coarse=_is_coarse(np.dtype(kind)))
 
 
 def _is_coarse(kind: np.dtype[Any]) -> bool:
     return kind.kind == "f" and kind.itemsize < 8
 
 
-def _add_numbers(held: Held, numbers: Any, vectors: npt.NDArray[np.int64] | None = None) -> None:
+def _add_numbers(
+    held: Held,
+    numbers: Any,
+    vectors: npt.NDArray[np.int64] | None = None,
+    *,
+    coarse: bool | list[bool] = False,
+) -> None:
     values = np.asarray(numbers, dtype=np.float64)
     if not values.size:
         return
     place = np.zeros(values.size, np.int64) if vectors is None else vectors
     held.numbers.append(values)
     held.vectors.append(place + held.vectors_so_far)
+    held.coarse.append(np.broadcast_to(np.asarray(coarse, dtype=bool), values.shape))
     held.vectors_so_far += int(place.max()) + 1
 
 

@@ -184,7 +184,11 @@ def _by_leaves(held: Sequence[Held]) -> dict[int, str]:
 
 
 def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
-    """Which of what is held has values of rows, and how many."""
+    """Which of what is held has values of rows, and how many.
+
+    A column of opposite sign is the column: each holder is looked at once more with its values turned round,
+    as another. What many rows have as it is held is nothing of the one row that has its opposite.
+    """
     values, holder, vector, coarse = _distinct(held)
     if not values.size:
         return {}
@@ -195,21 +199,24 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     for hits, asked in _asked(seen, values, coarse):
         at = np.full(values.size, -1)
         at[asked] = hits.rare(values[asked], coarse[asked])
+        turned = asked[holder[asked] >= len(held)]
+        at[turned[hits.common(-values[turned], coarse[turned])]] = -1
         here = at >= 0
         if not here.any():
             continue
         telling |= here
-        number = _each_once(values, holder, here, len(held))
+        number = _each_once(values, holder, here, 2 * len(held))
         for index in np.flatnonzero(number > MANY).tolist():
             mine = holder == index
-            chance = hits.by_chance(np.unique(values[mine]), coarse[mine][0])
+            once, first = np.unique(values[mine], return_index=True)
+            chance = hits.by_chance(once, coarse[mine][first])
             if number[index] > 2 * chance + 3 * math.sqrt(chance) + MANY:
-                found.setdefault(index, f"it holds {number[index]:,} values of one column's rows")
+                found.setdefault(index % len(held), f"it holds {number[index]:,} values of one column's rows")
         for which, row, weight in hits.rows_of(at):
             links.append(np.column_stack([vector[which], row, which]))
             weights.append(weight)
     for linked, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
-        found.setdefault(linked, f"it holds values that stand together in {count:,} of the rows")
+        found.setdefault(linked % len(held), f"it holds values that stand together in {count:,} of the rows")
     return found
 
 
@@ -251,27 +258,27 @@ def _tolerance(values: Floats, coarse: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDArray[np.bool_]]:
-    """All numbers held, with who holds them and in which vector; those that every table has are left out."""
-    values, holder, vector, coarse = [], [], [], []
-    offset = 0
+    """All numbers held but those that every table has, with who holds them and in which vector; then all of
+    them with the opposite sign, of further holders and in further vectors.
+    """
+    values, holder, vector, coarse, offset = [], [], [], [], 0
     for index, one in enumerate(held):
-        for numbers, places in zip(one.numbers, one.vectors, strict=True):
-            useful = np.isfinite(numbers) & (np.abs(numbers) > 1)
-            useful |= (numbers != 0) & (np.abs(numbers) < 1)
-            useful &= np.isfinite(numbers)
-            values.append(np.abs(numbers[useful]))  # a column of opposite sign is the column
+        for numbers, places, held_coarse in zip(one.numbers, one.vectors, one.coarse, strict=True):
+            useful = np.isfinite(numbers) & (numbers != 0) & (np.abs(numbers) != 1)
+            values.append(numbers[useful])
             vector.append(places[useful] + offset)
             holder.append(np.full(int(useful.sum()), index))
-            coarse.append(np.full(int(useful.sum()), one.coarse))
+            coarse.append(held_coarse[useful])
         offset += one.vectors_so_far
     if not values:
         nothing = np.empty(0, np.int64)
         return np.empty(0), nothing, nothing, np.empty(0, dtype=bool)
+    straight, owner, place = np.concatenate(values), np.concatenate(holder), np.concatenate(vector)
     return (
-        np.concatenate(values),
-        np.concatenate(holder),
-        np.concatenate(vector),
-        np.concatenate(coarse).astype(bool),
+        np.concatenate([straight, -straight]),
+        np.concatenate([owner, owner + len(held)]),
+        np.concatenate([place, place + offset]),
+        np.concatenate([*coarse, *coarse]).astype(bool),
     )
 
 
@@ -299,8 +306,7 @@ class _Column:
         if not column.size:
             return None
         # The extremes and the quartiles are statistics, whoever has them.
-        quartiles = np.abs(np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0], method="nearest"))
-        column = np.abs(column)
+        quartiles = np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0], method="nearest")
         order = np.argsort(column, kind="stable")
         column = column[order]
         values, first, counts = np.unique(column, return_index=True, return_counts=True)
@@ -313,17 +319,24 @@ class _Column:
 
     def rare(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> Integers:
         """Place of each value among those that few rows have; -1 where it is none of them."""
+        at, same = self._find(values, coarse)
+        return np.asarray(np.where(same & (self.counts[at] < RARE), at, -1))
+
+    def common(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which of the values many rows have."""
+        at, same = self._find(values, coarse)
+        return np.asarray(same & (self.counts[at] >= RARE))
+
+    def _find(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> tuple[Integers, npt.NDArray[np.bool_]]:
         tolerance = _tolerance(values, coarse)
         at = np.minimum(np.searchsorted(self.values, values - tolerance), self.values.size - 1)
-        same = (np.abs(self.values[at] - values) <= tolerance) & (self.counts[at] < RARE)
-        return np.asarray(np.where(same, at, -1))
+        return at, np.abs(self.values[at] - values) <= tolerance
 
-    def by_chance(self, values: Floats, coarse: np.bool_) -> float:
+    def by_chance(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> float:
         """How many of the column's values as many others hit, that stand right beside these."""
         step = self.step or np.abs(values) * 1e-5
-        kind = np.full(values.size, coarse)
-        found = [int((self.rare(values + shift * step, kind) >= 0).sum()) for shift in (-3.0, -2.0, 2.0, 3.0)]
-        return float(np.mean(found))
+        beside = (self.rare(values + shift * step, coarse) for shift in (-3.0, -2.0, 2.0, 3.0))
+        return float(np.mean([int((one >= 0).sum()) for one in beside]))
 
     def rows_of(self, at: Integers) -> Iterator[tuple[Integers, Integers, Floats]]:
         """The rows that have the values found, and how much each coincidence weighs (``ln`` of its odds)."""

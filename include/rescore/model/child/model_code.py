@@ -8,23 +8,23 @@ from pathlib import Path
 from types import ModuleType
 
 from rescore.errors import SpecError
+from rescore.limited_import import limited_import
 from rescore.model.boosters import EXTRAS
 
 __all__ = ["pipeline_module", "where_in_model"]
 
 
 def pipeline_module(model: str) -> ModuleType:
-    """The staged package's pipeline.py, which must define ``build``."""
+    """The staged package's pipeline.py, which must define ``build``; it has a limit on time."""
     try:
-        module = importlib.import_module(f"{model}.pipeline")
-    except Exception as error:
+        with limited_import():
+            module = importlib.import_module(f"{model}.pipeline")
+    except BaseException as error:  # sys.exit() and Ctrl-C's error, too: it is the module's own
         raise SpecError(
-            f"pipeline.py can't be imported: {type(error).__name__}: {error}",
+            f"pipeline.py can't be imported: {type(error).__name__}: {error}".removesuffix(": "),
             where=where_in_model(error, model),
             expected="a module; shared features are imported by: from .features import NAME",
-            fix=f"install 'rescore[{EXTRAS[missing]}]'"
-            if (missing := getattr(error, "name", None)) in EXTRAS
-            else "correct the import, or declare the module in shared_features of model.yaml",
+            fix=_fix(error),
         ) from error
     if not callable(getattr(module, "build", None)):
         raise SpecError(
@@ -36,8 +36,18 @@ def pipeline_module(model: str) -> ModuleType:
     return module
 
 
+def _fix(error: BaseException) -> str:
+    if not isinstance(error, Exception):
+        return "let the module only define: what it does while it is imported must not end the process"
+    if (missing := getattr(error, "name", None)) in EXTRAS:
+        return f"install 'rescore[{EXTRAS[missing]}]'"
+    return "correct the import, or declare the module in shared_features of model.yaml"
+
+
 def where_in_model(error: BaseException, model: str) -> str:
     """The innermost line of the model's own code, or the end of the traceback."""
+    if isinstance(error, SyntaxError) and error.filename and f"/{model}/" in error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}: {(error.text or '').strip()}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if f"/{model}/" in frame.filename.replace("\\", "/")]
     if own:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rescore.errors import ModelError, SpecError
 from rescore.model.boosters import EXTRAS, library_of
+from rescore.shown_text import number_of
 
 __all__ = ["feature_names", "load_native"]
 
@@ -163,7 +164,9 @@ def _refuse_other_kind(path: Path, kind: str, regression: bool, classes: int, ob
     """Refuse a file whose model is not of the target's kind."""
     fits = regression if kind == "regression" else not regression and (classes == 2) == (kind == "binary")
     if not fits:
-        found = "a regression" if regression else f"a classification of {classes} classes"
+        found = (
+            "a regression" if regression else f"a classification of {number_of(classes, 'class', 'classes')}"
+        )
         raise ModelError(
             f"{path.name} holds {found}" + (f" ({objective})" if objective else ""),
             where=str(path),

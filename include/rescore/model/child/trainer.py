@@ -42,6 +42,7 @@ from rescore.model.runtime.package import golden_table
 from rescore.model.runtime.scoring import Scorer, Target
 from rescore.model.target import encode_target
 from rescore.model.yaml_numbers import numbers_as_text
+from rescore.shown_text import number_of
 
 __all__ = ["Trainer", "moment_text", "write_json"]
 
@@ -258,13 +259,13 @@ class Trainer:
             warnings.simplefilter("once")
             try:
                 estimator.fit(features.frame(table), truth)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if lacking:
                     raise self._lacks_class(lacking[0], which, estimator) from error
                 raise TrainingError(
                     f"the pipeline can't be fitted on {which}: {type(error).__name__}: {error}",
                     where=where_in_model(error, self._job["model"]),
-                    expected=f"a fit on {len(truth):,} rows of {len(self._kinds)} features",
+                    expected=f"a fit on {number_of(len(truth), 'row')} of all {len(self._kinds)} features",
                     fix=self._meant_as_numbers() or "correct pipeline.py, or the feature it names",
                 ) from error
         if self._target.kind != "regression" and not hasattr(estimator, "predict_proba"):
@@ -302,7 +303,7 @@ class Trainer:
     def _build(self) -> Any:
         try:
             estimator = self._module.build(yaml.safe_load(self._job["hyperparameters"]), self._job["seed"])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TrainingError(
                 f"build() failed: {type(error).__name__}: {error}",
                 where=where_in_model(error, self._job["model"]),
@@ -333,7 +334,8 @@ class Trainer:
         distinct = np.unique(self._starts)
         if count >= len(distinct):
             raise TrainingError(
-                f"only {len(distinct)} intervals have labelled rows, {count} of them are to be held out",
+                f"only {number_of(len(distinct), 'interval has', 'intervals have')} labelled rows, "
+                f"{count} of them are to be held out",
                 where="training.holdout_intervals in model.yaml",
                 expected="more intervals than are held out",
                 fix="take a longer training window or a smaller hold-out",

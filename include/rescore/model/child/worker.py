@@ -55,7 +55,7 @@ def main() -> int:
     except RescoreError as error:
         _say(error=error.to_dict())
         return 3
-    except Exception as error:  # whatever it is, the parent has to hear of it
+    except (Exception, SystemExit) as error:  # whatever it is, the parent has to hear of it
         traceback.print_exc()
         unexpected = ModelError(
             f"training failed: {type(error).__name__}: {error}",

@@ -39,21 +39,30 @@ def numbers_of_texts(texts: Sequence[str]) -> tuple[Floats, Integers]:
 
 
 def unwrapped(text: str) -> bytes:
-    """The bytes that a text is in hexadecimal or base 64; none of a text that is neither."""
-    if len(text) < _LONG:
+    """The bytes that a text is in hexadecimal or base 64; none of a text that is neither.
+
+    It may be wrapped, into lines or groups of one length (but the last), which words of a sentence are not.
+    """
+    *lines, last = text.split() or [""]
+    if len(text) < _LONG or len({len(line) for line in lines}) > 1:
         return b""
+    whole = "".join([*lines, last])
     try:
-        if _HEX.fullmatch(text):
-            return bytes.fromhex(text)
-        if _BASE64.fullmatch(text):
-            return base64.b64decode(text, altchars=b"-_" if set("-_") & set(text) else None)
+        if _HEX.fullmatch(whole):
+            return bytes.fromhex(whole)
+        if _BASE64.fullmatch(whole):
+            padded = whole.rstrip("=") + "=" * (-len(whole.rstrip("=")) % 4)
+            return base64.b64decode(padded, altchars=b"-_" if set("-_") & set(whole) else None)
     except (ValueError, binascii.Error):
         pass
     return b""
 
 
-def numbers_of_bytes(content: bytes) -> Iterator[Floats]:
-    """Numbers of 64 or 32 bits, of either order of bytes, behind a header of any length; also compressed."""
+def numbers_of_bytes(content: bytes) -> Iterator[tuple[Floats, str]]:
+    """Numbers of 64 or 32 bits, of either order of bytes, behind a header of any length; also compressed.
+
+    Each with numpy's name of what they were read as.
+    """
     for _ in range(_DEPTH):
         content, packed = _unpacked(content) or b"", content
         if not content:
@@ -67,7 +76,7 @@ def numbers_of_bytes(content: bytes) -> Iterator[Floats]:
                 values = np.frombuffer(content, kind, usable, offset).astype(np.float64)
             plausible = np.isfinite(values) & (np.abs(values) > 1e-9) & (np.abs(values) < 1e15)
             if plausible.any():
-                yield values[plausible]
+                yield values[plausible], kind
 
 
 def _unpacked(content: bytes) -> bytes | None:

@@ -35,6 +35,7 @@ from rescore.pipeline.erasure.subjects import (
     pseudonym,
     runs_of,
 )
+from rescore.shown_text import number_of
 from rescore.store import Erasure, ScoredRun, Tombstone
 
 __all__ = ["ErasureReport", "erase_subject", "passed_over", "survey", "without_input"]
@@ -133,7 +134,8 @@ def _erased(ctx: Context, subject: Subject, *, ground: str, who: str) -> Erasure
     found, named = survey(ctx, subject)
     if found.legal_holds:
         raise ParameterError(
-            f"{len(found.legal_holds)} legal holds cover rows of this person",
+            f"{number_of(len(found.legal_holds), 'legal hold covers', 'legal holds cover')} rows of "
+            "this person",
             expected="no hold on what is erased",
             examples=found.legal_holds,
             fix="lift them first: `rescore retention lift ID --reason WHY`",
@@ -315,7 +317,7 @@ def _erase_table(ctx: Context, erasure: Erasure, table: FrozenRows) -> None:
         for run in runs_of(ctx, models, table.digest):
             ctx.store.erasures.erase_rows(erasure, run, gone_rows)
             searched.add(run.run_id)
-    ctx.progress(f"{table.model} {table.interval}: {len(table.places)} rows erased")
+    ctx.progress(f"{table.model} {table.interval}: {number_of(len(table.places), 'row')} erased")
 
 
 def _delete_replaced(ctx: Context, replaced: set[str]) -> None:

@@ -25,6 +25,7 @@ from rescore.pipeline.monitoring.performance_evidence import (
     kept_performance,
     with_evidence,
 )
+from rescore.shown_text import number_of
 from rescore.store import ScoredRun
 
 __all__ = [
@@ -179,7 +180,9 @@ def _measure_week(
     What came of each run's rows is put into ``read``.
     """
     wanted = [run for run in runs if run.run_id in due]
-    ctx.progress(f"{folder.name}: measuring {len(wanted)} of {len(runs)} runs of the week of {week}")
+    ctx.progress(
+        f"{folder.name}: measuring {len(wanted)} of {number_of(len(runs), 'run')} of the week of {week}"
+    )
     rows = _outcomes(ctx, folder, runs, now)
     read.update({run.run_id: one for run, one in zip(runs, rows, strict=True)})
     whole = PerformanceWeek(

@@ -28,6 +28,7 @@ from rescore.pipeline.reproduce.score_again import (
     largest_distance,
 )
 from rescore.pipeline.reproduce.verdict import Verdict, judge
+from rescore.shown_text import number_of
 from rescore.store import ScoredRun, Tombstone
 
 __all__ = [
@@ -256,7 +257,7 @@ def _through(
     same = done.stored_digest == done.rederived_digest
     distance = 0 if same else largest_distance(stored, again.scores)
     verdict, reason = judge(distance, again.environment, again.golden_ulps)
-    said = f"{len(tombstone.erased):,} scores were erased; all others "
+    said = f"{number_of(len(tombstone.erased), 'score was', 'scores were')} erased; all others "
     if verdict == "identical":
         said += "are identical and prove the recorded digest"
     else:

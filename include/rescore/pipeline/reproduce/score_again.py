@@ -26,6 +26,7 @@ from rescore.errors import (
 from rescore.model import ulps
 from rescore.pipeline.context import Context
 from rescore.pipeline.packages.opening import open_package
+from rescore.shown_text import number_of
 from rescore.store import ScoredRun, row_columns, score_columns
 
 __all__ = [
@@ -142,7 +143,8 @@ def _from_source(
             )
         raise DigestMismatchError(
             f"{gone}, and the source was rewritten: as of {as_of} it gives "
-            f"{again.rows:,} rows, and they are not the {run.rows_extracted:,} that were scored{query}",
+            f"{number_of(again.rows, 'row')}, and they are not the {run.rows_extracted:,} that were "
+            f"scored{query}",
             where=f"{run.model} {run.interval}",
             expected=run.input_digest,
             examples=[f"got {again.digest.root}"],

@@ -14,6 +14,7 @@ from rescore.pipeline.packages.carried_folder import folder_of, why_not_trainabl
 from rescore.pipeline.packages.frozen_training import training_files
 from rescore.pipeline.training.train import fit
 from rescore.sha256 import bytes_sha256
+from rescore.shown_text import number_of
 
 __all__ = ["TrainingReproduction", "retrain_package"]
 
@@ -79,7 +80,7 @@ def retrain_package(ctx: Context, model_name: str, reference: str) -> TrainingRe
         path = ctx.archive.get_package(package.sha256)
         erased = sum(_erased(ctx, digest) for digest in lineage.digests)
         if erased:
-            return because(f"{erased:,} rows that it was trained on were erased")
+            return because(f"{number_of(erased, 'row')} that it was trained on were erased")
         training_files(ctx, lineage)
     except RescoreError as error:
         if error.retryable:

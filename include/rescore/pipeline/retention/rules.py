@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 from rescore.spec import RetentionSpec
 from rescore.store import LegalHold
 
@@ -127,4 +128,4 @@ def _held(facts: Facts, model: str, interval: Interval) -> bool:
 
 
 def _rule(name: str, keep: timedelta) -> str:
-    return f"retention.{name}: {keep.days} days" if keep.days else f"retention.{name}: {keep}"
+    return f"retention.{name}: {number_of(keep.days, 'day')}" if keep.days else f"retention.{name}: {keep}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rescore.errors import RowAccountingError
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,7 @@ def beside(rows: Iterator[pa.RecordBatch], scores: Iterator[pa.RecordBatch]) -> 
             waiting = next(scores, waiting)
     rest = (0 if waiting is None else waiting.num_rows) + sum(batch.num_rows for batch in scores)
     if rest:
-        raise _other_counts(f"{rest:,} scores belong to no row")
+        raise _other_counts(f"{number_of(rest, 'score belongs', 'scores belong')} to no row")
 
 
 def _other_counts(what: str) -> RowAccountingError:

@@ -12,6 +12,7 @@ from rescore.pipeline.context import Context
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.verdict_actions import reason_to_publish
 from rescore.sha256 import Sha256
+from rescore.shown_text import number_of
 from rescore.store import Publication, ScoredRun
 
 __all__ = ["Published", "publish_run", "release_run"]
@@ -62,7 +63,7 @@ def publish_run(ctx: Context, run_id: str) -> Published:
     # Its scores are whole and checked: a passing (retryable) error leaves them to be published later.
     with recorded(replace(ctx, tried_again=True), run.handle):
         publication = ctx.store.publications.publish(run.handle, reason=reason_to_publish(ctx, run))
-    ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} published")
+    ctx.progress(f"{run.model}: {number_of(run.rows_scored, 'score')} of {run.interval} published")
     return _published(run, publication)
 
 
@@ -113,7 +114,9 @@ def release_run(ctx: Context, run_id: str, who: str, why: str) -> Published:
             expected="a run that is held or was stopped",
             fix="nothing is left to do; to replace the scores, score the interval again",
         )
-    ctx.progress(f"{run.model}: {run.rows_scored:,} scores of {run.interval} released by {who}: {why}")
+    ctx.progress(
+        f"{run.model}: {number_of(run.rows_scored, 'score')} of {run.interval} released by {who}: {why}"
+    )
     return _published(run, publication)
 
 

@@ -22,6 +22,7 @@ from rescore.pipeline.packages.opening import open_package
 from rescore.pipeline.scoring.failures import recorded
 from rescore.pipeline.scoring.predicting import begin_attempt, pinned_package, predict_run
 from rescore.settings import Settings
+from rescore.shown_text import number_of
 from rescore.store import RunHandle, ScoredRun, ShardHandle
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def plan_shards(ctx: Context, run_id: str) -> list[ShardHandle]:
             package_sha256=package.sha256,
             environment=package.numeric_environment(),
         )
-    ctx.progress(f"{run.model}: {rows:,} rows in {len(planned)} shards")
+    ctx.progress(f"{run.model}: {number_of(rows, 'row')} in {number_of(len(planned), 'shard')}")
     return planned
 
 

@@ -11,6 +11,7 @@ import logging
 from rescore.drift import DriftReport
 from rescore.errors import HeldError, OutageError
 from rescore.pipeline.context import Context
+from rescore.shown_text import number_of
 from rescore.store import RunHandle, ScoredRun
 
 __all__ = ["act_on_verdict", "reason_to_publish"]
@@ -30,7 +31,7 @@ def act_on_verdict(ctx: Context, attempt: RunHandle, run: ScoredRun, report: Dri
     if report.verdict == "outage" and declared.on_outage == "stop":
         raise OutageError(
             f"{run.model} {run.interval} is an outage: {report.sentence}",
-            where=f"run {run.run_id}, {report.rows:,} rows, against package {run.package_version}",
+            where=f"run {run.run_id}, {number_of(report.rows, 'row')}, against package {run.package_version}",
             expected="live features as in training; nothing was published",
             fix=f"{report.remedy}, or `rescore publish {run.run_id} --reason WHY`",
             data={"features": list(report.outages)},

@@ -13,6 +13,7 @@ from rescore.errors import NotFoundError, ParameterError, RescoreError, SpecErro
 from rescore.folder import ModelFolder
 from rescore.interval import Interval
 from rescore.pipeline.context import Context
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +148,9 @@ def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
         return f"{said}; whether it has rewritten them since can't be seen now: {error.what}"
     more = f"; {found.left_out}" if found.left_out else ""
     if not found.changed:
-        still = f"; it still gives those of the last {found.compared} runs" if found.compared else ""
+        still = (
+            f"; it still gives those of the last {number_of(found.compared, 'run')}" if found.compared else ""
+        )
         return f"{said}{still}{more}"
     changes = "; ".join(
         f"{run.interval}: {late.changed:,} changed in {', '.join(late.changed_columns) or 'no column'}, "
@@ -155,4 +158,4 @@ def history(ctx: Context, model_name: str, last: int = 3) -> str | None:
         for run, late in found.changed
     )
     count = len(found.changed)
-    return f"{said}; of the last {found.compared} runs it has rewritten {count}: {changes}{more}"
+    return f"{said}; of the last {number_of(found.compared, 'run')} it has rewritten {count}: {changes}{more}"

@@ -11,6 +11,7 @@ from rescore.performance import METRICS
 from rescore.pipeline.context import Context
 from rescore.pipeline.monitoring.performance import latest_performance
 from rescore.pipeline.monitoring.performance_evidence import evidence_after
+from rescore.shown_text import number_of
 from rescore.spec import ModelSpec
 from rescore.store import Pin
 
@@ -101,7 +102,10 @@ def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
     )
     age = now - known_by
     if spec.training.max_age is not None and age > spec.training.max_age:
-        known = f"package {pinned.version} knows labels up to {known_by.isoformat()}, {age.days} days ago"
+        known = (
+            f"package {pinned.version} knows labels up to {known_by.isoformat()}, "
+            f"{number_of(age.days, 'day')} ago"
+        )
         return Retraining(due=True, reason=known)
     if spec.drift.on_drift == "retrain":
         for last in ctx.store.runs.published(spec.name, last=1, ended_by=now):
@@ -119,7 +123,7 @@ def _by_declaration(ctx: Context, spec: ModelSpec, now: datetime) -> Retraining:
     worse = _performance(ctx, spec, pinned, known_by, now)
     if worse is not None:
         return Retraining(due=True, reason=worse)
-    reason = f"package {pinned.version} is {age.days} days old and no declared reason holds"
+    reason = f"package {pinned.version} is {number_of(age.days, 'day')} old and no declared reason holds"
     return Retraining(due=False, reason=reason)
 
 
@@ -137,6 +141,6 @@ def _performance(ctx: Context, spec: ModelSpec, pinned: Pin, known_by: datetime,
         return None
     return (
         f"{last_week.metric} of the week until {last_week.until.isoformat()} is {last_week.value:.4g} "
-        f"({low:.4g} to {high:.4g}, {last_week.rows:,} labelled rows), worse than {limit:g} beyond chance; "
-        f"package {pinned.version} scores"
+        f"({low:.4g} to {high:.4g}, {number_of(last_week.rows, 'labelled row')}), worse than "
+        f"{limit:g} beyond chance; package {pinned.version} scores"
     )

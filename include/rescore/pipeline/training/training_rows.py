@@ -19,6 +19,7 @@ from rescore.pipeline.context import Context, utc_now
 from rescore.pipeline.training.frozen_inputs import frozen_rows
 from rescore.pipeline.training.window import training_window
 from rescore.sha256 import Sha256
+from rescore.shown_text import number_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,7 +97,9 @@ def train_snapshot(
         frozen = frozen_rows(ctx, folder, intervals)
         intervals = list(frozen)
         ctx.progress(f"{model_name} trains on what was frozen when it was scored, not on the source of today")
-    ctx.progress(f"snapshot: {len(intervals)} intervals, {intervals[0].start} to {intervals[-1].end}")
+    ctx.progress(
+        f"snapshot: {number_of(len(intervals), 'interval')}, {intervals[0].start} to {intervals[-1].end}"
+    )
     with ctx.scratch_folder() as scratch:
         raw = source.snapshot(
             ctx.source_url(folder),
@@ -118,7 +121,9 @@ def train_snapshot(
         uri = ctx.put_frozen(kept.path, kept.digest.root)
         unlabelled_path = scratch / "unlabelled.parquet"
         unlabelled = _freeze_unlabelled(ctx, kept.unlabelled, folder, unlabelled_path)
-        ctx.progress(f"snapshot: {kept.digest.rows:,} labelled rows kept, {kept.set_aside:,} set aside")
+        ctx.progress(
+            f"snapshot: {number_of(kept.digest.rows, 'labelled row')} kept, {kept.set_aside:,} set aside"
+        )
         ctx.store.snapshots.add(
             digest=kept.digest.root,
             model=model_name,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from rescore.digest import TableDigest
 from rescore.progress import Progress, Ticker, silent
+from rescore.shown_text import number_of
 from rescore.store.audit.findings import Finding
 from rescore.store.database import run_sql, store_table
 from rescore.store.erasure.tombstone import Tombstone, last_tombstones
@@ -72,7 +73,7 @@ def compare_scores(connection: Connection, progress: Progress = silent) -> tuple
                         "scores that no run was bound to",
                         f"{table}, run {run_id}",
                         "0 rows",
-                        f"{rows:,} rows",
+                        number_of(rows, "row"),
                     )
                 )
         found += _compare_excluded(connection, layout, deleted, buried)
@@ -96,8 +97,8 @@ def compare_scores(connection: Connection, progress: Progress = silent) -> tuple
                     Finding(
                         "the stored scores are not those that were staged",
                         f"{table}, run {row.run_id}",
-                        f"{bound.root}, {bound.rows:,} rows",
-                        f"{stored.root}, {stored.rows:,} rows",
+                        f"{bound.root}, {number_of(bound.rows, 'row')}",
+                        f"{stored.root}, {number_of(stored.rows, 'row')}",
                     )
                 )
     return compared, found

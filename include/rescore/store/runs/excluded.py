@@ -11,6 +11,7 @@ from psycopg2 import sql
 from sqlalchemy import Connection, Row
 
 from rescore.errors import RowAccountingError
+from rescore.shown_text import number_of
 from rescore.store.database import Database, call, run_sql, store_table
 from rescore.store.records import RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import run_row
@@ -66,7 +67,7 @@ class Excluded:
             raise RowAccountingError(
                 f"the excluded rows of run {run.run_id} differ in number, or a position or kind is wrong",
                 expected=f"per row a kind ({', '.join(EXCLUDED_KINDS)}), a reason and a position of its own",
-                examples=[f"{rows.num_rows} rows", f"{len(positions)} positions", *unknown],
+                examples=[number_of(rows.num_rows, "row"), f"{len(positions)} positions", *unknown],
             )
         order = np.argsort(np.asarray(positions, dtype=np.int64))
         with self._database.transaction() as connection:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 from rescore.digest import TableDigest
 from rescore.errors import DigestMismatchError, StoreUnavailableError
 from rescore.interval import Interval
+from rescore.shown_text import number_of
 from rescore.store.database import Database, call, where_of
 from rescore.store.records import Publication, RunHandle, RunReference, run_id_of
 from rescore.store.runs.queries import publications_of, run_row
@@ -189,7 +190,7 @@ def _refuse_tampered(connection: Connection, row: Row[Any], stored: TableDigest 
         raise DigestMismatchError(
             f"the stored scores of run {row.run_id} are not those that were staged",
             where=f"{where_of(connection, layout.scores_table)}, {_where(row)}",
-            expected=f"{staged.root}, {staged.rows:,} rows",
+            expected=f"{staged.root}, {number_of(staged.rows, 'row')}",
             examples=staged.differences(stored),
             fix="find out who changed them; then score the interval again",
             data={"expected": staged.root, "got": stored.root, "run_id": row.run_id},
