@@ -6,11 +6,14 @@ import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rescore.errors import RescoreError, SpecError, UnknownModelError
 from rescore.folder_files import read_bytes, read_spec, read_text
-from rescore.spec import ModelSpec
 from rescore.spec_values import is_name
+
+if TYPE_CHECKING:
+    from rescore.spec import ModelSpec
 
 __all__ = ["ModelFolder", "find_models", "load_model"]
 

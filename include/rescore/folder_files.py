@@ -14,14 +14,16 @@ import stat
 from collections.abc import Hashable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError as PydanticError
 from pydantic_core import ErrorDetails
 
 from rescore.errors import SpecError
-from rescore.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from rescore.spec import ModelSpec
 
 __all__ = ["read_bytes", "read_spec", "read_text"]
 
@@ -106,6 +108,8 @@ def read_spec(path: Path) -> ModelSpec:
     SpecError
         With the file, and every key that is wrong.
     """
+    from rescore.spec import ModelSpec  # many name a model folder, and few read one
+
     text = read_text(path)
     try:
         _refuse_depth(text)

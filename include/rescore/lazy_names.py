@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ast
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_names", "what_is_made_stays"]
 
 
 def lazy_names(package: str, file: str) -> Callable[[str], Any]:
@@ -45,13 +46,19 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
     def load(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        # What is imported stays: looking for garbage among it takes a quarter of an import's time.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
+        with what_is_made_stays():  # or it takes a quarter longer
             return getattr(import_module(str(module_of[name])), name)
-        finally:
-            if collects:
-                gc.enable()
 
     return load
+
+
+@contextmanager
+def what_is_made_stays() -> Iterator[None]:
+    """Look for no garbage meanwhile: among modules, and the DAGs of a file, there is none."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -6,12 +6,15 @@ Every DAG of a model needs its declaration, and Airflow reads the DAG files agai
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rescore.errors import RescoreError
 from rescore.folder import load_model
 from rescore.settings import Settings
-from rescore.spec import ModelSpec
 from rescore_airflow.unchanged_folders import stamp_of
+
+if TYPE_CHECKING:
+    from rescore.spec import ModelSpec
 
 __all__ = ["declared"]
 

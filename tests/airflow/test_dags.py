@@ -233,7 +233,7 @@ def test_a_dag_that_this_airflow_refuses_is_an_import_error(
     def refuse(model_name: str) -> DAG:
         raise TypeError("DAG() takes no argument 'tags'")
 
-    monkeypatch.setattr(sys.modules[check_model_folders.__module__], "BUILDERS", (refuse,))
+    monkeypatch.setattr(sys.modules[check_model_folders.__module__], "_builders", lambda: (refuse,))
     with pytest.raises(SpecError, match="takes no argument 'tags'"):
         check_model_folders()
 
@@ -392,3 +392,13 @@ def test_reading_the_dag_files_loads_nothing_heavy(models: Path) -> None:
     assert not [name for name in parsed["modules"] if name.startswith("rescore.pipeline")]
     # CPU seconds on top of Airflow's own imports, which take several; 0.2 was measured.
     assert parsed["seconds"] < 2
+
+
+@pytest.mark.slow
+def test_dag_files_of_no_model_load_no_specification(models: Path) -> None:
+    """Airflow reads each file in a process of its own, again and again."""
+    files = [str(CHECKOUT / "dags" / f"{name}.py") for name in ("erase_subject", "maintain", "reproduce")]
+    done = subprocess.run([sys.executable, "-c", _PARSE, *files], capture_output=True, text=True, check=True)
+    parsed = json.loads(done.stdout.splitlines()[-1])
+    assert parsed["dags"] == ["erase_subject", "maintain", "reproduce"]
+    assert not {"rescore.spec", "rescore_airflow.dags.score"} & {*parsed["modules"]}

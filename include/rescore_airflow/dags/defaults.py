@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rescore.spec import ModelSpec
 from rescore_airflow.notify import on_failure
 from rescore_airflow.operators import log_reason
+
+if TYPE_CHECKING:
+    from rescore.spec import ModelSpec
 
 __all__ = ["CALLBACKS", "attempt", "dag_defaults", "on_demand"]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rescore.shown_text import number_of
-from rescore.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from rescore.spec import ModelSpec
 
 __all__ = ["monitor", "publish", "score", "train"]
 

@@ -15,15 +15,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import TypeAdapter
 
 from rescore.errors import RescoreError, SettingsError
 from rescore.runbooks import runbook
-from rescore.spec import NotifySpec
 from rescore_airflow.declarations import declared
+
+if TYPE_CHECKING:
+    from rescore.spec import NotifySpec
 
 __all__ = ["Message", "listeners", "on_failure", "tell", "try_to_tell"]
 
@@ -94,6 +96,8 @@ def _platform() -> list[NotifySpec]:
     named = os.environ.get("RESCORE_NOTIFY")
     if not named:
         return []
+    from rescore.spec import NotifySpec
+
     try:
         return TypeAdapter(list[NotifySpec]).validate_python(
             yaml.safe_load(Path(named).read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
 from collections.abc import Callable
@@ -37,6 +38,8 @@ def fail_typed(function: Callable[..., Result]) -> Callable[..., Result]:
                 raise
             raise AirflowFailException(str(error)) from error
 
+    # Airflow asks for it several times a task, and the way to it through the wrapper is long.
+    stage.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return stage
 
 

@@ -1,76 +1,28 @@
-"""The DAGs of every model folder, so that a new folder needs no change in ``dags/``.
+"""What is wrong with the model folders, said as an import error in the Airflow UI.
 
-A folder that is wrong loses its own DAGs only, whatever reading it or building its DAGs raises. Airflow
-drops *every* DAG of a file that raises, and refuses to trigger DAGs whose file has an import error; so the
-good ones are built in one file, and :func:`check_model_folders` raises in another, where the UI shows it
-under Import Errors. Airflow reads both again and again, each in a process that knows nothing of the last
-one: the first reads every folder once for all its DAGs, the second reads none while nothing has changed since
+Airflow drops *every* DAG of a file that raises, and refuses to trigger DAGs whose file has an import error;
+so the good ones are built in one file (:func:`rescore_airflow.dags.every_model`), and this raises in another.
+Airflow reads both again and again, each in a process that knows nothing of the last one: the first reads
+every folder once for all its DAGs; the second reads none, and imports little, while nothing has changed since
 all were found right.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, get_parsing_context
+from typing import TYPE_CHECKING
 
 from rescore.errors import RescoreError, SettingsError, SpecError
 from rescore.folder import find_models
 from rescore.settings import Settings
-from rescore_airflow.dags.defaults import dag_defaults
-from rescore_airflow.dags.monitor import monitor_dag
-from rescore_airflow.dags.publish import publish_dag
-from rescore_airflow.dags.score import score_dag
-from rescore_airflow.dags.train import train_dag
-from rescore_airflow.declarations import declared
 from rescore_airflow.notify import listeners
-from rescore_airflow.timetable import ModelTimetable
 from rescore_airflow.unchanged_folders import remember_right, state_of, were_right
 
-__all__ = ["check_model_folders", "every_model"]
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
 
-#: Builds one DAG of the model it is given.
-Builder = Callable[[str], DAG]
+    from rescore_airflow.dags.model_dags import Builder
 
-BUILDERS: tuple[Builder, ...] = (score_dag, train_dag, monitor_dag, publish_dag)
-
-log = logging.getLogger(__name__)
-
-
-def every_model(*builders: Builder) -> dict[str, DAG]:
-    """Build DAGs for every model folder that is in order.
-
-    Parameters
-    ----------
-    *builders : callable
-        Of :mod:`rescore_airflow.dags`: ``score_dag``, ``train_dag`` and so on.
-
-    Returns
-    -------
-    dict
-        DAG id to DAG; a DAG file adds it to its globals. While a worker parses the file to run a task, the
-        DAGs of that task's model.
-    """
-    built: dict[str, DAG] = {}
-    for model_name in _models_to_build():
-        for builder in builders:
-            try:
-                dag = builder(model_name)
-            except Exception as error:  # check_model_folders shows it in the UI
-                log.warning("%s: no DAG by %s: %s", model_name, builder.__name__, error)
-                continue
-            built[dag.dag_id] = dag
-    return built
-
-
-def _models_to_build() -> list[str]:
-    models = find_models(Settings.from_environment().models)
-    running = get_parsing_context().dag_id
-    if running is None:
-        return models
-    return [model_name for model_name in models if running.endswith(f"_{model_name}")]
+__all__ = ["check_model_folders"]
 
 
 def check_model_folders() -> None:
@@ -98,7 +50,7 @@ def check_model_folders() -> None:
     models = find_models(folder)
     problems = [str(error) for model_name in models if (error := _problem(model_name, _probe)) is not None]
     if models and not problems:  # what this Airflow takes of no model shows in any of them
-        problems = [str(error) for one in BUILDERS if (error := _problem(models[0], one)) is not None]
+        problems = [str(error) for one in _builders() if (error := _problem(models[0], one)) is not None]
     if problems:
         raise SpecError(
             f"{len(problems)} of {len(models)} model folders are wrong and have no DAGs:\n\n"
@@ -107,8 +59,21 @@ def check_model_folders() -> None:
     remember_right(state)
 
 
+def _builders() -> tuple[Builder, ...]:
+    from rescore_airflow.dags import monitor_dag, publish_dag, score_dag, train_dag
+
+    return score_dag, train_dag, monitor_dag, publish_dag
+
+
 def _probe(model_name: str) -> DAG:
     """A DAG of one task with everything of the declaration that Airflow could refuse."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+
+    from rescore_airflow.dags.defaults import dag_defaults
+    from rescore_airflow.declarations import declared
+    from rescore_airflow.timetable import ModelTimetable
+
     spec = declared(model_name)
     timetable = ModelTimetable.of(spec.schedule.schedule())
     with DAG(
