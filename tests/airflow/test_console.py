@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import uuid4
@@ -357,9 +359,26 @@ def test_a_wrong_folder_is_a_line_and_a_page_of_its_own(console: Console) -> Non
         answer = console.client().get("/score_broken")
         assert answer.status_code == 503 and "extract.sql is not UTF-8" in answer.text
     finally:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
+
+
+def test_questions_of_dags_that_one_may_not_read_are_not_counted(console: Console) -> None:
+    model_folder(console.models, "apart")
+    prepare_airflow(["score_apart"])  # of its other DAGs Airflow lets nobody read anything
+    asked: set[str] = set()
+
+    def approvals(dag_ids: Collection[str]) -> list[Approval]:
+        asked.update(dag_ids)
+        return []
+
+    try:
+        other = replace(console, app=create_page(approvals=approvals))
+        other.get("/")
+        other.get("/score_apart")
+    finally:
+        shutil.rmtree(console.models / "apart")
+    assert {one for one in asked if one.endswith("_apart")} == {"score_apart"}
+    assert f"train_{console.names[0]}" in asked
 
 
 def test_a_store_that_is_not_migrated_says_what_to_do(

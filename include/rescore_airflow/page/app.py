@@ -6,7 +6,8 @@ every route here names who may read it, and the app has no documentation routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,24 +59,32 @@ class _Pages:
         ctx, now = self._shared.get(), datetime.now(UTC)
         readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
         names = [name for name in ctx.models() if f"score_{name}" in readable]
-        waiting: dict[str, int] = {}
-        for one in self._approvals([f"{kind}_{name}" for name in names for kind in _KINDS]):
-            name = one.dag_id.partition("_")[2]
-            waiting[name] = waiting.get(name, 0) + 1
+        waiting = self._waiting(names, readable)
         found = read_model_states(
             ctx.store, {name: _declared(name) for name in names}, now=now, approvals=waiting
         )
         values = home_values(found, show=show, q=q.strip(), sort=sort)
         return self._html(request, "home.html", now=now, **values)
 
+    def _waiting(self, names: Sequence[str], readable: Collection[str]) -> Counter[str]:
+        """How many approvals each model waits for, of the DAGs that the user may read."""
+        dags = {f"{kind}_{name}": name for name in names for kind in _KINDS}
+        asked = self._approvals([dag_id for dag_id in dags if dag_id in readable])
+        return Counter(dags[one.dag_id] for one in asked)
+
     def model(
-        self, request: Request, dag_id: str, everything: Annotated[bool, Query(alias="all")] = False
+        self,
+        request: Request,
+        user: GetUserDep,
+        dag_id: str,
+        everything: Annotated[bool, Query(alias="all")] = False,
     ) -> HTMLResponse:
         """One model, named by its scoring DAG; the check of access reads ``dag_id`` from the path."""
         ctx, now = self._shared.get(), datetime.now(UTC)
         name = _model_of(dag_id, ctx)
-        waiting = len(self._approvals([f"{kind}_{name}" for kind in _KINDS]))
-        values = model_values(ctx, declared(name), now=now, approvals={name: waiting}, everything=everything)
+        readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+        waiting = self._waiting([name], readable)
+        values = model_values(ctx, declared(name), now=now, approvals=waiting, everything=everything)
         return self._html(request, "model.html", **values)
 
     def run(self, request: Request, dag_id: str, run_id: str) -> HTMLResponse:

@@ -77,7 +77,7 @@ def model_values(
     everything : bool
         All features and many runs instead of few.
     """
-    from rescore.pipeline import history
+    from rescore.pipeline import history, shadows_of
 
     [state] = read_model_states(ctx.store, {spec.name: spec}, now=now, approvals=approvals)
     windows = drift_windows(ctx.store, spec.name, WINDOWS)
@@ -109,6 +109,7 @@ def model_values(
         "metrics": [*dict.fromkeys(name for one in packages for name in one.manifest.metrics)][:4],
         "uses": ctx.store.overview.uses(spec.name),
         "pins": ctx.store.pins.of_model(spec.name),
+        "beside": shadows_of(ctx, spec.name, now),
         "comparisons": comparisons[: MANY if everything else FEW],
         "everything": everything,
     }

@@ -246,6 +246,19 @@ def test_every_hour_of_months_counts_and_what_holds_whatever_days_are_is_pinned(
     assert pinned(ctx) == WEAK
 
 
+@pytest.mark.airflow
+def test_the_models_page_says_who_is_in_the_shadow(beside: Rivals) -> None:
+    from rescore_airflow.page.model import model_values
+    from rescore_airflow.page.rendering import Links, Rendering
+
+    now = pipeline.utc_now()
+    spec = beside.ctx.model(NAME).spec
+    values = model_values(beside.ctx, spec, now=now, approvals={}, everything=False)
+    page = Rendering().html("model.html", links=Links("./", False), framed=False, **values).body.decode()
+    strong, twin = (f"<p>{one.sentence}.</p>" for one in pipeline.shadows_of(beside.ctx, NAME, now))
+    assert strong in page and page.index(strong) < page.index(twin)
+
+
 def test_a_shadow_ends_with_its_time_and_with_its_package(beside: Rivals) -> None:
     ctx = beside.ctx
     now = pipeline.utc_now()
