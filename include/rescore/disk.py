@@ -24,6 +24,7 @@ __all__ = [
     "disk_errors",
     "disk_full",
     "is_disk_full",
+    "make_parents",
     "make_private",
     "partial_name",
     "private_folder",
@@ -42,7 +43,7 @@ ABANDONED_SECONDS = 24 * 3600.0
 def private_folder(path: Path) -> Path:
     """Make a folder that only its owner can enter; one that exists is made so if it is ours.
 
-    So are the folders made on the way to it: who may write there could put another one in its place.
+    Nobody else may write to folders made on the way to it, and put another one in its place.
 
     Raises
     ------
@@ -50,11 +51,16 @@ def private_folder(path: Path) -> Path:
         There is no room for it.
     """
     with disk_errors([path]):
-        for missing in reversed([each for each in path.parents if not each.exists()]):
-            missing.mkdir(exist_ok=True, mode=0o700)
+        make_parents(path)
         path.mkdir(exist_ok=True, mode=0o700)
     make_private(path)
     return path
+
+
+def make_parents(path: Path) -> None:
+    """Make the folders that a path is in, writable for their owner alone, whatever the umask."""
+    for missing in reversed([each for each in path.parents if not each.exists()]):
+        missing.mkdir(exist_ok=True, mode=0o755)
 
 
 def make_private(path: Path) -> None:

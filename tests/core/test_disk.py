@@ -124,5 +124,5 @@ def test_nobody_else_may_put_another_folder_in_the_place_of_a_private_one(mask: 
         folder = private_folder(tmp_path / "home" / "of" / "rows")
     finally:
         os.umask(before)
-    made = [folder, folder.parent, folder.parent.parent]
-    assert {one.stat().st_mode & 0o777 for one in made} == {0o700}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [one.stat().st_mode & 0o022 for one in (folder.parent, folder.parent.parent)] == [0, 0]

@@ -73,6 +73,19 @@ def test_an_undeclared_column_is_named(source: Source, make_model: MakeModel) ->
     assert error.fix == "select weight too; declare wheight as a feature, or drop it from the query"
 
 
+def test_a_column_of_other_capitals_is_named_as_it_comes(source: Source, make_model: MakeModel) -> None:
+    subject = {**SPEC["source"], "subject": ["Depot"]}  # a key, and so no column that is left over
+    error = refused(source.url, make_model(source=subject), SourceSchemaError)
+    assert error.what.startswith("Depot: missing (there is depot), expected ")
+    assert (error.fix or "").startswith('write depot for Depot in model.yaml, or select it AS "Depot": ')
+    error = refused(
+        source.url, make_model(selecting(weight=None, **{'"Weight"': "weight"})), SourceSchemaError
+    )
+    assert error.fix == (
+        'write Weight for weight in model.yaml, or select it AS "weight": SQL makes names lower case'
+    )
+
+
 def test_a_column_that_comes_twice(source: Source, make_model: MakeModel) -> None:
     twice = EXTRACT.replace("promised, note", "promised, note, size")
     assert refused(source.url, make_model(twice), SourceSchemaError).what == "size: occurs twice"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from rescore.disk import make_parents
 from rescore.errors import LocalStackError
 
 __all__ = ["kept_secret", "make_folders", "tail", "turn_over", "write_secret"]
@@ -22,8 +23,9 @@ def make_folders(private: Path, logs: Path) -> None:
         One can't be made.
     """
     try:
-        private.mkdir(parents=True, exist_ok=True, mode=0o700)
-        logs.mkdir(parents=True, exist_ok=True)
+        for folder, mode in ((private, 0o700), (logs, 0o755)):
+            make_parents(folder)  # not private: a server of another user may have its data there
+            folder.mkdir(exist_ok=True, mode=mode)
     except OSError as error:
         raise LocalStackError(
             f"the folder for local data can't be made: {error.strerror}",

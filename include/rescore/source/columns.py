@@ -105,7 +105,7 @@ def check_columns(
         for name in allowed
         if name in by_name and by_name[name].postgres not in allowed[name]
     }
-    problems = [_missing(name, allowed[name], extra) for name in missing]
+    problems = [_missing(name, allowed[name], extra, by_name) for name in missing]
     problems += [f"{name}: occurs twice" for name in twice]
     problems += [f"{name}: not declared in model.yaml" for name in extra]
     problems += [f"{name}: {_wrong(wrong[name], allowed[name])}" for name in wrong]
@@ -117,14 +117,19 @@ def check_columns(
             where=where,
             expected=f"exactly the columns {', '.join(allowed)}",
             examples=problems if len(problems) > 1 else (),
-            fix=_fix(missing, extra, twice, wrong, allowed),
+            fix=_fix(missing, extra, twice, wrong, allowed, by_name),
             data={"missing": missing, "undeclared": extra, "twice": twice, "types": wrong},
         )
     return pa.schema([(name, _ARROW[by_name[name].postgres]) for name in allowed])
 
 
-def _missing(name: str, types: Sequence[str], extra: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(extra), n=1)
+def _in_other_case(name: str, given: Iterable[str]) -> list[str]:
+    """What the query gives that differs in capitals alone: SQL makes unquoted names lower case."""
+    return [other for other in given if other != name and other.lower() == name.lower()]
+
+
+def _missing(name: str, types: Sequence[str], extra: Iterable[str], given: Iterable[str]) -> str:
+    close = _in_other_case(name, given) or difflib.get_close_matches(name, list(extra), n=1)
     hint = f" (there is {close[0]})" if close else ""
     return f"{name}: missing{hint}, expected {_or(types)}"
 
@@ -140,8 +145,15 @@ def _fix(
     twice: list[str],
     wrong: Mapping[str, str],
     allowed: Mapping[str, Sequence[str]],
+    given: Iterable[str],
 ) -> str:
-    steps = []
+    other_case = {name: other for name in missing for other in _in_other_case(name, given)}
+    missing = [name for name in missing if name not in other_case]
+    extra = [name for name in extra if name not in other_case.values()]
+    steps = [
+        f'write {other} for {name} in model.yaml, or select it AS "{name}": SQL makes names lower case'
+        for name, other in other_case.items()
+    ]
     if wrong:
         casts = [_cast(name, got, allowed[name]) for name, got in wrong.items()]
         steps.append(f"cast in the query: {', '.join(casts)}")
