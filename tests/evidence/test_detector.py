@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from rescore.evidence import Alarm, Evidence, Look, accumulate, limit_of
@@ -40,8 +42,10 @@ def remembering(
 
 def delay(given: list[Look], limit: float, first: int) -> int:
     """Windows from the change to the alarm."""
-    for count in range(first + 1, len(given) + 1):
-        if accumulate(given[:count], limit).raised:
+    state = Evidence()
+    for count, look in enumerate(given, 1):
+        state.see(look, limit)
+        if count > first and state.raised:
             return count - first
     return 999
 
@@ -134,6 +138,39 @@ def test_windows_that_resemble_the_ones_before_keep_the_budget(seed: int, memory
             new += state.new
         raised.append(new)
     assert np.mean(raised) <= 1
+
+
+def test_memory_that_training_did_not_show_is_taken_from_stable_windows(seed: int) -> None:
+    """Sixty windows often look as if they had none: those after them must not raise alarms for a year."""
+    generator = np.random.default_rng(seed)
+    raised = 0
+    for _ in range(8):
+        reference = generator.standard_normal(WINDOWS).tolist()
+        state = Evidence()
+        for look in remembering(generator, 365, 0.8):
+            state.see(replace(look, reference=reference), 365)
+            raised += state.new
+    assert raised <= 10
+
+
+def test_a_change_that_lasts_is_not_taken_for_memory(seed: int) -> None:
+    """What evidence comes from tells nothing of memory: else a change of level would explain itself."""
+    generator = np.random.default_rng(seed)
+    waited = [delay(looks(generator, 90, 1.5, 10), 3_650, 10) for _ in range(15)]
+    assert np.median(waited) <= 37
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 0.9), st.floats(0.01, 100), st.floats(-100, 100))
+def test_evidence_has_no_unit(seed: int, memory: float, scale: float, offset: float) -> None:
+    """A statistic in another unit and from another zero is as unusual as it was."""
+    before, after = Evidence(), Evidence()
+    for look in remembering(np.random.default_rng(seed), 40, memory, 2.0, 25):
+        turned = [scale * one + offset for one in look.reference]
+        before.see(look, 365)
+        after.see(replace(look, statistic=scale * look.statistic + offset, reference=turned), 365)
+        assert after.evidence == pytest.approx(before.evidence, rel=1e-6)
+    assert (after.raised, after.since) == (before.raised, before.since)
 
 
 def test_a_strong_change_of_windows_with_memory_is_told_within_days(seed: int) -> None:

@@ -8,13 +8,13 @@ windows it takes ``limit`` windows on average to come to ``limit``.
 
 That holds for p-values which don't tell of each other. Where windows resemble the ones before, what is
 ranked is therefore how far a window is off what the window before it let expect, among the same of the
-reference (pre-whitening; :func:`~rescore.evidence.window_memory.memory_of`).
+reference (pre-whitening; :func:`~rescore.evidence.window_memory.memory_of`). Few windows of training may
+look as if they had little memory; the stable windows since then tell what was missed.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +31,9 @@ Floats = npt.NDArray[np.float64]
 
 #: Exponents of the bets: near 0 for rare and strong changes, near 1 for lasting and weak ones.
 BETS: Floats = np.linspace(0.05, 0.95, 19)
+
+#: The memory of stable windows is told anew when so many more are there: one more hardly moves it.
+TOLD_ANEW = 10
 
 #: An alarm ends when so many windows in a row are as usual: their p-values above this.
 USUAL_WINDOWS, USUAL = 10, 0.2
@@ -163,18 +166,22 @@ class Evidence:
     ----------
     raised, new : bool
         Whether an alarm stands, and whether the last window raised it.
-    grown : list of float
-        Ascending: statistics of windows that were part of no alarm.
+    grown : ndarray of float, shape (n_windows,)
+        In order of time: statistics of windows that were part of no alarm.
     """
 
     def __init__(self) -> None:
         self.raised = self.new = False
-        self.grown: list[float] = []
-        self._grown_news: list[float] = []
-        self._seen: list[tuple[int, float, float]] = []
-        self._before: float | None = None
+        self._seen: Floats = np.empty((0, 3))  # number, statistic, and that of the window before or NaN
+        self._before = math.nan
+        self._stable, self._of_stable = 0, 0.0
         self._number = self._usual = 0
         self._begin()
+
+    @property
+    def grown(self) -> Floats:
+        """See the class."""
+        return self._seen[:, 1]
 
     def _begin(self) -> None:
         self._sum = np.zeros(BETS.size)
@@ -193,55 +200,56 @@ class Evidence:
 
     def see(self, look: Look, limit: float) -> None:
         """Take one more window."""
-        news, of_reference = _news(look, self._before)
-        self._before = look.statistic
-        won = BETS * _p(news, of_reference, self._grown_news) ** (BETS - 1)
+        news = self._news(look)
+        won = BETS * _p(news[-1], news[:-1]) ** (BETS - 1)
         self._from = np.where(self._best < 1, self._number, self._from)
         self._best = np.maximum(self._best, 1.0) * won
         self._sum = np.minimum((1 + self._sum) * won, 1e300)
         self.new = not self.raised and self.evidence >= limit
         if self.new:
-            first = self.since or 0
-            for _, statistic, its_news in [one for one in self._seen if one[0] >= first]:
-                self.grown.remove(statistic)
-                self._grown_news.remove(its_news)
-            self._seen = [one for one in self._seen if one[0] < first]
+            self._seen = self._seen[self._seen[:, 0] < (self.since or 0)]
             self.raised, self._usual = True, 0
         elif self.raised:
             # By the window itself: that a change lasts is no news, and no end.
-            usual = _p(look.statistic, look.reference, self.grown) > USUAL
+            usual = _p(look.statistic, np.concatenate([look.reference, self.grown])) > USUAL
             self._usual = self._usual + 1 if usual else 0
             if self._usual >= USUAL_WINDOWS:
                 self.raised = False
                 self._begin()
         if not self.raised:
-            insort(self.grown, look.statistic)
-            insort(self._grown_news, news)
-            self._seen.append((self._number, look.statistic, news))
+            self._seen = np.vstack([self._seen, [self._number, look.statistic, self._before]])
+        self._before = look.statistic
         self._number += 1
 
+    def _news(self, look: Look) -> Floats:
+        """What each window says that the one before did not: the grown reference, then the live one.
 
-def _news(look: Look, before: float | None) -> tuple[float, Sequence[float]]:
-    """What a window and each of the reference say that the window before did not.
+        A first window has none before: its distance from the mean is drawn in to the spread of others' news.
+        """
+        reference = np.asarray(look.reference, dtype=np.float64)
+        memory, middle = self._memory(reference), reference.mean()
+        off = np.concatenate([reference, self.grown, [look.statistic]]) - middle
+        before = np.concatenate([[math.nan], reference[:-1], self._seen[:, 2], [self._before]]) - middle
+        return np.asarray(np.where(np.isnan(before), math.sqrt(1 - memory**2) * off, off - memory * before))
 
-    A first window has none before: its distance from the mean is drawn in to the spread of the others' news.
-    """
-    memory = memory_of(look.reference)
-    if memory == 0:
-        return look.statistic, look.reference
-    series = np.asarray(look.reference, dtype=np.float64)
-    middle, first = float(series.mean()), math.sqrt(1 - memory**2)
-    off = series - middle
-    of_reference = [first * float(off[0]), *(off[1:] - memory * off[:-1]).tolist()]
-    live = look.statistic - middle
-    return (first * live if before is None else live - memory * (before - middle)), of_reference
+    def _memory(self, reference: Floats) -> float:
+        """That of the reference, or of it and the stable windows since then, whichever is more.
+
+        Windows that the evidence comes from are left out: a change that lasts looks like memory, and would be
+        explained away.
+        """
+        first = self._number if self.since is None else self.since
+        stable = int((self._seen[:, 0] < first).sum()) // TOLD_ANEW * TOLD_ANEW
+        if stable != self._stable:
+            told = memory_of(np.concatenate([reference, self.grown[:stable]])) if stable else 0.0
+            self._stable, self._of_stable = stable, told
+        return max(memory_of(reference), self._of_stable)
 
 
-def _p(value: float, reference: Sequence[float], grown: Sequence[float]) -> float:
-    """Share of windows, the live one included, that are at least as extreme; ``grown`` ascends."""
+def _p(value: float, others: Floats) -> float:
+    """Share of windows, the live one included, that are at least as extreme."""
     least = value - 1e-9 * (1 + abs(value))
-    above = sum(one >= least for one in reference) + len(grown) - bisect_left(grown, least)
-    return (1 + above) / (1 + len(reference) + len(grown))
+    return float((1 + (others >= least).sum()) / (1 + others.size))
 
 
 def _fastest(windows: int, limit: float) -> int:

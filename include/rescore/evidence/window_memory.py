@@ -15,7 +15,6 @@ lighter ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +119,7 @@ def without_memory(standing: Floats, two_sided: npt.NDArray[np.bool_]) -> Floats
     return np.asarray(np.vstack([standing[:-1], np.where(excess > 0, np.sign(live) * drawn_in, live)]))
 
 
-def memory_of(statistics: Sequence[float]) -> float:
+def memory_of(statistics: npt.ArrayLike) -> float:
     """How much of a window's statistic the one before it may tell: an AR(1)'s coefficient.
 
     From 0 to ``MOST_MEMORY``. Of normal scores of the ranks, for statistics have long tails; the bias of
@@ -130,10 +129,10 @@ def memory_of(statistics: Sequence[float]) -> float:
 
     Parameters
     ----------
-    statistics : sequence of float, length n_windows
+    statistics : array_like of float, shape (n_windows,)
         In order of time.
     """
-    windows = len(statistics)
+    windows = np.size(statistics)
     if windows < FEWEST:
         return 0.0
     from scipy.special import ndtri  # .7 s of processor time, which no stage before drift pays
