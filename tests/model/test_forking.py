@@ -71,6 +71,33 @@ def test_libraries_that_were_installed_meanwhile_are_loaded_anew(
     assert forking._server(None, {}) is not server
 
 
+def test_a_prepared_process_has_loaded_libraries_before_it_is_asked_for_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "")  # of no other test: it has a process of its own
+    before = {*forking._servers}
+    process.prepare_children()
+    [key] = {*forking._servers} - before
+    mapped = Path(f"/proc/{forking._servers[key]._process.pid}/maps")
+    until(lambda: "sklearn" in mapped.read_text(), "loading scikit-learn")
+    assert _started(f"print({MARK!r} + '{{}}')", tmp_path, forked=True) == [{}]
+    assert {*forking._servers} - before == {key}
+    server = forking._servers[key]
+    forking._close(key)
+    assert server._process.wait() == 0
+
+
+def test_one_that_was_prepared_in_vain_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that fails at once would wait for imports otherwise."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "")
+    before = {*forking._servers}
+    process.prepare_children()
+    [key] = {*forking._servers} - before
+    server = forking._servers[key]
+    forking._close(key)
+    assert server._process.wait() == -signal.SIGKILL
+
+
 @pytest.mark.parametrize(
     ("code", "ends"),
     [

@@ -38,6 +38,9 @@ def score(
 
     One that fails or is held ends it: what was published before is printed all the same.
     """
+    from rescore.model import prepare_children
+
+    prepare_children()  # before what is imported here
     from rescore import pipeline
 
     with context() as ctx:

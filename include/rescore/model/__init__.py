@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from rescore.model.process import (
         Child,
+        prepare_children,
     )
     from rescore.model.runtime.environment import (
         THREAD_VARIABLES,
@@ -102,6 +103,7 @@ __all__ = [
     "numeric_environment",
     "one_thread",
     "open_package",
+    "prepare_children",
     "sign_file",
     "start_environment",
     "train",

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ForkedProcess", "can_fork", "fork"]
+__all__ = ["ForkedProcess", "can_fork", "fork", "prepare"]
 
 _HERE = Path(__file__).parent
 _SERVER = _HERE / "child" / "fork_server.py"
@@ -30,6 +30,8 @@ _IMPORTS = _HERE / "runtime" / "imports.py"
 _MESSAGE = 1 << 16
 #: Each holds some 150 MB of libraries, most of it shared with its children.
 _MAX_SERVERS = 4
+#: Nearly every artifact names estimators that import these; what else it names is loaded when it is known.
+_COMMON_TYPES = ("sklearn.compose.ColumnTransformer", "sklearn.pipeline.Pipeline")
 #: What the child is told after the fork. All else has to be there when an interpreter or a library starts.
 _LATE = frozenset({"HOME", "PATH", "PYTHONPATH", "TEMP", "TMP", "TMPDIR"})
 
@@ -71,6 +73,7 @@ class _Server:
     """One process that forks; see :mod:`rescore.model.child.fork_server`."""
 
     def __init__(self, python: str, environment: Mapping[str, str], options: Sequence[str]) -> None:
+        self._was_asked = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         with theirs:
@@ -88,6 +91,7 @@ class _Server:
         """Have a child forked; its lifeline, or None where the server can't."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         answer = b""
+        self._was_asked = True
         with theirs, suppress(OSError):
             with self._lock:
                 socket.send_fds(self._control, [message], [*streams, theirs.fileno()])
@@ -98,13 +102,20 @@ class _Server:
         ours.close()
         return None
 
+    def prepare(self, types: Sequence[str]) -> None:
+        """Have it load estimators while nothing is asked of it."""
+        with self._lock, suppress(OSError):
+            self._control.send(json.dumps({"libraries": [], "types": [*types]}).encode())
+
     @property
     def ended(self) -> bool:
         """Whether somebody has ended it."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Let it end, once its children have."""
+        """Let it end, once its children have; one that was never asked has none, and may be in an import."""
+        if not self._was_asked:
+            self._process.kill()
         self._control.close()
 
     def wait(self) -> None:
@@ -192,6 +203,11 @@ def fork(
         os.fdopen(stdout, encoding="utf-8"),
         [str(python or sys.executable), *arguments],
     )
+
+
+def prepare(environment: Mapping[str, str]) -> None:
+    """Start the process that forks, so that it has loaded libraries when it is asked for a child."""
+    _server(None, environment).prepare(_COMMON_TYPES)
 
 
 def _server(python: Path | None, environment: Mapping[str, str], alone: Sequence[str] = ()) -> _Server:

@@ -41,16 +41,23 @@ MESSAGE = 1 << 16
 
 
 def main(control: socket.socket, imports: Path) -> None:
-    """Fork a child for each message, until the parent is gone; its children end with their lifelines."""
+    """Fork a child for each message, until the parent is gone; its children end with their lifelines.
+
+    A message without descriptors asks for libraries alone.
+    """
     # Python warns of threads that are none of its own.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     with control:
+        _load(LIBRARIES, (), imports)  # whoever started it may have other work until it asks
         while True:
             _reap(os.WNOHANG)
             message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 4)
             if not message:
                 break
             asked = json.loads(message)
+            if not descriptors:
+                _load(asked["libraries"], asked["types"], imports)
+                continue
             lifeline = socket.socket(fileno=descriptors[3])
             with lifeline:
                 _load(asked["libraries"], asked["types"], imports)
@@ -74,7 +81,7 @@ def _load(libraries: Sequence[str], types: Sequence[str], imports: Path) -> None
     """Import libraries, and of scikit-learn what the artifact names; what can't be, the child says."""
     before = len(sys.modules)
     gc.disable()  # what is imported stays: looking for garbage among it takes a quarter of the time
-    for library in (*LIBRARIES, *libraries):
+    for library in libraries:
         with suppress(ImportError):
             import_module(library)
     spec = importlib.util.spec_from_file_location("_rescore_imports", imports)
