@@ -17,6 +17,7 @@ from rescore.digest import table_digest
 from rescore.errors import StoreError
 from rescore.store import Store
 from rescore.store.binary_copy import copy_in, query_batches
+from tests.shared.waiting import until
 from tests.store.builders import TIMESTAMP
 from tests.store.logins import as_superuser
 
@@ -43,12 +44,13 @@ def target(store: Store) -> sql.Identifier:
     return sql.Identifier("copied")
 
 
-def round_trip(store: Store, target: sql.Identifier, table: pa.Table) -> pa.Table:
+def round_trip(store: Store, target: sql.Identifier, table: pa.Table, *, setting: str = "") -> pa.Table:
     run_id = uuid.uuid4()
     with store.database.transaction() as connection:
         assert copy_in(connection, target, table, constants={"run_id": run_id}) == table.num_rows
     names = ", ".join(table.column_names)
-    batches = query_batches(store.database.libpq_url, f"SELECT {names} FROM copied WHERE run_id = '{run_id}'")
+    url = f"{store.database.libpq_url} {setting}"
+    batches = query_batches(url, f"SELECT {names} FROM copied WHERE run_id = '{run_id}'")
     return pa.Table.from_batches(list(batches)).cast(table.schema)
 
 
@@ -108,7 +110,29 @@ def test_a_server_that_quotes_every_identifier_gives_the_same_types(
     with as_superuser(store) as connection:
         name = connection.execute(text("SELECT current_database()")).scalar()
         connection.execute(text(f"ALTER DATABASE {name} SET quote_all_identifiers TO on"))
-    assert round_trip(store, target, table).equals(plain)
+    for setting in ("", "application_name=another"):  # of an address that was met before, and of a new one
+        assert round_trip(store, target, table, setting=setting).equals(plain)
+
+
+def test_reading_back_does_not_read_the_whole_catalogue_each_time(
+    store: Store, target: sql.Identifier
+) -> None:
+    """A store of a hundred models has tens of thousands of columns, and each run is read back."""
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_sys_tables WHERE relname = 'pg_attribute'"
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND usename <> current_user AND application_name <> 'rescore'"
+    )
+    found = []
+    for _ in range(3):
+        round_trip(store, target, pa.table({"a_big": [1]}))
+        with as_superuser(store) as connection:
+            until(lambda: connection.execute(others).scalar() == 0, "the end of the connections")
+        with as_superuser(store) as connection:
+            found.append(connection.execute(text(read)).scalar())
+    with as_superuser(store) as connection:
+        columns = connection.execute(text("SELECT count(*) FROM pg_attribute")).scalar()
+    assert found[2] - found[1] < columns / 2
 
 
 def test_reading_back_waits_for_a_lock_no_longer_than_declared(store: Store, target: sql.Identifier) -> None:

@@ -10,6 +10,7 @@ format is PostgreSQL's documentation of COPY, "Binary Format", and each type's `
 from __future__ import annotations
 
 import io
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -51,6 +52,12 @@ _TYPES: dict[pa.DataType, tuple[str, str | None]] = {
     _TIMESTAMP: ("timestamptz", ">i8"),
     pa.string(): ("text", None),
 }
+
+#: What the driver has read of each database's catalogue, by process and address: the columns of all tables,
+#: views and indexes, over a connection of its own. What is needed of it, the types that Postgres comes with,
+#: never changes.
+_known: dict[tuple[int, str], Any] = {}
+_MAX_KNOWN = 4
 
 
 def held_as(name: str, kind: pa.DataType) -> pa.DataType:
@@ -191,16 +198,22 @@ def _connected(url: str) -> Iterator[Any]:
     import adbc_driver_manager
     import adbc_driver_postgresql
 
+    key = (os.getpid(), url)  # a fork begins with none
+    if (known := _known.get(key)) is not None:
+        with adbc_driver_manager.AdbcConnection(known) as connection:
+            yield connection
+        return
     plain = PostgresUrl.parse(url, where="the store's own connection").with_setting(QUOTED, "off").dsn
     for address in (url, plain):
-        with (
-            adbc_driver_postgresql.connect(address) as database,
-            adbc_driver_manager.AdbcConnection(database) as connection,
-        ):
-            if address is url and _quotes_all(connection):
-                continue
-            yield connection
-            return
+        database = adbc_driver_postgresql.connect(address)
+        with adbc_driver_manager.AdbcConnection(database) as connection:
+            if address is plain or not _quotes_all(connection):
+                while len(_known) >= _MAX_KNOWN:
+                    _known.pop(next(iter(_known)), None)
+                _known[key] = database
+                yield connection
+                return
+        database.close()
 
 
 def _quotes_all(connection: Any) -> bool:
