@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ast
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["lazy_names", "what_is_made_stays"]
+__all__ = ["MadeToStay", "lazy_names"]
 
 
 def lazy_names(package: str, file: str) -> Callable[[str], Any]:
@@ -46,19 +45,19 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
     def load(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        with what_is_made_stays():  # or it takes a quarter longer
+        with MadeToStay():  # or it takes a quarter longer
             return getattr(import_module(str(module_of[name])), name)
 
     return load
 
 
-@contextmanager
-def what_is_made_stays() -> Iterator[None]:
+class MadeToStay:
     """Look for no garbage meanwhile: among modules, and the DAGs of a file, there is none."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
+
+    def __enter__(self) -> None:
+        self._collects = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *error: object) -> None:
+        if self._collects:
             gc.enable()

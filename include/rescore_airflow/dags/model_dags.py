@@ -12,7 +12,7 @@ from collections.abc import Callable
 from airflow.sdk import DAG, get_parsing_context
 
 from rescore.folder import find_models
-from rescore.lazy_names import what_is_made_stays
+from rescore.lazy_names import MadeToStay
 from rescore.settings import Settings
 
 __all__ = ["Builder", "every_model"]
@@ -38,7 +38,7 @@ def every_model(*builders: Builder) -> dict[str, DAG]:
         DAGs of that task's model.
     """
     built: dict[str, DAG] = {}
-    with what_is_made_stays():
+    with MadeToStay():
         for model_name in _models_to_build():
             for builder in builders:
                 try:
