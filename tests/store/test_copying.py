@@ -129,9 +129,9 @@ def test_reading_back_does_not_read_the_whole_catalogue_each_time(
         with as_superuser(store) as connection:
             until(lambda: connection.execute(others).scalar() == 0, "the end of the connections")
         with as_superuser(store) as connection:
-            found.append(connection.execute(text(read)).scalar())
+            found.append(int(connection.execute(text(read)).scalar_one()))
     with as_superuser(store) as connection:
-        columns = connection.execute(text("SELECT count(*) FROM pg_attribute")).scalar()
+        columns = int(connection.execute(text("SELECT count(*) FROM pg_attribute")).scalar_one())
     assert found[2] - found[1] < columns / 2
 
 
