@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from rescore.authoring.column_roles import Drafted, find_event, find_target, target_kind_of
+from rescore.authoring.column_roles import Drafted, find_event, find_known_by, find_target, target_kind_of
+from rescore.authoring.new_model import _schema_and_table
 from rescore.errors import ParameterError
 from rescore.source import ColumnFacts, TableFacts
 
@@ -41,6 +42,36 @@ def test_a_level_is_read_back_from_the_draft_as_it_is() -> None:
     label = ColumnFacts("state", "text", True, 0, 2, None, None, ("ok", "not\nok"))
     kind, positive, _ = target_kind_of(label, [])
     assert (kind, yaml.safe_load(f"positive: {positive}")["positive"]) == ("binary", "not\nok")
+
+
+@pytest.mark.parametrize("written", ["recordedAt", "RecordedAt", "Recorded At", "RECORDED_AT", "recorded-at"])
+def test_names_are_known_however_they_are_spelled(written: str) -> None:
+    table = TableFacts("Bank Data", "Loans", 4_000, (moment("openedAt"), moment(written)), (), ())
+    assert find_known_by(table) == (written,)
+    assert find_event(table, None, (written,)) == table.columns[0]
+    rewritten = TableFacts("Bank Data", "Loans", 4_000, (*table.columns, moment("updatedAt")), (), ())
+    assert find_known_by(rewritten) == ()
+
+
+def test_a_usual_range_is_written_in_few_digits() -> None:
+    amount = ColumnFacts("amount", "numeric", True, 0, 9, 35.17, 114_283.11, ())
+    assert Drafted("amount", amount, "x", "numeric").usual_range == (0.0, 171_410.0)
+    number = ColumnFacts("n", "int8", True, 0, 9, 1_000_000_001.0, 1_000_000_005.0, ())
+    assert Drafted("n", number, "x", "numeric").usual_range == (999_999_999.0, 1_000_000_007.0)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"Bank Data"."Loans"', ("Bank Data", "Loans")),
+        ('public."Loans"', ("public", "Loans")),
+        ('"a"".b".c', ('a".b', "c")),
+        ("Bank Data.Loans", ("Bank Data", "Loans")),
+        ("shop.a.b", ("shop", "a.b")),
+    ],
+)
+def test_a_table_is_named_as_in_sql_or_as_it_is(written: str, meant: tuple[str, str]) -> None:
+    assert _schema_and_table(written, "--table") == meant
 
 
 def test_a_range_that_no_float_holds_is_not_drafted() -> None:

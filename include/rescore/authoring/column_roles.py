@@ -70,9 +70,11 @@ class Drafted:
         if self.kind != "numeric" or not isinstance(low, float) or not isinstance(high, float):
             return None
         room = (high / 2 - low / 2) or 1.0
-        if not (math.isfinite(low - room) and math.isfinite(high + room)):
+        if not max(abs(low), abs(high), room) < 1e300:
             return None
-        return (0.0 if low >= 0 and low - room < 0 else low - room), high + room
+        digits = 3 - math.floor(math.log10(room))  # no more than the room has: a person reads it
+        least = 0.0 if low >= 0 and low - room < 0 else low - room
+        return round(least, digits), round(high + room, digits)
 
 
 def quoted(name: str, row: str = "t") -> str:
@@ -104,9 +106,14 @@ def plain_name(name: str) -> str:
     return (plain if not plain[:1].isdigit() else f"c_{plain}")[:48]
 
 
+def _spelled(name: str) -> str:
+    """A name as the lists above spell it: ``recordedAt`` and ``Recorded At`` are ``recorded_at``."""
+    return re.sub(r"[^a-z0-9]", "_", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower())
+
+
 def find_known_by(table: TableFacts) -> tuple[str, ...]:
     """The column that says when a row was recorded, or a valid range; none if rows are rewritten."""
-    by_name = {column.name.lower(): column for column in table.columns}
+    by_name = {_spelled(column.name): column for column in table.columns}
     for start, end in _VALID_RANGES:
         if start in by_name and end in by_name and by_name[start].is_moment and by_name[end].is_moment:
             return by_name[start].name, by_name[end].name
@@ -181,14 +188,14 @@ def find_event(table: TableFacts, named: str | None, known_by: tuple[str, ...]) 
         if one.is_moment
         and one.nulls <= _MAX_WITHOUT_EVENT * table.rows
         and one.name not in known_by[1:]
-        and one.name.lower() not in _REWRITTEN
+        and _spelled(one.name) not in _REWRITTEN
     ]  # fmt: skip
     # The moment a row was known is the last choice: most often it is a little later than the event.
     known = table.column(known_by[0]) if known_by else None
     order = {"event_time": 0, "timestamp": 1, "ts": 1, "date": 1, "day": 1}
     moments.sort(
         key=lambda one: (
-            one.name in known_by, _lies_after(one, known), order.get(one.name.lower(), 2),
+            one.name in known_by, _lies_after(one, known), order.get(_spelled(one.name), 2),
             one.postgres == "date", one.nulls > 0,
         )
     )  # fmt: skip
@@ -235,7 +242,7 @@ def find_target(table: TableFacts, named: str | None, taken: set[str]) -> Column
         if one.name not in taken and one.distinct is not None and one.distinct > 1
     ]
     for test in (
-        lambda one: one.name.lower() in _TARGETS and not one.is_moment,
+        lambda one: _spelled(one.name) in _TARGETS and not one.is_moment,
         lambda one: one.postgres == "bool",
         lambda one: one.postgres in {"float4", "float8", "numeric"},
         lambda one: one.postgres in _NUMBERS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from rescore.pipeline import Context
 from rescore.spec_values import NAME_EXPECTED, is_name
 
 __all__ = ["new_model"]
+
+#: ``"Bank"."Loan"``, ``public."Loan"``: as a query names a table.
+_IN_SQL = re.compile(r'(?=.*")("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)')
 
 
 def new_model(
@@ -120,6 +124,10 @@ def _free_folder(ctx: Context, name: str) -> Path:
 
 def _schema_and_table(table: str, option: str) -> tuple[str, str]:
     schema, dot, relation = table.partition(".")
+    if as_in_sql := _IN_SQL.fullmatch(table):
+        schema, relation = (
+            part[1:-1].replace('""', '"') if part.startswith('"') else part for part in as_in_sql.groups()
+        )
     if not (dot and schema and relation):
         raise ParameterError(
             f"{option} {table!r} does not name a schema and a table",
