@@ -38,6 +38,14 @@ def test_what_lies_after_rows_were_known_is_no_event(later: timedelta, event: st
     assert found.name == event
 
 
+@pytest.mark.parametrize(("distinct", "asked"), [(7, True), (13, False)])
+def test_few_whole_numbers_may_be_classes(distinct: int, asked: bool) -> None:
+    decide: list[str] = []
+    label = ColumnFacts("PID", "int4", True, 0, distinct, 0.0, 6.0, ())
+    assert target_kind_of(label, decide)[0] == "regression"
+    assert decide == ["target.kind: regression; if its 7 whole numbers are classes, multiclass"] * asked
+
+
 def test_a_level_is_read_back_from_the_draft_as_it_is() -> None:
     label = ColumnFacts("state", "text", True, 0, 2, None, None, ("ok", "not\nok"))
     kind, positive, _ = target_kind_of(label, [])

@@ -37,6 +37,8 @@ _TAKEN = {
     "published_at", "superseded_at", "package_version", "verdict", "sequence", "event_time",
 }  # fmt: skip
 _RARE = "rare"
+#: Whole numbers of a target that may as well be the codes of classes.
+_FEW = 12
 #: Years of a column that is named so; years that a column of any name is taken for.
 _YEARS, _RECENT_YEARS = (1000.0, 3000.0), (1900.0, 2100.0)
 _CALENDAR_YEAR = "a calendar year: in the next one its value lies outside training; an age would not"
@@ -273,6 +275,10 @@ def target_kind_of(column: ColumnFacts, decide: list[str], row: str = "t") -> tu
         return "multiclass", None, f"{name}::text"
     if column.distinct == 2 and column.postgres.startswith("int"):
         return "binary", str(int(column.high if isinstance(column.high, float) else 1)), name
+    if column.postgres.startswith("int") and column.distinct is not None and column.distinct <= _FEW:
+        decide.append(
+            f"target.kind: regression; if its {column.distinct} whole numbers are classes, multiclass"
+        )
     return (
         "regression",
         None,

@@ -87,6 +87,10 @@ class Draft:
     last_event: datetime | None
     estimator: str
 
+    def decided(self, about: str) -> bool:
+        """Whether a person is asked about something."""
+        return any(one.startswith(f"{about}:") for one in self.decide)
+
     @property
     def still_to_come(self) -> str:
         """What rows wait for their label, and when it is known; empty where none do."""
