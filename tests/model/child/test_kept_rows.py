@@ -17,6 +17,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -74,8 +75,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from rescore.errors import RefusedTypeError
 from rescore.model.artifact import serialise
-from rescore.model.child import kept_rows
+from rescore.model.child import rare_values
 from rescore.model.child.kept_rows import KeptRows, find_kept_rows, refuse_kept_rows
+from rescore.model.child.lengths_of_rows import lengths_of_rows
 from rescore.model.child.seen_rows import SeenRows
 from rescore.model.child.written_numbers import unwrapped
 
@@ -591,6 +593,76 @@ def test_a_width_is_no_part_of_the_rows_that_nobody_set_aside(rows: int, seed: i
         assert bool(kept(make_pipeline(keeper, LogisticRegression(max_iter=70)), frame, risk)) is stops
 
 
+def test_rounds_that_were_run_are_no_rows_set_aside(seed: int) -> None:
+    """A score of each round is kept, and one of before the first."""
+    frame, risk, cost = people(seed)
+    few = frame[NUMBERS][:360]
+    stopped = HistGradientBoostingRegressor(
+        max_iter=35, early_stopping=True, n_iter_no_change=35, max_leaf_nodes=3, random_state=0
+    )
+    assert kept(stopped, few, cost[:360]) == []
+    assert len(stopped.train_score_) == 36  # a tenth of the rows
+    waited = GradientBoostingClassifier(n_estimators=60, n_iter_no_change=40, max_depth=1, random_state=0)
+    waited.fit(few, risk[:360])
+    assert waited.n_estimators_ not in lengths_of_rows(waited, 10 * waited.n_estimators_)
+    assert lengths_of_rows(waited, 2_000).keys() >= {200, 1_800}
+
+
+@pytest.mark.parametrize("bins", [10, 20])
+def test_edges_of_all_columns_are_no_rows_of_one(bins: int) -> None:
+    """Columns that stand on one grid have each other's edges, too."""
+    frame, risk = load_breast_cancer(return_X_y=True, as_frame=True)
+    edges = KBinsDiscretizer(bins, quantile_method="averaged_inverted_cdf")
+    assert kept(make_pipeline(edges, LogisticRegression(max_iter=20)), frame, risk.to_numpy()) == []
+
+
+def test_values_of_a_column_are_found_though_they_are_held_apart(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    estimator = make_pipeline(Keeps("one row"), LogisticRegression()).fit(frame[NUMBERS], risk)
+    some = frame["income"].to_numpy()[37:97]
+    for apart in (
+        some.reshape(-1, 1),
+        some.reshape(4, 15),
+        [{"is": one, "of": 0.3} for one in some.tolist()],
+    ):
+        estimator[0].memory_ = apart
+        content, _ = serialise(estimator, model="tests")
+        (found,) = find_kept_rows(estimator, content, SeenRows.of(estimator, frame[NUMBERS], risk))
+        assert found.why.endswith("values of one column's rows")
+
+
+def test_a_grid_from_0_to_1_is_no_row() -> None:
+    frame, risk = load_wine(return_X_y=True, as_frame=True)
+    quantiles = make_pipeline(QuantileTransformer(n_quantiles=10), LogisticRegression(max_iter=20))
+    assert kept(quantiles, frame, risk.to_numpy()) == []
+
+
+def test_an_encoder_by_the_target_is_told_what_to_do(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, 121)
+    frame = pd.DataFrame(
+        {
+            "street": draw.choice([f"S{number}" for number in range(120)], 1_500, p=shares / shares.sum()),
+            "size": draw.normal(size=1_500),
+        }
+    ).astype({"street": "category"})
+    cost = draw.lognormal(5, 1, 1_500)
+    merged = OrdinalEncoder(min_frequency=5, handle_unknown="use_encoded_value", unknown_value=-1)
+
+    def encoded(*steps: Any) -> Any:
+        return make_pipeline(make_column_transformer((make_pipeline(*steps), ["street"])), Ridge())
+
+    (found,) = kept(encoded(TargetEncoder(target_type="continuous")), frame, cost)
+    assert "OrdinalEncoder(min_frequency=5" in found.why
+    assert kept(encoded(merged, TargetEncoder(target_type="continuous")), frame, cost) == []
+    few, whole = frame[:200], np.rint(cost[:200] * 100)
+    whole[:5] = 100  # as many as TargetEncoder's folds
+    for found in kept(encoded(merged, TargetEncoder()), few, whole):
+        assert 'target_type="continuous"' in found.why
+    assert found.place.startswith("TargetEncoder.")
+    assert kept(encoded(merged, TargetEncoder(target_type="continuous")), few, whole) == []
+
+
 def test_values_that_no_column_has_are_dropped_for_all_columns_at_once(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -599,9 +671,9 @@ def test_values_that_no_column_has_are_dropped_for_all_columns_at_once(
     frame = pd.DataFrame(draw.normal(size=(300, 60)), columns=[f"c{number}" for number in range(60)])
     risk = (frame["c0"] > 0).astype(np.int64)
     asked = []
-    rare = kept_rows._Column.rare
+    rare = rare_values.RareValues.rare
     monkeypatch.setattr(
-        kept_rows._Column,
+        rare_values.RareValues,
         "rare",
         lambda self, values, coarse: asked.append(values.size) or rare(self, values, coarse),
     )

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rescore.errors import RefusedTypeError
 from rescore.model.child.held_values import Held, held_values
 from rescore.model.child.lengths_of_rows import QUANTILE_ROWS, close_quantiles, lengths_of_rows
+from rescore.model.child.rare_values import TOGETHER, columns_with
 from rescore.model.child.seen_rows import RARE, SeenRows, texts_given
 
 __all__ = ["KeptRows", "find_kept_rows", "refuse_kept_rows"]
@@ -29,17 +30,8 @@ Integers = npt.NDArray[np.int64]
 #: An array may hold this many such values of one column: its quantiles, say.
 MANY = 20
 
-#: From so many values of one row in one vector on, the row counts as kept.
-TOGETHER = 3
-
 #: ``ln`` of the odds against values standing in one row by chance.
 BEYOND_CHANCE = math.log(1e4)
-
-#: Two numbers are the same if they are this near, as a part of them: rounding of steps, of 32 bits.
-SAME, SAME_COARSE = 1e-9, 1e-7
-
-#: Columns are looked for together while they have no more rare values than this.
-_TOGETHER_VALUES = 4_000_000
 
 # Fitted attributes and types of scikit-learn that keep rows as they were, even of another training.
 _ATTRIBUTES = frozenset({"_fit_X", "support_vectors_", "X_fit_", "X_train_", "X_"})
@@ -183,6 +175,18 @@ def _by_leaves(held: Sequence[Held]) -> dict[int, str]:
     return found
 
 
+def _remedy(held: Held, classes: bool) -> str:
+    """What to do about an encoder by the target that met levels of few rows, or took numbers for classes."""
+    if "TargetEncoder" not in held.owners:
+        return ""
+    if classes:
+        return ' (the numbers that the target has were taken for classes: target_type="continuous")'
+    return (
+        f" (a level that fewer than {RARE} rows have gives away these rows' target; put such levels together "
+        f"before: OrdinalEncoder(min_frequency={RARE}, handle_unknown='use_encoded_value', unknown_value=-1))"
+    )
+
+
 def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     """Which of what is held has values of rows, and how many.
 
@@ -196,7 +200,8 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     links: list[Integers] = []
     weights: list[Floats] = []
     telling = np.zeros(values.size, dtype=bool)
-    for hits, asked in _asked(seen, values, coarse):
+    many = _ManyOfAColumn(values, vector)
+    for hits, asked in columns_with(seen, values, coarse):
         at = np.full(values.size, -1)
         at[asked] = hits.rare(values[asked], coarse[asked])
         turned = asked[holder[asked] >= len(held)]
@@ -210,51 +215,48 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
             mine = holder == index
             once, first = np.unique(values[mine], return_index=True)
             chance = hits.by_chance(once, coarse[mine][first])
-            if number[index] > 2 * chance + 3 * math.sqrt(chance) + MANY:
-                found.setdefault(index % len(held), f"it holds {number[index]:,} values of one column's rows")
+            many.ask(index, here & mine, 2 * chance + 3 * math.sqrt(chance) + MANY)
+        many.note(here)
         for which, row, weight in hits.rows_of(at):
             links.append(np.column_stack([vector[which], row, which]))
             weights.append(weight)
+    for index, count in many.found():
+        found.setdefault(index % len(held), f"it holds {count:,} values of one column's rows")
     for linked, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
         found.setdefault(linked % len(held), f"it holds values that stand together in {count:,} of the rows")
-    return found
+    classes = any(held[index].place == "TargetEncoder.classes_" for index in found)
+    return {index: reason + _remedy(held[index], classes) for index, reason in found.items()}
 
 
-def _asked(
-    seen: SeenRows, values: Floats, coarse: npt.NDArray[np.bool_]
-) -> Iterator[tuple[_Column, Integers]]:
-    """Each column with the places of the values that it may have.
+class _ManyOfAColumn:
+    """Who holds more values of one column than chance and statistics explain.
 
-    Of wide tables most values held are none of any column's: they are dropped for many columns at once.
+    A vector of which another column has twice as many is that column's statistics: of edges of bins, say,
+    each column has a vector of its own, and all of them together hit any column often.
     """
-    for columns in _groups(seen):
-        rare = np.sort(np.concatenate([one.values[one.counts < RARE] for one in columns]))
-        tolerance = _tolerance(values, coarse)
-        at = np.minimum(np.searchsorted(rare, values - tolerance), rare.size - 1)
-        asked = np.flatnonzero(np.abs(rare[at] - values) <= tolerance)
-        if asked.size:
-            yield from ((one, asked) for one in columns)
 
+    def __init__(self, values: Floats, vector: Integers) -> None:
+        self._values, self._vector = values, vector
+        self._most = np.zeros(int(vector.max()) + 1, np.int64)
+        self._asked: list[tuple[int, Integers, Integers, float]] = []
 
-def _groups(seen: SeenRows) -> Iterator[list[_Column]]:
-    """The columns that have rare values, as many together as memory allows."""
-    group: list[_Column] = []
-    size = 0
-    for column, rows in seen.columns:
-        hits = _Column.of(column, rows)
-        if hits is None:
-            continue
-        if group and size + hits.values.size > _TOGETHER_VALUES:
-            yield group
-            group, size = [], 0
-        group.append(hits)
-        size += hits.values.size
-    if group:
-        yield group
+    def note(self, here: npt.NDArray[np.bool_]) -> None:
+        """Take where a column's values are."""
+        which, number = np.unique(self._vector[here], return_counts=True)
+        self._most[which] = np.maximum(self._most[which], number)
 
+    def ask(self, index: int, here: npt.NDArray[np.bool_], limit: float) -> None:
+        """Look, after all columns, whether this holder has more of this one's values than the limit."""
+        _, back, number = np.unique(self._vector[here], return_inverse=True, return_counts=True)
+        self._asked.append((index, np.flatnonzero(here), number[back], limit))
 
-def _tolerance(values: Floats, coarse: npt.NDArray[np.bool_]) -> Floats:
-    return np.abs(values) * np.where(coarse, SAME_COARSE, SAME)
+    def found(self) -> Iterator[tuple[int, int]]:
+        """Holders and how many values of a column they have."""
+        for index, places, number, limit in self._asked:
+            most = self._most[self._vector[places]]
+            own = places[(most < TOGETHER) | (most < 2 * number)]
+            if (count := np.unique(self._values[own]).size) > limit:
+                yield index, count
 
 
 def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDArray[np.bool_]]:
@@ -265,6 +267,8 @@ def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDA
     for index, one in enumerate(held):
         for numbers, places, held_coarse in zip(one.numbers, one.vectors, one.coarse, strict=True):
             useful = np.isfinite(numbers) & (numbers != 0) & (np.abs(numbers) != 1)
+            if _evenly_spaced(numbers):
+                useful[1:-1] = False
             values.append(numbers[useful])
             vector.append(places[useful] + offset)
             holder.append(np.full(int(useful.sum()), index))
@@ -282,83 +286,18 @@ def _distinct(held: Sequence[Held]) -> tuple[Floats, Integers, Integers, npt.NDA
     )
 
 
+def _evenly_spaced(numbers: Floats) -> bool:
+    """Whether numbers follow from the first and the last: a grid's, and no rows'."""
+    if numbers.size <= TOGETHER or not np.isfinite(numbers).all():
+        return False
+    grid = np.linspace(numbers[0], numbers[-1], numbers.size)
+    return bool(np.abs(numbers - grid).max() <= 1e-12 * np.abs(numbers[[0, -1]]).max())
+
+
 def _each_once(values: Floats, holder: Integers, here: npt.NDArray[np.bool_], holders: int) -> Integers:
     """How many different ones of the values each holder has."""
     pairs = np.unique(np.column_stack([holder[here].astype(np.float64), values[here]]), axis=0)
     return np.bincount(pairs[:, 0].astype(np.int64), minlength=holders)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column's distinct values, how many rows have each, and those rows."""
-
-    values: Floats
-    counts: Integers
-    first: Integers
-    rows: Integers
-    step: float  # between values of a grid (whole numbers, cents); 0 for a continuum
-    number: int
-
-    @classmethod
-    def of(cls, column: Floats, rows: Integers) -> _Column | None:
-        there = np.isfinite(column)
-        column, rows = column[there], rows[there]
-        if not column.size:
-            return None
-        # The extremes and the quartiles are statistics, whoever has them.
-        quartiles = np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0], method="nearest")
-        order = np.argsort(column, kind="stable")
-        column = column[order]
-        values, first, counts = np.unique(column, return_index=True, return_counts=True)
-        if values.size <= TOGETHER:
-            return None
-        counts = np.where(np.isin(values, quartiles), RARE, counts)
-        if (counts >= RARE).all():
-            return None
-        return cls(values, counts, first, rows[order], _step(values), column.size)
-
-    def rare(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> Integers:
-        """Place of each value among those that few rows have; -1 where it is none of them."""
-        at, same = self._find(values, coarse)
-        return np.asarray(np.where(same & (self.counts[at] < RARE), at, -1))
-
-    def common(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which of the values many rows have."""
-        at, same = self._find(values, coarse)
-        return np.asarray(same & (self.counts[at] >= RARE))
-
-    def _find(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> tuple[Integers, npt.NDArray[np.bool_]]:
-        tolerance = _tolerance(values, coarse)
-        at = np.minimum(np.searchsorted(self.values, values - tolerance), self.values.size - 1)
-        return at, np.abs(self.values[at] - values) <= tolerance
-
-    def by_chance(self, values: Floats, coarse: npt.NDArray[np.bool_]) -> float:
-        """How many of the column's values as many others hit, that stand right beside these."""
-        step = self.step or np.abs(values) * 1e-5
-        beside = (self.rare(values + shift * step, coarse) for shift in (-3.0, -2.0, 2.0, 3.0))
-        return float(np.mean([int((one >= 0).sum()) for one in beside]))
-
-    def rows_of(self, at: Integers) -> Iterator[tuple[Integers, Integers, Floats]]:
-        """The rows that have the values found, and how much each coincidence weighs (``ln`` of its odds)."""
-        which = np.flatnonzero(at >= 0)
-        counts = self.counts[at[which]]
-        odds = self.number / counts if self.step else np.full(which.size, 1e9 / self.number)
-        for again in range(RARE - 1):
-            more = counts > again
-            if not more.any():
-                break
-            place = self.first[at[which[more]]] + again
-            yield which[more], self.rows[place], np.log(np.maximum(odds[more], 1.0))
-
-
-def _step(values: Floats) -> float:
-    """The grid that a column's values stand on, down to millionths; 0 if on none."""
-    sample = values[:: -(-values.size // 10_000)]
-    for digits in range(7):
-        scaled = sample * 10.0**digits
-        if (np.abs(scaled - np.rint(scaled)) <= 1e-4).all() and np.abs(scaled).max() < 2.0**40:
-            return float(10.0**-digits)
-    return 0.0
 
 
 def _linked(

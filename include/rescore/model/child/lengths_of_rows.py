@@ -21,9 +21,11 @@ _SUBSAMPLES = frozenset({"subsample", "max_samples", "train_size", "test_size", 
 _STRUCTURE = frozenset(
     {
         "hidden_layer_sizes", "max_features", "max_iter", "n_components", "n_estimators", "n_features_in_",
-        "n_features_to_select", "n_iter_", "n_knots",
+        "n_features_to_select", "n_knots",
     }
 )  # fmt: skip
+#: Rounds that were run: a loss or a score of each is kept, and sometimes the one before the first.
+_ROUNDS = frozenset({"n_estimators_", "n_iter_"})
 
 
 def lengths_of_rows(estimator: Any, rows: int) -> dict[int, str]:
@@ -31,11 +33,8 @@ def lengths_of_rows(estimator: Any, rows: int) -> dict[int, str]:
     if rows < MIN_ROWS:
         return {}
     found = {rows: "the number of rows that were fitted"}
-    structure = set()
     for _, part in walk(estimator):
         for name, value in vars(part).items():
-            if name in _STRUCTURE:
-                structure.update(_sizes(value))
             if not _sets_rows_aside(part, name) or isinstance(value, bool):
                 continue
             if isinstance(value, float) and 0 < value < 1:
@@ -44,7 +43,22 @@ def lengths_of_rows(estimator: Any, rows: int) -> dict[int, str]:
                         found.setdefault(whole, f"a subsample by {name}")
             elif isinstance(value, int) and value < rows:
                 found.setdefault(value, f"a subsample by {name}")
+    structure = {size for _, part in walk(estimator) for size in _structure(part)}
     return {size: why for size, why in found.items() if size >= MIN_ROWS and size not in structure}
+
+
+def _structure(part: Any) -> set[int]:
+    """Lengths that a part has whatever rows it was fitted to."""
+    sizes = {size for name in _STRUCTURE & vars(part).keys() for size in _sizes(vars(part)[name])}
+    rounds = {size for name in _ROUNDS for size in _sizes(_attribute(part, name))}
+    return sizes | rounds | {size + 1 for size in rounds}
+
+
+def _attribute(part: Any, name: str) -> Any:
+    try:
+        return getattr(part, name, None)
+    except Exception:  # a property of a class of one's own
+        return None
 
 
 def _sizes(value: Any) -> set[int]:
