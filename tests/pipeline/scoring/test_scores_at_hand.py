@@ -79,3 +79,9 @@ def test_drift_takes_the_stores_scores_where_none_of_the_run_are_at_hand(harbour
         pipeline.drift_run(ctx, again, at_hand=at_hand)
     assert ctx.store.reports.drift_of(again) == report
     assert report["rows"] == ctx.store.runs.get(run_id).rows_scored > 0
+
+
+def test_without_room_for_a_file_the_scores_are_passed_on(tmp_path):
+    batch = pa.record_batch({"score": [0.5]})
+    with ScoresAtHand(tmp_path / "gone") as at_hand:
+        assert list(at_hand.noting([batch])) == [batch]

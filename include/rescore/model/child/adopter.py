@@ -90,6 +90,9 @@ class Adopter(Trainer):
                 error.what, where=self._path.name, expected=error.expected, fix=error.fix, data=error.data
             ) from error
 
+    def _build(self) -> Any:
+        return self._estimator  # whose parameters are what somebody gave it
+
     def _inspect(self) -> None:
         estimator, kind = self._estimator, self._job["target"]["kind"]
         if not (hasattr(estimator, "predict") and hasattr(estimator, "get_params")):

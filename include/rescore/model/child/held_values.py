@@ -19,7 +19,13 @@ import numpy.typing as npt
 
 from rescore.model.boosters import COMPILED
 from rescore.model.child.seen_rows import RARE
-from rescore.model.child.written_numbers import numbers_of_bytes, numbers_of_texts, unwrapped
+from rescore.model.child.written_numbers import (
+    numbers_of_bytes,
+    numbers_of_texts,
+    text_of,
+    unpacked,
+    unwrapped,
+)
 
 __all__ = ["Held", "held_values"]
 
@@ -182,9 +188,10 @@ def _attribute(
     held = Held(path, owners, attribute)
     objects: list[tuple[str, dict[str, Any]]] = []
     _gather(node, path, held, objects, archive)
+    for text in held.texts:  # and in the texts that are found meanwhile
+        if wrapped := unwrapped(text):
+            _add_bytes(held, wrapped)
     _add_numbers(held, *numbers_of_texts(held.texts))
-    for packed in filter(None, map(unwrapped, held.texts)):
-        _add_bytes(held, packed)
     if held.lengths or held.numbers or held.texts:
         yield held
     for place, one in objects:
@@ -272,6 +279,9 @@ def _gather_file(node: dict[str, Any], held: Held, archive: zipfile.ZipFile) -> 
 
 
 def _add_bytes(held: Held, content: bytes) -> None:
+    content = unpacked(content)
+    if text := text_of(content):
+        held.texts.append(text)
     for values, kind in numbers_of_bytes(content):
         _add_numbers(held, values, coarse=_is_coarse(np.dtype(kind)))
 

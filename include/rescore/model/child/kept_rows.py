@@ -109,7 +109,7 @@ def refuse_kept_rows(kept: Sequence[KeptRows], declared: Any) -> None:
         )
 
 
-def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptRows]:
+def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows, *, made: Any = None) -> list[KeptRows]:
     """Everything in an artifact that keeps rows of a fit.
 
     Parameters
@@ -120,6 +120,8 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
         The same as an artifact.
     seen : SeenRows
         The rows of the fit.
+    made : estimator, optional
+        The same before it was fitted: words in its parameters are the author's. A fit may set others.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
     """
     held = list(held_values(content))
     lengths, quantiles = lengths_of_rows(estimator, seen.rows), close_quantiles(estimator, seen.rows)
-    given = texts_given(estimator)
+    given = texts_given(estimator if made is None else made)
     why: dict[int, str] = {}
     for index, one in enumerate(held):
         arrays = any(numbers.size > 1 for numbers in one.numbers)
@@ -138,7 +140,7 @@ def find_kept_rows(estimator: Any, content: bytes, seen: SeenRows) -> list[KeptR
             why[index] = f"it holds {max(one.lengths):,} quantiles, fewer than {QUANTILE_ROWS} rows apart"
         elif alike := sorted(one.lengths & lengths.keys()):
             why[index] = f"it has the length {alike[0]:,}, {lengths[alike[0]]}"
-        elif seen.texts.intersection(one.texts):
+        elif seen.whole_text(one.texts, given=given):
             why[index] = "it holds whole texts of rows"
         elif seen.rare_words(one.texts, MANY + 1, given=given) > MANY:
             why[index] = (

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +46,11 @@ POSSIBLE = 100_000
 #: A text of so many words is not a word that a vocabulary holds.
 WORDS = 4
 
-#: Words of which texts are searched for the groups of letters that they may be.
+#: So many words, and so many long texts, are searched for in other rows' texts, as parts of which they may
+#: be held: of the words half are the longest, half by chance.
 SEARCHED = 200
+
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\[nrt]")
 
 #: A value that fewer than this many rows have may give a person away.
 RARE = 5
@@ -62,8 +67,8 @@ class SeenRows:
     columns : tuple of (ndarray of float64, ndarray of int), each of shape (n_values,)
         Values and the number of the row of each: features, truth, and what each step was given.
     texts : frozenset of str
-        Those of more than a few words, in features of text, that few rows have. The levels of a
-        categorical feature are none: the manifest lists them.
+        Those of more than a few words, in features of text, that few rows have: their words alone, in lower
+        case. The levels of a categorical feature are none: the manifest lists them.
     written : tuple of Series of str
         Features of text.
     levels : frozenset of str
@@ -90,12 +95,12 @@ class SeenRows:
             columns += _numeric(matrix, some)
         kinds = {"object", "string", "str"}
         written = tuple(frame[name] for name in frame.columns if str(frame[name].dtype) in kinds)
-        texts = {
-            text
-            for series in written
-            for text, count in series.value_counts().items()
-            if count < RARE and isinstance(text, str) and len(text.split()) >= WORDS
-        }
+        texts: Counter[str] = Counter()
+        for series in written:
+            for text, count in series.value_counts().items():
+                if isinstance(text, str) and len(text.split()) >= WORDS:
+                    texts[_bare(text)] += count
+        few = {text for text, count in texts.items() if count < RARE and text.count(" ") + 1 >= WORDS}
         levels = {
             word
             for name in frame.columns
@@ -103,7 +108,26 @@ class SeenRows:
             for level in frame[name].cat.categories
             for word in _words(str(level))
         }
-        return cls(len(frame), (*columns, *forms), frozenset(texts), written, frozenset(levels))
+        return cls(len(frame), (*columns, *forms), frozenset(few), written, frozenset(levels))
+
+    def whole_text(self, held: Collection[str], *, given: Collection[str] = ()) -> bool:
+        """Whether a long text that few rows have stands in one that is held and that no author wrote.
+
+        In whatever case, with whatever between its words and around it; what is part of other rows' texts is
+        none of few.
+        """
+        asked = 0
+        for text in held if self.texts else ():
+            words = [] if text in given else _bare(text).split()
+            for at in range(len(words) - WORDS + 1):
+                for length in self._lengths.get(" ".join(words[at : at + WORDS]), ()):
+                    whole = " ".join(words[at : at + length])
+                    if whole not in self.texts:
+                        continue
+                    asked += 1
+                    if asked > SEARCHED or self._in_few(whole, self._bare_texts):
+                        return True
+        return False
 
     def rare_words(self, held: Collection[str], enough: int, *, given: Collection[str] = ()) -> int:
         """How many words that fewer than ``RARE`` rows' texts have are held; counted up to ``enough``.
@@ -115,17 +139,32 @@ class SeenRows:
         asked -= {word for text in given for word in _words(text)}
         if len(asked) < enough or not self.written:
             return 0
+        rare = [word for word in asked if 0 < self._rows_with[word] < RARE]
+        longest = sorted(rare, key=lambda word: (-len(word), word))[: SEARCHED // 2]
+        others = sorted(rare, key=lambda word: crc32(word.encode()))[: SEARCHED // 2]
         found = 0
-        for word in sorted(word for word in asked if 0 < self._rows_with[word] < RARE)[:SEARCHED]:
-            parts = 0
-            for text in self._lower:
-                parts += word in text
-                if parts == RARE:
-                    break
-            found += parts < RARE
+        for word in dict.fromkeys([*longest, *others]):
+            found += self._in_few(word, self._lower)
             if found == enough:
                 break
         return found
+
+    def _in_few(self, part: str, texts: list[str]) -> bool:
+        """Whether fewer than ``RARE`` of the texts have the part."""
+        return sum(1 for _ in islice((text for text in texts if part in text), RARE)) < RARE
+
+    @cached_property
+    def _lengths(self) -> dict[str, set[int]]:
+        """How many words the long texts have, by the first of them."""
+        found: dict[str, set[int]] = {}
+        for text in self.texts:
+            words = text.split()
+            found.setdefault(" ".join(words[:WORDS]), set()).add(len(words))
+        return found
+
+    @cached_property
+    def _bare_texts(self) -> list[str]:
+        return [_bare(one) for series in self.written for one in series if isinstance(one, str)]
 
     @cached_property
     def _lower(self) -> list[str]:
@@ -138,7 +177,7 @@ class SeenRows:
 
 
 def texts_given(estimator: Any) -> set[str]:
-    """The texts among the parameters that steps were made with: stop words, vocabularies."""
+    """The texts among the parameters that steps are made with: stop words, vocabularies."""
     found: set[str] = set()
     for _, part in walk(estimator):
         if not isinstance(part, type) and hasattr(part, "get_params"):
@@ -153,6 +192,13 @@ def _texts_in(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list | tuple | set | frozenset | np.ndarray):
         for one in value:
             yield from _texts_in(one)
+
+
+def _bare(text: str) -> str:
+    """A text's words in lower case, also from JSON."""
+    if "\\" in text:
+        text = _ESCAPED.sub(lambda one: chr(int(one[1], 16)) if one[1] else " ", text)
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _words(text: str) -> set[str]:

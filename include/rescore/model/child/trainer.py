@@ -371,7 +371,7 @@ class Trainer:
         declared = tuple(getattr(self._module, "TRUSTED_TYPES", ()))
         content, types = serialise(scorer.estimator, model=self._job["model"], declared=declared)
         seen = SeenRows.of(scorer.estimator, scorer.features.frame(table), truth)
-        kept = find_kept_rows(scorer.estimator, content, seen)
+        kept = find_kept_rows(scorer.estimator, content, seen, made=self._build())
         refuse_kept_rows(kept, getattr(self._module, "STORES_TRAINING_ROWS", ()))
         artifact: dict[str, Any] = {"types": types}
         if kept:  # declared by name, or it would be refused

@@ -1,4 +1,4 @@
-"""Numbers that an artifact holds as text or bytes, however they are wrapped."""
+"""Numbers and texts that an artifact holds as text or bytes, however they are wrapped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["numbers_of_bytes", "numbers_of_texts", "unwrapped"]
+__all__ = ["numbers_of_bytes", "numbers_of_texts", "text_of", "unpacked", "unwrapped"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -58,16 +58,30 @@ def unwrapped(text: str) -> bytes:
     return b""
 
 
+def unpacked(content: bytes) -> bytes:
+    """What bytes are when nothing in them is compressed any more."""
+    for _ in range(_DEPTH):
+        within = _unpacked(content)
+        if not within:
+            break
+        content = within
+    return content
+
+
+def text_of(content: bytes) -> str:
+    """The text that bytes are in UTF-8; none of bytes that are no text."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return ""
+    return "" if "\0" in text else text
+
+
 def numbers_of_bytes(content: bytes) -> Iterator[tuple[Floats, str]]:
-    """Numbers of 64 or 32 bits, of either order of bytes, behind a header of any length; also compressed.
+    """Numbers of 64 or 32 bits, of either order of bytes, behind a header of any length.
 
     Each with numpy's name of what they were read as.
     """
-    for _ in range(_DEPTH):
-        content, packed = _unpacked(content) or b"", content
-        if not content:
-            content = packed
-            break
     for kind in ("<f8", ">f8", "<f4", ">f4"):
         size = int(kind[-1])
         for offset in range(min(size, len(content))):

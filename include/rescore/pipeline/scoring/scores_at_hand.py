@@ -46,7 +46,8 @@ class ScoresAtHand:
     def noting(self, batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
         """Pass batches on, and write their scores down."""
         self._forget()
-        self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115  (until the end of the block)
+        with suppress(OSError):  # without room for it the scores are in the store all the same
+            self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115  (until the end of the block)
         for batch in batches:
             self._write(np.ascontiguousarray(batch.column("score").to_numpy(), np.float64))
             yield batch
