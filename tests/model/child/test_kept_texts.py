@@ -16,6 +16,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from rescore.model.artifact import serialise
 from rescore.model.child.kept_rows import find_kept_rows
@@ -56,6 +57,18 @@ def test_a_text_that_is_a_part_of_many_is_no_row(seed: int) -> None:
     features = make_column_transformer((HashingVectorizer(n_features=16), "said"))
     estimator = make_pipeline(features, LogisticRegression()).fit(frame, risk)
     estimator[0].said_ = [many, "the room was good"]
+    content, _ = serialise(estimator, model="tests")
+    assert find_kept_rows(estimator, content, SeenRows.of(estimator, frame, risk)) == []
+
+
+def test_a_text_that_is_a_level_is_no_row(seed: int) -> None:
+    frame, risk, _ = people(seed)
+    frame["city"] = frame["city"].cat.rename_categories({"LON": "The City of London"})
+    frame.loc[7, "said"] = "the city of London"
+    features = make_column_transformer(
+        (OneHotEncoder(), ["city"]), (HashingVectorizer(n_features=16), "said")
+    )
+    estimator = make_pipeline(features, LogisticRegression()).fit(frame, risk)
     content, _ = serialise(estimator, model="tests")
     assert find_kept_rows(estimator, content, SeenRows.of(estimator, frame, risk)) == []
 

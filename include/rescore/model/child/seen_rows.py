@@ -102,13 +102,14 @@ class SeenRows:
                     texts[_bare(text)] += count
         few = {text for text, count in texts.items() if count < RARE and text.count(" ") + 1 >= WORDS}
         levels = {
-            word
+            str(level)
             for name in frame.columns
             if str(frame[name].dtype) == "category"
             for level in frame[name].cat.categories
-            for word in _words(str(level))
         }
-        return cls(len(frame), (*columns, *forms), frozenset(few), written, frozenset(levels))
+        few -= {_bare(level) for level in levels}
+        words = frozenset(word for level in levels for word in _words(level))
+        return cls(len(frame), (*columns, *forms), frozenset(few), written, words)
 
     def whole_text(self, held: Collection[str], *, given: Collection[str] = ()) -> bool:
         """Whether a long text that few rows have stands in one that is held and that no author wrote.
