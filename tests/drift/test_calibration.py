@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.signal import lfilter
 
@@ -188,6 +190,16 @@ def test_windows_that_are_all_the_same_never_alarm() -> None:
     standing = shape_standing(*(measure(windows, others)[:, None] for measure in measures))
     unusual = unusualness(standing, np.array([False])).max(axis=1)
     assert calibration.conformal_p(unusual[:-1], unusual[-1]) == 1.0
+
+
+@given(st.integers(1, 200), st.floats(1, 200))
+def test_as_many_windows_as_are_said_to_be_needed_tell_drift_and_fewer_do_not(
+    windows: int, worth: float
+) -> None:
+    each = min(worth / windows, 1.0)
+    needed = calibration.windows_needed(windows, worth)
+    assert calibration.method_of(needed, each * needed * (1 + 1e-12)) != "none"
+    assert all(calibration.method_of(fewer, each * fewer) == "none" for fewer in range(needed))
 
 
 def test_a_p_value_is_a_rank_among_the_windows() -> None:

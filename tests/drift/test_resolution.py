@@ -50,11 +50,14 @@ def resembling(windows: int, memory: float) -> list[pa.Table]:
     return tables
 
 
-@pytest.mark.parametrize(("windows", "memory", "told"), [(12, 0.0, True), (12, 0.8, False), (60, 0.8, True)])
+@pytest.mark.parametrize(
+    ("windows", "memory", "told"),
+    [(12, 0.0, True), (12, 0.8, False), (30, 0.0, True), (30, 0.8, False), (60, 0.8, True)],
+)
 def test_windows_that_resemble_each_other_too_much_tell_nothing_and_say_how_many_would(
     make_spec: Any, make_snapshot: Any, windows: int, memory: float, told: bool
 ) -> None:
-    """Of 12 windows with a memory of .8 every third usual one was called drifted."""
+    """Of 12 windows with a memory of .8 every third usual one was called drifted, of 30 every tenth."""
     tables = resembling(windows + 1, memory)
     spec = make_spec(**{f"x{one}": "numeric" for one in range(10)})
     profile = build_reference(make_snapshot(tables[:-1]), spec, None, {})

@@ -89,6 +89,8 @@ def _print_performance(model: str, by: str, metric: str, points: Sequence[Perfor
             f"The estimate came true within its band in {agreed['within']} of {agreed['measured']} {by}s; "
             f"the median difference was {agreed['typical']:.3g}."
         )
+        if agreed["warning"]:
+            print_line(agreed["warning"])
 
 
 def _estimated(point: PerformancePoint) -> str | None:

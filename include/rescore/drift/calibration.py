@@ -48,10 +48,11 @@ MIN_RANKED = 20
 #: With fewer than this, nothing is known of how windows differ, and nothing is said.
 MIN_COMPARED = 8
 
-#: Windows that resemble those before count as fewer independent ones. Below these, alarms come far more often
-#: than declared: with a memory of .8, a rate of .11 from 20 windows and of .36 from 12. The first number is
-#: for ranks, the second for extrapolated p-values, which need the spread.
-MIN_WORTH_RANKED, MIN_WORTH_EXTRAPOLATED = 3.0, 6.0
+#: Windows that resemble those before count as fewer independent ones. From so many windows on, they have to
+#: be worth so many, or alarms come far more often than declared: with a memory of .8, .10 of usual windows by
+#: 30 that are worth 3 or more, .21 by 20, .36 by 12. What few are worth is known badly, and those that look
+#: as if they were worth most are corrected least.
+LEAST_WORTH = ((40, 3.0), (MIN_RANKED, 5.0), (MIN_COMPARED, 6.0))
 
 #: Draws behind an extrapolated p-value, and what they start from: the same window gets the same p again.
 DRAWS, DRAWS_SEED = 20_000, 14
@@ -68,18 +69,16 @@ NEIGHBOURHOOD = 1 / 15
 
 def method_of(windows: int, worth: float) -> Method:
     """How a p-value is made of so many windows, worth so many independent ones; ``none`` of too few."""
-    if windows < MIN_COMPARED:
+    least = next((least for many, least in LEAST_WORTH if windows >= many), math.inf)
+    if worth < least:
         return "none"
-    if windows < MIN_RANKED:
-        return "extrapolated" if worth >= MIN_WORTH_EXTRAPOLATED else "none"
-    return "conformal" if worth >= MIN_WORTH_RANKED else "none"
+    return "extrapolated" if windows < MIN_RANKED else "conformal"
 
 
 def windows_needed(windows: int, worth: float) -> int:
     """How many windows that resemble each other as much are needed to tell drift."""
     each = min(max(worth, 1.0) / windows, 1.0) if windows else 1.0
-    few = max(math.ceil(MIN_WORTH_EXTRAPOLATED / each), MIN_COMPARED)
-    return few if few < MIN_RANKED else max(math.ceil(MIN_WORTH_RANKED / each), MIN_RANKED)
+    return min(max(math.ceil(least / each), many) for many, least in LEAST_WORTH)
 
 
 def neighbourhood(windows: int) -> int:

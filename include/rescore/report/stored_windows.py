@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,14 @@ __all__ = [
     "drift_windows",
     "latest_performance_of",
 ]
+
+#: Estimates are said to come true too seldom if chance leaves so few within right bands this seldom: they are
+#: looked at again and again, and days that resemble each other miss together.
+TOO_FEW = 0.001
+NOT_TRUSTED = (
+    "Of right bands 95 in 100 do: the same features have come with other outcomes than in training. Don't "
+    "trust the estimate until the model is trained on them."
+)
 
 
 @dataclass(frozen=True)
@@ -113,8 +122,9 @@ def agreement(points: Sequence[PerformancePoint]) -> dict[str, Any] | None:
     -------
     dict or None
         ``measured`` runs (or weeks) that have both, ``within`` of them where the realised value is in the
-        estimate's 95 % band, and ``typical``, the median absolute difference. None if there is none. Those
-        outside of what training saw are not counted.
+        estimate's 95 % band, ``typical``, the median absolute difference, and ``warning``, a sentence if
+        right bands are within as seldom by a chance below ``TOO_FEW``, else None. None if there is none.
+        Those outside of what training saw are not counted.
     """
     gaps, within = [], 0
     for point in points:
@@ -126,4 +136,13 @@ def agreement(points: Sequence[PerformancePoint]) -> dict[str, Any] | None:
         ):
             gaps.append(abs(point.value - point.estimated))
             within += point.within
-    return {"measured": len(gaps), "within": within, "typical": median(gaps)} if gaps else None
+    if not gaps:
+        return None
+    count = len(gaps)
+    chance = sum(math.comb(count, held) * 0.95**held * 0.05 ** (count - held) for held in range(within + 1))
+    return {
+        "measured": count,
+        "within": within,
+        "typical": median(gaps),
+        "warning": NOT_TRUSTED if chance < TOO_FEW else None,
+    }
