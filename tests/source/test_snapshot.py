@@ -67,7 +67,7 @@ def test_the_shape_of_a_snapshot(source: Source, folder: ModelFolder, tmp_path: 
     assert keys == sorted(keys, key=lambda row: tuple(row.values()))
     assert {row["interval_start"] for row in keys} == {DAY.start, DAY.end}
     assert table["late"].to_pylist() == [parcel % 4 == 0 for parcel in table["parcel"].to_pylist()]
-    assert lines[-2].startswith("parcels: 1 known labels match no row of extract.sql")
+    assert lines[-2].startswith("parcels: 1 known label matches no row of extract.sql")
     assert lines[-1].startswith("parcels: 90 labelled of 150 rows in 3 intervals extracted in ")
     again = snapshot(source.url, folder, days(3), as_of, tmp_path / "u.parquet")
     assert again.path.read_bytes() == result.path.read_bytes()
