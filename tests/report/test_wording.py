@@ -51,6 +51,15 @@ def test_an_age_is_rounded_down() -> None:
         (timedelta(0), "0 seconds"),
         (-timedelta(hours=2), "-2 hours"),
         ("100 %", "100 %"),
+        (
+            {"customer": 4711, "at": datetime(2024, 6, 1, tzinfo=UTC), "share": 0.123456789, "note": None},
+            "customer=4711, at=2024-06-01T00:00:00Z, share=0.123456789, note=-",
+        ),
+        (
+            [{"run_id": "a", "score": 0.25}, {"run_id": "b", "score": 1.5}],
+            "run_id=a, score=0.25; run_id=b, score=1.5",
+        ),
+        ([], "-"),
     ],
 )
 def test_any_value_is_written_plainly(value: Any, written: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +18,10 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
 def plain(value: Any) -> str:  # noqa: PLR0911 - one per type
-    """Any value: thousands separated, four decimals, moments as ISO 8601, lengths of time, ``-`` for None."""
+    """Any value: thousands separated, four decimals, moments as ISO 8601, lengths of time, ``-`` for None.
+
+    What a mapping holds is exact, as ``name=value``; parts of a list stand apart by a semicolon.
+    """
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -30,7 +34,17 @@ def plain(value: Any) -> str:  # noqa: PLR0911 - one per type
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):
         return _in_two_units(value)
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{name}={plain(held) if _is_made_up(held) else held}" for name, held in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return "; ".join(map(plain, value)) or "-"
     return str(value)
+
+
+def _is_made_up(value: Any) -> bool:
+    return value is None or isinstance(value, bool | datetime | Mapping | list | tuple)
 
 
 def percent(share: float | None, decimals: int = 0) -> str:
