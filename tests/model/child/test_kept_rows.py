@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from lightgbm import LGBMClassifier
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -614,6 +614,20 @@ def test_edges_of_all_columns_are_no_rows_of_one(bins: int) -> None:
     frame, risk = load_breast_cancer(return_X_y=True, as_frame=True)
     edges = KBinsDiscretizer(bins, quantile_method="averaged_inverted_cdf")
     assert kept(make_pipeline(edges, LogisticRegression(max_iter=20)), frame, risk.to_numpy()) == []
+
+
+@pytest.mark.parametrize("step", [MinMaxScaler(), RobustScaler(), SimpleImputer(strategy="median")])
+@pytest.mark.parametrize("table", ["percentages", "digits"])
+def test_statistics_of_many_columns_of_whole_numbers_are_no_row(table: str, step: Any, seed: int) -> None:
+    """Each row has some of so many values: one is rare in this column, another in that one."""
+    if table == "digits":
+        frame, truth = load_digits(return_X_y=True, as_frame=True)
+    else:
+        draw = np.random.default_rng(seed)
+        values = draw.normal(draw.uniform(20, 80, 80), 12, (1_500, 80)).clip(0, 100).round()
+        frame = pd.DataFrame(values, columns=[f"share_{number}" for number in range(80)])
+        truth = pd.Series(draw.integers(2, size=len(frame)))
+    assert kept(make_pipeline(clone(step), LogisticRegression(max_iter=5)), frame, truth.to_numpy()) == []
 
 
 def test_values_of_a_column_are_found_though_they_are_held_apart(seed: int) -> None:

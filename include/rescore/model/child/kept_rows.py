@@ -202,6 +202,7 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
     links: list[Integers] = []
     weights: list[Floats] = []
     telling = np.zeros(values.size, dtype=bool)
+    expected = np.zeros(int(vector.max()) + 1)
     many = _ManyOfAColumn(values, vector)
     for hits, asked in columns_with(seen, values, coarse):
         at = np.full(values.size, -1)
@@ -219,12 +220,16 @@ def _by_value(held: Sequence[Held], seen: SeenRows) -> dict[int, str]:
             chance = hits.by_chance(once, coarse[mine][first])
             many.ask(index, here & mine, 2 * chance + 3 * math.sqrt(chance) + MANY)
         many.note(here)
+        pairs = np.unique(np.column_stack([vector[here], at[here]]), axis=0)
+        np.add.at(expected, pairs[:, 0], hits.share(pairs[:, 1]))
         for which, row, weight in hits.rows_of(at):
             links.append(np.column_stack([vector[which], row, which]))
             weights.append(weight)
     for index, count in many.found():
         found.setdefault(index % len(held), f"it holds {count:,} values of one column's rows")
-    for linked, count in _linked(links, weights, values, holder, vector, telling, seen.rows).items():
+    for linked, count in _linked(
+        links, weights, expected, values, holder, vector, telling, seen.rows
+    ).items():
         found.setdefault(linked % len(held), f"it holds values that stand together in {count:,} of the rows")
     classes = any(held[index].place == "TargetEncoder.classes_" for index in found)
     return {index: reason + _remedy(held[index], classes) for index, reason in found.items()}
@@ -244,13 +249,20 @@ class _ManyOfAColumn:
 
     def note(self, here: npt.NDArray[np.bool_]) -> None:
         """Take where a column's values are."""
-        which, number = np.unique(self._vector[here], return_counts=True)
+        which, number = np.unique(self._distinct(np.flatnonzero(here))[:, 0], return_counts=True)
         self._most[which] = np.maximum(self._most[which], number)
 
     def ask(self, index: int, here: npt.NDArray[np.bool_], limit: float) -> None:
         """Look, after all columns, whether this holder has more of this one's values than the limit."""
-        _, back, number = np.unique(self._vector[here], return_inverse=True, return_counts=True)
-        self._asked.append((index, np.flatnonzero(here), number[back], limit))
+        places = np.flatnonzero(here)
+        which, number = np.unique(self._distinct(places)[:, 0], return_counts=True)
+        at = np.searchsorted(which, self._vector[places])
+        self._asked.append((index, places, number[at], limit))
+
+    def _distinct(self, places: Integers) -> Integers:
+        """The different values in each vector: pairs of the vector and the value's number."""
+        pairs = np.column_stack([self._vector[places], _number(self._values[places])])
+        return np.asarray(np.unique(pairs, axis=0))
 
     def found(self) -> Iterator[tuple[int, int]]:
         """Holders and how many values of a column they have."""
@@ -302,9 +314,19 @@ def _each_once(values: Floats, holder: Integers, here: npt.NDArray[np.bool_], ho
     return np.bincount(pairs[:, 0].astype(np.int64), minlength=holders)
 
 
+def _beyond(number: Integers, expected: Floats) -> Floats:
+    """``-ln`` of the chance that a row has so many of a vector's values or more, by Chernoff's bound.
+
+    The number is about a Poisson's: of a wide vector each row has some, whichever columns they are of.
+    """
+    more = number * np.log(np.maximum(number / expected, 1.0)) - number + expected
+    return np.asarray(np.where(number > expected, more, 0.0))
+
+
 def _linked(
     links: Sequence[Integers],
     weights: Sequence[Floats],
+    expected: Floats,
     values: Floats,
     holder: Integers,
     vector: Integers,
@@ -322,7 +344,7 @@ def _linked(
     which, weight = np.concatenate(links)[once, 2], weight[once]
     pairs, pair = np.unique(link[:, :2], axis=0, return_inverse=True)
     together = np.bincount(pair)
-    evidence = np.bincount(pair, weights=weight)
+    evidence = np.minimum(np.bincount(pair, weights=weight), _beyond(together, expected[pairs[:, 0]]))
     tried = np.bincount(holder[np.unique(vector, return_index=True)[1]], minlength=int(holder.max()) + 1)
     of_pair = np.zeros(len(pairs), np.int64)
     of_pair[pair] = holder[which]

@@ -113,11 +113,15 @@ class RareValues:
         beside = (self.rare(values + shift * step, coarse) for shift in (-3.0, -2.0, 2.0, 3.0))
         return float(np.mean([int((one >= 0).sum()) for one in beside]))
 
+    def share(self, at: Integers) -> Floats:
+        """In what share of other rows each of the values is to be expected."""
+        return self.counts[at] / self.number if self.step else np.full(at.size, self.number / 1e9)
+
     def rows_of(self, at: Integers) -> Iterator[tuple[Integers, Integers, Floats]]:
         """The rows that have the values found, and how much each coincidence weighs (``ln`` of its odds)."""
         which = np.flatnonzero(at >= 0)
         counts = self.counts[at[which]]
-        odds = self.number / counts if self.step else np.full(which.size, 1e9 / self.number)
+        odds = 1 / self.share(at[which])
         for again in range(RARE - 1):
             more = counts > again
             if not more.any():
