@@ -116,9 +116,10 @@ def test_backfill_lists_what_has_no_scores(fleet: Fleet, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 def test_backfill_goes_on_after_a_failure_and_exits_1(
-    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+    fleet: Fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The source is configured nowhere, so each interval fails by itself."""
+    monkeypatch.setattr("rescore.progress._SECONDS_BETWEEN_LINES", 0.0)  # however fast the machine is
     done = sorted(one.interval for one in fleet.store.runs.published("churn_retail"))
     window = ["--start", done[0].start.isoformat(), "--end", done[1].end.isoformat()]
     with pytest.raises(SystemExit) as ended:
